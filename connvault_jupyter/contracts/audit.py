@@ -1,0 +1,107 @@
+"""The record of what happened. No free text but the requester's own, cleaned, short claim."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from .access import DecisionKind, RequesterKind
+from .contract import Claim, ConnectionName, Contract, Id, Timestamp
+from .providers import Mode
+
+AuditType = Literal[
+    "vault:set_up",
+    "vault:unlocked",
+    "vault:unlock_refused",
+    "vault:locked",
+    "vault:passphrase_changed",
+    "connection:created",
+    "connection:changed",
+    "connection:deleted",
+    "connection:tested",
+    "secret:set",
+    "secret:removed",
+    "secret:unreadable",
+    "access:asked",
+    "access:granted",
+    "access:denied",
+    "access:expired",
+    "access:withdrawn",
+    "access:interrupted",
+    "access:refused",
+    "access:used",
+    "access:checked",
+    "access:revealed",
+    "access:released",
+    "grant:revoked",
+    "grant:voided",
+    "audit:pruned",
+]
+
+
+class AuditEvent(Contract):
+    """One row. `outcome` tells how it went, `code` is the stable error code if it did not go well."""
+
+    sequence: Annotated[int, Field(ge=1)]
+    at: Timestamp
+    type: AuditType
+    outcome: Literal["ok", "refused", "failed"] = "ok"
+    code: Annotated[str, StringConstraints(max_length=60)] | None = None
+    connection_id: Id | None = None
+    connection: ConnectionName | None = None
+    field: Annotated[str, StringConstraints(max_length=48)] | None = None
+    requester_kind: RequesterKind | None = None
+    requester_key: str | None = None
+    requester_label: str | None = None
+    requester_instance: str | None = None
+    agent: str | None = None
+    mode: Mode | None = None
+    decision: DecisionKind | None = None
+    decided_by: str | None = None
+    grant_id: Id | None = None
+    question_id: Id | None = None
+    evidence: str | None = None
+    reason_claim: Claim | None = None
+
+
+class AuditPage(Contract):
+    """Newest first. `next_before` is the sequence to ask on from, `None` at the end."""
+
+    events: list[AuditEvent]
+    next_before: int | None
+
+
+class AuditFilter(Contract):
+    before: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    connection_id: Id | None = None
+    type: AuditType | None = None
+
+
+class OwnAuditFilter(Contract):
+    connection: ConnectionName | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+class AuditVerification(Contract):
+    """Whether the chain is consistent. Code of the same user is noticed, not stopped, so it is not called verified."""
+
+    consistent: bool
+    events: int
+    first_sequence: int
+    keyed: bool
+    broken_at: int | None = None
+
+
+class UseDay(Contract):
+    """Uses on one UTC day (`2026-11-24`)."""
+
+    day: str
+    uses: int
+
+
+class UseDays(Contract):
+    """The last 14 UTC days, oldest first, days without use included."""
+
+    days: list[UseDay]

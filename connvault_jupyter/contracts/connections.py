@@ -1,0 +1,141 @@
+"""Configured connections. No model here can hold a stored secret; `SecretDraft` is inbound only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, StringConstraints
+
+from .contract import ConnectionName, Contract, FieldName, FieldValue, Id, ProviderId, Timestamp
+from .providers import Mode
+
+Status = Literal["ready", "draft", "invalid"]
+StatusReason = Literal[
+    "secret_missing",
+    "fields_missing",
+    "destination_changed",
+    "secret_unreadable",
+    "provider_missing",
+    "provider_changed",
+]
+Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=64)]
+
+# A PEM key with its chain fits; a file that was dropped by mistake doesn't.
+MAX_SECRET_CHARS = 65_536
+
+
+class SecretDraft(Contract):
+    """A secret on its way in: the only model that holds one, never read back, never in a response."""
+
+    value: Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET_CHARS)]
+
+
+class SecretState(Contract):
+    """That a secret is stored, and since when."""
+
+    ref: Id
+    set_at: Timestamp
+
+
+class Connection(Contract):
+    """One configured instance of a provider, as it is stored."""
+
+    id: Id
+    provider_id: ProviderId
+    name: ConnectionName
+    display_name: Annotated[str, StringConstraints(max_length=100)] = ""
+    scope: Literal["user", "workspace"] = "user"
+    fields: Fields = {}
+    revision: Annotated[int, Field(ge=1)] = 1
+    status: Status
+    status_reason: StatusReason | None = None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TestOutcome(Contract):
+    """The last test of a connection: `code` is a stable error code, `None` when it worked."""
+
+    __test__ = False
+
+    ok: bool
+    at: Timestamp
+    code: str | None = None
+    detail: str
+    elapsed_ms: int
+    server: Annotated[str, StringConstraints(max_length=80)] = ""
+
+
+class ConnectionView(Contract):
+    """What the operator sees: the connection, that its secrets are set, and how notebooks get it."""
+
+    connection: Connection
+    destination: str
+    secrets: dict[FieldName, SecretState] = {}
+    modes: list[Mode] = []
+    last_used_at: Timestamp | None = None
+    last_test: TestOutcome | None = None
+
+
+class ConnectionList(Contract):
+    connections: list[ConnectionView]
+
+
+class CreateConnection(Contract):
+    """A new connection. `secrets` may be left out: the connection is then a draft."""
+
+    provider_id: ProviderId
+    name: ConnectionName
+    display_name: Annotated[str, StringConstraints(max_length=100)] = ""
+    scope: Literal["user", "workspace"] = "user"
+    fields: Fields = {}
+    secrets: Annotated[dict[FieldName, SecretDraft], Field(max_length=16)] = {}
+
+
+class ConnectionRef(Contract):
+    id: Id
+
+
+class UpdateConnection(Contract):
+    """A change; what is left out stays. `fields` replaces all fields. A changed destination voids secrets
+    and grants.
+    """
+
+    id: Id
+    revision: Annotated[int, Field(ge=1)]
+    name: ConnectionName | None = None
+    display_name: Annotated[str, StringConstraints(max_length=100)] | None = None
+    fields: Fields | None = None
+    secrets: Annotated[dict[FieldName, SecretDraft], Field(max_length=16)] = {}
+
+
+class DeleteConnection(Contract):
+    id: Id
+    revision: Annotated[int, Field(ge=1)]
+
+
+class SetSecret(SecretDraft):
+    id: Id
+    field: FieldName
+
+
+class DeleteSecret(Contract):
+    id: Id
+    field: FieldName
+
+
+class ConnectionSummary(Contract):
+    """What a requester sees of a connection: no field beyond the destination line."""
+
+    name: ConnectionName
+    provider_id: ProviderId
+    provider_name: str
+    display_name: str
+    destination: str
+    status: Status
+    status_reason: StatusReason | None = None
+
+
+class ConnectionSummaryList(Contract):
+    connections: list[ConnectionSummary]
+    vault: Literal["absent", "locked", "unlocked"]

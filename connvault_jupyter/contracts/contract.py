@@ -1,0 +1,73 @@
+"""What every wire model has in common: frozen, closed, and silent about its input. Nothing else belongs here.
+
+Contracts are append-only within `API_VERSION`: a field may be added with a default, none is renamed, removed or
+given another meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NewType
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+API_VERSION = 1
+
+ConnectionId = NewType("ConnectionId", str)
+SecretRef = NewType("SecretRef", str)
+GrantId = NewType("GrantId", str)
+AccessRequestId = NewType("AccessRequestId", str)
+HandleRef = NewType("HandleRef", str)
+
+Timestamp = AwareDatetime
+
+# Ids are made by us, of URL-safe characters; 64 leaves room for longer ones.
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+# A name is typed into code and shown in questions: letters of any script would allow look-alikes.
+ConnectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
+
+ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
+
+FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+
+# Long enough for a sentence, short enough for a dialog and an audit row.
+Claim = Annotated[str, StringConstraints(max_length=200)]
+
+FieldValue = str | int | float | bool | None
+
+
+class Contract(BaseModel):
+    """Base of all wire models: frozen, unknown names refused, input never quoted in an error."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        # A wrong type is a mistake of the sender, not something to guess about.
+        strict=True,
+        ser_json_bytes="base64",
+        regex_engine="rust-regex",
+    )
+
+
+class Empty(Contract):
+    """Nothing is asked or answered."""
+
+
+__all__ = [
+    "API_VERSION",
+    "AccessRequestId",
+    "Claim",
+    "ConnectionId",
+    "ConnectionName",
+    "Contract",
+    "Empty",
+    "FieldName",
+    "FieldValue",
+    "GrantId",
+    "HandleRef",
+    "Id",
+    "ProviderId",
+    "SecretRef",
+    "Timestamp",
+]

@@ -1,0 +1,312 @@
+"""The one table of operations. Dispatch, REST routes, openapi.json, TypeScript types and tests are made from it.
+
+Adding an operation is one entry here plus one function in the broker's dispatch. No behaviour belongs here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from . import access, audit, connections, events, providers, supervision, vault
+from .contract import Contract, Empty
+
+Door = Literal["operator", "requester"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+REST_PREFIX = "/connvault/api/v1"
+
+
+@dataclass(frozen=True)
+class Http:
+    """Where the operation is on the server. `{name}` places in `path` are fields of the request contract; so are
+    query arguments (GET) or the JSON body. `if_match`: the If-Match header fills the field `revision`."""
+
+    method: Method
+    path: str
+    success: int = 200
+    if_match: bool = False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that can be asked of the broker.
+
+    `waits`: it may take long (a person, a key derivation, another server), so dispatch must not hold its lock.
+    `writes`: it changes something (the authorisation action is `write`, else `read`).
+    """
+
+    door: Door
+    name: str
+    request: type[Contract]
+    response: type[Contract]
+    summary: str
+    http: Http | None = None
+    waits: bool = False
+    writes: bool = False
+
+
+_OPERATOR = (
+    Operation(
+        "operator",
+        "providers.list",
+        Empty,
+        providers.ProviderList,
+        "All kinds of connections",
+        Http("GET", "/providers"),
+    ),
+    Operation(
+        "operator",
+        "connections.list",
+        Empty,
+        connections.ConnectionList,
+        "All connections",
+        Http("GET", "/connections"),
+    ),
+    Operation(
+        "operator",
+        "connections.create",
+        connections.CreateConnection,
+        connections.ConnectionView,
+        "Create a connection",
+        Http("POST", "/connections", success=201),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "connections.get",
+        connections.ConnectionRef,
+        connections.ConnectionView,
+        "One connection",
+        Http("GET", "/connections/{id}"),
+    ),
+    Operation(
+        "operator",
+        "connections.update",
+        connections.UpdateConnection,
+        connections.ConnectionView,
+        "Change a connection",
+        Http("PATCH", "/connections/{id}", if_match=True),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "connections.delete",
+        connections.DeleteConnection,
+        Empty,
+        "Delete a connection, its secrets and its grants",
+        Http("DELETE", "/connections/{id}", success=204, if_match=True),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "secrets.set",
+        connections.SetSecret,
+        connections.ConnectionView,
+        "Set or replace a secret",
+        Http("PUT", "/connections/{id}/secrets/{field}"),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "secrets.delete",
+        connections.DeleteSecret,
+        connections.ConnectionView,
+        "Remove a secret",
+        Http("DELETE", "/connections/{id}/secrets/{field}"),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "connections.test",
+        connections.ConnectionRef,
+        connections.TestOutcome,
+        "Log in once at the stored destination",
+        Http("POST", "/connections/{id}/test"),
+        waits=True,
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "connections.uses",
+        connections.ConnectionRef,
+        audit.UseDays,
+        "Uses in the last 14 days",
+        Http("GET", "/connections/{id}/uses"),
+    ),
+    Operation(
+        "operator",
+        "access_requests.list",
+        Empty,
+        access.QuestionList,
+        "The questions that wait for an answer",
+        Http("GET", "/access-requests"),
+    ),
+    Operation(
+        "operator",
+        "access_requests.decide",
+        access.Decide,
+        access.Decided,
+        "Answer a question",
+        Http("POST", "/access-requests/{id}/decision"),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "grants.list",
+        access.GrantFilter,
+        access.GrantList,
+        "Who may use what",
+        Http("GET", "/grants"),
+    ),
+    Operation(
+        "operator",
+        "grants.revoke",
+        access.GrantRef,
+        Empty,
+        "Take a grant back, or undo a 'never'",
+        Http("DELETE", "/grants/{id}", success=204),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "audit.list",
+        audit.AuditFilter,
+        audit.AuditPage,
+        "The record, newest first",
+        Http("GET", "/audit"),
+    ),
+    Operation(
+        "operator",
+        "audit.verify",
+        Empty,
+        audit.AuditVerification,
+        "Whether the record is consistent",
+        Http("GET", "/audit/verification"),
+        waits=True,
+    ),
+    Operation("operator", "vault.state", Empty, vault.VaultState, "The vault", Http("GET", "/vault")),
+    Operation(
+        "operator",
+        "vault.setup",
+        vault.SetUpVault,
+        vault.VaultState,
+        "Create the master key",
+        Http("POST", "/vault/setup"),
+        waits=True,
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "vault.unlock",
+        vault.UnlockVault,
+        vault.VaultState,
+        "Unlock the vault",
+        Http("POST", "/vault/unlock"),
+        waits=True,
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "vault.lock",
+        Empty,
+        vault.VaultState,
+        "Lock the vault",
+        Http("POST", "/vault/lock"),
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "vault.passphrase",
+        vault.ChangePassphrase,
+        vault.VaultState,
+        "Change the passphrase",
+        Http("POST", "/vault/passphrase"),
+        waits=True,
+        writes=True,
+    ),
+    Operation(
+        "operator", "supervision.kernels", supervision.KernelTable, Empty, "Which kernels run", writes=True
+    ),
+    Operation(
+        "operator",
+        "supervision.approvers",
+        supervision.ApproverCount,
+        Empty,
+        "How many tabs are open",
+        writes=True,
+    ),
+    Operation(
+        "operator",
+        "supervision.documents_gone",
+        supervision.DocumentsGone,
+        Empty,
+        "Documents were removed",
+        writes=True,
+    ),
+)
+
+_REQUESTER = (
+    Operation(
+        "requester", "connections.list", Empty, connections.ConnectionSummaryList, "Names, kinds and states"
+    ),
+    Operation("requester", "providers.list", Empty, providers.ProviderSummaryList, "Kinds of connections"),
+    Operation(
+        "requester",
+        "access.request",
+        access.AccessRequest,
+        access.AccessResponse,
+        "Ask to use a connection; answers when decided",
+        waits=True,
+        writes=True,
+    ),
+    Operation(
+        "requester",
+        "access.deliver",
+        access.HandleUse,
+        access.Delivered,
+        "Resolve a handle for a login",
+        writes=True,
+    ),
+    Operation(
+        "requester",
+        "access.check",
+        access.HandleUse,
+        access.HandleState,
+        "Whether a handle is still good",
+        writes=True,
+    ),
+    Operation(
+        "requester",
+        "access.reveal",
+        access.RevealRequest,
+        access.Delivered,
+        "Ask for plain text; answers when decided",
+        waits=True,
+        writes=True,
+    ),
+    Operation(
+        "requester", "access.release", access.HandleUse, access.Released, "Let go of a handle", writes=True
+    ),
+    Operation(
+        "requester",
+        "access.revoke_own",
+        access.RevokeOwn,
+        access.Released,
+        "Give back all grants of this requester",
+        writes=True,
+    ),
+    Operation(
+        "requester", "audit.list_own", audit.OwnAuditFilter, audit.AuditPage, "This requester's own rows"
+    ),
+)
+
+OPERATIONS: tuple[Operation, ...] = _OPERATOR + _REQUESTER
+
+BY_DOOR: dict[Door, dict[str, Operation]] = {
+    "operator": {operation.name: operation for operation in _OPERATOR},
+    "requester": {operation.name: operation for operation in _REQUESTER},
+}
+
+# Pushed on the operator channel and, as it is, to the browser's WebSocket.
+EVENT = events.Event

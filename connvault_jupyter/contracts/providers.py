@@ -1,0 +1,91 @@
+"""Kinds of connections: a provider is data. Where definitions come from is the registry's business."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from .contract import Contract, FieldName, ProviderId
+
+Mode = Literal["brokered", "in_clear", "reveal"]
+
+
+class Delivery(Contract):
+    """One way in which a handle becomes a client.
+
+    `kind`: `login` (a client library logs in inside the requester's process) or `reveal` (plain text only).
+    `client` names the kernel-side opener module; `openers` are the methods that the handle gets.
+    """
+
+    kind: Literal["login", "reveal"]
+    mode: Mode
+    client: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+    openers: list[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]] = []
+
+
+class ProviderDefinition(Contract):
+    """One kind of connection.
+
+    `fields` is a JSON Schema (2020-12) object: `writeOnly` marks a secret, `x-destination: true` the fields that say
+    where a secret may be sent, `x-order`, `x-group`, `x-placeholder` how the form looks. `destination` is the pattern
+    of the line shown to people, with `{field}` places, e.g. `{user}@{host}:{port}/{database}`. `icon` is an SVG, shown
+    as an image only. `snippet` has the place `{name}`.
+    """
+
+    id: ProviderId
+    name: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    description: Annotated[str, StringConstraints(max_length=300)] = ""
+    category: Literal["database", "api", "storage", "other"] = "other"
+    icon: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    documentation_url: Annotated[str, StringConstraints(max_length=300)] = ""
+    fields: dict[str, Any]
+    destination: Annotated[str, StringConstraints(max_length=300)] = ""
+    deliveries: Annotated[list[Delivery], Field(min_length=1, max_length=8)]
+    snippet: Annotated[str, StringConstraints(max_length=1000)] = ""
+    testable: bool = False
+
+    @property
+    def secret_fields(self) -> frozenset[str]:
+        """Names of the `writeOnly` fields."""
+        return self._marked("writeOnly")
+
+    @property
+    def destination_fields(self) -> frozenset[str]:
+        """Names of the fields that say where a secret may be sent."""
+        return self._marked("x-destination")
+
+    @property
+    def reveal_only(self) -> bool:
+        """Nothing but plain text can be had of such a connection."""
+        return all(delivery.mode == "reveal" for delivery in self.deliveries)
+
+    def _marked(self, keyword: str) -> frozenset[str]:
+        properties = self.fields.get("properties", {})
+        return frozenset(name for name, schema in properties.items() if schema.get(keyword) is True)
+
+
+class SkippedProvider(Contract):
+    """A definition that could not be used: where it is from and why, in words for people."""
+
+    source: str
+    reason: str
+
+
+class ProviderList(Contract):
+    providers: list[ProviderDefinition]
+    skipped: list[SkippedProvider] = []
+
+
+class ProviderSummary(Contract):
+    """What a requester sees of a provider."""
+
+    id: ProviderId
+    name: str
+    description: str
+    fields: list[FieldName]
+    secret_fields: list[FieldName]
+
+
+class ProviderSummaryList(Contract):
+    providers: list[ProviderSummary]

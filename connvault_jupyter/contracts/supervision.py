@@ -1,0 +1,87 @@
+"""What the server extension tells the broker: settings at the start, then who runs where. No HTTP route has these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .contract import Contract
+from .vault import CustodianKind
+
+
+class ConsentSettings(Contract):
+    """All in seconds. `timeout_s`: how long a question waits; `once_limit_s`: how long *this time* may last;
+    `for_s`: the length offered as `for`; `cooldown_s`: the pause after a no; `repeat_s`: asked again within it,
+    "until the kernel stops" is preselected; `approver_grace_s`: how long no tab may be open;
+    `always_unused_days`: after how many unused days `always` ends."""
+
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    once_limit_s: Annotated[int, Field(ge=60, le=86_400)] = 3600
+    for_s: Annotated[int, Field(ge=60, le=2_592_000)] = 28_800
+    cooldown_s: Annotated[float, Field(ge=0, le=3600)] = 30
+    repeat_s: Annotated[float, Field(ge=0, le=86_400)] = 600
+    approver_grace_s: Annotated[float, Field(ge=0, le=60)] = 3
+    max_pending: Annotated[int, Field(ge=1, le=100)] = 5
+    always_unused_days: Annotated[int, Field(ge=1, le=3650)] = 30
+
+
+class BrokerSettings(Contract):
+    """First frame on the operator channel. Directories are absolute paths."""
+
+    data_dir: str
+    socket_path: str
+    server_root: str
+    provider_dirs: list[str] = []
+    allowed_providers: list[str] | None = None
+    custodian: CustodianKind | Literal["auto"] = "auto"
+    consent: ConsentSettings = ConsentSettings()
+    audit_max_bytes: Annotated[int, Field(ge=65_536)] = 64 * 1024 * 1024
+    reveal_allowed: bool = True
+    authenticated: bool = True
+    version: str
+
+
+class BrokerReady(Contract):
+    """Answer to the settings. `non_dumpable` tells whether the hardening took."""
+
+    pid: int
+    version: str
+    non_dumpable: bool
+
+
+class Document(Contract):
+    """A document that a kernel serves. `saved`: the file exists below the root and is not Untitled*."""
+
+    path: str
+    type: Literal["notebook", "console", "file"]
+    saved: bool
+
+
+class KernelRow(Contract):
+    """A kernel of this server. `pid` is the provisioner's; the kernel may be one level below it. `local` is false
+    for a kernel on another machine."""
+
+    kernel_id: str
+    pid: int | None
+    display_name: str
+    local: bool = True
+    documents: list[Document] = []
+
+
+class KernelTable(Contract):
+    """All kernels that run now; one that is missing has ended."""
+
+    kernels: list[KernelRow]
+
+
+class ApproverCount(Contract):
+    """How many browser tabs could show a question."""
+
+    count: Annotated[int, Field(ge=0)]
+
+
+class DocumentsGone(Contract):
+    """Documents deleted, replaced or renamed through Jupyter: their durable grants are void."""
+
+    paths: Annotated[list[str], Field(max_length=10_000)]

@@ -1,0 +1,356 @@
+"""What the services need from outside, as Protocols, and the records that cross these ports. No implementation.
+
+Implementations: `storage` (sqlite3), `vault` (cryptography, keyring), `providers` (catalogue). Each port has a
+conformance suite beside its implementations that third parties can subclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from ..contracts.access import Grant, Requester
+from ..contracts.audit import AuditEvent, AuditFilter
+from ..contracts.connections import Connection, TestOutcome
+from ..contracts.contract import ConnectionId, GrantId, SecretRef
+from ..contracts.events import Event
+from ..contracts.problem import FieldError
+from ..contracts.providers import Mode, ProviderDefinition, SkippedProvider
+from ..contracts.vault import CustodianKind
+
+Clock = Callable[[], datetime]
+"""Aware UTC now."""
+
+Publish = Callable[[Event], None]
+"""Pushes an event to the operator; never blocks, never raises."""
+
+Randomness = Callable[[int], bytes]
+"""`os.urandom`, or a vector in a test."""
+
+
+@dataclass(frozen=True)
+class SealContext:
+    """What a sealed secret is bound to (the associated data of the envelope).
+
+    `destination` holds name and value of every destination field of the provider. Changing any part makes unsealing
+    fail.
+    """
+
+    vault_id: str
+    scope: str
+    connection_id: str
+    field: str
+    provider_id: str
+    destination: Mapping[str, Any]
+
+
+class Keys(Protocol):
+    """Keys derived from one master key. Seals, unseals and authenticates; never shows a key."""
+
+    def seal(self, secret: bytes, context: SealContext) -> bytes:
+        """A versioned envelope with a fresh nonce."""
+
+    def unseal(self, envelope: bytes, context: SealContext) -> bytes:
+        """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
+
+    def mac(self, purpose: Literal["grant", "audit"], message: bytes) -> bytes:
+        """32 bytes; the keys of the purposes are independent."""
+
+
+@dataclass(frozen=True)
+class VaultRecord:
+    """What is stored of the vault. `parameters` is the custodian's own (salt, costs, wrapped key): no
+    secret by itself.
+    """
+
+    vault_id: str
+    custodian: CustodianKind
+    parameters: Mapping[str, Any] = attribute(repr=False)
+    check: bytes = attribute(repr=False)
+    """Tells a right master key from a wrong one (an HMAC of the vault id)."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Availability:
+    available: bool
+    label: str
+    detail: str
+
+
+class Custodian(Protocol):
+    """Holder of the master key. Slow: call it without holding a lock."""
+
+    @property
+    def kind(self) -> CustodianKind: ...
+
+    def availability(self) -> Availability:
+        """Cheap; never asks a person, never writes."""
+
+    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        """Takes a new master key into custody; answers the parameters to store.
+
+        Raises: CustodianUnavailable, WeakPassphrase."""
+
+    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+        """The master key. Raises: WrongPassphrase, CustodianUnavailable."""
+
+    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+        """Undoes `keep` (a lost setup race). Never raises."""
+
+
+DeriveKeys = Callable[[bytes, str], Keys]
+"""(master key of 32 bytes, vault id) -> Keys"""
+
+CheckValue = Callable[[bytes, str], bytes]
+"""(master key, vault id) -> `VaultRecord.check`"""
+
+
+class Transactions(Protocol):
+    """The write lock over all stores of one database."""
+
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """BEGIN IMMEDIATE to COMMIT; rolls back on an exception. Entered again inside, it joins the outer one.
+
+        `durable`: synced to the disk before it returns; without it the sync is grouped (at most 1 s later).
+
+        Raises: StorageFull, StorageBusy, StorageError.
+        """
+
+    def escape(self) -> AbstractContextManager[None]:
+        """Like `transaction`, for revoke, deny and lock: when the disk is full the reserve file is freed first."""
+
+
+class VaultStore(Protocol):
+    def load(self) -> VaultRecord | None: ...
+
+    def create(self, record: VaultRecord) -> bool:
+        """False, and nothing stored, if there is a record already. In the caller's transaction."""
+
+    def replace(self, record: VaultRecord) -> None: ...
+
+
+@dataclass(frozen=True)
+class SealedSecret:
+    ref: SecretRef
+    connection_id: ConnectionId
+    field: str
+    envelope: bytes = attribute(repr=False)
+    set_at: datetime
+
+
+class ConnectionStore(Protocol):
+    def add(self, connection: Connection) -> None:
+        """Raises: NameTaken (names are unique without regard to case)."""
+
+    def get(self, connection_id: str) -> Connection | None: ...
+
+    def by_name(self, name: str) -> Connection | None:
+        """Exact, with regard to case."""
+
+    def all(self) -> Sequence[Connection]:
+        """By name."""
+
+    def update(self, connection: Connection, *, expected_revision: int) -> None:
+        """Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
+
+    def remove(self, connection_id: str, *, expected_revision: int) -> None:
+        """With its secrets, grants, handles and last test. Raises: RevisionConflict, ConnectionNotFound."""
+
+    def touch(self, connection_id: str, at: datetime) -> None:
+        """Notes the last use."""
+
+    def last_used(self) -> Mapping[str, datetime]: ...
+
+    def save_test(self, connection_id: str, outcome: TestOutcome) -> None: ...
+
+    def tests(self) -> Mapping[str, TestOutcome]: ...
+
+
+class SecretStore(Protocol):
+    def put(self, secret: SealedSecret) -> None:
+        """Replaces the one of the same connection and field."""
+
+    def get(self, connection_id: str, field: str) -> SealedSecret | None: ...
+
+    def of(self, connection_id: str) -> Sequence[SealedSecret]: ...
+
+    def all(self) -> Sequence[SealedSecret]: ...
+
+    def remove(self, connection_id: str, field: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class StoredGrant:
+    grant: Grant
+    mac: bytes = attribute(repr=False)
+    uses: int = 0
+    last_used_at: datetime | None = None
+
+
+class GrantStore(Protocol):
+    def add(self, grant: Grant, mac: bytes) -> None: ...
+
+    def get(self, grant_id: str) -> StoredGrant | None: ...
+
+    def all(self, connection_id: str | None = None) -> Sequence[StoredGrant]:
+        """Oldest first."""
+
+    def matching(self, connection_id: str, requester_key: str) -> Sequence[StoredGrant]: ...
+
+    def note_use(self, grant_id: str, at: datetime) -> None: ...
+
+    def remove(self, grant_id: str) -> bool:
+        """With its handles."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """What is stored of a handle: never the ref itself, only its SHA-256. `grant_id` `None`: it can only
+    ask to reveal.
+    """
+
+    ref_hash: bytes = attribute(repr=False)
+    grant_id: GrantId | None
+    connection_id: ConnectionId
+    requester_instance: str
+    mode: Mode
+    agent: str | None
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class HandleStore(Protocol):
+    def add(self, handle: Handle) -> None: ...
+
+    def get(self, ref_hash: bytes) -> Handle | None: ...
+
+    def remove(self, ref_hash: bytes) -> bool: ...
+
+    def instances(self) -> frozenset[str]:
+        """Of all handles and of all grants bound to an instance."""
+
+    def remove_instance(self, requester_instance: str) -> int:
+        """All handles and instance-bound grants of a run that has ended."""
+
+
+@dataclass(frozen=True)
+class ChainLink:
+    """A row of the record as it is stored. `mac` is `None` for a row that was written while the vault was locked."""
+
+    event: AuditEvent
+    body: bytes
+    """The canonical JSON that `digest` covers."""
+    previous: bytes
+    digest: bytes
+    mac: bytes | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where pruning cut: the chain verifies from `digest` on."""
+
+    sequence: int
+    digest: bytes
+    mac: bytes | None
+
+
+class AuditStore(Protocol):
+    """Append-only. `append` is called in a transaction in which `head` was read."""
+
+    def head(self) -> tuple[int, bytes]:
+        """(sequence, digest) of the last row; (0, 32 zero bytes) when there is none."""
+
+    def append(self, link: ChainLink) -> None: ...
+
+    def page(
+        self, filters: AuditFilter, *, requester_key: str | None = None, connection: str | None = None
+    ) -> Sequence[AuditEvent]:
+        """Newest first, `filters.limit` at most. `requester_key` limits to a requester's own rows."""
+
+    def chain(self, after: int, limit: int) -> Sequence[ChainLink]:
+        """Oldest first."""
+
+    def size_bytes(self) -> int: ...
+
+    def checkpoint(self) -> Checkpoint | None: ...
+
+    def prune(self, checkpoint: Checkpoint) -> int:
+        """Drops the rows up to and with `checkpoint.sequence`; how many."""
+
+    def uses_by_day(self, connection_id: str, since: datetime) -> Mapping[str, int]:
+        """`{"2026-11-24": 3}`: rows `access:used`, `access:checked` and `access:revealed`."""
+
+
+@dataclass(frozen=True)
+class OpenQuestion:
+    """That a question was asked and not closed yet. `broker` tells which broker process asked (`pid:start time`)."""
+
+    question_id: str
+    broker: str
+    event: AuditEvent
+
+
+class OpenQuestionStore(Protocol):
+    def add(self, question: OpenQuestion) -> None: ...
+
+    def remove(self, question_id: str) -> bool: ...
+
+    def all(self) -> Sequence[OpenQuestion]: ...
+
+
+class ProviderRegistry(Protocol):
+    def all(self) -> Sequence[ProviderDefinition]: ...
+
+    def skipped(self) -> Sequence[SkippedProvider]: ...
+
+    def get(self, provider_id: str) -> ProviderDefinition | None: ...
+
+    def check(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> Sequence[FieldError]:
+        """What the schema says of the fields (paths `fields.NAME`), secrets left out of `required`; also
+        userinfo in URLs.
+        """
+
+    def missing_secrets(
+        self, provider: ProviderDefinition, fields: Mapping[str, Any], present: frozenset[str]
+    ) -> frozenset[str]:
+        """`writeOnly` fields that the schema requires for these fields (with `if/then`) and that are not `present`."""
+
+    def complete(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields with the schema's defaults filled in."""
+
+    def destination(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> str:
+        """The line that people see; control and bidirectional characters stripped, never a secret."""
+
+
+class Probe(Protocol):
+    """Logs in once at a stored destination, in a process of its own, bounded in time."""
+
+    def __call__(
+        self, provider: ProviderDefinition, fields: Mapping[str, Any], secrets: Mapping[str, str]
+    ) -> TestOutcome: ...
+
+
+class RunningRequesters(Protocol):
+    def instance_alive(self, instance: str) -> bool:
+        """Whether this run (kernel or process) still exists."""
+
+    def current(self, requester: Requester) -> Requester:
+        """The requester as it is now (a notebook may have been renamed since it connected)."""
+
+
+class Wait(Protocol):
+    """How the channel waits for a person: it also watches whether the asker is still there."""
+
+    def __call__(self, settled: Future[None]) -> bool:
+        """True once `settled` is done; False if the asker went away first."""
+
+
+Lock = AbstractContextManager[Any]
+"""The broker's one re-entrant lock. An operation that does not wait is called with it held; one that waits
+(`Operation.waits`) is called without, and takes it for each of its short parts."""
