@@ -1,0 +1,11 @@
+"""What every test may use. The fixtures live in tests/support, one idea a file."""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "tests.support.no_skips",
+    "tests.support.postgres",
+    "tests.support.secret_service",
+    "tests.support.jupyter_server",
+    "tests.support.browser",
+]
