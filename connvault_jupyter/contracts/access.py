@@ -141,7 +141,7 @@ class Decide(Contract):
 
     id: Id
     decision: DecisionKind
-    seconds: Annotated[int, Field(ge=60, le=2_592_000)] | None = None
+    seconds: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     digest: Digest
 
 

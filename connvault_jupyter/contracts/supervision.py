@@ -17,8 +17,8 @@ class ConsentSettings(Contract):
     `always_unused_days`: after how many unused days `always` ends."""
 
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
-    once_limit_s: Annotated[int, Field(ge=60, le=86_400)] = 3600
-    for_s: Annotated[int, Field(ge=60, le=2_592_000)] = 28_800
+    once_limit_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    for_s: Annotated[int, Field(ge=1, le=2_592_000)] = 28_800
     cooldown_s: Annotated[float, Field(ge=0, le=3600)] = 30
     repeat_s: Annotated[float, Field(ge=0, le=86_400)] = 600
     approver_grace_s: Annotated[float, Field(ge=0, le=60)] = 3
