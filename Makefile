@@ -1,0 +1,84 @@
+# Every target makes the checkout ready first (setup_hooks/bootstrap.py), which costs a moment when it is.
+# PYTHON is the interpreter that .venv is made from; WORKERS the parallel test processes.
+PYTHON ?= python3
+WORKERS ?= 2
+FUZZ_EXAMPLES ?= 2000
+BROWSER_TESTS ?= tests
+
+PY := .venv/bin/python
+PARALLEL := -n $(WORKERS) --dist loadgroup
+
+# node may come from the Python wheel in .venv.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help ready ready-lab ready-check lab test test-python test-labextension test-notebooks e2e check \
+  check-python check-labextension check-contracts bench fuzz docs clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+ready:
+	@$(PYTHON) setup_hooks/bootstrap.py --for test
+
+ready-lab:
+	@$(PYTHON) setup_hooks/bootstrap.py --for lab
+
+ready-check:
+	@$(PYTHON) setup_hooks/bootstrap.py --for check
+
+lab: ready-lab ## JupyterLab on the first steps, with a demo database (CONNVAULT_LAB_ARGS: its arguments)
+	@$(PY) setup_hooks/lab.py
+
+# One after the other, each parallel in itself: two browsers beside two pytest workers are slower on two cores.
+test: ready ## Every test: Python, labextension, browser, notebooks
+	$(MAKE) test-python
+	$(MAKE) test-labextension
+	$(MAKE) e2e
+	$(MAKE) test-notebooks
+
+test-python: ready
+	$(PY) -m pytest $(PARALLEL) -m "not e2e and not bench and not fuzz"
+
+test-labextension: ready-check
+	cd labextension && npm test
+
+# A run of its own: Playwright's event loop and those of the asynchronous tests do not share a process.
+e2e: ready ## The browser tests (screenshots of failures in build/e2e)
+	$(PY) -m pytest $(PARALLEL) -m e2e $(BROWSER_TESTS)
+
+test-notebooks: ready
+	$(PY) -m pytest --nbval-lax -p tests.support.no_skips -p tests.support.notebooks notebooks
+
+check: ready-check ## Linters, types, the house, generated contracts
+	$(MAKE) --keep-going --no-print-directory check-python check-labextension check-contracts
+
+check-python:
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) -m pip check
+
+check-labextension:
+	cd labextension && npm run --silent lint
+	cd labextension && npx --no-install tsc --noEmit
+
+check-contracts:
+	$(PY) setup_hooks/generate_contracts.py --check
+
+bench: ready ## Figures against their budgets (build/bench.json)
+	$(PY) tests/bench/run.py
+
+fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=2000 a property)
+	CONNVAULT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest $(PARALLEL) -m fuzz --timeout=3600
+
+docs: ready-check ## The documentation, in build/docs
+	$(PY) -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo build/docs/index.html
+
+clean: ## Everything that was made here, .venv and node_modules included
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf labextension/node_modules labextension/lib connvault_jupyter/labextension
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
