@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help ready ready-lab ready-check lab test test-python test-labextension test-notebooks e2e check \
+.PHONY: help ready ready-lab ready-check lab test test-python test-labextension e2e check \
   check-python check-labextension check-contracts bench fuzz docs clean
 
 help: ## What can be made
@@ -32,24 +32,21 @@ lab: ready-lab ## JupyterLab on the first steps, with a demo database (CONNVAULT
 	@$(PY) setup_hooks/lab.py
 
 # One after the other, each parallel in itself: two browsers beside two pytest workers are slower on two cores.
-test: ready ## Every test: Python, labextension, browser, notebooks
+test: ready ## Every test: Python, notebooks (nbval), labextension, browser
 	$(MAKE) test-python
 	$(MAKE) test-labextension
 	$(MAKE) e2e
-	$(MAKE) test-notebooks
 
 test-python: ready
 	$(PY) -m pytest $(PARALLEL) -m "not e2e and not bench and not fuzz"
 
 test-labextension: ready-check
-	cd labextension && npm test
+	cd labextension && npm test -- --reporter=default --reporter=json --outputFile.json=$(CURDIR)/build/vitest.json
+	$(PY) setup_hooks/no_vitest_skips.py build/vitest.json
 
 # A run of its own: Playwright's event loop and those of the asynchronous tests do not share a process.
 e2e: ready ## The browser tests (screenshots of failures in build/e2e)
 	$(PY) -m pytest $(PARALLEL) -m e2e $(BROWSER_TESTS)
-
-test-notebooks: ready
-	$(PY) -m pytest --nbval-lax -p tests.support.no_skips -p tests.support.notebooks notebooks
 
 check: ready-check ## Linters, types, the house, generated contracts
 	$(MAKE) --keep-going --no-print-directory check-python check-labextension check-contracts
@@ -66,7 +63,7 @@ check-labextension:
 	cd labextension && npx --no-install tsc --noEmit
 
 check-contracts:
-	$(PY) setup_hooks/generate_contracts.py --check
+	$(PY) -m setup_hooks.generate_contracts --check
 
 bench: ready ## Figures against their budgets (build/bench.json)
 	$(PY) tests/bench/run.py

@@ -17,8 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-import psycopg
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -26,27 +24,7 @@ from setup_hooks.postgresql import Login, PostgresServer, PostgresUnavailable  #
 
 HOME = ROOT / "build" / "lab"
 NOTEBOOK = Path("notebooks") / "first_steps.ipynb"
-
-_TABLE = """
-CREATE TABLE orders (
-    id integer PRIMARY KEY,
-    ordered_on date NOT NULL,
-    customer text NOT NULL,
-    product text NOT NULL,
-    quantity integer NOT NULL,
-    price numeric(8, 2) NOT NULL
-)
-"""
-_ROWS = [
-    (1, "2026-01-05", "Aino", "Tea pot", 1, "34.00"),
-    (2, "2026-01-05", "Bruno", "Cup", 4, "6.50"),
-    (3, "2026-01-19", "Chidi", "Green tea, 100 g", 2, "8.20"),
-    (4, "2026-02-02", "Aino", "Cup", 2, "6.50"),
-    (5, "2026-02-11", "Dolores", "Tea pot", 1, "34.00"),
-    (6, "2026-02-27", "Emre", "Black tea, 250 g", 3, "12.90"),
-    (7, "2026-03-03", "Bruno", "Strainer", 1, "4.75"),
-    (8, "2026-03-16", "Chidi", "Black tea, 250 g", 1, "12.90"),
-]
+TABLE = ROOT / "setup_hooks" / "orders.sql"
 
 
 def main() -> int:
@@ -54,7 +32,7 @@ def main() -> int:
     try:
         with PostgresServer(log_file=HOME / "postgres.log") as database:
             login = database.create_login("analyst", database="shop")
-            fill(login)
+            database.execute(TABLE.read_text(), database=login.database)
             introduce(login)
             return run_lab(environment)
     except PostgresUnavailable as exc:
@@ -87,12 +65,6 @@ def fresh_home() -> dict[str, str]:
         '{"fetchNews": "false", "checkForUpdates": false}'
     )
     return {**os.environ, **{name: str(folder) for name, folder in folders.items()}}
-
-
-def fill(login: Login) -> None:
-    with psycopg.connect(**login.psycopg_kwargs()) as connection, connection.cursor() as cursor:
-        cursor.execute(_TABLE)
-        cursor.executemany("INSERT INTO orders VALUES (%s, %s, %s, %s, %s, %s)", _ROWS)
 
 
 def introduce(login: Login) -> None:

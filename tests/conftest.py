@@ -5,6 +5,7 @@ from __future__ import annotations
 pytest_plugins = [
     "tests.support.no_skips",
     "tests.support.properties",
+    "tests.support.folders",
     "tests.support.postgres",
     "tests.support.secret_service",
     "tests.support.jupyter_server",
