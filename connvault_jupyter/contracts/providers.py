@@ -60,9 +60,19 @@ class ProviderDefinition(Contract):
         """Nothing but plain text can be had of such a connection."""
         return all(delivery.mode == "reveal" for delivery in self.deliveries)
 
+    @property
+    def field_schemas(self) -> dict[str, dict[str, Any]]:
+        """Every field's schema by name: first those that are always there, then those behind a condition (`then` and
+        `else`, at the top or in `allOf`). Where a name is mentioned again, the first mention counts."""
+        found: dict[str, dict[str, Any]] = {}
+        for part in (self.fields, *self.fields.get("allOf", [])):
+            for place in (part, part.get("then", {}), part.get("else", {})):
+                for name, schema in place.get("properties", {}).items():
+                    found.setdefault(name, schema)
+        return found
+
     def _marked(self, keyword: str) -> frozenset[str]:
-        properties = self.fields.get("properties", {})
-        return frozenset(name for name, schema in properties.items() if schema.get(keyword) is True)
+        return frozenset(name for name, schema in self.field_schemas.items() if schema.get(keyword) is True)
 
 
 class SkippedProvider(Contract):
