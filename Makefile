@@ -72,8 +72,8 @@ fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=2000 a property)
 	CONNVAULT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest $(PARALLEL) -m fuzz --timeout=3600
 
 docs: ready-check ## The documentation, in build/docs
-	$(PY) -m sphinx -W --keep-going -q -b html docs build/docs
-	@echo build/docs/index.html
+	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/docs
+	@echo build/docs/docs/index.html
 
 clean: ## Everything that was made here, .venv and node_modules included
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

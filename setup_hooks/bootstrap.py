@@ -31,8 +31,10 @@ LABEXTENSION = ROOT / "labextension"
 BUNDLE = ROOT / "connvault_jupyter" / "labextension"
 LINK = VENV / "share" / "jupyter" / "labextensions" / "connvault-jupyter"
 
-# The lock holds versions that need it. The package itself runs on 3.10 too.
-PYTHON_FLOOR = (3, 11)
+# What the package supports. 3.10 has a lock of its own: newer versions of some packages have left it behind.
+PYTHON_FLOOR = (3, 10)
+PYTHON = "{}.{}".format(*sys.version_info)
+LOCKS = {"3.10": "dev-3.10.lock"}
 # The oldest node that the labextension's tools support.
 NODE_FLOOR = 20
 # Made from the sources, so no part of what the sources are.
@@ -96,16 +98,14 @@ def make_ready() -> None:
 
 def install_lock() -> None:
     if sys.version_info < PYTHON_FLOOR:
-        raise Missing(
-            f"development needs Python {'.'.join(map(str, PYTHON_FLOOR))} or later: PYTHON=python3.12 make ..."
-        )
-    if not (BIN / "python").exists():
-        say("creating .venv")
+        raise Missing("this needs Python 3.10 or later; name another one with: make PYTHON=python3.12 ...")
+    if not (VENV / "lib" / f"python{PYTHON}").is_dir():
+        say(f"creating .venv with Python {PYTHON}")
         try:
-            venv.create(VENV, with_pip=True)
+            venv.create(VENV, with_pip=True, clear=True)
         except subprocess.CalledProcessError as exc:
             raise Missing("this Python has no ensurepip: install Debian's package 'python3-venv'") from exc
-    lock = ROOT / "requirements" / "dev.lock"
+    lock = ROOT / "requirements" / LOCKS.get(PYTHON, "dev.lock")
     with step(VENV, "lock", [lock]) as stale:
         if stale:
             say("installing Python packages")
@@ -221,7 +221,7 @@ def step(folder: Path, name: str, inputs: Iterable[Path]) -> Iterator[bool]:
 
 def digest(files: Iterable[Path]) -> str:
     """Changes with the names and contents of the files, and with the Python that does the work."""
-    total = hashlib.sha256(sys.version.encode())
+    total = hashlib.sha256(PYTHON.encode())
     for path in sorted(files):
         if not path.exists():
             raise Missing(f"{path.relative_to(ROOT)} is not there: is the checkout complete?")
@@ -251,7 +251,7 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def pip(*arguments: str, env: Mapping[str, str] | None = None) -> None:
-    options = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    options = ["-qq", "--disable-pip-version-check", "--no-input"]
     run([str(BIN / "python"), "-m", "pip", *arguments, *options], env=env)
 
 
