@@ -14,6 +14,3 @@ myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = "connvault-jupyter"
-
-# A pattern of the table of contents may have no page yet.
-suppress_warnings = ["toc.empty_glob"]
