@@ -1,0 +1,105 @@
+"""What every custodian does alike: lengths, versions and error types are checked here, once. How a master key is kept
+is each custodian's own file. Never put a fallback here: a custodian that is missing is an error, not a weaker one.
+
+Parameters (what is stored beside the vault) are a flat JSON object with a `version`; a custodian adds names within a
+version and refuses a version that it does not know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from ..contracts.vault import CustodianKind
+from ..errors import CustodianUnavailable, VaultError
+from ..services.ports import Availability
+from .envelope import KEY_BYTES
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+DAMAGED = (
+    "The stored settings of the vault are damaged, or were written by a newer version. "
+    "Update connvault-jupyter, or bring its data folder back from a backup."
+)
+
+
+class MasterKeyCustodian(ABC):
+    """Holder of the master key (the port `Custodian`). Slow: call it without holding a lock. Safe from many threads.
+
+    A subclass gives `kind`, `parameters_version` and the four methods with an underscore.
+    """
+
+    kind: ClassVar[CustodianKind]
+    parameters_version: ClassVar[int] = 1
+
+    @abstractmethod
+    def availability(self) -> Availability:
+        """Whether it answers here. Cheap; never asks a person, never writes, never raises."""
+
+    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        """Takes a new master key into custody; answers the parameters to store, JSON as it is, no secret by itself.
+
+        Kept again under the same vault id, the new key replaces the old one.
+
+        Raises:
+            WeakPassphrase: there is none, or it is too short (custodians that need one).
+            CustodianUnavailable: it does not answer, and nothing is kept. The message says what to do.
+        """
+        if len(master_key) != KEY_BYTES:
+            raise ValueError(f"a master key has {KEY_BYTES} bytes")
+        kept = _typed(lambda: self._keep(vault_id, master_key, passphrase))
+        return {**kept, "version": self.parameters_version}
+
+    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+        """The master key, 32 bytes.
+
+        Raises:
+            WrongPassphrase: there is none, or it opens nothing (custodians that need one).
+            CustodianUnavailable: it does not answer, has no such key, or the parameters are not usable.
+        """
+        if type(parameters.get("version")) is not int or parameters["version"] != self.parameters_version:
+            raise CustodianUnavailable(DAMAGED)
+        master_key = _typed(lambda: self._recover(vault_id, parameters, passphrase))
+        if len(master_key) != KEY_BYTES:
+            raise CustodianUnavailable(DAMAGED)
+        return master_key
+
+    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+        """Undoes `keep` (a lost setup race, another custodian took over). Never raises."""
+        with contextlib.suppress(Exception):
+            self._forget(vault_id, parameters)
+
+    @abstractmethod
+    def _keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]: ...
+
+    @abstractmethod
+    def _recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes: ...
+
+    @abstractmethod
+    def _forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None: ...
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a custodian can't be pickled or copied")
+
+
+def _typed(call: Callable[[], T]) -> T:
+    """Lets the vault's own errors out and turns every other one into `CustodianUnavailable`.
+
+    The cause is named by its type alone, and is not attached: its text and its frames could hold the key.
+    """
+    try:
+        return call()
+    except VaultError:
+        raise
+    except Exception as error:  # noqa: BLE001 - backends raise whatever their platform raises
+        cause = type(error).__name__
+    _log.warning("the custodian failed with %s", cause)
+    raise CustodianUnavailable("The master key can't be reached. Look into the server log.", cause=cause)

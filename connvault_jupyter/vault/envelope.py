@@ -1,0 +1,151 @@
+"""Keys from one master key, and the envelope of a sealed secret. Where the master key comes from is a custodian's
+business; what a secret is bound to is decided by the services (`SealContext`). Never log or store anything from here.
+
+The envelope, version 1 (a later version is another first byte; a reader refuses a version that it does not know):
+
+    0        version, 1
+    1        n, the length of a wrapped per-secret key; 0 in version 1 (sealed directly under the vault's sealing key)
+    2        that wrapped key, n bytes
+    2 + n    nonce, 12 bytes
+    14 + n   ciphertext and 16 bytes of tag (AES-256-GCM, RFC 5116 5.2)
+
+Associated data: everything before the nonce, then the canonical JSON of the context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from contextlib import suppress
+from typing import Any, Literal, NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from ..errors import SecretInvalid
+from ..services.ports import Randomness, SealContext
+
+# 256 bits: the key size of AES-256, the output of SHA-256, and what quantum searches leave at 128 bits.
+KEY_BYTES = 32
+
+# 96 bits is the one nonce length that GCM uses as it is (SP 800-38D 8.2). Random ones are good for 2^32 seals under
+# one key; a vault with 1,000 secrets that all change every minute gets there after eight years.
+NONCE_BYTES = 12
+
+TAG_BYTES = 16
+
+VERSION = 1
+
+_HEADER = bytes([VERSION, 0])
+
+# Separate keys for separate purposes (RFC 5869 3.2: `info`). A label is never used again with another meaning.
+_INFO_SEAL = b"connvault-jupyter v1 seal secrets"
+_INFO_GRANT = b"connvault-jupyter v1 mac grants"
+_INFO_AUDIT = b"connvault-jupyter v1 mac audit"
+_INFO_CHECK = b"connvault-jupyter v1 check value"
+
+
+class VaultKeys:
+    """Seals, unseals and authenticates (the port `Keys`). Its repr shows nothing; it refuses to be pickled or copied.
+
+    Python cannot wipe memory: the keys are gone when this object is collected, not before.
+    """
+
+    __slots__ = ("_aead", "_macs", "_random")
+
+    def __init__(self, *, seal: bytes, grant: bytes, audit: bytes, random: Randomness = os.urandom) -> None:
+        self._aead = AESGCM(seal)
+        self._macs = {"grant": grant, "audit": audit}
+        self._random = random
+
+    def seal(self, secret: bytes, context: SealContext) -> bytes:
+        """A version 1 envelope under a fresh nonce, 30 bytes longer than `secret`.
+
+        Raises:
+            SecretInvalid: the context holds a value that has no canonical form (not a number, an object).
+        """
+        nonce = self._random(NONCE_BYTES)
+        return _HEADER + nonce + self._aead.encrypt(nonce, secret, _associated(_HEADER, context))
+
+    def unseal(self, envelope: bytes, context: SealContext) -> bytes:
+        """The secret, if key, context and every bit of the envelope are the ones that it was sealed with.
+
+        Raises:
+            SecretInvalid: anything else. Which part differs is not told: it would only help to guess.
+        """
+        if len(envelope) < len(_HEADER) + NONCE_BYTES + TAG_BYTES or envelope[: len(_HEADER)] != _HEADER:
+            raise SecretInvalid
+        body = envelope[len(_HEADER) :]
+        associated = _associated(_HEADER, context)
+        # Raised outside the handler, so that no cause hangs on it.
+        with suppress(InvalidTag):
+            return self._aead.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], associated)
+        raise SecretInvalid
+
+    def mac(self, purpose: Literal["grant", "audit"], message: bytes) -> bytes:
+        """HMAC-SHA256 (RFC 2104), 32 bytes, under a key that no other purpose has."""
+        return hmac.digest(self._macs[purpose], message, "sha256")
+
+    def __repr__(self) -> str:
+        return "<VaultKeys>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("keys can't be pickled or copied")
+
+
+def derive_keys(master_key: bytes, vault_id: str, *, random: Randomness = os.urandom) -> VaultKeys:
+    """All keys of a vault (HKDF-SHA256, RFC 5869; salt: the SHA-256 of the vault id).
+
+    Args:
+        master_key: 32 bytes, uniformly random.
+        vault_id: binds the keys to one vault, so that two vaults with one master key by mistake share nothing.
+
+    Raises:
+        ValueError: the master key has not 32 bytes.
+    """
+    return VaultKeys(
+        seal=_derive(master_key, vault_id, _INFO_SEAL),
+        grant=_derive(master_key, vault_id, _INFO_GRANT),
+        audit=_derive(master_key, vault_id, _INFO_AUDIT),
+        random=random,
+    )
+
+
+def check_value(master_key: bytes, vault_id: str) -> bytes:
+    """Tells a right master key from a wrong one: an HMAC-SHA256 of the vault id under a key for this alone. 32 bytes.
+
+    It is stored in the open: it says nothing about the master key. Compare it with `hmac.compare_digest`.
+    """
+    return hmac.digest(_derive(master_key, vault_id, _INFO_CHECK), vault_id.encode(), "sha256")
+
+
+def _derive(master_key: bytes, vault_id: str, info: bytes) -> bytes:
+    if len(master_key) != KEY_BYTES:
+        raise ValueError(f"a master key has {KEY_BYTES} bytes")
+    salt = hashlib.sha256(vault_id.encode()).digest()
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(master_key)
+
+
+_JSON = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+)
+
+
+def _associated(header: bytes, context: SealContext) -> bytes:
+    parts: dict[str, Any] = {
+        "connection": context.connection_id,
+        "destination": dict(context.destination),
+        "field": context.field,
+        "provider": context.provider_id,
+        "scope": context.scope,
+        "vault": context.vault_id,
+    }
+    # JSON keeps names and types apart ("1", 1, 1.0, true, null); sorted and without spaces there is one text only.
+    # surrogatepass: two lone surrogates must not read like the character that they would make together.
+    with suppress(TypeError, ValueError, RecursionError):
+        return header + _JSON.encode(parts).encode("utf-8", "surrogatepass")
+    raise SecretInvalid

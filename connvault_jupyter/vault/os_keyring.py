@@ -1,0 +1,174 @@
+"""The OS-keyring custodian: the master key as one item in the keyring of the operating system. Which keyrings may be
+used is decided in `keyring_backends`. Never store a second item, and never a secret of a connection.
+
+The item: service `connvault-jupyter`, user name = vault id, text `1:` and the key in base64 (another number is another
+form). Parameters, version 1: `store`, the keyring that has the item; it is never looked for in another one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, TypeVar
+
+from ..contracts.vault import CustodianKind
+from ..errors import CustodianUnavailable, VaultError
+from ..services.ports import Availability, Randomness
+from .bounded_calls import BoundedCalls, CallTimedOut
+from .custodian import DAMAGED, MasterKeyCustodian
+from .keyring_backends import HOW_TO_GO_ON, KNOWN, Chosen, choose_backend
+
+T = TypeVar("T")
+
+SERVICE = "connvault-jupyter"
+
+# A Secret Service answers in about 20 ms; one that needs five seconds won't answer.
+QUICK_S = 5.0
+# As long as a person may need to find and answer the dialog of the operating system.
+PERSON_S = 120.0
+
+LABEL = "System keyring"
+DETAIL = (
+    "Protects the master key at rest, not from notebooks: code that runs as you can ask the keyring too. "
+    "Nothing to type after a restart."
+)
+
+_FORM = "1:"
+
+
+class OsKeyringCustodian(MasterKeyCustodian):
+    """Keeps the master key in Secret Service, KWallet, the macOS Keychain or the Windows Credential Manager.
+
+    Args:
+        quick_s: seconds for what needs no person.
+        person_s: seconds for keeping and recovering, while the operating system may ask the person.
+    """
+
+    kind: ClassVar[CustodianKind] = "os_keyring"
+
+    def __init__(
+        self, *, quick_s: float = QUICK_S, person_s: float = PERSON_S, random: Randomness = os.urandom
+    ) -> None:
+        self._quick_s = quick_s
+        self._person_s = person_s
+        self._random = random
+        # Two queues: looking whether a keyring is there must not wait for a person.
+        self._looking = BoundedCalls("connvault-keyring-looking")
+        self._asking = BoundedCalls("connvault-keyring-asking")
+
+    def availability(self) -> Availability:
+        """Whether a known keyring is there. It may still be locked: that shows when it is used."""
+        try:
+            chosen = self._choose(None)
+        except VaultError as error:
+            return Availability(available=False, label=LABEL, detail=error.message)
+        return Availability(available=True, label=f"{LABEL} ({chosen.known.label})", detail=DETAIL)
+
+    def _keep(
+        self,
+        vault_id: str,
+        master_key: bytes,
+        passphrase: str | None,  # noqa: ARG002 - the keyring has none
+    ) -> Mapping[str, Any]:
+        chosen = self._choose(None)
+        item = _FORM + base64.b64encode(master_key).decode("ascii")
+
+        def keep() -> None:
+            self._probe(chosen, vault_id)
+            chosen.backend.set_password(SERVICE, vault_id, item)
+            if not _same(chosen.backend.get_password(SERVICE, vault_id), item):
+                raise CustodianUnavailable(_unreliable(chosen))
+
+        self._ask(chosen, keep, self._person_s)
+        return {"store": chosen.known.store}
+
+    def _recover(
+        self,
+        vault_id: str,
+        parameters: Mapping[str, Any],
+        passphrase: str | None,  # noqa: ARG002 - the keyring has none
+    ) -> bytes:
+        chosen = self._choose(_store(parameters))
+        item = self._ask(chosen, lambda: chosen.backend.get_password(SERVICE, vault_id), self._person_s)
+        if item is None:
+            raise CustodianUnavailable(
+                f"{chosen.known.label} has no master key for this vault any more. Bring back the keyring of the "
+                "account that set the vault up; without it the secrets have to be entered again in a new vault."
+            )
+        return _key(item)
+
+    def _forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+        chosen = self._choose(_store(parameters))
+        self._ask(chosen, lambda: chosen.backend.delete_password(SERVICE, vault_id), self._quick_s)
+
+    def _probe(self, chosen: Chosen, vault_id: str) -> None:
+        """Some keyrings take a password and lose it, or can't delete. A random value shows that, and leaves nothing."""
+        name, value = f"{vault_id}.probe", base64.b64encode(self._random(16)).decode("ascii")
+        chosen.backend.set_password(SERVICE, name, value)
+        found = chosen.backend.get_password(SERVICE, name)
+        chosen.backend.delete_password(SERVICE, name)
+        if not _same(found, value) or chosen.backend.get_password(SERVICE, name) is not None:
+            raise CustodianUnavailable(_unreliable(chosen))
+
+    def _choose(self, store: str | None) -> Chosen:
+        try:
+            chosen = self._looking.run(lambda: choose_backend(store), timeout_s=self._quick_s)
+        except CallTimedOut:
+            raise CustodianUnavailable(f"The system keyring does not answer. {HOW_TO_GO_ON}") from None
+        if not isinstance(chosen, Chosen):
+            raise CustodianUnavailable(chosen.why)
+        return chosen
+
+    def _ask(self, chosen: Chosen, call: Callable[[], T], timeout_s: float) -> T:
+        """Every failure of a backend becomes one with words; the cause is left behind, its frames hold the key."""
+        label = chosen.known.label
+        try:
+            return self._asking.run(call, timeout_s=timeout_s)
+        except VaultError:
+            raise
+        except CallTimedOut:
+            why = f"{label} did not answer within {timeout_s:.0f} seconds. Look for its dialog and answer it"
+        except Exception as error:  # noqa: BLE001 - backends raise whatever their platform raises
+            why = _WHY.get(type(error).__name__, "{label} refused").format(label=label)
+        raise CustodianUnavailable(
+            f"{why}, then try again. If there is nobody to ask, use a passphrase instead."
+        )
+
+
+# By name, so that no platform's own exceptions have to be imported. All of them mean the same to a person.
+_WHY = {
+    "InitError": "{label} is locked, or can't be opened. Unlock it",
+    "KeyringLocked": "{label} is locked. Unlock it",
+    "LockedException": "{label} is locked. Unlock it",
+    "PromptDismissedException": "{label} is locked, and the dialog to unlock it was closed. Unlock it",
+    "NoKeyringError": "{label} is not there any more. Start it",
+    "SecretServiceNotAvailableException": "{label} is not there any more. Start it",
+}
+
+
+def _unreliable(chosen: Chosen) -> str:
+    return f"{chosen.known.label} does not keep what it is given. Choose a passphrase instead."
+
+
+def _same(found: str | None, expected: str) -> bool:
+    return found is not None and hmac.compare_digest(found.encode(), expected.encode())
+
+
+def _store(parameters: Mapping[str, Any]) -> str:
+    store = parameters.get("store")
+    if store not in {known.store for known in KNOWN}:
+        raise CustodianUnavailable(DAMAGED)
+    return str(store)
+
+
+def _key(item: str) -> bytes:
+    if item.startswith(_FORM):
+        with suppress(binascii.Error, ValueError):
+            return base64.b64decode(item[len(_FORM) :], validate=True)
+    raise CustodianUnavailable(
+        "The master key in the system keyring is damaged, or of a newer version. Update connvault-jupyter."
+    )

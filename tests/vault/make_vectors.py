@@ -1,0 +1,99 @@
+"""Writes the vectors of this folder, once a format version: `python tests/vault/make_vectors.py envelope_v2`.
+
+An existing file is never written again: the files say what was written to people's disks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from connvault_jupyter.services.ports import SealContext
+from connvault_jupyter.vault.envelope import check_value, derive_keys
+from connvault_jupyter.vault.passphrase import PassphraseCustodian
+
+FOLDER = Path(__file__).parent / "vectors"
+
+
+def counting(start: int) -> Any:
+    """Bytes in a row instead of random ones."""
+    return lambda length: bytes((start + at) % 256 for at in range(length))
+
+
+def envelope_cases() -> list[dict[str, Any]]:
+    base = SealContext(
+        vault_id="6f1c8a",
+        scope="user",
+        connection_id="Zm9vYmFy",
+        field="password",
+        provider_id="postgresql",
+        destination={"host": "db.internal", "port": 5432, "sslmode": "verify-full", "ca_certificate": None},
+    )
+    contexts = {
+        "a password": (b"correct horse", base),
+        "an empty secret": (b"", base),
+        "no destination": (
+            bytes(range(256)),
+            dataclasses.replace(base, provider_id="secret", field="value", destination={}),
+        ),
+        "every kind of value": (
+            "pässwörd \U0001f600".encode(),
+            dataclasses.replace(
+                base, destination={"a": True, "b": False, "c": 1.5, "d": -3, "e": 'q"\\\n', "ü": "\u2028é"}
+            ),
+        ),
+    }
+    cases = []
+    for number, (name, (secret, context)) in enumerate(contexts.items()):
+        master_key, random = counting(number * 16)(32), counting(number + 1)
+        keys = derive_keys(master_key, context.vault_id, random=random)
+        message = f"message {number}".encode()
+        cases.append(
+            {
+                "name": name,
+                "master_key": master_key.hex(),
+                "nonce": random(12).hex(),
+                "context": dataclasses.asdict(context),
+                "secret": secret.hex(),
+                "envelope": keys.seal(secret, context).hex(),
+                "message": message.hex(),
+                "mac_grant": keys.mac("grant", message).hex(),
+                "mac_audit": keys.mac("audit", message).hex(),
+                "check": check_value(master_key, context.vault_id).hex(),
+            }
+        )
+    return cases
+
+
+def passphrase_cases() -> list[dict[str, Any]]:
+    cases = []
+    for number, (name, passphrase) in enumerate(
+        {"plain": "correct horse battery", "composed": "pässwörter für éine"}.items()
+    ):
+        master_key = counting(number * 32)(32)
+        custodian = PassphraseCustodian(random=counting(number + 1))
+        kept = custodian.keep("6f1c8a", master_key, passphrase)
+        cases.append(
+            {
+                "name": name,
+                "vault_id": "6f1c8a",
+                "passphrase": passphrase,
+                "master_key": master_key.hex(),
+                "parameters": dict(kept),
+            }
+        )
+    return cases
+
+
+def main(name: str) -> None:
+    make = {"envelope": envelope_cases, "passphrase": passphrase_cases}[name.split("_")[0]]
+    with (FOLDER / f"{name}.json").open("x", encoding="utf-8") as file:
+        json.dump({"cases": make()}, file, indent=2)
+        file.write("\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
