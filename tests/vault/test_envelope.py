@@ -285,7 +285,9 @@ def test_when_it_does_not_open_no_cause_is_told() -> None:
     assert len(texts) == 1
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), b"bytes"], ids=repr)
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), object(), b"bytes"], ids=["nan", "inf", "object", "bytes"]
+)
 def test_when_a_value_has_no_canonical_form_it_is_not_sealed(value: Any) -> None:
     """What can't be bound for certain is refused."""
     with pytest.raises(SecretInvalid):
