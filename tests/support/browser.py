@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 
 from .jupyter_server import JupyterServer
+from .processes import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -35,7 +37,8 @@ _NOT_OURS = (re.compile(r"reading 'schema'"), re.compile(r"filebrowser:open-path
 READY_DEADLINE_MS = 60_000
 ARTEFACTS = Path(__file__).resolve().parents[2] / "build" / "e2e"
 
-CELL = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell"
+PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+CELL = f"{PANEL} .jp-CodeCell"
 
 
 def chromium_path() -> str:
@@ -100,12 +103,29 @@ def open_page(page: Page, server: JupyterServer, path: str) -> None:
 
 def open_notebook(page: Page, server: JupyterServer, path: str, *, frontend: str = "lab") -> None:
     """Opens the notebook at `path` below the root, in `lab` or `notebook`, and waits for its idle kernel."""
+    from playwright.sync_api import expect
+
     where = f"lab/tree/{path}?reset" if frontend == "lab" else f"notebooks/{path}"
     open_page(page, server, where)
     page.locator(CELL).first.wait_for(timeout=READY_DEADLINE_MS)
-    page.locator(
-        '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status="idle"]'
-    ).wait_for(timeout=READY_DEADLINE_MS)
+    # JupyterLab calls a notebook idle before it has a kernel, and a cell that is run then is silently not run.
+    wait_until(
+        lambda: _has_idle_kernel(server, unquote(path)),
+        deadline_s=READY_DEADLINE_MS / 1000,
+        what=f"the kernel of {path}",
+    )
+    expect(page.locator(f"{PANEL} .jp-Toolbar-kernelName")).not_to_have_text(re.compile("No Kernel"))
+    expect(page.locator(f'{PANEL} .jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_visible()
+
+
+def _has_idle_kernel(server: JupyterServer, path: str) -> bool:
+    """Whether a page is connected to the notebook's kernel, and the kernel waits for work."""
+    kernels = [
+        session["kernel"]
+        for session in server.request("GET", "api/sessions").json()
+        if session["path"] == path and session["kernel"]
+    ]
+    return any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels)
 
 
 def cell(page: Page, index: int) -> Locator:
