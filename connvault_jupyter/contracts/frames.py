@@ -27,6 +27,9 @@ PROTOCOL = 1
 # Enough for any form; small enough that a peer can't make the other end hold much memory.
 MAX_FRAME_BYTES = 1 << 20
 
+# Answers to the operator alone: a list of thousands of connections, or of long audit rows.
+MAX_OPERATOR_ANSWER_BYTES = 16 << 20
+
 # sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero.
 MAX_SOCKET_PATH_BYTES = 100
 
@@ -35,26 +38,34 @@ SOCKET_VARIABLE = "CONNVAULT_SOCKET"
 _LENGTH = struct.Struct(">I")
 
 
-def encode(message: dict[str, Any]) -> bytes:
+def encode(message: dict[str, Any], *, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
     """The frame that carries `message`.
 
     Raises:
-        RequestTooLarge: the JSON is longer than `MAX_FRAME_BYTES`.
+        RequestTooLarge: the JSON is longer than `max_bytes`.
     """
     body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
-    if len(body) > MAX_FRAME_BYTES:
+    if len(body) > max_bytes:
         raise RequestTooLarge
     return _LENGTH.pack(len(body)) + body
+
+
+def _refuse_constant(_: str) -> None:
+    raise ValueError
+
+
+# NaN and Infinity are Python's own additions to JSON; no contract knows them.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def decode(body: bytes) -> dict[str, Any]:
     """The message in a frame's body.
 
     Raises:
-        MalformedFrame: not a JSON object. The cause is dropped: it would quote the input.
+        MalformedFrame: not a JSON object (RFC 8259). The cause is dropped: it would quote the input.
     """
     try:
-        message = json.loads(body)
+        message = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise MalformedFrame from None
     if not isinstance(message, dict):
@@ -98,6 +109,70 @@ def _more(stream: socket.socket, size: int) -> bytes:
     if not part:
         raise MalformedFrame
     return part
+
+
+class Reader:
+    """Reads frames one by one from a stream on which the peer may have sent several (the operator channel).
+
+    `patience_s`: how long the rest of a frame may take once its first byte is here; `None` waits for ever. The wait
+    for a first byte is never bounded: a quiet peer is an ordinary peer.
+    """
+
+    def __init__(
+        self, stream: socket.socket, *, patience_s: float | None = None, max_bytes: int = MAX_FRAME_BYTES
+    ) -> None:
+        self._stream = stream
+        self._max_bytes = max_bytes
+        self._patience_s = patience_s
+        self._buffer = bytearray()
+        self._usable = True
+
+    @property
+    def usable(self) -> bool:
+        """Whether the next frame can still be found: only the content of the last one was wrong, if anything."""
+        return self._usable
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the peer has sent more than what was read as frames."""
+        return bool(self._buffer)
+
+    def receive(self) -> dict[str, Any] | None:
+        """Like `frames.receive`, with the same errors; what follows the frame is kept for the next call."""
+        buffer = self._buffer
+        if not buffer:
+            data = self._stream.recv(65536)
+            if not data:
+                return None
+            buffer += data
+        if len(buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer)
+            end = _LENGTH.size + length
+            if length <= self._max_bytes and len(buffer) >= end:
+                body = bytes(buffer[_LENGTH.size : end])
+                del buffer[:end]
+                return decode(body)
+        return self._rest()
+
+    def _rest(self) -> dict[str, Any]:
+        buffer = self._buffer
+        self._usable = False
+        if self._patience_s is not None:
+            self._stream.settimeout(self._patience_s)
+        while len(buffer) < _LENGTH.size:
+            buffer += _more(self._stream, 65536)
+        (length,) = _LENGTH.unpack_from(buffer)
+        if length > self._max_bytes:
+            raise RequestTooLarge
+        end = _LENGTH.size + length
+        while len(buffer) < end:
+            buffer += _more(self._stream, 65536)
+        if self._patience_s is not None:
+            self._stream.settimeout(None)
+        self._usable = True
+        body = bytes(buffer[_LENGTH.size : end])
+        del buffer[:end]
+        return decode(body)
 
 
 def send(stream: socket.socket, message: dict[str, Any]) -> None:

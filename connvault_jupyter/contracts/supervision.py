@@ -39,6 +39,7 @@ class BrokerSettings(Contract):
     audit_max_bytes: Annotated[int, Field(ge=65_536)] = 64 * 1024 * 1024
     reveal_allowed: bool = True
     authenticated: bool = True
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "WARNING"
     version: str
 
 

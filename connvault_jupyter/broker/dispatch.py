@@ -1,0 +1,185 @@
+"""From an operation's name to the service that does it: parse, lock, call, answer. No rule is decided here.
+
+This is the one place in which a secret is written out (`Delivered`, at the requester door).
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from ..contracts.access import Delivered, Requester
+from ..contracts.contract import Contract, Empty
+from ..contracts.operations import BY_DOOR, OPERATIONS, Door, Operation
+from ..contracts.problem import invalid_request
+from ..errors import ConnvaultError, UnknownOperation
+from ..services.access import AccessService
+from ..services.audit import AuditService
+from ..services.connections import ConnectionsService
+from ..services.consent import ConsentService
+from ..services.ports import Lock, Wait
+from ..services.secrets import SecretsService
+from .operator_channel import refusal
+from .peers import displayable
+from .watch import Supervision
+
+_MAX_ACTOR_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Services:
+    secrets: SecretsService
+    connections: ConnectionsService
+    consent: ConsentService
+    access: AccessService
+    audit: AuditService
+    supervision: Supervision
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request after its parsing. `actor` is set at the operator door, `requester` and `wait` at the other one."""
+
+    body: Any
+    actor: str
+    requester: Any = None
+    wait: Any = None
+
+
+Perform: TypeAlias = Callable[[Asked], "Contract | None"]
+Table: TypeAlias = Mapping[tuple[Door, str], Perform]
+
+
+def table_of(services: Services) -> Table:
+    """What is called for each operation; an answer of `None` is `Empty`."""
+    secrets, connections, consent = services.secrets, services.connections, services.consent
+    access, audit, supervision = services.access, services.audit, services.supervision
+    return {
+        ("operator", "providers.list"): lambda _: connections.providers(),
+        ("operator", "connections.list"): lambda _: connections.list(),
+        ("operator", "connections.create"): lambda asked: connections.create(asked.body, actor=asked.actor),
+        ("operator", "connections.get"): lambda asked: connections.get(asked.body),
+        ("operator", "connections.update"): lambda asked: connections.update(asked.body, actor=asked.actor),
+        ("operator", "connections.delete"): lambda asked: connections.delete(asked.body, actor=asked.actor),
+        ("operator", "secrets.set"): lambda asked: connections.set_secret(asked.body, actor=asked.actor),
+        ("operator", "secrets.delete"): lambda asked: connections.delete_secret(
+            asked.body, actor=asked.actor
+        ),
+        ("operator", "connections.test"): lambda asked: connections.test(asked.body, actor=asked.actor),
+        ("operator", "connections.uses"): lambda asked: connections.uses(asked.body),
+        ("operator", "access_requests.list"): lambda _: consent.questions(),
+        ("operator", "access_requests.decide"): lambda asked: consent.decide(asked.body, actor=asked.actor),
+        ("operator", "grants.list"): lambda asked: consent.grants(asked.body),
+        ("operator", "grants.revoke"): lambda asked: consent.revoke(asked.body, actor=asked.actor),
+        ("operator", "audit.list"): lambda asked: audit.list(asked.body),
+        ("operator", "audit.verify"): lambda _: audit.verify(),
+        ("operator", "vault.state"): lambda _: secrets.state(),
+        ("operator", "vault.setup"): lambda asked: secrets.set_up(asked.body, actor=asked.actor),
+        ("operator", "vault.unlock"): lambda asked: secrets.unlock(asked.body, actor=asked.actor),
+        ("operator", "vault.lock"): lambda asked: secrets.lock(actor=asked.actor),
+        ("operator", "vault.passphrase"): lambda asked: secrets.change_passphrase(
+            asked.body, actor=asked.actor
+        ),
+        ("operator", "supervision.kernels"): lambda asked: supervision.kernels(asked.body),
+        ("operator", "supervision.approvers"): lambda asked: supervision.approvers(asked.body),
+        ("operator", "supervision.documents_gone"): lambda asked: supervision.documents_gone(asked.body),
+        ("requester", "connections.list"): lambda _: connections.summaries(),
+        ("requester", "providers.list"): lambda _: connections.provider_summaries(),
+        ("requester", "access.request"): lambda asked: access.request(
+            asked.requester, asked.body, wait=asked.wait
+        ),
+        ("requester", "access.deliver"): lambda asked: access.deliver(asked.requester, asked.body),
+        ("requester", "access.check"): lambda asked: access.check(asked.requester, asked.body),
+        ("requester", "access.reveal"): lambda asked: access.reveal(
+            asked.requester, asked.body, wait=asked.wait
+        ),
+        ("requester", "access.release"): lambda asked: access.release(asked.requester, asked.body),
+        ("requester", "access.revoke_own"): lambda asked: access.revoke_own(asked.requester, asked.body),
+        ("requester", "audit.list_own"): lambda asked: audit.own(asked.requester, asked.body),
+    }
+
+
+class Dispatch:
+    """Answers requests of both doors; never raises.
+
+    Raises:
+        ValueError: (when made) the functions are not exactly those of the table of operations.
+    """
+
+    def __init__(self, *, table: Table, lock: Lock, log: logging.Logger) -> None:
+        wanted = {(operation.door, operation.name) for operation in OPERATIONS}
+        if table.keys() != wanted:
+            raise ValueError(f"dispatch and the table of operations differ: {sorted(table.keys() ^ wanted)}")
+        self._table = table
+        self._lock = lock
+        self._log = log
+
+    def waits(self, operation: str) -> bool:
+        """Whether an operator's operation needs a thread of its own."""
+        found = BY_DOOR["operator"].get(operation)
+        return found is not None and found.waits
+
+    def for_operator(self, operation: str, body: Any, actor: str) -> dict[str, Any]:
+        return self._answer("operator", operation, body, actor=displayable(actor)[:_MAX_ACTOR_CHARS])
+
+    def for_requester(self, operation: str, body: Any, requester: Requester, wait: Wait) -> dict[str, Any]:
+        return self._answer("requester", operation, body, requester=requester, wait=wait)
+
+    def _answer(
+        self,
+        door: Door,
+        name: str,
+        body: Any,
+        *,
+        actor: str = "",
+        requester: Requester | None = None,
+        wait: Wait | None = None,
+    ) -> dict[str, Any]:
+        try:
+            operation = BY_DOOR[door].get(name)
+            if operation is None:
+                raise UnknownOperation
+            asked = Asked(_parse(operation, body), actor, requester, wait)
+            with nullcontext() if operation.waits else self._lock:
+                answer = self._table[door, name](asked)
+            return {"ok": True, "body": _written(answer)}
+        except ConnvaultError as exc:
+            return refusal(exc)
+        except Exception as exc:  # noqa: BLE001 -- a mistake of ours must not end the connection or show a value
+            self._log.error("operation %s failed: %s", name, _where(exc))
+            return refusal(ConnvaultError())
+
+
+def _parse(operation: Operation, body: Any) -> Contract:
+    if operation.request is Empty and body == {}:
+        return _EMPTY
+    try:
+        return operation.request.model_validate(body)
+    except ValidationError as exc:
+        raise invalid_request(exc) from None
+
+
+_EMPTY = Empty()
+
+
+def _written(answer: Contract | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    written = answer.model_dump(mode="json")
+    if isinstance(answer, Delivered):
+        written["secrets"] = {name: value.get_secret_value() for name, value in answer.secrets.items()}
+    return written
+
+
+def _where(error: BaseException) -> str:
+    """Type and place of an exception; its text and its values could hold a secret."""
+    places = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at " + " <- ".join(
+        f"{place.name}:{place.lineno}" for place in reversed(places)
+    )

@@ -1,0 +1,238 @@
+"""Finds out who is asking. What a peer says about itself is never read here; what may be granted is decided elsewhere.
+
+A kernel of one user can run code in another kernel of that user, and a process can change its own command line: this
+is attribution, good enough to tell a person who asks, and not isolation.
+
+    peer's pid -> its parents, one by one -> a kernel that the server told of: notebook or console
+                                          -> none: script (it runs a file), detached (it does not)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+from ..contracts.access import Requester
+from ..errors import BrokerUnavailable, NotAllowed
+from .kernels import Kernels, KnownKernel
+from .processes import Peer, Processes, Running
+from .scripts import script_of
+
+# The session's row is saved after the kernel has started; a first cell may run before it is told here.
+_PATIENCE_S = 2.0
+
+# Deeper trees are no accident.
+_MAX_ANCESTORS = 64
+
+_MAX_PATH = 4096
+
+# Set by Jupyter's launchers in each kernel: only a hint that a row is still to come.
+_KERNEL_MARK = "JPY_PARENT_PID"
+
+_GONE = "The asking process has ended."
+
+
+class Peers:
+    """`owner_pid` is the server's (kernels and terminals are its children), `server_root` an absolute path."""
+
+    def __init__(
+        self,
+        *,
+        processes: Processes,
+        kernels: Kernels,
+        server_root: str,
+        owner_pid: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._processes = processes
+        self._kernels = kernels
+        self._root = server_root
+        self._owner_pid = owner_pid
+        self._monotonic = monotonic
+        self._machine, self._boot = processes.machine()
+
+    def identify(self, peer: Peer) -> Requester:
+        """The requester behind a fresh connection. Waits up to 2 s for a kernel that the server has just started.
+
+        Raises:
+            NotAllowed: another user's process.
+            BrokerUnavailable: the process is gone, can't be seen, or belongs to a kernel on another machine.
+        """
+        if peer.uid != os.geteuid():
+            raise NotAllowed("Only processes of the user who runs the server may ask.")
+        process = self._processes.running(peer.pid)
+        if process is None or peer.still_there() is False:
+            raise BrokerUnavailable(_GONE)
+        deadline = self._monotonic() + _PATIENCE_S
+        while True:
+            line = self._ancestors(process)
+            known = next((found for found in map(self._kernels.at, line) if found), None)
+            if known is not None:
+                deadline = min(deadline, known.seen_at + _PATIENCE_S)
+            now = self._monotonic()
+            settled = known.row.documents if known else not self._looks_like_kernel(line)
+            if settled or now >= deadline:
+                break
+            self._kernels.wait_for_change(deadline - now)
+        requester = self._from_kernel(known, peer) if known else self._from_process(process, line)
+        # A pid is reused sooner or later: what was read must be about the process that holds the socket.
+        again = self._processes.running(peer.pid)
+        if again is None or again.started != process.started or peer.still_there() is False:
+            raise BrokerUnavailable(_GONE)
+        return requester
+
+    def current(self, requester: Requester) -> Requester:
+        """The requester with the documents that its kernel has now (a notebook may have been renamed)."""
+        pid, started = _run_of(requester.instance)
+        known = (
+            self._kernels.at(Running(pid, 0, started)) if requester.instance.startswith("kernel:") else None
+        )
+        if known is None or self.instance_of(known) != requester.instance:
+            return requester
+        return self._of_kernel(known, requester.pid, requester.evidence)
+
+    def instance_alive(self, instance: str) -> bool:
+        """Whether this run still exists. One of another machine can't be told from here and counts as alive."""
+        pid, started = _run_of(instance)
+        machine, boot = instance.split(":")[-2:] if pid else ("", "")
+        if pid and machine != self._machine:
+            return True
+        process = self._processes.running(pid) if pid and boot == self._boot else None
+        return process is not None and process.started == started
+
+    def key_of_document(self, path: str) -> str:
+        """The key of a requester whose one notebook is at `path` below the root."""
+        return _key("notebook", os.path.normpath(os.path.join(self._root, path)))
+
+    def instance_of(self, known: KnownKernel) -> str:
+        """The instance of a kernel's run."""
+        kernel_id = known.row.kernel_id
+        if len(kernel_id) > 100 or ":" in kernel_id:
+            kernel_id = _digest(kernel_id)
+        return f"kernel:{kernel_id}:{self._run(known.process)}"
+
+    def _run(self, process: Running) -> str:
+        return f"{process.pid}:{process.started}:{self._machine}:{self._boot}"
+
+    def _ancestors(self, process: Running) -> list[Running]:
+        """The process and its parents, as far as they are what they seem."""
+        line = [process]
+        while len(line) < _MAX_ANCESTORS and line[-1].parent > 1:
+            parent = self._processes.running(line[-1].parent)
+            # Younger than its child: the real parent has ended and its pid was given away.
+            if parent is None or parent.started > line[-1].started:
+                break
+            line.append(parent)
+        return line
+
+    def _looks_like_kernel(self, line: list[Running]) -> bool:
+        pids = [process.pid for process in line]
+        if self._owner_pid not in pids or pids[0] == self._owner_pid:
+            return False
+        child_of_owner = pids[pids.index(self._owner_pid) - 1]
+        return self._processes.has_variable(child_of_owner, _KERNEL_MARK)
+
+    def _from_kernel(self, known: KnownKernel, peer: Peer) -> Requester:
+        how = "SO_PEERPIDFD" if peer.pidfd >= 0 else "SO_PEERCRED"
+        return self._of_kernel(
+            known, peer.pid, f"pid {peer.pid} by {how}, below kernel pid {known.process.pid}"
+        )
+
+    def _of_kernel(self, known: KnownKernel, pid: int, evidence: str) -> Requester:
+        row, instance = known.row, self.instance_of(known)
+        kernel = displayable(row.display_name)[:200]
+        documents = row.documents
+        if len(documents) == 1 and documents[0].type == "notebook":
+            path = documents[0].path
+            return Requester(
+                kind="notebook",
+                key=self.key_of_document(path),
+                instance=instance,
+                label=displayable(path),
+                path=displayable(path),
+                kernel=kernel,
+                pid=pid,
+                durable=documents[0].saved,
+                evidence=evidence,
+            )
+        shared = " and ".join(displayable(document.path) for document in documents[:3])
+        return Requester(
+            kind="console",
+            key=_key("console", row.kernel_id),
+            instance=instance,
+            label=f"Kernel shared by {shared}"[:_MAX_PATH] if len(documents) > 1 else f"Console ({kernel})",
+            kernel=kernel,
+            pid=pid,
+            evidence=evidence,
+        )
+
+    def _from_process(self, process: Running, line: list[Running]) -> Requester:
+        if self._kernels.some_are_remote and self._looks_like_kernel(line):
+            raise BrokerUnavailable(
+                "This kernel runs on another machine or is not started by this server, so it can't be told who asks."
+            )
+        executable = self._processes.executable(process.pid) or ""
+        arguments = self._processes.arguments(process.pid)
+        directory = self._processes.directory(process.pid)
+        script = script_of(executable, arguments, directory)
+        instance = f"process:{self._run(process)}"
+        # Whoever started it is gone: nobody sits before it.
+        if script is None or process.parent <= 1:
+            name = displayable(Path(executable).name) or "a process"
+            return Requester(
+                kind="detached",
+                key=_key("detached", instance),
+                instance=instance,
+                label=f"{name} (pid {process.pid}, no script)"
+                if script is None
+                else displayable(str(script.file)),
+                pid=process.pid,
+                evidence=f"{displayable(executable)[-300:]}, no kernel's child",
+            )
+        file = str(script.file)
+        # All of it counts, but a key is also read by people: path first, the rest as one digest.
+        rest = _digest("\0".join((executable, file, script.sha256, directory or "")))
+        return Requester(
+            kind="script",
+            key=_key("script", f"{file}#{rest}"),
+            instance=instance,
+            label=displayable(file),
+            path=displayable(file),
+            pid=process.pid,
+            durable=self._below_root(script.file),
+            evidence=f"{displayable(executable)[-200:]}, sha256 {script.sha256[:16]}, no kernel's child",
+        )
+
+    def _below_root(self, file: Path) -> bool:
+        """Whether it is one of the person's own files: entry points such as `ipython` run anything."""
+        if not file.is_relative_to(self._root):
+            return False
+        return not any((folder / "pyvenv.cfg").exists() for folder in file.parents)
+
+
+def displayable(text: str) -> str:
+    """`text` without control, bidirectional, zero width and undecodable characters, at most a path long."""
+    kept = (char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
+    return "".join(kept)[:_MAX_PATH]
+
+
+def _key(kind: str, name: str) -> str:
+    """A key that is the name itself if that is plain text of bounded length, else its digest: never ambiguous."""
+    key = f"{kind}:{name}"
+    return key if len(key) <= _MAX_PATH and displayable(name) == name else f"{kind}:sha256:{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _run_of(instance: str) -> tuple[int, int]:
+    """(pid, start) of an instance; zeros where it is none of ours. See `Peers._run`."""
+    parts = instance.split(":")
+    if len(parts) < 5 or not (parts[-4].isdecimal() and parts[-3].isdecimal()) or len(parts[-4]) > 10:
+        return 0, 0
+    return int(parts[-4]), int(parts[-3])

@@ -1,0 +1,326 @@
+"""The owner's side of a broker process: spawns it, talks to it, starts it again. It never sees a key.
+
+Threads and futures, no event loop, so that a server (by `call_soon_threadsafe`), a command line and a test can all use
+it. What runs inside the spawned process is in `main`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..contracts.events import Event
+from ..contracts.frames import MAX_OPERATOR_ANSWER_BYTES, Reader, encode
+from ..contracts.supervision import BrokerReady, BrokerSettings
+from ..errors import BrokerUnavailable, ConnvaultError, from_problem
+
+# A crash on start must not eat a processor; a crash once a day must not be felt.
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+_HEALTHY_AFTER_S = 30.0
+
+# More are waiting only if something loops; each holds its frame in memory.
+_MAX_PENDING = 1000
+
+_START_ID = 0
+START = "start"
+
+# The broker forgets these when it dies; the last body of each is told to the next one.
+_TOLD_AGAIN = frozenset({"supervision.kernels", "supervision.approvers"})
+
+_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker")
+
+
+class BrokerProcess:
+    """One broker that is kept running from `start` to `stop`.
+
+    `on_event` gets what the broker publishes, `on_restart` is called when a new process has taken the place of a dead
+    one. Both run in a thread of this object and must be quick.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_event: Callable[[Event], None] = lambda _: None,
+        on_restart: Callable[[BrokerReady], None] = lambda _: None,
+        log: logging.Logger,
+        command: Sequence[str] = _COMMAND,
+    ) -> None:
+        self.ready: Future[BrokerReady] = Future()
+        """Done when the first broker process answers."""
+        self._on_event = on_event
+        self._on_restart = on_restart
+        self._log = log
+        self._command = tuple(command)
+        self._lock = threading.Lock()
+        self._link: _Link | None = None
+        self._reason: ConnvaultError | None = None
+        self._told: dict[str, dict[str, Any]] = {}
+        self._stopping = threading.Event()
+        self._supervisor: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs now; `None` between two."""
+        with self._lock:
+            return self._link.process.pid if self._link else None
+
+    def start(self, settings: BrokerSettings) -> None:
+        """Spawns the broker in the background and returns at once; calls made before it answers wait for it.
+
+        Raises:
+            BrokerUnavailable: the process could not be spawned at all.
+        """
+        spawned: Future[None] = Future()
+        # The spawning thread lives as long as the supervision: the broker dies with it (see hardening).
+        self._supervisor = threading.Thread(
+            target=self._supervise, args=(settings, spawned), name="connvault-supervisor", daemon=True
+        )
+        self._supervisor.start()
+        spawned.result()
+
+    def call(self, operation: str, body: Mapping[str, Any], *, actor: str = "") -> Future[dict[str, Any]]:
+        """The answer's body, or the typed error. Never blocks.
+
+        When the broker dies, everything pending fails with `BrokerUnavailable`.
+        """
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            if operation in _TOLD_AGAIN:
+                self._told[operation] = dict(body)
+            if self._link is None:
+                answer.set_exception(self._reason or BrokerUnavailable())
+            else:
+                self._link.ask(operation, body, actor, answer)
+        return answer
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Ends the broker: by closing its channel, and by force if it is still there after `grace_s`."""
+        self._stopping.set()
+        with self._lock:
+            link = self._link
+        if link is not None:
+            link.hang_up()
+        if self._supervisor is not None:
+            self._supervisor.join(grace_s)
+            if self._supervisor.is_alive() and link is not None:
+                link.process.kill()
+                self._supervisor.join(grace_s)
+        if not self.ready.done():
+            self.ready.set_exception(self._reason or BrokerUnavailable())
+
+    def _supervise(self, settings: BrokerSettings, spawned: Future[None]) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                link = _Link(self._command)
+            except OSError as exc:
+                self._log.error("connvault's broker can't be started: %s", type(exc).__name__)
+                if not spawned.done():
+                    spawned.set_exception(BrokerUnavailable("The broker process can't be started."))
+                    return
+            else:
+                self._serve(link, settings, spawned)
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > _HEALTHY_AFTER_S:
+                pause_s = _FIRST_PAUSE_S
+            self._log.warning("connvault's broker has ended; it is started again in %.2f s", pause_s)
+            self._stopping.wait(pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+
+    def _serve(self, link: _Link, settings: BrokerSettings, spawned: Future[None]) -> None:
+        started: Future[dict[str, Any]] = Future()
+        started.add_done_callback(self._started)
+        with self._lock:
+            link.ask(START, settings.model_dump(mode="json"), "", started, number=_START_ID)
+            for operation, body in self._told.items():
+                link.ask(operation, body, "", Future())
+            self._link = link
+        if not spawned.done():
+            spawned.set_result(None)
+        if self._stopping.is_set():
+            link.hang_up()
+        try:
+            link.read(self._publish)
+        finally:
+            with self._lock:
+                self._link = None
+            link.close(self._reason or BrokerUnavailable())
+
+    def _started(self, answer: Future[dict[str, Any]]) -> None:
+        error = answer.exception()
+        if error is not None:
+            if isinstance(error, ConnvaultError) and not isinstance(error, BrokerUnavailable):
+                # Why it does not run (a newer database, say) helps more than that it does not run.
+                self._reason = error
+                self._log.error("connvault's broker refuses to start: %s", error.message)
+            return
+        self._reason = None
+        ready = BrokerReady.model_validate(answer.result())
+        if not self.ready.done():
+            self.ready.set_result(ready)
+            return
+        try:
+            self._on_restart(ready)
+        except Exception as exc:  # noqa: BLE001 -- a listener's mistake must not end the supervision
+            self._log.error("a listener for broker restarts failed: %s", type(exc).__name__)
+
+    def _publish(self, message: Any) -> None:
+        try:
+            self._on_event(Event.model_validate(message))
+        except ValidationError:
+            self._log.error("connvault's broker published something that is no event")
+        except Exception as exc:  # noqa: BLE001 -- as above
+            self._log.error("a listener for broker events failed: %s", type(exc).__name__)
+
+
+class _Link:
+    """One broker process, the channel to it and what it was asked."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The descriptor's number is the only argument. `/` as directory: `-m` puts it on the import path, and
+            # nobody can leave a module there. A new session: Ctrl-C in the server's terminal is the server's alone.
+            self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+                [*command, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._stream = ours
+        self._pending: dict[int, Future[dict[str, Any]]] = {}
+        self._pending_lock = threading.Lock()
+        self._closed_by: ConnvaultError | None = None
+        self._number = _START_ID
+        # A writer of its own: whoever asks (an event loop) must not block when the broker is slow to read.
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        threading.Thread(target=self._write, name="connvault-operator-writer", daemon=True).start()
+
+    def ask(
+        self,
+        operation: str,
+        body: Mapping[str, Any],
+        actor: str,
+        answer: Future[dict[str, Any]],
+        *,
+        number: int | None = None,
+    ) -> None:
+        with self._pending_lock:
+            if number is None:
+                self._number += 1
+                number = self._number
+            error = self._closed_by
+            if error is None and len(self._pending) >= _MAX_PENDING:
+                error = BrokerUnavailable("Too many requests are waiting for the broker. Try again.")
+            if error is None:
+                self._pending[number] = answer
+        if error is not None:
+            answer.set_exception(error)
+            return
+        try:
+            frame = encode({"id": number, "op": operation, "body": body, "actor": actor})
+        except ConnvaultError as exc:
+            self._settle(number, exc)
+            return
+        self._outbox.put(frame)
+
+    def read(self, publish: Callable[[Any], None]) -> None:
+        """Hands out answers and events until the broker is gone."""
+        reader = Reader(self._stream, max_bytes=MAX_OPERATOR_ANSWER_BYTES)
+        while True:
+            try:
+                message = reader.receive()
+            except (ConnvaultError, OSError):
+                return
+            if message is None:
+                return
+            if "event" in message:
+                publish(message["event"])
+            elif message.get("ok") is True:
+                self._settle(message.get("id"), message.get("body"))
+            else:
+                self._settle(message.get("id"), _error(message.get("problem")))
+
+    def hang_up(self) -> None:
+        """Sends what is queued, then closes our direction: the broker finishes and ends."""
+        self._outbox.put(None)
+
+    def close(self, error: ConnvaultError) -> None:
+        """Reaps the process and fails what was pending."""
+        with self._pending_lock:
+            self._closed_by = error
+            pending, self._pending = self._pending, {}
+        for answer in pending.values():
+            _set(answer, error)
+        self._outbox.put(None)
+        self._stream.close()
+        try:
+            self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            # It let go of its channel and still runs: nothing could reach it any more.
+            self.process.kill()
+            self.process.wait()
+
+    def _settle(self, number: Any, outcome: Any) -> None:
+        with self._pending_lock:
+            answer = self._pending.pop(number, None) if isinstance(number, int) else None
+        if answer is not None:
+            _set(answer, outcome if isinstance(outcome, dict | ConnvaultError) else {})
+
+    def _write(self) -> None:
+        while True:
+            frame = self._outbox.get()
+            try:
+                if frame is None:
+                    self._stream.shutdown(socket.SHUT_WR)
+                    return
+                self._stream.sendall(frame)
+            except OSError:
+                return
+
+
+def _set(answer: Future[dict[str, Any]], outcome: dict[str, Any] | ConnvaultError) -> None:
+    try:
+        if isinstance(outcome, ConnvaultError):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+    except InvalidStateError:
+        # Whoever asked has given up (a cancelled HTTP request).
+        return
+
+
+def _error(problem: Any) -> ConnvaultError:
+    if not isinstance(problem, dict):
+        return BrokerUnavailable()
+    error = from_problem(problem)
+    if problem.get("errors"):
+        error.details["errors"] = problem["errors"]
+    return error
+
+
+def _environment() -> dict[str, str]:
+    """The server's, without what concerns Jupyter alone (its token may be in it)."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_"))}
+    return {**kept, "PYTHONSAFEPATH": "1"}

@@ -1,0 +1,183 @@
+"""What the operating system says about a process and about the peer of a Unix socket. No judgement happens here.
+
+Linux reads /proc. macOS asks `LOCAL_PEERPID` and `ps`; that half is written from the manuals and has not been run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+# <linux/socket.h>, since Linux 6.5; Python has no name for it.
+_SO_PEERPIDFD = 77
+# <sys/un.h> and <sys/ucred.h> of macOS.
+_SOL_LOCAL, _LOCAL_PEERCRED, _LOCAL_PEERPID = 0, 0x001, 0x002
+
+_UCRED = struct.Struct("3i")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is at the other end of a socket. `pidfd` keeps the pid from being taken for another process's; -1: none."""
+
+    pid: int
+    uid: int
+    pidfd: int = -1
+
+    def still_there(self) -> bool | None:
+        """Whether the process has not ended; `None` if there is no pidfd to tell."""
+        if self.pidfd < 0:
+            return None
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        if self.pidfd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self.pidfd)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that runs. `started` is a number that no other process with this pid has had since the boot."""
+
+    pid: int
+    parent: int
+    started: int
+
+
+class Processes(Protocol):
+    def peer(self, stream: socket.socket) -> Peer:
+        """Raises: OSError: the peer's process can't be told (it is in another pid namespace, say)."""
+
+    def running(self, pid: int) -> Running | None:
+        """`None` if there is no such process or it has ended and only waits to be reaped."""
+
+    def executable(self, pid: int) -> str | None: ...
+
+    def arguments(self, pid: int) -> list[str]:
+        """As the process shows them. It can change them: good for attribution, not for isolation."""
+
+    def directory(self, pid: int) -> str | None: ...
+
+    def has_variable(self, pid: int, name: str) -> bool:
+        """Whether the environment that the process was started with has this variable; False if it can't be read."""
+
+    def machine(self) -> tuple[str, str]:
+        """(this machine, this boot of it), short and stable."""
+
+
+class LinuxProcesses:
+    """By SO_PEERCRED, SO_PEERPIDFD and proc(5)."""
+
+    def peer(self, stream: socket.socket) -> Peer:
+        pid, uid, _ = _UCRED.unpack(stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if pid <= 0:
+            raise ProcessLookupError
+        try:
+            pidfd = stream.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+        except OSError:
+            pidfd = -1
+        return Peer(pid, uid, pidfd)
+
+    def running(self, pid: int) -> Running | None:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                text = file.read()
+        except OSError:
+            return None
+        # The second field is the name in brackets; it may hold spaces and brackets itself.
+        fields = text[text.rindex(b")") + 2 :].split()
+        if fields[0] in (b"Z", b"X"):
+            return None
+        return Running(pid, int(fields[1]), int(fields[19]))
+
+    def executable(self, pid: int) -> str | None:
+        return _link(f"/proc/{pid}/exe")
+
+    def arguments(self, pid: int) -> list[str]:
+        return [os.fsdecode(part) for part in _content(f"/proc/{pid}/cmdline").split(b"\0")[:-1]]
+
+    def directory(self, pid: int) -> str | None:
+        return _link(f"/proc/{pid}/cwd")
+
+    def has_variable(self, pid: int, name: str) -> bool:
+        sought = name.encode() + b"="
+        return any(part.startswith(sought) for part in _content(f"/proc/{pid}/environ").split(b"\0"))
+
+    def machine(self) -> tuple[str, str]:
+        name = _content("/etc/machine-id").strip() or socket.gethostname().encode()
+        boot = _content("/proc/sys/kernel/random/boot_id").strip()
+        return _short(name), _short(boot)
+
+
+class MacProcesses:
+    """By LOCAL_PEERPID and ps(1). Not run on a Mac yet: there is none where the tests run."""
+
+    def peer(self, stream: socket.socket) -> Peer:
+        pid = stream.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)
+        # struct xucred: version, uid, number of groups, groups.
+        _, uid = struct.unpack_from("2I", stream.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 76))
+        return Peer(pid, uid)
+
+    def running(self, pid: int) -> Running | None:
+        found = _ps(pid, "ppid=,stat=,lstart=").split(None, 2)
+        if len(found) != 3 or found[1].startswith("Z"):
+            return None
+        return Running(pid, int(found[0]), int(_short(found[2].encode()), 16))
+
+    def executable(self, pid: int) -> str | None:
+        return _ps(pid, "comm=") or None
+
+    def arguments(self, pid: int) -> list[str]:
+        return _ps(pid, "args=").split()
+
+    def directory(self, pid: int) -> str | None:  # noqa: ARG002 -- ps does not tell
+        return None
+
+    def has_variable(self, pid: int, name: str) -> bool:  # noqa: ARG002 -- ps -E needs more rights
+        return False
+
+    def machine(self) -> tuple[str, str]:
+        booted = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.boottime"], capture_output=True, check=False)
+        return _short(socket.gethostname().encode()), _short(booted.stdout)
+
+
+def here() -> Processes:
+    """The one of this platform."""
+    return MacProcesses() if sys.platform == "darwin" else LinuxProcesses()
+
+
+def _ps(pid: int, columns: str) -> str:
+    done = subprocess.run(  # noqa: S603 -- a pid and our own column names
+        ["/bin/ps", "-p", str(pid), "-o", columns], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def _link(path: str) -> str | None:
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return None
+
+
+def _short(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:8]

@@ -1,0 +1,103 @@
+"""What the broker notices by itself: kernels and processes that end, time that passes. It answers no requester.
+
+Everything is done by one timer thread, and by the operator's pushes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from ..contracts.access import Requester
+from ..contracts.supervision import ApproverCount, DocumentsGone, KernelTable
+from ..services.consent import ConsentService
+from ..services.ports import Lock
+from .kernels import Kernels
+from .peers import Peers
+from .processes import Peer
+
+# A question ends at most this late; the dialog counts whole seconds.
+_TICK_S = 0.2
+
+# /proc is read once per known process: a second is soon enough for a handle whose process can't use it any more.
+_WATCH_EVERY_S = 1.0
+
+
+class Supervision:
+    """Ties the runs of requesters to what the rules know of them. `monotonic` is in seconds."""
+
+    def __init__(
+        self,
+        *,
+        consent: ConsentService,
+        kernels: Kernels,
+        peers: Peers,
+        lock: Lock,
+        log: logging.Logger,
+        flush: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._consent = consent
+        self._kernels = kernels
+        self._peers = peers
+        self._lock = lock
+        self._log = log
+        self._flush = flush
+        self._monotonic = monotonic
+        self._instances: set[str] = set()
+        self._watched_at = 0.0
+        self._ended = threading.Event()
+
+    def identify(self, peer: Peer) -> Requester:
+        """Like `Peers.identify`; the run is watched from now on."""
+        requester = self._peers.identify(peer)
+        self._instances.add(requester.instance)
+        return requester
+
+    def kernels(self, table: KernelTable) -> None:
+        first = not self._kernels.told
+        for ended in self._kernels.replace(table):
+            self._end(self._peers.instance_of(ended))
+        if first:
+            self._consent.reconcile(self._peers.instance_alive)
+
+    def approvers(self, body: ApproverCount) -> None:
+        self._consent.approvers(body.count)
+
+    def documents_gone(self, body: DocumentsGone) -> None:
+        self._consent.documents_gone(body.paths)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="broker-timer", daemon=True).start()
+
+    def close(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_TICK_S):
+            # The sync may take a second on a slow disk: not with the lock.
+            for step in (self._rules, self._flush):
+                try:
+                    step()
+                except Exception as exc:  # noqa: BLE001 -- the timer must go on; a full disk is gone some day
+                    self._log.error("the broker's timer failed: %s", type(exc).__name__)
+
+    def _rules(self) -> None:
+        with self._lock:
+            self._consent.tick()
+            self._watch()
+
+    def _watch(self) -> None:
+        now = self._monotonic()
+        if now - self._watched_at < _WATCH_EVERY_S:
+            return
+        self._watched_at = now
+        for instance in tuple(self._instances):
+            if not self._peers.instance_alive(instance):
+                self._end(instance)
+
+    def _end(self, instance: str) -> None:
+        self._instances.discard(instance)
+        self._consent.instance_ended(instance)

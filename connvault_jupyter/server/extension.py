@@ -1,0 +1,184 @@
+"""The Jupyter Server extension: traits, and the one place in the server that wires.
+
+It holds no key and decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir, jupyter_path, jupyter_runtime_dir
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from traitlets import Bool, CaselessStrEnum, Float, Int, List, Unicode, default
+
+from .._version import __version__
+from ..broker.hardening import become_non_dumpable
+from ..broker.process import BrokerProcess
+from ..broker.socket_dir import choose, remove
+from ..contracts.frames import SOCKET_VARIABLE
+from ..contracts.supervision import BrokerReady, BrokerSettings, ConsentSettings
+from ..errors import ConnvaultError
+from . import documents, events, operations
+from .events import Tabs
+from .requesters import Requesters
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class ConnvaultExtension(ExtensionApp):
+    """Configured as `c.ConnvaultExtension.*`. No trait may hold a secret: Jupyter copies them into the web settings."""
+
+    name = "connvault_jupyter"
+    app_name = "connvault"
+    description = "Connections for notebooks without passwords in them."
+    load_other_extensions = True
+
+    data_dir = Unicode(
+        help="Directory of the sealed secrets, grants and the record; made 0700. Default: `connvault` in Jupyter's "
+        "data directory. Several servers may use one."
+    ).tag(config=True)
+
+    custodian = CaselessStrEnum(
+        ["auto", "passphrase", "os_keyring"],
+        default_value="auto",
+        help="Holder of the master key of a new vault. `auto`: the operating system's keyring if a real one answers, "
+        "else a passphrase. A vault that exists keeps its own; if the one named here is missing, that is an error and "
+        "never replaced by another.",
+    ).tag(config=True)
+
+    consent_timeout_s = Float(
+        60.0,
+        min=1,
+        max=3600,
+        help="Seconds that a question waits for an answer; then it is a no. Default 60.",
+    ).tag(config=True)
+
+    once_limit_s = Int(
+        3600,
+        min=60,
+        max=86_400,
+        help="Seconds that an answer 'this time' may last at most. Default 3600, at least 60, at most a day.",
+    ).tag(config=True)
+
+    for_s = Int(
+        28_800,
+        min=60,
+        max=2_592_000,
+        help="Seconds of the answer that lasts for a while. Default 28800 (8 hours), at least 60, at most 30 days.",
+    ).tag(config=True)
+
+    audit_max_bytes = Int(
+        64 * 1024 * 1024,
+        min=65_536,
+        help="Bytes that the record may take; older rows are then dropped, leaving a checkpoint. Default 64 MiB, "
+        "at least 64 KiB.",
+    ).tag(config=True)
+
+    allowed_providers = List(
+        Unicode(),
+        default_value=None,
+        allow_none=True,
+        help="Ids of the kinds of connections that may be used. `None` (default): all that are installed; an empty "
+        "list: none.",
+    ).tag(config=True)
+
+    panel_enabled = Bool(
+        True, help="Whether the page shows the Connections panel. Off, everything else works on. Default on."
+    ).tag(config=True)
+
+    reveal_allowed = Bool(
+        True,
+        help="Whether a notebook may ask a person to be shown a secret as plain text. Off, it is refused without a "
+        "question. Default on.",
+    ).tag(config=True)
+
+    allow_unauthenticated = Bool(
+        False,
+        help="Whether secrets may be stored and granted on a server that runs without token and password. Whoever "
+        "reaches such a server can use them all. Default off.",
+    ).tag(config=True)
+
+    non_dumpable_server = Bool(
+        True,
+        help="Whether the server's memory is closed to other processes of the same user (Linux). Off, a debugger and "
+        "py-spy can attach. The broker's memory is closed always. Default on.",
+    ).tag(config=True)
+
+    @default("data_dir")
+    def _default_data_dir(self) -> str:
+        return str(Path(jupyter_data_dir(), "connvault"))
+
+    def initialize_settings(self) -> None:
+        """Starts the broker in the background; the server does not wait for it."""
+        if self.non_dumpable_server:
+            become_non_dumpable()
+        self._socket = choose(Path(jupyter_runtime_dir()), os.getpid())
+        # Kernels and terminals inherit it. It is no secret: the broker asks who is there.
+        os.environ[SOCKET_VARIABLE] = str(self._socket)
+        log = logging.getLogger(f"{self.log.name}.broker")
+        self._tabs = Tabs(broker=lambda: self._broker, log=log)
+        self._broker = BrokerProcess(on_event=self._tabs.publish, on_restart=self._restarted, log=log)
+        self._broker.ready.add_done_callback(self._started)
+        server = self.serverapp
+        assert server is not None  # noqa: S101 -- Jupyter links it before it calls this
+        self._requesters = Requesters(
+            broker=self._broker,
+            kernels=server.kernel_manager,
+            sessions=server.session_manager,
+            contents=server.contents_manager,
+            log=log,
+        )
+        self._requesters.watch()
+        documents.watch(server.contents_manager, self._requesters.gone)
+        try:
+            self._broker.start(self._settings(server))
+        except ConnvaultError as exc:
+            # The server is of use without connections too; every request here says what is wrong.
+            self.log.error("connvault: %s", exc.message)
+        page = server.web_app.settings.setdefault("page_config_data", {})
+        page["connvault"] = {"enabled": self.panel_enabled}
+
+    def initialize_handlers(self) -> None:
+        self.handlers.extend(operations.routes(self._broker))
+        self.handlers.append(events.route(self._tabs))
+        self.handlers.append(operations.unknown_route())
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 -- Jupyter's signature
+        self._tabs.run_in(asyncio.get_running_loop())
+        self._requesters.start()
+
+    async def stop_extension(self) -> None:
+        await self._requesters.stop()
+        await asyncio.get_running_loop().run_in_executor(None, self._broker.stop)
+        remove(self._socket)
+
+    def _settings(self, server: ServerApp) -> BrokerSettings:
+        level = logging.getLevelName(self.log.getEffectiveLevel())
+        return BrokerSettings(
+            data_dir=os.path.abspath(os.path.expanduser(self.data_dir)),
+            socket_path=str(self._socket),
+            server_root=os.path.realpath(server.root_dir),
+            provider_dirs=jupyter_path("connvault", "providers"),
+            allowed_providers=self.allowed_providers,
+            custodian=self.custodian,
+            consent=ConsentSettings(
+                timeout_s=self.consent_timeout_s, once_limit_s=self.once_limit_s, for_s=self.for_s
+            ),
+            audit_max_bytes=self.audit_max_bytes,
+            reveal_allowed=self.reveal_allowed,
+            authenticated=server.identity_provider.auth_enabled or self.allow_unauthenticated,
+            log_level=level if level in _LEVELS else "WARNING",
+            version=__version__,
+        )
+
+    def _started(self, answer: Any) -> None:
+        if answer.exception() is None:
+            self._restarted(answer.result())
+
+    def _restarted(self, ready: BrokerReady) -> None:
+        self.log.info("connvault's broker runs as pid %d, non-dumpable: %s", ready.pid, ready.non_dumpable)

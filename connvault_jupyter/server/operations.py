@@ -1,0 +1,212 @@
+"""The HTTP door: one handler for every route of the table of operations. What an operation does is not known here.
+
+Every verb is authenticated and authorised on its leaf class; XSRF and origin are checked by Jupyter's `APIHandler`.
+A secret that a person typed passes through and is neither kept nor logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+
+from ..broker.process import BrokerProcess
+from ..contracts.operations import REST_PREFIX, Http, Operation
+from ..contracts.problem import Problem, problem_of
+from ..errors import BrokerUnavailable, ConnvaultError, NotFound, RequestTooLarge
+from . import openapi
+from .requests import MAX_BODY_BYTES, body_of
+
+RESOURCE = "connvault"
+
+# A body over the limit is still read (and dropped) up to here, so that its sender gets the answer and no reset.
+_MAX_DRAINED_BYTES = 8 * MAX_BODY_BYTES
+
+# Longer than any answer takes that does not wait for a person or another server.
+_ANSWER_TIMEOUT_S = 30.0
+# The OS keyring may ask the person for up to 120 s.
+_WAITING_TIMEOUT_S = 150.0
+
+_VERBS = ("get", "post", "put", "patch", "delete")
+
+Route: TypeAlias = tuple[str, type[APIHandler], dict[str, Any]]
+
+_TITLES = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    413: "RequestTooLarge",
+}
+_CODES = {
+    401: "forbidden",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+}
+_DETAILS = {
+    401: "Log in to the Jupyter server first.",
+    403: "The Jupyter server refused this. Log in again and reload the page.",
+    404: NotFound.default_message,
+    405: "This address does not know this method. Compare it with openapi.json.",
+    413: RequestTooLarge.default_message,
+}
+
+
+@web.stream_request_body
+class ProblemHandler(APIHandler):
+    """What all handlers here share: bodies bounded while they arrive, errors as Problems, nothing cached."""
+
+    def initialize(self) -> None:
+        self._content = bytearray()
+        self._received = 0
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler itself does
+        await super().prepare()
+        if int(self.request.headers.get("Content-Length", "0")) > _MAX_DRAINED_BYTES:
+            raise web.HTTPError(413)
+
+    def data_received(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._received > _MAX_DRAINED_BYTES:
+            raise web.HTTPError(413)
+        if self._received <= MAX_BODY_BYTES:
+            self._content += chunk
+
+    def compute_etag(self) -> None:
+        """No ETag: it would be a digest of the answer, and an answer is never cached."""
+
+    def problem(self, problem: Problem) -> None:
+        """Ends the request with a Problem."""
+        self.set_status(problem.status)
+        self.finish(problem.model_dump_json(), set_content_type="application/problem+json")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 -- tornado's signature
+        """Whatever went wrong is a Problem with a fixed text: an exception's own could quote the input."""
+        self.problem(
+            Problem(
+                title=_TITLES.get(status_code, "Error"),
+                status=status_code,
+                code=_CODES.get(status_code, "http_error"),
+                detail=_DETAILS.get(status_code, ConnvaultError.default_message),
+            )
+        )
+
+
+class OperationHandler(ProblemHandler):
+    """Forwards to the broker. The verbs are put on leaf classes by `routes`."""
+
+    broker: BrokerProcess
+
+    async def perform(self, operation: Operation, http: Http, path: dict[str, str]) -> None:
+        try:
+            if self._received > MAX_BODY_BYTES:
+                raise RequestTooLarge
+            body = body_of(
+                operation,
+                http,
+                path=path,
+                query=self._query(),
+                if_match=self.request.headers.get("If-Match"),
+                content=bytes(self._content),
+            )
+            answer = await self._ask(operation, body)
+        except ConnvaultError as exc:
+            self.problem(problem_of(exc))
+            return
+        self.set_status(http.success)
+        if http.success == 204:
+            self.finish()
+        else:
+            self.finish(json.dumps(answer))
+
+    async def _ask(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
+        asked = self.broker.call(operation.name, body, actor=self._actor())
+        timeout_s = _WAITING_TIMEOUT_S if operation.waits else _ANSWER_TIMEOUT_S
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(asked), timeout_s)
+        except asyncio.TimeoutError:
+            raise BrokerUnavailable from None
+
+    def _actor(self) -> str:
+        """Who decides, for the record. Under token login it is a new random name for each session without a cookie."""
+        user = self.current_user
+        return str(getattr(user, "display_name", "") or getattr(user, "username", ""))[:200]
+
+    def _query(self) -> dict[str, list[str]]:
+        return {
+            name: [value.decode(errors="replace") for value in values]
+            for name, values in self.request.query_arguments.items()
+        }
+
+
+class OpenApiHandler(ProblemHandler):
+    """The document that describes this door."""
+
+    async def _document(self) -> None:
+        self.finish(json.dumps(openapi.document()))
+
+
+class UnknownHandler(ProblemHandler):
+    """Everything else below the prefix: a Problem and not the server's page."""
+
+    async def _not_found(self) -> None:
+        self.problem(problem_of(NotFound()))
+
+
+def routes(broker: BrokerProcess) -> list[Route]:
+    """(pattern below the base URL, leaf class, arguments) of every path of the table."""
+    by_path: dict[str, list[tuple[Operation, Http]]] = {}
+    for operation, http in openapi.routed():
+        by_path.setdefault(http.path, []).append((operation, http))
+    found: list[Route] = [
+        (_pattern(path), _leaf(path, operations, broker), {}) for path, operations in by_path.items()
+    ]
+    described = {"get": _guarded(OpenApiHandler._document, "read")}
+    found.append((_pattern("/openapi.json"), type("OpenApiLeaf", (OpenApiHandler,), described), {}))
+    return found
+
+
+def unknown_route() -> Route:
+    """The last one: it takes what no other route took."""
+    verbs = {verb: _guarded(UnknownHandler._not_found, "read") for verb in _VERBS}
+    return f"{REST_PREFIX}/.*", type("UnknownLeaf", (UnknownHandler,), verbs), {}
+
+
+def _leaf(path: str, operations: list[tuple[Operation, Http]], broker: BrokerProcess) -> type[APIHandler]:
+    verbs: dict[str, Any] = {"broker": broker}
+    for operation, http in operations:
+        verbs[http.method.lower()] = _verb(operation, http)
+    name = "".join(part.title() for part in re.findall(r"\w+", path))
+    return type(f"{name}Leaf", (OperationHandler,), verbs)
+
+
+def _verb(operation: Operation, http: Http) -> Callable[..., Awaitable[None] | None]:
+    async def verb(self: OperationHandler, **path: str) -> None:
+        await self.perform(operation, http, path)
+
+    return _guarded(verb, "write" if operation.writes else "read")
+
+
+def _guarded(verb: Callable[..., Awaitable[None]], action: str) -> Callable[..., Awaitable[None] | None]:
+    # With both arguments: without them the decorator remembers the first caller's.
+    allowed: Callable[..., Awaitable[None]] = authorized(action=action, resource=RESOURCE)(verb)
+    return web.authenticated(allowed)
+
+
+def _pattern(path: str) -> str:
+    # Ids are checked by the contract; here a slash is all that matters.
+    return REST_PREFIX + re.sub(
+        r"\{(\w+)\}", r"(?P<\1>[^/]+)", re.escape(path).replace(r"\{", "{").replace(r"\}", "}")
+    )

@@ -1,0 +1,132 @@
+"""From an HTTP request to the body of an operation: JSON, path, query and If-Match become one contract.
+
+It knows no tornado and no broker. What does not fit is refused with a typed error that never quotes the input.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..contracts.contract import Contract
+from ..contracts.operations import Http, Operation
+from ..contracts.problem import invalid_request
+from ..errors import InvalidRequest, RevisionRequired
+
+# The same as a frame: more could not be passed on.
+MAX_BODY_BYTES = 1 << 20
+
+_WHOLE_NUMBER = re.compile(r"^-?[0-9]{1,15}$")
+_IF_MATCH = re.compile(r'^(?:"([0-9]{1,15})"|([0-9]{1,15}))$')
+
+# The server's own: its token, and what keeps a browser from being counted as a person's activity.
+_NOT_OURS = frozenset({"token", "_xsrf", "no_track_activity"})
+
+_NOT_JSON = "The body is not a JSON object. Send one, as openapi.json describes it."
+_TOO_MANY = "A query argument may be given only once."
+
+
+def body_of(
+    operation: Operation,
+    http: Http,
+    *,
+    path: Mapping[str, str],
+    query: Mapping[str, Sequence[str]],
+    if_match: str | None,
+    content: bytes,
+) -> dict[str, Any]:
+    """The body to forward: exactly what was sent, validated, with nothing filled in.
+
+    Raises:
+        InvalidRequest: it does not fit the contract, or one field comes from two places.
+        RevisionRequired: the operation needs If-Match and there is none.
+    """
+    asked = arguments_of(query)
+    if http.method == "GET":
+        sent = typed(operation.request, asked)
+        if content.strip():
+            raise InvalidRequest("A GET has no body.")
+    else:
+        if asked:
+            raise InvalidRequest("This operation knows no query arguments.")
+        sent = parsed(content)
+    elsewhere: dict[str, Any] = dict(path)
+    if http.if_match:
+        elsewhere["revision"] = _revision(if_match)
+    twice = sorted(elsewhere.keys() & sent.keys())
+    if twice:
+        raise InvalidRequest(errors=[{"path": name, "message": "does not belong here"} for name in twice])
+    body = {**sent, **elsewhere}
+    try:
+        operation.request.model_validate(body)
+    except ValidationError as exc:
+        raise invalid_request(exc) from None
+    return body
+
+
+def parsed(content: bytes) -> dict[str, Any]:
+    """The JSON object in `content`; an empty body is an empty object. Raises: InvalidRequest."""
+    if not content.strip():
+        return {}
+    try:
+        found = _DECODER.decode(content.decode())
+    except (ValueError, RecursionError):
+        # The cause quotes the body.
+        raise InvalidRequest(_NOT_JSON) from None
+    if not isinstance(found, dict):
+        raise InvalidRequest(_NOT_JSON)
+    return found
+
+
+def arguments_of(query: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The query without what belongs to the server. Raises: InvalidRequest."""
+    found: dict[str, str] = {}
+    for name, values in query.items():
+        # A number without a value is how JupyterLab keeps an answer out of caches.
+        if name in _NOT_OURS or (name.isdecimal() and not any(values)):
+            continue
+        if len(values) != 1:
+            raise InvalidRequest(_TOO_MANY)
+        found[name] = values[0]
+    return found
+
+
+def typed(request: type[Contract], arguments: Mapping[str, str]) -> dict[str, Any]:
+    """Query arguments are text; where the contract wants a whole number, a whole number is read."""
+    wanted = request.model_json_schema()["properties"] if arguments else {}
+    return {
+        name: int(value) if _WHOLE_NUMBER.match(value) and _is_integer(wanted.get(name, {})) else value
+        for name, value in arguments.items()
+    }
+
+
+def _is_integer(schema: Mapping[str, Any]) -> bool:
+    return any(option.get("type") == "integer" for option in (schema, *schema.get("anyOf", ())))
+
+
+def _revision(header: str | None) -> int:
+    if header is None:
+        raise RevisionRequired
+    match = _IF_MATCH.match(header.strip())
+    if match is None:
+        raise InvalidRequest("If-Match must be the revision, a whole number.")
+    return int(match[1] or match[2])
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Which of two values counts would be the reader's guess (RFC 8259 4).
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _refuse_constant(_: str) -> None:
+    raise ValueError
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
