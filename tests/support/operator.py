@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from connvault_jupyter._version import __version__
 from connvault_jupyter.broker.process import BrokerProcess
+from connvault_jupyter.contracts.events import Event
 from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
 
 from .rest import PASSPHRASE
@@ -27,8 +29,8 @@ def allow_session(question: dict[str, Any]) -> str:
 class Operator:
     """Holds the operator channel of one broker. `rule` answers; `None` leaves the questions open."""
 
-    def __init__(self, broker: BrokerProcess, *, rule: Rule | None) -> None:
-        self._broker = broker
+    def __init__(self, *, rule: Rule | None) -> None:
+        self._broker = BrokerProcess(on_event=self._on_event, log=logging.getLogger("connvault.operator"))
         self._rule = rule
         self.asked: list[dict[str, Any]] = []
 
@@ -36,9 +38,13 @@ class Operator:
         """The answer. Raises the typed error that the broker sends."""
         return self._broker.call(operation, body or {}, actor="a rule").result(CALL_DEADLINE_S)
 
-    def on_event(self, event: dict[str, Any]) -> None:
+    @property
+    def broker(self) -> BrokerProcess:
+        return self._broker
+
+    def _on_event(self, event: Event) -> None:
         """Runs on the channel's reading thread, so it must not wait for an answer there."""
-        if event.get("event") == "access_request:asked" and self._rule is not None:
+        if event.event == "access_request:asked" and self._rule is not None:
             self._broker.call("access_requests.list", {}, actor="a rule").add_done_callback(
                 lambda answer: self._answer(answer.result())
             )
@@ -76,10 +82,8 @@ def operated_broker(
     folder = home / "s"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     socket_path = str(folder / "b")
-    broker = BrokerProcess()
-    operator = Operator(broker, rule=rule)
-    broker.on_event = operator.on_event
-    broker.start(
+    operator = Operator(rule=rule)
+    operator.broker.start(
         BrokerSettings(
             data_dir=str(home / "vault"),
             socket_path=socket_path,
@@ -95,4 +99,4 @@ def operated_broker(
         operator.call("supervision.approvers", {"count": approvers})
         yield operator, socket_path
     finally:
-        broker.stop()
+        operator.broker.stop()
