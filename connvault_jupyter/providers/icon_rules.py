@@ -1,0 +1,50 @@
+"""What an icon may be: one small drawing, and nothing that runs, loads or links.
+
+Icons are shown as images, where nothing runs anyway; this is for the day when somebody forgets. Nothing is repaired.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+# Shapes, paint and grouping. What is missing on purpose: script, foreignObject, a, image, animate*, set, style, use of
+# anything outside.
+_ELEMENTS = frozenset(
+    f"{_SVG}{name}"
+    for name in (
+        "svg", "g", "defs", "symbol", "use", "title", "desc", "path", "circle", "ellipse", "rect", "line", "polyline",
+        "polygon", "text", "tspan", "linearGradient", "radialGradient", "stop", "clipPath", "mask", "pattern",
+    )
+)  # fmt: skip
+
+_OUTSIDE = re.compile(r"url\(\s*['\"]?(?!#)|@import|expression\(|javascript:", re.IGNORECASE)
+
+
+def icon_problem(icon: str) -> str | None:
+    """What is wrong with an icon, in words; `None` if nothing is. An empty text is no icon, and right."""
+    if not icon:
+        return None
+    # Without a document type there are no entities, so nothing can expand.
+    if "<!" in icon or "<?" in icon:
+        return "The icon must be one <svg> element, without declarations and comments."
+    try:
+        root = ET.fromstring(icon)  # noqa: S314 - at most 16 KiB, and no document type (above)
+    except ET.ParseError:
+        return "The icon is not well-formed XML."
+    if root.tag != f"{_SVG}svg":
+        return 'The icon must be one <svg xmlns="http://www.w3.org/2000/svg"> element.'
+    for element in root.iter():
+        if element.tag not in _ELEMENTS:
+            return "The icon holds an element that is not a plain shape."
+        for name, value in element.attrib.items():
+            bare = name.rpartition("}")[2].lower()
+            if (
+                bare.startswith("on")
+                or (bare == "href" and not value.startswith("#"))
+                or _OUTSIDE.search(value)
+            ):
+                return "The icon holds code, or a link to somewhere else."
+    return None

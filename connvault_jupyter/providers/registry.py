@@ -1,0 +1,111 @@
+"""All kinds of connections that are installed here (the port `ProviderRegistry`). Read once, when it is made.
+
+Where they come from is in `sources`, what they may be in `definition_rules`, what their schemas say in `field_rules`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from ..contracts.problem import FieldError
+from ..contracts.providers import ProviderDefinition, SkippedProvider
+from ..services.claims import cleaned
+from .definition_rules import definition_from
+from .field_rules import FieldRules
+from .schema_rules import Unusable
+from .sources import Candidate, built_in, in_directories, installed
+
+_log = logging.getLogger(__name__)
+
+
+class ProviderCatalogue:
+    """The built-in providers first, then those of packages, then those of data folders; the first of an id wins, so
+    nobody can stand in for a built-in one. A bad definition is left out, with its reason in `skipped()`.
+
+    Args:
+        directories: folders with `*.json`, in order (`share/jupyter/connvault/providers` of the Jupyter data path).
+        allowed: ids that may be used; `None` allows all. What is not allowed is not there, and not told as skipped.
+        packages: whether installed packages are asked.
+    """
+
+    def __init__(
+        self, *, directories: Iterable[str] = (), allowed: Iterable[str] | None = None, packages: bool = True
+    ) -> None:
+        allowed_ids = None if allowed is None else frozenset(allowed)
+        self._providers: dict[str, ProviderDefinition] = {}
+        self._sources: dict[str, str] = {}
+        self._skipped: list[SkippedProvider] = []
+        self._rules: dict[str, FieldRules] = {}
+        for candidate in chain(built_in(), installed() if packages else (), in_directories(directories)):
+            self._take(candidate)
+        if allowed_ids is not None:
+            self._providers = {name: found for name, found in self._providers.items() if name in allowed_ids}
+
+    def all(self) -> Sequence[ProviderDefinition]:
+        """By name, as people sort them."""
+        return sorted(self._providers.values(), key=lambda found: (found.name.casefold(), found.id))
+
+    def skipped(self) -> Sequence[SkippedProvider]:
+        """What was left out, and why."""
+        return tuple(self._skipped)
+
+    def get(self, provider_id: str) -> ProviderDefinition | None:
+        """The provider with this id, or `None`."""
+        return self._providers.get(provider_id)
+
+    def check(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> Sequence[FieldError]:
+        """What is wrong with these fields, in words that never quote them; paths are `fields.NAME`."""
+        return self._rules_of(provider).check(fields)
+
+    def missing_secrets(
+        self, provider: ProviderDefinition, fields: Mapping[str, Any], present: frozenset[str]
+    ) -> frozenset[str]:
+        """Secrets that the schema requires of these fields (conditions included) and that are not `present`."""
+        return self._rules_of(provider).missing_secrets(fields, present)
+
+    def complete(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields with the schema's defaults; `None` counts as not given."""
+        return self._rules_of(provider).complete(fields)
+
+    def destination(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> str:
+        """The line that people see, on one line, without control and bidirectional characters."""
+        rules = self._rules_of(provider)
+        return rules.line.render(rules.complete(fields))
+
+    def _rules_of(self, provider: ProviderDefinition) -> FieldRules:
+        known = self._rules.get(provider.id)
+        # A definition from elsewhere with the same id must not be judged by ours.
+        if known is None or known.provider is not provider:
+            known = self._rules[provider.id] = FieldRules(provider)
+        return known
+
+    def _take(self, candidate: Candidate) -> None:
+        if candidate.text is None:
+            self._skip(candidate, candidate.failure)
+            return
+        try:
+            definition = definition_from(candidate.text)
+            FieldRules(definition).check({})
+        except Unusable as error:
+            self._skip(candidate, str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - one definition never takes the others down
+            _log.debug("provider %s failed", candidate.source, exc_info=True)
+            self._skip(candidate, f"It can't be used ({type(error).__name__}).")
+            return
+        if definition.id in self._providers:
+            self._skip(
+                candidate, f"The id {definition.id} is taken already, by {self._sources[definition.id]}."
+            )
+            return
+        self._providers[definition.id] = definition
+        self._sources[definition.id] = candidate.source
+
+    def _skip(self, candidate: Candidate, reason: str) -> None:
+        # File and package names are text from outside.
+        source = cleaned(candidate.source, limit=400) or "unknown"
+        _log.warning("provider skipped: %s: %s", source, reason)
+        self._skipped.append(SkippedProvider(source=source, reason=reason))
