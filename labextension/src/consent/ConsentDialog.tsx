@@ -1,0 +1,305 @@
+/**
+ * The modal that asks. It is a native modal dialog: it stands above everything on the page, JupyterLab's own dialogs
+ * included (which would make it wait in their queue), and what is behind it takes no focus, key or click.
+ *
+ * It is no boundary against code that runs in the page; see SECURITY.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { Widget } from '@lumino/widgets';
+import type { Message } from '@lumino/messaging';
+import { flushSync } from 'react-dom';
+import type { Root } from 'react-dom/client';
+import { createRoot } from 'react-dom/client';
+
+import type { DecisionKind, Duration, ProviderDefinition, Question } from '../contracts';
+import type { IOpenQuestion } from '../tokens';
+import { ConsentView } from './ConsentView';
+import { isMove, KeyGuard } from './keyGuard';
+
+/** The clock of the countdown; finer than a second, so that no second is skipped. */
+const TICK_MS = 250;
+
+export interface ConsentDialogOptions {
+  trans: TranslationBundle;
+  provider: (id: string) => ProviderDefinition | undefined;
+  /** Sends the answer. Resolves to `'changed'` when another question stands in its place by now. */
+  decide: (question: Question, decision: DecisionKind) => Promise<'decided' | 'changed' | 'gone'>;
+  now?: () => number;
+}
+
+let dialogs = 0;
+
+export class ConsentDialog extends Widget {
+  constructor(private readonly options: ConsentDialogOptions) {
+    super({ node: document.createElement('dialog') });
+    this._now = options.now ?? (() => performance.now());
+    this._guard = new KeyGuard(this._now);
+    this._idPrefix = `jp-connvault-consent-${dialogs++}`;
+    this.addClass('jp-connvault-consent');
+    this.node.setAttribute('role', 'alertdialog');
+    this.node.setAttribute('aria-modal', 'true');
+    this.node.setAttribute('aria-labelledby', `${this._idPrefix}-title`);
+    this.node.setAttribute('aria-describedby', `${this._idPrefix}-body`);
+    this._root = createRoot(this.node);
+  }
+
+  /** Draws these questions now; none closes the dialog. */
+  ask(items: readonly IOpenQuestion[]): void {
+    this._items = items;
+    if (!items.length) {
+      this.shut();
+      return;
+    }
+    const at = items.findIndex(item => item.question.id === this._currentId);
+    this._index = at >= 0 ? at : Math.min(this._index, items.length - 1);
+    this.draw();
+    if (!this.isAttached) {
+      this._focusBefore = document.activeElement;
+      Widget.attach(this, document.body);
+    }
+  }
+
+  get dialog(): HTMLDialogElement {
+    return this.node as HTMLDialogElement;
+  }
+
+  override dispose(): void {
+    if (this.isDisposed) {
+      return;
+    }
+    this.shut();
+    // React refuses to unmount while it draws.
+    const root = this._root;
+    window.setTimeout(() => root.unmount(), 0);
+    super.dispose();
+  }
+
+  handleEvent(event: Event): void {
+    switch (event.type) {
+      case 'keydown':
+        this.onKey(event as KeyboardEvent);
+        break;
+      case 'keyup':
+      case 'keypress':
+        // A button acts on the keyup of a space bar.
+        event.stopImmediatePropagation();
+        if ((event as KeyboardEvent).key === ' ' && document.activeElement instanceof HTMLButtonElement) {
+          event.preventDefault();
+        }
+        break;
+      case 'focus':
+      case 'mousedown':
+        // A dialog of JupyterLab below would take the focus back.
+        if (event.target instanceof Node && this.node.contains(event.target)) {
+          event.stopImmediatePropagation();
+        }
+        break;
+      case 'cancel':
+        event.preventDefault();
+        break;
+      case 'close':
+        // Closed by the browser (a back gesture, say): that is no answer.
+        if (this.isAttached && this._items.length) {
+          this.open();
+        }
+        break;
+    }
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    for (const type of WINDOW_EVENTS) {
+      window.addEventListener(type, this, true);
+    }
+    this.node.addEventListener('cancel', this);
+    this.node.addEventListener('close', this);
+    this._timer = window.setInterval(() => this.render(), TICK_MS);
+    this.open();
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    for (const type of WINDOW_EVENTS) {
+      window.removeEventListener(type, this, true);
+    }
+    this.node.removeEventListener('cancel', this);
+    this.node.removeEventListener('close', this);
+    window.clearInterval(this._timer);
+    super.onBeforeDetach(message);
+  }
+
+  private open(): void {
+    this.dialog.showModal();
+    this._guard.drawn();
+    this.focusDeny();
+  }
+
+  private shut(): void {
+    this._currentId = '';
+    this._currentDigest = '';
+    this._notice = '';
+    this._index = 0;
+    if (!this.isAttached) {
+      return;
+    }
+    this._items = [];
+    this.dialog.close();
+    Widget.detach(this);
+    const before = this._focusBefore;
+    this._focusBefore = null;
+    if (before instanceof HTMLElement && before.isConnected && document.activeElement === document.body) {
+      before.focus();
+    }
+  }
+
+  /** Draws the current question; another one than before begins with a fresh guard and the focus on Deny. */
+  private draw(): void {
+    const question = this.current?.question;
+    if (!question) {
+      return;
+    }
+    const isNew = question.id !== this._currentId || question.digest !== this._currentDigest;
+    if (isNew) {
+      if (question.id !== this._currentId) {
+        this._notice = '';
+      }
+      this._currentId = question.id;
+      this._currentDigest = question.digest;
+      this._duration = question.preselected ?? question.durations[0] ?? null;
+      this._isBusy = false;
+    }
+    this.render();
+    if (isNew && this.isAttached) {
+      this._guard.drawn();
+      this.render();
+      this.focusDeny();
+    }
+  }
+
+  private render(): void {
+    const current = this.current;
+    flushSync(() =>
+      this._root.render(
+        <ConsentView
+          items={this._items}
+          index={this._index}
+          duration={this._duration}
+          remainingS={current ? Math.ceil((current.endsAt - this._now()) / 1000) : 0}
+          isSettled={this._guard.isSettled}
+          isBusy={this._isBusy}
+          notice={this._notice}
+          provider={current && this.options.provider(current.question.provider_id)}
+          idPrefix={this._idPrefix}
+          trans={this.options.trans}
+          onDuration={duration => {
+            this._duration = duration;
+            this.renderSoon();
+          }}
+          onMove={step => this.move(step)}
+          onDecide={decision => void this.decide(decision)}
+        />
+      )
+    );
+  }
+
+  /** Inside of React's own event handling nothing can be drawn at once. */
+  private renderSoon(): void {
+    queueMicrotask(() => !this.isDisposed && this.render());
+  }
+
+  private move(step: -1 | 1): void {
+    this._index = Math.max(0, Math.min(this._items.length - 1, this._index + step));
+    queueMicrotask(() => !this.isDisposed && this.draw());
+  }
+
+  private async decide(decision: DecisionKind): Promise<void> {
+    const question = this.current?.question;
+    if (!question || this._isBusy) {
+      return;
+    }
+    this._isBusy = true;
+    this._notice = '';
+    this.renderSoon();
+    const { trans } = this.options;
+    try {
+      const outcome = await this.options.decide(question, decision);
+      if (outcome === 'changed') {
+        this._notice = trans.__('What is asked has changed since it was shown. Read it again, then decide.');
+      }
+    } catch (error) {
+      this._notice = error instanceof Error ? error.message : String(error);
+    }
+    this._isBusy = false;
+    if (!this.isDisposed && this.isAttached) {
+      this.render();
+    }
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    // While a question is open the page behind it sees no key.
+    event.stopImmediatePropagation();
+    const counts = this._guard.accepts(event);
+    const { key } = event;
+    const decides = key === 'Enter' || key === ' ' || key === 'Escape';
+    if (!decides && (event.ctrlKey || event.metaKey || /^F\d+$/.test(key))) {
+      // The browser's own (reload, copy, zoom).
+      return;
+    }
+    const focused = document.activeElement;
+    const isRadio = focused instanceof HTMLInputElement && focused.type === 'radio';
+    if (counts && (isMove(key) || (key === ' ' && isRadio))) {
+      return;
+    }
+    event.preventDefault();
+    if (!counts || !decides) {
+      return;
+    }
+    const act = key === 'Escape' ? 'deny' : this.actOf(focused);
+    switch (act) {
+      case 'allow':
+        if ((this.current?.endsAt ?? 0) > this._now()) {
+          void this.decide(this._duration ?? 'once');
+        }
+        break;
+      case 'deny_always':
+        void this.decide('deny_always');
+        break;
+      case 'previous':
+        this.move(-1);
+        break;
+      case 'next':
+        this.move(1);
+        break;
+      default:
+        void this.decide('deny');
+    }
+  }
+
+  /** What Enter does where the focus is: nothing but an answer that the focus was moved to can allow. */
+  private actOf(focused: Element | null): string {
+    return (focused instanceof HTMLElement && this.node.contains(focused) && focused.dataset.act) || 'deny';
+  }
+
+  private focusDeny(): void {
+    this.node.querySelector<HTMLElement>('[data-first]')?.focus();
+  }
+
+  private get current(): IOpenQuestion | undefined {
+    return this._items[this._index];
+  }
+
+  private readonly _now: () => number;
+  private readonly _guard: KeyGuard;
+  private readonly _root: Root;
+  private readonly _idPrefix: string;
+  private _items: readonly IOpenQuestion[] = [];
+  private _index = 0;
+  private _currentId = '';
+  private _currentDigest = '';
+  private _duration: Duration | null = null;
+  private _isBusy = false;
+  private _notice = '';
+  private _timer = 0;
+  private _focusBefore: Element | null = null;
+}
+
+const WINDOW_EVENTS = ['keydown', 'keyup', 'keypress', 'focus', 'mousedown'] as const;

@@ -1,0 +1,108 @@
+/**
+ * The card under a failed cell (what happened, what to do, the button that does it), and what a handle looks like.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { FocusEvent } from 'react';
+
+import type { ProviderDefinition } from '../contracts';
+import type { IconName } from '../icons';
+import { Icon } from '../icons';
+import { Pill, ProviderIcon } from '../panel/pieces';
+import { decisionWord, modeWords } from '../panel/words';
+import { exactly } from '../times';
+import type { FixIt, HandleInfo } from './payload';
+
+// Nothing is broken; something has to be done first.
+const CALM: { [code: string]: IconName } = {
+  vault_locked: 'lock',
+  vault_not_set_up: 'shield',
+  consent_timeout: 'clock',
+  secret_missing: 'key'
+};
+
+export interface FixItCardProps {
+  fixIt: FixIt;
+  trans: TranslationBundle;
+  onAct: () => void;
+}
+
+export function FixItCard({ fixIt, onAct }: FixItCardProps): JSX.Element {
+  const calm = CALM[fixIt.code];
+  return (
+    <div
+      className={`jp-connvault-card jp-connvault-fixit ${calm ? 'jp-mod-warn' : 'jp-mod-err'}`}
+      data-testid="connvault-fixit"
+      data-code={fixIt.code}
+      role="group"
+      aria-label={fixIt.title}
+      onFocusCapture={quietKeys}
+    >
+      <Icon name={calm ?? 'warn'} />
+      <div className="jp-connvault-grow">
+        <b>{fixIt.title}</b>
+        {fixIt.message && <small>{fixIt.message}</small>}
+      </div>
+      {fixIt.action && (
+        <button
+          type="button"
+          className="jp-connvault-button"
+          data-testid="connvault-fixit-action"
+          onClick={onAct}
+        >
+          {fixIt.action.label}
+        </button>
+      )}
+    </div>
+  );
+}
+
+export interface HandleCardProps {
+  handle: HandleInfo;
+  provider: ProviderDefinition | undefined;
+  trans: TranslationBundle;
+}
+
+const DECISIONS = ['once', 'session', 'for', 'always'] as const;
+
+export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.Element {
+  const words = modeWords(handle.mode, trans);
+  const decision = DECISIONS.find(item => item === handle.decision);
+  return (
+    <div className="jp-connvault-card jp-connvault-handle" data-testid="connvault-handle">
+      <ProviderIcon provider={provider} />
+      <div className="jp-connvault-grow">
+        <span>
+          <b>
+            <bdi>{handle.name}</bdi>
+          </b>{' '}
+          <span className="jp-connvault-quiet">
+            {handle.kind}
+            {handle.destination && (
+              <>
+                {' · '}
+                <bdi>{handle.destination}</bdi>
+              </>
+            )}
+          </span>
+        </span>
+        <small>
+          {handle.openers.map(name => (
+            <code key={name}>.{name}()</code>
+          ))}
+        </small>
+      </div>
+      <Pill word={{ text: words.word, tone: words.tone }} icon={words.icon} title={words.sentence} />
+      {decision && (
+        <Pill
+          word={{ text: decisionWord(decision, trans), tone: 'mute' }}
+          title={handle.expiresAt ? trans.__('until %1', exactly(handle.expiresAt)) : undefined}
+        />
+      )}
+    </div>
+  );
+}
+
+/** In an output, keys on a focused button would run the notebook's shortcuts. */
+function quietKeys(event: FocusEvent<HTMLElement>): void {
+  event.target.setAttribute('data-lm-suppress-shortcuts', 'true');
+}

@@ -1,0 +1,87 @@
+/**
+ * Renders the two MIME types of the notebook side. Safe in an untrusted notebook too: text only, and a button that can
+ * only open a screen.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { Widget } from '@lumino/widgets';
+import type { Root } from 'react-dom/client';
+import { createRoot } from 'react-dom/client';
+
+import type { IConnections } from '../tokens';
+import { FixItCard, HandleCard } from './cards';
+import { FIXIT_MIME, HANDLE_MIME, readFixIt, readHandle } from './payload';
+
+export interface CardOptions {
+  trans: TranslationBundle;
+  connections: IConnections;
+  open: (args: ReadonlyPartialJSONObject) => void;
+}
+
+class RenderedCard extends Widget implements IRenderMime.IRenderer {
+  constructor(
+    private readonly mimeType: string,
+    private readonly options: CardOptions
+  ) {
+    super();
+    this.addClass('jp-connvault-output');
+    options.connections.changed.connect(this.draw, this);
+  }
+
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    this._data = model.data[this.mimeType];
+    this.draw();
+  }
+
+  override dispose(): void {
+    if (this.isDisposed) {
+      return;
+    }
+    this.options.connections.changed.disconnect(this.draw, this);
+    const root = this._root;
+    window.setTimeout(() => root?.unmount(), 0);
+    super.dispose();
+  }
+
+  private draw(): void {
+    const card = this.card();
+    if (!card) {
+      if (this._data !== undefined) {
+        this.node.textContent = this.options.trans.__('This card could not be read.');
+      }
+      return;
+    }
+    this._root ??= createRoot(this.node);
+    this._root.render(card);
+  }
+
+  private card(): JSX.Element | null {
+    const { trans, connections, open } = this.options;
+    if (this.mimeType === HANDLE_MIME) {
+      const handle = readHandle(this._data);
+      const known = handle && connections.get(handle.name);
+      const provider = known
+        ? connections.provider(known.connection.provider_id)
+        : connections.providers.find(item => item.name === handle?.kind);
+      return handle && <HandleCard handle={handle} provider={provider} trans={trans} />;
+    }
+    const fixIt = readFixIt(this._data);
+    return fixIt && <FixItCard fixIt={fixIt} trans={trans} onAct={() => open(fixIt.action?.args ?? {})} />;
+  }
+
+  private _data: unknown;
+  private _root: Root | null = null;
+}
+
+/** Before JSON, HTML and plain text, which the same bundle brings for other front ends. */
+export const CARD_RANK = 0;
+
+export function cardFactory(options: CardOptions): IRenderMime.IRendererFactory {
+  return {
+    safe: true,
+    mimeTypes: [FIXIT_MIME, HANDLE_MIME],
+    defaultRank: CARD_RANK,
+    createRenderer: ({ mimeType }) => new RenderedCard(mimeType, options)
+  };
+}

@@ -1,0 +1,277 @@
+/**
+ * The form of a new or an existing connection. It sends nothing itself: `onSave` does.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { FormEvent, ReactNode } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
+
+import type { ConnectionView, FieldValue, ProviderDefinition, SecretDraft } from '../contracts';
+import { foreignText } from '../foreignText';
+import { Icon } from '../icons';
+import type { Prefill } from '../models/navigation';
+import { ProblemError } from '../restapi';
+import { ago } from '../times';
+import { FieldFrame } from './FieldFrame';
+import { PasteBox } from './PasteBox';
+import type { Pasted } from './paste';
+import type { Problems } from './problems';
+import { NAME_FIELD, nameProblem, serverProblems } from './problems';
+import { destinationChanged, formSchema, readPrefill } from './schema';
+import { SchemaForm, startingData } from './SchemaForm';
+import type { FormChecker, FormData } from './SchemaForm';
+import { SecretInputs } from './secretInputs';
+import { submitOnEnter } from './submitOnEnter';
+
+/** What is sent. The secrets are in it only while it is being sent. */
+export interface ConnectionDraft {
+  name: string;
+  fields: { [name: string]: FieldValue };
+  secrets: { [field: string]: SecretDraft };
+}
+
+export interface ConnectionFormProps {
+  provider: ProviderDefinition;
+  /** The connection that is edited; none for a new one. */
+  existing?: ConnectionView;
+  prefill?: Prefill;
+  /** A secret that was pasted before the form was drawn; taken once. */
+  takePasted?: () => Pasted | null;
+  takenNames: readonly string[];
+  /** Drawn above the fields: what has to happen before a secret can be saved. */
+  notice?: ReactNode;
+  trans: TranslationBundle;
+  onSave: (draft: ConnectionDraft, andTest: boolean) => Promise<void>;
+  onCancel: () => void;
+}
+
+export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
+  const { provider, existing, prefill, trans } = props;
+  const id = useId().replaceAll(':', '-');
+  const checker = useRef<FormChecker | null>(null);
+  const form = useRef<HTMLFormElement>(null);
+  const [secrets] = useState(() => new SecretInputs());
+  const [name, setName] = useState(existing?.connection.name ?? prefill?.name ?? '');
+  const [data, setData] = useState<FormData>(() =>
+    startingData(provider, { ...readPrefill(provider, prefill?.fields), ...existing?.connection.fields })
+  );
+  const [problems, setProblems] = useState<Problems>({});
+  const [isBusy, setBusy] = useState(false);
+  const [isPasting, setPasting] = useState(false);
+  const wasAsked = useRef(false);
+  const { destination } = formSchema(provider);
+
+  const isMoved = existing !== undefined && destinationChanged(existing, data, destination);
+  const storedSecret = (field: string): string => {
+    const stored = existing?.secrets?.[field];
+    return stored && !isMoved ? trans.__('Set %1.', ago(stored.set_at, Date.now(), trans)) : '';
+  };
+
+  const take = (pasted: Pasted): void => {
+    setData(before => ({ ...before, ...readPrefill(provider, pasted.fields) }));
+    for (const [field, value] of Object.entries(pasted.secrets)) {
+      secrets.fill(field, value);
+    }
+    setProblems({});
+    setPasting(false);
+  };
+
+  const { takePasted } = props;
+  useEffect(() => {
+    const pasted = takePasted?.();
+    if (pasted) {
+      take(pasted);
+    }
+    // Once: what was pasted belongs to the opening of this form.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, []);
+
+  const found = (value: FormData, isDraft: boolean): Problems => {
+    const problem = nameProblem(name, props.takenNames, trans);
+    const rest = checker.current?.check(value, { isDraft }) ?? {};
+    return problem ? { [NAME_FIELD]: problem, ...rest } : rest;
+  };
+
+  const change = (value: FormData): void => {
+    setData(value);
+    if (wasAsked.current) {
+      setProblems(before => keepOnly(before, found(value, true)));
+    }
+  };
+
+  const send = async (andTest: boolean): Promise<void> => {
+    const current = checker.current;
+    if (isBusy || !current) {
+      return;
+    }
+    wasAsked.current = true;
+    const wrong = found(data, !andTest);
+    setProblems(wrong);
+    if (Object.keys(wrong).length) {
+      focusFirst(form.current);
+      return;
+    }
+    setBusy(true);
+    const sent = props.onSave({ name, fields: current.fields(data), secrets: secrets.drafts() }, andTest);
+    const hadSecret = secrets.anyFilled;
+    secrets.clear();
+    try {
+      await sent;
+    } catch (error) {
+      const refused = error instanceof ProblemError ? serverProblems(error.errors, error.detail) : { '': String(error) };
+      if (error instanceof ProblemError && error.code === 'name_taken') {
+        setProblems({ [NAME_FIELD]: error.detail });
+      } else {
+        setProblems(refused);
+      }
+      if (hadSecret) {
+        setProblems(before => ({ ...before, ...enterAgain(provider, existing, before, trans) }));
+      }
+      setBusy(false);
+      focusFirst(form.current);
+    }
+  };
+
+  const submit = (event: FormEvent<HTMLFormElement>): void => {
+    event.preventDefault();
+    const submitter = (event.nativeEvent as SubmitEvent).submitter as HTMLButtonElement | null;
+    void send(submitter?.value !== 'save' && (provider.testable ?? false));
+  };
+
+  return (
+    <form
+      ref={form}
+      className="jp-connvault-form"
+      data-testid="connvault-form"
+      aria-busy={isBusy}
+      noValidate
+      autoComplete="off"
+      onSubmit={submit}
+      onKeyDown={submitOnEnter}
+    >
+      <div className="jp-connvault-scroll">
+        {props.notice}
+        {problems[''] && (
+          <div className="jp-connvault-banner jp-mod-err" role="alert">
+            <Icon name="warn" />
+            <span>{problems['']}</span>
+          </div>
+        )}
+        <FieldFrame
+          id={`${id}-name`}
+          label={trans.__('Name used in code')}
+          problem={problems[NAME_FIELD]}
+          hint={<code>connection(&quot;{foreignText(name) || 'warehouse'}&quot;)</code>}
+          trans={trans}
+        >
+          <input
+            id={`${id}-name`}
+            name="connection-name"
+            className="jp-connvault-input"
+            data-testid="connvault-field-name"
+            autoComplete="off"
+            autoCapitalize="off"
+            spellCheck={false}
+            autoFocus
+            aria-required
+            aria-invalid={problems[NAME_FIELD] ? true : undefined}
+            aria-describedby={`${id}-name__error ${id}-name__help`}
+            value={name}
+            onChange={event => {
+              setName(event.target.value);
+              if (problems[NAME_FIELD]) {
+                setProblems(before => without(before, NAME_FIELD));
+              }
+            }}
+          />
+        </FieldFrame>
+        {isMoved && Object.keys(existing?.secrets ?? {}).length > 0 && (
+          <div className="jp-connvault-banner jp-mod-warn" role="status" data-testid="connvault-moved">
+            <Icon name="key" />
+            <span>
+              {trans.__(
+                'The destination changes, so the stored secret no longer fits. Enter it again for the new one. Who may use the connection is asked again too.'
+              )}
+            </span>
+          </div>
+        )}
+        <SchemaForm
+          provider={provider}
+          idPrefix={`connvault${id}`}
+          data={data}
+          problems={problems}
+          secrets={secrets}
+          storedSecret={storedSecret}
+          checker={checker}
+          trans={trans}
+          onChange={change}
+          onSecretInput={field => {
+            if (problems[field]) {
+              setProblems(before => without(before, field));
+            }
+          }}
+        />
+        {!existing &&
+          (isPasting ? (
+            <PasteBox providerId={provider.id} trans={trans} onTake={take} onCancel={() => setPasting(false)} />
+          ) : (
+            <div className="jp-connvault-field">
+              <button type="button" className="jp-connvault-button jp-mod-link" onClick={() => setPasting(true)}>
+                {trans.__('Paste a URL or command instead')}
+              </button>
+            </div>
+          ))}
+      </div>
+      <div className="jp-connvault-foot">
+        {provider.testable && (
+          <button
+            type="submit"
+            value="test"
+            className="jp-connvault-button jp-mod-primary"
+            data-testid="connvault-save-test"
+            disabled={isBusy}
+          >
+            {isBusy ? trans.__('Saving …') : trans.__('Save and test')}
+          </button>
+        )}
+        <button
+          type="submit"
+          value="save"
+          className={`jp-connvault-button ${provider.testable ? '' : 'jp-mod-primary'}`}
+          data-testid="connvault-save"
+          disabled={isBusy}
+        >
+          {trans.__('Save')}
+        </button>
+        <span className="jp-connvault-grow" />
+        <button type="button" className="jp-connvault-button jp-mod-link" onClick={props.onCancel}>
+          {trans.__('Cancel')}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function without(problems: Problems, field: string): Problems {
+  return Object.fromEntries(Object.entries(problems).filter(([name]) => name !== field));
+}
+
+/** Of the problems that are shown, those that are still there: a field that was not tried yet is left in peace. */
+function keepOnly(shown: Problems, now: Problems): Problems {
+  return Object.fromEntries(Object.entries(now).filter(([field]) => field in shown));
+}
+
+/** The inputs were emptied when the secret was sent, so after a refusal it has to be typed once more. */
+function enterAgain(
+  provider: ProviderDefinition,
+  existing: ConnectionView | undefined,
+  problems: Problems,
+  trans: TranslationBundle
+): Problems {
+  const empty = formSchema(provider).secrets.filter(field => !existing?.secrets?.[field] && !problems[field]);
+  return Object.fromEntries(empty.slice(0, 1).map(field => [field, trans.__('Enter it once more, then save.')]));
+}
+
+function focusFirst(form: HTMLFormElement | null): void {
+  // After React has drawn the problems.
+  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
+}

@@ -1,0 +1,40 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { ReactNode } from 'react';
+
+import { Icon } from '../icons';
+
+export interface FieldFrameProps {
+  id: string;
+  label: string;
+  /** `false` marks the field as optional; what is not said is required. */
+  required?: boolean;
+  hint?: ReactNode;
+  problem?: string;
+  trans: TranslationBundle;
+  children: ReactNode;
+}
+
+/** A label, an input, what is wrong, and a hint. The input names `${id}__error` and `${id}__help` as its description. */
+export function FieldFrame(props: FieldFrameProps): JSX.Element {
+  const { id, label, required, hint, problem, trans } = props;
+  return (
+    <div className="jp-connvault-field">
+      <label htmlFor={id}>
+        {label}
+        {required === false && <span className="jp-connvault-optional"> {trans.__('optional')}</span>}
+      </label>
+      {props.children}
+      {problem && (
+        <div id={`${id}__error`} className="jp-connvault-problem">
+          <Icon name="warn" />
+          <span>{problem}</span>
+        </div>
+      )}
+      {hint && (
+        <div id={`${id}__help`} className="jp-connvault-hint">
+          {hint}
+        </div>
+      )}
+    </div>
+  );
+}

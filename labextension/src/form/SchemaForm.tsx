@@ -1,0 +1,117 @@
+/**
+ * The fields of one provider, drawn by JupyterLab's form component from the provider's schema.
+ *
+ * This module brings the validator (the heavy part) and is loaded when the first form is opened.
+ */
+import { FormComponent } from '@jupyterlab/ui-components';
+import type { ReadonlyJSONObject } from '@lumino/coreutils';
+import type { RJSFSchema, UiSchema } from '@rjsf/utils';
+import { getDefaultFormState } from '@rjsf/utils';
+import { customizeValidator } from '@rjsf/validator-ajv8';
+import Ajv2020 from 'ajv/dist/2020';
+import type { MutableRefObject } from 'react';
+import { useEffect, useMemo } from 'react';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { FieldValue, ProviderDefinition } from '../contracts';
+import type { Problems } from './problems';
+import { ownMessage, problemsOf } from './problems';
+import { formSchema, requiredSecrets } from './schema';
+import type { SecretInputs } from './secretInputs';
+import type { FormContext } from './templates';
+import { templates, widgets } from './templates';
+
+// The default validator knows no 2020-12 schema and ignores what it does not know.
+const validator = customizeValidator<ReadonlyJSONObject>({ AjvClass: Ajv2020 });
+
+export type FormData = { [name: string]: FieldValue | undefined };
+
+/** What the form can be asked when it is to be sent. */
+export interface FormChecker {
+  /** Problems of the data. A draft may lack its secrets, which are looked at in their inputs. */
+  check(data: FormData, options: { isDraft: boolean }): Problems;
+  /** The fields that the schema knows for this data, as they go on the wire. */
+  fields(data: FormData): { [name: string]: FieldValue };
+}
+
+export interface SchemaFormProps {
+  provider: ProviderDefinition;
+  idPrefix: string;
+  data: FormData;
+  problems: Problems;
+  secrets: SecretInputs;
+  /** What to say at a secret that is stored and may stay; `''` where one has to be entered. */
+  storedSecret: (field: string) => string;
+  checker: MutableRefObject<FormChecker | null>;
+  trans: TranslationBundle;
+  onChange: (data: FormData) => void;
+  onSecretInput: (field: string) => void;
+}
+
+export function SchemaForm(props: SchemaFormProps): JSX.Element {
+  const { provider, data, secrets, storedSecret, checker, trans, problems, onSecretInput } = props;
+  const made = useMemo(() => formSchema(provider), [provider]);
+  const holds = (schema: unknown, value: { [name: string]: unknown }): boolean =>
+    validator.isValid(schema as RJSFSchema, value as ReadonlyJSONObject, made.schema);
+  const needed = requiredSecrets(provider, data, holds);
+
+  useEffect(() => {
+    checker.current = {
+      check: (value, { isDraft }) => {
+        const { errors } = validator.validateFormData(value as ReadonlyJSONObject, made.schema);
+        const found = problemsOf(errors, made.schema, trans);
+        for (const field of isDraft ? [] : requiredSecrets(provider, value, holds)) {
+          if (!storedSecret(field) && !secrets.isFilled(field)) {
+            found[field] = ownMessage(provider.fields, field, 'required') || trans.__('Enter it to test the connection.');
+          }
+        }
+        return found;
+      },
+      fields: value => {
+        const known = Object.entries(value).filter(
+          ([name, item]) => item !== undefined && !made.secrets.includes(name)
+        );
+        return Object.fromEntries(known) as { [name: string]: FieldValue };
+      }
+    };
+    return () => {
+      checker.current = null;
+    };
+  });
+
+  const formContext: FormContext = {
+    trans,
+    problems,
+    secrets,
+    storedSecret,
+    isSecret: field => made.secrets.includes(field),
+    requiredSecrets: needed,
+    onSecretInput
+  };
+
+  return (
+    <FormComponent
+      tagName="div"
+      className="jp-connvault-schemaForm"
+      idPrefix={props.idPrefix}
+      schema={made.schema}
+      uiSchema={made.uiSchema as UiSchema<ReadonlyJSONObject>}
+      formData={data as ReadonlyJSONObject}
+      formContext={formContext}
+      validator={validator}
+      templates={templates}
+      widgets={widgets}
+      noValidate
+      showErrorList={false}
+      onChange={event => props.onChange({ ...event.formData } as FormData)}
+    >
+      <></>
+    </FormComponent>
+  );
+}
+
+/** The data that a new form starts with: the schema's defaults under what is given. */
+export function startingData(provider: ProviderDefinition, given: FormData): FormData {
+  const { schema } = formSchema(provider);
+  return { ...(getDefaultFormState(validator, schema, given as ReadonlyJSONObject, schema) as FormData) };
+}

@@ -1,0 +1,41 @@
+import { Icon } from '../icons';
+import type { SecretInputs } from './secretInputs';
+
+export interface SecretInputBoxProps {
+  id: string;
+  field: string;
+  multiline?: boolean;
+  secrets: SecretInputs;
+  invalid?: boolean;
+  placeholder?: string;
+  autoFocus?: boolean;
+  onInput?: () => void;
+}
+
+/** An input that holds its own value; `secrets` can read it when it is to be sent. */
+export function SecretInputBox(props: SecretInputBoxProps): JSX.Element {
+  const { id, field, secrets } = props;
+  const shared = {
+    id,
+    name: field,
+    className: 'jp-connvault-input',
+    'data-testid': `connvault-field-${field}`,
+    spellCheck: false,
+    placeholder: props.placeholder,
+    autoFocus: props.autoFocus,
+    'aria-invalid': props.invalid ? true : undefined,
+    'aria-describedby': `${id}__error ${id}__help`,
+    onInput: props.onInput
+  };
+  return (
+    <span className="jp-connvault-secret">
+      <Icon name="lock" />
+      {props.multiline ? (
+        <textarea {...shared} rows={4} autoComplete="off" ref={input => secrets.register(field, input)} />
+      ) : (
+        // "new-password": what is typed here is another service's; a browser must not fill in the one of this site.
+        <input {...shared} type="password" autoComplete="new-password" ref={input => secrets.register(field, input)} />
+      )}
+    </span>
+  );
+}

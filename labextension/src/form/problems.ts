@@ -1,0 +1,120 @@
+/**
+ * What is wrong with a form, field by field, in words for people.
+ */
+import type { RJSFValidationError } from '@rjsf/utils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { FieldError } from '../contracts';
+import { propertiesOf } from './schema';
+
+/** A sentence a field; `''` is the whole form, `name` the name used in code. */
+export type Problems = { [field: string]: string };
+
+/** The name of the form's own field that is not the provider's; no provider field can have a space in its name. */
+export const NAME_FIELD = 'connection name';
+
+const NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;
+
+export function nameProblem(name: string, taken: readonly string[], trans: TranslationBundle): string {
+  if (!name) {
+    return trans.__('Enter the name that code will use.');
+  }
+  if (!NAME.test(name)) {
+    return trans.__('Begin with a letter, then use letters, digits, "_", "-" and "." only (64 at most).');
+  }
+  return taken.includes(name) ? trans.__('Another connection has this name. Choose another one.') : '';
+}
+
+/** The first problem of each field, from what the validator found. */
+export function problemsOf(
+  errors: readonly RJSFValidationError[],
+  schema: unknown,
+  trans: TranslationBundle
+): Problems {
+  const found: Problems = {};
+  for (const error of errors) {
+    const field = (error.property ?? '').replace(/^\./, '').split(/[.[]/)[0].replace(/^'|'$/g, '');
+    // A condition that fails says nothing by itself: what it asks for is reported too.
+    if (!field || error.name === 'if' || field in found) {
+      continue;
+    }
+    const property = propertiesOf(schema)[field] ?? {};
+    const title = typeof property.title === 'string' && property.title ? property.title : field;
+    found[field] =
+      wordsAt(schema, error) || ownMessage(schema, field, error.name ?? '') || sentence(error, title, property, trans);
+  }
+  return found;
+}
+
+/** The provider's own words for a kind of problem with a field; `''` where it has none. */
+export function ownMessage(schema: unknown, field: string, kind: string): string {
+  // An empty text is as missing as none.
+  return messageIn(propertiesOf(schema)[field]?.['x-messages'], kind === 'minLength' ? 'required' : kind);
+}
+
+/** The words beside the rule that failed, which may be one of a condition. */
+function wordsAt(schema: unknown, error: RJSFValidationError): string {
+  const parts = (error.schemaPath ?? '').replace(/^#\//, '').split('/').slice(0, -1);
+  let at: unknown = schema;
+  for (const part of parts) {
+    at = (at as { [key: string]: unknown } | undefined)?.[part.replace(/~1/g, '/').replace(/~0/g, '~')];
+  }
+  return messageIn((at as { [key: string]: unknown } | undefined)?.['x-messages'], error.name ?? '');
+}
+
+function messageIn(messages: unknown, kind: string): string {
+  const found = typeof messages === 'object' && messages !== null ? (messages as { [kind: string]: unknown })[kind] : '';
+  return typeof found === 'string' ? found : '';
+}
+
+function sentence(
+  error: RJSFValidationError,
+  title: string,
+  property: { [keyword: string]: unknown },
+  trans: TranslationBundle
+): string {
+  // "CA certificate" keeps its capitals, "Database" does not.
+  const lower = /^[A-Z]{2}/.test(title) ? title : title.charAt(0).toLowerCase() + title.slice(1);
+  switch (error.name) {
+    case 'required':
+    case 'minLength':
+      return trans.__('Enter the %1.', lower);
+    case 'type':
+      return property.type === 'integer' || property.type === 'number'
+        ? trans.__('Enter a number.')
+        : trans.__('Enter the %1.', lower);
+    case 'minimum':
+    case 'maximum':
+    case 'exclusiveMinimum':
+    case 'exclusiveMaximum':
+      return typeof property.minimum === 'number' && typeof property.maximum === 'number'
+        ? trans.__('Enter a number from %1 to %2.', property.minimum, property.maximum)
+        : trans.__('This number is out of range.');
+    case 'enum':
+    case 'const':
+      return trans.__('Choose one of the list.');
+    case 'maxLength':
+      return trans.__('This is too long.');
+    case 'format':
+      return trans.__('This is no complete %1. Check how it is written.', lower);
+    default:
+      return trans.__('This does not look like a %1. Check how it is written.', lower);
+  }
+}
+
+/** What the server found, at the fields it named; the rest is about the whole form. */
+export function serverProblems(errors: readonly FieldError[], detail: string): Problems {
+  const found: Problems = {};
+  for (const { path, message } of errors) {
+    const parts = path.split('.');
+    const field = (parts[0] === 'fields' || parts[0] === 'secrets') && parts[1] ? parts[1] : parts[0] === 'name' ? NAME_FIELD : '';
+    if (field && !(field in found)) {
+      // The server's messages continue a name ("is missing"); beside the field they stand alone.
+      found[field] = message.charAt(0).toUpperCase() + message.slice(1) + (/[.!?]$/.test(message) ? '' : '.');
+    }
+  }
+  if (!Object.keys(found).length) {
+    found[''] = detail;
+  }
+  return found;
+}

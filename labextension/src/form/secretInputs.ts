@@ -1,0 +1,58 @@
+/**
+ * The secret fields of one form, by their inputs. A secret is read at the moment of sending and is nowhere else: not in
+ * React state, not in the form data, not in an event.
+ */
+import type { SecretDraft } from '../contracts';
+
+export type SecretInput = HTMLInputElement | HTMLTextAreaElement;
+
+export class SecretInputs {
+  /** A ref callback for the input of `field`. */
+  register(field: string, input: SecretInput | null): void {
+    if (input) {
+      this._inputs.set(field, input);
+      const waiting = this._waiting.get(field);
+      if (waiting !== undefined) {
+        input.value = waiting;
+        this._waiting.delete(field);
+      }
+    } else {
+      this._inputs.delete(field);
+    }
+  }
+
+  /** Whether something is typed there. */
+  isFilled(field: string): boolean {
+    return (this._inputs.get(field)?.value ?? '') !== '';
+  }
+
+  get anyFilled(): boolean {
+    return [...this._inputs.keys()].some(field => this.isFilled(field));
+  }
+
+  /** Puts a pasted secret into its input, or keeps it for the input that is about to be drawn. */
+  fill(field: string, value: string): void {
+    const input = this._inputs.get(field);
+    if (input) {
+      input.value = value;
+    } else {
+      this._waiting.set(field, value);
+    }
+  }
+
+  /** What is typed, as it goes on the wire. Call `clear` right after it was sent. */
+  drafts(): { [field: string]: SecretDraft } {
+    const filled = [...this._inputs].filter(([field]) => this.isFilled(field));
+    return Object.fromEntries(filled.map(([field, input]) => [field, { value: input.value }]));
+  }
+
+  clear(): void {
+    this._waiting.clear();
+    for (const input of this._inputs.values()) {
+      input.value = '';
+    }
+  }
+
+  private readonly _inputs = new Map<string, SecretInput>();
+  private readonly _waiting = new Map<string, string>();
+}

@@ -1,0 +1,147 @@
+/**
+ * What happened with a connection: when, who, what, how, and how it went.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { Fragment } from 'react';
+
+import type { AuditEvent, AuditVerification } from '../contracts';
+import { fileName, foreignText } from '../foreignText';
+import { Icon } from '../icons';
+import { exactly, stamp } from '../times';
+import { Pill } from './pieces';
+import { eventWords, modeWords } from './words';
+
+/** Rows that say the same, one after the other. */
+interface Run {
+  event: AuditEvent;
+  count: number;
+}
+
+function runs(events: readonly AuditEvent[]): Run[] {
+  const found: Run[] = [];
+  for (const event of events) {
+    const last = found[found.length - 1];
+    if (last && event.type === 'access:used' && sameWords(last.event, event)) {
+      last.count++;
+    } else {
+      found.push({ event, count: 1 });
+    }
+  }
+  return found;
+}
+
+function sameWords(one: AuditEvent, other: AuditEvent): boolean {
+  return (['type', 'outcome', 'code', 'requester_key', 'requester_label', 'mode', 'decision', 'agent'] as const).every(
+    key => one[key] === other[key]
+  );
+}
+
+function who(event: AuditEvent, trans: TranslationBundle): string {
+  if (!event.requester_label) {
+    return trans.__('you');
+  }
+  const name = fileName(event.requester_label);
+  return event.requester_kind === 'script' ? trans.__('%1 (script)', name) : name;
+}
+
+export interface ActivityRowsProps {
+  events: readonly AuditEvent[];
+  now: number;
+  trans: TranslationBundle;
+}
+
+export function ActivityRows({ events, now, trans }: ActivityRowsProps): JSX.Element {
+  return (
+    <ul className="jp-connvault-lines">
+      {runs(events).map(({ event, count }) => {
+        const words = eventWords(event, trans);
+        const more = [
+          event.mode && words.outcome.text !== modeWords(event.mode, trans).word ? modeWords(event.mode, trans).word : '',
+          event.agent ? trans.__('says it acts for %1', foreignText(event.agent)) : '',
+          event.reason_claim ? `“${foreignText(event.reason_claim)}”` : ''
+        ].filter(Boolean);
+        return (
+          <li key={event.sequence} className="jp-connvault-event" data-testid={`connvault-event-${event.type}`}>
+            <time dateTime={event.at} title={exactly(event.at)}>
+              {stamp(event.at, now)}
+            </time>
+            <span className="jp-connvault-rowText" title={foreignText(event.requester_label ?? '')}>
+              <span>
+                <bdi>{who(event, trans)}</bdi> · {words.what}
+                {count > 1 && <> ×{count}</>}
+              </span>
+              {more.length > 0 && (
+                <small>
+                  {more.map((text, index) => (
+                    <Fragment key={text}>
+                      {index > 0 && ' · '}
+                      <bdi>{text}</bdi>
+                    </Fragment>
+                  ))}
+                </small>
+              )}
+            </span>
+            <Pill word={words.outcome} />
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+export interface ActivityTabProps extends ActivityRowsProps {
+  trouble: string;
+  hasMore: boolean;
+  onMore: () => void;
+}
+
+export function ActivityTab(props: ActivityTabProps): JSX.Element {
+  const { events, trans, trouble } = props;
+  return (
+    <div className="jp-connvault-scroll">
+      {trouble && <p className="jp-connvault-empty">{trouble}</p>}
+      {!trouble && !events.length && (
+        <p className="jp-connvault-empty">{trans.__('Nothing has happened yet. Each use will be listed here.')}</p>
+      )}
+      <ActivityRows events={events} now={props.now} trans={trans} />
+      {props.hasMore && (
+        <div className="jp-connvault-field">
+          <button type="button" className="jp-connvault-button" onClick={props.onMore}>
+            {trans.__('Show older')}
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** "Consistent", not "verified": code of the same user is noticed, not stopped. */
+export function RecordLine({
+  verification,
+  trans
+}: {
+  verification: AuditVerification | null;
+  trans: TranslationBundle;
+}): JSX.Element {
+  if (!verification) {
+    return <small className="jp-connvault-grow">{trans.__('Checking the record …')}</small>;
+  }
+  return verification.consistent ? (
+    <>
+      <Icon name="check" className="jp-mod-ok" />
+      <small className="jp-connvault-grow" data-testid="connvault-record">
+        {trans._n('Record consistent, %1 event', 'Record consistent, %1 events', verification.events)}
+      </small>
+    </>
+  ) : (
+    <>
+      <Icon name="warn" className="jp-mod-err" />
+      <small className="jp-connvault-grow" data-testid="connvault-record">
+        {trans.__(
+          'The record was changed outside connvault (at event %1).',
+          verification.broken_at ?? verification.first_sequence
+        )}
+      </small>
+    </>
+  );
+}

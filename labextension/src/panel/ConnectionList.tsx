@@ -1,0 +1,182 @@
+/**
+ * All connections: search, groups, one row each with its state in a word.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { KeyboardEvent } from 'react';
+import { memo, useEffect, useId, useMemo, useState } from 'react';
+
+import type { ConnectionView, ProviderDefinition, VaultState } from '../contracts';
+import { foreignText } from '../foreignText';
+import { Icon } from '../icons';
+import { Pill, ProviderIcon } from './pieces';
+import { statusWord } from './words';
+
+export const CATEGORIES = ['database', 'api', 'storage', 'other'] as const;
+
+export function categoryTitle(category: string, trans: TranslationBundle): string {
+  switch (category) {
+    case 'database':
+      return trans.__('Databases');
+    case 'api':
+      return trans.__('APIs');
+    case 'storage':
+      return trans.__('Storage');
+    default:
+      return trans.__('Anything else');
+  }
+}
+
+// More than fills any window; the rest follows when the browser has time.
+const FIRST_ROWS = 80;
+
+export interface ConnectionListProps {
+  items: readonly ConnectionView[];
+  providers: readonly ProviderDefinition[];
+  vault: VaultState['state'] | undefined;
+  selected: string | null;
+  trans: TranslationBundle;
+  onOpen: (connectionId: string) => void;
+  onNew: () => void;
+}
+
+export function ConnectionList(props: ConnectionListProps): JSX.Element {
+  const { items, providers, trans } = props;
+  const [query, setQuery] = useState('');
+  const [limit, setLimit] = useState(FIRST_ROWS);
+
+  useEffect(() => {
+    if (items.length <= limit) {
+      return;
+    }
+    const timer = window.setTimeout(() => setLimit(Infinity), 0);
+    return () => window.clearTimeout(timer);
+  }, [items.length, limit]);
+
+  const kinds = useMemo(() => new Map(providers.map(item => [item.id, item])), [providers]);
+  const found = useMemo(() => matching(items, kinds, query), [items, kinds, query]);
+  const shown = found.slice(0, limit);
+  const groups = CATEGORIES.map(category => ({
+    category,
+    rows: shown.filter(item => (kinds.get(item.connection.provider_id)?.category ?? 'other') === category)
+  })).filter(group => group.rows.length);
+
+  return (
+    <>
+      <label className="jp-connvault-search">
+        <Icon name="find" />
+        <input
+          type="search"
+          data-testid="connvault-search"
+          aria-label={trans.__('Search connections')}
+          placeholder={trans._n('Search %1 connection', 'Search %1 connections', items.length)}
+          value={query}
+          onChange={event => setQuery(event.target.value)}
+        />
+      </label>
+      <div className="jp-connvault-scroll" onKeyDown={walk}>
+        {groups.map(group => (
+          <Group key={group.category} title={categoryTitle(group.category, trans)}>
+            {group.rows.map(item => (
+              <Row
+                key={item.connection.id}
+                item={item}
+                provider={kinds.get(item.connection.provider_id)}
+                vault={props.vault}
+                isSelected={item.connection.id === props.selected}
+                trans={trans}
+                onOpen={props.onOpen}
+              />
+            ))}
+          </Group>
+        ))}
+        {query && !found.length && (
+          <div className="jp-connvault-empty" role="status">
+            <p>{trans.__('No connection is called “%1”.', foreignText(query))}</p>
+            <button type="button" className="jp-connvault-button" onClick={props.onNew}>
+              {trans.__('Create one')}
+            </button>
+          </div>
+        )}
+      </div>
+    </>
+  );
+}
+
+function Group({ title, children }: { title: string; children: JSX.Element[] }): JSX.Element {
+  const id = useId();
+  return (
+    <section aria-labelledby={id}>
+      <h3 id={id} className="jp-connvault-group">
+        {title}
+      </h3>
+      <ul className="jp-connvault-rows">{children}</ul>
+    </section>
+  );
+}
+
+interface RowProps {
+  item: ConnectionView;
+  provider: ProviderDefinition | undefined;
+  vault: VaultState['state'] | undefined;
+  isSelected: boolean;
+  trans: TranslationBundle;
+  onOpen: (connectionId: string) => void;
+}
+
+const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen }: RowProps): JSX.Element {
+  const { connection, destination } = item;
+  const name = foreignText(connection.name);
+  const where = foreignText(destination);
+  const kind = provider ? foreignText(provider.name) : connection.provider_id;
+  const label = where ? `${kind} · ${where}` : kind;
+  return (
+    <li>
+      <button
+        type="button"
+        className="jp-connvault-row"
+        data-testid={`connvault-row-${connection.name}`}
+        aria-current={isSelected || undefined}
+        onClick={() => onOpen(connection.id)}
+      >
+        <ProviderIcon provider={provider} />
+        <span className="jp-connvault-rowText">
+          <b>{name}</b>
+          <small title={label}>{label}</small>
+        </span>
+        <Pill word={statusWord(connection, vault, trans)} />
+      </button>
+    </li>
+  );
+});
+
+/** Those that have every word of the query in their name, kind or destination. */
+function matching(
+  items: readonly ConnectionView[],
+  kinds: ReadonlyMap<string, ProviderDefinition>,
+  query: string
+): readonly ConnectionView[] {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length) {
+    return items;
+  }
+  return items.filter(item => {
+    const { name, display_name, provider_id } = item.connection;
+    const text = [name, display_name, provider_id, kinds.get(provider_id)?.name, item.destination].join(' ').toLowerCase();
+    return words.every(word => text.includes(word));
+  });
+}
+
+/** Arrow keys go from row to row. */
+export function walk(event: KeyboardEvent<HTMLElement>): void {
+  const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
+  if (!step) {
+    return;
+  }
+  const rows = [...event.currentTarget.querySelectorAll<HTMLElement>('button.jp-connvault-row, button.jp-connvault-tile')];
+  const at = rows.indexOf(document.activeElement as HTMLElement);
+  const next = rows[at + step];
+  if (at >= 0 && next) {
+    event.preventDefault();
+    next.focus();
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * One connection: where it goes, its secrets (that they are set, never what they are), how notebooks get it, its last test.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { FormEvent } from 'react';
+import { useId, useState } from 'react';
+
+import type { AuditEvent, ConnectionView, ProviderDefinition, TestOutcome } from '../contracts';
+import { fieldTitle, propertiesOf, requiredSecrets } from '../form/schema';
+import { FieldFrame } from '../form/FieldFrame';
+import { SecretInputBox } from '../form/SecretInputBox';
+import { SecretInputs } from '../form/secretInputs';
+import { submitOnEnter } from '../form/submitOnEnter';
+import { foreignText } from '../foreignText';
+import { Icon } from '../icons';
+import { ago, exactly } from '../times';
+import { ActivityRows } from './ActivityTab';
+import { Banner, Foreign } from './pieces';
+import { modeWords, statusAdvice } from './words';
+
+export interface DetailsTabProps {
+  view: ConnectionView;
+  provider: ProviderDefinition | undefined;
+  recent: readonly AuditEvent[];
+  now: number;
+  trans: TranslationBundle;
+  onReplace: (field: string, value: string) => Promise<void>;
+  onShowActivity: () => void;
+}
+
+export function DetailsTab(props: DetailsTabProps): JSX.Element {
+  const { view, provider, recent, now, trans } = props;
+  const { connection } = view;
+  const advice = statusAdvice(view, trans);
+  // Those that are stored, and those that the schema asks for in this case.
+  const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
+  const secrets = [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
+  return (
+    <div className="jp-connvault-scroll">
+      {advice && (
+        <Banner tone={connection.status === 'invalid' ? 'err' : 'warn'} icon="warn">
+          {advice}
+        </Banner>
+      )}
+      <div className="jp-connvault-field">
+        <span className="jp-connvault-label">{foreignText(provider?.name ?? connection.provider_id)}</span>
+        <Foreign className="jp-connvault-whole" text={view.destination || trans.__('No destination yet')} />
+      </div>
+      {secrets.map(field => (
+        <SecretLine
+          key={`${connection.id} ${field}`}
+          field={field}
+          title={fieldTitle(provider, field)}
+          multiline={provider !== undefined && propertiesOf(provider.fields)[field]?.['x-multiline'] === true}
+          setAt={view.secrets?.[field]?.set_at ?? null}
+          isUnreadable={connection.status_reason === 'secret_unreadable'}
+          now={now}
+          trans={trans}
+          onReplace={value => props.onReplace(field, value)}
+        />
+      ))}
+      {(view.modes ?? []).length > 0 && (
+        <div className="jp-connvault-field">
+          <span className="jp-connvault-label">{trans.__('How notebooks use it')}</span>
+          {(view.modes ?? []).map(mode => {
+            const words = modeWords(mode, trans);
+            return (
+              <div key={mode} className="jp-connvault-box">
+                <Icon name={words.icon} className={`jp-mod-${words.tone}`} />
+                <span>{words.sentence}</span>
+              </div>
+            );
+          })}
+        </div>
+      )}
+      {provider?.testable && (
+        <div className="jp-connvault-field" data-testid="connvault-last-test">
+          <span className="jp-connvault-label">{trans.__('Last test')}</span>
+          <TestLine outcome={view.last_test ?? null} now={now} trans={trans} />
+        </div>
+      )}
+      {recent.length > 0 && (
+        <section aria-label={trans.__('Recent activity')}>
+          <div className="jp-connvault-group">{trans.__('Recent activity')}</div>
+          <ActivityRows events={recent} now={now} trans={trans} />
+          <div className="jp-connvault-field">
+            <button type="button" className="jp-connvault-button jp-mod-link" onClick={props.onShowActivity}>
+              {trans.__('All activity')}
+            </button>
+          </div>
+        </section>
+      )}
+    </div>
+  );
+}
+
+function TestLine({ outcome, now, trans }: { outcome: TestOutcome | null; now: number; trans: TranslationBundle }): JSX.Element {
+  if (!outcome) {
+    return <span>{trans.__('Not tested yet')}</span>;
+  }
+  const when = <small title={exactly(outcome.at)}>{ago(outcome.at, now, trans)}</small>;
+  if (!outcome.ok) {
+    return (
+      <div className="jp-connvault-box jp-mod-err">
+        <Icon name="warn" className="jp-mod-err" />
+        <span>
+          {foreignText(outcome.detail)} {when}
+        </span>
+      </div>
+    );
+  }
+  return (
+    <span>
+      {trans.__('Connected in %1 ms', outcome.elapsed_ms)}
+      {outcome.server && <> · {foreignText(outcome.server)}</>} {when}
+    </span>
+  );
+}
+
+interface SecretLineProps {
+  field: string;
+  title: string;
+  multiline: boolean;
+  setAt: string | null;
+  isUnreadable: boolean;
+  now: number;
+  trans: TranslationBundle;
+  onReplace: (value: string) => Promise<void>;
+}
+
+function SecretLine(props: SecretLineProps): JSX.Element {
+  const { field, title, setAt, isUnreadable, now, trans } = props;
+  const [isOpen, setOpen] = useState(false);
+  const [isBusy, setBusy] = useState(false);
+  const [problem, setProblem] = useState('');
+  const [secrets] = useState(() => new SecretInputs());
+  const id = useId();
+
+  const send = async (event: FormEvent): Promise<void> => {
+    event.preventDefault();
+    const draft = secrets.drafts()[field];
+    if (isBusy || !draft) {
+      setProblem(trans.__('Enter the new one.'));
+      return;
+    }
+    setBusy(true);
+    const sent = props.onReplace(draft.value);
+    secrets.clear();
+    try {
+      await sent;
+      setOpen(false);
+      setProblem('');
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+    }
+    setBusy(false);
+  };
+
+  if (!isOpen) {
+    return (
+      <div className="jp-connvault-field">
+        <span className="jp-connvault-label">{foreignText(title)}</span>
+        <div className="jp-connvault-box">
+          <Icon name="lock" />
+          <span className="jp-connvault-grow" title={setAt ? exactly(setAt) : undefined}>
+            {isUnreadable
+              ? trans.__("Can't be read any more")
+              : setAt
+                ? trans.__('Set %1', ago(setAt, now, trans))
+                : trans.__('Not set')}
+          </span>
+          <button
+            type="button"
+            className="jp-connvault-button jp-mod-link"
+            data-testid={`connvault-replace-${field}`}
+            aria-label={setAt ? trans.__('Replace: %1', title) : trans.__('Enter: %1', title)}
+            onClick={() => setOpen(true)}
+          >
+            {setAt ? trans.__('Replace') : trans.__('Enter')}
+          </button>
+        </div>
+      </div>
+    );
+  }
+  return (
+    <form noValidate autoComplete="off" onSubmit={event => void send(event)} onKeyDown={submitOnEnter}>
+      <FieldFrame
+        id={id}
+        label={setAt ? trans.__('New %1', title.toLowerCase()) : title}
+        hint={trans.__('Goes straight to the vault. Never shown again, never sent to a notebook.')}
+        problem={problem}
+        trans={trans}
+      >
+        <SecretInputBox
+          id={id}
+          field={field}
+          multiline={props.multiline}
+          secrets={secrets}
+          invalid={Boolean(problem)}
+          autoFocus
+          onInput={() => setProblem('')}
+        />
+      </FieldFrame>
+      <div className="jp-connvault-field jp-connvault-line">
+        <button
+          type="submit"
+          className="jp-connvault-button jp-mod-primary"
+          data-testid={`connvault-replace-${field}-save`}
+          disabled={isBusy}
+        >
+          {trans.__('Save')}
+        </button>
+        <button type="button" className="jp-connvault-button" onClick={() => setOpen(false)}>
+          {trans.__('Cancel')}
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,305 @@
+/**
+ * Protecting the secrets for the first time, and unlocking them. The passphrase is read from its input when it is sent
+ * and the input is emptied at once; it is never in React state.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { FormEvent } from 'react';
+import { useId, useRef, useState } from 'react';
+
+import type { CustodianKind, VaultState } from '../contracts';
+import { FieldFrame } from '../form/FieldFrame';
+import { submitOnEnter } from '../form/submitOnEnter';
+import { Icon } from '../icons';
+import { Banner } from './pieces';
+import { strengthOf } from './strength';
+import type { Strength } from './strength';
+
+export interface SetupScreenProps {
+  vault: VaultState;
+  trans: TranslationBundle;
+  onSetUp: (custodian: CustodianKind, passphrase: string | null) => Promise<void>;
+  onLater: () => void;
+}
+
+export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps): JSX.Element {
+  const [custodian, setCustodian] = useState<CustodianKind>(vault.default ?? 'passphrase');
+  const [isBusy, setBusy] = useState(false);
+  const [problem, setProblem] = useState('');
+  const [mismatch, setMismatch] = useState('');
+  const [rating, setRating] = useState<{ strength: Strength; share: number } | null>(null);
+  const first = useRef<HTMLInputElement>(null);
+  const again = useRef<HTMLInputElement>(null);
+  const id = useId();
+  const keyring = vault.choices.find(choice => choice.kind === 'os_keyring');
+  const hasKeyring = keyring?.available ?? false;
+  const canSetUp = vault.default !== null || vault.choices.some(choice => choice.available);
+
+  const submit = async (event: FormEvent): Promise<void> => {
+    event.preventDefault();
+    if (isBusy) {
+      return;
+    }
+    const passphrase = custodian === 'passphrase' ? (first.current?.value ?? '') : null;
+    if (passphrase !== null) {
+      if ([...passphrase].length < vault.minimum_passphrase_chars) {
+        setProblem(trans.__('Use at least %1 characters.', vault.minimum_passphrase_chars));
+        first.current?.focus();
+        return;
+      }
+      if (passphrase !== again.current?.value) {
+        setMismatch(trans.__('The two are not the same. Type it once more.'));
+        again.current?.focus();
+        return;
+      }
+    }
+    setBusy(true);
+    const sent = onSetUp(custodian, passphrase);
+    clear(first.current, again.current);
+    setRating(null);
+    try {
+      await sent;
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+      setBusy(false);
+    }
+  };
+
+  return (
+    <form
+      className="jp-connvault-screen"
+      data-testid="connvault-setup"
+      noValidate
+      autoComplete="off"
+      onSubmit={event => void submit(event)}
+      onKeyDown={submitOnEnter}
+    >
+      <header className="jp-connvault-header">
+        <h2 className="jp-connvault-caption">{trans.__('Connections')}</h2>
+      </header>
+      <div className="jp-connvault-scroll">
+        <div className="jp-connvault-hello">
+          <Icon name="shield" className="jp-mod-big" />
+          <h3>{trans.__('Protect your secrets')}</h3>
+          <p>
+            {custodian === 'os_keyring'
+              ? trans.__(
+                  'The key is kept in the system keyring (%1). It protects what is stored, and notebooks never need a passphrase.',
+                  keyring?.label ?? ''
+                )
+              : hasKeyring
+                ? trans.__('Choose a passphrase: it is asked once after each server start.')
+                : trans.__(
+                    'No system keyring answers on this machine. Choose a passphrase: it is asked once after each server start.'
+                  )}
+          </p>
+        </div>
+        {!vault.storing_allowed && (
+          <Banner tone="warn" icon="warn">
+            {vault.storing_detail || trans.__('Secrets cannot be stored on this server as it is set up.')}
+          </Banner>
+        )}
+        {custodian === 'passphrase' ? (
+          <>
+            <FieldFrame
+              id={`${id}-first`}
+              label={trans.__('Passphrase')}
+              problem={problem}
+              hint={
+                <>
+                  <span className="jp-connvault-meter" aria-hidden="true" data-strength={rating?.strength}>
+                    <span style={{ width: `${(rating?.share ?? 0) * 100}%` }} />
+                  </span>
+                  <span role="status" data-testid="connvault-strength">
+                    {rating ? `${strengthWord(rating.strength, trans)} ` : ''}
+                    {trans.__("It is not stored: if you lose it, saved secrets can't be read again.")}
+                  </span>
+                </>
+              }
+              trans={trans}
+            >
+              <input
+                id={`${id}-first`}
+                ref={first}
+                className="jp-connvault-input"
+                data-testid="connvault-passphrase"
+                type="password"
+                autoComplete="new-password"
+                autoFocus
+                aria-invalid={problem ? true : undefined}
+                aria-describedby={`${id}-first__error ${id}-first__help`}
+                onInput={event => {
+                  const { value } = event.currentTarget;
+                  setRating(value ? strengthOf(value, vault.minimum_passphrase_chars) : null);
+                  setProblem('');
+                }}
+              />
+            </FieldFrame>
+            <FieldFrame id={`${id}-again`} label={trans.__('Once more')} problem={mismatch} trans={trans}>
+              <input
+                id={`${id}-again`}
+                ref={again}
+                className="jp-connvault-input"
+                data-testid="connvault-passphrase-again"
+                type="password"
+                autoComplete="new-password"
+                aria-invalid={mismatch ? true : undefined}
+                aria-describedby={`${id}-again__error`}
+                onInput={() => setMismatch('')}
+              />
+            </FieldFrame>
+          </>
+        ) : (
+          problem && (
+            <Banner tone="err" icon="warn">
+              {problem}
+            </Banner>
+          )
+        )}
+        {hasKeyring && (
+          <div className="jp-connvault-field">
+            <button
+              type="button"
+              className="jp-connvault-button jp-mod-link"
+              data-testid="connvault-other-custodian"
+              onClick={() => {
+                setCustodian(custodian === 'passphrase' ? 'os_keyring' : 'passphrase');
+                setProblem('');
+              }}
+            >
+              {custodian === 'passphrase'
+                ? trans.__('Use the system keyring instead')
+                : trans.__('Use a passphrase instead')}
+            </button>
+          </div>
+        )}
+      </div>
+      <div className="jp-connvault-foot">
+        <button
+          type="submit"
+          className="jp-connvault-button jp-mod-primary"
+          data-testid="connvault-setup-submit"
+          disabled={isBusy || !canSetUp || !vault.storing_allowed}
+        >
+          {isBusy ? trans.__('Protecting …') : trans.__('Protect and continue')}
+        </button>
+        <span className="jp-connvault-grow" />
+        <button
+          type="button"
+          className="jp-connvault-button jp-mod-link"
+          data-testid="connvault-setup-later"
+          onClick={onLater}
+        >
+          {trans.__('Not now')}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+export interface UnlockFormProps {
+  vault: VaultState;
+  trans: TranslationBundle;
+  onUnlock: (passphrase: string | null) => Promise<void>;
+}
+
+/** Unlocking, wherever it is needed: on its own screen or above a form. Not a `<form>`, so that it may stand in one. */
+export function UnlockForm({ vault, trans, onUnlock }: UnlockFormProps): JSX.Element {
+  const [isBusy, setBusy] = useState(false);
+  const [problem, setProblem] = useState('');
+  const input = useRef<HTMLInputElement>(null);
+  const id = useId();
+  const needsPassphrase = vault.custodian !== 'os_keyring';
+
+  const unlock = async (): Promise<void> => {
+    if (isBusy) {
+      return;
+    }
+    const passphrase = needsPassphrase ? (input.current?.value ?? '') : null;
+    if (passphrase === '') {
+      setProblem(trans.__('Enter the passphrase.'));
+      input.current?.focus();
+      return;
+    }
+    setBusy(true);
+    const sent = onUnlock(passphrase);
+    clear(input.current);
+    try {
+      await sent;
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+      setBusy(false);
+      input.current?.focus();
+    }
+  };
+
+  return (
+    <div className="jp-connvault-unlock" role="group" aria-label={trans.__('Unlock the vault')} data-testid="connvault-unlock">
+      <Icon name="lock" className="jp-mod-big" />
+      <h3>{trans.__('The vault is locked')}</h3>
+      <p>
+        {needsPassphrase
+          ? trans.__('Enter the passphrase. It is asked once after each server start.')
+          : trans.__('The key is in the system keyring (%1). Your system may ask you.', vault.custodian_label)}
+      </p>
+      {needsPassphrase ? (
+        <FieldFrame id={id} label={trans.__('Passphrase')} problem={problem} trans={trans}>
+          <input
+            id={id}
+            ref={input}
+            className="jp-connvault-input"
+            data-testid="connvault-unlock-passphrase"
+            type="password"
+            autoComplete="off"
+            autoFocus
+            aria-invalid={problem ? true : undefined}
+            aria-describedby={`${id}__error`}
+            onInput={() => setProblem('')}
+            onKeyDown={event => {
+              if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
+                event.preventDefault();
+                event.stopPropagation();
+                void unlock();
+              }
+            }}
+          />
+        </FieldFrame>
+      ) : (
+        problem && (
+          <Banner tone="err" icon="warn">
+            {problem}
+          </Banner>
+        )
+      )}
+      <button
+        type="button"
+        className="jp-connvault-button jp-mod-primary"
+        data-testid="connvault-unlock-submit"
+        disabled={isBusy}
+        onClick={() => void unlock()}
+      >
+        {isBusy ? trans.__('Unlocking …') : trans.__('Unlock')}
+      </button>
+    </div>
+  );
+}
+
+function strengthWord(strength: Strength, trans: TranslationBundle): string {
+  switch (strength) {
+    case 'short':
+      return trans.__('Too short.');
+    case 'weak':
+      return trans.__('Weak.');
+    case 'fair':
+      return trans.__('Fair.');
+    case 'strong':
+      return trans.__('Strong.');
+  }
+}
+
+function clear(...inputs: (HTMLInputElement | null)[]): void {
+  for (const input of inputs) {
+    if (input) {
+      input.value = '';
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * How React hears of the models.
+ */
+import type { ISignal } from '@lumino/signaling';
+import { useCallback, useEffect, useReducer, useState } from 'react';
+
+/** Draws again when the signal is emitted; returns how often that was. */
+export function useChanged<T>(signal: ISignal<T, void>): number {
+  const [count, bump] = useReducer((value: number) => value + 1, 0);
+  useEffect(() => {
+    const slot = (): void => bump();
+    signal.connect(slot);
+    return () => {
+      signal.disconnect(slot);
+    };
+  }, [signal]);
+  return count;
+}
+
+export interface Loaded<T> {
+  value: T | null;
+  trouble: string;
+}
+
+/**
+ * What `load` last resolved to. It runs again when one of `deps` changes; the older value stays on show until then, and
+ * an answer that comes too late is dropped.
+ */
+export function useLoaded<T>(load: () => Promise<T>, deps: readonly unknown[]): Loaded<T> {
+  const [state, setState] = useState<Loaded<T>>({ value: null, trouble: '' });
+  // The caller says what the load depends on.
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  const run = useCallback(load, deps);
+  useEffect(() => {
+    let isLate = false;
+    run().then(
+      value => !isLate && setState({ value, trouble: '' }),
+      (error: unknown) =>
+        !isLate &&
+        setState(before => ({ ...before, trouble: error instanceof Error ? error.message : String(error) }))
+    );
+    return () => {
+      isLate = true;
+    };
+  }, [run]);
+  return state;
+}

@@ -1,0 +1,100 @@
+/**
+ * The small parts that the screens are made of: pills, glyphs, headers, foreign words.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { ReactNode } from 'react';
+
+import type { ProviderDefinition } from '../contracts';
+import { foreignText } from '../foreignText';
+import type { IconName } from '../icons';
+import { Icon } from '../icons';
+import type { Tone, Word } from './words';
+
+export function Pill({ word, icon, title }: { word: Word; icon?: IconName; title?: string }): JSX.Element {
+  return (
+    <span className={`jp-connvault-pill jp-mod-${word.tone}`} title={title}>
+      {icon && <Icon name={icon} />}
+      {word.text}
+    </span>
+  );
+}
+
+/** Text from outside: cleaned, and its direction kept to itself. */
+export function Foreign({ text, className }: { text: string; className?: string }): JSX.Element {
+  const clean = foreignText(text);
+  return (
+    <bdi className={className} title={clean}>
+      {clean}
+    </bdi>
+  );
+}
+
+const CATEGORY_ICONS: { [category: string]: IconName } = { database: 'plug', api: 'code', storage: 'plug', other: 'key' };
+
+/** A provider's own icon, as an image (never as markup), or a drawing of its category. */
+export function ProviderIcon({ provider }: { provider: ProviderDefinition | undefined }): JSX.Element {
+  const svg = provider?.icon;
+  return (
+    <span className="jp-connvault-glyph">
+      {svg ? (
+        <img
+          alt=""
+          draggable={false}
+          // An image can't take the colour of the text: one drawn in a single colour is inverted in dark themes.
+          className={svg.includes('currentColor') ? 'jp-mod-oneColour' : undefined}
+          src={`data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`}
+        />
+      ) : (
+        <Icon name={CATEGORY_ICONS[provider?.category ?? 'other'] ?? 'key'} />
+      )}
+    </span>
+  );
+}
+
+export function Glyph({ name }: { name: IconName }): JSX.Element {
+  return (
+    <span className="jp-connvault-glyph">
+      <Icon name={name} />
+    </span>
+  );
+}
+
+export interface ScreenHeaderProps {
+  title: string;
+  onBack?: () => void;
+  trans: TranslationBundle;
+  children?: ReactNode;
+}
+
+export function ScreenHeader({ title, onBack, trans, children }: ScreenHeaderProps): JSX.Element {
+  return (
+    <header className="jp-connvault-header">
+      {onBack && (
+        <button
+          type="button"
+          className="jp-connvault-button jp-mod-ghost"
+          aria-label={trans.__('Back to the list')}
+          title={trans.__('Back')}
+          data-testid="connvault-back"
+          onClick={onBack}
+        >
+          <Icon name="back" />
+        </button>
+      )}
+      <h2 className="jp-connvault-title" title={foreignText(title)} tabIndex={-1}>
+        {foreignText(title)}
+      </h2>
+      {children}
+    </header>
+  );
+}
+
+export function Banner(props: { tone: Tone; icon: IconName; children: ReactNode; action?: ReactNode; testId?: string }): JSX.Element {
+  return (
+    <div className={`jp-connvault-banner jp-mod-${props.tone}`} role="status" data-testid={props.testId}>
+      <Icon name={props.icon} />
+      <span className="jp-connvault-grow">{props.children}</span>
+      {props.action}
+    </div>
+  );
+}

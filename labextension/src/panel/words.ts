@@ -1,0 +1,217 @@
+/**
+ * The words for states, modes and events. One word an idea, the same everywhere.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type {
+  AuditEvent,
+  Connection,
+  ConnectionView,
+  DecisionKind,
+  Duration,
+  GrantView,
+  Mode,
+  RequesterKind,
+  VaultState
+} from '../contracts';
+import type { IconName } from '../icons';
+import { length } from '../times';
+
+export type Tone = 'ok' | 'warn' | 'err' | 'mute';
+
+export interface Word {
+  text: string;
+  tone: Tone;
+}
+
+/** The state of a connection in one word. */
+export function statusWord(
+  connection: Pick<Connection, 'status' | 'status_reason'>,
+  vault: VaultState['state'] | undefined,
+  trans: TranslationBundle
+): Word {
+  if (connection.status === 'invalid') {
+    return connection.status_reason === 'secret_unreadable'
+      ? { text: trans.__('Replace secret'), tone: 'err' }
+      : { text: trans.__('Draft'), tone: 'err' };
+  }
+  if (connection.status === 'draft') {
+    return connection.status_reason === 'secret_missing' || connection.status_reason === 'destination_changed'
+      ? { text: trans.__('Needs password'), tone: 'warn' }
+      : { text: trans.__('Draft'), tone: 'mute' };
+  }
+  return vault === 'locked' ? { text: trans.__('Locked'), tone: 'mute' } : { text: trans.__('Ready'), tone: 'ok' };
+}
+
+/** What has to be done before the connection can be used; `''` when nothing. */
+export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
+  switch (view.connection.status_reason) {
+    case 'secret_missing':
+      return trans.__('Enter the password, then notebooks can use this connection.');
+    case 'destination_changed':
+      return trans.__('The destination was changed. Enter the password again for the new one.');
+    case 'secret_unreadable':
+      return trans.__("The stored secret can't be read any more. Replace it; nothing else is lost.");
+    case 'fields_missing':
+      return trans.__('Some fields are still empty. Edit the connection to fill them in.');
+    case 'provider_missing':
+      return trans.__('The package that brings this kind of connection is not installed. Install it, or delete the connection.');
+    case 'provider_changed':
+      return trans.__('This kind of connection has changed. Edit the connection and look through its fields.');
+    default:
+      return '';
+  }
+}
+
+export interface ModeWords {
+  icon: IconName;
+  tone: Tone;
+  word: string;
+  sentence: string;
+}
+
+/** How the secret travels. */
+export function modeWords(mode: Mode, trans: TranslationBundle): ModeWords {
+  switch (mode) {
+    case 'brokered':
+      return {
+        icon: 'shield',
+        tone: 'ok',
+        word: trans.__('brokered'),
+        sentence: trans.__('Brokered: the password stays out of the notebook.')
+      };
+    case 'in_clear':
+      return {
+        icon: 'eye',
+        tone: 'warn',
+        word: trans.__('in the clear'),
+        sentence: trans.__("In the clear: the password passes through this notebook's process.")
+      };
+    case 'reveal':
+      return {
+        icon: 'eye',
+        tone: 'err',
+        word: trans.__('plain text'),
+        sentence: trans.__('Plain text: code can read, print and copy it. Asked for each time.')
+      };
+  }
+}
+
+export function requesterIcon(kind: RequesterKind | null | undefined): IconName {
+  return kind === 'notebook' || kind === 'console' ? 'notebook' : kind === 'script' ? 'code' : 'process';
+}
+
+export function durationWord(duration: Duration, forSeconds: number, trans: TranslationBundle): string {
+  switch (duration) {
+    case 'once':
+      return trans.__('This time');
+    case 'session':
+      return trans.__('Until kernel stops');
+    case 'for':
+      return length(forSeconds, trans);
+    case 'always':
+      return trans.__('Always, this notebook');
+  }
+}
+
+/** How long a stored decision holds, in one word. */
+export function decisionWord(decision: DecisionKind, trans: TranslationBundle): string {
+  switch (decision) {
+    case 'once':
+      return trans.__('this time');
+    case 'session':
+      return trans.__('until kernel stops');
+    case 'for':
+      return trans.__('for a while');
+    case 'always':
+      return trans.__('always');
+    case 'deny':
+      return trans.__('denied');
+    case 'deny_always':
+      return trans.__('never');
+  }
+}
+
+/** Why a stored decision does not count (any more); `''` when it does. */
+export function grantTrouble(view: GrantView, trans: TranslationBundle): string {
+  switch (view.reason_not) {
+    case 'forged':
+      return trans.__('does not count: it was changed outside connvault');
+    case 'expired':
+      return trans.__('over');
+    case 'destination_changed':
+      return trans.__('void: the destination was changed');
+    case 'ended':
+      return trans.__('over: the kernel has stopped');
+    default:
+      return '';
+  }
+}
+
+/** What happened, in one word, and how it went. */
+export function eventWords(event: AuditEvent, trans: TranslationBundle): { what: string; outcome: Word } {
+  const what: { [type: string]: string } = {
+    'vault:set_up': trans.__('vault set up'),
+    'vault:unlocked': trans.__('vault unlocked'),
+    'vault:unlock_refused': trans.__('unlocking refused'),
+    'vault:locked': trans.__('vault locked'),
+    'vault:passphrase_changed': trans.__('passphrase changed'),
+    'connection:created': trans.__('created'),
+    'connection:changed': trans.__('changed'),
+    'connection:deleted': trans.__('deleted'),
+    'connection:tested': trans.__('tested'),
+    'secret:set': trans.__('secret set'),
+    'secret:removed': trans.__('secret removed'),
+    'secret:unreadable': trans.__('secret unreadable'),
+    'access:asked': trans.__('asked'),
+    'access:granted': trans.__('allowed'),
+    'access:denied': trans.__('asked'),
+    'access:expired': trans.__('asked'),
+    'access:withdrawn': trans.__('asked'),
+    'access:interrupted': trans.__('asked'),
+    'access:refused': trans.__('asked'),
+    'access:used': trans.__('used'),
+    'access:checked': trans.__('used'),
+    'access:revealed': trans.__('revealed'),
+    'access:released': trans.__('released'),
+    'grant:revoked': trans.__('permission taken back'),
+    'grant:voided': trans.__('permission void'),
+    'audit:pruned': trans.__('old rows removed')
+  };
+  return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
+}
+
+function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word {
+  switch (event.type) {
+    case 'access:asked':
+      return { text: trans.__('waiting'), tone: 'mute' };
+    case 'access:granted':
+      return { text: event.decision ? decisionWord(event.decision, trans) : trans.__('allowed'), tone: 'ok' };
+    case 'access:denied':
+      return { text: event.decision === 'deny_always' ? trans.__('never') : trans.__('denied'), tone: 'err' };
+    case 'access:expired':
+      return { text: trans.__('no answer'), tone: 'warn' };
+    case 'access:withdrawn':
+      return { text: trans.__('withdrawn'), tone: 'mute' };
+    case 'access:interrupted':
+      return { text: trans.__('interrupted'), tone: 'mute' };
+    case 'access:refused':
+      return { text: trans.__('refused'), tone: 'err' };
+    default:
+  }
+  if (event.outcome === 'failed') {
+    return { text: trans.__('failed'), tone: 'err' };
+  }
+  if (event.outcome === 'refused') {
+    return { text: trans.__('refused'), tone: 'err' };
+  }
+  return event.mode ? { text: modeWords(event.mode, trans).word, tone: modeTone(event.mode) } : { text: trans.__('done'), tone: 'mute' };
+}
+
+function modeTone(mode: Mode): Tone {
+  return mode === 'brokered' ? 'ok' : mode === 'in_clear' ? 'warn' : 'err';
+}
+
+export function custodianWord(state: VaultState, trans: TranslationBundle): string {
+  return state.custodian === 'passphrase' ? trans.__('passphrase') : state.custodian_label;
+}

@@ -1,0 +1,80 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ILabShell } from '@jupyterlab/application';
+import { Notification } from '@jupyterlab/apputils';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import type { Widget } from '@lumino/widgets';
+
+import { ConsentDialog } from '../consent/ConsentDialog';
+import { ConsentController } from '../consent/controller';
+import { Presence } from '../consent/presence';
+import { CommandIDs, IConnvault, IConsentPrompt } from '../tokens';
+
+/** Draws the questions. Not lazily: a question is drawn within a blink of being asked. */
+export const consentPlugin: JupyterFrontEndPlugin<IConsentPrompt> = {
+  id: 'connvault-jupyter:consent',
+  description: 'Asks whether code may use a connection.',
+  autoStart: true,
+  requires: [IConnvault],
+  optional: [ITranslator, ILabShell],
+  provides: IConsentPrompt,
+  activate: (
+    app: JupyterFrontEnd,
+    connvault: IConnvault,
+    translator: ITranslator | null,
+    labShell: ILabShell | null
+  ): IConsentPrompt => {
+    const trans = (translator ?? nullTranslator).load('connvault_jupyter');
+    const { baseUrl } = app.serviceManager.serverSettings;
+    const shows = (path: string): boolean => {
+      for (const widget of app.shell.widgets('main')) {
+        if (widget.isVisible && pathOf(app, widget) === path) {
+          return true;
+        }
+      }
+      return false;
+    };
+    const channel = 'BroadcastChannel' in window ? new BroadcastChannel(`connvault-jupyter ${baseUrl}`) : null;
+    const presence = new Presence({ shows, channel });
+    const controller = new ConsentController({
+      questions: connvault.questions,
+      presence,
+      drawer: () =>
+        new ConsentDialog({
+          trans,
+          provider: id => connvault.connections.provider(id),
+          decide: (question, decision) => connvault.questions.decide(question, decision)
+        })
+    });
+
+    labShell?.currentChanged.connect(() => {
+      controller.lookAgain();
+      presence.tell();
+    });
+    window.addEventListener('pagehide', () => presence.tell());
+
+    let refused = 0;
+    connvault.questions.changed.connect(({ refused: now }) => {
+      if (now > refused) {
+        refused = now;
+        Notification.warning(
+          trans.__('A question about a connection could not be read, so it was refused. Reload the page, then run the cell again.'),
+          { autoClose: false }
+        );
+      }
+    });
+
+    app.commands.addCommand(CommandIDs.answer, {
+      label: trans.__('Answer Waiting Questions'),
+      isEnabled: () => connvault.questions.items.length > 0,
+      execute: () => controller.answer()
+    });
+    connvault.questions.changed.connect(() => app.commands.notifyCommandChanged(CommandIDs.answer));
+    return controller;
+  }
+};
+
+/** The path of a document's widget below the server's root; `''` of any other widget. */
+function pathOf(app: JupyterFrontEnd, widget: Widget): string {
+  const { context } = widget as { context?: { path?: unknown } };
+  return typeof context?.path === 'string' ? app.serviceManager.contents.localPath(context.path) : '';
+}

@@ -1,0 +1,34 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+
+import { EventStream } from '../events';
+import { ActivityModel } from '../models/activity';
+import { ConnectionsModel } from '../models/connections';
+import { QuestionsModel } from '../models/questions';
+import { VaultModel } from '../models/vault';
+import { RestApi } from '../restapi';
+import { IConnvault } from '../tokens';
+
+/** The models, and the stream of events that keeps them up to date. */
+export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
+  id: 'connvault-jupyter:models',
+  description: 'Holds the connections, the questions that wait and the state of the vault.',
+  autoStart: true,
+  provides: IConnvault,
+  activate: (app: JupyterFrontEnd): IConnvault => {
+    const { serverSettings } = app.serviceManager;
+    const api = new RestApi(serverSettings);
+    const events = new EventStream(serverSettings);
+    const connvault = {
+      connections: new ConnectionsModel({ api, events }),
+      questions: new QuestionsModel({ api, events }),
+      vault: new VaultModel({ api, events }),
+      activity: new ActivityModel({ api, events })
+    };
+    // Without waiting for the layout: a question may be open already, and its clock runs.
+    events.connect();
+    // The stream says when it is open; where it can't be opened the panel should still say why.
+    void connvault.connections.refresh();
+    void connvault.vault.refresh();
+    return connvault;
+  }
+};

@@ -1,0 +1,131 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ILayoutRestorer } from '@jupyterlab/application';
+import { ICommandPalette, Notification, ReactWidget } from '@jupyterlab/apputils';
+import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import type { Widget } from '@lumino/widgets';
+import { lazy, Suspense } from 'react';
+
+import { connectionsIcon } from '../icons';
+import { Navigation } from '../models/navigation';
+import { placeOf } from '../models/opening';
+import { CommandIDs, IConnvault } from '../tokens';
+
+const Panel = lazy(async () => ({ default: (await import('../panel/Panel')).Panel }));
+
+// After JupyterLab's own (files 100, running 200, table of contents 400) and before extensions (1000).
+const SIDE_BAR_RANK = 500;
+
+/** The side bar, its commands, and the code that a connection is used with. */
+export const panelPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'connvault-jupyter:panel',
+  description: 'Adds the Connections panel to the side bar.',
+  autoStart: true,
+  requires: [IConnvault],
+  optional: [ITranslator, ICommandPalette, ILayoutRestorer, INotebookTracker],
+  activate: (
+    app: JupyterFrontEnd,
+    connvault: IConnvault,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
+    notebooks: INotebookTracker | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load('connvault_jupyter');
+    const { commands, shell } = app;
+    const navigation = new Navigation();
+    const run = (command: string, args?: ReadonlyPartialJSONObject): void => {
+      commands.execute(command, args).catch((error: unknown) => console.error(String(error)));
+    };
+
+    const panel = ReactWidget.create(
+      <Suspense fallback={null}>
+        <Panel
+          connvault={connvault}
+          navigation={navigation}
+          trans={trans}
+          onInsertCode={connectionId => run(CommandIDs.insertCode, { connectionId })}
+          onAnswer={() => run(CommandIDs.answer)}
+        />
+      </Suspense>
+    );
+    panel.id = 'connvault-connections';
+    panel.addClass('jp-connvault-host');
+    panel.title.icon = connectionsIcon;
+    showWaiting(panel, connvault, trans);
+    connvault.questions.changed.connect(() => showWaiting(panel, connvault, trans));
+    shell.add(panel, 'left', { rank: SIDE_BAR_RANK, type: 'Connections' });
+    restorer?.add(panel, 'connvault-connections');
+
+    commands.addCommand(CommandIDs.open, {
+      label: args => (args.new ? trans.__('New Connection…') : trans.__('Show Connections')),
+      icon: connectionsIcon,
+      describedBy: { args: OPEN_ARGS },
+      execute: async args => {
+        shell.activateById(panel.id);
+        if (args.screen === 'questions') {
+          run(CommandIDs.answer);
+        }
+        if (!connvault.connections.isReady) {
+          await connvault.connections.refresh();
+        }
+        const place = placeOf(args, connvault);
+        if (place) {
+          navigation.go(place);
+        }
+      }
+    });
+    commands.addCommand(CommandIDs.insertCode, {
+      label: trans.__('Insert Code That Uses the Connection'),
+      describedBy: { args: INSERT_ARGS },
+      execute: args => {
+        const view = connvault.connections.get(String(args.connectionId ?? ''));
+        const snippet = view && connvault.connections.provider(view.connection.provider_id)?.snippet;
+        const notebook = notebooks?.currentWidget;
+        if (!view || !snippet) {
+          return;
+        }
+        if (!notebook) {
+          Notification.warning(trans.__('Open a notebook first, then insert the code.'), { autoClose: 5000 });
+          return;
+        }
+        NotebookActions.insertBelow(notebook.content);
+        notebook.content.activeCell?.model.sharedModel.setSource(snippet.replaceAll('{name}', view.connection.name));
+        shell.activateById(notebook.id);
+        notebook.content.activate();
+      }
+    });
+    const category = trans.__('Connections');
+    palette?.addItem({ command: CommandIDs.open, category });
+    palette?.addItem({ command: CommandIDs.open, args: { new: true }, category });
+  }
+};
+
+const OPEN_ARGS = {
+  type: 'object',
+  properties: {
+    connectionId: { type: 'string', description: 'Id of the connection to show' },
+    name: { type: 'string', description: 'Name of the connection to show, or of the new one' },
+    new: { description: 'Kind of the new connection, or true to choose one' },
+    prefill: { type: 'object', description: 'Plain values of the new connection; never a secret' },
+    screen: { type: 'string', enum: ['unlock', 'setup', 'questions'] },
+    tab: { type: 'string', enum: ['details', 'grants', 'activity'] }
+  }
+} as const;
+
+const INSERT_ARGS = {
+  type: 'object',
+  properties: { connectionId: { type: 'string', description: 'Id or name of the connection' } },
+  required: ['connectionId']
+} as const;
+
+/** A dot on the side bar, and the words in its title: how many questions wait. */
+function showWaiting(panel: Widget, connvault: IConnvault, trans: TranslationBundle): void {
+  const waiting = connvault.questions.items.length;
+  panel.title.className = waiting ? 'jp-connvault-asks' : '';
+  panel.title.caption = waiting
+    ? trans._n('Connections: %1 question waiting', 'Connections: %1 questions waiting', waiting)
+    : trans.__('Connections');
+}

@@ -1,0 +1,216 @@
+/**
+ * One typed function an operation. What comes back is validated here and nowhere else; what goes out is a contract.
+ */
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+import type {
+  AuditPage,
+  AuditVerification,
+  ConnectionView,
+  CreateConnection,
+  CustodianKind,
+  Decided,
+  DecisionKind,
+  FieldError,
+  FieldValue,
+  GrantView,
+  OperationName,
+  ProviderList,
+  SecretDraft,
+  TestOutcome,
+  UseDay,
+  VaultState
+} from './contracts';
+import { OPERATIONS, REST_PREFIX } from './contracts';
+import * as validate from './validate';
+
+/**
+ * A refusal as the server put it (RFC 9457). `code` is stable; `detail` says what to do next.
+ */
+export class ProblemError extends Error {
+  constructor(
+    readonly code: string,
+    readonly detail: string,
+    readonly status: number,
+    readonly title: string = code,
+    readonly errors: readonly FieldError[] = []
+  ) {
+    super(detail);
+    this.name = 'ProblemError';
+  }
+}
+
+/** A change of a connection; what is left out stays. */
+export interface ConnectionChange {
+  name?: string;
+  display_name?: string;
+  fields?: { [name: string]: FieldValue };
+  secrets?: { [field: string]: SecretDraft };
+}
+
+interface Call {
+  body?: object;
+  query?: { [name: string]: string | number | undefined };
+  revision?: number;
+}
+
+
+export type Requester = typeof ServerConnection.makeRequest;
+
+export class RestApi {
+  /**
+   * @param settings - the server; `null` takes JupyterLab's own
+   * @param request - `ServerConnection.makeRequest`, which adds token and XSRF
+   */
+  constructor(
+    readonly settings: ServerConnection.ISettings = ServerConnection.makeSettings(),
+    private readonly request: Requester = ServerConnection.makeRequest
+  ) {}
+
+  listProviders(): Promise<ProviderList & { unreadable: number }> {
+    return this.call('providers.list', {}, {}, validate.providerList);
+  }
+
+  listConnections(): Promise<validate.Readable<ConnectionView>> {
+    return this.call('connections.list', {}, {}, validate.connectionList);
+  }
+
+  createConnection(body: CreateConnection): Promise<ConnectionView> {
+    return this.call('connections.create', {}, { body }, validate.connectionView);
+  }
+
+  getConnection(id: string): Promise<ConnectionView> {
+    return this.call('connections.get', { id }, {}, validate.connectionView);
+  }
+
+  updateConnection(id: string, revision: number, body: ConnectionChange): Promise<ConnectionView> {
+    return this.call('connections.update', { id }, { body, revision }, validate.connectionView);
+  }
+
+  deleteConnection(id: string, revision: number): Promise<void> {
+    return this.call('connections.delete', { id }, { revision }, validate.nothing);
+  }
+
+  setSecret(id: string, field: string, body: SecretDraft): Promise<ConnectionView> {
+    return this.call('secrets.set', { id, field }, { body }, validate.connectionView);
+  }
+
+  deleteSecret(id: string, field: string): Promise<ConnectionView> {
+    return this.call('secrets.delete', { id, field }, {}, validate.connectionView);
+  }
+
+  testConnection(id: string): Promise<TestOutcome> {
+    return this.call('connections.test', { id }, { body: {} }, validate.testOutcome);
+  }
+
+  listUses(id: string): Promise<UseDay[]> {
+    return this.call('connections.uses', { id }, {}, validate.useDays);
+  }
+
+  listAccessRequests(): Promise<validate.Questions> {
+    return this.call('access_requests.list', {}, {}, validate.questionList);
+  }
+
+  /** @param digest - of the question as it was shown; another one now is a 409. */
+  decide(id: string, decision: DecisionKind, digest: string, seconds?: number): Promise<Decided> {
+    const body = seconds === undefined ? { decision, digest } : { decision, digest, seconds };
+    return this.call('access_requests.decide', { id }, { body }, validate.decided);
+  }
+
+  listGrants(connectionId?: string): Promise<validate.Readable<GrantView>> {
+    return this.call('grants.list', {}, { query: { connection_id: connectionId } }, validate.grantList);
+  }
+
+  revokeGrant(id: string): Promise<void> {
+    return this.call('grants.revoke', { id }, {}, validate.nothing);
+  }
+
+  listAudit(filter: { connectionId?: string; before?: number; limit?: number }): Promise<AuditPage> {
+    const query = { connection_id: filter.connectionId, before: filter.before, limit: filter.limit };
+    return this.call('audit.list', {}, { query }, validate.auditPage);
+  }
+
+  verifyAudit(): Promise<AuditVerification> {
+    return this.call('audit.verify', {}, {}, validate.auditVerification);
+  }
+
+  getVault(): Promise<VaultState> {
+    return this.call('vault.state', {}, {}, validate.vaultState);
+  }
+
+  setUpVault(custodian: CustodianKind | null, passphrase: string | null): Promise<VaultState> {
+    return this.call('vault.setup', {}, { body: { custodian, passphrase } }, validate.vaultState);
+  }
+
+  unlockVault(passphrase: string | null): Promise<VaultState> {
+    return this.call('vault.unlock', {}, { body: { passphrase } }, validate.vaultState);
+  }
+
+  lockVault(): Promise<VaultState> {
+    return this.call('vault.lock', {}, { body: {} }, validate.vaultState);
+  }
+
+  changePassphrase(current: string, next: string): Promise<VaultState> {
+    return this.call('vault.passphrase', {}, { body: { current, new: next } }, validate.vaultState);
+  }
+
+  private async call<T>(
+    operation: OperationName,
+    places: { [name: string]: string },
+    call: Call,
+    check: (value: unknown) => T
+  ): Promise<T> {
+    const { method, path } = OPERATIONS[operation];
+    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name]));
+    const asked = Object.entries(call.query ?? {}).filter(([, value]) => value !== undefined);
+    const url =
+      URLExt.join(this.settings.baseUrl, REST_PREFIX, filled) +
+      URLExt.objectToQueryString(Object.fromEntries(asked.map(([name, value]) => [name, String(value)])));
+    const headers: Record<string, string> = {};
+    if (call.body) {
+      headers['Content-Type'] = 'application/json';
+    }
+    if (call.revision !== undefined) {
+      headers['If-Match'] = `"${call.revision}"`;
+    }
+    let response: Response;
+    try {
+      response = await this.request(
+        url,
+        { method, headers, body: call.body ? JSON.stringify(call.body) : undefined },
+        this.settings
+      );
+    } catch {
+      // The cause could quote the request.
+      throw new ProblemError('server_unreachable', 'The Jupyter server does not answer. Is it still running?', 0);
+    }
+    const text = await response.text();
+    if (!response.ok) {
+      throw problemOf(response.status, text);
+    }
+    return check(text === '' ? undefined : parse(text));
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function problemOf(status: number, text: string): ProblemError {
+  const problem = validate.problem(parse(text));
+  if (problem) {
+    return new ProblemError(problem.code, problem.detail, status, problem.title, problem.errors);
+  }
+  const detail =
+    status === 401 || status === 403
+      ? 'The Jupyter server refused this. Log in again and reload the page.'
+      : status === 404
+        ? 'The server part of connvault does not answer. Is the server extension enabled?'
+        : 'The Jupyter server answered with an error. Look into the server log.';
+  return new ProblemError('http_error', detail, status);
+}

@@ -1,0 +1,123 @@
+/**
+ * What the parts of this extension, and other extensions, may ask of it.
+ */
+import { Token } from '@lumino/coreutils';
+import type { ISignal } from '@lumino/signaling';
+
+import type {
+  AuditPage,
+  AuditVerification,
+  ConnectionView,
+  CreateConnection,
+  CustodianKind,
+  DecisionKind,
+  GrantView,
+  ProviderDefinition,
+  Question,
+  SkippedProvider,
+  TestOutcome,
+  UseDay,
+  VaultState
+} from './contracts';
+import type { ConnectionChange } from './restapi';
+
+/** The connections and the kinds of them. */
+export interface IConnections {
+  readonly changed: ISignal<IConnections, void>;
+  /** By name. */
+  readonly items: readonly ConnectionView[];
+  readonly providers: readonly ProviderDefinition[];
+  readonly skipped: readonly SkippedProvider[];
+  /** How many records could not be read. */
+  readonly unreadable: number;
+  /** Whether the first answer has come. */
+  readonly isReady: boolean;
+  /** Why the list could not be had, in words; `''` when it could. */
+  readonly trouble: string;
+  get(idOrName: string): ConnectionView | undefined;
+  provider(id: string): ProviderDefinition | undefined;
+  refresh(): Promise<void>;
+  create(connection: CreateConnection): Promise<ConnectionView>;
+  update(id: string, revision: number, change: ConnectionChange): Promise<ConnectionView>;
+  remove(id: string, revision: number): Promise<void>;
+  setSecret(id: string, field: string, value: string): Promise<ConnectionView>;
+  test(id: string): Promise<TestOutcome>;
+}
+
+/** A question with the moment at which it ends, by this page's own clock. */
+export interface IOpenQuestion {
+  readonly question: Question;
+  /** `performance.now()` at which the broker's deadline is reached. */
+  readonly endsAt: number;
+}
+
+/** The questions that wait for an answer. */
+export interface IQuestions {
+  readonly changed: ISignal<IQuestions, void>;
+  /** Oldest first. */
+  readonly items: readonly IOpenQuestion[];
+  /** How many, since the page was opened, could not be read and were refused. */
+  readonly refused: number;
+  refresh(): Promise<void>;
+  /**
+   * Answers a question as it was shown. Resolves to `'changed'` when it is another one by now: the new one is in `items`.
+   */
+  decide(question: Question, decision: DecisionKind): Promise<'decided' | 'changed' | 'gone'>;
+}
+
+/** The vault. */
+export interface IVault {
+  readonly changed: ISignal<IVault, void>;
+  /** `null` until the first answer. */
+  readonly state: VaultState | null;
+  refresh(): Promise<void>;
+  setUp(custodian: CustodianKind, passphrase: string | null): Promise<void>;
+  unlock(passphrase: string | null): Promise<void>;
+  lock(): Promise<void>;
+}
+
+/** Who may use what, and what happened. Nothing is held here but the fact that it changed. */
+export interface IActivity {
+  readonly changed: ISignal<IActivity, void>;
+  grants(connectionId: string): Promise<GrantView[]>;
+  revoke(grantId: string): Promise<void>;
+  uses(connectionId: string): Promise<UseDay[]>;
+  events(connectionId: string, before?: number): Promise<AuditPage>;
+  verify(): Promise<AuditVerification>;
+}
+
+export interface IConnvault {
+  readonly connections: IConnections;
+  readonly questions: IQuestions;
+  readonly vault: IVault;
+  readonly activity: IActivity;
+}
+
+export const IConnvault = new Token<IConnvault>(
+  'connvault-jupyter:IConnvault',
+  'The connections of connvault, the questions that wait, the vault and the record.'
+);
+
+/** What draws questions, and can be told to draw one that waits. */
+export interface IConsentPrompt {
+  /** Shows the waiting questions in this tab, wherever their notebook is. */
+  answer(): void;
+}
+
+export const IConsentPrompt = new Token<IConsentPrompt>(
+  'connvault-jupyter:IConsentPrompt',
+  'The dialog that asks a person whether code may use a connection.'
+);
+
+/** Ids of the commands. */
+export const CommandIDs = {
+  /**
+   * Opens the panel: `{connectionId?, name?, new?: providerId | true, prefill?: {field: value}, screen?: 'unlock' | 'setup' |
+   * 'questions', tab?: 'details' | 'grants' | 'activity'}`
+   */
+  open: 'connvault:open',
+  /** Adds a cell that uses a connection below the active one: `{connectionId}` */
+  insertCode: 'connvault:insert-code',
+  /** Shows the waiting questions. */
+  answer: 'connvault:answer'
+} as const;

@@ -1,0 +1,417 @@
+/**
+ * What the server sent, from `unknown` to a contract, or an error that names the place.
+ *
+ * Fields that are not known here are left out, so that a newer server can add some. In a list one bad record does not
+ * take the others down: it is counted as unreadable.
+ */
+import type {
+  AuditEvent,
+  AuditPage,
+  AuditVerification,
+  Connection,
+  ConnectionView,
+  CustodianChoice,
+  Decided,
+  Delivery,
+  Event,
+  FieldError,
+  FieldValue,
+  Grant,
+  GrantView,
+  Problem,
+  ProviderDefinition,
+  ProviderList,
+  Question,
+  Requester,
+  SecretState,
+  SkippedProvider,
+  TestOutcome,
+  UseDay,
+  VaultState
+} from './contracts';
+
+export class ContractError extends Error {
+  constructor(
+    readonly path: string,
+    expected: string
+  ) {
+    super(`The server's answer does not fit the contract: ${path || 'answer'} must be ${expected}.`);
+    this.name = 'ContractError';
+  }
+}
+
+type Check<T> = (value: unknown, path?: string) => T;
+
+/** The readable records of a list, and how many were not. */
+export interface Readable<T> {
+  items: T[];
+  unreadable: number;
+}
+
+/** The questions that can be shown, and what is needed to refuse those that cannot. */
+export interface Questions {
+  items: Question[];
+  unreadable: { id: string; digest: string }[];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const text: Check<string> = (value, path = '') => {
+  if (typeof value !== 'string') {
+    throw new ContractError(path, 'text');
+  }
+  return value;
+};
+
+const number: Check<number> = (value, path = '') => {
+  if (typeof value !== 'number' || !Number.isFinite(value)) {
+    throw new ContractError(path, 'a number');
+  }
+  return value;
+};
+
+const flag: Check<boolean> = (value, path = '') => {
+  if (typeof value !== 'boolean') {
+    throw new ContractError(path, 'true or false');
+  }
+  return value;
+};
+
+const time: Check<string> = (value, path = '') => {
+  if (typeof value !== 'string' || Number.isNaN(Date.parse(value))) {
+    throw new ContractError(path, 'a time');
+  }
+  return value;
+};
+
+const fieldValue: Check<FieldValue> = (value, path = '') => {
+  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
+    return value;
+  }
+  throw new ContractError(path, 'a plain value');
+};
+
+const schema: Check<{ [key: string]: unknown }> = (value, path = '') => {
+  if (!isObject(value)) {
+    throw new ContractError(path, 'an object');
+  }
+  return value;
+};
+
+function oneOf<T extends string>(...allowed: T[]): Check<T> {
+  return (value, path = '') => {
+    const found = allowed.find(item => item === value);
+    if (found === undefined) {
+      throw new ContractError(path, `one of ${allowed.join(', ')}`);
+    }
+    return found;
+  };
+}
+
+function orNull<T>(check: Check<T>): Check<T | null> {
+  return (value, path) => (value === null || value === undefined ? null : check(value, path));
+}
+
+function orElse<T>(check: Check<T>, missing: T): Check<T> {
+  return (value, path) => (value === undefined ? missing : check(value, path));
+}
+
+function list<T>(check: Check<T>): Check<T[]> {
+  return (value, path = '') => {
+    if (!Array.isArray(value)) {
+      throw new ContractError(path, 'a list');
+    }
+    return value.map((item, index) => check(item, `${path}.${index}`));
+  };
+}
+
+function mapping<T>(check: Check<T>): Check<{ [key: string]: T }> {
+  return (value, path = '') => {
+    if (!isObject(value)) {
+      throw new ContractError(path, 'an object');
+    }
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, check(item, `${path}.${key}`)]));
+  };
+}
+
+function object<T extends object>(shape: { [K in keyof Required<T>]: Check<Required<T>[K]> }): Check<Required<T>> {
+  const entries = Object.entries(shape) as [string, Check<unknown>][];
+  return (value, path = '') => {
+    if (!isObject(value)) {
+      throw new ContractError(path, 'an object');
+    }
+    const made = entries.map(([key, check]) => [key, check(value[key], path ? `${path}.${key}` : key)]);
+    return Object.fromEntries(made) as Required<T>;
+  };
+}
+
+function readable<T>(value: unknown, key: string, check: Check<T>): Readable<T> {
+  const records = isObject(value) ? value[key] : undefined;
+  if (!Array.isArray(records)) {
+    throw new ContractError(key, 'a list');
+  }
+  const items: T[] = [];
+  for (const record of records) {
+    try {
+      items.push(check(record, key));
+    } catch (error) {
+      console.warn(String(error));
+    }
+  }
+  return { items, unreadable: records.length - items.length };
+}
+
+const mode = oneOf('brokered', 'in_clear', 'reveal');
+const requesterKind = oneOf('notebook', 'console', 'script', 'detached', 'server');
+const decision = oneOf('deny', 'deny_always', 'once', 'session', 'for', 'always');
+const duration = oneOf('once', 'session', 'for', 'always');
+const custodian = oneOf('passphrase', 'os_keyring');
+
+const delivery = object<Delivery>({
+  kind: oneOf('login', 'reveal'),
+  mode,
+  client: text,
+  openers: orElse(list(text), [])
+});
+
+const provider = object<ProviderDefinition>({
+  id: text,
+  name: text,
+  description: orElse(text, ''),
+  category: orElse(oneOf('database', 'api', 'storage', 'other'), 'other'),
+  icon: orElse(text, ''),
+  documentation_url: orElse(text, ''),
+  fields: schema,
+  destination: orElse(text, ''),
+  deliveries: list(delivery),
+  snippet: orElse(text, ''),
+  testable: orElse(flag, false)
+});
+
+const skippedProvider = object<SkippedProvider>({ source: text, reason: text });
+
+export function providerList(value: unknown): ProviderList & { unreadable: number } {
+  const { items, unreadable } = readable(value, 'providers', provider);
+  const skipped = isObject(value) && Array.isArray(value.skipped) ? readable(value, 'skipped', skippedProvider).items : [];
+  return { providers: items, skipped, unreadable };
+}
+
+const connection = object<Connection>({
+  id: text,
+  provider_id: text,
+  name: text,
+  display_name: orElse(text, ''),
+  scope: orElse(oneOf('user', 'workspace'), 'user'),
+  fields: orElse(mapping(fieldValue), {}),
+  revision: orElse(number, 1),
+  status: oneOf('ready', 'draft', 'invalid'),
+  status_reason: orNull(
+    oneOf(
+      'secret_missing',
+      'fields_missing',
+      'destination_changed',
+      'secret_unreadable',
+      'provider_missing',
+      'provider_changed'
+    )
+  ),
+  created_at: time,
+  updated_at: time
+});
+
+const checkTestOutcome = object<TestOutcome>({
+  ok: flag,
+  at: time,
+  code: orNull(text),
+  detail: text,
+  elapsed_ms: number,
+  server: orElse(text, '')
+});
+
+export const testOutcome = (value: unknown): TestOutcome => checkTestOutcome(value);
+
+const checkConnectionView = object<ConnectionView>({
+  connection,
+  destination: text,
+  secrets: orElse(mapping(object<SecretState>({ ref: text, set_at: time })), {}),
+  modes: orElse(list(mode), []),
+  last_used_at: orNull(time),
+  last_test: orNull(checkTestOutcome)
+});
+
+export const connectionView = (value: unknown): ConnectionView => checkConnectionView(value);
+
+export function connectionList(value: unknown): Readable<ConnectionView> {
+  return readable(value, 'connections', checkConnectionView);
+}
+
+const requester = object<Requester>({
+  kind: requesterKind,
+  key: text,
+  instance: text,
+  label: text,
+  path: orElse(text, ''),
+  kernel: orElse(text, ''),
+  pid: number,
+  durable: orElse(flag, false),
+  evidence: orElse(text, '')
+});
+
+const question = object<Question>({
+  id: text,
+  connection_id: text,
+  connection: text,
+  display_name: text,
+  provider_id: text,
+  provider_name: text,
+  destination: text,
+  requester,
+  agent: orNull(text),
+  mode,
+  reasons: list(text),
+  durations: list(duration),
+  preselected: orNull(duration),
+  once_limit_s: number,
+  for_s: number,
+  asked_at: time,
+  expires_at: time,
+  remaining_ms: number,
+  digest: text
+});
+
+export function questionList(value: unknown): Questions {
+  const records = isObject(value) ? value.access_requests : undefined;
+  if (!Array.isArray(records)) {
+    throw new ContractError('access_requests', 'a list');
+  }
+  const found: Questions = { items: [], unreadable: [] };
+  for (const record of records) {
+    try {
+      found.items.push(question(record, 'access_requests'));
+    } catch (error) {
+      console.warn(String(error));
+      const part = isObject(record) ? record : {};
+      found.unreadable.push({
+        id: typeof part.id === 'string' ? part.id : '',
+        digest: typeof part.digest === 'string' ? part.digest : ''
+      });
+    }
+  }
+  return found;
+}
+
+const checkDecided = object<Decided>({ id: text, decision });
+export const decided = (value: unknown): Decided => checkDecided(value);
+
+const grantView = object<GrantView>({
+  grant: object<Grant>({
+    id: text,
+    connection_id: text,
+    requester_kind: requesterKind,
+    requester_key: text,
+    requester_label: text,
+    instance: orNull(text),
+    agent: orNull(text),
+    mode,
+    decision,
+    destination_digest: text,
+    created_at: time,
+    expires_at: orNull(time),
+    decided_by: text
+  }),
+  connection: text,
+  uses: number,
+  last_used_at: orNull(time),
+  counts: flag,
+  reason_not: orElse(oneOf('', 'forged', 'expired', 'destination_changed', 'ended'), '')
+});
+
+export function grantList(value: unknown): Readable<GrantView> {
+  return readable(value, 'grants', grantView);
+}
+
+const auditEvent = object<AuditEvent>({
+  sequence: number,
+  at: time,
+  // Closed on the server; a newer type is still a row that a person may want to see.
+  type: text as Check<AuditEvent['type']>,
+  outcome: orElse(oneOf('ok', 'refused', 'failed'), 'ok'),
+  code: orNull(text),
+  connection_id: orNull(text),
+  connection: orNull(text),
+  field: orNull(text),
+  requester_kind: orNull(requesterKind),
+  requester_key: orNull(text),
+  requester_label: orNull(text),
+  requester_instance: orNull(text),
+  agent: orNull(text),
+  mode: orNull(mode),
+  decision: orNull(decision),
+  decided_by: orNull(text),
+  grant_id: orNull(text),
+  question_id: orNull(text),
+  evidence: orNull(text),
+  reason_claim: orNull(text)
+});
+
+export function auditPage(value: unknown): AuditPage {
+  const next = isObject(value) ? orNull(number)(value.next_before, 'next_before') : null;
+  return { events: readable(value, 'events', auditEvent).items, next_before: next };
+}
+
+const checkVerification = object<AuditVerification>({
+  consistent: flag,
+  events: number,
+  first_sequence: number,
+  keyed: flag,
+  broken_at: orNull(number)
+});
+export const auditVerification = (value: unknown): AuditVerification => checkVerification(value);
+
+export function useDays(value: unknown): UseDay[] {
+  return readable(value, 'days', object<UseDay>({ day: text, uses: number })).items;
+}
+
+const checkVault = object<VaultState>({
+  state: oneOf('absent', 'locked', 'unlocked'),
+  custodian: orNull(custodian),
+  custodian_label: text,
+  default: orNull(custodian),
+  choices: list(object<CustodianChoice>({ kind: custodian, label: text, available: flag, detail: text })),
+  minimum_passphrase_chars: number,
+  created_at: orNull(time),
+  storing_allowed: flag,
+  storing_detail: orElse(text, '')
+});
+export const vaultState = (value: unknown): VaultState => checkVault(value);
+
+const checkEvent = object<Event>({
+  event: oneOf(
+    'access_request:asked',
+    'access_request:resolved',
+    'connections:changed',
+    'grants:changed',
+    'audit:changed',
+    'vault:changed'
+  ),
+  id: orNull(text)
+});
+export const event = (value: unknown): Event => checkEvent(value);
+
+/** The Problem, or `null` when the body is none (a proxy's page, say). */
+export function problem(value: unknown): Required<Pick<Problem, 'code' | 'detail' | 'title' | 'errors'>> | null {
+  try {
+    return object<Pick<Problem, 'code' | 'detail' | 'title' | 'errors'>>({
+      code: text,
+      detail: text,
+      title: text,
+      errors: orElse(list(object<FieldError>({ path: text, message: text })), [])
+    })(value);
+  } catch {
+    return null;
+  }
+}
+
+export const nothing = (): void => undefined;

@@ -1,0 +1,163 @@
+/**
+ * The widgets of the notebook side. Their views are the same panel and form, which talk straight to the server: only
+ * names and states are in the models, and no secret ever is.
+ */
+import type { WidgetModel, WidgetView } from '@jupyter-widgets/base';
+import { DOMWidgetModel, DOMWidgetView } from '@jupyter-widgets/base';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Root } from 'react-dom/client';
+import { createRoot } from 'react-dom/client';
+
+import type { FieldValue } from '../contracts';
+import type { Place } from '../models/navigation';
+import { Navigation } from '../models/navigation';
+import { Panel } from '../panel/Panel';
+import type { IConnvault } from '../tokens';
+
+export const MODULE_NAME = 'connvault-jupyter';
+export const MODULE_VERSION = '0.1.0';
+
+export interface WidgetServices {
+  connvault: IConnvault;
+  trans: TranslationBundle;
+  insertCode: (connectionId: string) => void;
+  answer: () => void;
+}
+
+const DEFAULTS = {
+  _model_module: MODULE_NAME,
+  _model_module_version: MODULE_VERSION,
+  _view_module: MODULE_NAME,
+  _view_module_version: MODULE_VERSION
+};
+
+class ConnectionsPanelModel extends DOMWidgetModel {
+  override defaults(): { [name: string]: unknown } {
+    return {
+      ...super.defaults(),
+      ...DEFAULTS,
+      _model_name: 'ConnectionsPanelModel',
+      _view_name: 'ConnectionsPanelView',
+      selected: ''
+    };
+  }
+}
+
+class ConnectionFormModel extends DOMWidgetModel {
+  override defaults(): { [name: string]: unknown } {
+    return {
+      ...super.defaults(),
+      ...DEFAULTS,
+      _model_name: 'ConnectionFormModel',
+      _view_name: 'ConnectionFormView',
+      provider: '',
+      name: '',
+      values: {},
+      state: 'open',
+      connection: ''
+    };
+  }
+}
+
+/** The classes, bound to the services of this page. */
+export function widgetClasses(services: WidgetServices): { [name: string]: typeof WidgetModel | typeof WidgetView } {
+  const { connvault, trans } = services;
+
+  abstract class PanelView extends DOMWidgetView {
+    protected readonly navigation = new Navigation();
+    protected readonly isFormOnly: boolean = false;
+    private _panel: Root | null = null;
+
+    override render(): void {
+      super.render();
+      this.el.classList.add('jp-connvault-widget');
+      this.navigation.go(this.placeOfModel());
+      this.navigation.changed.connect(this.onMoved, this);
+      this._panel = createRoot(this.el);
+      this._panel.render(
+        <Panel
+          connvault={connvault}
+          navigation={this.navigation}
+          trans={trans}
+          isInline
+          isFormOnly={this.isFormOnly}
+          onInsertCode={services.insertCode}
+          onAnswer={services.answer}
+        />
+      );
+    }
+
+    override remove(): unknown {
+      this.navigation.changed.disconnect(this.onMoved, this);
+      const panel = this._panel;
+      this._panel = null;
+      window.setTimeout(() => panel?.unmount(), 0);
+      return super.remove();
+    }
+
+    protected abstract placeOfModel(): Place;
+    protected abstract onMoved(): void;
+  }
+
+  class ConnectionsPanelView extends PanelView {
+    override render(): void {
+      super.render();
+      this.listenTo(this.model, 'change:selected', () => {
+        if (this.model.get('selected') !== this.selected()) {
+          this.navigation.go(this.placeOfModel());
+        }
+      });
+    }
+
+    protected placeOfModel(): Place {
+      const name = String(this.model.get('selected') ?? '');
+      return name ? { screen: 'detail', connectionId: name, tab: 'details' } : { screen: 'list' };
+    }
+
+    protected onMoved(): void {
+      const selected = this.selected();
+      if (selected !== this.model.get('selected')) {
+        this.model.set('selected', selected);
+        this.touch();
+      }
+    }
+
+    private selected(): string {
+      const { place } = this.navigation;
+      const id = place.screen === 'detail' || place.screen === 'edit' ? place.connectionId : '';
+      return id ? (connvault.connections.get(id)?.connection.name ?? id) : '';
+    }
+  }
+
+  class ConnectionFormView extends PanelView {
+    protected override readonly isFormOnly = true;
+
+    protected placeOfModel(): Place {
+      const saved = String(this.model.get('connection') ?? '');
+      if (this.model.get('state') === 'saved' && saved) {
+        return { screen: 'detail', connectionId: saved, tab: 'details' };
+      }
+      const providerId = String(this.model.get('provider') ?? '');
+      const fields = this.model.get('values') as { [name: string]: FieldValue } | undefined;
+      const prefill = { name: String(this.model.get('name') ?? ''), fields: fields ?? {} };
+      return providerId ? { screen: 'create', providerId, prefill } : { screen: 'picker', prefill };
+    }
+
+    protected onMoved(): void {
+      const { place } = this.navigation;
+      if (this.model.get('state') !== 'open') {
+        return;
+      }
+      if (place.screen === 'detail') {
+        const name = connvault.connections.get(place.connectionId)?.connection.name ?? '';
+        this.model.set({ state: 'saved', connection: name });
+        this.touch();
+      } else if (place.screen === 'list') {
+        this.model.set('state', 'cancelled');
+        this.touch();
+      }
+    }
+  }
+
+  return { ConnectionsPanelModel, ConnectionsPanelView, ConnectionFormModel, ConnectionFormView };
+}

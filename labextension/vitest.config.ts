@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  esbuild: { jsx: 'automatic' },
+  test: {
+    environment: 'jsdom',
+    include: ['test/**/*.test.{ts,tsx}'],
+    setupFiles: ['test/setup.ts'],
+    // JupyterLab's packages are ES modules with imports that node alone cannot follow.
+    server: { deps: { inline: [/@jupyterlab\//, /@jupyter\//, /@jupyter-widgets\//, /@microsoft\//, /@rjsf\//] } }
+  }
+});
