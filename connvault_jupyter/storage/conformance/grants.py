@@ -1,0 +1,123 @@
+"""What stores of grants and of handles must do."""
+# ruff: noqa: S101 - a suite asserts
+
+from __future__ import annotations
+
+from ...errors import StorageError
+from ...services.ports import StoredGrant
+from ..stores import Stores
+from .samples import NOON, connection, grant, handle, later, refusing
+
+
+class GrantStoreSuite:
+    """Subclass it with a fixture `stores`."""
+
+    def test_what_was_added_is_found_unused(self, stores: Stores) -> None:
+        """With its MAC, as it was given: the MAC covers every part."""
+        stores.connections.add(connection())
+        wanted = grant(instance="kernel-1:1", agent="helper", expires_at=later(60), decision="session")
+        stores.grants.add(wanted, b"\x00mac")
+        assert stores.grants.get("g1") == StoredGrant(grant=wanted, mac=b"\x00mac")
+        assert stores.grants.get("g2") is None
+
+    def test_all_are_listed_oldest_first(self, stores: Stores) -> None:
+        """Of one connection, or of all."""
+        for identity in ("c1", "c2"):
+            stores.connections.add(connection(identity))
+        stores.grants.add(grant("new", created_at=later(2)), b"")
+        stores.grants.add(grant("old", created_at=later(1)), b"")
+        stores.grants.add(grant("other", connection_id="c2"), b"")
+        assert [stored.grant.id for stored in stores.grants.all()] == ["other", "old", "new"]
+        assert [stored.grant.id for stored in stores.grants.all("c1")] == ["old", "new"]
+        assert stores.grants.all("c3") == []
+
+    def test_matching_are_those_of_connection_and_requester(self, stores: Stores) -> None:
+        """Whatever their mode, agent, instance and end: what counts is decided elsewhere."""
+        for identity in ("c1", "c2"):
+            stores.connections.add(connection(identity))
+        stores.grants.add(grant("g1"), b"")
+        stores.grants.add(grant("g2", agent="helper", decision="deny_always", created_at=later(1)), b"")
+        stores.grants.add(grant("g3", requester_key="/root/other.ipynb"), b"")
+        stores.grants.add(grant("g4", connection_id="c2"), b"")
+        found = stores.grants.matching("c1", "/root/first_steps.ipynb")
+        assert [stored.grant.id for stored in found] == ["g1", "g2"]
+
+    def test_uses_are_counted(self, stores: Stores) -> None:
+        """Apart from the grant, which stays as it was; of a removed one nothing is counted."""
+        stores.connections.add(connection())
+        stores.grants.add(grant(), b"mac")
+        stores.grants.note_use("g1", NOON)
+        stores.grants.note_use("g1", later(1))
+        stores.grants.note_use("gone", later(2))
+        assert stores.grants.get("g1") == StoredGrant(
+            grant=grant(), mac=b"mac", uses=2, last_used_at=later(1)
+        )
+
+    def test_a_removed_grant_takes_its_handles_along(self, stores: Stores) -> None:
+        """Revoking bites at the next use of any of them."""
+        stores.connections.add(connection())
+        stores.grants.add(grant("g1"), b"")
+        stores.grants.add(grant("g2"), b"")
+        stores.handles.add(handle(b"a"))
+        stores.handles.add(handle(b"b", grant_id="g2"))
+        assert stores.grants.remove("g1")
+        assert not stores.grants.remove("g1")
+        assert stores.handles.get(handle(b"a").ref_hash) is None
+        assert stores.handles.get(handle(b"b").ref_hash) is not None
+
+    def test_without_its_connection_it_is_refused(self, stores: Stores) -> None:
+        """A permission for nothing is none."""
+        with refusing(StorageError):
+            stores.grants.add(grant(connection_id="gone"), b"")
+
+
+class HandleStoreSuite:
+    """Subclass it with a fixture `stores`."""
+
+    def test_what_was_added_is_found(self, stores: Stores) -> None:
+        """With and without grant, end and agent."""
+        stores.connections.add(connection())
+        stores.grants.add(grant(), b"")
+        bare = handle(b"bare", grant_id=None, expires_at=None, mode="reveal", agent="helper")
+        stores.handles.add(handle())
+        stores.handles.add(bare)
+        assert stores.handles.get(handle().ref_hash) == handle()
+        assert stores.handles.get(bare.ref_hash) == bare
+        assert stores.handles.get(bytes(32)) is None
+
+    def test_removing_tells_whether_there_was_one(self, stores: Stores) -> None:
+        """Letting go twice is no error."""
+        stores.connections.add(connection())
+        stores.handles.add(handle(grant_id=None))
+        assert stores.handles.remove(handle().ref_hash)
+        assert not stores.handles.remove(handle().ref_hash)
+        assert stores.handles.get(handle().ref_hash) is None
+
+    def test_instances_are_those_of_handles_and_bound_grants(self, stores: Stores) -> None:
+        """Whoever ends runs must know for which ones there is something to end."""
+        stores.connections.add(connection())
+        stores.grants.add(grant("g1", instance="kernel-2:2", decision="session"), b"")
+        stores.grants.add(grant("g2"), b"")
+        stores.handles.add(handle(b"a", grant_id=None))
+        stores.handles.add(handle(b"b", grant_id="g2"))
+        assert stores.handles.instances() == {"kernel-1:1000", "kernel-2:2"}
+
+    def test_an_ended_run_loses_its_handles_and_bound_grants(self, stores: Stores) -> None:
+        """What is meant to last, and what others hold, stays."""
+        stores.connections.add(connection())
+        stores.grants.add(grant("bound", instance="kernel-1:1000", decision="session"), b"")
+        stores.grants.add(grant("lasting"), b"")
+        stores.handles.add(handle(b"a", grant_id="bound"))
+        stores.handles.add(handle(b"b", grant_id="lasting"))
+        stores.handles.add(handle(b"c", grant_id="lasting", requester_instance="kernel-2:2"))
+        assert stores.handles.remove_instance("kernel-1:1000") == 3
+        assert stores.handles.remove_instance("kernel-1:1000") == 0
+        assert [stored.grant.id for stored in stores.grants.all()] == ["lasting"]
+        assert stores.handles.instances() == {"kernel-2:2"}
+
+    def test_without_grant_or_connection_it_is_refused(self, stores: Stores) -> None:
+        """A grant may be revoked just before."""
+        stores.connections.add(connection())
+        for orphan in (handle(grant_id="gone"), handle(grant_id=None, connection_id="gone")):
+            with refusing(StorageError):
+                stores.handles.add(orphan)

@@ -1,0 +1,75 @@
+"""What the write lock over all stores must do."""
+# ruff: noqa: S101 - a suite asserts
+
+from __future__ import annotations
+
+from ...errors import NameTaken, StorageError
+from ..stores import Stores
+from .samples import connection, refusing
+
+
+class Interrupted(Exception):
+    """Stands for whatever a caller may raise."""
+
+
+class TransactionsSuite:
+    """Subclass it with a fixture `stores`."""
+
+    def test_what_was_done_in_a_block_is_there_after_it(self, stores: Stores) -> None:
+        """The ordinary case, for each kind of block."""
+        with stores.transactions.transaction():
+            stores.connections.add(connection("c1"))
+        with stores.transactions.transaction(durable=False):
+            stores.connections.add(connection("c2"))
+        with stores.transactions.escape():
+            stores.connections.add(connection("c3"))
+        assert [found.id for found in stores.connections.all()] == ["c1", "c2", "c3"]
+
+    def test_when_a_block_raises_nothing_of_it_is_there(self, stores: Stores) -> None:
+        """In all kinds of blocks, and the exception comes through as it is."""
+        for block in (
+            stores.transactions.transaction(),
+            stores.transactions.transaction(durable=False),
+            stores.transactions.escape(),
+        ):
+            with refusing(Interrupted), block:
+                stores.connections.add(connection())
+                raise Interrupted
+        assert stores.connections.all() == []
+
+    def test_a_block_sees_its_own_changes(self, stores: Stores) -> None:
+        """A rule may read what it has just written."""
+        with stores.transactions.transaction():
+            stores.connections.add(connection())
+            assert stores.connections.get("c1") == connection()
+
+    def test_a_block_inside_joins_the_outer_one(self, stores: Stores) -> None:
+        """What the inner one did is undone with the outer one."""
+        with refusing(Interrupted), stores.transactions.transaction():
+            with stores.transactions.transaction(durable=False):
+                stores.connections.add(connection())
+            with stores.transactions.escape():
+                stores.connections.touch("c1", connection().created_at)
+            raise Interrupted
+        assert stores.connections.get("c1") is None
+
+    def test_when_a_block_inside_failed_the_outer_one_fails_too(self, stores: Stores) -> None:
+        """Half of the inner one might be there, so nothing is stored although somebody caught the exception."""
+        with refusing(StorageError), stores.transactions.transaction():
+            _fail_inside(stores)
+        assert stores.connections.get("c1") is None
+
+    def test_after_a_failed_block_the_next_one_works(self, stores: Stores) -> None:
+        """A failure leaves nothing behind."""
+        stores.connections.add(connection("c1"))
+        with refusing(NameTaken), stores.transactions.transaction():
+            stores.connections.add(connection("c2", name=connection("c1").name))
+        with stores.transactions.transaction():
+            stores.connections.add(connection("c2"))
+        assert len(stores.connections.all()) == 2
+
+
+def _fail_inside(stores: Stores) -> None:
+    with refusing(Interrupted), stores.transactions.transaction():
+        stores.connections.add(connection())
+        raise Interrupted

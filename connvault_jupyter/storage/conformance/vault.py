@@ -1,0 +1,32 @@
+"""What a store of the vault's description must do."""
+# ruff: noqa: S101 - a suite asserts
+
+from __future__ import annotations
+
+from ..stores import Stores
+from .samples import record
+
+
+class VaultStoreSuite:
+    """Subclass it with a fixture `stores`."""
+
+    def test_when_nothing_was_stored_there_is_none(self, stores: Stores) -> None:
+        """A fresh store is not set up."""
+        assert stores.vault.load() is None
+
+    def test_what_was_created_is_loaded(self, stores: Stores) -> None:
+        """All of it, to the microsecond."""
+        assert stores.vault.create(record())
+        assert stores.vault.load() == record()
+
+    def test_when_there_is_one_already_creating_changes_nothing(self, stores: Stores) -> None:
+        """Who sets up second must learn that the first one's key counts."""
+        stores.vault.create(record("v1"))
+        assert not stores.vault.create(record("v2"))
+        assert stores.vault.load() == record("v1")
+
+    def test_when_replaced_the_new_one_is_loaded(self, stores: Stores) -> None:
+        """A changed passphrase replaces the description."""
+        stores.vault.create(record("v1"))
+        stores.vault.replace(record("v2"))
+        assert stores.vault.load() == record("v2")

@@ -1,0 +1,112 @@
+"""Connections with their last use and last test. Which change is allowed, and what it voids, is not decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from ..contracts.connections import Connection, TestOutcome
+from ..errors import ConnectionNotFound, NameTaken, RevisionConflict
+from .database import Database, Row
+from .rows import agree, canonical, instant, microseconds, read_all, read_one
+
+_TABLE = "connections"
+_SELECT = "SELECT id, name, revision, document FROM connections"
+
+
+class SqliteConnectionStore:
+    """Implements `services.ports.ConnectionStore`."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    def add(self, connection: Connection) -> None:
+        """Raises: NameTaken."""
+        with self._database.transaction():
+            self._refuse_taken(connection)
+            self._database.change(
+                "INSERT INTO connections (id, name, revision, document) VALUES (?, ?, ?, ?)",
+                (connection.id, connection.name, connection.revision, canonical(connection)),
+            )
+
+    def get(self, connection_id: str) -> Connection | None:
+        """Raises: StorageError: the row can't be read."""
+        row = self._database.one(f"{_SELECT} WHERE id = ?", (connection_id,))
+        return read_one(_connection, row, _TABLE)
+
+    def by_name(self, name: str) -> Connection | None:
+        """With regard to case. Raises: StorageError: the row can't be read."""
+        # The first condition has the index, the second one the case.
+        row = self._database.one(f"{_SELECT} WHERE name = ? AND name = ? COLLATE BINARY", (name, name))
+        return read_one(_connection, row, _TABLE)
+
+    def all(self) -> Sequence[Connection]:
+        """By name, without regard to case. Unreadable rows are left out."""
+        return read_all(_connection, self._database.many(f"{_SELECT} ORDER BY name"), _TABLE)
+
+    def update(self, connection: Connection, *, expected_revision: int) -> None:
+        """Last use and last test stay. Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
+        with self._database.transaction():
+            self._check_revision(connection.id, expected_revision)
+            self._refuse_taken(connection)
+            self._database.change(
+                "UPDATE connections SET name = ?, revision = ?, document = ? WHERE id = ?",
+                (connection.name, connection.revision, canonical(connection), connection.id),
+            )
+
+    def remove(self, connection_id: str, *, expected_revision: int) -> None:
+        """With its secrets, grants, handles and last test. Raises: RevisionConflict, ConnectionNotFound."""
+        with self._database.transaction():
+            self._check_revision(connection_id, expected_revision)
+            self._database.change("DELETE FROM connections WHERE id = ?", (connection_id,))
+
+    def touch(self, connection_id: str, at: datetime) -> None:
+        """Notes the last use; nothing if the connection is gone."""
+        self._database.change(
+            "UPDATE connections SET last_used_at = ? WHERE id = ?", (microseconds(at), connection_id)
+        )
+
+    def last_used(self) -> Mapping[str, datetime]:
+        """By connection id; those never used are missing."""
+        rows = self._database.many("SELECT id, last_used_at FROM connections WHERE last_used_at IS NOT NULL")
+        return dict(read_all(_last_use, rows, _TABLE))
+
+    def save_test(self, connection_id: str, outcome: TestOutcome) -> None:
+        """Replaces the one before; nothing if the connection is gone."""
+        self._database.change(
+            "UPDATE connections SET last_test = ? WHERE id = ?", (canonical(outcome), connection_id)
+        )
+
+    def tests(self) -> Mapping[str, TestOutcome]:
+        """By connection id; those never tested are missing."""
+        rows = self._database.many("SELECT id, last_test FROM connections WHERE last_test IS NOT NULL")
+        return dict(read_all(_last_test, rows, _TABLE))
+
+    def _check_revision(self, connection_id: str, expected: int) -> None:
+        row = self._database.one("SELECT revision FROM connections WHERE id = ?", (connection_id,))
+        if row is None:
+            raise ConnectionNotFound
+        # Compared here: an integer from outside may be larger than SQLite's.
+        if row[0] != expected:
+            raise RevisionConflict
+
+    def _refuse_taken(self, connection: Connection) -> None:
+        if self._database.one(
+            "SELECT 1 FROM connections WHERE name = ? AND id <> ?", (connection.name, connection.id)
+        ):
+            raise NameTaken
+
+
+def _connection(row: Row) -> Connection:
+    connection_id, name, revision, document = row
+    connection = Connection.model_validate_json(document)
+    agree((connection_id, connection.id), (name, connection.name), (revision, connection.revision))
+    return connection
+
+
+def _last_use(row: Row) -> tuple[str, datetime]:
+    return row[0], instant(row[1])
+
+
+def _last_test(row: Row) -> tuple[str, TestOutcome]:
+    return row[0], TestOutcome.model_validate_json(row[1])

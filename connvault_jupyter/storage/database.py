@@ -1,0 +1,242 @@
+"""An open SQLite database: statements, transactions, and when they reach the disk. No table by name here.
+
+The caller holds one lock around everything but `flush`, which may be called from any thread without it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..errors import StorageError, StorageFull
+from .reserve import Reserve
+from .sqlite_errors import translated, translated_os
+
+Row = tuple[Any, ...]
+Parameters = Sequence[Any]
+
+
+class Database:
+    """An open database. Implements `services.ports.Transactions`.
+
+    In WAL mode a commit with `durable=True` is synced before it returns (`synchronous = FULL`); one without is in the
+    operating system's hands, where a crash of this process can't harm it, and is synced by the next `flush`. Whoever
+    owns the database calls `flush` at least once a second while `unsynced` is true. On a network file system the
+    rollback journal is used instead, and every commit is synced.
+    """
+
+    def __init__(self, *, connection: sqlite3.Connection, path: Path, wal: bool, reserve: Reserve) -> None:
+        self._connection = connection
+        self._wal_path = path.with_name(path.name + "-wal")
+        self._wal = wal
+        self._reserve = reserve
+        self._level = ""
+        self._depth = 0
+        self._escaping = False
+        self._spoilt = False
+        self._unsynced = False
+
+    def transaction(self, *, durable: bool = True) -> _Transaction:
+        """See `Transactions.transaction`. Of blocks inside each other the outermost says whether it is durable.
+
+        If a block inside fails, the whole is rolled back, even when the exception was caught in between: half of what
+        the block did might be there.
+        """
+        return _Transaction(self, durable=durable, escaping=False)
+
+    def escape(self) -> _Transaction:
+        """See `Transactions.escape`: a durable transaction, before which the reserve is freed if space is short.
+
+        Should the disk fill up just between that and the commit, `StorageFull` is raised with the reserve freed, so
+        that the next try has its space. The reserve is made anew as soon as there is room for it.
+        """
+        return _Transaction(self, durable=True, escaping=True)
+
+    def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """The first row of a query. Raises: StorageBusy, StorageError."""
+        found = self._fetch(sql, parameters)
+        return found[0] if found else None
+
+    def many(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """All rows of a query. Raises: StorageBusy, StorageError."""
+        return self._fetch(sql, parameters)
+
+    def change(self, sql: str, parameters: Parameters = ()) -> int:
+        """Runs one writing statement, in a durable transaction of its own when none is open; how many rows it hit.
+
+        Raises: StorageFull, StorageBusy, StorageError.
+        """
+        if self._depth:
+            return self._run(sql, parameters).rowcount
+        with self.transaction():
+            return self._run(sql, parameters).rowcount
+
+    def data_version(self) -> int:
+        """A number that changes when another process has committed. A cache is good as long as it stays."""
+        version: int = self._fetch("PRAGMA data_version", ())[0][0]
+        return version
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether there are commits that a power cut could undo."""
+        return self._unsynced
+
+    def flush(self) -> None:
+        """Syncs what was committed without `durable`; costs nothing when there is nothing. Needs no lock.
+
+        Raises: StorageFull, StorageError: what is committed is still there, but a power cut could undo it.
+        """
+        if not self._unsynced:
+            return
+        # First: what is committed while the sync runs may have missed it.
+        self._unsynced = False
+        try:
+            sync_file(self._wal_path)
+        except OSError as exc:
+            self._unsynced = True
+            raise translated_os(exc) from exc
+
+    def close(self) -> None:
+        """Syncs and closes. Raises: StorageError."""
+        try:
+            self.flush()
+        finally:
+            try:
+                self._connection.close()
+            except sqlite3.Error as exc:
+                raise self._translated(exc) from exc
+
+    def _begin(self, *, durable: bool, escaping: bool) -> None:
+        if escaping and self._reserve.space_is_short():
+            self._reserve.free()
+        if self._depth:
+            self._refuse_if_spoilt()
+            self._escaping |= escaping
+        else:
+            # One may be left by an interrupt that fell between BEGIN and here.
+            self._roll_back()
+            self._set_level("FULL" if durable or not self._wal else "NORMAL")
+            self._run("BEGIN IMMEDIATE", ())
+            self._escaping, self._spoilt = escaping, False
+        self._depth += 1
+
+    def _end(self, *, failed: bool) -> None:
+        self._depth -= 1
+        self._spoilt |= failed
+        if self._depth:
+            return
+        if self._spoilt:
+            self._roll_back()
+            if not failed:
+                raise StorageError("A part of the change failed, so nothing of it was stored.")
+            return
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self._roll_back()
+            error = self._translated(exc)
+            if self._escaping and isinstance(error, StorageFull):
+                self._reserve.free()
+            raise error from exc
+        if self._level == "NORMAL":
+            self._unsynced = True
+        if self._escaping:
+            self._reserve.make()
+
+    def _roll_back(self) -> None:
+        try:
+            # SQLite may have done it by itself: https://www.sqlite.org/lang_transaction.html 3.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from exc
+
+    def _set_level(self, level: str) -> None:
+        if level == self._level:
+            return
+        try:
+            # It takes effect while it is compiled, so it must not come from the statement cache; `executescript`
+            # doesn't use that. 1 us; SQLite refuses it inside a transaction.
+            self._connection.executescript(f"PRAGMA synchronous = {level}")
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from exc
+        self._level = level
+
+    def _refuse_if_spoilt(self) -> None:
+        if self._depth and self._spoilt:
+            # The rest would be stored by itself if SQLite has rolled the transaction back already.
+            raise StorageError("A part of the change failed before, so nothing of it is stored.")
+
+    def _run(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
+        self._refuse_if_spoilt()
+        try:
+            return self._connection.execute(sql, parameters)
+        except (sqlite3.Error, OverflowError, UnicodeError) as exc:
+            raise self._spoiling(exc) from exc
+
+    def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+        self._refuse_if_spoilt()
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except (sqlite3.Error, OverflowError, UnicodeError) as exc:
+            if "decode to UTF-8" not in str(exc):
+                raise self._spoiling(exc) from exc
+        # Somebody damaged a text. One such row must not hide the others, so it is read all the same; its parser
+        # refuses it. sqlite3's own error would quote the text.
+        self._connection.text_factory = _lenient_text
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as exc:
+            raise self._spoiling(exc) from None
+        finally:
+            self._connection.text_factory = str
+
+    def _spoiling(self, error: Exception) -> StorageError:
+        """What to raise for a failed statement. SQLite may have rolled the transaction back; so nothing may follow."""
+        self._spoilt = self._depth > 0
+        if isinstance(error, sqlite3.Error):
+            return self._translated(error)
+        # An integer beyond 64 bits or half a character: no row can hold it.
+        return StorageError()
+
+    def _translated(self, error: sqlite3.Error) -> StorageError:
+        return translated(error, space_is_short=self._reserve.space_is_short)
+
+
+class _Transaction:
+    """The block. A class, not a generator: it is entered at each use of a secret, and this is 2 us cheaper."""
+
+    __slots__ = ("_database", "_durable", "_escaping")
+
+    def __init__(self, database: Database, *, durable: bool, escaping: bool) -> None:
+        self._database = database
+        self._durable = durable
+        self._escaping = escaping
+
+    def __enter__(self) -> None:
+        self._database._begin(durable=self._durable, escaping=self._escaping)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._database._end(failed=kind is not None)
+
+
+def sync_file(path: Path) -> None:
+    """To the disk. Safe for the -wal of an open database: SQLite has no locks on it that a close here would drop.
+
+    Raises: OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lenient_text(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")

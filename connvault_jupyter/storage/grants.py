@@ -1,0 +1,162 @@
+"""Grants and the handles that stand on them. Whether a grant counts (its MAC, its end) is not decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import get_args
+
+from ..contracts.access import Grant
+from ..contracts.contract import ConnectionId, GrantId
+from ..contracts.providers import Mode
+from ..services.ports import Handle, StoredGrant
+from .database import Database, Row
+from .rows import (
+    agree,
+    canonical,
+    instant,
+    instant_or_none,
+    microseconds,
+    microseconds_or_none,
+    read_all,
+    read_one,
+)
+
+_GRANT = "SELECT id, connection_id, requester_key, instance, document, mac, uses, last_used_at FROM grants"
+_HANDLE = (
+    "SELECT ref_hash, grant_id, connection_id, requester_instance, mode, agent, created_at, expires_at"
+    " FROM handles"
+)
+_OLDEST_FIRST = "ORDER BY created_at, id"
+_MODES = frozenset(get_args(Mode))
+
+
+class SqliteGrantStore:
+    """Implements `services.ports.GrantStore`."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    def add(self, grant: Grant, mac: bytes) -> None:
+        """Raises: StorageError: there is no such connection, or there is a grant of this id."""
+        self._database.change(
+            "INSERT INTO grants (id, connection_id, requester_key, instance, created_at, document, mac)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                grant.id,
+                grant.connection_id,
+                grant.requester_key,
+                grant.instance,
+                microseconds(grant.created_at),
+                canonical(grant),
+                mac,
+            ),
+        )
+
+    def get(self, grant_id: str) -> StoredGrant | None:
+        """Raises: StorageError: the row can't be read."""
+        return read_one(_grant, self._database.one(f"{_GRANT} WHERE id = ?", (grant_id,)), "grants")
+
+    def all(self, connection_id: str | None = None) -> Sequence[StoredGrant]:
+        """Oldest first; of all connections for `None`. Unreadable rows are left out."""
+        if connection_id is None:
+            rows = self._database.many(f"{_GRANT} {_OLDEST_FIRST}")
+        else:
+            rows = self._database.many(f"{_GRANT} WHERE connection_id = ? {_OLDEST_FIRST}", (connection_id,))
+        return read_all(_grant, rows, "grants")
+
+    def matching(self, connection_id: str, requester_key: str) -> Sequence[StoredGrant]:
+        """Oldest first. Unreadable rows are left out."""
+        rows = self._database.many(
+            f"{_GRANT} WHERE connection_id = ? AND requester_key = ? {_OLDEST_FIRST}",
+            (connection_id, requester_key),
+        )
+        return read_all(_grant, rows, "grants")
+
+    def note_use(self, grant_id: str, at: datetime) -> None:
+        """Counts one use; nothing if the grant is gone."""
+        self._database.change(
+            "UPDATE grants SET uses = uses + 1, last_used_at = ? WHERE id = ?", (microseconds(at), grant_id)
+        )
+
+    def remove(self, grant_id: str) -> bool:
+        """With its handles; whether there was one."""
+        return bool(self._database.change("DELETE FROM grants WHERE id = ?", (grant_id,)))
+
+
+class SqliteHandleStore:
+    """Implements `services.ports.HandleStore`."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    def add(self, handle: Handle) -> None:
+        """Raises: StorageError: connection or grant are gone, or there is a handle of this ref."""
+        self._database.change(
+            "INSERT INTO handles (ref_hash, grant_id, connection_id, requester_instance, mode, agent, created_at,"
+            " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                handle.ref_hash,
+                handle.grant_id,
+                handle.connection_id,
+                handle.requester_instance,
+                handle.mode,
+                handle.agent,
+                microseconds(handle.created_at),
+                microseconds_or_none(handle.expires_at),
+            ),
+        )
+
+    def get(self, ref_hash: bytes) -> Handle | None:
+        """Raises: StorageError: the row can't be read."""
+        return read_one(_handle, self._database.one(f"{_HANDLE} WHERE ref_hash = ?", (ref_hash,)), "handles")
+
+    def remove(self, ref_hash: bytes) -> bool:
+        """Whether there was one."""
+        return bool(self._database.change("DELETE FROM handles WHERE ref_hash = ?", (ref_hash,)))
+
+    def instances(self) -> frozenset[str]:
+        """Of all handles and of all grants bound to an instance."""
+        rows = self._database.many(
+            "SELECT requester_instance FROM handles UNION SELECT instance FROM grants WHERE instance IS NOT NULL"
+        )
+        return frozenset(row[0] for row in rows)
+
+    def remove_instance(self, requester_instance: str) -> int:
+        """All handles and instance-bound grants of a run that has ended; how many of both."""
+        with self._database.transaction():
+            handles = self._database.change(
+                "DELETE FROM handles WHERE requester_instance = ?", (requester_instance,)
+            )
+            grants = self._database.change("DELETE FROM grants WHERE instance = ?", (requester_instance,))
+        return handles + grants
+
+
+def _grant(row: Row) -> StoredGrant:
+    grant_id, connection_id, requester_key, bound_to, document, mac, uses, last_used_at = row
+    grant = Grant.model_validate_json(document)
+    agree(
+        (grant_id, grant.id),
+        (connection_id, grant.connection_id),
+        (requester_key, grant.requester_key),
+        (bound_to, grant.instance),
+    )
+    if not isinstance(mac, bytes) or not isinstance(uses, int):
+        raise TypeError("not a grant")
+    return StoredGrant(grant=grant, mac=mac, uses=uses, last_used_at=instant_or_none(last_used_at))
+
+
+def _handle(row: Row) -> Handle:
+    ref_hash, grant_id, connection_id, requester_instance, mode, agent, created_at, expires_at = row
+    if mode not in _MODES or not isinstance(requester_instance, str) or not isinstance(agent, str | None):
+        raise ValueError("not a handle")
+    return Handle(
+        ref_hash=ref_hash,
+        grant_id=None if grant_id is None else GrantId(grant_id),
+        connection_id=ConnectionId(connection_id),
+        requester_instance=requester_instance,
+        mode=mode,
+        agent=agent,
+        created_at=instant(created_at),
+        expires_at=instant_or_none(expires_at),
+    )

@@ -1,0 +1,143 @@
+"""From a directory to an open, current, private database. No table by name here."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import StorageBusy, StorageFull
+from .database import Database, sync_file
+from .file_systems import on_network_file_system
+from .private_files import claim_private, create_private, private_directory
+from .reserve import Reserve
+from .schema import Migration, migrate, shipped_migrations
+from .sqlite_errors import is_busy, translated, translated_os
+
+FILE_NAME = "connvault.db"
+RESERVE_NAME = "reserve"
+
+# How long a statement waits for another process's transaction. Theirs take well under a millisecond; a person who
+# waits for a cell notices two seconds, and gets a clear error then.
+BUSY_TIMEOUT_S = 2.0
+
+# There are about 50 different statements; each stays compiled.
+_CACHED_STATEMENTS = 256
+
+_SETTINGS = (
+    # Sorting must not spill names and labels into some temporary directory.
+    "PRAGMA temp_store = MEMORY",
+    # What is deleted is overwritten where that costs no extra write.
+    "PRAGMA secure_delete = FAST",
+    # The file may have been edited by others: what its schema calls is limited to harmless functions.
+    "PRAGMA trusted_schema = OFF",
+)
+
+
+def open_database(
+    *,
+    data_dir: Path,
+    network_file_system: Callable[[Path], bool] = on_network_file_system,
+    migrations: Sequence[Migration] | None = None,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+) -> Database:
+    """Opens `connvault.db` in `data_dir`, made (0700, its files 0600) and migrated where necessary.
+
+    `migrations` `None`: those of the package. Several processes may do this at once.
+
+    Raises:
+        SchemaTooNew: a newer version of the package wrote it.
+        StorageBusy: another process holds it and does not let go.
+        StorageFull: there is no space for a new database.
+        StorageError: directory or file is a symbolic link or another user's, or the file is damaged.
+    """
+    private_directory(data_dir)
+    path = data_dir / FILE_NAME
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        claim_private(data_dir / (FILE_NAME + suffix))
+    # Before SQLite does: it would give the file, and the -wal and -shm that follow it, the rights of the umask.
+    create_private(path)
+    wal = not network_file_system(data_dir)
+    reserve = Reserve(path=data_dir / RESERVE_NAME)
+    steps = shipped_migrations() if migrations is None else migrations
+    try:
+        connection = _prepared(path, wal, steps, busy_timeout_s, reserve)
+    except StorageFull:
+        # Even an open database needs its -shm: without space nobody could start and revoke.
+        if not reserve.free():
+            raise
+        connection = _prepared(path, wal, steps, busy_timeout_s, reserve)
+    reserve.make()
+    return Database(connection=connection, path=path, wal=wal, reserve=reserve)
+
+
+def _prepared(
+    path: Path, wal: bool, migrations: Sequence[Migration], busy_timeout_s: float, reserve: Reserve
+) -> sqlite3.Connection:
+    try:
+        connection = _connect(path, busy_timeout_s)
+        try:
+            _set_journal_mode(connection, "wal" if wal else "delete", busy_timeout_s)
+            for setting in _SETTINGS:
+                connection.execute(setting)
+            migrate(
+                connection,
+                migrations=migrations,
+                back_up=lambda version: _back_up(path, version, busy_timeout_s),
+            )
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as exc:
+        raise translated(exc, space_is_short=reserve.space_is_short) from exc
+    return connection
+
+
+def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        str(path),
+        timeout=busy_timeout_s,
+        # No transaction is begun behind our back.
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+    )
+
+
+def _set_journal_mode(connection: sqlite3.Connection, mode: str, timeout_s: float) -> None:
+    """Asks again while it is busy: unlike other statements this one does not wait for processes that do the same."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0] == mode:
+                return
+        except sqlite3.Error as exc:
+            if not is_busy(exc):
+                raise
+        if time.monotonic() > deadline:
+            raise StorageBusy
+        time.sleep(0.01)
+
+
+def _back_up(path: Path, version: int, busy_timeout_s: float) -> None:
+    """A copy beside the database, named after the schema version in it: complete, or not there."""
+    copy = path.with_name(f"{path.name}.backup-{version:04d}")
+    draft = copy.with_name(f"{copy.name}.{os.getpid()}")
+    try:
+        draft.unlink(missing_ok=True)
+        create_private(draft)
+        # A connection of its own: SQLite does not copy from one that is writing.
+        source, target = _connect(path, busy_timeout_s), _connect(draft, busy_timeout_s)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+            source.close()
+        sync_file(draft)
+        draft.replace(copy)
+    except OSError as exc:
+        raise translated_os(exc) from exc
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""Directories and files that belong to one person: how they are made, and when they are refused. Nothing of SQLite."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import StorageError
+from .sqlite_errors import translated_os
+
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+_OF_OTHERS = 0o077
+
+
+def private_directory(path: Path) -> None:
+    """Makes sure that there is a directory of ours that nobody else can look into.
+
+    Parents are made with the usual rights. Rights of others on an own directory are taken away.
+
+    Raises:
+        StorageError: it is a symbolic link, somebody else's, or no directory. Whoever put it there could read along.
+        StorageFull: there is no space to make it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=DIRECTORY_MODE)
+        except FileExistsError:
+            _claim(path, stat.S_ISDIR, DIRECTORY_MODE, "directory")
+    except OSError as exc:
+        raise translated_os(exc) from exc
+
+
+def create_private(path: Path) -> None:
+    """Makes an empty file of ours unless there is something already.
+
+    An existing file is not opened: closing any descriptor of a database file drops the locks that SQLite holds on it
+    in this process (https://www.sqlite.org/howtocorrupt.html 2.2).
+
+    Raises: StorageFull, StorageError.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))
+    except FileExistsError:
+        return
+    except OSError as exc:
+        raise translated_os(exc) from exc
+
+
+def claim_private(path: Path) -> None:
+    """Makes sure that a file, if it is there, is an ordinary one of ours that nobody else can read.
+
+    Raises: StorageError: it is a symbolic link, somebody else's, or no file.
+    """
+    try:
+        _claim(path, stat.S_ISREG, FILE_MODE, "file")
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise translated_os(exc) from exc
+
+
+def _claim(path: Path, is_kind: Callable[[int], bool], mode: int, kind: str) -> None:
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise StorageError(f"connvault's {kind} {path.name} is a symbolic link. Put a real {kind} there.")
+    if not is_kind(found.st_mode):
+        raise StorageError(
+            f"connvault needs a {kind} at {path.name}, and something else is there. Move it away."
+        )
+    if found.st_uid != os.geteuid():
+        raise StorageError(
+            f"connvault's {kind} {path.name} belongs to another user. Use a data directory of your own."
+        )
+    if stat.S_IMODE(found.st_mode) & _OF_OTHERS:
+        path.chmod(mode)

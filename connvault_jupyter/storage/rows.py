@@ -1,0 +1,89 @@
+"""How values cross the database's border, and what happens to a row that does not parse. No SQL here."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from ..errors import StorageError
+from .database import Row
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+# Whoever edits rows chooses their ids; the log gets no more of one than the longest of ours.
+_LOGGED_ID_CHARS = 64
+
+# What parsers raise; pydantic's ValidationError is a ValueError.
+_UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
+
+_log = logging.getLogger(__name__)
+
+
+def microseconds(instant: datetime) -> int:
+    """Since 1970-01-01 UTC. Exact. `instant` is aware."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def instant(value: Any) -> datetime:
+    """Raises: TypeError, OverflowError: no instant."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def microseconds_or_none(value: datetime | None) -> int | None:
+    return None if value is None else microseconds(value)
+
+
+def instant_or_none(value: Any) -> datetime | None:
+    return None if value is None else instant(value)
+
+
+def canonical(contract: BaseModel) -> str:
+    """JSON with sorted names and no spaces: equal contracts give equal texts."""
+    return canonical_json(contract.model_dump(mode="json"))
+
+
+def canonical_json(value: Any) -> str:
+    """Raises: TypeError, ValueError: JSON can't say this."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def agree(*pairs: tuple[Any, Any]) -> None:
+    """Raises: ValueError: a column says something else than its document. Such a row was edited."""
+    for column, documented in pairs:
+        if column != documented:
+            raise ValueError("column and document differ")
+
+
+def read_one(parse: Callable[[Row], T], row: Row | None, table: str) -> T | None:
+    """Raises: StorageError: the row does not parse."""
+    if row is None:
+        return None
+    try:
+        return parse(row)
+    # No cause: what did not parse is not for a log.
+    except _UNREADABLE:
+        raise StorageError(
+            f"A row of {table} can't be read. Restore it from a backup or remove it."
+        ) from None
+
+
+def read_all(parse: Callable[[Row], T], rows: Iterable[Row], table: str) -> list[T]:
+    """What parses; each other row is left out and named in the log, so that it does not take the list down.
+
+    The first column is the row's id.
+    """
+    found: list[T] = []
+    for row in rows:
+        try:
+            found.append(parse(row))
+        except _UNREADABLE:
+            _log.warning("Row %.*r of %s can't be read and is left out", _LOGGED_ID_CHARS, row[0], table)
+    return found

@@ -1,0 +1,52 @@
+"""Turns what sqlite3 raises into the package's own errors. No SQL here, and no decision about what to do next."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Callable
+
+from ..errors import StorageBusy, StorageError, StorageFull
+
+# Primary result codes, https://www.sqlite.org/rescode.html; the sqlite3 module names them from Python 3.11 on only.
+_BUSY, _LOCKED, _IOERR, _FULL = 5, 6, 10, 13
+
+# Python 3.10 has no `sqlite_errorcode`; these are the texts of sqlite3_errstr().
+_CODE_OF_TEXT = {
+    "database is locked": _BUSY,
+    "database table is locked": _LOCKED,
+    "disk I/O error": _IOERR,
+    "database or disk is full": _FULL,
+}
+
+# EFBIG: a limit on file sizes; for whoever has to write it is a full disk.
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def result_code(error: sqlite3.Error) -> int | None:
+    """The primary result code, `None` when sqlite3 itself and not SQLite complains."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return _CODE_OF_TEXT.get(str(error)) if code is None else code & 0xFF
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    return result_code(error) in (_BUSY, _LOCKED)
+
+
+def translated(error: sqlite3.Error, *, space_is_short: Callable[[], bool]) -> StorageError:
+    """The error to raise instead.
+
+    SQLite answers FULL to ENOSPC alone; an exceeded quota or a -shm that can't grow is an I/O error to it. So on an
+    I/O error `space_is_short` is asked.
+    """
+    code = result_code(error)
+    if code == _FULL or (code == _IOERR and space_is_short()):
+        return StorageFull()
+    if code in (_BUSY, _LOCKED):
+        return StorageBusy()
+    return StorageError()
+
+
+def translated_os(error: OSError) -> StorageError:
+    """The same for what the operating system says about our files."""
+    return StorageFull() if error.errno in NO_SPACE else StorageError()

@@ -1,0 +1,171 @@
+"""When commits reach the disk, and what becomes of statements that fail."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from connvault_jupyter.errors import StorageBusy, StorageError
+from connvault_jupyter.storage.conformance.samples import NOON, connection, later, refusing
+from connvault_jupyter.storage.connections import SqliteConnectionStore
+from connvault_jupyter.storage.database import Database
+from connvault_jupyter.storage.opening import open_database
+
+FULL, NORMAL = 2, 1
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "connvault"
+
+
+@pytest.fixture
+def database(data_dir: Path) -> Iterator[Database]:
+    opened = open_database(data_dir=data_dir, busy_timeout_s=0.2)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def connections(database: Database) -> SqliteConnectionStore:
+    return SqliteConnectionStore(database=database)
+
+
+def level(database: Database) -> int:
+    row = database.one("PRAGMA synchronous")
+    assert row is not None
+    return int(row[0])
+
+
+def test_when_durable_and_not_take_turns_each_has_its_level(database: Database) -> None:
+    """FULL syncs at the commit, NORMAL does not; the setting must really change each time."""
+    seen = []
+    for durable in (True, False, True, False, False, True):
+        with database.transaction(durable=durable):
+            seen.append(level(database))
+    assert seen == [FULL, NORMAL, FULL, NORMAL, NORMAL, FULL]
+
+
+def test_when_not_durable_it_is_unsynced_until_the_flush(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """Whoever owns the database sees that there is something to sync."""
+    with database.transaction(durable=False):
+        connections.add(connection())
+    before = database.unsynced
+    database.flush()
+    assert (before, database.unsynced) == (True, False)
+
+
+def test_when_a_store_is_alone_its_change_is_durable(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """One statement or several."""
+    connections.add(connection())
+    connections.touch("c1", NOON)
+    assert not database.unsynced
+
+
+def test_of_blocks_inside_each_other_the_outermost_says_whether_it_is_durable(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """A use of a secret must not wait for the disk because a row inside was written by a careful method."""
+    with database.transaction(durable=False), database.transaction(durable=True):
+        connections.add(connection("c1"))
+    assert database.unsynced
+    database.flush()
+    with database.transaction(durable=True), database.transaction(durable=False):
+        connections.add(connection("c2"))
+    assert not database.unsynced
+
+
+def test_when_the_flush_fails_it_stays_due(
+    database: Database, connections: SqliteConnectionStore, data_dir: Path
+) -> None:
+    """What could not be synced must not count as synced."""
+    with database.transaction(durable=False):
+        connections.add(connection())
+    wal = data_dir / "connvault.db-wal"
+    hidden = wal.rename(wal.with_name("hidden"))
+    with pytest.raises(StorageError):
+        database.flush()
+    assert database.unsynced
+    hidden.rename(wal)
+    database.flush()
+    assert not database.unsynced
+
+
+def test_on_a_network_file_system_every_commit_is_synced(data_dir: Path) -> None:
+    """The rollback journal can't group syncs."""
+    database = open_database(data_dir=data_dir, network_file_system=lambda _: True)
+    with database.transaction(durable=False):
+        assert level(database) == FULL
+        SqliteConnectionStore(database=database).add(connection())
+    assert not database.unsynced
+    database.close()
+
+
+def test_when_a_failed_statement_was_ignored_nothing_is_stored(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """SQLite may have rolled back by then; the rest of the block would be stored without its beginning."""
+    with refusing(StorageError), database.transaction():
+        connections.add(connection("c1"))
+        for _ in range(2):
+            with refusing(StorageError):
+                database.change("INSERT INTO handles VALUES (NULL)")
+        with refusing(StorageError):
+            connections.add(connection("c2"))
+    assert connections.all() == []
+    connections.add(connection("c2"))
+    assert len(connections.all()) == 1
+
+
+def test_when_another_holds_the_lock_it_is_busy_and_then_works(
+    database: Database, connections: SqliteConnectionStore, data_dir: Path
+) -> None:
+    """A bounded wait, a typed error, nothing left behind; reading goes on meanwhile."""
+    connections.add(connection())
+    with closing(sqlite3.connect(data_dir / "connvault.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageBusy), database.transaction():
+            pytest.fail("the lock is taken")
+        assert connections.get("c1") is not None
+        other.execute("ROLLBACK")
+    connections.touch("c1", later(1))
+    assert connections.last_used() == {"c1": later(1)}
+
+
+def test_the_data_version_changes_with_the_commits_of_others(
+    database: Database, connections: SqliteConnectionStore, data_dir: Path
+) -> None:
+    """With theirs, not with our own."""
+    before = database.data_version()
+    connections.add(connection())
+    assert database.data_version() == before
+    other = open_database(data_dir=data_dir)
+    SqliteConnectionStore(database=other).touch("c1", NOON)
+    assert database.data_version() != before
+    other.close()
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800"], ids=["large integer", "half a character"])
+def test_a_value_that_no_row_can_hold_is_a_storage_error(database: Database, value: object) -> None:
+    """No exception of another kind leaves the folder."""
+    with pytest.raises(StorageError):
+        database.one("SELECT 1 FROM connections WHERE id = ?", (value,))
+
+
+def test_after_close_every_use_is_a_storage_error(data_dir: Path) -> None:
+    """Closing twice is none."""
+    database = open_database(data_dir=data_dir)
+    database.close()
+    with pytest.raises(StorageError):
+        database.one("SELECT 1")
+    with pytest.raises(StorageError), database.transaction():
+        pytest.fail("it is closed")
+    database.close()
