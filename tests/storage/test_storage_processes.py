@@ -15,7 +15,13 @@ from tests.support.storage import ask, child, line, tell
 PROCESSES, ROUNDS = 3, 40
 
 HAMMER = """
-database, stores = open_stores(data_dir=data_dir, network_file_system=lambda _: sys.argv[2] == "network")
+from connvault_jupyter.storage.opening import open_database
+from connvault_jupyter.storage.stores import stores_of
+# SQLite's waiting is not fair; on a slow disk one of three may wait long.
+database = open_database(
+    data_dir=data_dir, network_file_system=lambda _: sys.argv[2] == "network", busy_timeout_s=30
+)
+stores = stores_of(database)
 say("ready")
 sys.stdin.readline()
 conflicts = 0

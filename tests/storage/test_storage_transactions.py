@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -81,6 +82,21 @@ def test_of_blocks_inside_each_other_the_outermost_says_whether_it_is_durable(
     with database.transaction(durable=True), database.transaction(durable=False):
         connections.add(connection("c2"))
     assert not database.unsynced
+
+
+def test_a_flush_from_another_thread_needs_no_lock(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """The owner's timer syncs while a block is open, and what is committed afterwards is due again."""
+    with database.transaction(durable=False):
+        connections.add(connection())
+    with database.transaction(durable=False):
+        connections.touch("c1", NOON)
+        timer = threading.Thread(target=database.flush)
+        timer.start()
+        timer.join()
+        assert not database.unsynced
+    assert database.unsynced
 
 
 def test_when_the_flush_fails_it_stays_due(
