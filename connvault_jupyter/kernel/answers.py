@@ -1,0 +1,256 @@
+"""What the broker answers, parsed by hand into small frozen values.
+
+Shapes: contracts/access.py, connections.py, audit.py.
+By hand, because a cell's first `connection()` must not wait for pydantic. Unknown keys are ignored (a newer broker
+may add some), missing ones are an error. Only `Delivered` holds secrets, each of them masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ..errors import MalformedFrame
+from .masked import MaskedStr
+
+T = TypeVar("T")
+
+MODES = {"brokered": "brokered", "in_clear": "in the clear", "reveal": "plain text only"}
+DECISIONS = {
+    "once": "this time",
+    "session": "until this kernel stops",
+    "for": "for a while",
+    "always": "always, this notebook",
+    "deny": "denied",
+    "deny_always": "never for this notebook",
+}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    kind: str
+    mode: str
+    client: str
+    openers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What a handle is made of (AccessResponse). `ref` is masked: it is of no use to anyone, and noise to a reader."""
+
+    ref: MaskedStr
+    connection: str
+    provider_id: str
+    provider_name: str
+    destination: str
+    mode: str
+    decision: str | None
+    expires_at: datetime | None
+    deliveries: tuple[Delivery, ...]
+    reveal_allowed: bool
+
+
+@dataclass(frozen=True)
+class HandleState:
+    mode: str
+    expires_at: datetime | None
+    revision: int
+    rotation: str
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A login for a client library. `rotation` changes when a secret is replaced, `revision` when a field is."""
+
+    connection: str
+    provider_id: str
+    fields: Mapping[str, Any]
+    secrets: Mapping[str, MaskedStr] = field(repr=False)
+    revision: int
+    rotation: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A connection as a requester may see it."""
+
+    name: str
+    provider_id: str
+    provider_name: str
+    display_name: str
+    destination: str
+    status: str
+    status_reason: str | None
+
+
+@dataclass(frozen=True)
+class Summaries:
+    connections: tuple[Summary, ...]
+    vault: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    id: str
+    name: str
+    description: str
+    fields: tuple[str, ...]
+    secret_fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of the record, as far as its own requester sees it."""
+
+    at: datetime
+    type: str
+    outcome: str
+    code: str | None
+    connection: str | None
+    mode: str | None
+    decision: str | None
+    reason_claim: str | None
+
+
+def granted(body: Mapping[str, Any]) -> Granted:
+    """Raises: MalformedFrame."""
+    return _parsed(
+        lambda: Granted(
+            ref=MaskedStr(_text(body["ref"])),
+            connection=_text(body["connection"]),
+            provider_id=_text(body["provider_id"]),
+            provider_name=_text(body["provider_name"]),
+            destination=_text(body["destination"]),
+            mode=_text(body["mode"]),
+            decision=_optional_text(body["decision"]),
+            expires_at=_moment(body["expires_at"]),
+            deliveries=tuple(
+                Delivery(
+                    _text(item["kind"]),
+                    _text(item["mode"]),
+                    _text(item["client"]),
+                    tuple(_text(name) for name in item.get("openers", ())),
+                )
+                for item in body["deliveries"]
+            ),
+            reveal_allowed=body["reveal_allowed"] is True,
+        )
+    )
+
+
+def handle_state(body: Mapping[str, Any]) -> HandleState:
+    """Raises: MalformedFrame."""
+    return _parsed(
+        lambda: HandleState(
+            _text(body["mode"]), _moment(body["expires_at"]), int(body["revision"]), _text(body["rotation"])
+        )
+    )
+
+
+def delivered(body: dict[str, Any]) -> Delivered:
+    """Raises: MalformedFrame. Empties `body`'s secrets, so that a later traceback has none in its variables."""
+    secrets = body.pop("secrets", None)
+    masked = {str(k): MaskedStr(v) for k, v in secrets.items()} if isinstance(secrets, dict) else None
+    del secrets
+    return _parsed(
+        lambda: Delivered(
+            connection=_text(body["connection"]),
+            provider_id=_text(body["provider_id"]),
+            fields=dict(body["fields"]),
+            secrets=_present(masked),
+            revision=int(body["revision"]),
+            rotation=_text(body["rotation"]),
+        )
+    )
+
+
+def summaries(body: Mapping[str, Any]) -> Summaries:
+    """Raises: MalformedFrame."""
+    return _parsed(
+        lambda: Summaries(
+            tuple(
+                Summary(
+                    _text(item["name"]),
+                    _text(item["provider_id"]),
+                    _text(item["provider_name"]),
+                    _text(item["display_name"]),
+                    _text(item["destination"]),
+                    _text(item["status"]),
+                    _optional_text(item.get("status_reason")),
+                )
+                for item in body["connections"]
+            ),
+            _text(body["vault"]),
+        )
+    )
+
+
+def providers(body: Mapping[str, Any]) -> tuple[Provider, ...]:
+    """Raises: MalformedFrame."""
+    return _parsed(
+        lambda: tuple(
+            Provider(
+                _text(item["id"]),
+                _text(item["name"]),
+                _text(item["description"]),
+                tuple(_text(name) for name in item["fields"]),
+                tuple(_text(name) for name in item["secret_fields"]),
+            )
+            for item in body["providers"]
+        )
+    )
+
+
+def events(body: Mapping[str, Any]) -> tuple[Event, ...]:
+    """Raises: MalformedFrame."""
+    return _parsed(
+        lambda: tuple(
+            Event(
+                _present(_moment(item["at"])),
+                _text(item["type"]),
+                _text(item["outcome"]),
+                _optional_text(item.get("code")),
+                _optional_text(item.get("connection")),
+                _optional_text(item.get("mode")),
+                _optional_text(item.get("decision")),
+                _optional_text(item.get("reason_claim")),
+            )
+            for item in body["events"]
+        )
+    )
+
+
+def _parsed(parse: Callable[[], T]) -> T:
+    try:
+        return parse()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    # Outside of the handler: the cause could quote what was received.
+    raise MalformedFrame(
+        "The broker's answer has not the expected form. Install the same version in both places."
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _present(value: T | None) -> T:
+    if value is None:
+        raise ValueError
+    return value
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    # Python 3.10's fromisoformat does not know the Z.
+    return datetime.fromisoformat(_text(value).replace("Z", "+00:00"))

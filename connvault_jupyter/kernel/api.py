@@ -1,0 +1,144 @@
+"""What a cell calls: `connection()` and `connections()`. The one place that makes the process's channel client.
+
+No rule about who may do what belongs here (the broker decides), and nothing of a notebook (magics, cards, widgets).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+
+from ..errors import ConnectionNotFound, ConnvaultError
+from . import answers
+from .client import BrokerClient
+from .handle import Handle
+from .lease import MAX_WAIT_S, WAIT_GRACE_S, Lease
+from .listing import ConnectionTable
+
+# contracts.contract.ConnectionName: anything else can't be the name of a connection.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+# contracts.contract.Claim and contracts.access.AccessRequest.agent.
+_MAX_REASON_CHARS = 200
+_MAX_AGENT_CHARS = 60
+
+
+@functools.cache
+def broker() -> BrokerClient:
+    """The channel of this process. Made at the first use; a connection is opened only to ask something."""
+    return BrokerClient()
+
+
+def connection(
+    name: str, *, reason: str | None = None, agent: str | None = None, timeout_s: float | None = 60
+) -> Handle:
+    """Asks to use a connection and returns a handle that opens clients for it.
+
+    A person sees the question in the browser and answers it, unless they have allowed it before. The call waits for
+    the answer; interrupting the kernel withdraws the question.
+
+    Args:
+        name: as in the Connections panel; upper and lower case count.
+        reason: one sentence for the person who is asked and for the record, at most 200 characters. It is shown as
+            the code's own words.
+        agent: the name of the program that asks on somebody's behalf, shown as a claim. A permission given to an
+            agent holds for this agent only.
+        timeout_s: how long to wait for an answer, up to 3600; `None`: as long as the server allows (60 s, unless
+            configured). The smaller of both counts.
+
+    Raises:
+        ConnectionNotFound: no connection has this name.
+        AccessDenied: a person or a standing "never" said no.
+        ConsentTimeout: nobody answered in time.
+        NoApprover: no browser tab could show the question.
+        SecretMissing, SecretInvalid: the secret must be entered (again) first.
+        VaultLocked, VaultNotSetUp: the vault must be opened first.
+        BrokerUnavailable: this process has no broker, or it does not answer.
+    """
+    if not isinstance(name, str):
+        raise TypeError("connection() takes the name of a connection, a string")
+    if not _NAME.fullmatch(name):
+        # Not quoted: whatever it is, it is no name, and could be something pasted by mistake.
+        raise ConnectionNotFound(
+            "No connection can have this name: it begins with a letter and has letters, digits, '_', '-' and '.' only."
+        )
+    if agent is not None and not 0 < len(agent) <= _MAX_AGENT_CHARS:
+        raise ValueError(f"agent must have 1 to {_MAX_AGENT_CHARS} characters")
+    wait = None if timeout_s is None else wait_s(timeout_s)
+    body = {"connection": name, "reason": shortened(reason), "agent": agent, "timeout_s": wait}
+    client = broker()
+    try:
+        answer = client.ask("access.request", body, timeout_s=(wait or MAX_WAIT_S) + WAIT_GRACE_S)
+    except ConnectionNotFound as exc:
+        raise _not_found(client, name, exc) from None
+    except ConnvaultError as exc:
+        exc.details.setdefault("connection", name)
+        raise
+    granted = answers.granted(answer)
+    return Handle(granted=granted, lease=Lease(client=client, ref=granted.ref, connection=granted.connection))
+
+
+def connections() -> ConnectionTable:
+    """All connections by name: kind, destination, status. No one is asked, and no secret is involved.
+
+    Raises:
+        BrokerUnavailable: this process has no broker, or it does not answer.
+    """
+    found = answers.summaries(broker().ask("connections.list", {}))
+    return ConnectionTable(found.connections, vault=found.vault)
+
+
+def shortened(reason: str | None) -> str | None:
+    """A reason that fits: cut at 200 characters, because a report must not fail for a long sentence."""
+    if reason is None:
+        return None
+    reason = " ".join(str(reason).split())
+    return reason if len(reason) <= _MAX_REASON_CHARS else reason[: _MAX_REASON_CHARS - 1] + "…"
+
+
+def wait_s(timeout_s: float) -> float:
+    """Raises: ValueError: not above 0 s, or longer than an hour."""
+    if not 0 < timeout_s <= MAX_WAIT_S:
+        raise ValueError(f"timeout_s must be above 0 and at most {MAX_WAIT_S:.0f} seconds")
+    return float(timeout_s)
+
+
+def valid_name(name: str) -> bool:
+    """Whether a connection can have this name."""
+    return bool(_NAME.fullmatch(name))
+
+
+def summary(name: str) -> answers.Summary:
+    """What is known of one connection, without asking anyone.
+
+    Raises:
+        ConnectionNotFound: with a similar name, if there is one.
+        BrokerUnavailable.
+    """
+    for item in connections():
+        if item.name == name:
+            return item
+    raise _not_found(broker(), name, ConnectionNotFound())
+
+
+def _not_found(client: BrokerClient, name: str, error: ConnectionNotFound) -> ConnectionNotFound:
+    """The same error, telling the name if it has the form of one (else it could be anything), and a similar one."""
+    if not _NAME.fullmatch(name):
+        return error
+    suggestion = error.details.get("suggestion")
+    if not isinstance(suggestion, str):
+        suggestion = _similar(client, name)
+    message = f"No connection is called “{name}”."
+    message += f" Did you mean “{suggestion}”?" if suggestion else " Create it in the Connections panel."
+    details = {**error.details, "connection": name, **({"suggestion": suggestion} if suggestion else {})}
+    return ConnectionNotFound(message, **details)
+
+
+def _similar(client: BrokerClient, name: str) -> str | None:
+    try:
+        names = [item.name for item in answers.summaries(client.ask("connections.list", {})).connections]
+    except ConnvaultError:
+        return None
+    by_lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return by_lower[close[0]] if close else None

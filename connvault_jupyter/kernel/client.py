@@ -1,0 +1,249 @@
+"""The requester's end of the channel: finds the broker, keeps connections to it, asks. Knows no operation by meaning.
+
+Each call has a connection for itself while it lasts, so a thread that waits for a person holds up no other one.
+A connection is never shared with a forked child: the broker finds out once per connection who is asking. Nothing is
+remembered of what was sent or answered, because answers may hold secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .._version import __version__
+from ..contracts import frames
+from ..errors import BrokerUnavailable, ConnvaultError, InvalidRequest, MalformedFrame, from_problem
+
+# The broker needs at most 2 s to learn who a fresh kernel is; longer than this is a hang.
+ANSWER_TIMEOUT_S = 5.0
+
+# A broker that died is started again within 0.5 s; a caller must know within 1 s.
+RECONNECT_S = 0.8
+_RETRY_EVERY_S = 0.04
+
+# Above it, an idle connection is closed: a burst of threads must not keep its sockets for good.
+_MAX_IDLE = 8
+
+# These change nothing that a second try would change again.
+_REPEATABLE = frozenset(
+    {
+        "connections.list",
+        "providers.list",
+        "access.deliver",
+        "access.check",
+        "access.release",
+        "access.revoke_own",
+        "audit.list_own",
+    }
+)
+
+_HOW_TO_START = (
+    "No broker is known to this process. Start JupyterLab or Notebook 7 with connvault-jupyter installed "
+    "in the server's environment, and open the notebook there."
+)
+
+
+class _Dropped(Exception):
+    """The connection ended before an answer came."""
+
+
+def socket_path_from_environment() -> str | None:
+    """Where the server extension says that its broker listens; `None` outside of such a server."""
+    return os.environ.get(frames.SOCKET_VARIABLE) or None
+
+
+class BrokerClient:
+    """Asks the broker. Safe to use from several threads, and after a fork.
+
+    `locate` is asked for the socket's path at each new connection; `None` means that there is no broker.
+    """
+
+    def __init__(self, *, locate: Callable[[], str | None] = socket_path_from_environment) -> None:
+        self._locate = locate
+        self._lock = threading.Lock()
+        self._idle: list[socket.socket] = []
+        self._all: set[socket.socket] = set()
+        if hasattr(os, "register_at_fork"):
+            # Weak: the hook can't be taken back, and must not keep a client alive.
+            reference = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _after_fork(reference))
+
+    def ask(
+        self,
+        operation: str,
+        body: Mapping[str, Any],
+        *,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        reconnect_s: float = RECONNECT_S,
+    ) -> dict[str, Any]:
+        """The body of the broker's answer.
+
+        An operation that changes nothing twice is tried once more if the broker went away meanwhile. An interrupt
+        closes the connection, which withdraws the question, and goes on as `KeyboardInterrupt`. `reconnect_s` is how
+        long to go on trying while nobody listens.
+
+        Raises:
+            BrokerUnavailable: there is none, it does not answer within `timeout_s`, or it ended (known within 1 s).
+            VersionMismatch: the broker belongs to another version of this package.
+            ConnvaultError: what the broker answered, as its own type.
+        """
+        request = {"op": operation, "body": dict(body)}
+        deadline = time.monotonic() + reconnect_s
+        tries = 2 if operation in _REPEATABLE else 1
+        while True:
+            stream = self._take(deadline, min(timeout_s, ANSWER_TIMEOUT_S))
+            failure: BaseException
+            try:
+                answer = self._exchange(stream, request, timeout_s)
+            except _Dropped:
+                tries -= 1
+                failure = BrokerUnavailable()
+            except KeyboardInterrupt:
+                # A new one: the old one's traceback has frames with half a secret in their variables.
+                tries, failure = 0, KeyboardInterrupt()
+            except ConnvaultError as exc:
+                tries, failure = 0, exc
+            else:
+                if answer.get("ok") is True and isinstance(answer.get("body"), dict):
+                    self._give_back(stream)
+                    found: dict[str, Any] = answer["body"]
+                    return found
+                if isinstance(answer.get("problem"), dict):
+                    self._give_back(stream)
+                    raise _problem(answer)
+                # Whoever this is speaks another language.
+                tries, failure = 0, BrokerUnavailable()
+            self._discard(stream)
+            if tries <= 0:
+                raise failure from None
+
+    def close(self) -> None:
+        """Closes all connections; questions that wait are withdrawn. The client can be used again."""
+        with self._lock:
+            streams = list(self._all)
+            self._all.clear()
+            self._idle.clear()
+        for stream in streams:
+            _end(stream)
+
+    def _exchange(self, stream: socket.socket, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        stream.settimeout(timeout_s)
+        try:
+            frames.send(stream, request)
+            answer = frames.receive(stream)
+        except TimeoutError:
+            raise BrokerUnavailable(
+                f"connvault's broker did not answer within {timeout_s:g} s. Look into the server log."
+            ) from None
+        except (OSError, MalformedFrame):
+            raise _Dropped from None
+        if answer is None:
+            raise _Dropped
+        return answer
+
+    def _take(self, deadline: float, hello_s: float) -> socket.socket:
+        while True:
+            with self._lock:
+                idle = self._idle.pop() if self._idle else None
+            if idle is None:
+                return self._open(deadline, hello_s)
+            if _still_open(idle):
+                return idle
+            self._discard(idle)
+
+    def _open(self, deadline: float, hello_s: float) -> socket.socket:
+        if sys.platform == "win32" or not hasattr(socket, "AF_UNIX"):
+            raise BrokerUnavailable(
+                "connvault needs Unix sockets with peer credentials. On Windows, use WSL: run JupyterLab there."
+            )
+        path = self._locate()
+        if path is None:
+            raise BrokerUnavailable(_HOW_TO_START)
+        frames.check_socket_path(path)
+        while True:
+            stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            with self._lock:
+                self._all.add(stream)
+            try:
+                stream.settimeout(hello_s)
+                stream.connect(path)
+                answer = self._exchange(
+                    stream, {"protocol": frames.PROTOCOL, "version": __version__}, hello_s
+                )
+                if answer.get("ok") is not True:
+                    raise _problem(answer)
+                return stream
+            except (OSError, _Dropped):
+                # Nobody listens (yet): it may be starting again on the same path.
+                self._discard(stream)
+                if time.monotonic() >= deadline:
+                    raise BrokerUnavailable from None
+                time.sleep(_RETRY_EVERY_S)
+            except BaseException:
+                self._discard(stream)
+                raise
+
+    def _give_back(self, stream: socket.socket) -> None:
+        with self._lock:
+            if stream in self._all and len(self._idle) < _MAX_IDLE:
+                self._idle.append(stream)
+                return
+        self._discard(stream)
+
+    def _discard(self, stream: socket.socket) -> None:
+        with self._lock:
+            self._all.discard(stream)
+        _end(stream)
+
+    def _forget_after_fork(self) -> None:
+        """Closes the child's copies without a shutdown, which would end the parent's connections."""
+        streams = list(self._all)
+        # The lock may have been held by a thread that the child does not have.
+        self._lock = threading.Lock()
+        self._idle = []
+        self._all = set()
+        for stream in streams:
+            stream.close()
+
+
+def _after_fork(reference: weakref.ref[BrokerClient]) -> None:
+    client = reference()
+    if client is not None:
+        client._forget_after_fork()
+
+
+def _problem(answer: Mapping[str, Any]) -> ConnvaultError:
+    problem = answer.get("problem")
+    if not isinstance(problem, dict):
+        return BrokerUnavailable()
+    error = from_problem(problem)
+    errors = problem.get("errors")
+    if isinstance(error, InvalidRequest) and isinstance(errors, list) and errors:
+        error.details["errors"] = errors
+    return error
+
+
+def _still_open(stream: socket.socket) -> bool:
+    """Whether the other end is there: between two requests it has nothing to say but goodbye."""
+    stream.settimeout(0)
+    try:
+        stream.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _end(stream: socket.socket) -> None:
+    # Shut down, not only closed: a child may still have a copy, and the broker must see the end now.
+    with contextlib.suppress(OSError):
+        stream.shutdown(socket.SHUT_RDWR)
+    stream.close()

@@ -1,0 +1,256 @@
+"""The handle: what code holds instead of a secret. Opens clients by name; never holds, shows or passes on a secret.
+
+Which openers it has is the provider's business: each delivery names a module of `kernel.clients` and the methods of
+its client object that are offered.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, NoReturn
+
+from ..errors import ConnvaultError, RevealForbidden
+from . import answers
+from .lease import Lease
+from .listing import plain
+from .masked import MaskedStr
+
+HANDLE_MIME = "application/vnd.connvault.handle+json"
+
+_PUBLIC = ("name", "provider", "destination", "mode", "decision", "expires_at", "release")
+
+
+class Handle:
+    """Permission to use one connection, in this kernel, for a while. Made by `connection()`.
+
+    Openers ask the broker each time they log in or send, so a revoked permission bites at the next use and a replaced
+    secret is picked up. What is open already stays open until it is closed.
+
+    Used as a context manager, it is released at the end of the block.
+    """
+
+    __slots__ = ("__weakref__", "_clients", "_granted", "_lease")
+
+    def __init__(self, *, granted: answers.Granted, lease: Lease) -> None:
+        self._granted = granted
+        self._lease = lease
+        self._clients: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return self._granted.connection
+
+    @property
+    def provider(self) -> str:
+        """The kind of connection, in words: `PostgreSQL`."""
+        return self._granted.provider_name
+
+    @property
+    def destination(self) -> str:
+        """Where it leads, as shown to people."""
+        return plain(self._granted.destination)
+
+    @property
+    def mode(self) -> str:
+        """`brokered`, `in_clear` (a client library in this process logs in with the secret) or `reveal`."""
+        return self._granted.mode
+
+    @property
+    def decision(self) -> str | None:
+        """What the person chose: `once`, `session`, `for`, `always`; `None` if it can only ask to reveal."""
+        return self._granted.decision
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Aware, UTC; `None`: with the kernel, or when it is taken back."""
+        return self._granted.expires_at
+
+    def reveal(self, reason: str | None = None, *, timeout_s: float = 60) -> Revelation:
+        """Asks a person, each time, to show the secret to this code as plain text.
+
+        For a `with` block; the question is asked when the block is entered. A connection with one secret gives a
+        string, one with several a mapping by field name. The strings are masked in reprs and are real strings
+        otherwise (see `kernel.masked`). What the code copies from them is its own responsibility.
+
+        Raises (on entering): RevealForbidden, AccessDenied, ConsentTimeout, NoApprover, HandleInvalid, VaultLocked.
+        """
+        from .api import shortened, wait_s
+
+        return Revelation(
+            lease=self._lease,
+            allowed=self._granted.reveal_allowed,
+            reason=shortened(reason),
+            timeout_s=wait_s(timeout_s),
+        )
+
+    def release(self) -> None:
+        """Gives the permission of this handle back. The next use of it, or of a pooled client's, is refused."""
+        self._lease.release()
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __getattr__(self, name: str) -> Any:
+        # Frontends probe objects for dozens of _repr_*_ names; none of them is worth a question.
+        if not name.startswith("_"):
+            for delivery in self._granted.deliveries:
+                if name in delivery.openers:
+                    return getattr(self._opened(delivery.client), name)
+        raise AttributeError(self._what_there_is(), name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*_PUBLIC, *self._openers()})
+
+    def __repr__(self) -> str:
+        granted = self._granted
+        parts = [
+            f"{plain(granted.provider_name)} {self.destination}".strip(),
+            answers.MODES.get(self.mode, self.mode),
+        ]
+        lasts = self._lasts()
+        return f"<{granted.connection}: {', '.join([*parts, lasts] if lasts else parts)}>"
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def _repr_mimebundle_(self, **_kwargs: object) -> dict[str, Any]:
+        granted = self._granted
+        return {
+            "text/plain": repr(self),
+            "text/html": self._html(),
+            HANDLE_MIME: {
+                "name": granted.connection,
+                "kind": granted.provider_name,
+                "destination": self.destination,
+                "mode": granted.mode,
+                "expires_at": granted.expires_at.isoformat() if granted.expires_at else None,
+                "decision": granted.decision,
+                "openers": self._openers(),
+            },
+        }
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce_ex__(4)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        self.__reduce_ex__(4)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a handle can't be copied or pickled; call connection() where it is needed")
+
+    def _html(self) -> str:
+        import html
+
+        quiet = "color:var(--jp-ui-font-color2)"
+        openers = " &nbsp; ".join(f".{name}" for name in self._openers())
+        how = [answers.MODES.get(self.mode, self.mode), self._lasts()]
+        return (
+            '<div style="border:1px solid var(--jp-border-color2);border-radius:4px;padding:8px 12px;'
+            'color:var(--jp-ui-font-color1)">'
+            f"<b>{html.escape(self.name)}</b> "
+            f'<span style="{quiet}">{html.escape(plain(self.provider))} {html.escape(self.destination)}</span><br>'
+            f'<small style="{quiet}">{html.escape(" · ".join(part for part in how if part))}'
+            f"{' · <code>' + openers + '</code>' if openers else ''}</small></div>"
+        )
+
+    def _lasts(self) -> str:
+        words = answers.DECISIONS.get(self.decision or "", self.decision or "")
+        until = self.expires_at
+        if until is None:
+            return words
+        local = until.astimezone()
+        near = local.date() == datetime.now().astimezone().date()
+        return f"{words} (until {local.strftime('%H:%M' if near else '%Y-%m-%d %H:%M')})".strip()
+
+    def _openers(self) -> list[str]:
+        names = [
+            name
+            for delivery in self._granted.deliveries
+            if delivery.mode != "reveal"
+            for name in delivery.openers
+            if name not in _PUBLIC
+        ]
+        return [*dict.fromkeys(names), *(["reveal"] if self._granted.reveal_allowed else [])]
+
+    def _what_there_is(self) -> str:
+        openers = [f".{name}" for name in self._openers()]
+        return f"{self.name} ({plain(self.provider)}) offers {', '.join(openers) or 'nothing to open'}"
+
+    def _opened(self, client: str) -> Any:
+        found = self._clients.get(client)
+        if found is None:
+            found = self._clients[client] = _client_type(client)(lease=self._lease)
+        return found
+
+
+class Revelation:
+    """A question for plain text that is asked when the `with` block begins. The mapping is empty after the block."""
+
+    __slots__ = ("_allowed", "_lease", "_reason", "_timeout_s", "_values")
+
+    def __init__(self, *, lease: Lease, allowed: bool, reason: str | None, timeout_s: float) -> None:
+        self._lease = lease
+        self._allowed = allowed
+        self._reason = reason
+        self._timeout_s = timeout_s
+        self._values: dict[str, MaskedStr] = {}
+
+    def __enter__(self) -> MaskedStr | Mapping[str, MaskedStr]:
+        if not self._allowed:
+            raise RevealForbidden(connection=self._lease.connection)
+        self._values.update(self._lease.reveal(self._reason, self._timeout_s).secrets)
+        if len(self._values) == 1:
+            (only,) = self._values.values()
+            return only
+        return RevealedSecrets(self._values)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._values.clear()
+
+    def __repr__(self) -> str:
+        return "<asks for plain text when used in a with block>"
+
+
+class RevealedSecrets(Mapping[str, MaskedStr]):
+    """Secrets by field name, while the `with` block lasts."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, MaskedStr]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> MaskedStr:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<revealed: {', '.join(self._values)}>"
+
+
+def _client_type(client: str) -> Any:
+    """The class `Client` of a module in `kernel.clients`; its methods are the openers."""
+    # The name comes from a provider's data: only our own modules, and no path into another package.
+    if client.isidentifier() and not client.startswith("_"):
+        try:
+            return importlib.import_module(f"{__package__}.clients.{client}").Client
+        except ModuleNotFoundError as exc:
+            if exc.name != f"{__package__}.clients.{client}":
+                raise
+    raise ConnvaultError(
+        "This version of connvault-jupyter has no client for this kind of connection. Update it in this kernel."
+    )

@@ -1,0 +1,148 @@
+"""How connections and rows of the record look as a table, in plain text and in HTML. Never holds a secret.
+
+Everything shown comes from outside: control and bidirectional characters are stripped, HTML is escaped.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+from . import answers
+
+# The server's own page; without a browser tab on it there is no panel.
+DEEP_LINK = "/lab?connvault=new"
+
+_STATUS = {
+    "secret_missing": "needs password",
+    "fields_missing": "draft",
+    "destination_changed": "needs password",
+    "secret_unreadable": "replace secret",
+    "provider_missing": "provider missing",
+    "provider_changed": "edit it",
+}
+
+
+def plain(text: str) -> str:
+    """`text` without characters that move, hide or reorder others (Unicode Cc, Cf, Zl, Zp)."""
+    return "".join(
+        character for character in text if unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp")
+    )
+
+
+def status_words(status: str, reason: str | None, *, vault: str) -> str:
+    """The state in a word or two, as the panel says it."""
+    if status == "ready":
+        return "ready" if vault == "unlocked" else "locked"
+    return _STATUS.get(reason or "", status)
+
+
+class Table:
+    """Rows with a heading; shows itself as text and as HTML."""
+
+    def __init__(self, heading: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+        self.heading = tuple(heading)
+        self.rows = tuple(tuple(plain(cell) for cell in row) for row in rows)
+        self.empty = empty
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return self.empty
+        table = [self.heading, *self.rows]
+        widths = [max(len(row[column]) for row in table) for column in range(len(self.heading))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        if not self.rows:
+            return f"<p>{html.escape(self.empty)}</p>"
+        cell = 'style="text-align:left;padding:2px 12px 2px 0;color:var(--jp-ui-font-color1)"'
+        head = "".join(f"<th {cell}>{html.escape(name)}</th>" for name in self.heading)
+        body = "".join(
+            "<tr>" + "".join(f"<td {cell}>{html.escape(value)}</td>" for value in row) + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+class ConnectionTable(Sequence[answers.Summary]):
+    """The connections, as a read-only list that shows itself as a table."""
+
+    def __init__(self, connections: Iterable[answers.Summary], *, vault: str) -> None:
+        self._connections = tuple(connections)
+        self.vault = vault
+        """`absent`, `locked` or `unlocked`."""
+
+    @property
+    def names(self) -> list[str]:
+        return [item.name for item in self._connections]
+
+    @overload
+    def __getitem__(self, index: int) -> answers.Summary: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[answers.Summary]: ...
+    def __getitem__(self, index: int | slice) -> answers.Summary | Sequence[answers.Summary]:
+        return self._connections[index]
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[answers.Summary]:
+        return iter(self._connections)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConnectionTable) and self._connections == other._connections
+
+    def __hash__(self) -> int:
+        return hash(self._connections)
+
+    def table(self) -> Table:
+        return Table(
+            ("name", "kind", "destination", "status"),
+            (
+                (
+                    item.name,
+                    item.provider_name,
+                    item.destination,
+                    status_words(item.status, item.status_reason, vault=self.vault),
+                )
+                for item in self._connections
+            ),
+            empty=f"No connections yet. Make one in JupyterLab's Connections panel: {DEEP_LINK}",
+        )
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def audit_table(events: Iterable[answers.Event]) -> Table:
+    """The rows of the record, in the order given, times in the local zone."""
+
+    def cells(event: answers.Event) -> tuple[Any, ...]:
+        how = [
+            answers.MODES.get(event.mode or "", event.mode or ""),
+            answers.DECISIONS.get(event.decision or "", event.decision or ""),
+            event.code or "",
+        ]
+        return (
+            event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            event.connection or "",
+            event.type.partition(":")[2].replace("_", " "),
+            event.outcome,
+            ", ".join(part for part in how if part),
+            event.reason_claim or "",
+        )
+
+    return Table(
+        ("when", "connection", "what", "outcome", "how", "the code's words"),
+        map(cells, events),
+        empty="Nothing is on record for this notebook yet.",
+    )

@@ -1,0 +1,70 @@
+"""`%load_ext connvault_jupyter`: wires magic, completion and fix-its into a shell, and takes them out again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..kernel.api import connection, connections
+from .completion import Completer
+from .fixit import FixIts
+from .magic import NAME, ConnectionsMagic
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+# Where a loaded extension is remembered, so that a second load replaces it instead of doubling it.
+_MARK = "_connvault_loaded"
+
+_NAMES: dict[str, Any] = {"connection": connection, "connections": connections}
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    fixits: FixIts
+    magic: Any
+    completer: Any
+
+
+def load(shell: InteractiveShell) -> None:
+    """Registers `%connections`, its completion and the fix-its; offers `connection` and `connections` as names, unless
+    the notebook uses them for something else."""
+    unload(shell)
+    magic = ConnectionsMagic(shell=shell)
+    completer = Completer()
+    fixits = FixIts(shell=shell)
+    # One object for both: a bound method is a new one each time it is looked up.
+    run = magic.run
+    untyped: Any = shell
+    untyped.register_magic_function(run, magic_kind="line", magic_name=NAME)
+    untyped.set_hook("complete_command", completer, str_key=f"%{NAME}")
+    fixits.install()
+    names = {name: value for name, value in _NAMES.items() if name not in shell.user_ns}
+    # Not interactive: %who lists what the person made.
+    untyped.push(names, interactive=False)
+    setattr(shell, _MARK, _Loaded(fixits, run, completer))
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Undoes `load`; harmless if there was none."""
+    loaded = getattr(shell, _MARK, None)
+    if loaded is None:
+        return
+    delattr(shell, _MARK)
+    loaded.fixits.remove()
+    lines = shell.magics_manager.magics["line"]
+    if lines.get(NAME) is loaded.magic:
+        del lines[NAME]
+    _remove_completer(shell, loaded.completer)
+    for name, value in _NAMES.items():
+        if shell.user_ns.get(name) is value:
+            del shell.user_ns[name]
+
+
+def _remove_completer(shell: InteractiveShell, completer: Any) -> None:
+    # IPython has no way to take a hook out: its dispatcher maps the key to a chain of (priority, function).
+    chain = shell.strdispatchers["complete_command"].strs.get(f"%{NAME}")
+    if chain is not None:
+        chain.chain[:] = [
+            entry for entry in chain.chain if getattr(entry[1], "__func__", entry[1]) is not completer
+        ]

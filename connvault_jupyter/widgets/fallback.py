@@ -1,0 +1,35 @@
+"""What stands in for a widget where no view of it exists: a listing and the link that opens the panel in JupyterLab."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from ..errors import ConnvaultError
+from ..kernel.api import connections
+from ..kernel.listing import DEEP_LINK, plain
+
+
+def listing_bundle() -> dict[str, Any]:
+    """All connections as text and HTML; if the broker does not answer, what it says about that."""
+    try:
+        table = connections()
+        text, markup = repr(table), table._repr_html_()
+    except ConnvaultError as exc:
+        text = plain(exc.message)
+        markup = f"<p>{html.escape(text)}</p>"
+    return _with_link(text, markup, DEEP_LINK, "Open the Connections panel")
+
+
+def form_bundle(provider: str) -> dict[str, Any]:
+    """Where to fill in the form. Prefilled values are left out: a link ends up in histories and logs."""
+    what = f"A new {plain(provider)} connection" if provider else "A new connection"
+    text = f"{what} is made in JupyterLab's Connections panel."
+    return _with_link(text, f"<p>{html.escape(text)}</p>", DEEP_LINK, "Open the form")
+
+
+def _with_link(text: str, markup: str, link: str, label: str) -> dict[str, Any]:
+    return {
+        "text/plain": f"{text}\n\n{label}: {link}",
+        "text/html": f'{markup}<p><a href="{html.escape(link)}" target="_blank" rel="noopener">{label}</a></p>',
+    }

@@ -1,0 +1,48 @@
+"""What may prefill a form: plain values of plain fields. The one place that tells what looks like a secret.
+
+A trait of a widget is sent over the network in plain text and saved into the notebook, so a secret must not get there,
+not even by mistake. Imports nothing of a front end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+_SECRET = re.compile(
+    r"pass(word|wd|phrase|code)?$|pwd|passw|secret|token|credential|(^|_)key|apikey|(^|_)pin$"
+)
+# `token_url` and `key_id` are no secrets.
+_ABOUT_IT = re.compile(r"_(url|uri|id|type|name|path|file|endpoint|expiry|field|header)$")
+_LOGIN_IN_URL = re.compile(r"://[^/?#\s@]*:[^/?#\s]*@")
+_ASSIGNMENT = re.compile(r"([A-Za-z][\w-]*)\s*[=:]\s*\S")
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a field of this name holds a secret, as far as a name tells."""
+    lower = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").strip("_")
+    return bool(_SECRET.search(lower)) and not _ABOUT_IT.search(lower)
+
+
+def has_login(value: object) -> bool:
+    """Whether a value is a URL that carries a password."""
+    return isinstance(value, str) and bool(_LOGIN_IN_URL.search(value))
+
+
+def mentions_secret(text: str) -> bool:
+    """Whether free text gives a secret: `password = x`, `token: x`, or a URL with a password."""
+    return has_login(text) or any(looks_secret(found[1]) for found in _ASSIGNMENT.finditer(text))
+
+
+def secret_values(
+    values: Mapping[str, object], *, secret_fields: Collection[str] = (), plain_fields: Collection[str] = ()
+) -> list[str]:
+    """Names of the values that must not be given here.
+
+    `secret_fields` are the provider's `writeOnly` ones. `plain_fields` are known not to be, whatever their name.
+    """
+    return [
+        name
+        for name, value in values.items()
+        if name in secret_fields or (name not in plain_fields and looks_secret(name)) or has_login(value)
+    ]

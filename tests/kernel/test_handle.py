@@ -1,0 +1,233 @@
+"""What a handle shows, offers and refuses."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from connvault_jupyter import connection
+from connvault_jupyter.errors import ConnvaultError, HandleInvalid, RevealForbidden
+from connvault_jupyter.kernel.handle import HANDLE_MIME, Handle
+from connvault_jupyter.kernel.masked import MaskedStr
+from tests.support.canary import CANARY, found_in
+from tests.support.scripted_broker import Handles, ScriptedBroker
+
+FIELDS = {"host": "db.internal", "port": 5432, "database": "sales", "user": "app", "sslmode": "require"}
+
+
+def _handles(broker: ScriptedBroker, **shape: Any) -> Handles:
+    return Handles(**{"fields": FIELDS, "secrets": {"password": CANARY}, **shape}).install(broker)
+
+
+def _every_face(handle: Handle) -> str:
+    """All that a person, a log or a front end could see of a handle."""
+    return "\n".join(
+        [
+            repr(handle),
+            str(handle),
+            f"{handle}",
+            f"{handle:>200}",
+            format(handle, ""),
+            f"{handle!r} {handle!a}",
+            json.dumps(handle._repr_mimebundle_()),
+            repr(dir(handle)),
+            repr({"h": handle}),
+            repr(
+                [getattr(handle, name) for name in ("name", "provider", "destination", "mode", "expires_at")]
+            ),
+            repr(handle._lease),
+            repr(handle._granted),
+        ]
+    )
+
+
+def test_no_face_of_a_handle_shows_secret_or_ref(scripted_broker: ScriptedBroker) -> None:
+    """Also after the secret was in this process."""
+    handles = _handles(scripted_broker)
+    handle = connection("warehouse")
+    handle._lease.deliver()
+    faces = _every_face(handle)
+    assert found_in(faces) == []
+    (ref,) = handles.refs
+    assert ref not in faces
+    assert found_in(repr(handle._lease.deliver())) == []
+
+
+def test_the_positive_control_would_be_found(scripted_broker: ScriptedBroker) -> None:
+    """The same faces of a handle whose destination has the canary."""
+    _handles(scripted_broker, destination=CANARY)
+    assert found_in(_every_face(connection("warehouse")))
+
+
+def test_a_handle_has_no_dict(scripted_broker: ScriptedBroker) -> None:
+    """`vars()` and `__dict__` are where debuggers look first."""
+    _handles(scripted_broker)
+    handle = connection("warehouse")
+    with pytest.raises(TypeError):
+        vars(handle)
+    assert not hasattr(handle, "__dict__")
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_pickles_and_copies_are_refused_with_a_reason(scripted_broker: ScriptedBroker, copied: Any) -> None:
+    """A handle is good in its own kernel only."""
+    _handles(scripted_broker)
+    with pytest.raises(TypeError, match="call connection"):
+        copied(connection("warehouse"))
+
+
+def test_it_says_what_where_how_and_how_long(scripted_broker: ScriptedBroker) -> None:
+    """The line of a cell's output."""
+    until = datetime.now(timezone.utc) + timedelta(minutes=1)
+    _handles(scripted_broker, expires_at=until)
+    local = until.astimezone()
+    today = local.date() == datetime.now().astimezone().date()
+    shown = local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+    assert repr(connection("warehouse")) == (
+        f"<warehouse: PostgreSQL app@db.internal:5432/sales, in the clear, this time (until {shown})>"
+    )
+
+
+def test_without_an_end_none_is_told(scripted_broker: ScriptedBroker) -> None:
+    """`session` ends with the kernel."""
+    _handles(scripted_broker, decision="session")
+    assert repr(connection("warehouse")).endswith("in the clear, until this kernel stops>")
+
+
+def test_the_bundle_has_what_the_front_end_draws(scripted_broker: ScriptedBroker) -> None:
+    """Names and states only."""
+    _handles(scripted_broker)
+    bundle = connection("warehouse")._repr_mimebundle_()
+    assert bundle[HANDLE_MIME] == {
+        "name": "warehouse",
+        "kind": "PostgreSQL",
+        "destination": "app@db.internal:5432/sales",
+        "mode": "in_clear",
+        "expires_at": None,
+        "decision": "once",
+        "openers": ["engine", "connect", "reveal"],
+    }
+    assert set(bundle) == {HANDLE_MIME, "text/plain", "text/html"}
+
+
+def test_strings_from_outside_are_escaped_and_cleaned(scripted_broker: ScriptedBroker) -> None:
+    """A destination is somebody's input."""
+    _handles(scripted_broker, destination="<img src=x onerror=alert(1)>\u202egnp.exe\x1b[31m")
+    bundle = connection("warehouse")._repr_mimebundle_()
+    assert "<img" not in bundle["text/html"]
+    for shown in (bundle["text/plain"], bundle["text/html"], bundle[HANDLE_MIME]["destination"]):
+        assert "\u202e" not in shown
+        assert "\x1b" not in shown
+
+
+def test_dir_lists_what_this_provider_offers(scripted_broker: ScriptedBroker) -> None:
+    """Tab completion shows no opener that would fail."""
+    _handles(scripted_broker, reveal_allowed=False)
+    offered = dir(connection("warehouse"))
+    assert {"engine", "connect", "release", "name"} <= set(offered)
+    assert not {"session", "reveal", "base_url"} & set(offered)
+
+
+def test_a_wrong_opener_names_the_right_ones(scripted_broker: ScriptedBroker) -> None:
+    """The error is the documentation."""
+    _handles(scripted_broker)
+    with pytest.raises(
+        AttributeError, match=r"warehouse \(PostgreSQL\) offers \.engine, \.connect, \.reveal"
+    ):
+        connection("warehouse").session()
+
+
+def test_probing_for_displays_asks_nobody(scripted_broker: ScriptedBroker) -> None:
+    """Front ends try dozens of names on each object."""
+    _handles(scripted_broker)
+    handle = connection("warehouse")
+    asked = len(scripted_broker.asked)
+    for name in ("_ipython_display_", "_repr_png_", "__array__", "_repr_html_", "__fspath__"):
+        assert not hasattr(handle, name)
+    assert len(scripted_broker.asked) == asked
+
+
+@pytest.mark.parametrize("client", ["warp_drive", "__init__", "os"])
+def test_an_unknown_client_is_refused_with_advice(scripted_broker: ScriptedBroker, client: str) -> None:
+    """A provider's data can name only modules of our own."""
+    if client == "__init__":
+        with pytest.raises(ConnvaultError):
+            from connvault_jupyter.kernel.handle import _client_type
+
+            _client_type(client)
+        return
+    _handles(scripted_broker, client=client, openers=("fly",))
+    with pytest.raises(ConnvaultError, match="Update it"):
+        connection("warehouse").fly()
+
+
+def test_as_a_context_manager_it_is_released(scripted_broker: ScriptedBroker) -> None:
+    """Permission ends with the block."""
+    handles = _handles(scripted_broker)
+    with connection("warehouse") as handle:
+        assert len(handles.refs) == 1
+    assert handles.refs == set()
+    with pytest.raises(HandleInvalid):
+        handle._lease.check()
+
+
+def test_releasing_twice_is_harmless(scripted_broker: ScriptedBroker) -> None:
+    """Explicitly, and by the block."""
+    _handles(scripted_broker)
+    with connection("warehouse") as handle:
+        handle.release()
+
+
+def test_reveal_of_one_secret_gives_the_string(scripted_broker: ScriptedBroker) -> None:
+    """Masked as an object, true as a string; the question is asked on entering."""
+    _handles(scripted_broker)
+    question = connection("warehouse").reveal("legacy export")
+    assert scripted_broker.count("access.reveal") == 0
+    with question as value:
+        assert isinstance(value, MaskedStr)
+        assert value == CANARY
+        assert found_in(repr(value)) == []
+    operation, body = scripted_broker.asked[-1]
+    assert operation == "access.reveal"
+    assert body["reason"] == "legacy export"
+
+
+def test_reveal_of_several_secrets_gives_a_mapping_for_the_block(scripted_broker: ScriptedBroker) -> None:
+    """After the block it is empty; Python can't wipe what was copied."""
+    _handles(scripted_broker, secrets={"key": CANARY, "salt": "s"})
+    with connection("warehouse").reveal() as values:
+        assert not isinstance(values, str)
+        assert dict(values) == {"key": CANARY, "salt": "s"}
+        assert found_in(repr(values) + repr(dict(values))) == []
+    assert len(values) == 0
+
+
+def test_reveal_that_is_switched_off_asks_nobody(scripted_broker: ScriptedBroker) -> None:
+    """The server's setting came with the handle."""
+    _handles(scripted_broker, reveal_allowed=False)
+    with pytest.raises(RevealForbidden), connection("warehouse").reveal():
+        pass
+    assert scripted_broker.count("access.reveal") == 0
+
+
+def test_a_handle_for_plain_text_only_offers_reveal(scripted_broker: ScriptedBroker) -> None:
+    """The provider `secret`."""
+    _handles(
+        scripted_broker,
+        mode="reveal",
+        decision=None,
+        provider_name="Secret value",
+        destination="Licence key",
+        client="secret",
+        openers=("reveal",),
+    )
+    handle = connection("warehouse")
+    assert repr(handle) == "<warehouse: Secret value Licence key, plain text only>"
+    assert "engine" not in dir(handle)
+    with handle.reveal() as value:
+        assert value == CANARY
