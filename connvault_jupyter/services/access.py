@@ -1,0 +1,215 @@
+"""The one path by which a secret leaves: handle -> grant -> audit row, committed -> unseal -> deliver.
+
+No other module answers with a secret, and nothing here answers before its row is committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+from ..contracts.access import (
+    AccessRequest,
+    AccessResponse,
+    Delivered,
+    HandleState,
+    HandleUse,
+    Released,
+    Requester,
+    RevealRequest,
+    RevokeOwn,
+)
+from ..errors import (
+    AccessRequestChanged,
+    HandleInvalid,
+    NotAllowed,
+    RevealForbidden,
+)
+from .audit import AuditService
+from .grants import Grants, Subject
+from .opening import Opened, Opening
+from .ports import (
+    Clock,
+    ConnectionStore,
+    Lock,
+    RunningRequesters,
+    SealedSecret,
+    Transactions,
+    Wait,
+)
+from .reader import SecretReader
+from .refusals import Refusals
+from .requesting import Requesting
+from .revocation import Revocation
+from .secrets import SecretsService
+
+
+class AccessService:
+    """`request` and `reveal` wait for a person and are called without the lock; the others with it."""
+
+    def __init__(
+        self,
+        *,
+        connections: ConnectionStore,
+        opening: Opening,
+        grants: Grants,
+        revocation: Revocation,
+        secrets: SecretsService,
+        reader: SecretReader,
+        transactions: Transactions,
+        audit: AuditService,
+        running: RunningRequesters,
+        requesting: Requesting,
+        refusals: Refusals,
+        clock: Clock,
+        lock: Lock,
+    ) -> None:
+        self._connections = connections
+        self._opening = opening
+        self._grants = grants
+        self._revocation = revocation
+        self._secrets = secrets
+        self._reader = reader
+        self._transactions = transactions
+        self._audit = audit
+        self._running = running
+        self._requesting = requesting
+        self._refusals = refusals
+        self._clock = clock
+        self._lock = lock
+
+    def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
+        """A handle: at once where a stored grant fits, else when a person has said yes.
+
+        Raises: see `Requesting.request`.
+        """
+        return self._requesting.request(requester, request, wait=wait)
+
+    def deliver(self, requester: Requester, use: HandleUse) -> Delivered:
+        """The login that a handle stands for, in the clear.
+
+        Raises: HandleInvalid, SecretMissing, SecretInvalid, ConnectionNotReady, NotAllowed, VaultLocked, StorageError.
+        """
+        opened, sealed = self._use(requester, use.ref, "access:used")
+        return self._delivered(opened, sealed)
+
+    def check(self, requester: Requester, use: HandleUse) -> HandleState:
+        """That a handle is still good, and what tells a client to log in anew.
+
+        Raises: as `deliver`; SecretInvalid only if that is known already, because nothing is unsealed.
+        """
+        opened, sealed = self._use(requester, use.ref, "access:checked")
+        return HandleState(
+            mode=opened.handle.mode,
+            expires_at=opened.handle.expires_at,
+            revision=opened.connection.revision,
+            rotation=_rotation(sealed),
+        )
+
+    def reveal(self, requester: Requester, request: RevealRequest, *, wait: Wait) -> Delivered:
+        """Plain text, after a person has said yes to exactly this; asked each time.
+
+        Raises: HandleInvalid, RevealForbidden, and what `request` raises.
+        """
+        with self._lock:
+            opened = self._opened(requester, request.ref)
+            if not self._requesting.may_reveal(opened.destination):
+                raise RevealForbidden
+            reason = self._requesting.claim(opened.connection, opened.destination, request.reason)
+            subject = Subject(
+                connection=opened.connection,
+                destination=opened.destination,
+                requester=self._running.current(requester),
+                agent=opened.handle.agent,
+                mode="reveal",
+            )
+            self._requesting.refuse_if_never(subject)
+            ticket = self._requesting.ask(subject, reason, request.timeout_s)
+        granted = self._requesting.answer(ticket, wait)
+        with self._lock:
+            # Everything again: time has passed since the question was put.
+            opened = self._opened(requester, request.ref)
+            if opened.connection.revision != granted.subject.connection.revision:
+                raise AccessRequestChanged
+            sealed = self._secrets.sealed.of(opened.connection.id)
+            with self._transactions.transaction():
+                self._audit.record(
+                    "access:revealed",
+                    connection=opened.connection,
+                    requester=granted.subject.requester,
+                    agent=opened.handle.agent,
+                    mode="reveal",
+                    decision=granted.decision,
+                    reason_claim=reason,
+                )
+                self._connections.touch(opened.connection.id, self._clock())
+            return self._delivered(opened, sealed)
+
+    def release(self, requester: Requester, use: HandleUse) -> Released:
+        """Lets go of a handle. Unknown and ended ones are let go of already."""
+        try:
+            return Released(released=int(self._revocation.release(use.ref, requester)))
+        except HandleInvalid as invalid:
+            if invalid.details.get("reason") == "foreign":
+                raise
+            return Released(released=0)
+
+    def revoke_own(self, requester: Requester, request: RevokeOwn) -> Released:
+        """Gives back all that this requester may do with a connection. Raises: ConnectionNotFound, StorageError."""
+        connection = self._opening.connection(request.connection)
+        return Released(released=self._revocation.revoke_own(connection, self._running.current(requester)))
+
+    def _use(
+        self, requester: Requester, ref: str, kind: Literal["access:used", "access:checked"]
+    ) -> tuple[Opened, Sequence[SealedSecret]]:
+        try:
+            # One transaction: a revoke in another server is before this use or after it, never in between.
+            with self._transactions.transaction(durable=False):
+                opened = self._opening.handle(requester, ref)
+                sealed = self._secrets.sealed.of(opened.connection.id)
+                stored = opened.stored
+                if stored is None:
+                    if kind == "access:used":
+                        raise NotAllowed("This connection gives plain text only. Use .reveal().")
+                    return opened, sealed
+                event = self._audit.record(
+                    kind,
+                    connection=opened.connection,
+                    requester=requester,
+                    grant=stored.grant,
+                    # The first use is synced; the syncs of repeated ones are grouped.
+                    durable=stored.uses == 0,
+                )
+                self._grants.note_use(stored.grant.id, event.at)
+                self._connections.touch(opened.connection.id, event.at)
+            return opened, sealed
+        except HandleInvalid as invalid:
+            self._refusals.note_foreign(requester, invalid)
+            raise
+
+    def _opened(self, requester: Requester, ref: str) -> Opened:
+        try:
+            return self._opening.handle(requester, ref)
+        except HandleInvalid as invalid:
+            self._refusals.note_foreign(requester, invalid)
+            raise
+
+    def _delivered(self, opened: Opened, sealed: Sequence[SealedSecret]) -> Delivered:
+        connection = opened.connection
+        return Delivered.model_validate(
+            {
+                "connection": connection.name,
+                "provider_id": connection.provider_id,
+                "fields": opened.destination.fields,
+                "secrets": self._reader.open(connection, sealed, opened.destination),
+                "revision": connection.revision,
+                "rotation": _rotation(sealed),
+            }
+        )
+
+
+def _rotation(sealed: Sequence[SealedSecret]) -> str:
+    """Changes when a secret is set or removed. Refs are random and new each time."""
+    text = "\0".join(sorted(f"{secret.field}={secret.ref}" for secret in sealed))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

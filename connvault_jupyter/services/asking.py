@@ -1,0 +1,269 @@
+"""Open questions in time: put, joined, withdrawn, expired, interrupted. What a person's answer does is consent.py's.
+
+A question is on record before anybody sees it, and every end is on record, each with its own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from math import ceil
+
+from ..contracts.access import DecisionKind, Grant
+from ..contracts.events import Event
+from ..contracts.supervision import ConsentSettings
+from ..errors import (
+    AccessDenied,
+    ConnvaultError,
+    ConsentInterrupted,
+    ConsentTimeout,
+    ConsentWithdrawn,
+    NoApprover,
+    StorageError,
+    TooManyQuestions,
+)
+from .destinations import Destinations
+from .grants import Subject
+from .identifiers import new_id
+from .pauses import Until
+from .ports import (
+    Clock,
+    ConnectionStore,
+    ProviderRegistry,
+    Publish,
+    Randomness,
+    RunningRequesters,
+)
+from .question_log import QuestionLog
+from .questions import MAX_REASONS, Granted, Key, Pending, Questions, Ticket, digest_of, key_of
+from .transitions import Happening
+
+# Nobody saw a dialog in the other cases, so there is nobody to be spared the next one.
+_PAUSING = frozenset({Happening.REFUSED, Happening.TIMED_OUT})
+
+
+class Asking:
+    """The desk of questions. All methods are called with the lock held."""
+
+    def __init__(
+        self,
+        *,
+        connections: ConnectionStore,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        log: QuestionLog,
+        running: RunningRequesters,
+        settings: ConsentSettings,
+        clock: Clock,
+        randomness: Randomness,
+        publish: Publish,
+    ) -> None:
+        self._connections = connections
+        self._registry = registry
+        self._destinations = destinations
+        self._log = log
+        self._running = running
+        self._settings = settings
+        self._clock = clock
+        self._randomness = randomness
+        self._publish = publish
+        self._questions = Questions()
+        self._cooldown: Until[tuple[str, str]] = Until()
+        self._allowed_once: Until[Key] = Until()
+        self._approvers = 0
+        self._unattended_since = clock()
+
+    def put(self, subject: Subject, *, reason: str | None, timeout_s: float | None) -> Ticket:
+        """Asks, or joins the caller to the same question that is open already.
+
+        Raises: AccessDenied (`cooldown`), TooManyQuestions, StorageError.
+        """
+        now = self._clock()
+        wait_s = min(self._settings.timeout_s, timeout_s or self._settings.timeout_s)
+        ticket = Ticket(deadline=now + timedelta(seconds=wait_s))
+        same = self._questions.same(subject)
+        if same is not None:
+            self._join(same, ticket, reason)
+            return ticket
+        requester = subject.requester
+        pause_s = self._cooldown.remaining_s((requester.key, subject.connection.id), now)
+        if pause_s > 0:
+            raise AccessDenied(
+                "Access was denied a moment ago. Wait a little, then run the cell again.",
+                reason="cooldown",
+                retry_after_s=ceil(pause_s),
+            )
+        own = sum(1 for one in self._questions.all() if one.subject.requester.key == requester.key)
+        if own >= self._settings.max_pending:
+            raise TooManyQuestions
+        again = self._allowed_once.remaining_s(key_of(subject), now) > 0
+        pending = Pending(
+            id=new_id(self._randomness),
+            subject=subject,
+            asked_at=now,
+            preselected="session" if again else "once",
+            tickets=[ticket],
+            reasons=[] if reason is None else [reason],
+        )
+        self._log.asked(pending)
+        self._questions.add(pending)
+        self._publish(Event(event="access_request:asked", id=pending.id))
+        return ticket
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """The caller has gone away; the question goes with its last caller. Does nothing for a settled one."""
+        pending = self._questions.of_ticket(ticket)
+        if pending is None:
+            return
+        if len(pending.tickets) == 1:
+            self.close(pending, Happening.ABANDONED, ConsentWithdrawn)
+        else:
+            pending.tickets.remove(ticket)
+            ticket.settle(ConsentWithdrawn())
+
+    def open(self) -> Sequence[Pending]:
+        """What waits for an answer, as it is asked now, oldest first."""
+        self._pass_deadlines()
+        for pending in self._questions.all():
+            self._refresh(pending)
+        return self._questions.all()
+
+    def find(self, question_id: str) -> Pending | None:
+        """The question, if it is open now."""
+        return next((one for one in self.open() if one.id == question_id), None)
+
+    def was_decided(self, question_id: str) -> bool:
+        """Whether it was open a while ago."""
+        return self._questions.was_decided(question_id)
+
+    def approvers(self, count: int) -> None:
+        """How many tabs could show a question."""
+        if self._approvers > 0 and count == 0:
+            self._unattended_since = self._clock()
+        self._approvers = count
+
+    @property
+    def next_deadline(self) -> datetime | None:
+        """When time will change something; `None`: nothing waits."""
+        times = [ticket.deadline for one in self._questions.all() for ticket in one.tickets]
+        if self._approvers == 0:
+            times += [self._gives_up_at(one) for one in self._questions.all()]
+        return min(times, default=None)
+
+    def granted(self, pending: Pending, decision: DecisionKind, actor: str, grant: Grant | None) -> None:
+        """Records the yes, in the caller's transaction; `answer` follows when that is committed."""
+        self._log.granted(pending, decision, actor, grant)
+
+    def answer(self, pending: Pending, answer: Granted) -> None:
+        """The yes is stored: wakes the callers."""
+        pending.happened(Happening.ALLOWED)
+        if answer.decision == "once":
+            self._allowed_once.remember(pending.key, self._clock(), self._settings.repeat_s)
+        self._settle(pending, lambda: answer)
+
+    def close(
+        self,
+        pending: Pending,
+        happening: Happening,
+        error: Callable[[], ConnvaultError],
+        *,
+        decision: DecisionKind | None = None,
+        actor: str | None = None,
+        also: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Ends a question without a grant, whether or not that can be recorded. `also` belongs to the effect.
+
+        Raises: StorageError: `also` could not be done; the question is closed all the same.
+        """
+        pending.happened(happening)
+        subject = pending.subject
+        if happening in _PAUSING:
+            key = (subject.requester.key, subject.connection.id)
+            self._cooldown.remember(key, self._clock(), self._settings.cooldown_s)
+        try:
+            self._log.ended(pending, happening, error().code, decision=decision, actor=actor, also=also)
+        except StorageError:
+            # The row of the open question stays; the next start closes it as interrupted.
+            if decision == "deny_always":
+                raise
+        finally:
+            self._settle(pending, error)
+
+    def of_instance(self, instance: str) -> Sequence[Pending]:
+        """The open questions of one run."""
+        return [one for one in self._questions.all() if one.subject.requester.instance == instance]
+
+    def of_requester(self, requester_key: str, connection_id: str) -> Sequence[Pending]:
+        """The open questions of a requester about one connection."""
+        return [
+            one
+            for one in self._questions.all()
+            if one.subject.requester.key == requester_key and one.subject.connection.id == connection_id
+        ]
+
+    def interrupt_all(self) -> None:
+        """The broker ends in good order."""
+        for pending in self._questions.all():
+            self.close(pending, Happening.CUT_OFF, ConsentInterrupted)
+
+    def close_orphans(self, alive: Callable[[str], bool]) -> None:
+        """Records the questions of brokers that died as interrupted. `alive` tells of a broker's name.
+
+        Raises: StorageError.
+        """
+        self._log.close_orphans(alive)
+
+    def _join(self, pending: Pending, ticket: Ticket, reason: str | None) -> None:
+        expires_at = pending.expires_at
+        pending.tickets.append(ticket)
+        news = reason is not None and reason not in pending.reasons and len(pending.reasons) < MAX_REASONS
+        if news and reason is not None:
+            pending.reasons.append(reason)
+        # Hundreds of callers join within a moment; a countdown in whole seconds need not hear of each.
+        if news or ticket.deadline - expires_at >= timedelta(seconds=1):
+            self._publish(Event(event="access_request:asked", id=pending.id))
+
+    def _refresh(self, pending: Pending) -> None:
+        """Takes what is asked as it is now; closes the question if it can't be asked any more."""
+        old = pending.subject
+        connection = self._connections.get(old.connection.id)
+        provider = None if connection is None else self._registry.get(connection.provider_id)
+        if connection is None or provider is None or connection.status != "ready":
+            self.close(pending, Happening.CUT_OFF, ConsentInterrupted)
+            return
+        new = Subject(
+            connection=connection,
+            destination=self._destinations.of(connection, provider),
+            requester=self._running.current(old.requester),
+            agent=old.agent,
+            mode=old.mode,
+        )
+        if digest_of(new) != digest_of(old):
+            pending.subject = new
+            self._publish(Event(event="access_request:asked", id=pending.id))
+
+    def _pass_deadlines(self) -> None:
+        now = self._clock()
+        for pending in self._questions.all():
+            late = [ticket for ticket in pending.tickets if ticket.deadline <= now]
+            if len(late) == len(pending.tickets):
+                self.close(pending, Happening.TIMED_OUT, ConsentTimeout)
+            elif self._approvers == 0 and now >= self._gives_up_at(pending):
+                self.close(pending, Happening.UNATTENDED, NoApprover)
+            else:
+                for ticket in late:
+                    pending.tickets.remove(ticket)
+                    ticket.settle(ConsentTimeout())
+
+    def _gives_up_at(self, pending: Pending) -> datetime:
+        # From the asking on at the earliest: a page that is being reloaded comes back within the grace.
+        since = max(self._unattended_since, pending.asked_at)
+        return since + timedelta(seconds=self._settings.approver_grace_s)
+
+    def _settle(self, pending: Pending, answer: Callable[[], Granted | ConnvaultError]) -> None:
+        self._questions.close(pending)
+        tickets, pending.tickets = pending.tickets, []
+        for ticket in tickets:
+            # An error for each: raised in several threads, one would collect all their tracebacks.
+            ticket.settle(answer())
+        self._publish(Event(event="access_request:resolved", id=pending.id))

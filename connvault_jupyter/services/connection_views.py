@@ -1,0 +1,123 @@
+"""Connections as the two doors see them. Reads only, and a list never asks the stores per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from ..contracts.connections import (
+    Connection,
+    ConnectionList,
+    ConnectionSummary,
+    ConnectionSummaryList,
+    ConnectionView,
+    SecretState,
+    TestOutcome,
+)
+from ..contracts.providers import Mode, ProviderDefinition, ProviderSummary, ProviderSummaryList
+from .destinations import Destinations
+from .ports import ConnectionStore, ProviderRegistry, SealedSecret
+from .secrets import SecretsService
+
+
+class ConnectionViews:
+    """Puts together what is stored beside a connection. No view can hold a secret: the models have no such field."""
+
+    def __init__(
+        self,
+        *,
+        store: ConnectionStore,
+        secrets: SecretsService,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+    ) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._registry = registry
+        self._destinations = destinations
+
+    def one(self, connection: Connection) -> ConnectionView:
+        """The view of one connection."""
+        return self._view(
+            connection,
+            self._secrets.sealed.of(connection.id),
+            self._store.last_used(),
+            self._store.tests(),
+        )
+
+    def all(self) -> ConnectionList:
+        """All connections, by name. Five queries, however many there are."""
+        sealed: dict[str, list[SealedSecret]] = {}
+        for secret in self._secrets.sealed.all():
+            sealed.setdefault(secret.connection_id, []).append(secret)
+        last_used, tests = self._store.last_used(), self._store.tests()
+        return ConnectionList(
+            connections=[
+                self._view(connection, sealed.get(connection.id, ()), last_used, tests)
+                for connection in self._store.all()
+            ]
+        )
+
+    def summaries(self) -> ConnectionSummaryList:
+        """What a requester sees: names, kinds, states, and where each goes."""
+        found = []
+        for stored in self._store.all():
+            provider = self._registry.get(stored.provider_id)
+            connection = _as_it_is(stored, provider)
+            found.append(
+                ConnectionSummary(
+                    name=connection.name,
+                    provider_id=connection.provider_id,
+                    provider_name="" if provider is None else provider.name,
+                    display_name=connection.display_name,
+                    destination="" if provider is None else self._destinations.of(connection, provider).line,
+                    status=connection.status,
+                    status_reason=connection.status_reason,
+                )
+            )
+        return ConnectionSummaryList(connections=found, vault=self._secrets.short_state)
+
+    def providers(self) -> ProviderSummaryList:
+        """What a requester sees of the kinds of connections."""
+        found = []
+        for provider in self._registry.all():
+            names = provider.field_schemas
+            secret = provider.secret_fields
+            found.append(
+                ProviderSummary(
+                    id=provider.id,
+                    name=provider.name,
+                    description=provider.description,
+                    fields=[name for name in names if name not in secret],
+                    secret_fields=[name for name in names if name in secret],
+                )
+            )
+        return ProviderSummaryList(providers=found)
+
+    def _view(
+        self,
+        stored: Connection,
+        sealed: Iterable[SealedSecret],
+        last_used: Mapping[str, datetime],
+        tests: Mapping[str, TestOutcome],
+    ) -> ConnectionView:
+        provider = self._registry.get(stored.provider_id)
+        return ConnectionView(
+            connection=_as_it_is(stored, provider),
+            destination="" if provider is None else self._destinations.of(stored, provider).line,
+            secrets={one.field: SecretState(ref=one.ref, set_at=one.set_at) for one in sealed},
+            modes=[] if provider is None else _modes(provider),
+            last_used_at=last_used.get(stored.id),
+            last_test=tests.get(stored.id),
+        )
+
+
+def _as_it_is(stored: Connection, provider: ProviderDefinition | None) -> Connection:
+    if provider is not None or stored.status_reason == "provider_missing":
+        return stored
+    # Not stored: the package may be back at the next start.
+    return stored.model_copy(update={"status": "invalid", "status_reason": "provider_missing"})
+
+
+def _modes(provider: ProviderDefinition) -> list[Mode]:
+    return list(dict.fromkeys(delivery.mode for delivery in provider.deliveries))

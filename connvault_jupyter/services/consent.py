@@ -1,0 +1,240 @@
+"""ConsentService: what a person's decision does, and who may use what. The table of states is transitions.py.
+
+How questions pass their time is asking.py's, what a grant is worth grants.py's, how it ends revocation.py's. No
+secret ever comes here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from ..contracts.access import Decide, Decided, GrantFilter, GrantList, GrantRef, GrantView, QuestionList
+from ..contracts.events import Event
+from ..contracts.supervision import ConsentSettings
+from ..errors import (
+    AccessDenied,
+    AccessRequestChanged,
+    AccessRequestDecided,
+    AccessRequestNotFound,
+    AuthenticationOff,
+    ConnvaultError,
+    ConsentWithdrawn,
+    DecisionNotOffered,
+)
+from .asking import Asking
+from .audit import AuditService
+from .destinations import Destinations
+from .grants import Grants, Subject
+from .handles import Handles
+from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Transactions
+from .questions import Granted, Pending, Ticket, digest_of, durations, shown
+from .revocation import Revocation
+from .secrets import SecretsService
+from .transitions import Happening
+
+
+class ConsentService:
+    """All methods are called with the lock held."""
+
+    def __init__(
+        self,
+        *,
+        asking: Asking,
+        grants: Grants,
+        handles: Handles,
+        revocation: Revocation,
+        connections: ConnectionStore,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        secrets: SecretsService,
+        transactions: Transactions,
+        audit: AuditService,
+        settings: ConsentSettings,
+        clock: Clock,
+        publish: Publish,
+        authenticated: bool,
+    ) -> None:
+        self._asking = asking
+        self._grants = grants
+        self._handles = handles
+        self._revocation = revocation
+        self._connections = connections
+        self._registry = registry
+        self._destinations = destinations
+        self._secrets = secrets
+        self._transactions = transactions
+        self._audit = audit
+        self._settings = settings
+        self._clock = clock
+        self._publish = publish
+        self._authenticated = authenticated
+        # Grants of an earlier broker: looked at by the first tick.
+        self._next_expiry: datetime | None = clock()
+
+    def ask(self, subject: Subject, *, reason: str | None, timeout_s: float | None) -> Ticket:
+        """Puts the question, or joins the caller to the same one. `reason` must have been cleaned and masked.
+
+        Raises: AccessDenied (`cooldown`), TooManyQuestions, StorageError.
+        """
+        return self._asking.put(subject, reason=reason, timeout_s=timeout_s)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """The caller has gone away. What it may have been granted meanwhile is given back."""
+        answer = ticket.answer
+        if isinstance(answer, Granted) and answer.ref is not None:
+            try:
+                self._revocation.release(answer.ref, answer.subject.requester)
+            except ConnvaultError:
+                # It has ended already, or the disk is full: nobody holds the ref, so nobody can use it.
+                return
+        self._asking.withdraw(ticket)
+
+    def questions(self) -> QuestionList:
+        """What waits for an answer, as it is asked now, oldest first."""
+        now = self._clock()
+        return QuestionList(access_requests=[shown(one, self._settings, now) for one in self._asking.open()])
+
+    def decide(self, request: Decide, *, actor: str) -> Decided:
+        """A person's answer. A plain no works with a locked vault and on a full disk.
+
+        Raises: AccessRequestNotFound, AccessRequestDecided, DecisionNotOffered, AuthenticationOff, VaultLocked,
+            VaultNotSetUp, StorageError.
+            AccessRequestChanged: the digest is of something else than what is asked now.
+        """
+        pending = self._asking.find(request.id)
+        if pending is None:
+            raise AccessRequestDecided if self._asking.was_decided(request.id) else AccessRequestNotFound
+        if not hmac.compare_digest(digest_of(pending.subject), request.digest):
+            self._publish(Event(event="access_request:asked", id=pending.id))
+            raise AccessRequestChanged
+        if request.decision in {"deny", "deny_always"}:
+            self._deny(pending, always=request.decision == "deny_always", actor=actor)
+        else:
+            self._allow(pending, request, actor)
+        return Decided(id=pending.id, decision=request.decision)
+
+    def approvers(self, count: int) -> None:
+        """How many tabs could show a question."""
+        self._asking.approvers(count)
+
+    def tick(self) -> None:
+        """Lets time pass: deadlines, the grace without approvers, changed connections, expired grants."""
+        self._audit.announce()
+        self._asking.open()
+        if self._next_expiry is not None and self._clock() >= self._next_expiry:
+            self._next_expiry = self._revocation.sweep()
+            self._publish(Event(event="grants:changed"))
+
+    @property
+    def next_deadline(self) -> datetime | None:
+        """When `tick` will have something to do; `None`: nothing waits for time."""
+        times = [time for time in (self._asking.next_deadline, self._next_expiry) if time is not None]
+        return min(times, default=None)
+
+    def grants(self, request: GrantFilter) -> GrantList:
+        """Who may use what, and whether each grant still counts."""
+        found = []
+        connections = {one.id: one for one in self._connections.all()}
+        for stored in self._grants.all(request.connection_id):
+            connection = connections.get(stored.grant.connection_id)
+            if connection is None:
+                continue
+            provider = self._registry.get(connection.provider_id)
+            digest = None if provider is None else self._destinations.of(connection, provider).digest
+            reason_not = self._grants.reason_not(stored, connection.id, digest)
+            if not reason_not and self._grants.ended(stored.grant):
+                reason_not = "ended"
+            found.append(
+                GrantView(
+                    grant=stored.grant,
+                    connection=connection.name,
+                    uses=stored.uses,
+                    last_used_at=stored.last_used_at,
+                    counts=not reason_not,
+                    reason_not=reason_not,
+                )
+            )
+        return GrantList(grants=found)
+
+    def revoke(self, request: GrantRef, *, actor: str) -> None:
+        """Takes a grant back, or undoes a "never". Raises: GrantNotFound, StorageError."""
+        self._revocation.revoke(request.id, actor=actor)
+
+    def documents_gone(self, paths: Sequence[str]) -> None:
+        """Documents were deleted, replaced or renamed: their durable grants are void."""
+        self._revocation.documents_gone(paths)
+
+    def instance_ended(self, instance: str) -> None:
+        """A run has ended: its questions are withdrawn, and what it was given ends."""
+        for pending in self._asking.of_instance(instance):
+            self._asking.close(pending, Happening.ABANDONED, ConsentWithdrawn)
+        self._revocation.instance_ended(instance)
+
+    def reconcile(self, alive: Callable[[str], bool]) -> None:
+        """After a start: ends what was given to runs that are over. `alive` tells of an instance."""
+        self._revocation.reconcile(alive)
+
+    def close_orphans(self, alive: Callable[[str], bool]) -> None:
+        """After a start: records the questions of brokers that died. `alive` tells of a broker's name."""
+        self._asking.close_orphans(alive)
+
+    def interrupt_all(self) -> None:
+        """The broker ends in good order: every open question is interrupted."""
+        self._asking.interrupt_all()
+
+    def _allow(self, pending: Pending, request: Decide, actor: str) -> None:
+        subject, decision = pending.subject, request.decision
+        if decision not in durations(subject):
+            raise DecisionNotOffered
+        if request.seconds is not None and (decision != "for" or request.seconds > self._settings.for_s):
+            raise DecisionNotOffered
+        if not self._authenticated:
+            raise AuthenticationOff
+        # Raises while locked: the question stays open while the person unlocks.
+        _ = self._secrets.keys
+        grant, ref = None, None
+        with self._transactions.transaction():
+            if subject.mode != "reveal":
+                grant = self._grants.give(subject, decision, seconds=request.seconds, actor=actor)
+                ref = self._handles.give(
+                    subject.connection, subject.requester, grant, sharers=len(pending.tickets)
+                )
+            self._asking.granted(pending, decision, actor, grant)
+        expires_at = None if grant is None else grant.expires_at
+        self._asking.answer(pending, Granted(subject, decision, ref, expires_at))
+        if expires_at is not None:
+            self._next_expiry = min(self._next_expiry or expires_at, expires_at)
+        if grant is not None:
+            self._publish(Event(event="grants:changed", id=grant.id))
+
+    def _deny(self, pending: Pending, *, always: bool, actor: str) -> None:
+        subject = pending.subject
+        if not always:
+            self._asking.close(
+                pending,
+                Happening.REFUSED,
+                lambda: AccessDenied(reason="denied"),
+                decision="deny",
+                actor=actor,
+            )
+            return
+
+        def refused() -> AccessDenied:
+            return AccessDenied(reason="never")
+
+        try:
+            self._asking.close(
+                pending,
+                Happening.REFUSED,
+                refused,
+                decision="deny_always",
+                actor=actor,
+                also=lambda: self._grants.give(subject, "deny_always", seconds=None, actor=actor),
+            )
+        finally:
+            # "Never" answers whatever else this requester asks about the connection.
+            for other in self._asking.of_requester(subject.requester.key, subject.connection.id):
+                self._asking.close(other, Happening.REFUSED, refused, decision="deny", actor=actor)
+        self._publish(Event(event="grants:changed"))

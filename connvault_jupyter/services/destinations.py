@@ -1,0 +1,81 @@
+"""Where the secrets of a connection may be sent: the values, their digest, and the line that people read.
+
+One place, so that envelope, grant, question and list can't disagree about it. Nothing is sent anywhere from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..contracts.connections import Connection
+from ..contracts.providers import ProviderDefinition
+from .canonical import canonical
+from .ports import ProviderRegistry, SealContext
+
+_DOMAIN = b"connvault-destination-1\0"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """`fields` are complete (with the schema's defaults); `values` are the destination fields among them. Made once, because
+    walking a schema at each use would cost more than unsealing."""
+
+    provider: ProviderDefinition
+    given: Mapping[str, Any]
+    fields: Mapping[str, Any]
+    values: Mapping[str, Any]
+    digest: str
+    line: str
+    secret_fields: frozenset[str]
+
+    def seal_context(self, vault_id: str, connection: Connection, field: str) -> SealContext:
+        """What a secret of this connection is bound to."""
+        return SealContext(
+            vault_id=vault_id,
+            scope=connection.scope,
+            connection_id=connection.id,
+            field=field,
+            provider_id=connection.provider_id,
+            destination=self.values,
+        )
+
+
+class Destinations:
+    """Works out destinations, and remembers them: it is needed at each use and for each row of a list."""
+
+    def __init__(self, *, registry: ProviderRegistry) -> None:
+        self._registry = registry
+        self._known: dict[str, Destination] = {}
+
+    def of(self, connection: Connection, provider: ProviderDefinition) -> Destination:
+        """The destination of `connection` as it is now."""
+        known = self._known.get(connection.id)
+        # By content and not by revision: an edited row of the same revision must not be taken for the old one.
+        if known is not None and known.provider is provider and known.given == connection.fields:
+            return known
+        found = self.would_be(provider, connection.fields)
+        self._known[connection.id] = found
+        return found
+
+    def would_be(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> Destination:
+        """The destination of a connection with these fields."""
+        complete = self._registry.complete(provider, fields)
+        values = {name: complete.get(name) for name in sorted(provider.destination_fields)}
+        # The names are part of it: a definition that binds fewer fields has another digest for the same values.
+        text = canonical({"provider": provider.id, "names": sorted(values), "values": list(values.values())})
+        return Destination(
+            provider=provider,
+            given=dict(fields),
+            fields=complete,
+            values=values,
+            digest=hashlib.sha256(_DOMAIN + text).hexdigest(),
+            line=self._registry.destination(provider, fields),
+            secret_fields=provider.secret_fields,
+        )
+
+    def forget(self, connection_id: str) -> None:
+        """The connection is deleted."""
+        self._known.pop(connection_id, None)

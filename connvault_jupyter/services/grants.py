@@ -1,0 +1,177 @@
+"""Grants: made, authenticated, matched and judged. Nobody is asked here, and nothing is taken back here.
+
+A grant counts if its MAC is right, it has not expired, and the connection's destination is the one it was given for.
+A `deny_always` is the exception in the safe direction: it counts with a wrong MAC and for any destination, mode and
+agent, because a no that code could switch off by editing a row, or by calling itself another agent, would be none.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from ..contracts.access import DecisionKind, Grant, Requester
+from ..contracts.connections import Connection
+from ..contracts.providers import Mode
+from ..contracts.supervision import ConsentSettings
+from .canonical import canonical_contract
+from .destinations import Destination
+from .identifiers import new_id
+from .ports import Clock, GrantStore, Keys, Randomness, RunningRequesters, StoredGrant
+
+ReasonNot = Literal["", "forged", "expired", "destination_changed", "ended"]
+
+_DOMAIN = b"connvault-grant-1\0"
+
+# Stored instead of a MAC while the vault is locked: only a `deny_always` can be made then.
+NO_MAC = b""
+
+# The grant that lets most through comes first.
+_PREFERENCE: dict[DecisionKind, int] = {"always": 0, "for": 1, "session": 2}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is asked: who wants to use what, where, and how."""
+
+    connection: Connection
+    destination: Destination
+    requester: Requester
+    agent: str | None
+    mode: Mode
+
+
+class Grants:
+    """The grants of all requesters."""
+
+    def __init__(
+        self,
+        *,
+        store: GrantStore,
+        keys: Callable[[], Keys | None],
+        running: RunningRequesters,
+        settings: ConsentSettings,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._running = running
+        self._settings = settings
+        self._clock = clock
+        self._randomness = randomness
+
+    def give(self, subject: Subject, decision: DecisionKind, *, seconds: int | None, actor: str) -> Grant:
+        """Makes and stores a grant, in the caller's transaction. `seconds` belongs to `for`."""
+        now = self._clock()
+        lasts = {"once": self._settings.once_limit_s, "for": seconds or self._settings.for_s}.get(decision)
+        requester = subject.requester
+        grant = Grant(
+            id=new_id(self._randomness),
+            connection_id=subject.connection.id,
+            requester_kind=requester.kind,
+            requester_key=requester.key,
+            requester_label=requester.label,
+            instance=requester.instance if decision in {"once", "session"} else None,
+            agent=subject.agent,
+            mode=subject.mode,
+            decision=decision,
+            destination_digest=subject.destination.digest,
+            created_at=now,
+            expires_at=None if lasts is None else now + timedelta(seconds=lasts),
+            decided_by=actor[:200],
+        )
+        keys = self._keys()
+        self._store.add(grant, NO_MAC if keys is None else _mac(grant, keys))
+        return grant
+
+    def get(self, grant_id: str) -> StoredGrant | None:
+        """One grant, whether it counts or not."""
+        return self._store.get(grant_id)
+
+    def all(self, connection_id: str | None = None) -> Sequence[StoredGrant]:
+        """Oldest first, whether they count or not."""
+        return self._store.all(connection_id)
+
+    def note_use(self, grant_id: str, at: datetime) -> None:
+        """Counts a use, in the caller's transaction."""
+        self._store.note_use(grant_id, at)
+
+    def remove(self, grant_id: str) -> bool:
+        """With its handles, in the caller's transaction."""
+        return self._store.remove(grant_id)
+
+    def never(self, connection_id: str, requester: Requester) -> Grant | None:
+        """The stored no for this requester, if there is one."""
+        for stored in self._store.matching(connection_id, requester.key):
+            grant = stored.grant
+            if (
+                grant.decision == "deny_always"
+                # Asked again here: the rows may have been edited, and an index may compare loosely.
+                and grant.connection_id == connection_id
+                and grant.requester_key == requester.key
+            ):
+                return grant
+        return None
+
+    def standing(self, subject: Subject) -> Grant | None:
+        """The grant by which a new handle needs no question; never a `once`, which covers its one handle only."""
+        fitting = [
+            stored.grant
+            # All of the connection's, not `matching`: a notebook renamed in its session has another key now.
+            for stored in self._store.all(subject.connection.id)
+            if stored.grant.decision in _PREFERENCE
+            and stored.grant.mode == subject.mode
+            and stored.grant.agent == subject.agent
+            and belongs(stored.grant, subject.requester)
+            and (stored.grant.instance is not None or subject.requester.durable)
+            and not self.reason_not(stored, subject.connection.id, subject.destination.digest)
+        ]
+        return min(fitting, key=lambda grant: _PREFERENCE[grant.decision], default=None)
+
+    def reason_not(
+        self, stored: StoredGrant, connection_id: str, destination_digest: str | None
+    ) -> ReasonNot:
+        """Why the grant does not count; empty if it does.
+
+        `destination_digest` `None`: the connection has no destination now (its provider is gone). While the vault is
+        locked MACs can't be checked, and nothing is delivered either.
+        """
+        grant = stored.grant
+        keys = self._keys()
+        if grant.decision == "deny_always":
+            return ""
+        if keys is not None and not hmac.compare_digest(stored.mac, _mac(grant, keys)):
+            return "forged"
+        if grant.connection_id != connection_id or grant.destination_digest != destination_digest:
+            return "destination_changed"
+        ends = self.ends_at(stored)
+        if ends is not None and self._clock() >= ends:
+            return "expired"
+        return ""
+
+    def ended(self, grant: Grant) -> bool:
+        """Whether the run that the grant was given to is over."""
+        return grant.instance is not None and not self._running.instance_alive(grant.instance)
+
+    def ends_at(self, stored: StoredGrant) -> datetime | None:
+        """When the grant expires if nothing uses it; `None`: never by time."""
+        if stored.grant.decision == "always":
+            return (stored.last_used_at or stored.grant.created_at) + timedelta(
+                days=self._settings.always_unused_days
+            )
+        return stored.grant.expires_at
+
+
+def belongs(grant: Grant, requester: Requester) -> bool:
+    """Whether the grant was given to this requester: to this run for `once` and `session`, else to this key."""
+    if grant.instance is not None:
+        return grant.instance == requester.instance
+    return grant.requester_kind == requester.kind and grant.requester_key == requester.key
+
+
+def _mac(grant: Grant, keys: Keys) -> bytes:
+    return keys.mac("grant", _DOMAIN + canonical_contract(grant))

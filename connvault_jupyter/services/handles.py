@@ -1,0 +1,95 @@
+"""Handles: what a ref stands for, for one run of one requester. Whether its grant counts is grants.py's question."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ..contracts.access import Grant, Requester
+from ..contracts.connections import Connection
+from ..contracts.contract import ConnectionId, GrantId, HandleRef
+from ..contracts.providers import Mode
+from ..errors import HandleInvalid
+from .identifiers import new_ref, ref_hash
+from .ports import Clock, Handle, HandleStore, Randomness
+
+
+class Handles:
+    """Makes, finds and lets go of handles. Stored is a ref's hash only, so a stolen database opens nothing."""
+
+    def __init__(self, *, store: HandleStore, clock: Clock, randomness: Randomness) -> None:
+        self._store = store
+        self._clock = clock
+        self._randomness = randomness
+        # How many callers share a ref (coalesced questions). Lost with the process: then the first release ends it.
+        self._sharers: dict[bytes, int] = {}
+
+    def give(
+        self, connection: Connection, requester: Requester, grant: Grant, *, sharers: int = 1
+    ) -> HandleRef:
+        """A ref for a grant's handle, stored in the caller's transaction."""
+        return self._add(connection, requester, grant.mode, grant.agent, grant.expires_at, grant.id, sharers)
+
+    def give_reveal_only(self, connection: Connection, requester: Requester, agent: str | None) -> HandleRef:
+        """A ref that can only ask a person, each time. It needs no grant."""
+        return self._add(connection, requester, "reveal", agent, None, None, 1)
+
+    def find(self, ref: str, requester: Requester) -> Handle:
+        """What `ref` stands for, if it is this run's.
+
+        Raises:
+            HandleInvalid: `unknown` (never made, released, revoked, or its run has ended), `foreign`, `expired`.
+        """
+        found = self._store.get(ref_hash(ref))
+        if found is None:
+            raise HandleInvalid(reason="unknown")
+        if found.requester_instance != requester.instance:
+            raise HandleInvalid(reason="foreign")
+        if found.expires_at is not None and self._clock() >= found.expires_at:
+            raise HandleInvalid(reason="expired")
+        return found
+
+    def let_go(self, ref: str) -> bool:
+        """Whether the handle ended: one that several callers share ends with the last of them."""
+        hashed = ref_hash(ref)
+        left = self._sharers.get(hashed, 1) - 1
+        if left > 0:
+            self._sharers[hashed] = left
+            return False
+        self._sharers.pop(hashed, None)
+        return self._store.remove(hashed)
+
+    def instances(self) -> frozenset[str]:
+        """The runs that hold handles or grants."""
+        return self._store.instances()
+
+    def remove_instance(self, instance: str) -> int:
+        """Ends all handles and grants of a run; how many."""
+        return self._store.remove_instance(instance)
+
+    def _add(
+        self,
+        connection: Connection,
+        requester: Requester,
+        mode: Mode,
+        agent: str | None,
+        expires_at: datetime | None,
+        grant_id: str | None,
+        sharers: int,
+    ) -> HandleRef:
+        ref = new_ref(self._randomness)
+        hashed = ref_hash(ref)
+        self._store.add(
+            Handle(
+                ref_hash=hashed,
+                grant_id=None if grant_id is None else GrantId(grant_id),
+                connection_id=ConnectionId(connection.id),
+                requester_instance=requester.instance,
+                mode=mode,
+                agent=agent,
+                created_at=self._clock(),
+                expires_at=expires_at,
+            )
+        )
+        if sharers > 1:
+            self._sharers[hashed] = sharers
+        return ref

@@ -1,0 +1,108 @@
+"""What a name or a handle stands for, if it may be used at this moment. It records nothing and unseals nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ..contracts.access import Requester
+from ..contracts.connections import Connection
+from ..errors import ConnectionNotFound, ConnectionNotReady, HandleInvalid, SecretInvalid, SecretMissing
+from .destinations import Destination, Destinations
+from .grants import Grants, belongs
+from .handles import Handles
+from .ports import ConnectionStore, Handle, ProviderRegistry, RunningRequesters, StoredGrant
+from .secrets import SecretsService
+
+_REASONS = {"expired": "expired", "destination_changed": "changed"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A handle that is good for its requester now. `stored` is `None` for one that can only ask to reveal."""
+
+    handle: Handle
+    connection: Connection
+    destination: Destination
+    stored: StoredGrant | None
+
+
+class Opening:
+    """The checks that come before every use."""
+
+    def __init__(
+        self,
+        *,
+        connections: ConnectionStore,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        grants: Grants,
+        handles: Handles,
+        secrets: SecretsService,
+        running: RunningRequesters,
+    ) -> None:
+        self._connections = connections
+        self._registry = registry
+        self._destinations = destinations
+        self._grants = grants
+        self._handles = handles
+        self._secrets = secrets
+        self._running = running
+
+    def connection(self, name: str) -> Connection:
+        """The connection of this name. Raises: ConnectionNotFound: with a similar name, if there is one."""
+        connection = self._connections.by_name(name)
+        if connection is None:
+            names = {one.name.lower(): one.name for one in self._connections.all()}
+            similar = get_close_matches(name.lower(), names, n=1)
+            raise ConnectionNotFound(**({"suggestion": names[similar[0]]} if similar else {}))
+        return connection
+
+    def ready(self, connection: Connection) -> Destination:
+        """Where its secrets may be sent, if it is ready. Raises: SecretMissing, SecretInvalid, ConnectionNotReady."""
+        if connection.status != "ready":
+            match connection.status_reason:
+                case "secret_missing" | "destination_changed":
+                    raise SecretMissing
+                case "secret_unreadable":
+                    raise SecretInvalid
+                case _:
+                    raise ConnectionNotReady
+        provider = self._registry.get(connection.provider_id)
+        if provider is None:
+            raise ConnectionNotReady
+        return self._destinations.of(connection, provider)
+
+    def handle(self, requester: Requester, ref: str) -> Opened:
+        """The handle with its grant, connection and destination.
+
+        Raises: HandleInvalid, VaultLocked, VaultNotSetUp, SecretMissing, SecretInvalid, ConnectionNotReady.
+        """
+        handle = self._handles.find(ref, requester)
+        # Without the keys no MAC can be checked.
+        _ = self._secrets.keys
+        connection = self._connections.get(handle.connection_id)
+        if connection is None:
+            raise HandleInvalid(reason="unknown")
+        destination = self.ready(connection)
+        if handle.grant_id is None:
+            if handle.mode != "reveal":
+                # An edited row: a handle for a login always has its grant.
+                raise HandleInvalid(reason="revoked")
+            return Opened(handle, connection, destination, None)
+        stored = self._grants.get(handle.grant_id)
+        if stored is None:
+            raise HandleInvalid(reason="revoked")
+        reason_not = self._grants.reason_not(stored, connection.id, destination.digest)
+        if reason_not:
+            raise HandleInvalid(reason=_REASONS.get(reason_not, "revoked"))
+        grant = stored.grant
+        # Handles have no MAC: whatever their row says, the grant decides who may use it and how.
+        if (
+            grant.decision == "deny_always"
+            or grant.mode != handle.mode
+            or grant.agent != handle.agent
+            or not (belongs(grant, requester) or belongs(grant, self._running.current(requester)))
+        ):
+            raise HandleInvalid(reason="revoked")
+        return Opened(handle, connection, destination, stored)

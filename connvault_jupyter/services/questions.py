@@ -1,0 +1,189 @@
+"""The open questions: who waits for which, until when, and what a person is shown. In memory; decides nothing.
+
+Evolution of the digest: another set of shown facts needs another domain prefix; digests live as long as a dialog only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ..contracts.access import DecisionKind, Duration, Question
+from ..contracts.contract import HandleRef
+from ..contracts.supervision import ConsentSettings
+from ..errors import ConnvaultError
+from .canonical import canonical
+from .grants import Subject
+from .transitions import Happening, State, after
+
+_DOMAIN = b"connvault-question-1\0"
+
+# More would push the buttons out of sight; all of one notebook's reasons are rarely more than one.
+MAX_REASONS = 5
+
+# Decided questions are remembered so that a second tab gets "was answered", not "no such thing".
+MAX_DECIDED = 256
+
+Key = tuple[str, str, str | None, str]
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A yes. `ref` is `None` for a reveal, which leaves nothing behind."""
+
+    subject: Subject
+    decision: DecisionKind
+    ref: HandleRef | None
+    expires_at: datetime | None
+
+
+@dataclass
+class Ticket:
+    """One waiting caller. `answer` is set before `settled` is done."""
+
+    deadline: datetime
+    settled: Future[None] = field(default_factory=Future)
+    answer: Granted | ConnvaultError | None = None
+
+    def settle(self, answer: Granted | ConnvaultError) -> None:
+        """Wakes the caller."""
+        self.answer = answer
+        self.settled.set_result(None)
+
+
+@dataclass
+class Pending:
+    """A question, its callers, and its state. `tickets` are those who still wait."""
+
+    id: str
+    subject: Subject
+    asked_at: datetime
+    preselected: Duration
+    tickets: list[Ticket]
+    reasons: list[str]
+    state: State = State.PENDING
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.subject)
+
+    @property
+    def expires_at(self) -> datetime:
+        return max((ticket.deadline for ticket in self.tickets), default=self.asked_at)
+
+    def happened(self, happening: Happening) -> None:
+        """Raises: AccessRequestDecided."""
+        self.state = after(self.state, happening)
+
+
+class Questions:
+    """The pending ones, and the ids of the last decided."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Pending] = {}
+        self._by_key: dict[Key, Pending] = {}
+        self._decided: dict[str, None] = {}
+
+    def all(self) -> Sequence[Pending]:
+        """Oldest first."""
+        return tuple(self._by_id.values())
+
+    def get(self, question_id: str) -> Pending | None:
+        return self._by_id.get(question_id)
+
+    def same(self, subject: Subject) -> Pending | None:
+        """The open question that asks the same."""
+        return self._by_key.get(key_of(subject))
+
+    def of_ticket(self, ticket: Ticket) -> Pending | None:
+        """The question that this caller waits for."""
+        return next(
+            (one for one in self._by_id.values() if any(ticket is mine for mine in one.tickets)), None
+        )
+
+    def add(self, pending: Pending) -> None:
+        self._by_id[pending.id] = pending
+        self._by_key[pending.key] = pending
+
+    def close(self, pending: Pending) -> None:
+        """It is no longer open."""
+        self._by_id.pop(pending.id, None)
+        if self._by_key.get(pending.key) is pending:
+            del self._by_key[pending.key]
+        self._decided[pending.id] = None
+        while len(self._decided) > MAX_DECIDED:
+            del self._decided[next(iter(self._decided))]
+
+    def was_decided(self, question_id: str) -> bool:
+        return question_id in self._decided
+
+
+def key_of(subject: Subject) -> Key:
+    """Equal for what is asked only once: connection, run, agent claim and mode."""
+    return (subject.connection.id, subject.requester.instance, subject.agent, subject.mode)
+
+
+def durations(subject: Subject) -> list[Duration]:
+    """For how long it may be allowed. Plain text is asked for each time."""
+    if subject.mode == "reveal":
+        return ["once"]
+    if subject.requester.durable:
+        return ["once", "session", "for", "always"]
+    return ["once", "session"]
+
+
+def digest_of(subject: Subject) -> str:
+    """Of everything that a decision rests on. Reasons are left out: they are claims, and more may come meanwhile."""
+    requester = subject.requester
+    text = canonical(
+        {
+            "connection_id": subject.connection.id,
+            "connection": subject.connection.name,
+            "display_name": subject.connection.display_name,
+            "revision": subject.connection.revision,
+            "provider_id": subject.destination.provider.id,
+            "provider_name": subject.destination.provider.name,
+            "destination": subject.destination.line,
+            "destination_digest": subject.destination.digest,
+            "kind": requester.kind,
+            "key": requester.key,
+            "instance": requester.instance,
+            "label": requester.label,
+            "path": requester.path,
+            "kernel": requester.kernel,
+            "durable": requester.durable,
+            "agent": subject.agent,
+            "mode": subject.mode,
+        }
+    )
+    return hashlib.sha256(_DOMAIN + text).hexdigest()
+
+
+def shown(pending: Pending, settings: ConsentSettings, now: datetime) -> Question:
+    """What a person sees of `pending`."""
+    subject = pending.subject
+    offered = durations(subject)
+    return Question(
+        id=pending.id,
+        connection_id=subject.connection.id,
+        connection=subject.connection.name,
+        display_name=subject.connection.display_name,
+        provider_id=subject.destination.provider.id,
+        provider_name=subject.destination.provider.name,
+        destination=subject.destination.line,
+        requester=subject.requester,
+        agent=subject.agent,
+        mode=subject.mode,
+        reasons=list(pending.reasons),
+        durations=offered,
+        preselected=pending.preselected if pending.preselected in offered else "once",
+        once_limit_s=settings.once_limit_s,
+        for_s=settings.for_s,
+        asked_at=pending.asked_at,
+        expires_at=pending.expires_at,
+        remaining_ms=max(0, int((pending.expires_at - now).total_seconds() * 1000)),
+        digest=digest_of(subject),
+    )

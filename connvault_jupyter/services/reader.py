@@ -1,0 +1,88 @@
+"""Opens all sealed secrets of a connection, and marks a connection whose secrets do not open any more.
+
+Only the access path and the connection test use this, each after the use was recorded. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..contracts.connections import Connection
+from ..contracts.events import Event
+from ..errors import SecretInvalid, StorageError
+from .audit import AuditService
+from .destinations import Destination
+from .ports import Clock, ConnectionStore, Publish, SealedSecret, Transactions
+from .secrets import SecretsService
+
+
+class SecretReader:
+    """Unseals; a blob that does not open is never deleted, its connection asks for a new secret instead."""
+
+    def __init__(
+        self,
+        *,
+        secrets: SecretsService,
+        connections: ConnectionStore,
+        transactions: Transactions,
+        audit: AuditService,
+        clock: Clock,
+        publish: Publish,
+    ) -> None:
+        self._secrets = secrets
+        self._connections = connections
+        self._transactions = transactions
+        self._audit = audit
+        self._clock = clock
+        self._publish = publish
+
+    def open(
+        self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination
+    ) -> dict[str, str]:
+        """The secrets by field, of the fields that the provider still has.
+
+        Raises: VaultLocked, VaultNotSetUp.
+            SecretInvalid: one does not open; the connection is `invalid` from now on.
+        """
+        found = {}
+        for secret in sealed:
+            if secret.field in destination.secret_fields:
+                try:
+                    found[secret.field] = self._secrets.sealed.unseal(connection, secret, destination)
+                except SecretInvalid:
+                    self._mark(connection, secret.field)
+                    raise
+        return found
+
+    def opens(self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination) -> bool:
+        """Whether all secrets open; marks nothing."""
+        try:
+            for secret in sealed:
+                self._secrets.sealed.unseal(connection, secret, destination)
+        except SecretInvalid:
+            return False
+        return True
+
+    def _mark(self, connection: Connection, field: str) -> None:
+        marked = connection.model_copy(
+            update={
+                "status": "invalid",
+                "status_reason": "secret_unreadable",
+                "updated_at": self._clock(),
+            }
+        )
+        try:
+            with self._transactions.transaction():
+                # The same revision: what a person edits did not change.
+                self._connections.update(marked, expected_revision=connection.revision)
+                self._audit.record(
+                    "secret:unreadable",
+                    connection=connection,
+                    field=field,
+                    outcome="failed",
+                    code=SecretInvalid.code,
+                )
+        except StorageError:
+            # The caller gets SecretInvalid all the same, and the next use tries to mark again.
+            return
+        self._publish(Event(event="connections:changed", id=connection.id))

@@ -1,0 +1,189 @@
+"""How a handle is come by: named, checked, allowed before or asked for. No secret leaves here; that is access.py's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ..contracts.access import AccessRequest, AccessResponse, DecisionKind, Requester
+from ..contracts.connections import Connection
+from ..contracts.contract import HandleRef
+from ..contracts.providers import Mode
+from ..errors import AccessDenied, ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
+from .audit import AuditService
+from .claims import MAX_CLAIM_CHARS, masked
+from .consent import ConsentService
+from .destinations import Destination
+from .grants import Grants, Subject
+from .handles import Handles
+from .opening import Opening
+from .ports import Lock, RunningRequesters, Transactions, Wait
+from .questions import Granted, Ticket
+from .reader import SecretReader
+from .refusals import Refusals
+from .secrets import SecretsService
+
+# `contracts.access.AccessRequest.agent`.
+MAX_AGENT_CHARS = 60
+
+
+class Requesting:
+    """`request` and `answer` wait and are called without the lock; the others with it."""
+
+    def __init__(
+        self,
+        *,
+        opening: Opening,
+        grants: Grants,
+        handles: Handles,
+        consent: ConsentService,
+        secrets: SecretsService,
+        reader: SecretReader,
+        refusals: Refusals,
+        transactions: Transactions,
+        audit: AuditService,
+        running: RunningRequesters,
+        reveal_allowed: bool,
+        lock: Lock,
+    ) -> None:
+        self._opening = opening
+        self._grants = grants
+        self._handles = handles
+        self._consent = consent
+        self._secrets = secrets
+        self._reader = reader
+        self._refusals = refusals
+        self._transactions = transactions
+        self._audit = audit
+        self._running = running
+        self._reveal_allowed = reveal_allowed
+        self._lock = lock
+
+    def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
+        """A handle: at once where a stored grant fits, else when a person has said yes.
+
+        Raises: ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
+            AccessDenied, TooManyQuestions, ConsentTimeout, ConsentWithdrawn, ConsentInterrupted, NoApprover,
+            StorageError.
+        """
+        with self._lock:
+            connection = self._opening.connection(request.connection)
+            destination = self._opening.ready(connection)
+            # Raises while locked: nobody is asked for what can't be given.
+            _ = self._secrets.keys
+            subject = Subject(
+                connection=connection,
+                destination=destination,
+                requester=self._running.current(requester),
+                agent=self.claim(connection, destination, request.agent, limit=MAX_AGENT_CHARS),
+                mode=_login_mode(destination),
+            )
+            self.refuse_if_never(subject)
+            at_once = self._without_question(subject)
+            if at_once is not None:
+                return at_once
+            reason = self.claim(connection, destination, request.reason)
+            ticket = self.ask(subject, reason, request.timeout_s)
+        granted = self.answer(ticket, wait)
+        if granted.ref is None:
+            raise ConsentInterrupted
+        return self._response(granted.subject, granted.ref, granted.decision, granted.expires_at)
+
+    def refuse_if_never(self, subject: Subject) -> None:
+        """Raises: AccessDenied (`never`)."""
+        never = self._grants.never(subject.connection.id, subject.requester)
+        if never is not None:
+            error = AccessDenied(
+                "This notebook may never use this connection. Remove that entry in the Connections panel first.",
+                reason="never",
+            )
+            self._refusals.note(subject.requester, subject.connection, error)
+            raise error
+
+    def claim(
+        self,
+        connection: Connection,
+        destination: Destination,
+        text: str | None,
+        *,
+        limit: int = MAX_CLAIM_CHARS,
+    ) -> str | None:
+        """`text` fit to be shown and stored: cleaned, the connection's own secrets masked. Raises: SecretInvalid."""
+        if not text:
+            return None
+        # Only this connection's secrets: they are what code could have read, and opening all would cost too much.
+        secrets = self._reader.open(connection, self._secrets.sealed.of(connection.id), destination)
+        return masked(text, secrets.values(), limit=limit)
+
+    def ask(self, subject: Subject, reason: str | None, timeout_s: float | None) -> Ticket:
+        """Raises: AccessDenied (`cooldown`), TooManyQuestions, StorageError."""
+        try:
+            return self._consent.ask(subject, reason=reason, timeout_s=timeout_s)
+        except NotAllowed as refused:
+            self._refusals.note(subject.requester, subject.connection, refused)
+            raise
+
+    def answer(self, ticket: Ticket, wait: Wait) -> Granted:
+        """Waits for the decision. Raises: what the decision was, if not a yes."""
+        there = False
+        try:
+            there = wait(ticket.settled)
+        finally:
+            if not there:
+                with self._lock:
+                    self._consent.withdraw(ticket)
+        if not there:
+            raise ConsentWithdrawn
+        answer = ticket.answer
+        if isinstance(answer, ConnvaultError):
+            raise answer
+        if answer is None:
+            raise ConsentInterrupted
+        return answer
+
+    def may_reveal(self, destination: Destination) -> bool:
+        """Whether plain text may be asked for. A connection that is good for nothing else always may."""
+        return self._reveal_allowed or destination.provider.reveal_only
+
+    def _without_question(self, subject: Subject) -> AccessResponse | None:
+        if subject.mode == "reveal":
+            # Nothing can be had by it but a question, so nobody is asked yet.
+            with self._transactions.transaction(durable=False):
+                ref = self._handles.give_reveal_only(subject.connection, subject.requester, subject.agent)
+            return self._response(subject, ref, None, None)
+        grant = self._grants.standing(subject)
+        if grant is None:
+            return None
+        with self._transactions.transaction(durable=False):
+            ref = self._handles.give(subject.connection, subject.requester, grant)
+            self._audit.record(
+                "access:granted",
+                connection=subject.connection,
+                requester=subject.requester,
+                grant=grant,
+                decided_by=grant.decided_by,
+                durable=False,
+            )
+        return self._response(subject, ref, grant.decision, grant.expires_at)
+
+    def _response(
+        self, subject: Subject, ref: HandleRef, decision: DecisionKind | None, expires_at: datetime | None
+    ) -> AccessResponse:
+        provider = subject.destination.provider
+        return AccessResponse(
+            ref=ref,
+            connection=subject.connection.name,
+            provider_id=provider.id,
+            provider_name=provider.name,
+            destination=subject.destination.line,
+            mode=subject.mode,
+            decision=decision,
+            expires_at=expires_at,
+            deliveries=provider.deliveries,
+            reveal_allowed=self.may_reveal(subject.destination),
+        )
+
+
+def _login_mode(destination: Destination) -> Mode:
+    """The mode of the first delivery that is a login; `reveal` if there is none."""
+    modes = (delivery.mode for delivery in destination.provider.deliveries)
+    return next((mode for mode in modes if mode != "reveal"), "reveal")

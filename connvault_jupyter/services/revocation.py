@@ -1,0 +1,181 @@
+"""How grants end: taken back by a person or their own notebook, void, of a run that ended, long expired.
+
+Works on a full disk: the effect first, the record where it can be written. Nothing is granted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from ..contracts.access import Grant, Requester
+from ..contracts.connections import Connection
+from ..contracts.events import Event
+from ..errors import GrantNotFound
+from .audit import AuditService
+from .grants import Grants, belongs
+from .handles import Handles
+from .ports import Clock, ConnectionStore, Publish, Transactions
+
+# Expired grants stay listed for a while, so that a person can see what was possible until when.
+KEPT_EXPIRED = timedelta(days=1)
+
+_DURABLE = frozenset({"for", "always"})
+
+
+class Revocation:
+    """Ends grants together with their handles. `key_of_document` gives the requester key of a server path."""
+
+    def __init__(
+        self,
+        *,
+        grants: Grants,
+        handles: Handles,
+        connections: ConnectionStore,
+        transactions: Transactions,
+        audit: AuditService,
+        clock: Clock,
+        publish: Publish,
+        key_of_document: Callable[[str], str],
+    ) -> None:
+        self._grants = grants
+        self._handles = handles
+        self._connections = connections
+        self._transactions = transactions
+        self._audit = audit
+        self._clock = clock
+        self._publish = publish
+        self._key_of_document = key_of_document
+
+    def revoke(self, grant_id: str, *, actor: str) -> None:
+        """Takes a grant back; the next use of its handles fails.
+
+        Raises: GrantNotFound, StorageError.
+        """
+        stored = self._grants.get(grant_id)
+        if stored is None:
+            raise GrantNotFound
+        connection = self._connections.get(stored.grant.connection_id)
+        self._audit.effect_first(
+            lambda: self._grants.remove(grant_id),
+            lambda: self._audit.record(
+                "grant:revoked", connection=connection, grant=stored.grant, decided_by=actor
+            ),
+        )
+        self._publish(Event(event="grants:changed", id=grant_id))
+
+    def revoke_own(self, connection: Connection, requester: Requester) -> int:
+        """Gives back what this requester may do with the connection; how many grants.
+
+        A stored no stays: code must not be able to undo it.
+        """
+        own = [
+            stored.grant
+            for stored in self._grants.all(connection.id)
+            if stored.grant.decision != "deny_always" and belongs(stored.grant, requester)
+        ]
+
+        def record() -> None:
+            for grant in own:
+                self._audit.record(
+                    "grant:revoked",
+                    connection=connection,
+                    grant=grant,
+                    requester=requester,
+                    decided_by="requester",
+                )
+
+        removed = self._audit.effect_first(
+            lambda: sum([self._grants.remove(grant.id) for grant in own]), record
+        )
+        if removed:
+            self._publish(Event(event="grants:changed"))
+        return removed
+
+    def release(self, ref: str, requester: Requester) -> bool:
+        """Lets go of a handle, and of the `once` that was for it alone; whether it ended with this caller.
+
+        Raises: HandleInvalid, StorageError.
+        """
+        handle = self._handles.find(ref, requester)
+        stored = None if handle.grant_id is None else self._grants.get(handle.grant_id)
+        with self._transactions.transaction(durable=False):
+            if not self._handles.let_go(ref):
+                return False
+            if stored is not None and stored.grant.decision == "once":
+                self._grants.remove(stored.grant.id)
+            self._audit.record(
+                "access:released",
+                connection=self._connections.get(handle.connection_id),
+                grant=None if stored is None else stored.grant,
+                requester=requester,
+                mode=handle.mode,
+            )
+        if stored is not None and stored.grant.decision == "once":
+            self._publish(Event(event="grants:changed", id=stored.grant.id))
+        return True
+
+    def void(self, connection: Connection, *, except_for: str | None) -> int:
+        """Ends the grants for another destination than the one with this digest, in the caller's transaction."""
+        gone = [
+            stored.grant
+            for stored in self._grants.all(connection.id)
+            if stored.grant.decision != "deny_always" and stored.grant.destination_digest != except_for
+        ]
+        for grant in gone:
+            self._grants.remove(grant.id)
+            self._audit.record("grant:voided", connection=connection, grant=grant)
+        return len(gone)
+
+    def documents_gone(self, paths: Sequence[str]) -> None:
+        """Voids the durable grants of documents that were deleted, replaced or renamed, or lay in such a folder."""
+        keys = {self._key_of_document(path) for path in paths}
+        folders = tuple(f"{key}/" for key in keys)
+        # A document that comes back under the name is another document. A stored no is kept all the same.
+        gone = [
+            stored.grant
+            for stored in self._grants.all()
+            if stored.grant.decision in _DURABLE
+            and (stored.grant.requester_key in keys or stored.grant.requester_key.startswith(folders))
+        ]
+        if not gone:
+            return
+
+        def effect() -> None:
+            for grant in gone:
+                self._grants.remove(grant.id)
+
+        def record() -> None:
+            for grant in gone:
+                connection = self._connections.get(grant.connection_id)
+                self._audit.record("grant:voided", connection=connection, grant=grant)
+
+        self._audit.effect_first(effect, record)
+        self._publish(Event(event="grants:changed"))
+
+    def instance_ended(self, instance: str) -> None:
+        """Ends what was given to this run."""
+        ended = self._audit.effect_first(lambda: self._handles.remove_instance(instance), lambda: None)
+        if ended:
+            self._publish(Event(event="grants:changed"))
+
+    def reconcile(self, alive: Callable[[str], bool]) -> None:
+        """Ends what was given to runs that ended while no broker looked."""
+        for instance in self._handles.instances():
+            if not alive(instance):
+                self.instance_ended(instance)
+
+    def sweep(self) -> datetime | None:
+        """Drops what expired long ago. When the next grant expires, `None` if none does."""
+        now = self._clock()
+        ends: list[datetime] = []
+        old: list[Grant] = []
+        for stored in self._grants.all():
+            end = self._grants.ends_at(stored)
+            if end is not None and end > now:
+                ends.append(end)
+            elif end is not None and end + KEPT_EXPIRED <= now:
+                old.append(stored.grant)
+        if old:
+            self._audit.effect_first(lambda: [self._grants.remove(grant.id) for grant in old], lambda: None)
+        return min(ends, default=None)

@@ -1,0 +1,76 @@
+"""The sealed secrets: sealed for exactly one connection, field and destination, stored, and unsealed again.
+
+Who may have one is access.py's business; a secret is never returned by anything here but `unseal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..contracts.connections import Connection
+from ..contracts.contract import ConnectionId, SecretRef
+from ..errors import AuthenticationOff
+from .destinations import Destination
+from .identifiers import new_id
+from .ports import Clock, Keys, Randomness, SealedSecret, SecretStore
+
+
+class SealedSecrets:
+    """`keys` raises while the vault is locked or absent; `vault_id` is only asked when there are keys."""
+
+    def __init__(
+        self,
+        *,
+        store: SecretStore,
+        keys: Callable[[], Keys],
+        vault_id: Callable[[], str],
+        clock: Clock,
+        randomness: Randomness,
+        authenticated: bool,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._vault_id = vault_id
+        self._clock = clock
+        self._randomness = randomness
+        self._authenticated = authenticated
+
+    def put(self, connection: Connection, field: str, value: str, destination: Destination) -> None:
+        """Seals `value` and stores it, in the caller's transaction.
+
+        Raises: AuthenticationOff, VaultLocked, VaultNotSetUp, StorageError.
+        """
+        if not self._authenticated:
+            raise AuthenticationOff
+        keys = self._keys()
+        context = destination.seal_context(self._vault_id(), connection, field)
+        self._store.put(
+            SealedSecret(
+                ref=SecretRef(new_id(self._randomness)),
+                connection_id=ConnectionId(connection.id),
+                field=field,
+                envelope=keys.seal(value.encode(), context),
+                set_at=self._clock(),
+            )
+        )
+
+    def unseal(self, connection: Connection, sealed: SealedSecret, destination: Destination) -> str:
+        """The secret itself. The caller has recorded the use already.
+
+        Raises: VaultLocked, VaultNotSetUp, SecretInvalid.
+        """
+        keys = self._keys()
+        context = destination.seal_context(self._vault_id(), connection, sealed.field)
+        return keys.unseal(sealed.envelope, context).decode()
+
+    def of(self, connection_id: str) -> Sequence[SealedSecret]:
+        """Those of one connection."""
+        return self._store.of(connection_id)
+
+    def all(self) -> Sequence[SealedSecret]:
+        """Those of all connections."""
+        return self._store.all()
+
+    def remove(self, connection_id: str, field: str) -> bool:
+        """Whether there was one. Works locked."""
+        return self._store.remove(connection_id, field)

@@ -1,0 +1,339 @@
+"""The services over the storage in memory, with the real vault and catalogue, a clock in the test's hand, and a person.
+
+What only stands in for the outside: the clock, the person, the OS keyring, the probe, and who runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from connvault_jupyter.contracts.access import (
+    AccessRequest,
+    AccessResponse,
+    Decide,
+    DecisionKind,
+    Delivered,
+    Grant,
+    GrantFilter,
+    HandleState,
+    HandleUse,
+    Question,
+    Requester,
+    RevealRequest,
+)
+from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter
+from connvault_jupyter.contracts.connections import (
+    Connection,
+    ConnectionRef,
+    ConnectionView,
+    CreateConnection,
+    TestOutcome,
+)
+from connvault_jupyter.contracts.events import Event
+from connvault_jupyter.contracts.providers import ProviderDefinition
+from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
+from connvault_jupyter.contracts.vault import CustodianKind, SetUpVault, VaultState
+from connvault_jupyter.errors import ConnvaultError, CustodianUnavailable
+from connvault_jupyter.providers.registry import ProviderCatalogue
+from connvault_jupyter.services.assembly import Assembled, assemble
+from connvault_jupyter.services.ports import Availability, Custodian, ProviderRegistry
+from connvault_jupyter.storage.stores import Stores
+from connvault_jupyter.vault.envelope import check_value, derive_keys
+from tests.support.canary import CANARY
+from tests.support.memory_storage import MemoryStorage, memory_stores
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
+PERSON = "ada"
+BROKER = "4711:1000"
+POSTGRES = {"host": "db.example.org", "port": 5432, "database": "sales", "user": "ada", "sslmode": "require"}
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class MemoryKeyring:
+    """An OS keyring: items by name. `available` can be switched off."""
+
+    kind: CustodianKind = "os_keyring"
+
+    def __init__(self) -> None:
+        self.items: dict[str, bytes] = {}
+        self.available = True
+
+    def availability(self) -> Availability:
+        return Availability(available=self.available, label="System keyring", detail="")
+
+    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        self._answer()
+        self.items[vault_id] = master_key
+        return {"item": vault_id}
+
+    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+        self._answer()
+        if vault_id not in self.items:
+            raise CustodianUnavailable
+        return self.items[vault_id]
+
+    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+        self.items.pop(vault_id, None)
+
+    def _answer(self) -> None:
+        if not self.available:
+            raise CustodianUnavailable
+
+
+class Runs:
+    """Who runs, and renamed notebooks."""
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+        self.renamed: dict[str, Requester] = {}
+
+    def instance_alive(self, instance: str) -> bool:
+        return instance not in self.ended
+
+    def current(self, requester: Requester) -> Requester:
+        return self.renamed.get(requester.instance, requester)
+
+
+class RecordingProbe:
+    """A server to log in at that accepts everything. `during` is called while the login is under way."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Mapping[str, Any], Mapping[str, str]]] = []
+        self.during: Callable[[], object] = lambda: None
+        self.outcome = TestOutcome(ok=True, at=NOON, detail="It works.", elapsed_ms=5)
+
+    def __call__(
+        self, provider: ProviderDefinition, fields: Mapping[str, Any], secrets: Mapping[str, str]
+    ) -> TestOutcome:
+        self.seen.append((dict(fields), dict(secrets)))
+        self.during()
+        return self.outcome
+
+
+def document_key(path: str) -> str:
+    """As the broker makes it: the server's root and the path."""
+    return f"notebook:/home/ada/{path}"
+
+
+def notebook(path: str = "report.ipynb", run: int = 1, *, durable: bool = True) -> Requester:
+    """The requester that a kernel of this notebook is."""
+    return Requester(
+        kind="notebook",
+        key=document_key(path),
+        instance=f"kernel:{path}:{run}",
+        label=path,
+        path=path,
+        kernel="Python 3",
+        pid=100 + run,
+        durable=durable,
+        evidence="pid by SO_PEERCRED",
+    )
+
+
+class World:
+    """One broker's services. `stores` of another world: two servers on one vault."""
+
+    def __init__(
+        self,
+        *,
+        custodians: Mapping[CustodianKind, Custodian] | None = None,
+        registry: ProviderRegistry | None = None,
+        consent: ConsentSettings | None = None,
+        storage: tuple[MemoryStorage, Stores] | None = None,
+        clock: Clock | None = None,
+        unlocked: bool = True,
+        broker: str = BROKER,
+        publish: Callable[[Event], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.storage, self.stores = storage or memory_stores()
+        self.lock = threading.RLock()
+        self.keyring = MemoryKeyring()
+        self.events: list[Event] = []
+        self.runs = Runs()
+        self.probe = RecordingProbe()
+        self._random = 0
+        self.settings = BrokerSettings(
+            data_dir="/data",
+            socket_path="/socket",
+            server_root="/home/ada",
+            version="0",
+            consent=consent or ConsentSettings(),
+            **settings,
+        )
+        self.services: Assembled = assemble(
+            stores=self.stores,
+            registry=registry or catalogue(),
+            custodians=custodians if custodians is not None else {"os_keyring": self.keyring},
+            derive_keys=derive_keys,
+            check_value=check_value,
+            probe=self.probe,
+            running=self.runs,
+            key_of_document=document_key,
+            settings=self.settings,
+            broker=broker,
+            clock=self.clock,
+            randomness=self._randomness,
+            publish=publish or self._publish,
+            lock=self.lock,
+        )
+        self.secrets, self.connections = self.services.secrets, self.services.connections
+        self.consent, self.access, self.audit = (
+            self.services.consent,
+            self.services.access,
+            self.services.audit,
+        )
+        self.consent.approvers(1)
+        if unlocked:
+            self.set_up()
+
+    def set_up(self) -> VaultState:
+        return self.secrets.set_up(SetUpVault(), actor=PERSON)
+
+    def connection(
+        self,
+        name: str = "warehouse",
+        *,
+        provider: str = "postgresql",
+        fields: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> Connection:
+        """A new connection; with the canary as its password if nothing else is given."""
+        given = {"password": CANARY} if secrets is None else secrets
+        view = self.connections.create(
+            CreateConnection.model_validate(
+                {
+                    "provider_id": provider,
+                    "name": name,
+                    "fields": dict(POSTGRES if fields is None else fields),
+                    "secrets": {field: {"value": value} for field, value in given.items()},
+                }
+            ),
+            actor=PERSON,
+        )
+        return view.connection
+
+    def view(self, connection: Connection) -> ConnectionView:
+        return self.connections.get(ConnectionRef(id=connection.id))
+
+    def request(
+        self,
+        requester: Requester,
+        wait: Callable[[Future[None]], bool],
+        name: str = "warehouse",
+        **claims: Any,
+    ) -> AccessResponse:
+        return self.access.request(requester, AccessRequest(connection=name, **claims), wait=wait)
+
+    def deliver(self, requester: Requester, ref: str) -> Delivered:
+        with self.lock:
+            return self.access.deliver(requester, HandleUse(ref=ref))
+
+    def check(self, requester: Requester, ref: str) -> HandleState:
+        with self.lock:
+            return self.access.check(requester, HandleUse(ref=ref))
+
+    def reveal(
+        self, requester: Requester, ref: str, wait: Callable[[Future[None]], bool], **claims: Any
+    ) -> Delivered:
+        return self.access.reveal(requester, RevealRequest(ref=ref, **claims), wait=wait)
+
+    def question(self) -> Question:
+        """The one question that is open."""
+        (found,) = self.consent.questions().access_requests
+        return found
+
+    def decide(self, decision: DecisionKind, **changes: Any) -> None:
+        """The person answers the one question that is open."""
+        question = self.question()
+        self.consent.decide(
+            Decide(**({"id": question.id, "decision": decision, "digest": question.digest} | changes)),
+            actor=PERSON,
+        )
+
+    def answer(self, decision: DecisionKind, **changes: Any) -> Callable[[Future[None]], bool]:
+        """A wait during which the person answers."""
+
+        def wait(settled: Future[None]) -> bool:
+            with self.lock:
+                self.decide(decision, **changes)
+            return settled.done()
+
+        return wait
+
+    def meanwhile(self, happening: Callable[[], object]) -> Callable[[Future[None]], bool]:
+        """A wait during which something happens and time is looked at."""
+
+        def wait(settled: Future[None]) -> bool:
+            with self.lock:
+                happening()
+                self.consent.tick()
+            assert settled.done()
+            return True
+
+        return wait
+
+    def later(self, seconds: float) -> Callable[[Future[None]], bool]:
+        """A wait during which nobody answers."""
+        return self.meanwhile(lambda: self.clock.forward(seconds))
+
+    def grants(self) -> list[Grant]:
+        return [view.grant for view in self.consent.grants(GrantFilter()).grants if view.counts]
+
+    def record(self) -> list[AuditEvent]:
+        """All rows, oldest first."""
+        return [*reversed(self.audit.list(AuditFilter(limit=500)).events)]
+
+    def recorded(self) -> list[str]:
+        return [event.type for event in self.record()]
+
+    def _publish(self, event: Event) -> None:
+        # What is told must be stored: whoever hears it asks at once.
+        assert not self.storage.open
+        self.events.append(event)
+
+    def _randomness(self, size: int) -> bytes:
+        self._random += 1
+        return self._random.to_bytes(4, "big") + bytes(size - 4)
+
+
+def gone(settled: Future[None]) -> bool:
+    """A wait in which the asker goes away."""
+    return False
+
+
+def unasked(settled: Future[None]) -> bool:
+    """For requests that must not wait for anybody."""
+    raise AssertionError("somebody was asked")
+
+
+def error_of(ticket_answer: object) -> type[ConnvaultError] | None:
+    """The kind of error that a ticket was settled with."""
+    return type(ticket_answer) if isinstance(ticket_answer, ConnvaultError) else None
+
+
+_CATALOGUE: list[ProviderCatalogue] = []
+
+
+def catalogue() -> ProviderCatalogue:
+    """The built-in providers, read once: they never change."""
+    if not _CATALOGUE:
+        _CATALOGUE.append(ProviderCatalogue(packages=False))
+    return _CATALOGUE[0]
