@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class KnownKernel:
 class Kernels:
     """Safe to use from several threads. `monotonic` is in seconds."""
 
-    def __init__(self, *, processes: Processes, monotonic: Callable[[], float]) -> None:
+    def __init__(self, *, processes: Processes, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._processes = processes
         self._monotonic = monotonic
         self._changed = threading.Condition()

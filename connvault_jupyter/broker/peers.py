@@ -108,6 +108,13 @@ class Peers:
         """The key of a requester whose one notebook is at `path` below the root."""
         return _key("notebook", os.path.normpath(os.path.join(self._root, path)))
 
+    def own_instance(self) -> str:
+        """This process's own, by which others can tell whether it still runs. Raises: BrokerUnavailable."""
+        process = self._processes.running(os.getpid())
+        if process is None:
+            raise BrokerUnavailable("The broker can't read its own start time. Is /proc mounted?")
+        return f"process:{self._run(process)}"
+
     def instance_of(self, known: KnownKernel) -> str:
         """The instance of a kernel's run."""
         kernel_id = known.row.kernel_id

@@ -1,0 +1,203 @@
+"""Puts the broker together and runs it: the composition root. No rule and no wire format is here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from .._version import __version__
+from ..contracts.problem import invalid_request
+from ..contracts.supervision import BrokerReady, BrokerSettings
+from ..errors import ConnvaultError, VersionMismatch
+from ..providers.registry import ProviderCatalogue
+from ..relays.probe import ChildProbe
+from ..services.assembly import Assembled, assemble
+from ..storage.stores import open_stores
+from ..vault.envelope import check_value, derive_keys
+from ..vault.os_keyring import OsKeyringCustodian
+from ..vault.passphrase import PassphraseCustodian
+from .channel import RequesterListener
+from .dispatch import Dispatch, Services, table_of
+from .kernels import Kernels
+from .operator_channel import OperatorChannel, refusal
+from .peers import Peers
+from .processes import here
+from .socket_dir import bind, remove
+from .watch import Supervision
+
+# A keyring that answers by itself does so in 0.2 s. Requesters of a restarted broker wait that long for it rather
+# than be told that the vault is locked; a keyring that asks a person must not hold them up.
+_OPENING_S = 2.0
+
+
+class Broker:
+    """Everything of one broker process. Serves from `start` to `close`.
+
+    Raises:
+        StorageError, BrokerUnavailable: (when made) the database or the socket can't be had.
+    """
+
+    def __init__(self, *, settings: BrokerSettings, channel: OperatorChannel, log: logging.Logger) -> None:
+        lock = threading.RLock()
+        processes = here()
+        kernels = Kernels(processes=processes)
+        peers = Peers(
+            processes=processes, kernels=kernels, server_root=settings.server_root, owner_pid=os.getppid()
+        )
+        self._log = log
+        self._path = Path(settings.socket_path)
+        # First: it sets the process's umask for a moment, and a second broker on the path must be noticed early.
+        listener = bind(self._path)
+        self._database, stores = open_stores(data_dir=Path(settings.data_dir))
+        self._services: Assembled = assemble(
+            stores=stores,
+            registry=ProviderCatalogue(
+                directories=settings.provider_dirs, allowed=settings.allowed_providers
+            ),
+            custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
+            derive_keys=derive_keys,
+            check_value=check_value,
+            probe=ChildProbe(clock=_now),
+            running=peers,
+            key_of_document=peers.key_of_document,
+            settings=settings,
+            broker=peers.own_instance(),
+            clock=_now,
+            randomness=os.urandom,
+            publish=channel.publish,
+            lock=lock,
+        )
+        self._lock = lock
+        self._supervision = Supervision(
+            consent=self._services.consent,
+            kernels=kernels,
+            peers=peers,
+            lock=lock,
+            log=log,
+            flush=self._database.flush,
+        )
+        services = Services(
+            secrets=self._services.secrets,
+            connections=self._services.connections,
+            consent=self._services.consent,
+            access=self._services.access,
+            audit=self._services.audit,
+            supervision=self._supervision,
+        )
+        self.dispatch = Dispatch(table=table_of(services), lock=lock, log=log)
+        self._listener = RequesterListener(
+            listener=listener,
+            processes=processes,
+            identify=self._supervision.identify,
+            call=self.dispatch.for_requester,
+            version=settings.version,
+            log=log,
+        )
+        with lock:
+            self._services.consent.close_orphans(peers.instance_alive)
+
+    def start(self) -> None:
+        """Opens the vault if the OS keyring does it by itself, then lets requesters in. Returns at once."""
+        self._supervision.start()
+        threading.Thread(target=self._let_in, name="broker-opening", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends in good order: open questions are interrupted, the record is synced."""
+        self._supervision.close()
+        with self._lock:
+            self._services.consent.interrupt_all()
+            self._database.close()
+        self._listener.close()
+        remove(self._path)
+
+    def _let_in(self) -> None:
+        opening = threading.Thread(target=self._open_vault, name="broker-vault", daemon=True)
+        opening.start()
+        try:
+            with self._lock:
+                self._services.connections.recheck()
+        except ConnvaultError as exc:
+            self._log.warning("the states of the connections could not be looked at: %s", exc.message)
+        opening.join(_OPENING_S)
+        self._listener.start()
+
+    def _open_vault(self) -> None:
+        try:
+            self._services.secrets.open_at_start()
+        except ConnvaultError as exc:
+            self._log.warning("the vault stays locked: %s", exc.message)
+        except Exception as exc:  # noqa: BLE001 -- its text could come from a keyring
+            self._log.error("opening the vault failed: %s", type(exc).__name__)
+
+
+def main(*, non_dumpable: bool) -> None:
+    """Serves the operator channel that `argv[1]` names until its owner is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stream = socket.socket(fileno=int(sys.argv[1]))
+    signal.signal(signal.SIGTERM, _Hangup(stream))
+    channel = OperatorChannel(stream)
+    first = channel.first()
+    if first is None:
+        return
+    number, body = first
+    try:
+        settings = _settings(body)
+        logging.basicConfig(
+            level=settings.log_level, format="[%(levelname).1s %(asctime)s connvault.broker] %(message)s"
+        )
+        log = logging.getLogger("connvault_jupyter.broker")
+        broker = Broker(settings=settings, channel=channel, log=log)
+    except ConnvaultError as exc:
+        channel.answer(number, refusal(exc))
+        _end(1)
+    ready = BrokerReady(pid=os.getpid(), version=__version__, non_dumpable=non_dumpable)
+    channel.answer(number, {"ok": True, "body": ready.model_dump(mode="json")})
+    broker.start()
+    channel.serve(broker.dispatch.for_operator, broker.dispatch.waits)
+    try:
+        broker.close()
+    except ConnvaultError as exc:
+        log.error("the broker did not end in good order: %s", exc.message)
+    _end(0)
+
+
+class _Hangup:
+    """SIGTERM ends the broker as if its owner had hung up."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        self._stream.shutdown(socket.SHUT_RD)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _settings(body: object) -> BrokerSettings:
+    try:
+        settings = BrokerSettings.model_validate(body)
+    except ValidationError as exc:
+        raise invalid_request(exc) from None
+    if settings.version != __version__:
+        raise VersionMismatch(
+            "connvault-jupyter was updated while the server ran. Restart the Jupyter server."
+        )
+    return settings
+
+
+def _end(status: int) -> None:
+    """Ends without waiting for threads that wait for a person or another server."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(status)
