@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import http.client
 import os
-import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -48,7 +47,7 @@ def log_in(fields: Mapping[str, Any], secrets: Mapping[str, str], timeout_s: flo
         return _judged(connection.getresponse().status, str(fields.get("auth", "none")))
     except ssl.SSLError:
         return LoginResult(TLS_FAILED)
-    except (TimeoutError, socket.timeout):  # noqa: UP041 - two classes until Python 3.10
+    except TimeoutError:
         return LoginResult(TIMEOUT)
     except http.client.HTTPException:
         return LoginResult(REFUSED, "not_http")
