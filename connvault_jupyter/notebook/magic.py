@@ -13,7 +13,7 @@ from ..kernel.answers import Provider
 from ..kernel.handle import Handle
 from ..kernel.listing import Table, audit_table, plain, status_words
 from ..widgets.prefill import mentions_secret, secret_values
-from .command import BadCommand, Command, parse
+from .command import VERBS, BadCommand, Command, parse
 from .scrub import scrub
 
 if TYPE_CHECKING:
@@ -39,11 +39,17 @@ class ConnectionsMagic:
         self._shell = shell
 
     def run(self, line: str) -> None:
-        if line.split(None, 1)[:1] == ["new"]:
+        first = line.split(None, 1)[:1]
+        # A verb that does not exist was meant to be `new`, if a secret follows it.
+        new = first == ["new"] or (bool(first) and first[0] not in VERBS)
+        if new:
             self._refuse_secrets(line)
         try:
             command = parse(line)
         except BadCommand as exc:
+            if new:
+                # What does not read as a field could be a secret all the same.
+                scrub(self._shell, _words(line)[2:])
             from IPython.core.error import UsageError
 
             raise UsageError(f"{exc}\n%connections help shows all commands.") from None
@@ -133,7 +139,7 @@ class ConnectionsMagic:
         found = secret_values(given, secret_fields=secret_fields, plain_fields=plain_fields)
         # Spaces around the sign, colons, dashes: not the form that is asked for, but a secret all the same.
         loose = " ".join(word for word in words if word.partition("=")[0] not in plain_fields)
-        if found or mentions_secret(loose.replace("--", " ").replace("= ", "=")):
+        if found or mentions_secret(loose):
             scrub(self._shell, [given[name] for name in found])
             name = given.get("name")
             raise SecretInCode(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INSTEAD = "# A secret was typed here. connvault has removed the cell from the history."
 
 _INPUT_NAMES = re.compile(r"_i{1,3}|_i\d+")
-# A shorter one would be found in cells that have nothing to do with it; the cell itself is found by its number.
+# A shorter one would be found in cells that have nothing to do with it; the running cell is found in any case.
 _MIN_CHARS = 4
 
 
@@ -53,11 +53,11 @@ def scrub(shell: InteractiveShell, secrets: Iterable[str]) -> None:
 def _running_cell(shell: InteractiveShell) -> set[str]:
     """The whole cell, as typed and as transformed: a secret that is quoted or escaped does not look the same in it."""
     manager: Any = shell.history_manager
-    number = shell.execution_count
-    if manager is None or len(manager.input_hist_raw) <= number:
+    if manager is None:
         return set()
-    cell = (manager.input_hist_raw[number], manager.input_hist_parsed[number])
-    # A cell that runs without being stored is not there, and its number is another one's.
+    # The last ones, and not by the prompt's number, which IPython raises before or after a cell depending on version.
+    cell = (manager.input_hist_raw[-1], manager.input_hist_parsed[-1])
+    # A cell that runs without being stored is not there; then the last one is another one.
     return {text for text in cell if len(text) >= _MIN_CHARS} if "connections" in cell[0] else set()
 
 

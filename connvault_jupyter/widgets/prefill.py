@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-_SECRET = re.compile(
-    r"pass(word|wd|phrase|code)?$|pwd|passw|secret|token|credential|(^|_)key|apikey|(^|_)pin$"
-)
+_SECRET_WORDS = frozenset({"pass", "pwd", "pin", "key", "keys", "credential", "credentials"})
+_SECRET_PARTS = ("password", "passwd", "passphrase", "passcode", "secret", "token", "apikey")
 # `token_url` and `key_id` are no secrets.
 _ABOUT_IT = re.compile(r"_(url|uri|id|type|name|path|file|endpoint|expiry|field|header)$")
 _LOGIN_IN_URL = re.compile(r"://[^/?#\s@]*:[^/?#\s]*@")
 _ASSIGNMENT = re.compile(r"([A-Za-z][\w-]*)\s*[=:]\s*\S")
+_OPTION = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]*)\s+\S")
 
 
 def looks_secret(name: str) -> bool:
     """Whether a field of this name holds a secret, as far as a name tells."""
     lower = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").strip("_")
-    return bool(_SECRET.search(lower)) and not _ABOUT_IT.search(lower)
+    secret = not _SECRET_WORDS.isdisjoint(lower.split("_")) or any(part in lower for part in _SECRET_PARTS)
+    return secret and not _ABOUT_IT.search(lower)
 
 
 def has_login(value: object) -> bool:
@@ -30,8 +31,9 @@ def has_login(value: object) -> bool:
 
 
 def mentions_secret(text: str) -> bool:
-    """Whether free text gives a secret: `password = x`, `token: x`, or a URL with a password."""
-    return has_login(text) or any(looks_secret(found[1]) for found in _ASSIGNMENT.finditer(text))
+    """Whether free text gives a secret: `password = x`, `token: x`, `--password x`, or a URL with a password."""
+    names = [found[1] for pattern in (_ASSIGNMENT, _OPTION) for found in pattern.finditer(text)]
+    return has_login(text) or any(looks_secret(name) for name in names)
 
 
 def secret_values(

@@ -12,7 +12,7 @@ import pytest
 
 from connvault_jupyter import connection
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid, RevealForbidden
-from connvault_jupyter.kernel.handle import HANDLE_MIME, Handle
+from connvault_jupyter.kernel.handle import HANDLE_MIME, Handle, _client_type
 from connvault_jupyter.kernel.masked import MaskedStr
 from tests.support.canary import CANARY, found_in
 from tests.support.scripted_broker import Handles, ScriptedBroker
@@ -152,18 +152,19 @@ def test_probing_for_displays_asks_nobody(scripted_broker: ScriptedBroker) -> No
     assert len(scripted_broker.asked) == asked
 
 
-@pytest.mark.parametrize("client", ["warp_drive", "__init__", "os"])
-def test_an_unknown_client_is_refused_with_advice(scripted_broker: ScriptedBroker, client: str) -> None:
-    """A provider's data can name only modules of our own."""
-    if client == "__init__":
-        with pytest.raises(ConnvaultError):
-            from connvault_jupyter.kernel.handle import _client_type
-
-            _client_type(client)
-        return
-    _handles(scripted_broker, client=client, openers=("fly",))
+def test_an_unknown_client_is_refused_with_advice(scripted_broker: ScriptedBroker) -> None:
+    """From a provider that is newer than this kernel."""
+    _handles(scripted_broker, client="warp_drive", openers=("fly",))
+    handle = connection("warehouse")
     with pytest.raises(ConnvaultError, match="Update it"):
-        connection("warehouse").fly()
+        handle.fly()
+
+
+@pytest.mark.parametrize("client", ["__init__", "_private", "os.path", "..lease", ""])
+def test_a_client_is_a_module_of_our_own(client: str) -> None:
+    """A provider's data reaches nothing else."""
+    with pytest.raises(ConnvaultError, match="Update it"):
+        _client_type(client)
 
 
 def test_as_a_context_manager_it_is_released(scripted_broker: ScriptedBroker) -> None:

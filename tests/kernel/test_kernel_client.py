@@ -26,7 +26,7 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.kernel.client import BrokerClient
 from tests.support.scripted_broker import ScriptedBroker, new_ref
 
-CHECK = {"mode": "in_clear", "expires_at": None, "revision": 1, "rotation": "r1"}
+CHECK: dict[str, object] = {"mode": "in_clear", "expires_at": None, "revision": 1, "rotation": "r1"}
 # "Within 1 s" of DESIGN, with room for a busy machine.
 SOON_S = 2.0
 
@@ -232,7 +232,7 @@ def test_after_a_fork_the_child_has_its_own_connection(
     if child == 0:
         try:
             os._exit(0 if client.ask("access.check", {"ref": new_ref()}) == CHECK else 3)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child must not go on as a second test run
             os._exit(4)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert scripted_broker.hellos == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas
+import pandas as pd  # type: ignore[import-untyped]
 import psycopg
 import pytest
 import sqlalchemy
@@ -31,6 +32,7 @@ from connvault_jupyter.errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from connvault_jupyter.kernel.answers import Delivered
 from connvault_jupyter.kernel.clients import postgresql
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer, free_port
@@ -71,6 +73,10 @@ def engine(handle: Handle) -> Iterator[sqlalchemy.Engine]:
     made.dispose()
 
 
+def _engine_with(handle: Handle, **given: Any) -> None:
+    handle.engine(connect_args=given)
+
+
 def _verbose(error: BaseException) -> str:
     """The traceback as `%xmode Verbose` prints it: with every variable of every frame."""
     out = io.StringIO()
@@ -106,7 +112,7 @@ def test_arguments_that_say_where_are_refused(
     scripted_broker: ScriptedBroker, handle: Handle, argument: str
 ) -> None:
     """Before the secret is fetched."""
-    for open_it in (handle.connect, lambda **given: handle.engine(connect_args=given)):
+    for open_it in (handle.connect, functools.partial(_engine_with, handle)):
         with pytest.raises(TypeError, match="comes from the connection"):
             open_it(**{argument: "elsewhere"})
     assert scripted_broker.count("access.deliver") == 0
@@ -152,7 +158,7 @@ def test_every_variable_of_libpq_that_redirects_is_pinned() -> None:
         # a service fills in only what is not given
         "service", "servicefile",
     }  # fmt: skip
-    login = postgresql.Delivered("w", "postgresql", {"host": "h", "database": "d", "user": "u"}, {}, 1, "r")
+    login = Delivered("w", "postgresql", {"host": "h", "database": "d", "user": "u"}, {}, 1, "r")
     given = set(postgresql._parameters(login, {}, pq.version()))
     every = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     assert every - given - known_harmless == set()
@@ -250,7 +256,7 @@ def test_what_is_opened_shows_no_password(handle: Handle, engine: sqlalchemy.Eng
 
 def test_engine_runs_queries(engine: sqlalchemy.Engine, login: Login) -> None:
     """As pandas does it."""
-    frame = pandas.read_sql("select current_user as who, 1 as one", engine)
+    frame = pd.read_sql("select current_user as who, 1 as one", engine)
     assert frame.to_dict("records") == [{"who": login.user, "one": 1}]
 
 
@@ -337,7 +343,7 @@ def test_many_threads_share_an_engine(handle: Handle) -> None:
             for _ in range(5):
                 with engine.connect() as found:
                     found.execute(sqlalchemy.text("select 1"))
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - the main thread reports it
             failures.append(exc)
 
     threads = [threading.Thread(target=work) for _ in range(8)]

@@ -1,5 +1,6 @@
-"""The scripted broker for the tests beside this file."""
+"""The scripted broker and a real shell for the tests beside this file."""
 
 from __future__ import annotations
 
 from tests.support.scripted_broker import scripted_broker as scripted_broker
+from tests.support.shell import shell as shell

@@ -1,0 +1,346 @@
+"""A handle against real loopback servers: where the credential goes, and everywhere that it must not."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import logging
+import pickle
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.core.ultratb import VerboseTB
+from requests.adapters import HTTPAdapter
+
+from connvault_jupyter import connection
+from connvault_jupyter.errors import HandleInvalid, NotAllowed, SecretInvalid, SecretMissing
+from connvault_jupyter.kernel.clients.http import ApiSession, _covers
+from tests.support.canary import CANARY, found_in
+from tests.support.echo_api import EchoApi, echo_api
+from tests.support.scripted_broker import Handles, ScriptedBroker
+
+BEARER = f"Bearer {CANARY}"
+
+
+@pytest.fixture
+def here() -> Iterator[EchoApi]:
+    with echo_api() as api:
+        yield api
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[EchoApi]:
+    with echo_api() as api:
+        yield api
+
+
+@pytest.fixture
+def handles(scripted_broker: ScriptedBroker, here: EchoApi) -> Handles:
+    """A token for everything below /v1."""
+    return Handles(
+        fields={"base_url": f"{here.origin}/v1", "auth": "bearer", "allow_http": True},
+        secrets={"token": CANARY},
+        provider_id="http",
+        provider_name="HTTP API",
+        destination=f"{here.origin}/v1",
+        client="http",
+        openers=("session", "base_url"),
+    ).install(scripted_broker)
+
+
+@pytest.fixture
+def session(handles: Handles) -> Iterator[ApiSession]:
+    with connection("warehouse").session() as made:
+        yield made
+
+
+def _verbose(error: BaseException) -> str:
+    out = io.StringIO()
+    VerboseTB(theme_name="nocolor", ostream=out, include_vars=True)(type(error), error, error.__traceback__)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("url", ["/users/me", "users/me", " /users/me"])
+def test_a_relative_address_is_joined_and_has_the_token(session: ApiSession, here: EchoApi, url: str) -> None:
+    """Below the stored address, path and all."""
+    assert session.get(url).json() == {"path": "/v1/users/me"}
+    assert here.headers_of("/v1/users/me")["Authorization"] == BEARER
+
+
+def test_an_absolute_address_below_the_stored_one_is_fine(session: ApiSession, here: EchoApi) -> None:
+    """A paging API answers with whole addresses."""
+    assert session.get(f"{here.origin}/v1/page?n=2").ok
+    assert here.headers_of("/v1/page?n=2")["Authorization"] == BEARER
+
+
+def test_the_base_itself_and_a_query_alone(session: ApiSession, here: EchoApi) -> None:
+    """Both are addresses of APIs."""
+    session.get("")
+    session.get("?q=1")
+    assert [path for path, _ in here.requests] == ["/v1", "/v1?q=1"]
+
+
+def test_basic_login(handles: Handles, here: EchoApi) -> None:
+    """RFC 7617, in UTF-8."""
+    handles.fields |= {"auth": "basic", "username": "jürgen"}
+    handles.secrets = {"password": CANARY}
+    with connection("warehouse").session() as session:
+        session.get("/x")
+    sent = here.headers_of("/v1/x")["Authorization"]
+    assert base64.b64decode(sent.removeprefix("Basic ")).decode() == f"jürgen:{CANARY}"
+
+
+def test_no_login(handles: Handles, here: EchoApi) -> None:
+    """An open API: nothing is added, the use is still asked for."""
+    handles.fields["auth"] = "none"
+    handles.secrets = {}
+    with connection("warehouse").session() as session:
+        session.get("/x")
+    assert "Authorization" not in here.headers_of("/v1/x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "{elsewhere}/v1/x",
+        "{here}/v2",
+        "{here}/v10/x",
+        "{here}/",
+        "{here}/v1/../admin",
+        "{here}/v1/%2e%2e/admin",
+        "{here}/v1/%252e%252e/admin",
+        "{here}/v1/..%2fadmin",
+        "{here}/v1/..\\admin",
+        "{here}@evil.test/v1/x",
+        "https://{bare}/v1/x",
+        "HTTP://evil.test/v1/x",
+        "file:///etc/passwd",
+        "ftp://{bare}/v1/x",
+        "http://[::1",
+        "{here}:80/v1/x",
+        "/../admin",
+        "../admin",
+    ],
+)
+def test_other_addresses_are_refused(
+    session: ApiSession, here: EchoApi, elsewhere: EchoApi, handles: Handles, url: str
+) -> None:
+    """Another scheme, host, port or path, however it is dressed. Nothing is sent."""
+    target = url.format(
+        here=here.origin, elsewhere=elsewhere.origin, bare=here.origin.removeprefix("http://")
+    )
+    with pytest.raises(NotAllowed, match="only"):
+        session.get(target)
+    assert here.requests == elsewhere.requests == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["//evil.test/x", "http:evil.test", "javascript:x", "\\\\evil.test\\x", "///evil.test", "/\t/evil.test"],
+)
+def test_what_looks_absolute_to_others_stays_here(session: ApiSession, here: EchoApi, url: str) -> None:
+    """Without a scheme and two slashes it is a path."""
+    session.get(url)
+    assert here.requests[-1][0].startswith("/v1/")
+
+
+@given(st.text(alphabet="/.\\%2eEfF:@?#[]ab\t ", max_size=24))
+def test_no_address_escapes(url: str) -> None:
+    """The session's own rule and requests' parser agree about where an address leads."""
+    base = "http://api.test/v1"
+    joined = f"{base}/{url.lstrip('/')}"
+    if not _covers(base, joined):
+        return
+    prepared = requests.PreparedRequest()
+    try:
+        prepared.prepare_url(joined, None)
+    except requests.RequestException:
+        return
+    assert prepared.url is not None
+    assert prepared.url.startswith("http://api.test/v1")
+    assert _covers(base, prepared.url)
+
+
+@pytest.mark.parametrize("code_path", ["/v1/go", "/v1/away"])
+def test_a_redirect_to_another_origin_goes_without(
+    session: ApiSession, here: EchoApi, elsewhere: EchoApi, code_path: str
+) -> None:
+    """The file store behind an API must not learn the API's token."""
+    here.redirects[code_path] = f"{elsewhere.origin}/v1/file"
+    assert session.get(code_path.removeprefix("/v1")).json() == {"path": "/v1/file"}
+    assert here.headers_of(code_path)["Authorization"] == BEARER
+    assert "Authorization" not in elsewhere.headers_of("/v1/file")
+    assert found_in(repr(elsewhere.requests)) == []
+
+
+def test_a_redirect_out_of_the_path_goes_without(session: ApiSession, here: EchoApi) -> None:
+    """The same host may belong to many."""
+    here.redirects["/v1/go"] = "/v2/x"
+    session.get("/go")
+    assert "Authorization" not in here.headers_of("/v2/x")
+
+
+def test_a_redirect_within_goes_with_it(session: ApiSession, here: EchoApi) -> None:
+    """A moved resource of the same API."""
+    here.redirects["/v1/go"] = "/v1/x"
+    session.get("/go")
+    assert here.headers_of("/v1/x")["Authorization"] == BEARER
+
+
+def test_a_redirect_away_and_back_has_it_only_here(
+    session: ApiSession, here: EchoApi, elsewhere: EchoApi
+) -> None:
+    """Each hop is decided on its own."""
+    here.redirects["/v1/go"] = f"{elsewhere.origin}/bounce"
+    elsewhere.redirects["/bounce"] = f"{here.origin}/v1/x"
+    session.get("/go")
+    assert "Authorization" not in elsewhere.headers_of("/bounce")
+    assert here.headers_of("/v1/x")["Authorization"] == BEARER
+
+
+def test_own_login_headers_do_not_follow_to_another_origin(
+    session: ApiSession, here: EchoApi, elsewhere: EchoApi
+) -> None:
+    """requests strips Authorization only."""
+    here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
+    session.get("/go", headers={"X-Api-Key": "k", "Private-Token": "t", "Accept-Language": "de"})
+    sent = elsewhere.headers_of("/x")
+    assert "X-Api-Key" not in sent
+    assert "Private-Token" not in sent
+    assert sent["Accept-Language"] == "de"
+
+
+def test_netrc_is_not_read(
+    handles: Handles, here: EchoApi, elsewhere: EchoApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for the API nor for where it redirects to."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login u password from-netrc\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    handles.fields["auth"] = "none"
+    here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
+    with connection("warehouse").session() as session:
+        session.get("/go")
+    assert "Authorization" not in here.headers_of("/v1/go")
+    assert "Authorization" not in elsewhere.headers_of("/x")
+
+
+def test_nothing_that_is_kept_has_the_token(
+    session: ApiSession, here: EchoApi, elsewhere: EchoApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The response, its request and history, the session, and the logs at DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
+    responses = [session.get("/x"), session.get("/go")]
+    kept = [repr(vars(session)), caplog.text]
+    for response in [*responses, *responses[1].history]:
+        kept += [repr(vars(response)), repr(vars(response.request)), repr(dict(response.request.headers))]
+        kept.append(repr(pickle.dumps(response)))
+    assert "Authorization" not in responses[0].request.headers
+    assert found_in("\n".join(kept)) == []
+
+
+def test_no_error_shows_the_token(handles: Handles, session: ApiSession, here: EchoApi) -> None:
+    """Not its text, not a Verbose traceback through http.client, not what it remembers."""
+    here.server.shutdown()
+    here.server.server_close()
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get("/x")
+    error = caught.value
+    assert error.request is not None
+    assert "Authorization" not in error.request.headers
+    assert error.__cause__ is error.__context__ is None
+    assert found_in(_verbose(error) + str(error) + repr(error.args)) == []
+
+
+def test_the_positive_control_requests_alone_shows_it() -> None:
+    """The same search finds the token in the traceback of a plain requests call."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get(f"http://127.0.0.1:{port}/", headers={"Authorization": BEARER}, timeout=5)
+    assert found_in(_verbose(caught.value))
+
+
+@pytest.mark.parametrize("token", ["line\nbreak", "naïve", "€uro"])
+def test_a_token_that_no_header_can_carry_is_not_quoted(handles: Handles, token: str) -> None:
+    """http.client would print it in its ValueError."""
+    handles.secrets = {"token": token}
+    with connection("warehouse").session() as session, pytest.raises(SecretInvalid) as caught:
+        session.get("/x")
+    assert token not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_missing_secret_is_a_typed_error(handles: Handles) -> None:
+    """With the connection's name, for the button."""
+    handles.secrets = {}
+    with connection("warehouse").session() as session, pytest.raises(SecretMissing) as caught:
+        session.get("/x")
+    assert caught.value.details["connection"] == "warehouse"
+
+
+def test_revoking_bites_at_the_next_request(handles: Handles, session: ApiSession, here: EchoApi) -> None:
+    """Although the session and its TCP connection live on."""
+    session.get("/x")
+    handles.refusal = HandleInvalid(reason="revoked")
+    with pytest.raises(HandleInvalid):
+        session.get("/x")
+    assert len(here.requests) == 1
+
+
+def test_a_replaced_token_is_picked_up(handles: Handles, session: ApiSession, here: EchoApi) -> None:
+    """At the next request."""
+    handles.secrets = {"token": "fresh"}
+    session.get("/x")
+    assert here.headers_of("/v1/x")["Authorization"] == "Bearer fresh"
+
+
+def test_a_changed_address_ends_the_session(
+    handles: Handles, session: ApiSession, here: EchoApi, elsewhere: EchoApi
+) -> None:
+    """A session goes on only to where the person said."""
+    handles.fields["base_url"] = elsewhere.origin
+    with pytest.raises(HandleInvalid) as caught:
+        session.get("/x")
+    assert caught.value.details["reason"] == "changed"
+    assert here.requests == elsewhere.requests == []
+
+
+def test_a_mounted_adapter_still_gets_the_token(session: ApiSession, here: EchoApi) -> None:
+    """Retries are commonly mounted."""
+    session.mount("http://", HTTPAdapter(max_retries=2))
+    session.get("/x")
+    assert here.headers_of("/v1/x")["Authorization"] == BEARER
+
+
+def test_unchecked_certificates_are_refused(handles: Handles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With verify=False the token goes to whoever answers."""
+    # requests lets them override the session's setting.
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    handles.fields["base_url"] = "https://127.0.0.1:1"
+    with connection("warehouse").session() as session:
+        session.verify = False
+        with pytest.raises(NotAllowed, match="CA bundle"):
+            session.get("/x")
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_session_is_not_copied(session: ApiSession, copied: Any) -> None:
+    """It is good in this kernel only."""
+    with pytest.raises(TypeError):
+        copied(session)
+
+
+def test_base_url_is_an_opener(handles: Handles, here: EchoApi) -> None:
+    """For clients that take an address."""
+    assert connection("warehouse").base_url == f"{here.origin}/v1"

@@ -1,0 +1,149 @@
+"""Typed errors in a real shell and in a real kernel: one line, a card, and still an error."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from connvault_jupyter import errors
+from connvault_jupyter.errors import ConnvaultError, every_error
+from connvault_jupyter.notebook.fixit import FIXIT_MIME, bundle, card
+from tests.support.canary import CANARY, found_in
+from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.shell import Shell
+
+
+@pytest.fixture
+def handles(scripted_broker: ScriptedBroker) -> Handles:
+    return Handles(fields={}, secrets={"password": CANARY}).install(scripted_broker)
+
+
+def test_an_error_is_one_line(shell: Shell, handles: Handles, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a traceback of forty."""
+    shell.run("connection('wharehouse')")
+    assert capsys.readouterr().out.strip() == (
+        "ConnectionNotFound: No connection is called “wharehouse”. Did you mean “warehouse”?"
+    )
+
+
+def test_verbose_shows_the_traceback_without_secret_and_ref(
+    shell: Shell, handles: Handles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who wants frames gets them; the secret and the ref are in none of their variables."""
+    shell.run("handle = connection('warehouse')")
+    handles.refusal = errors.VaultLocked()
+    shell.ip.run_line_magic("xmode", "Verbose")
+    shell.run("handle._lease.deliver()")
+    out = capsys.readouterr().out
+    assert "Traceback" in out
+    assert "VaultLocked: The vault is locked" in out
+    assert found_in(out) == []
+    assert not any(ref in out for ref in handles.refs)
+
+
+def test_the_cell_stays_an_error(shell: Shell, handles: Handles) -> None:
+    """For nbconvert, papermill and the red prompt."""
+    result = shell.run("connection('zebra')")
+    assert not result.success
+    assert isinstance(result.error_in_exec, errors.ConnectionNotFound)
+
+
+def test_a_card_follows_with_text_and_html(shell: Shell, handles: Handles) -> None:
+    """For front ends with and without the labextension."""
+    shell.run("connection('zebra')")
+    (output,) = shell.published.outputs
+    assert set(output["data"]) == {FIXIT_MIME, "text/plain", "text/html"}
+    assert output["data"][FIXIT_MIME] == {
+        "code": "connection_not_found",
+        "title": "No such connection.",
+        "message": "No connection is called “zebra”. Create it in the Connections panel.",
+        "action": {
+            "label": "Create it",
+            "command": "connvault:open",
+            "args": {"new": True, "name": "zebra"},
+        },
+    }
+
+
+def test_an_error_that_one_of_ours_caused_has_the_card(shell: Shell, handles: Handles) -> None:
+    """A library may wrap what the broker said."""
+    shell.run("try: connection('zebra')\nexcept Exception as exc: raise RuntimeError('wrapped') from exc")
+    assert len(shell.bundles(FIXIT_MIME)) == 1
+
+
+@pytest.mark.parametrize("cell", ["1 / 0", "x = 1", "raise KeyboardInterrupt", "def"])
+def test_other_cells_get_no_card(shell: Shell, handles: Handles, cell: str) -> None:
+    """Only our own errors."""
+    shell.run(cell)
+    assert shell.published.outputs == []
+
+
+@pytest.mark.parametrize(
+    ("error", "label", "args"),
+    [
+        (errors.ConnectionNotFound(connection="w"), "Create it", {"new": True, "name": "w"}),
+        (errors.VaultLocked(connection="w"), "Unlock", {"screen": "unlock"}),
+        (errors.CustodianUnavailable(), "Unlock", {"screen": "unlock"}),
+        (errors.VaultNotSetUp(), "Set up", {"screen": "setup"}),
+        (errors.SecretMissing(connection="w"), "Enter the secret", {"name": "w"}),
+        (errors.SecretInvalid(connection="w"), "Replace secret", {"name": "w"}),
+        (errors.UpstreamAuthFailed(connection="w"), "Replace secret", {"name": "w"}),
+        (errors.ConnectionNotReady(connection="w"), "Open connections", {"name": "w"}),
+        (errors.AccessDenied(connection="w"), "Open connections", {"name": "w"}),
+        (errors.ConsentTimeout(connection="w"), "Open connections", {"screen": "questions"}),
+        (errors.SecretInCode(provider="http"), "Create it", {"new": "http"}),
+    ],
+)
+def test_each_error_leads_to_its_screen(error: ConnvaultError, label: str, args: dict[str, object]) -> None:
+    """A button may only open something; it never acts."""
+    assert card(error)["action"] == {"label": label, "command": "connvault:open", "args": args}
+
+
+@pytest.mark.parametrize("kind", every_error().values(), ids=lambda kind: kind.code)
+def test_every_error_has_a_card(kind: type[ConnvaultError]) -> None:
+    """With a title, a message, and an action or none."""
+    found = card(kind())
+    assert found["code"] == kind.code
+    assert found["title"]
+    assert found["message"] == kind.default_message
+    assert found["action"] is None or found["action"]["command"] == "connvault:open"
+
+
+def test_an_unknown_code_is_kept() -> None:
+    """From a newer broker."""
+    assert card(errors.from_problem({"code": "brand_new", "detail": "New."}))["code"] == "brand_new"
+
+
+def test_words_from_outside_are_cleaned() -> None:
+    """A message may have passed through a broker of another version."""
+    found = bundle(errors.VaultLocked("locked\u202e\x1b[31m<b>"))
+    assert found[FIXIT_MIME]["message"] == "locked[31m<b>"
+    assert html.escape("<b>") not in found["text/plain"]
+
+
+def test_in_a_kernel_the_cell_fails_and_the_card_is_there(scripted_broker: ScriptedBroker) -> None:
+    """What nbconvert and papermill see, from a real ipykernel."""
+    Handles(fields={}, secrets={}).install(scripted_broker)
+    sources = [
+        "%load_ext connvault_jupyter",
+        "warehouse = connection('warehouse')\nwarehouse",
+        "%connections",
+        "connection('wharehouse')",
+    ]
+    v4: Any = nbformat.v4
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
+    with pytest.raises(CellExecutionError, match="Did you mean “warehouse”"):
+        NotebookClient(notebook, kernel_name="python3", timeout=60).execute()
+    shown, panel, failed = (cell.outputs for cell in notebook.cells[1:])
+    assert shown[0].data["application/vnd.connvault.handle+json"]["name"] == "warehouse"
+    assert "application/vnd.jupyter.widget-view+json" in panel[0].data
+    assert "warehouse" in panel[0].data["text/html"]
+    error, the_card = failed
+    assert error.output_type == "error"
+    assert len("\n".join(error.traceback).splitlines()) == 1
+    assert the_card.data[FIXIT_MIME]["code"] == "connection_not_found"

@@ -1,0 +1,254 @@
+"""%connections in a real shell, against a scripted broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connvault_jupyter.errors import AccessDenied, ConnectionNotFound, ProviderNotFound
+from connvault_jupyter.kernel.handle import HANDLE_MIME, Handle
+from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.shell import Shell
+
+PLAIN = "text/plain"
+
+
+@pytest.fixture
+def handles(scripted_broker: ScriptedBroker) -> Handles:
+    return Handles(fields={}, secrets={}).install(scripted_broker)
+
+
+def test_load_offers_the_two_functions(shell: Shell) -> None:
+    """A cell needs no import."""
+    assert shell.run("connection, connections").error_in_exec is None
+
+
+def test_load_leaves_the_notebooks_own_names_alone(shell: Shell) -> None:
+    """Somebody's variable is called connection."""
+    shell.run("connection = 3")
+    shell.ip.run_line_magic("reload_ext", "connvault_jupyter")
+    assert shell.ip.user_ns["connection"] == 3
+
+
+def test_unload_takes_everything_back(shell: Shell, handles: Handles) -> None:
+    """Magic, names, completion, hook and rendering."""
+    shell.ip.run_line_magic("unload_ext", "connvault_jupyter")
+    assert "connections" not in shell.ip.magics_manager.magics["line"]
+    assert "connection" not in shell.ip.user_ns
+    assert not hasattr(AccessDenied, "_render_traceback_")
+    shell.run("raise __import__('connvault_jupyter.errors').errors.AccessDenied")
+    assert shell.published.outputs == []
+    assert "use" not in shell.complete("%connections us")
+    shell.ip.run_line_magic("load_ext", "connvault_jupyter")
+
+
+def test_reload_does_not_double_anything(shell: Shell, handles: Handles) -> None:
+    """The old hook would show a second card."""
+    shell.ip.run_line_magic("reload_ext", "connvault_jupyter")
+    shell.ip.run_line_magic("reload_ext", "connvault_jupyter")
+    shell.run("connection('zebra')")
+    assert len(shell.published.outputs) == 1
+
+
+def test_bare_lists_with_a_link_where_no_widget_can_be_drawn(shell: Shell, handles: Handles) -> None:
+    """A plain terminal."""
+    shell.run("%connections")
+    (text,) = shell.bundles(PLAIN)
+    assert "warehouse" in text
+    assert "/lab?connvault=new" in text
+
+
+def test_list_shows_the_table(shell: Shell, handles: Handles) -> None:
+    """The same as connections()."""
+    shell.run("%connections list")
+    assert "app@db.internal:5432/sales" in shell.bundles(PLAIN)[0]
+
+
+def test_use_assigns_the_handle(shell: Shell, scripted_broker: ScriptedBroker, handles: Handles) -> None:
+    """And shows it."""
+    shell.run("%connections use warehouse --reason monthly report")
+    assert isinstance(shell.ip.user_ns["warehouse"], Handle)
+    assert shell.bundles(HANDLE_MIME)[0]["name"] == "warehouse"
+    assert scripted_broker.asked[-1][1]["reason"] == "monthly report"
+
+
+def test_use_as_assigns_to_that_variable(shell: Shell, handles: Handles) -> None:
+    """The name may be no Python name."""
+    shell.run("%connections use warehouse as w")
+    assert isinstance(shell.ip.user_ns["w"], Handle)
+    assert "warehouse" not in shell.ip.user_ns
+
+
+def test_use_overwrites_handles_only(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A data frame of the same name survives, and nobody is asked."""
+    shell.run("warehouse = [1, 2]")
+    shell.run("%connections use warehouse")
+    assert shell.ip.user_ns["warehouse"] == [1, 2]
+    assert "as VARIABLE" in capsys.readouterr().err
+    assert scripted_broker.count("access.request") == 0
+    shell.run("%connections use warehouse as w")
+    shell.run("%connections use warehouse as w")
+    assert scripted_broker.count("access.request") == 2
+
+
+def test_use_of_an_unknown_name_is_the_typed_error(shell: Shell, handles: Handles) -> None:
+    """With the suggestion, and no variable."""
+    result = shell.run("%connections use wharehouse")
+    assert isinstance(result.error_in_exec, ConnectionNotFound)
+    assert "wharehouse" not in shell.ip.user_ns
+
+
+def test_show_tells_state_and_destination(shell: Shell, handles: Handles) -> None:
+    """Without asking anyone."""
+    shell.run("%connections show warehouse")
+    shown = shell.bundles(PLAIN)[0]
+    assert "PostgreSQL" in shown
+    assert "ready" in shown
+
+
+@pytest.mark.parametrize(
+    ("released", "words"), [(0, "has no permission"), (1, "1 permission "), (2, "2 permissions ")]
+)
+def test_revoke_tells_how_many(
+    shell: Shell,
+    scripted_broker: ScriptedBroker,
+    handles: Handles,
+    capsys: pytest.CaptureFixture[str],
+    released: int,
+    words: str,
+) -> None:
+    """And what it does not do."""
+    scripted_broker.answers["access.revoke_own"] = lambda body: {"released": released}
+    shell.run("%connections revoke warehouse")
+    assert words in capsys.readouterr().out
+
+
+def test_audit_shows_this_notebooks_rows(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles
+) -> None:
+    """In words."""
+    row = {
+        "sequence": 1, "at": "2026-11-24T07:00:00Z", "type": "access:granted", "outcome": "ok", "code": None,
+        "connection": "warehouse", "mode": "in_clear", "decision": "once", "reason_claim": "monthly report",
+    }  # fmt: skip
+    scripted_broker.answers["audit.list_own"] = lambda body: {"events": [row], "next_before": None}
+    shell.run("%connections audit warehouse")
+    shown = shell.bundles(PLAIN)[0]
+    assert "granted" in shown
+    assert "in the clear, this time" in shown
+    assert "monthly report" in shown
+    assert scripted_broker.asked[-1] == ("audit.list_own", {"connection": "warehouse", "limit": 50})
+
+
+def test_help_and_the_question_mark_show_the_commands(
+    shell: Shell, handles: Handles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One text for both."""
+    shell.run("%connections help")
+    assert "%connections use NAME" in capsys.readouterr().out
+    assert "%connections use NAME" in shell.ip.find_line_magic("connections").__doc__
+
+
+def test_a_wrong_command_is_a_usage_error(
+    shell: Shell, handles: Handles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Short, with the way out."""
+    shell.run("%connections lst")
+    err = capsys.readouterr().err
+    assert err.startswith("UsageError: Write one of: list, new, use")
+    assert "Traceback" not in err
+
+
+def test_new_without_a_page_says_where(shell: Shell, handles: Handles) -> None:
+    """The link carries no values: links end up in logs."""
+    shell.run("%connections new postgresql name=warehouse host=db.internal")
+    text = shell.bundles(PLAIN)[0]
+    assert "/lab?connvault=new" in text
+    assert "db.internal" not in text
+
+
+def test_new_of_an_unknown_kind_names_the_known(shell: Shell, handles: Handles) -> None:
+    """Typed, for the button."""
+    result = shell.run("%connections new oracle")
+    assert isinstance(result.error_in_exec, ProviderNotFound)
+    assert "postgresql" in str(result.error_in_exec)
+
+
+def test_new_with_an_unknown_field_names_the_known_and_forgets_the_line(
+    shell: Shell, handles: Handles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`pasword=...` would be a secret with a slip in its name."""
+    shell.run("%connections new postgresql pasw=hunter2hunter2")
+    assert "host, port, database, user, sslmode" in capsys.readouterr().err
+    assert "hunter2" not in repr(shell.ip.user_ns["In"])
+
+
+def test_new_shows_the_form_where_widgets_are(
+    shell: Shell, handles: Handles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the plain values."""
+    from connvault_jupyter.notebook.magic import ConnectionsMagic
+
+    shown: list[Any] = []
+    monkeypatch.setattr(ConnectionsMagic, "_draws_widgets", lambda self: True)
+    monkeypatch.setattr(ConnectionsMagic, "_display", lambda self, value: shown.append(value))
+    shell.run("%connections new postgresql name=warehouse host=db.internal port=5433")
+    shell.run("%connections")
+    form, panel = shown
+    assert (form.provider, form.name, form.values) == (
+        "postgresql",
+        "warehouse",
+        {"host": "db.internal", "port": "5433"},
+    )
+    assert panel.selected == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%connections ", {"list", "new", "use", "show", "revoke", "audit", "help"}),
+        ("%connections us", {"use"}),
+        ("%connections use wa", {"warehouse"}),
+        ("%connections show ", {"warehouse"}),
+        ("%connections use warehouse ", {"as", "--reason"}),
+        ("%connections new post", {"postgresql"}),
+        ("%connections new postgresql ho", {"host="}),
+        ("%connections new postgresql pass", set()),
+    ],
+)
+def test_tab_completes(shell: Shell, handles: Handles, text: str, expected: set[str]) -> None:
+    """Sub-commands, names, kinds and plain fields."""
+    found = set(shell.complete(text))
+    assert found >= expected
+    assert expected or not found & {"password="}
+
+
+def test_tab_without_a_broker_is_quiet_and_quick(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never raises, and does not wait for one to start."""
+    import time
+
+    from connvault_jupyter.kernel import api
+
+    monkeypatch.setattr(api.broker(), "_locate", lambda: "/tmp/connvault-nobody-listens.sock")
+    started = time.monotonic()
+    shell.complete("%connections use ")
+    assert time.monotonic() - started < 0.5
+
+
+def test_tab_asks_at_most_every_two_seconds(scripted_broker: ScriptedBroker, handles: Handles) -> None:
+    """By a clock of the test's own."""
+    from types import SimpleNamespace
+
+    from connvault_jupyter.notebook.completion import Completer
+
+    now = [0.0]
+    complete = Completer(monotonic=lambda: now[0])
+    event = SimpleNamespace(text_until_cursor="%connections use ")
+    for _ in range(3):
+        assert complete(None, event) == ["warehouse"]
+    now[0] = 2.1
+    complete(None, event)
+    assert scripted_broker.count("connections.list") == 2
