@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ class ConnectionsPanel:
 
     @property
     def box(self) -> Locator:
-        return self.page.locator("#connvault-jupyter-panel").get_by_test_id("connvault-panel")
+        return self.page.locator("#connvault-connections").get_by_test_id("connvault-panel")
 
     def open(self) -> ConnectionsPanel:
         if not self.box.is_visible():
@@ -68,11 +67,10 @@ class ConnectionsPanel:
 
     def set_up(self, passphrase: str) -> None:
         """First run: typed twice."""
-        setup = self.box.get_by_test_id("connvault-setup")
-        setup.get_by_label(re.compile("^Passphrase")).fill(passphrase)
-        setup.get_by_label(re.compile("Once more")).fill(passphrase)
-        setup.get_by_role("button", name="Protect and continue").click()
-        expect(setup).to_have_count(0)
+        self.box.get_by_test_id("connvault-passphrase").fill(passphrase)
+        self.box.get_by_test_id("connvault-passphrase-again").fill(passphrase)
+        self.box.get_by_test_id("connvault-setup-submit").click()
+        expect(self.box.get_by_test_id("connvault-setup")).to_have_count(0)
 
     def row(self, name: str) -> Locator:
         return self.box.get_by_test_id(f"connvault-row-{name}")
@@ -82,5 +80,6 @@ class ConnectionsPanel:
         self.box.get_by_test_id(f"connvault-provider-{provider_id}").click()
         expect(self.box.get_by_test_id("connvault-form")).to_be_visible()
 
-    def field(self, label: str) -> Locator:
-        return self.box.get_by_test_id("connvault-form").get_by_label(label, exact=False).first
+    def field(self, name: str) -> Locator:
+        """The input of the provider's field with this name (`name` itself is the connection's)."""
+        return self.box.get_by_test_id(f"connvault-field-{name}")

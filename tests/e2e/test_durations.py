@@ -1,0 +1,170 @@
+"""How long a yes holds: this time, until the kernel stops, for a while, always for this notebook; and what ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from setup_hooks.postgresql import Login
+from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.consent_dialog import ConsentDialog
+from tests.support.jupyter_server import JupyterServer
+
+from .conftest import Lab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.e2e
+
+LOAD = "%load_ext connvault_jupyter\nfrom connvault_jupyter import connection"
+
+
+def ask(name: str) -> str:
+    return f'db = connection("{name}")\nprint("got", db.connect().execute("select 40+2").fetchone()[0])'
+
+
+def grant(page: Page, duration: str) -> None:
+    """Runs the asking cell and answers with `duration`."""
+    run_cell(page, 1, wait=False)
+    ConsentDialog(page).allow(duration)
+    wait_for_cell(page, 1)
+    expect(cell(page, 1)).to_contain_text("got 42")
+
+
+def runs_unasked(page: Page) -> None:
+    """The asking cell goes through without a question."""
+    run_cell(page, 1)
+    expect(cell(page, 1)).to_contain_text("got 42")
+
+
+def asks_again(page: Page) -> None:
+    run_cell(page, 1, wait=False)
+    ConsentDialog(page).deny()
+    wait_for_cell(page, 1)
+
+
+def restart_kernel(lab: Lab, page: Page) -> None:
+    kernel = lab.server.request("GET", "api/kernels").json()[0]["id"]
+    assert lab.server.request("POST", f"api/kernels/{kernel}/restart").ok
+    run_cell(page, 0)
+
+
+def test_once_asks_again(page: Page, lab: Lab, warehouse: str) -> None:
+    """*This time* is one handle; the next call asks, with *until kernel stops* preselected."""
+    open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse)))
+    run_cell(page, 0)
+    grant(page, "once")
+    run_cell(page, 1, wait=False)
+    dialog = ConsentDialog(page).wait()
+    expect(
+        dialog.box.get_by_test_id("connvault-duration-session")
+        .locator("input, [aria-checked=true]")
+        .or_(dialog.box.get_by_test_id("connvault-duration-session"))
+        .first
+    ).to_be_visible()
+    assert lab.rest.questions()[0]["preselected"] == "session"
+    dialog.deny()
+
+
+def test_session_holds_until_the_kernel_restarts(page: Page, lab: Lab, warehouse: str) -> None:
+    """*Until kernel stops* needs no further answer, and ends with a restart."""
+    open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse)))
+    run_cell(page, 0)
+    grant(page, "session")
+    runs_unasked(page)
+    restart_kernel(lab, page)
+    asks_again(page)
+
+
+def test_always_survives_a_restart_but_not_another_notebook(page: Page, lab: Lab, warehouse: str) -> None:
+    """*Always* belongs to this notebook file, whatever kernel it has."""
+    open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse)))
+    run_cell(page, 0)
+    grant(page, "always")
+    restart_kernel(lab, page)
+    runs_unasked(page)
+    lab.end_kernels()
+    open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse), name="other"))
+    run_cell(page, 0)
+    asks_again(page)
+
+
+def test_always_does_not_survive_a_notebook_made_anew(page: Page, lab: Lab, warehouse: str) -> None:
+    """A notebook that was deleted and made again under its name is another notebook."""
+    path = lab.notebook(LOAD, ask(warehouse))
+    open_notebook(page, lab.server, path)
+    run_cell(page, 0)
+    grant(page, "always")
+    lab.end_kernels()
+    assert lab.server.request("DELETE", f"api/contents/{path}").status_code == 204
+    lab.notebook(LOAD, ask(warehouse))
+    open_notebook(page, lab.server, path)
+    run_cell(page, 0)
+    asks_again(page)
+
+
+def test_for_ends(page: Page, start_short_lab: Lab) -> None:
+    """A grant for a while holds over a kernel restart and is over when its time is."""
+    lab = start_short_lab
+    open_notebook(page, lab.server, lab.notebook(LOAD, ask(lab.name())))
+    run_cell(page, 0)
+    grant(page, "for")
+    restart_kernel(lab, page)
+    runs_unasked(page)
+    granted = lab.rest.grants()[0]["grant"]
+    assert granted["decision"] == "for"
+    assert granted["expires_at"] is not None
+
+
+def test_a_changed_host_needs_the_secret_and_a_new_yes(
+    page: Page, lab: Lab, warehouse: str, postgres_login: Login
+) -> None:
+    """Another destination voids the grant and the stored secret."""
+    open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse)))
+    run_cell(page, 0)
+    grant(page, "session")
+    view = lab.rest.named(warehouse)["connection"]
+    fields = {**view["fields"], "host": "localhost"}
+    lab.rest.call("PATCH", f"connections/{view['id']}", {"fields": fields}, revision=view["revision"])
+    run_cell(page, 1)
+    expect(cell(page, 1)).to_contain_text("SecretMissing")
+    assert lab.rest.grants(view["id"]) == []
+    lab.rest.call("PUT", f"connections/{view['id']}/secrets/password", {"value": postgres_login.password})
+    asks_again(page)
+
+
+def test_a_revoke_bites_at_the_next_checkout(page: Page, lab: Lab, warehouse: str) -> None:
+    """A pooled engine works until the grant is taken back in the panel's list, then says so."""
+    make = f'handle = connection("{warehouse}")\nengine = handle.engine()\nfrom sqlalchemy import text'
+    use = 'with engine.connect() as c: print("got", c.execute(text("select 40+2")).scalar())'
+    open_notebook(page, lab.server, lab.notebook(LOAD, make, use))
+    run_cell(page, 0)
+    run_cell(page, 1, wait=False)
+    ConsentDialog(page).allow("session")
+    wait_for_cell(page, 1)
+    run_cell(page, 2)
+    expect(cell(page, 2)).to_contain_text("got 42")
+    granted = lab.rest.grants(lab.rest.named(warehouse)["connection"]["id"])[0]["grant"]
+    lab.rest.call("DELETE", f"grants/{granted['id']}")
+    run_cell(page, 2)
+    expect(cell(page, 2)).to_contain_text("HandleInvalid")
+
+
+def test_a_revoke_bites_at_the_next_request(page: Page, lab: Lab, web: JupyterServer | str) -> None:
+    """An HTTP session works until the grant is taken back, then says so and sends nothing."""
+    name = lab.name("api")
+    lab.rest.create(name, "http", {"base_url": str(web), "auth": "bearer"}, {"token": "t0ken-of-a-test"})
+    make = f'session = connection("{name}").session()\nprint(session.get("/ping").status_code)'
+    open_notebook(page, lab.server, lab.notebook(LOAD, make, 'print(session.get("/ping").status_code)'))
+    run_cell(page, 0)
+    run_cell(page, 1, wait=False)
+    ConsentDialog(page).allow("session")
+    wait_for_cell(page, 1)
+    expect(cell(page, 1)).to_contain_text("200")
+    granted = lab.rest.grants(lab.rest.named(name)["connection"]["id"])[0]["grant"]
+    lab.rest.call("DELETE", f"grants/{granted['id']}")
+    run_cell(page, 2)
+    expect(cell(page, 2)).to_contain_text("HandleInvalid")
