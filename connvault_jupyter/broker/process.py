@@ -66,7 +66,7 @@ class BrokerProcess:
         self._lock = threading.Lock()
         self._link: _Link | None = None
         self._reason: ConnvaultError | None = None
-        self._told: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, Mapping[str, Any]] = {}
         self._stopping = threading.Event()
         self._supervisor: threading.Thread | None = None
 
@@ -98,7 +98,7 @@ class BrokerProcess:
         answer: Future[dict[str, Any]] = Future()
         with self._lock:
             if operation in _TOLD_AGAIN:
-                self._told[operation] = dict(body)
+                self._told[operation] = body
             if self._link is None:
                 answer.set_exception(self._reason or BrokerUnavailable())
             else:
