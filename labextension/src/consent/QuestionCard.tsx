@@ -212,7 +212,7 @@ function Durations({ question, duration, trans, onDuration }: QuestionCardProps)
               onChange={event => event.nativeEvent.isTrusted && onDuration(item)}
             />
             <span>
-              {durationWord(item, question.for_s, trans)}
+              {durationWord(item, question.for_s, question.requester.kind, trans)}
               {item === 'once' && <small>{trans.__('up to %1', length(question.once_limit_s, trans))}</small>}
             </span>
           </label>

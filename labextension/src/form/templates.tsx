@@ -62,7 +62,8 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   }
   const secret = isSecret(field);
   const promise = trans.__('Goes straight to the vault. Never shown again, never sent to a notebook.');
-  const hint = secret ? storedSecret(field) || promise : schema.description;
+  // What is wrong says what to do; the general description would only stand in its way.
+  const hint = secret ? storedSecret(field) || promise : problems[field] ? '' : schema.description;
   return (
     <FieldFrame
       id={id}

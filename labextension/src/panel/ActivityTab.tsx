@@ -65,23 +65,21 @@ export function ActivityRows({ events, now, trans }: ActivityRowsProps): JSX.Ele
             <time dateTime={event.at} title={exactly(event.at)}>
               {stamp(event.at, now)}
             </time>
-            <span className="jp-connvault-rowText" title={foreignText(event.requester_label ?? '')}>
-              <span>
-                <bdi>{who(event, trans)}</bdi> · {words.what}
-                {count > 1 && <> ×{count}</>}
-              </span>
-              {more.length > 0 && (
-                <small>
-                  {more.map((text, index) => (
-                    <Fragment key={text}>
-                      {index > 0 && ' · '}
-                      <bdi>{text}</bdi>
-                    </Fragment>
-                  ))}
-                </small>
-              )}
+            <span title={foreignText(event.requester_label ?? '')}>
+              <bdi>{who(event, trans)}</bdi> · {words.what}
+              {count > 1 && <> ×{count}</>}
             </span>
             <Pill word={words.outcome} />
+            {more.length > 0 && (
+              <small>
+                {more.map((text, index) => (
+                  <Fragment key={text}>
+                    {index > 0 && ' · '}
+                    <bdi>{text}</bdi>
+                  </Fragment>
+                ))}
+              </small>
+            )}
           </li>
         );
       })}

@@ -139,11 +139,9 @@ const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen
         onClick={() => onOpen(connection.id)}
       >
         <ProviderIcon provider={provider} />
-        <span className="jp-connvault-rowText">
-          <b>{name}</b>
-          <small title={label}>{label}</small>
-        </span>
+        <b title={name}>{name}</b>
         <Pill word={statusWord(connection, vault, trans)} />
+        <small title={label}>{label}</small>
       </button>
     </li>
   );

@@ -56,9 +56,13 @@ export function Detail(props: DetailProps): JSX.Element {
     setFailed('');
   }, [id]);
 
-  const attempt = (action: () => Promise<unknown>): void => {
+  const attempt = async (action: () => Promise<unknown>): Promise<void> => {
     setFailed('');
-    action().catch((error: unknown) => setFailed(error instanceof Error ? error.message : String(error)));
+    try {
+      await action();
+    } catch (error) {
+      setFailed(error instanceof Error ? error.message : String(error));
+    }
   };
 
   const newest = page.value?.events ?? [];
@@ -107,6 +111,7 @@ export function Detail(props: DetailProps): JSX.Element {
             now={now}
             trans={trans}
             onReplace={props.onReplace}
+            onTest={() => attempt(props.onTest)}
             onShowActivity={() => props.onTab('activity')}
           />
         )}
@@ -128,7 +133,7 @@ export function Detail(props: DetailProps): JSX.Element {
             hasMore={next !== null}
             trans={trans}
             onMore={() =>
-              attempt(async () => {
+              void attempt(async () => {
                 const more = await activity.events(id, next ?? undefined);
                 setOlder(before => ({ events: [...(before?.events ?? []), ...more.events], next: more.next_before }));
               })
@@ -147,7 +152,7 @@ export function Detail(props: DetailProps): JSX.Element {
               className="jp-connvault-button"
               data-testid="connvault-revoke-all"
               onClick={() =>
-                attempt(() =>
+                void attempt(() =>
                   Promise.all(
                     (grants.value ?? [])
                       .filter(item => item.grant.decision !== 'deny_always')
@@ -165,10 +170,9 @@ export function Detail(props: DetailProps): JSX.Element {
   );
 }
 
-function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unknown>) => void }): JSX.Element {
+function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unknown>) => Promise<void> }): JSX.Element {
   const { view, provider, trans, attempt } = props;
   const [isDeleting, setDeleting] = useState(false);
-  const [isTesting, setTesting] = useState(false);
   const isReady = view.connection.status === 'ready';
 
   if (isDeleting) {
@@ -182,7 +186,7 @@ function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unkno
           type="button"
           className="jp-connvault-button jp-mod-danger"
           data-testid="connvault-delete-confirm"
-          onClick={() => attempt(props.onDelete)}
+          onClick={() => void attempt(props.onDelete)}
         >
           {trans.__('Delete')}
         </button>
@@ -200,20 +204,6 @@ function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unkno
       >
         {trans.__('Insert code')}
       </button>
-      {provider?.testable && (
-        <button
-          type="button"
-          className="jp-connvault-button"
-          data-testid="connvault-test"
-          disabled={isTesting || !isReady}
-          onClick={() => {
-            setTesting(true);
-            attempt(() => props.onTest().finally(() => setTesting(false)));
-          }}
-        >
-          {isTesting ? trans.__('Testing …') : trans.__('Test')}
-        </button>
-      )}
       {provider && (
         <button type="button" className="jp-connvault-button" data-testid="connvault-edit" onClick={props.onEdit}>
           {trans.__('Edit')}

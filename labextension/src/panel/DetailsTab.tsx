@@ -25,12 +25,15 @@ export interface DetailsTabProps {
   now: number;
   trans: TranslationBundle;
   onReplace: (field: string, value: string) => Promise<void>;
+  /** Tests once; what goes wrong with that is shown by whoever gave it. */
+  onTest: () => Promise<void>;
   onShowActivity: () => void;
 }
 
 export function DetailsTab(props: DetailsTabProps): JSX.Element {
   const { view, provider, recent, now, trans } = props;
   const { connection } = view;
+  const [isTesting, setTesting] = useState(false);
   const advice = statusAdvice(view, trans);
   // Those that are stored, and those that the schema asks for in this case.
   const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
@@ -76,7 +79,21 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
       {provider?.testable && (
         <div className="jp-connvault-field" data-testid="connvault-last-test">
           <span className="jp-connvault-label">{trans.__('Last test')}</span>
-          <TestLine outcome={view.last_test ?? null} now={now} trans={trans} />
+          <div className={`jp-connvault-box ${view.last_test?.ok === false ? 'jp-mod-err' : ''}`}>
+            <TestLine outcome={view.last_test ?? null} now={now} trans={trans} />
+            <button
+              type="button"
+              className="jp-connvault-button jp-mod-link"
+              data-testid="connvault-test"
+              disabled={isTesting || connection.status !== 'ready'}
+              onClick={() => {
+                setTesting(true);
+                void props.onTest().finally(() => setTesting(false));
+              }}
+            >
+              {isTesting ? trans.__('Testing …') : trans.__('Test')}
+            </button>
+          </div>
         </div>
       )}
       {recent.length > 0 && (
@@ -96,24 +113,17 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
 
 function TestLine({ outcome, now, trans }: { outcome: TestOutcome | null; now: number; trans: TranslationBundle }): JSX.Element {
   if (!outcome) {
-    return <span>{trans.__('Not tested yet')}</span>;
+    return <span className="jp-connvault-grow">{trans.__('Not tested yet')}</span>;
   }
   const when = <small title={exactly(outcome.at)}>{ago(outcome.at, now, trans)}</small>;
-  if (!outcome.ok) {
-    return (
-      <div className="jp-connvault-box jp-mod-err">
-        <Icon name="warn" className="jp-mod-err" />
-        <span>
-          {foreignText(outcome.detail)} {when}
-        </span>
-      </div>
-    );
-  }
   return (
-    <span>
-      {trans.__('Connected in %1 ms', outcome.elapsed_ms)}
-      {outcome.server && <> · {foreignText(outcome.server)}</>} {when}
-    </span>
+    <>
+      <Icon name={outcome.ok ? 'check' : 'warn'} className={outcome.ok ? 'jp-mod-ok' : 'jp-mod-err'} />
+      <span className="jp-connvault-grow">
+        {outcome.ok ? trans.__('Connected in %1 ms', outcome.elapsed_ms) : foreignText(outcome.detail)}
+        {outcome.ok && outcome.server && <> · {foreignText(outcome.server)}</>} {when}
+      </span>
+    </>
   );
 }
 

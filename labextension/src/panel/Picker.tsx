@@ -45,7 +45,7 @@ export function Picker(props: PickerProps): JSX.Element {
           autoFocus
           data-testid="connvault-picker-search"
           aria-label={trans.__('Search kinds of connections, or paste a URL')}
-          placeholder={trans.__('Search or paste a URL, command …')}
+          placeholder={trans.__('Search or paste a URL …')}
           value={query}
           onPaste={event => {
             const pasted = parsePasted(event.clipboardData.getData('text/plain'));

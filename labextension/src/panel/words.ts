@@ -101,16 +101,23 @@ export function requesterIcon(kind: RequesterKind | null | undefined): IconName 
   return kind === 'notebook' || kind === 'console' ? 'notebook' : kind === 'script' ? 'code' : 'process';
 }
 
-export function durationWord(duration: Duration, forSeconds: number, trans: TranslationBundle): string {
+/** A duration as it is offered to `kind`. */
+export function durationWord(
+  duration: Duration,
+  forSeconds: number,
+  kind: RequesterKind,
+  trans: TranslationBundle
+): string {
+  const hasKernel = kind === 'notebook' || kind === 'console';
   switch (duration) {
     case 'once':
       return trans.__('This time');
     case 'session':
-      return trans.__('Until kernel stops');
+      return hasKernel ? trans.__('Until kernel stops') : trans.__('Until it ends');
     case 'for':
       return length(forSeconds, trans);
     case 'always':
-      return trans.__('Always, this notebook');
+      return kind === 'notebook' ? trans.__('Always, this notebook') : trans.__('Always, this script');
   }
 }
 
@@ -204,6 +211,9 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word {
   }
   if (event.outcome === 'refused') {
     return { text: trans.__('refused'), tone: 'err' };
+  }
+  if (event.decision) {
+    return { text: decisionWord(event.decision, trans), tone: 'ok' };
   }
   return event.mode ? { text: modeWords(event.mode, trans).word, tone: modeTone(event.mode) } : { text: trans.__('done'), tone: 'mute' };
 }

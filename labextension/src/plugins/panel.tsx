@@ -71,6 +71,10 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
         if (!connvault.connections.isReady) {
           await connvault.connections.refresh();
         }
+        if (typeof args.screen === 'string') {
+          // A card may tell of a state that this page has not heard of yet.
+          await connvault.vault.refresh();
+        }
         const place = placeOf(args, connvault);
         if (place) {
           navigation.go(place);
