@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from .hardening import become_non_dumpable, end_with_parent
+from .lean_imports import without_format_libraries
 
 if __name__ == "__main__":
     end_with_parent()
     hardened = become_non_dumpable()
 
-    from .main import main
+    with without_format_libraries():
+        from .main import main
 
     main(non_dumpable=hardened)
