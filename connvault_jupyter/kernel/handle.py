@@ -107,7 +107,7 @@ class Handle:
         raise AttributeError(self._what_there_is(), name=name, obj=self)
 
     def __dir__(self) -> list[str]:
-        return sorted({*_PUBLIC, *self._openers()})
+        return sorted({*_PUBLIC, *self._openers(), *self._revealing()})
 
     def __repr__(self) -> str:
         granted = self._granted
@@ -171,6 +171,7 @@ class Handle:
         return f"{words} (until {local.strftime('%H:%M' if near else '%Y-%m-%d %H:%M')})".strip()
 
     def _openers(self) -> list[str]:
+        """Without `reveal`, unless there is nothing else: plain text is not advertised."""
         names = [
             name
             for delivery in self._granted.deliveries
@@ -178,10 +179,13 @@ class Handle:
             for name in delivery.openers
             if name not in _PUBLIC
         ]
-        return [*dict.fromkeys(names), *(["reveal"] if self._granted.reveal_allowed else [])]
+        return list(dict.fromkeys(names)) or self._revealing()
+
+    def _revealing(self) -> list[str]:
+        return ["reveal"] if self._granted.reveal_allowed else []
 
     def _what_there_is(self) -> str:
-        openers = [f".{name}" for name in self._openers()]
+        openers = [f".{name}" for name in dict.fromkeys([*self._openers(), *self._revealing()])]
         return f"{self.name} ({plain(self.provider)}) offers {', '.join(openers) or 'nothing to open'}"
 
     def _opened(self, client: str) -> Any:

@@ -110,7 +110,7 @@ def test_the_bundle_has_what_the_front_end_draws(scripted_broker: ScriptedBroker
         "mode": "in_clear",
         "expires_at": None,
         "decision": "once",
-        "openers": ["engine", "connect", "reveal"],
+        "openers": ["engine", "connect"],
     }
     assert set(bundle) == {HANDLE_MIME, "text/plain", "text/html"}
 

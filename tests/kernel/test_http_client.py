@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import io
 import logging
 import pickle
 import socket
@@ -16,7 +15,6 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
-from IPython.core.ultratb import VerboseTB
 from requests.adapters import HTTPAdapter
 
 from connvault_jupyter import connection
@@ -25,6 +23,7 @@ from connvault_jupyter.kernel.clients.http import ApiSession, _covers
 from tests.support.canary import CANARY, found_in
 from tests.support.echo_api import EchoApi, echo_api
 from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.verbose import verbose_traceback
 
 BEARER = f"Bearer {CANARY}"
 
@@ -59,12 +58,6 @@ def handles(scripted_broker: ScriptedBroker, here: EchoApi) -> Handles:
 def session(handles: Handles) -> Iterator[ApiSession]:
     with connection("warehouse").session() as made:
         yield made
-
-
-def _verbose(error: BaseException) -> str:
-    out = io.StringIO()
-    VerboseTB(theme_name="nocolor", ostream=out, include_vars=True)(type(error), error, error.__traceback__)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize("url", ["/users/me", "users/me", " /users/me"])
@@ -258,7 +251,7 @@ def test_no_error_shows_the_token(handles: Handles, session: ApiSession, here: E
     assert error.request is not None
     assert "Authorization" not in error.request.headers
     assert error.__cause__ is error.__context__ is None
-    assert found_in(_verbose(error) + str(error) + repr(error.args)) == []
+    assert found_in(verbose_traceback(error) + str(error) + repr(error.args)) == []
 
 
 def test_the_positive_control_requests_alone_shows_it() -> None:
@@ -267,7 +260,7 @@ def test_the_positive_control_requests_alone_shows_it() -> None:
         port = unused.getsockname()[1]
     with pytest.raises(requests.ConnectionError) as caught:
         requests.get(f"http://127.0.0.1:{port}/", headers={"Authorization": BEARER}, timeout=5)
-    assert found_in(_verbose(caught.value))
+    assert found_in(verbose_traceback(caught.value))
 
 
 @pytest.mark.parametrize("token", ["line\nbreak", "naïve", "€uro"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import logging
 import os
 import pickle
@@ -18,7 +17,6 @@ import pandas as pd  # type: ignore[import-untyped]
 import psycopg
 import pytest
 import sqlalchemy
-from IPython.core.ultratb import VerboseTB
 from psycopg import pq
 from psycopg.rows import dict_row
 
@@ -38,6 +36,7 @@ from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer, free_port
 from tests.support.canary import CANARY, found_in
 from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.verbose import verbose_traceback
 
 
 @pytest.fixture
@@ -75,13 +74,6 @@ def engine(handle: Handle) -> Iterator[sqlalchemy.Engine]:
 
 def _engine_with(handle: Handle, **given: Any) -> None:
     handle.engine(connect_args=given)
-
-
-def _verbose(error: BaseException) -> str:
-    """The traceback as `%xmode Verbose` prints it: with every variable of every frame."""
-    out = io.StringIO()
-    VerboseTB(theme_name="nocolor", ostream=out, include_vars=True)(type(error), error, error.__traceback__)
-    return out.getvalue()
 
 
 def test_connect_logs_in(handle: Handle, login: Login) -> None:
@@ -223,7 +215,7 @@ def test_no_traceback_and_no_log_shows_the_password(
     for open_it in (handle.connect, handle.engine().connect):
         with pytest.raises(UpstreamError) as caught:
             open_it()
-        assert found_in(_verbose(caught.value)) == []
+        assert found_in(verbose_traceback(caught.value)) == []
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None
     assert found_in(caplog.text) == []
@@ -237,7 +229,7 @@ def test_the_positive_control_psycopg_alone_shows_it(login: Login) -> None:
 
     with pytest.raises(psycopg.OperationalError) as caught:
         connect(CANARY)
-    assert found_in(_verbose(caught.value))
+    assert found_in(verbose_traceback(caught.value))
 
 
 def test_what_is_opened_shows_no_password(handle: Handle, engine: sqlalchemy.Engine) -> None:

@@ -32,7 +32,7 @@ POSTGRESQL = {
     "id": "postgresql",
     "name": "PostgreSQL",
     "description": "A database",
-    "fields": ["host", "port", "database", "user", "password", "sslmode"],
+    "fields": ["host", "port", "database", "user", "sslmode"],
     "secret_fields": ["password"],
 }
 
