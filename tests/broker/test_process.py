@@ -23,7 +23,7 @@ from connvault_jupyter.contracts.supervision import BrokerReady, BrokerSettings
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, VaultLocked, VersionMismatch
 from tests.support.operator import Operator, operated_broker
 from tests.support.processes import wait_until
-from tests.support.requester import Asker, asking
+from tests.support.raw_requester import RawAsker, asking
 from tests.support.rest import PASSPHRASE
 
 DEADLINE_S = 30.0
@@ -212,7 +212,7 @@ def test_a_question_of_a_killed_broker_is_recorded_as_interrupted(tmp_path: Path
             assert types[:2] == ["access:interrupted", "access:asked"]
 
 
-def _ask(asker: Asker) -> None:
+def _ask(asker: RawAsker) -> None:
     # The broker is killed while it waits.
     with contextlib.suppress(AssertionError, OSError, ConnvaultError):
         asker.ask("access.request", {"connection": "warehouse"})

@@ -17,7 +17,7 @@ from connvault_jupyter.contracts.operations import BY_DOOR, OPERATIONS, Operatio
 from connvault_jupyter.errors import InvalidRequest, RequestTooLarge, UnknownOperation
 from tests.support.examples import EXAMPLES, example, wrong_bodies
 from tests.support.operator import Operator, operated_broker
-from tests.support.requester import Asker, asking
+from tests.support.raw_requester import RawAsker, asking
 
 OPERATOR = tuple(BY_DOOR["operator"].values())
 REQUESTER = tuple(BY_DOOR["requester"].values())
@@ -39,7 +39,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Operator,
 
 
 @pytest.fixture(scope="module")
-def asker(broker: tuple[Operator, str]) -> Iterator[Asker]:
+def asker(broker: tuple[Operator, str]) -> Iterator[RawAsker]:
     """One connection for all cases: a wrong body does not end it."""
     with asking(broker[1]) as found:
         yield found
@@ -68,7 +68,7 @@ def test_a_wrong_body_at_the_operator_door_names_its_place(
 
 @pytest.mark.parametrize(("name", "body", "path"), cases(REQUESTER))
 def test_a_wrong_body_at_the_requester_door_names_its_place(
-    asker: Asker, name: str, body: Any, path: str
+    asker: RawAsker, name: str, body: Any, path: str
 ) -> None:
     """Missing, extra, of another type, too long."""
     problem = asker.ask(name, body)["problem"]
@@ -95,7 +95,7 @@ def test_an_oversize_body_at_the_requester_door_ends_the_connection(
 
 
 @pytest.mark.parametrize("name", sorted(BY_DOOR["operator"].keys() - BY_DOOR["requester"].keys()))
-def test_an_operators_operation_is_unknown_at_the_requester_door(asker: Asker, name: str) -> None:
+def test_an_operators_operation_is_unknown_at_the_requester_door(asker: RawAsker, name: str) -> None:
     """Notebook code can't do what a person does."""
     assert asker.ask(name, {})["problem"]["code"] == "unknown_operation"
 
