@@ -12,6 +12,14 @@ import os
 import tempfile
 import threading
 
+# Debian, Arch and Alpine; Fedora and RHEL; SUSE; macOS.
+_SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
 _lock = threading.Lock()
 _folders: dict[int, str] = {}
 
@@ -31,6 +39,17 @@ def authority_file(pem: str) -> str:
         file.write(content)
     os.replace(beside, path)
     return path
+
+
+def system_authorities() -> str | None:
+    """The file with the CAs that the operating system trusts, `SSL_CERT_FILE` first as everywhere; `None`: not found.
+
+    A library's wheel may bring an OpenSSL of its own, which looks for them in its builder's place.
+    """
+    import ssl
+
+    candidates = (ssl.get_default_verify_paths().cafile, *_SYSTEM_BUNDLES)
+    return next((path for path in candidates if path and os.path.isfile(path)), None)
 
 
 def _remove(owner: int, folder: str) -> None:

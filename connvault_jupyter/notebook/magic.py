@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -176,9 +175,7 @@ class ConnectionsMagic:
 
     def _draws_widgets(self) -> bool:
         """Whether there may be a page that draws the widget: a kernel, not VS Code (which can't load our views)."""
-        if not hasattr(self._shell, "kernel") or "VSCODE_PID" in os.environ:
-            return False
-        if "__vsc_ipynb_file__" in self._shell.user_ns:
+        if not hasattr(self._shell, "kernel") or "__vsc_ipynb_file__" in self._shell.user_ns:
             return False
         import importlib.util
 

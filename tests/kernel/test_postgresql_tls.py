@@ -79,6 +79,22 @@ def test_an_unknown_authority_is_refused(
         connection("warehouse").connect()
 
 
+def test_without_a_stored_authority_the_systems_count(
+    scripted_broker: ScriptedBroker,
+    tls_postgres: PostgresServer,
+    certificate: ServerCertificate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where OpenSSL is told to look for them, whatever the wheel was built with."""
+    bundle = tmp_path / "system.pem"
+    bundle.write_text(certificate.authority)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    _handles(scripted_broker, tls_postgres, sslmode="verify-full")
+    with connection("warehouse").connect() as found:
+        assert found.execute("select 1").fetchone() == (1,)
+
+
 def test_another_name_is_refused(
     scripted_broker: ScriptedBroker, tls_postgres: PostgresServer, certificate: ServerCertificate
 ) -> None:

@@ -20,7 +20,7 @@ from ...errors import (
     UpstreamUnreachable,
 )
 from ..answers import Delivered
-from ..authority_file import authority_file
+from ..authority_file import authority_file, system_authorities
 from ..lease import Lease
 
 if TYPE_CHECKING:
@@ -191,8 +191,8 @@ def _parameters(login: Delivered, arguments: Mapping[str, Any], libpq: int) -> d
     authorities = fields.get("ca_certificate")
     if authorities:
         root = authority_file(str(authorities))
-    elif mode == "verify-full" and libpq >= _SYSTEM_AUTHORITIES_SINCE:
-        root = "system"
+    elif mode == "verify-full":
+        root = system_authorities() or ("system" if libpq >= _SYSTEM_AUTHORITIES_SINCE else "")
     else:
         root = ""
     return {
