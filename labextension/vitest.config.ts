@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   esbuild: { jsx: 'automatic' },
+  // Packages that ship both: their ES modules, as the bundler takes them.
+  resolve: { mainFields: ['module', 'main'] },
   test: {
     environment: 'jsdom',
     include: ['test/**/*.test.{ts,tsx}'],

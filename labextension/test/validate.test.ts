@@ -77,7 +77,7 @@ describe('lists', () => {
   });
 
   test('a provider without deliveries is left out and counted', () => {
-    const { deliveries: _, ...bad } = provider();
+    const bad = { ...provider(), deliveries: undefined };
     const found = validate.providerList({ providers: [bad, provider()], skipped: [{ source: 's', reason: 'r' }, {}] });
     expect(found.providers.map(item => item.id)).toEqual(['postgresql']);
     expect(found.unreadable).toBe(1);
@@ -106,7 +106,7 @@ describe('a connection', () => {
 
   test('fields that may be left out get their default', () => {
     const { connection, destination } = connectionView();
-    const { display_name: _a, scope: _b, status_reason: _c, ...rest } = connection;
+    const rest = { ...connection, display_name: undefined, scope: undefined, status_reason: undefined };
     const read = validate.connectionView({ connection: rest, destination });
     expect(read).toMatchObject({ secrets: {}, modes: [], last_test: null, connection: { scope: 'user', display_name: '' } });
   });

@@ -65,16 +65,28 @@ export class Presence implements IDisposable {
     });
   }
 
-  /** Tells the other tabs that what is shown here has changed, or that this tab goes away. */
+  /** Tells the other tabs that what is shown here has changed. */
   tell(): void {
     this._channel?.postMessage({ kind: 'changed' } satisfies Message);
+  }
+
+  /** This tab goes away: it shows nothing to anybody from now on. */
+  leave(): void {
+    this._isAway = true;
+    this.tell();
+  }
+
+  /** It came back, from the browser's cache of pages. */
+  comeBack(): void {
+    this._isAway = false;
+    this.tell();
   }
 
   dispose(): void {
     if (this._disposed) {
       return;
     }
-    this.tell();
+    this.leave();
     this._disposed = true;
     this._channel?.close();
     Signal.clearData(this);
@@ -83,7 +95,7 @@ export class Presence implements IDisposable {
   private hear(data: unknown): void {
     const message = data as Partial<{ kind: unknown; ask: unknown; path: unknown }> | null;
     if (message?.kind === 'who' && typeof message.path === 'string' && typeof message.ask === 'string') {
-      if (this.isShownHere(message.path)) {
+      if (!this._isAway && this.isShownHere(message.path)) {
         this._channel?.postMessage({ kind: 'mine', ask: message.ask } satisfies Message);
       }
     } else if (message?.kind === 'mine' && typeof message.ask === 'string') {
@@ -98,5 +110,6 @@ export class Presence implements IDisposable {
   private readonly _changed = new Signal<this, void>(this);
   private readonly _waiting = new Map<string, () => void>();
   private _asked = 0;
+  private _isAway = false;
   private _disposed = false;
 }

@@ -44,27 +44,25 @@ function url(text: string): URL | null {
   }
 }
 
+// `URL` knows host and port of a few schemes only, differently in each browser.
+const DATABASE_URL =
+  /^[a-z0-9+]+:\/\/(?:(?<login>[^/?#]*)@)?(?<host>\[[^\]]*\]|[^/:?#@]*)(?::(?<port>\d+))?(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?/i;
+
 function fromDatabaseUrl(text: string): Pasted | null {
-  // `URL` keeps userinfo, host and port of schemes it knows only.
-  const parsed = url(text.replace(/^postgres(ql)?(\+\w+)?:/i, 'http:'));
-  if (!parsed) {
+  const parts = DATABASE_URL.exec(text)?.groups;
+  if (!parts) {
     return null;
   }
-  const query = parsed.searchParams;
-  const port = portOf(text) ?? query.get('port');
+  const query = new URLSearchParams(parts.query ?? '');
+  const [user, password] = (parts.login ?? '').split(/:(.*)/s);
   return database({
-    host: parsed.hostname.replace(/^\[|\]$/g, '') || query.get('host'),
-    port,
-    dbname: decoded(parsed.pathname.slice(1)) || query.get('dbname'),
-    user: decoded(parsed.username) || query.get('user'),
-    password: decoded(parsed.password) || query.get('password'),
+    host: decoded(parts.host).replace(/^\[|\]$/g, '') || query.get('host'),
+    port: parts.port ?? query.get('port'),
+    dbname: decoded(parts.database ?? '') || query.get('dbname'),
+    user: decoded(user) || query.get('user'),
+    password: decoded(password ?? '') || query.get('password'),
     sslmode: query.get('sslmode')
   });
-}
-
-/** The port as written: `URL` drops 80 after http. */
-function portOf(text: string): string | null {
-  return /^[a-z+0-9]+:\/\/(?:[^/@]*@)?(?:\[[^\]]*\]|[^/:?#]*):(\d+)/i.exec(text)?.[1] ?? null;
 }
 
 const PSQL_OPTIONS: { [option: string]: string } = {

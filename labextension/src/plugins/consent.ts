@@ -50,7 +50,8 @@ export const consentPlugin: JupyterFrontEndPlugin<IConsentPrompt> = {
       controller.lookAgain();
       presence.tell();
     });
-    window.addEventListener('pagehide', () => presence.tell());
+    window.addEventListener('pagehide', () => presence.leave());
+    window.addEventListener('pageshow', () => presence.comeBack());
 
     let refused = 0;
     connvault.questions.changed.connect(({ refused: now }) => {

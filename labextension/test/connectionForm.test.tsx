@@ -1,0 +1,282 @@
+import { act, fireEvent, render, screen, waitFor } from '@testing-library/react';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+
+import type { ConnectionDraft, ConnectionFormProps } from '../src/form/ConnectionForm';
+import { ConnectionForm } from '../src/form/ConnectionForm';
+import { SecretInputs } from '../src/form/secretInputs';
+import * as schemaForm from '../src/form/SchemaForm';
+import { ProblemError } from '../src/restapi';
+import { connectionView, provider, trans } from './support/records';
+
+const CANARY = 'hunter2-canary';
+
+let sent: { draft: ConnectionDraft; andTest: boolean }[];
+let refuse: Error | null;
+
+beforeEach(() => {
+  sent = [];
+  refuse = null;
+});
+
+function draw(change: Partial<ConnectionFormProps> = {}): void {
+  render(
+    <ConnectionForm
+      provider={provider()}
+      takenNames={['taken']}
+      trans={trans}
+      onSave={async (draft, andTest) => {
+        sent.push({ draft: structuredClone(draft), andTest });
+        if (refuse) {
+          throw refuse;
+        }
+      }}
+      onCancel={() => undefined}
+      {...change}
+    />
+  );
+}
+
+const input = (name: string): HTMLInputElement => screen.getByTestId(`connvault-field-${name}`);
+const type = (name: string, value: string): void => void fireEvent.change(input(name), { target: { value } });
+const typeSecret = (name: string, value: string): void => {
+  input(name).value = value;
+  fireEvent.input(input(name));
+};
+const press = (id: string): Promise<void> =>
+  act(async () => {
+    fireEvent.click(screen.getByTestId(id));
+  });
+
+function fill(): void {
+  type('name', 'warehouse');
+  type('host', 'db.internal');
+  type('database', 'sales');
+  typeSecret('password', CANARY);
+}
+
+describe('a new connection', () => {
+  test('starts with the defaults of the schema, in its order', () => {
+    draw();
+    expect(input('port').value).toBe('5432');
+    const names = [...document.querySelectorAll('input, select')].map(item => item.getAttribute('name'));
+    expect(names).toEqual(['connection-name', 'host', 'port', 'database', 'password', 'sslmode']);
+  });
+
+  test('ties each label to its input', () => {
+    draw();
+    for (const label of ['Name used in code', 'Host', 'Port', 'Database', 'Password', 'Encryption']) {
+      expect(screen.getByLabelText(label)).toBeTruthy();
+    }
+  });
+
+  test('shows the name as code will use it', () => {
+    draw();
+    type('name', 'sales');
+    expect(document.querySelector('code')?.textContent).toBe('connection("sales")');
+  });
+
+  test('is sent with its secret apart from its fields', async () => {
+    draw();
+    fill();
+    await press('connvault-save-test');
+    expect(sent).toEqual([
+      {
+        draft: {
+          name: 'warehouse',
+          fields: { host: 'db.internal', port: 5432, database: 'sales', sslmode: 'require' },
+          secrets: { password: { value: CANARY } }
+        },
+        andTest: true
+      }
+    ]);
+  });
+
+  test('has empty secret inputs right after sending', async () => {
+    draw();
+    fill();
+    await press('connvault-save');
+    expect(input('password').value).toBe('');
+    expect(document.documentElement.innerHTML).not.toContain(CANARY);
+  });
+
+  test('can be saved as a draft without its secret, but not tested', async () => {
+    draw();
+    type('name', 'warehouse');
+    type('host', 'db.internal');
+    type('database', 'sales');
+    await press('connvault-save-test');
+    expect(sent).toEqual([]);
+    expect(screen.getByText('Enter the password.')).toBeTruthy();
+    await press('connvault-save');
+    expect(sent[0].draft.secrets).toEqual({});
+  });
+
+  test('asks for a conditional secret when its condition holds', async () => {
+    draw();
+    const select = screen.getByTestId('connvault-field-sslmode') as HTMLSelectElement;
+    fireEvent.change(select, { target: { value: '1' } });
+    typeSecret('key', CANARY);
+    fill();
+    await press('connvault-save');
+    expect(sent[0].draft).toMatchObject({ fields: { sslmode: 'verify-full' }, secrets: { key: { value: CANARY } } });
+  });
+});
+
+describe('problems', () => {
+  test.each([
+    ['name', '', 'Enter the name that code will use.'],
+    ['name', '1st', /Begin with a letter/],
+    ['name', 'wareh\u043euse', /Begin with a letter/],
+    ['name', 'taken', /Another connection has this name/],
+    ['host', '', 'Enter the host to connect to.'],
+    ['host', 'two words', 'Enter one host name.'],
+    ['port', '', 'Enter the port.'],
+    ['port', '70000', 'Enter a number from 1 to 65535.'],
+    ['port', 'abc', 'Enter a number.'],
+    ['database', '', 'Enter the database.']
+  ])('of %s with %j are told beside it', async (field, value, words) => {
+    draw();
+    fill();
+    type(field, value);
+    await press('connvault-save');
+    expect(sent).toEqual([]);
+    expect(input(field).getAttribute('aria-invalid')).toBe('true');
+    const described = input(field).getAttribute('aria-describedby')?.split(' ') ?? [];
+    const texts = described.map(id => document.getElementById(id)?.textContent ?? '').join(' ');
+    expect(texts).toMatch(words);
+  });
+
+  test('go when the field is put right, and no others come', async () => {
+    draw();
+    await press('connvault-save');
+    type('host', 'db');
+    expect(input('host').getAttribute('aria-invalid')).toBeNull();
+    expect(screen.getByText('Enter the database.')).toBeTruthy();
+  });
+
+  test('that the server finds stand at their fields', async () => {
+    refuse = new ProblemError('invalid_fields', 'See each field.', 422, 'InvalidFields', [
+      { path: 'fields.host', message: 'is not known' },
+      { path: 'secrets.password', message: 'is too long' },
+      { path: 'name', message: 'is taken' }
+    ]);
+    draw();
+    fill();
+    await press('connvault-save');
+    await waitFor(() => expect(screen.getByText('Is not known.')).toBeTruthy());
+    expect(screen.getByText('Is too long.')).toBeTruthy();
+    expect(screen.getByText('Is taken.')).toBeTruthy();
+  });
+
+  test('of the whole stand above the fields, and the secret has to be typed once more', async () => {
+    refuse = new ProblemError('vault_locked', 'The vault is locked.', 423);
+    draw();
+    fill();
+    await press('connvault-save');
+    await waitFor(() => expect(screen.getByRole('alert').textContent).toContain('The vault is locked.'));
+    expect(screen.getByText('Enter it once more, then save.')).toBeTruthy();
+    expect(input('password').value).toBe('');
+  });
+});
+
+describe('a secret', () => {
+  test('is never in what the form library holds or tells', async () => {
+    const seen: unknown[] = [];
+    const original = schemaForm.SchemaForm;
+    const spy = vi.spyOn(schemaForm, 'SchemaForm').mockImplementation(props => {
+      seen.push(props.data, props.problems);
+      return original(props);
+    });
+    draw();
+    fill();
+    fireEvent.change(input('password'), { target: { value: CANARY } });
+    fireEvent.blur(input('password'));
+    type('host', 'db.other');
+    await press('connvault-save');
+    expect(seen.length).toBeGreaterThan(4);
+    expect(JSON.stringify(seen)).not.toContain(CANARY);
+    spy.mockRestore();
+  });
+
+  test('is in no attribute of the page while it is typed', () => {
+    draw();
+    fill();
+    type('host', 'db.other');
+    expect(document.documentElement.outerHTML).not.toContain(CANARY);
+  });
+
+  test('that was pasted before the form was drawn waits for its input', () => {
+    const inputs = new SecretInputs();
+    inputs.fill('password', CANARY);
+    const node = document.createElement('input');
+    inputs.register('password', node);
+    expect(node.value).toBe(CANARY);
+    inputs.clear();
+    expect(node.value).toBe('');
+    expect(inputs.drafts()).toEqual({});
+  });
+
+  test('in a pasted URL goes into its input only', async () => {
+    draw({
+      takePasted: () => ({ providerId: 'postgresql', fields: { host: 'db', database: 'sales' }, secrets: { password: CANARY } })
+    });
+    expect(input('password').value).toBe(CANARY);
+    expect(input('host').value).toBe('db');
+    type('name', 'pasted');
+    await press('connvault-save');
+    expect(sent[0].draft.secrets).toEqual({ password: { value: CANARY } });
+    expect(JSON.stringify(sent[0].draft.fields)).not.toContain(CANARY);
+  });
+
+  test('given as a prefilled value is dropped', () => {
+    draw({ prefill: { fields: { host: 'db', password: CANARY } } });
+    expect(input('host').value).toBe('db');
+    expect(input('password').value).toBe('');
+  });
+});
+
+describe('an existing connection', () => {
+  test('keeps its secret while its destination stays', async () => {
+    draw({ existing: connectionView() });
+    type('database', 'other');
+    expect(screen.queryByTestId('connvault-moved')).toBeNull();
+    await press('connvault-save-test');
+    expect(sent[0].draft.secrets).toEqual({});
+  });
+
+  test('with another destination asks for its secret again', async () => {
+    draw({ existing: connectionView() });
+    type('host', 'db.other');
+    expect(screen.getByTestId('connvault-moved')).toBeTruthy();
+    await press('connvault-save-test');
+    expect(sent).toEqual([]);
+    expect(screen.getByText('Enter the password.')).toBeTruthy();
+    typeSecret('password', CANARY);
+    await press('connvault-save-test');
+    expect(sent[0].draft.secrets).toEqual({ password: { value: CANARY } });
+  });
+});
+
+describe('Enter', () => {
+  test('in a field submits, and the notebook around sees no key', async () => {
+    const outside = vi.fn();
+    draw();
+    fill();
+    document.body.addEventListener('keydown', outside);
+    await act(async () => {
+      fireEvent.keyDown(input('host'), { key: 'Enter' });
+    });
+    document.body.removeEventListener('keydown', outside);
+    expect(sent).toHaveLength(1);
+    expect(outside).not.toHaveBeenCalled();
+  });
+
+  test('that ends the work of an input method does not submit', async () => {
+    draw();
+    fill();
+    await act(async () => {
+      fireEvent.keyDown(input('host'), { key: 'Enter', isComposing: true });
+    });
+    expect(sent).toEqual([]);
+  });
+});

@@ -1,0 +1,463 @@
+import { act, fireEvent, render, screen, waitFor } from '@testing-library/react';
+import { beforeEach, describe, expect, test } from 'vitest';
+
+import { Navigation } from '../src/models/navigation';
+import { placeOf } from '../src/models/opening';
+import { Panel } from '../src/panel/Panel';
+import { strengthOf } from '../src/panel/strength';
+import { statusWord } from '../src/panel/words';
+import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, provider, T0, trans, vaultState } from './support/records';
+
+let connvault: FakeConnvault;
+let navigation: Navigation;
+let inserted: string[];
+let answered: number;
+
+beforeEach(() => {
+  connvault = new FakeConnvault();
+  navigation = new Navigation();
+  inserted = [];
+  answered = 0;
+});
+
+async function draw(): Promise<void> {
+  await act(async () => {
+    render(
+      <Panel
+        connvault={connvault}
+        navigation={navigation}
+        trans={trans}
+        onInsertCode={id => inserted.push(id)}
+        onAnswer={() => answered++}
+      />
+    );
+  });
+}
+
+const press = (id: string): Promise<void> =>
+  act(async () => {
+    fireEvent.click(screen.getByTestId(id));
+  });
+const go = (place: Parameters<Navigation['go']>[0]): Promise<void> =>
+  act(async () => {
+    navigation.go(place);
+  });
+
+describe('the list', () => {
+  test('has a row each, in groups, with its state in a word', async () => {
+    connvault.connections.items = [
+      connectionView(),
+      connectionView({ id: 'c2', name: 'staging', status: 'draft', status_reason: 'secret_missing' }),
+      connectionView({ id: 'c3', name: 'gone', provider_id: 'nobody', status: 'draft', status_reason: 'provider_missing' })
+    ];
+    await draw();
+    expect(screen.getByTestId('connvault-row-warehouse').textContent).toContain('Ready');
+    expect(screen.getByTestId('connvault-row-staging').textContent).toContain('Needs password');
+    expect(screen.getByTestId('connvault-row-gone').textContent).toContain('Draft');
+    expect([...document.querySelectorAll('h3')].map(item => item.textContent)).toEqual(['Databases', 'Anything else']);
+  });
+
+  test('is searched by name, kind and destination', async () => {
+    connvault.connections.items = [connectionView(), connectionView({ id: 'c2', name: 'lake' }, { destination: 'bucket' })];
+    await draw();
+    const search = screen.getByTestId('connvault-search');
+    for (const [query, rows] of [
+      ['ware', ['warehouse']],
+      ['postgres buck', ['lake']],
+      ['sales', ['warehouse']],
+      ['', ['warehouse', 'lake']]
+    ] as const) {
+      fireEvent.change(search, { target: { value: query } });
+      const found = [...document.querySelectorAll('[data-testid^="connvault-row-"]')];
+      expect(found.map(item => item.getAttribute('data-testid')?.replace('connvault-row-', ''))).toEqual(rows);
+    }
+    fireEvent.change(search, { target: { value: 'nothing' } });
+    expect(screen.getByText('No connection is called “nothing”.')).toBeTruthy();
+  });
+
+  test('goes from row to row with the arrow keys', async () => {
+    connvault.connections.items = [connectionView(), connectionView({ id: 'c2', name: 'zeta' })];
+    await draw();
+    screen.getByTestId('connvault-row-warehouse').focus();
+    fireEvent.keyDown(document.activeElement!, { key: 'ArrowDown' });
+    expect(document.activeElement).toBe(screen.getByTestId('connvault-row-zeta'));
+  });
+
+  test('shows a name as text, without what hides or reorders', async () => {
+    connvault.connections.items = [connectionView({}, { destination: '<b>x</b>\u202egnp' })];
+    await draw();
+    expect(screen.getByTestId('connvault-row-warehouse').querySelector('small')?.textContent).toBe('PostgreSQL · <b>x</b>gnp');
+  });
+
+  test('says that a question waits, from whom, and leads to it', async () => {
+    connvault.questions.items = [openQuestion()];
+    await draw();
+    const banner = screen.getByTestId('connvault-question-banner');
+    expect(banner.textContent).toContain('1 question waiting');
+    expect(banner.textContent).toContain('first_steps.ipynb asks for warehouse');
+    await press('connvault-answer');
+    expect(answered).toBe(1);
+  });
+
+  test('says when the server does not answer, and tries again', async () => {
+    connvault.connections.trouble = 'The Jupyter server does not answer.';
+    await draw();
+    expect(screen.getByTestId('connvault-trouble').textContent).toContain('does not answer');
+    fireEvent.click(screen.getByText('Try again'));
+    expect(connvault.calls.map(([name]) => name)).toContain('refresh');
+  });
+
+  test('says how many records could not be read', async () => {
+    connvault.connections.unreadable = 2;
+    await draw();
+    expect(screen.getByText('2 records could not be read and are not shown.')).toBeTruthy();
+  });
+
+  test('draws a thousand rows, the first ones first', async () => {
+    connvault.connections.items = Array.from({ length: 1000 }, (_, at) =>
+      connectionView({ id: `c${at}`, name: `name${String(at).padStart(4, '0')}` })
+    );
+    render(
+      <Panel connvault={connvault} navigation={navigation} trans={trans} onInsertCode={() => undefined} onAnswer={() => undefined} />
+    );
+    expect(document.querySelectorAll('.jp-connvault-row').length).toBeLessThan(100);
+    await waitFor(() => expect(document.querySelectorAll('.jp-connvault-row')).toHaveLength(1000));
+  });
+});
+
+test.each([
+  ['ready', null, 'unlocked', 'Ready'],
+  ['ready', null, 'locked', 'Locked'],
+  ['draft', 'secret_missing', 'unlocked', 'Needs password'],
+  ['draft', 'destination_changed', 'unlocked', 'Needs password'],
+  ['draft', 'fields_missing', 'unlocked', 'Draft'],
+  ['draft', 'provider_missing', 'locked', 'Draft'],
+  ['invalid', 'secret_unreadable', 'unlocked', 'Replace secret'],
+  ['invalid', 'provider_changed', 'unlocked', 'Draft']
+] as const)('%s with %s in a vault that is %s is called %s', (status, status_reason, vault, word) => {
+  expect(statusWord({ status, status_reason }, vault, trans).text).toBe(word);
+});
+
+describe('the vault', () => {
+  test('that is not set up is the first thing to see', async () => {
+    connvault.vault.state = vaultState({ state: 'absent', custodian: null });
+    await draw();
+    expect(screen.getByText('Protect your secrets')).toBeTruthy();
+    expect(screen.getByText(/No system keyring answers/)).toBeTruthy();
+    await press('connvault-setup-later');
+    expect(screen.getByTestId('connvault-row-warehouse')).toBeTruthy();
+    expect(screen.getByTestId('connvault-vault').textContent).toContain('not protected yet');
+  });
+
+  test.each([
+    ['short', 'short', 'Use at least 10 characters.'],
+    ['long enough phrase', 'another phrase', /not the same/]
+  ])('is not set up with %j and %j', async (first, again, words) => {
+    connvault.vault.state = vaultState({ state: 'absent', custodian: null });
+    await draw();
+    (screen.getByTestId('connvault-passphrase') as HTMLInputElement).value = first;
+    (screen.getByTestId('connvault-passphrase-again') as HTMLInputElement).value = again;
+    await press('connvault-setup-submit');
+    expect(screen.getByText(words)).toBeTruthy();
+    expect(connvault.calls.map(([name]) => name)).not.toContain('setUp');
+  });
+
+  test('is set up with the passphrase, which is then nowhere', async () => {
+    connvault.vault.state = vaultState({ state: 'absent', custodian: null });
+    await draw();
+    const first = screen.getByTestId('connvault-passphrase') as HTMLInputElement;
+    const again = screen.getByTestId('connvault-passphrase-again') as HTMLInputElement;
+    first.value = again.value = 'canary passphrase 1';
+    fireEvent.input(first);
+    await press('connvault-setup-submit');
+    expect(connvault.calls).toContainEqual(['setUp', 'passphrase', 'canary passphrase 1']);
+    expect([first.value, again.value]).toEqual(['', '']);
+    expect(document.documentElement.outerHTML).not.toContain('canary');
+  });
+
+  test('with a keyring needs no passphrase, but one can be chosen', async () => {
+    connvault.vault.state = vaultState({
+      state: 'absent',
+      custodian: null,
+      default: 'os_keyring',
+      choices: [{ kind: 'os_keyring', label: 'Secret Service', available: true, detail: '' }]
+    });
+    await draw();
+    expect(screen.queryByTestId('connvault-passphrase')).toBeNull();
+    await press('connvault-setup-submit');
+    expect(connvault.calls).toContainEqual(['setUp', 'os_keyring', null]);
+    await press('connvault-other-custodian');
+    expect(screen.getByTestId('connvault-passphrase')).toBeTruthy();
+  });
+
+  test('that must not store says why and offers no button', async () => {
+    connvault.vault.state = vaultState({
+      state: 'absent',
+      custodian: null,
+      storing_allowed: false,
+      storing_detail: 'This server runs without authentication.'
+    });
+    await draw();
+    expect(screen.getByText('This server runs without authentication.')).toBeTruthy();
+    expect((screen.getByTestId('connvault-setup-submit') as HTMLButtonElement).disabled).toBe(true);
+  });
+
+  test('is unlocked from the footer', async () => {
+    connvault.vault.state = vaultState({ state: 'locked' });
+    await draw();
+    expect(screen.getByTestId('connvault-row-warehouse').textContent).toContain('Locked');
+    await press('connvault-unlock-open');
+    const input = screen.getByTestId('connvault-unlock-passphrase') as HTMLInputElement;
+    input.value = 'canary';
+    await act(async () => {
+      fireEvent.keyDown(input, { key: 'Enter' });
+    });
+    expect(connvault.calls).toContainEqual(['unlock', 'canary']);
+    expect(input.value).toBe('');
+    expect(navigation.place.screen).toBe('list');
+  });
+
+  test('is locked from the footer', async () => {
+    await draw();
+    await press('connvault-lock');
+    expect(connvault.calls).toContainEqual(['lock']);
+  });
+});
+
+test.each([
+  ['short', 'short'],
+  ['aaaaaaaaaaaa', 'weak'],
+  ['abcdefghijkl', 'weak'],
+  ['password password', 'weak'],
+  ['correct horse battery', 'weak'],
+  ['correct horse battery staple', 'fair'],
+  ['correct horse battery staple lamp river', 'strong'],
+  ['k7#Qm2!xVp9$Lw', 'strong']
+])('the passphrase %j is %s', (passphrase, strength) => {
+  expect(strengthOf(passphrase, 10).strength).toBe(strength);
+});
+
+describe('one connection', () => {
+  beforeEach(() => navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details' }));
+
+  test('tells where it goes, that its secret is set, and how notebooks use it', async () => {
+    await draw();
+    const text = screen.getByTestId('connvault-detail').textContent ?? '';
+    expect(text).toContain('db.internal:5432/sales');
+    expect(text).toMatch(/PasswordSet .* agoReplace|PasswordSet just nowReplace/);
+    expect(text).toContain("passes through this notebook's process");
+  });
+
+  test('gives its code to the notebook', async () => {
+    await draw();
+    await press('connvault-insert-code');
+    expect(inserted).toEqual(['c1']);
+  });
+
+  test('takes a new secret, which is then nowhere', async () => {
+    await draw();
+    await press('connvault-replace-password');
+    (screen.getByTestId('connvault-field-password') as HTMLInputElement).value = 'hunter2-canary';
+    await press('connvault-replace-password-save');
+    expect(connvault.calls).toContainEqual(['setSecret', 'c1', 'password', 'hunter2-canary']);
+    expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
+  });
+
+  test('shows what a test found', async () => {
+    connvault.connections.items = [
+      connectionView({}, { last_test: { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' } })
+    ];
+    await draw();
+    expect(screen.getByTestId('connvault-last-test').textContent).toContain('The service refused the login.');
+    await press('connvault-test');
+    expect(connvault.calls).toContainEqual(['test', 'c1']);
+  });
+
+  test('says what to do when it cannot be used', async () => {
+    connvault.connections.items = [connectionView({ status: 'invalid', status_reason: 'secret_unreadable' })];
+    await draw();
+    expect(screen.getByText(/can't be read any more. Replace it/)).toBeTruthy();
+  });
+
+  test('is deleted only when that is confirmed', async () => {
+    await draw();
+    await press('connvault-delete');
+    expect(connvault.calls.map(([name]) => name)).not.toContain('remove');
+    await press('connvault-delete-confirm');
+    expect(connvault.calls).toContainEqual(['remove', 'c1', 3]);
+    expect(navigation.place.screen).toBe('list');
+  });
+
+  test('of a kind that is gone is still shown and can be deleted', async () => {
+    connvault.connections.providers = [];
+    connvault.connections.items = [connectionView({ status: 'draft', status_reason: 'provider_missing' })];
+    await draw();
+    expect(screen.getByText(/is not installed/)).toBeTruthy();
+    expect(screen.queryByTestId('connvault-edit')).toBeNull();
+    expect(screen.getByTestId('connvault-delete')).toBeTruthy();
+  });
+
+  test('that does not exist (any more) says so', async () => {
+    navigation.go({ screen: 'detail', connectionId: 'nothing', tab: 'details' });
+    await draw();
+    expect(screen.getByText('This does not exist (any more).')).toBeTruthy();
+  });
+
+  test('lists who may use it, and takes it back', async () => {
+    connvault.activity.grants = async () => [
+      grantView(),
+      grantView({ id: 'g2', decision: 'deny_always', requester_label: 'scratch.ipynb' }, { uses: 0, last_used_at: null }),
+      grantView({ id: 'g3', decision: 'always' }, { counts: false, reason_not: 'destination_changed' })
+    ];
+    await draw();
+    expect(screen.getByTestId('connvault-tab-grants').textContent).toBe('Who may use it · 2');
+    await press('connvault-tab-grants');
+    const panel = screen.getByRole('tabpanel');
+    expect(panel.textContent).toContain('until kernel stops · 3 uses');
+    expect(panel.textContent).toContain('void: the destination was changed');
+    expect(screen.getByTestId('connvault-revoke-g2').textContent).toBe('Undo');
+    await press('connvault-revoke-g1');
+    expect(connvault.calls).toContainEqual(['revoke', 'g1']);
+  });
+
+  test('"Revoke all" leaves what was said never', async () => {
+    connvault.activity.grants = async () => [grantView(), grantView({ id: 'g2', decision: 'deny_always' })];
+    await draw();
+    await press('connvault-tab-grants');
+    await press('connvault-revoke-all');
+    expect(connvault.calls.filter(([name]) => name === 'revoke')).toEqual([['revoke', 'g1']]);
+  });
+
+  test('tells who, what, when and how it went', async () => {
+    connvault.activity.events = async () => ({
+      events: [
+        auditEvent({ sequence: 5 }),
+        auditEvent({ sequence: 4 }),
+        auditEvent({ sequence: 3, type: 'access:granted', reason_claim: 'monthly\u202e report' }),
+        auditEvent({ sequence: 2, type: 'access:denied', decision: 'deny', requester_label: 'etl.ipynb' }),
+        auditEvent({ sequence: 1, type: 'connection:created', requester_label: null, decision: null, mode: null })
+      ],
+      next_before: null
+    });
+    await draw();
+    await press('connvault-tab-activity');
+    const rows = [...document.querySelectorAll('[role=tabpanel] li')].map(item => item.textContent);
+    expect(rows).toHaveLength(4);
+    expect(rows[0]).toMatch(/first_steps\.ipynb · used ×2this timein the clear$/);
+    expect(rows[1]).toContain('“monthly report”');
+    expect(rows[2]).toMatch(/etl\.ipynb · askeddenied/);
+    expect(rows[3]).toMatch(/you · created/);
+    expect(screen.getByTestId('connvault-record').textContent).toBe('Record consistent, 214 events');
+  });
+
+  test('shows older rows when they are asked for', async () => {
+    connvault.activity.events = async (_?: unknown, before?: unknown) =>
+      before === undefined
+        ? { events: [auditEvent({ sequence: 2 })], next_before: 2 as never }
+        : { events: [auditEvent({ sequence: 1, type: 'connection:created' })], next_before: null };
+    await draw();
+    await press('connvault-tab-activity');
+    await act(async () => {
+      fireEvent.click(screen.getByText('Show older'));
+    });
+    expect(document.querySelectorAll('[role=tabpanel] li')).toHaveLength(2);
+  });
+
+  test('says that the record was changed', async () => {
+    connvault.activity.verify = async () => ({ consistent: false, events: 9, first_sequence: 1, keyed: true, broken_at: 7 as never });
+    await draw();
+    await press('connvault-tab-activity');
+    expect(screen.getByTestId('connvault-record').textContent).toContain('at event 7');
+  });
+});
+
+describe('the picker', () => {
+  test('shows kinds with icon, name and description, and leads to the form', async () => {
+    connvault.connections.providers = [provider({ icon: '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>' })];
+    await draw();
+    await press('connvault-new');
+    const tile = screen.getByTestId('connvault-provider-postgresql');
+    expect(tile.textContent).toContain('A PostgreSQL database.');
+    expect(tile.querySelector('svg script')).toBeNull();
+    expect(tile.querySelector('img')?.getAttribute('src')).toMatch(/^data:image\/svg\+xml/);
+    await press('connvault-provider-postgresql');
+    await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
+  });
+
+  test('names the kinds that could not be used', async () => {
+    connvault.connections.skipped = [{ source: 'odd.json', reason: 'no fields' }];
+    navigation.go({ screen: 'picker' });
+    await draw();
+    expect(screen.getByText('1 kind could not be used')).toBeTruthy();
+    expect(screen.getByText(/no fields/)).toBeTruthy();
+  });
+
+  test('takes a pasted URL apart; its password is in no state', async () => {
+    navigation.go({ screen: 'picker' });
+    await draw();
+    await act(async () => {
+      fireEvent.paste(screen.getByTestId('connvault-picker-search'), {
+        clipboardData: { getData: () => 'postgresql://app:hunter2-canary@db.internal/sales' }
+      });
+    });
+    await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
+    expect((screen.getByTestId('connvault-field-host') as HTMLInputElement).value).toBe('db.internal');
+    expect((screen.getByTestId('connvault-field-password') as HTMLInputElement).value).toBe('hunter2-canary');
+    expect(JSON.stringify(navigation.place)).not.toContain('hunter2-canary');
+    expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
+  });
+});
+
+test('the form of a locked vault offers to unlock it first', async () => {
+  connvault.vault.state = vaultState({ state: 'locked' });
+  navigation.go({ screen: 'create', providerId: 'postgresql' });
+  await draw();
+  await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
+  expect(screen.getByTestId('connvault-unlock')).toBeTruthy();
+});
+
+test('a focused control keeps the shortcuts of a notebook off', async () => {
+  await draw();
+  act(() => screen.getByTestId('connvault-new').focus());
+  expect(screen.getByTestId('connvault-new').getAttribute('data-lm-suppress-shortcuts')).toBe('true');
+});
+
+describe('opening', () => {
+  test.each([
+    [{}, null],
+    [{ connectionId: 'c1' }, { screen: 'detail', connectionId: 'c1', tab: 'details' }],
+    [{ name: 'warehouse', tab: 'grants' }, { screen: 'detail', connectionId: 'c1', tab: 'grants' }],
+    [{ name: 'nothing', tab: 'odd' }, { screen: 'detail', connectionId: 'nothing', tab: 'details' }],
+    [{ new: true, name: 'sales' }, { screen: 'picker', prefill: { name: 'sales', fields: {} } }],
+    [
+      { new: 'postgresql', prefill: { host: 'db', port: 1, odd: {} } },
+      { screen: 'create', providerId: 'postgresql', prefill: { name: '', fields: { host: 'db', port: 1 } } }
+    ],
+    [{ new: 'nobody' }, { screen: 'picker', prefill: { name: '', fields: {} } }],
+    [{ screen: 'questions' }, { screen: 'list' }],
+    [{ screen: 'unlock' }, { screen: 'list' }],
+    [{ screen: 'setup' }, { screen: 'list' }],
+    [{ new: 7, connectionId: 7 }, { screen: 'picker', prefill: { name: '', fields: {} } }],
+    [{ connectionId: 7, name: {} }, null]
+  ])('%j leads to %j', (args, place) => {
+    expect(placeOf(args, connvault)).toEqual(place);
+  });
+
+  test.each([
+    ['locked', 'unlock', 'unlock'],
+    ['absent', 'unlock', 'setup'],
+    ['absent', 'setup', 'setup'],
+    ['locked', 'setup', 'list']
+  ] as const)('of a vault that is %s with %s leads to %s', (state, screenName, place) => {
+    connvault.vault.state = vaultState({ state });
+    expect(placeOf({ screen: screenName }, connvault)?.screen).toBe(place);
+  });
+});
+
+test('going to another connection shows its own rows', async () => {
+  connvault.connections.items = [connectionView(), connectionView({ id: 'c2', name: 'other' })];
+  navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'activity' });
+  await draw();
+  await go({ screen: 'detail', connectionId: 'c2', tab: 'activity' });
+  expect(connvault.calls).toContainEqual(['events', 'c2']);
+});
