@@ -23,7 +23,13 @@ def _spell(value: object) -> str:
 
 
 _ENCODER = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_spell
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=False,
+    allow_nan=False,
+    # What is hashed is flat or nearly so, and this is asked at each use of a secret.
+    check_circular=False,
+    default=_spell,
 )
 
 

@@ -20,8 +20,10 @@ _DOMAIN = b"connvault-destination-1\0"
 
 @dataclass(frozen=True)
 class Destination:
-    """`fields` are complete (with the schema's defaults); `values` are the destination fields among them. Made once, because
-    walking a schema at each use would cost more than unsealing."""
+    """`fields` are complete (with the schema's defaults); `values` are the destination fields among them.
+
+    Made once: walking a schema at each use would cost more than unsealing.
+    """
 
     provider: ProviderDefinition
     given: Mapping[str, Any]

@@ -59,7 +59,8 @@ class Tables:
 class MemoryStorage:
     """The transactions, and what the stores stand on. `durable_commits` counts those that would be synced.
 
-    `full`: writing fails. `reserve`: inside `escape` there is room all the same. `record_full`: only the record is full.
+    `full`: writing fails. `reserve`: inside `escape` there is room all the same.
+    `record_full`: the record alone is full.
     """
 
     def __init__(self) -> None:

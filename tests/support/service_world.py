@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent import futures
 from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -37,10 +38,10 @@ from connvault_jupyter.contracts.events import Event
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
 from connvault_jupyter.contracts.vault import CustodianKind, SetUpVault, VaultState
-from connvault_jupyter.errors import ConnvaultError, CustodianUnavailable
+from connvault_jupyter.errors import CustodianUnavailable
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.services.assembly import Assembled, assemble
-from connvault_jupyter.services.ports import Availability, Custodian, ProviderRegistry
+from connvault_jupyter.services.ports import Availability, Custodian, ProviderRegistry, Wait
 from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from tests.support.canary import CANARY
@@ -49,7 +50,13 @@ from tests.support.memory_storage import MemoryStorage, memory_stores
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
 PERSON = "ada"
 BROKER = "4711:1000"
-POSTGRES = {"host": "db.example.org", "port": 5432, "database": "sales", "user": "ada", "sslmode": "require"}
+POSTGRES: dict[str, Any] = {
+    "host": "db.example.org",
+    "port": 5432,
+    "database": "sales",
+    "user": "ada",
+    "sslmode": "require",
+}
 
 
 class Clock:
@@ -236,11 +243,15 @@ class World:
     def request(
         self,
         requester: Requester,
-        wait: Callable[[Future[None]], bool],
+        wait: Wait,
         name: str = "warehouse",
         **claims: Any,
     ) -> AccessResponse:
         return self.access.request(requester, AccessRequest(connection=name, **claims), wait=wait)
+
+    def start(self, requester: Requester, name: str = "warehouse", **claims: Any) -> Caller:
+        """A request that goes on in a thread."""
+        return Caller(lambda wait: self.request(requester, wait, name, **claims))
 
     def deliver(self, requester: Requester, ref: str) -> Delivered:
         with self.lock:
@@ -250,9 +261,7 @@ class World:
         with self.lock:
             return self.access.check(requester, HandleUse(ref=ref))
 
-    def reveal(
-        self, requester: Requester, ref: str, wait: Callable[[Future[None]], bool], **claims: Any
-    ) -> Delivered:
+    def reveal(self, requester: Requester, ref: str, wait: Wait, **claims: Any) -> Delivered:
         return self.access.reveal(requester, RevealRequest(ref=ref, **claims), wait=wait)
 
     def question(self) -> Question:
@@ -268,7 +277,7 @@ class World:
             actor=PERSON,
         )
 
-    def answer(self, decision: DecisionKind, **changes: Any) -> Callable[[Future[None]], bool]:
+    def answer(self, decision: DecisionKind, **changes: Any) -> Wait:
         """A wait during which the person answers."""
 
         def wait(settled: Future[None]) -> bool:
@@ -278,7 +287,7 @@ class World:
 
         return wait
 
-    def meanwhile(self, happening: Callable[[], object]) -> Callable[[Future[None]], bool]:
+    def meanwhile(self, happening: Callable[[], object]) -> Wait:
         """A wait during which something happens and time is looked at."""
 
         def wait(settled: Future[None]) -> bool:
@@ -290,7 +299,7 @@ class World:
 
         return wait
 
-    def later(self, seconds: float) -> Callable[[Future[None]], bool]:
+    def later(self, seconds: float) -> Wait:
         """A wait during which nobody answers."""
         return self.meanwhile(lambda: self.clock.forward(seconds))
 
@@ -324,9 +333,53 @@ def unasked(settled: Future[None]) -> bool:
     raise AssertionError("somebody was asked")
 
 
-def error_of(ticket_answer: object) -> type[ConnvaultError] | None:
-    """The kind of error that a ticket was settled with."""
-    return type(ticket_answer) if isinstance(ticket_answer, ConnvaultError) else None
+class Caller:
+    """A request in a thread of its own, as the broker makes it. Made when it waits for a person, or is done."""
+
+    def __init__(self, call: Callable[[Wait], AccessResponse | Delivered]) -> None:
+        self._settled: Future[None] | None = None
+        self._leave: Future[None] = Future()
+        self._outcome: Future[AccessResponse | Delivered] = Future()
+        self._arrived = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(call,), daemon=True)
+        self._thread.start()
+        assert self._arrived.wait(30)
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing has been decided about it."""
+        return self._settled is not None and not self._settled.done() and not self._outcome.done()
+
+    @property
+    def error(self) -> type[BaseException] | None:
+        """What it ended with; `None` for an answer. Not for one that waits."""
+        assert not self.waits
+        return type(error) if (error := self._outcome.exception(30)) else None
+
+    @property
+    def answer(self) -> AccessResponse:
+        assert not self.waits
+        found = self._outcome.result(30)
+        assert isinstance(found, AccessResponse)
+        return found
+
+    def go_away(self) -> None:
+        """The asker's end of the channel closes."""
+        self._leave.set_result(None)
+        self._outcome.exception(30)
+
+    def _run(self, call: Callable[[Wait], AccessResponse | Delivered]) -> None:
+        try:
+            self._outcome.set_result(call(self._wait))
+        except BaseException as error:  # noqa: BLE001 - it is looked at in the test's thread
+            self._outcome.set_exception(error)
+        self._arrived.set()
+
+    def _wait(self, settled: Future[None]) -> bool:
+        self._settled = settled
+        self._arrived.set()
+        first = futures.wait([settled, self._leave], timeout=60, return_when=futures.FIRST_COMPLETED)
+        return settled in first.done
 
 
 _CATALOGUE: list[ProviderCatalogue] = []

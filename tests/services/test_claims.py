@@ -1,0 +1,64 @@
+"""What code says about itself, made fit to be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connvault_jupyter.services.claims import MASK, MAX_CLAIM_CHARS, cleaned, masked
+from tests.support import properties as properties
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, None),
+        ("", None),
+        (" \n\t ", None),
+        ("\u202e\u2066\u200b", None),
+        ("monthly  report\n", "monthly report"),
+        ("a\u202eb\u200fc", "abc"),
+        ("one\u2028two\r\nthree", "one two three"),
+        ("bell\x07 esc\x1b[31m nul\x00", "bell esc[31m nul"),
+        ("Größe 漢字 🎉", "Größe 漢字 🎉"),
+        ("x" * 500, "x" * MAX_CLAIM_CHARS),
+    ],
+)
+def test_when_cleaned_only_plain_short_text_is_left(text: str | None, expected: str | None) -> None:
+    """Control and bidirectional characters could make a dialog say something else."""
+    assert cleaned(text) == expected
+
+
+@given(st.text(max_size=400))
+def test_whatever_is_cleaned_is_one_bounded_line_and_stays_so(text: str) -> None:
+    """Cleaning twice changes nothing."""
+    found = cleaned(text)
+    if found is not None:
+        assert 0 < len(found) <= MAX_CLAIM_CHARS
+        assert not any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for char in found)
+        assert cleaned(found) == found
+
+
+@given(st.text(max_size=80), st.text(min_size=4, max_size=40), st.text(max_size=80))
+def test_when_a_secret_is_in_a_claim_it_is_masked(before: str, secret: str, after: str) -> None:
+    """Wherever it stands, and also if the limit would cut through it."""
+    found = masked(before + secret + after, [secret], limit=60)
+    assert found is None or secret not in found.replace(MASK, "")
+
+
+def test_when_one_secret_is_inside_another_the_whole_is_masked() -> None:
+    """No rest of the longer one is left."""
+    assert masked("it is hunter2-long", ["hunter2", "hunter2-long"]) == f"it is {MASK}"
+
+
+def test_when_a_secret_has_lines_it_is_masked_on_one_line_too() -> None:
+    """A key pasted into a reason loses its line ends before it is shown."""
+    assert masked("key BEGIN abc END", ["BEGIN\nabc\nEND"]) == f"key {MASK}"
+
+
+def test_when_a_secret_is_very_short_it_is_not_masked() -> None:
+    """Masking each "a" would tell that the secret is "a"."""
+    assert masked("a banana", ["a", "an"]) == "a banana"

@@ -1,0 +1,432 @@
+"""Connections through their life: drafts, secrets, changes of destination, tests, lists."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from connvault_jupyter.contracts.audit import AuditFilter
+from connvault_jupyter.contracts.connections import (
+    Connection,
+    ConnectionRef,
+    CreateConnection,
+    DeleteConnection,
+    DeleteSecret,
+    SetSecret,
+    TestOutcome,
+    UpdateConnection,
+)
+from connvault_jupyter.contracts.providers import ProviderDefinition
+from connvault_jupyter.errors import (
+    AuthenticationOff,
+    ConnectionNotFound,
+    ConnvaultError,
+    InvalidFields,
+    InvalidRequest,
+    NameTaken,
+    ProviderNotFound,
+    RevisionConflict,
+    SecretMissing,
+    SecretNotFound,
+    VaultLocked,
+    VaultNotSetUp,
+)
+from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support.canary import CANARY
+from tests.support.service_world import NOON, POSTGRES, World, catalogue, notebook, unasked
+
+HTTP = {"base_url": "https://api.example.org/v1", "auth": "bearer"}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def update(world: World, connection: Connection, **changes: Any) -> Connection:
+    given = {"id": connection.id, "revision": connection.revision, **changes}
+    return world.connections.update(UpdateConnection.model_validate(given), actor="ada").connection
+
+
+def set_secret(world: World, connection: Connection, value: str, field: str = "password") -> Connection:
+    request = SetSecret.model_validate({"id": connection.id, "field": field, "value": value})
+    return world.connections.set_secret(request, actor="ada").connection
+
+
+def paths(refused: pytest.ExceptionInfo[InvalidFields]) -> list[str]:
+    return [error["path"] for error in refused.value.details["errors"]]
+
+
+class Shrinking(ProviderCatalogue):
+    """The catalogue after an update of a package: some definitions are gone or others."""
+
+    def __init__(self, changed: Mapping[str, ProviderDefinition | None]) -> None:
+        super().__init__(packages=False)
+        for provider_id, definition in changed.items():
+            if definition is None:
+                del self._providers[provider_id]
+            else:
+                self._providers[provider_id] = definition
+
+
+def updated(world: World, **changed: ProviderDefinition | None) -> World:
+    """The next start, with other providers."""
+    nxt = World(storage=(world.storage, world.stores), unlocked=False, registry=Shrinking(changed))
+    nxt.keyring.items.update(world.keyring.items)
+    nxt.secrets.open_at_start()
+    return nxt
+
+
+def without_destination(provider_id: str, field: str) -> ProviderDefinition:
+    found = catalogue().get(provider_id)
+    assert found is not None
+    properties = {name: dict(schema) for name, schema in found.fields["properties"].items()}
+    del properties[field]["x-destination"]
+    return found.model_copy(update={"fields": {**found.fields, "properties": properties}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "secrets", "status", "reason"),
+    [
+        (POSTGRES, {"password": "x"}, "ready", None),
+        (POSTGRES, {}, "draft", "secret_missing"),
+        ({}, {}, "draft", "fields_missing"),
+        ({**POSTGRES, "host": ""}, {}, "draft", "fields_missing"),
+        ({"port": 5432}, {"password": "x"}, "draft", "fields_missing"),
+    ],
+)
+def test_when_created_the_status_tells_what_is_missing(
+    world: World, fields: dict[str, Any], secrets: dict[str, str], status: str, reason: str | None
+) -> None:
+    """A draft can be completed later."""
+    found = world.connection(fields=fields, secrets=secrets)
+    assert (found.status, found.status_reason, found.revision) == (status, reason, 1)
+    assert world.view(found).connection == found
+
+
+def test_when_created_it_is_on_record_and_told(world: World) -> None:
+    """The connection and each secret, with the person."""
+    world.events.clear()
+    connection = world.connection()
+    assert [(row.type, row.field, row.decided_by) for row in world.record()[-2:]] == [
+        ("connection:created", None, "ada"),
+        ("secret:set", "password", "ada"),
+    ]
+    assert [(event.event, event.id) for event in world.events] == [("connections:changed", connection.id)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"fields": {**POSTGRES, "port": 99_999}}, "fields.port"),
+        ({"fields": {**POSTGRES, "colour": "red"}}, "fields.colour"),
+        ({"fields": {**POSTGRES, "password": "x"}}, "fields.password"),
+        ({"secrets": {"pin": {"value": "1234"}}}, "secrets.pin"),
+        ({"secrets": {"host": {"value": "1234"}}}, "secrets.host"),
+        ({"scope": "workspace"}, "scope"),
+    ],
+)
+def test_when_something_does_not_fit_it_is_named_and_nothing_is_stored(
+    world: World, changes: dict[str, Any], path: str
+) -> None:
+    """The form shows it beside the field."""
+    given = {"provider_id": "postgresql", "name": "w", "fields": POSTGRES, **changes}
+    with pytest.raises(InvalidFields) as refused:
+        world.connections.create(CreateConnection.model_validate(given), actor="ada")
+    assert path in paths(refused)
+    assert not world.stores.connections.all()
+
+
+def test_when_userinfo_is_in_a_url_it_is_refused(world: World) -> None:
+    """A password in an address would be a secret in a field."""
+    with pytest.raises(InvalidFields) as refused:
+        world.connection(
+            provider="http", fields={**HTTP, "base_url": "https://ada:pw@api.example.org"}, secrets={}
+        )
+    assert "fields.base_url" in paths(refused)
+
+
+def test_when_the_provider_is_unknown_nothing_can_be_created(world: World) -> None:
+    """Its package must be installed first."""
+    with pytest.raises(ProviderNotFound):
+        world.connection(provider="nothing", fields={}, secrets={})
+
+
+def test_when_the_name_is_taken_it_is_refused(world: World) -> None:
+    """Without regard to case, and nothing is stored."""
+    world.connection()
+    with pytest.raises(NameTaken):
+        world.connection("WAREHOUSE")
+    assert len(world.stores.connections.all()) == 1
+    assert len(world.stores.secrets.all()) == 1
+
+
+@pytest.mark.parametrize(("vault", "error"), [("absent", VaultNotSetUp), ("locked", VaultLocked)])
+def test_without_keys_drafts_work_and_secrets_do_not(vault: str, error: type[ConnvaultError]) -> None:
+    """With a secret, nothing of the connection is stored."""
+    world = World(unlocked=vault == "locked")
+    world.secrets.lock(actor="ada")
+    draft = world.connection(secrets={})
+    draft = update(world, draft, fields={**POSTGRES, "database": "x"}, name="other")
+    with pytest.raises(error):
+        world.connection("second")
+    with pytest.raises(error):
+        set_secret(world, draft, "x")
+    with pytest.raises(error):
+        update(world, draft, secrets={"password": {"value": "x"}}, name="third")
+    assert [one.name for one in world.stores.connections.all()] == ["other"]
+    assert not world.stores.secrets.all()
+    assert "secret:set" not in world.recorded()
+
+
+def test_without_authentication_secrets_are_not_stored() -> None:
+    """Drafts are."""
+    first = World()
+    world = World(storage=(first.storage, first.stores), authenticated=False, unlocked=False)
+    world.keyring.items.update(first.keyring.items)
+    world.secrets.open_at_start()
+    draft = world.connection(secrets={})
+    with pytest.raises(AuthenticationOff):
+        set_secret(world, draft, "x")
+    with pytest.raises(AuthenticationOff):
+        world.connection("second")
+
+
+def test_when_changed_the_revision_must_be_the_one_that_was_seen(world: World) -> None:
+    """Two tabs: the second is told."""
+    connection = world.connection()
+    changed = update(world, connection, display_name="Warehouse")
+    assert (changed.revision, changed.display_name, changed.status) == (2, "Warehouse", "ready")
+    with pytest.raises(RevisionConflict):
+        update(world, connection, display_name="Other")
+    with pytest.raises(RevisionConflict):
+        world.connections.delete(DeleteConnection(id=connection.id, revision=1), actor="ada")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"host": "db2.example.org"}, {"port": 5433}, {"sslmode": "disable"}, {"sslmode": "verify-full"}],
+    ids=str,
+)
+def test_when_the_destination_changes_the_secret_is_asked_for_again(
+    world: World, change: dict[str, Any]
+) -> None:
+    """In the same transaction, and it stays a draft until then."""
+    connection = world.connection()
+    moved = update(world, connection, fields={**POSTGRES, **change})
+    assert (moved.status, moved.status_reason) == ("draft", "destination_changed")
+    assert not world.stores.secrets.all()
+    assert "secret:removed" in world.recorded()
+    moved = update(world, moved, display_name="x")
+    assert moved.status_reason == "destination_changed"
+    with pytest.raises(SecretMissing):
+        world.request(notebook(), unasked)
+    assert set_secret(world, moved, "new").status == "ready"
+
+
+def test_when_the_new_secret_comes_along_it_stays_ready(world: World) -> None:
+    """One save in the form."""
+    connection = world.connection()
+    moved = update(
+        world,
+        connection,
+        fields={**POSTGRES, "host": "db2.example.org"},
+        secrets={"password": {"value": "for the new host"}},
+    )
+    assert moved.status == "ready"
+    asked = world.request(notebook(), world.answer("once"))
+    found = world.deliver(notebook(), asked.ref)
+    assert found.secrets["password"].get_secret_value() == "for the new host"
+
+
+def test_when_user_or_database_change_the_secret_stays(world: World) -> None:
+    """They do not say where it is sent."""
+    connection = world.connection()
+    assert update(world, connection, fields={**POSTGRES, "user": "bob", "database": "x"}).status == "ready"
+
+
+def test_when_the_change_fails_nothing_of_it_is_stored(world: World) -> None:
+    """Secrets, grants and fields together."""
+    connection = world.connection()
+    world.connection("other", secrets={})
+    world.request(notebook(), world.answer("always"))
+    with pytest.raises(NameTaken):
+        update(world, connection, name="other", fields={**POSTGRES, "host": "db2.example.org"})
+    assert world.view(connection).connection == connection
+    assert world.stores.secrets.all()
+    assert world.grants()
+
+
+def test_when_the_way_to_log_in_changes_its_secret_is_the_one_that_is_needed(world: World) -> None:
+    """Conditions of the schema decide what is missing."""
+    connection = world.connection("api", provider="http", fields=HTTP, secrets={"token": "t"})
+    assert connection.status == "ready"
+    basic = update(world, connection, fields={**HTTP, "auth": "basic", "username": "ada"})
+    assert (basic.status, basic.status_reason) == ("draft", "destination_changed")
+    assert set_secret(world, basic, "p").status == "ready"
+    nothing = update(world, basic, fields={**HTTP, "auth": "none"})
+    assert nothing.status == "ready"
+    assert not world.view(nothing).secrets
+
+
+def test_when_a_secret_is_removed_it_is_a_draft(world: World) -> None:
+    """Works locked; an unknown field is told."""
+    connection = world.connection()
+    world.secrets.lock(actor="ada")
+    request = DeleteSecret(id=connection.id, field="password")
+    assert world.connections.delete_secret(request, actor="ada").connection.status_reason == "secret_missing"
+    with pytest.raises(SecretNotFound):
+        world.connections.delete_secret(request, actor="ada")
+    with pytest.raises(SecretNotFound):
+        set_secret(world, connection, "x", field="pin")
+
+
+def test_when_deleted_all_of_it_goes(world: World) -> None:
+    """Secrets, grants and handles; the rows of the record stay."""
+    connection = world.connection()
+    world.request(notebook(), world.answer("always"))
+    world.connections.delete(DeleteConnection(id=connection.id, revision=1), actor="ada")
+    tables = world.storage.tables
+    assert not any((tables.connections, tables.secrets, tables.grants, tables.handles))
+    assert world.recorded()[-1] == "connection:deleted"
+    with pytest.raises(ConnectionNotFound):
+        world.view(connection)
+    assert world.audit.list(AuditFilter(connection_id=connection.id)).events
+
+
+def test_when_its_provider_is_gone_a_connection_is_listed_and_can_be_renamed(world: World) -> None:
+    """And is ready again when the package is back."""
+    connection = world.connection()
+    nxt = updated(world, postgresql=None)
+    found = nxt.view(connection)
+    assert (found.connection.status, found.connection.status_reason) == ("invalid", "provider_missing")
+    assert found.secrets
+    assert nxt.connections.recheck() == 1
+    renamed = update(nxt, found.connection, name="renamed")
+    assert renamed.status_reason == "provider_missing"
+    with pytest.raises(ProviderNotFound):
+        update(nxt, renamed, fields={})
+    back = updated(world)
+    assert back.connections.recheck() == 1
+    assert back.view(connection).connection.status == "ready"
+    assert back.connections.recheck() == 0
+
+
+def test_when_its_schema_has_changed_a_connection_is_marked(world: World) -> None:
+    """Its fields do not fit any more; nothing is lost."""
+    connection = world.connection()
+    old = catalogue().get("postgresql")
+    assert old is not None
+    properties = {**old.fields["properties"], "port": {"type": "integer", "maximum": 5000}}
+    nxt = updated(
+        world, postgresql=old.model_copy(update={"fields": {**old.fields, "properties": properties}})
+    )
+    nxt.connections.recheck()
+    found = nxt.view(connection)
+    assert (found.connection.status, found.connection.status_reason) == ("invalid", "provider_changed")
+    assert found.connection.fields == connection.fields
+
+
+def test_when_the_destination_fields_shrank_the_secret_does_not_open(world: World) -> None:
+    """A definition that binds less could send the secret elsewhere."""
+    world.connection()
+    world.request(notebook(), world.answer("always"))
+    nxt = updated(world, postgresql=without_destination("postgresql", "host"))
+    asked = nxt.request(notebook(), nxt.answer("once"))
+    with pytest.raises(ConnvaultError) as refused:
+        nxt.deliver(notebook(), asked.ref)
+    assert refused.value.code == "secret_invalid"
+
+
+def test_when_tested_it_goes_to_the_stored_destination_only(world: World) -> None:
+    """On record before it is tried; the outcome is kept."""
+    connection = world.connection()
+
+    def during() -> None:
+        assert world.recorded()[-1] == "connection:tested"
+        assert not world.storage.open
+
+    world.probe.during = during
+    outcome = world.connections.test(ConnectionRef(id=connection.id), actor="ada")
+    assert outcome.ok
+    ((fields, secrets),) = world.probe.seen
+    assert fields["host"] == "db.example.org"
+    assert secrets == {"password": CANARY}
+    assert world.view(connection).last_test == outcome
+    world.probe.outcome = TestOutcome(
+        ok=False, at=NOON, code="upstream_auth_failed", detail="No.", elapsed_ms=1
+    )
+    world.connections.test(ConnectionRef(id=connection.id), actor="ada")
+    assert (world.record()[-1].outcome, world.record()[-1].code) == ("failed", "upstream_auth_failed")
+
+
+@pytest.mark.parametrize("change", ["fields", "secret", "deleted"])
+def test_when_changed_during_the_test_its_outcome_is_not_kept(world: World, change: str) -> None:
+    """It says nothing about the connection as it is now."""
+    connection = world.connection()
+
+    def during() -> None:
+        if change == "fields":
+            update(world, connection, fields={**POSTGRES, "database": "x"})
+        elif change == "secret":
+            set_secret(world, connection, "new")
+        else:
+            world.connections.delete(DeleteConnection(id=connection.id, revision=1), actor="ada")
+
+    world.probe.during = during
+    assert world.connections.test(ConnectionRef(id=connection.id), actor="ada").ok
+    assert not world.storage.tables.tests
+
+
+def test_when_it_can_not_be_tested_it_says_so(world: World) -> None:
+    """Not ready, locked, or of a kind without a test."""
+    token = world.connection("token", provider="secret", fields={}, secrets={"value": "abcd"})
+    with pytest.raises(InvalidRequest):
+        world.connections.test(ConnectionRef(id=token.id), actor="ada")
+    draft = world.connection(secrets={})
+    with pytest.raises(SecretMissing):
+        world.connections.test(ConnectionRef(id=draft.id), actor="ada")
+    set_secret(world, draft, "x")
+    world.secrets.lock(actor="ada")
+    with pytest.raises(VaultLocked):
+        world.connections.test(ConnectionRef(id=draft.id), actor="ada")
+    assert not world.probe.seen
+
+
+def test_the_requesters_list_has_no_field_beyond_the_destination(world: World) -> None:
+    """Names, kinds, states."""
+    world.connection()
+    world.connection("api", provider="http", fields=HTTP, secrets={})
+    found = world.connections.summaries()
+    assert found.vault == "unlocked"
+    assert [(one.name, one.destination, one.status) for one in found.connections] == [
+        ("api", "https://api.example.org/v1", "draft"),
+        ("warehouse", "ada@db.example.org:5432/sales", "ready"),
+    ]
+    kinds = {one.id: one for one in world.connections.provider_summaries().providers}
+    assert set(kinds["http"].secret_fields) == {"token", "password"}
+    assert "token" not in kinds["http"].fields
+    assert len(world.connections.providers().providers) == 3
+
+
+def test_a_thousand_connections_are_listed_without_a_query_each(world: World) -> None:
+    """Five queries, and well under a second even on a busy machine."""
+    for number in range(1000):
+        world.connection(f"c{number}", secrets={})
+    queries = 0
+    original = world.stores.secrets.of
+
+    def counted(connection_id: str) -> Any:
+        nonlocal queries
+        queries += 1
+        return original(connection_id)
+
+    world.stores.secrets.of = counted  # type: ignore[method-assign]
+    started = time.perf_counter()
+    assert len(world.connections.list().connections) == 1000
+    assert len(world.connections.summaries().connections) == 1000
+    assert time.perf_counter() - started < 1
+    assert queries == 0

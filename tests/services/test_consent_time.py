@@ -1,0 +1,344 @@
+"""Questions while time passes: deadlines, pauses, nobody there, many callers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from connvault_jupyter.contracts.access import AccessResponse, Decide, HandleUse
+from connvault_jupyter.contracts.supervision import ConsentSettings
+from connvault_jupyter.errors import (
+    AccessDenied,
+    AccessRequestDecided,
+    ConsentInterrupted,
+    ConsentTimeout,
+    ConsentWithdrawn,
+    HandleInvalid,
+    NoApprover,
+    TooManyQuestions,
+)
+from tests.support.service_world import NOON, Caller, World, gone, notebook, unasked
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    world.connection()
+    yield world
+    # No thread is left waiting.
+    world.consent.interrupt_all()
+
+
+def leave_open(world: World, run: int = 1, **claims: Any) -> Caller:
+    """A caller that waits for an answer."""
+    caller = world.start(notebook(run=run), **claims)
+    assert caller.waits
+    return caller
+
+
+@pytest.mark.parametrize(
+    ("callers", "configured", "expected"), [(5.0, 60, 5), (600.0, 60, 60), (None, 20, 20)]
+)
+def test_the_smaller_of_the_two_time_outs_counts(
+    callers: float | None, configured: float, expected: float
+) -> None:
+    """The caller's and the configured one."""
+    world = World(consent=ConsentSettings(timeout_s=configured))
+    world.connection()
+    caller = leave_open(world, timeout_s=callers)
+    assert world.question().remaining_ms == expected * 1000
+    world.clock.forward(expected - 0.001)
+    world.consent.tick()
+    assert caller.waits
+    world.clock.forward(0.001)
+    world.consent.tick()
+    assert caller.error is ConsentTimeout
+
+
+def test_when_nobody_answers_that_is_another_code_than_a_no(world: World) -> None:
+    """And it is on record as such."""
+    with pytest.raises(ConsentTimeout):
+        world.request(notebook(), world.later(60))
+    row = world.record()[-1]
+    assert (row.type, row.code) == ("access:expired", "consent_timeout")
+    assert not world.stores.questions.all()
+
+
+def test_when_decided_after_the_deadline_it_is_too_late(world: World) -> None:
+    """The deadline is the broker's, whether or not its timer has looked."""
+    caller = leave_open(world)
+    question = world.question()
+    world.clock.forward(60)
+    with pytest.raises(AccessRequestDecided):
+        world.consent.decide(Decide(id=question.id, decision="once", digest=question.digest), actor="ada")
+    assert caller.error is ConsentTimeout
+
+
+@pytest.mark.parametrize("first", ["deny", "time-out"])
+def test_after_a_no_or_a_time_out_the_same_two_wait_thirty_seconds(world: World, first: str) -> None:
+    """A loop does not bombard the person; others are not held up."""
+    with pytest.raises((AccessDenied, ConsentTimeout)):
+        world.request(notebook(), world.answer("deny") if first == "deny" else world.later(60))
+    world.connection("other")
+    world.clock.forward(29.5)
+    with pytest.raises(AccessDenied) as refused:
+        world.request(notebook(), unasked, agent="another name")
+    assert refused.value.details == {"reason": "cooldown", "retry_after_s": 1}
+    world.request(notebook(), world.answer("once"), name="other")
+    world.request(notebook("other.ipynb"), world.answer("once"))
+    world.clock.forward(0.5)
+    world.request(notebook(), world.answer("once"))
+
+
+def test_when_a_loop_asks_after_every_no_the_record_is_not_flooded(world: World) -> None:
+    """One row for the kind of refusal, not one for each turn of the loop."""
+    with pytest.raises(AccessDenied):
+        world.request(notebook(), world.answer("deny"))
+    for _ in range(200):
+        with pytest.raises(AccessDenied):
+            world.request(notebook(), unasked)
+    assert world.recorded().count("access:refused") == 1
+
+
+def test_when_the_asker_goes_away_there_is_no_pause(world: World) -> None:
+    """Whoever interrupts a cell may run it again."""
+    with pytest.raises(ConsentWithdrawn):
+        world.request(notebook(), gone)
+    assert world.recorded()[-1] == "access:withdrawn"
+    assert not world.consent.questions().access_requests
+    world.request(notebook(), world.answer("once"))
+
+
+def test_when_five_questions_wait_a_sixth_is_refused(world: World) -> None:
+    """For one requester; another one may ask."""
+    for number in range(6):
+        world.connection(f"c{number}")
+    for number in range(5):
+        leave_open(world, name=f"c{number}")
+    with pytest.raises(TooManyQuestions):
+        world.request(notebook(), unasked, name="c5")
+    with pytest.raises(TooManyQuestions):
+        world.request(notebook(run=2), unasked, name="c5")
+    leave_open(world, name="c4")
+    assert len(world.consent.questions().access_requests) == 5
+
+
+def test_when_no_tab_is_open_for_the_grace_there_is_no_approver(world: World) -> None:
+    """Three seconds from the asking on, and there is no pause afterwards."""
+    world.consent.approvers(0)
+    world.clock.forward(3600)
+    caller = leave_open(world)
+    world.clock.forward(2.9)
+    world.consent.tick()
+    assert caller.waits
+    world.clock.forward(0.1)
+    world.consent.tick()
+    assert caller.error is NoApprover
+    assert world.record()[-1].code == "no_approver"
+    leave_open(world)
+
+
+def test_when_the_page_is_reloaded_the_question_stays(world: World) -> None:
+    """The tab is back within the grace."""
+    caller = leave_open(world)
+    world.clock.forward(10)
+    world.consent.approvers(0)
+    world.clock.forward(2)
+    world.consent.tick()
+    world.consent.approvers(1)
+    world.clock.forward(20)
+    world.consent.tick()
+    assert caller.waits
+
+
+def test_when_two_ask_the_same_it_is_one_question_with_both_reasons(world: World) -> None:
+    """Equal reasons are listed once, and only a few are listed."""
+    for number in range(8):
+        leave_open(world, reason=f"reason {number // 2 * 2}")
+    leave_open(world)
+    assert world.question().reasons == ["reason 0", "reason 2", "reason 4", "reason 6"]
+    for number in range(10, 20):
+        leave_open(world, reason=f"reason {number}")
+    assert len(world.question().reasons) == 5
+
+
+@pytest.mark.parametrize("difference", ["agent", "run", "connection", "mode"])
+def test_when_anything_differs_it_is_another_question(world: World, difference: str) -> None:
+    """Only equal ones are answered together."""
+    world.connection("other")
+    leave_open(world)
+    if difference == "mode":
+        world.connection("token", provider="secret", fields={}, secrets={"value": "abcd"})
+        handle = world.request(notebook(), unasked, name="token").ref
+        assert Caller(lambda wait: world.reveal(notebook(), handle, wait)).waits
+        assert [one.mode for one in world.consent.questions().access_requests] == ["in_clear", "reveal"]
+        return
+    leave_open(
+        world,
+        2 if difference == "run" else 1,
+        **({"agent": "a"} if difference == "agent" else {}),
+        **({"name": "other"} if difference == "connection" else {}),
+    )
+    assert len(world.consent.questions().access_requests) == 2
+
+
+def test_when_one_callers_time_is_over_the_others_wait_on(world: World) -> None:
+    """The question expires with the last of them."""
+    short = leave_open(world, timeout_s=10.0)
+    world.clock.forward(5)
+    long = leave_open(world, timeout_s=30.0)
+    world.clock.forward(5)
+    world.consent.tick()
+    assert short.error is ConsentTimeout
+    assert long.waits
+    assert world.question().remaining_ms == 25_000
+    assert "access:expired" not in world.recorded()
+    world.clock.forward(25)
+    world.consent.tick()
+    assert long.error is ConsentTimeout
+    assert world.recorded()[-1] == "access:expired"
+
+
+def test_when_one_caller_goes_away_the_others_wait_on(world: World) -> None:
+    """The question is withdrawn with the last of them."""
+    first, second = leave_open(world), leave_open(world)
+    first.go_away()
+    assert second.waits
+    second.go_away()
+    assert (first.error, second.error) == (ConsentWithdrawn, ConsentWithdrawn)
+    assert not world.consent.questions().access_requests
+    assert world.recorded()[-1] == "access:withdrawn"
+
+
+def test_when_callers_share_a_handle_it_ends_with_the_last_release(world: World) -> None:
+    """One caller's end must not take the handle from the others."""
+    callers = [leave_open(world) for _ in range(3)]
+    world.decide("once")
+    (ref,) = {caller.answer.ref for caller in callers}
+    use = HandleUse(ref=ref)
+    for _ in range(2):
+        assert world.access.release(notebook(), use).released == 0
+    world.check(notebook(), ref)
+    assert world.access.release(notebook(), use).released == 1
+    with pytest.raises(HandleInvalid):
+        world.check(notebook(), ref)
+    assert not world.grants()
+
+
+def test_when_granted_to_nobody_who_is_there_it_is_given_back(world: World) -> None:
+    """The asker went away in the moment in which the person said yes."""
+
+    def too_late(settled: Future[None]) -> bool:
+        world.decide("once")
+        return False
+
+    with pytest.raises(ConsentWithdrawn):
+        world.request(notebook(), too_late)
+    assert not world.grants()
+    assert not world.stores.handles.instances()
+
+
+def test_when_waiting_itself_fails_the_question_is_withdrawn(world: World) -> None:
+    """The channel's error comes through as it is."""
+
+    def fail(settled: Future[None]) -> bool:
+        raise OSError("the channel broke")
+
+    with pytest.raises(OSError, match="broke"):
+        world.request(notebook(), fail)
+    assert not world.consent.questions().access_requests
+
+
+def test_when_a_run_ends_its_questions_are_withdrawn(world: World) -> None:
+    """Those of other runs stay."""
+    mine, other = leave_open(world), leave_open(world, 2)
+    world.consent.instance_ended(notebook().instance)
+    assert mine.error is ConsentWithdrawn
+    assert other.waits
+
+
+def test_when_the_broker_ends_in_good_order_all_are_interrupted(world: World) -> None:
+    """Each is told, and nothing is left open."""
+    callers = [leave_open(world), leave_open(world, 2)]
+    world.consent.interrupt_all()
+    assert [caller.error for caller in callers] == [ConsentInterrupted] * 2
+    assert not world.stores.questions.all()
+
+
+def test_when_a_broker_died_its_orphans_are_closed_and_only_its(world: World) -> None:
+    """One row for each question, whoever starts next; a living server's question is left alone."""
+    leave_open(world, reason="monthly report")
+    living = World(storage=(world.storage, world.stores), unlocked=False, broker="1:1")
+    living.keyring.items.update(world.keyring.items)
+    living.secrets.open_at_start()
+    leave_open(living, 2)
+    world.consent.close_orphans(lambda broker: broker == "1:1")
+    assert len(world.stores.questions.all()) == 2
+    for _ in range(2):
+        nxt = World(storage=(world.storage, world.stores), unlocked=False, broker="2:2")
+        nxt.consent.close_orphans(lambda broker: broker == "1:1")
+    rows = [row for row in world.record() if row.type == "access:interrupted"]
+    assert [(row.code, row.requester_instance, row.reason_claim) for row in rows] == [
+        ("consent_interrupted", notebook().instance, "monthly report")
+    ]
+    assert [one.broker for one in world.stores.questions.all()] == ["1:1"]
+
+
+def test_the_next_deadline_is_the_earliest(world: World) -> None:
+    """So that a timer needs to look no more often."""
+
+    def next_in() -> float | None:
+        deadline = world.consent.next_deadline
+        return None if deadline is None else (deadline - NOON).total_seconds()
+
+    world.consent.tick()
+    assert next_in() is None
+    leave_open(world, timeout_s=10.0)
+    leave_open(world, timeout_s=5.0)
+    assert next_in() == 5
+    world.consent.approvers(0)
+    assert next_in() == 3
+
+
+def test_when_a_grant_expires_the_operator_is_told(world: World) -> None:
+    """The list in the panel must not show what is over."""
+    world.request(notebook(), world.answer("for", seconds=60))
+    world.consent.tick()
+    world.events.clear()
+    world.clock.forward(60)
+    world.consent.tick()
+    assert "grants:changed" in [event.event for event in world.events]
+    assert not world.grants()
+    assert len(world.stores.grants.all()) == 1
+    world.request(notebook(), world.answer("for", seconds=60))
+    world.clock.forward(2 * 86_400)
+    world.consent.tick()
+    assert not world.stores.grants.all()
+
+
+def test_when_a_hundred_threads_ask_the_same_it_is_one_question_and_one_handle(world: World) -> None:
+    """With real threads, each waiting for its future."""
+    everybody = threading.Barrier(101)
+
+    def ask(number: int) -> AccessResponse:
+        def wait(settled: Future[None]) -> bool:
+            everybody.wait(30)
+            settled.result(30)
+            return True
+
+        return world.request(notebook(), wait, reason=f"reason {number}")
+
+    with ThreadPoolExecutor(100) as threads:
+        asked = [threads.submit(ask, number) for number in range(100)]
+        everybody.wait(30)
+        with world.lock:
+            assert world.recorded().count("access:asked") == 1
+            world.decide("once")
+        refs = {one.result(30).ref for one in asked}
+    assert len(refs) == 1
+    world.deliver(notebook(), refs.pop())
+    assert sum(event.event == "access_request:asked" for event in world.events) <= 5
