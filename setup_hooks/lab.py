@@ -70,13 +70,14 @@ def fresh_home() -> dict[str, str]:
 def introduce(login: Login) -> None:
     print(
         f"""
-  A PostgreSQL to try it on, until JupyterLab ends. Enter this in the form that `%connections` opens:
+  A PostgreSQL to try it on, until JupyterLab ends. Enter this in the Connections panel:
 
-      host      {login.host}
-      port      {login.port}
-      database  {login.database}      (table: orders)
-      user      {login.user}
-      password  {login.password}
+      host        {login.host}
+      port        {login.port}
+      database    {login.database}      (table: orders)
+      user        {login.user}
+      password    {login.password}
+      encryption  None (it runs on this machine)
 """,
         flush=True,
     )

@@ -24,9 +24,9 @@ from ..services.ports import Wait
 from .operator_channel import refusal
 from .processes import Peer, Processes
 
-# A kernel keeps one connection a thread; 64 is a large thread pool, 256 a shared machine's worth of kernels.
-MAX_CONNECTIONS = 256
-MAX_PER_PROCESS = 64
+# A kernel keeps one connection a thread: 128 is a large thread pool, 512 a shared machine's worth of kernels.
+MAX_CONNECTIONS = 512
+MAX_PER_PROCESS = 128
 
 # A frame is one write of a local process: seconds for it are generous.
 _PATIENCE_S = 10.0

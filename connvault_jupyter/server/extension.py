@@ -60,16 +60,16 @@ class ConnvaultExtension(ExtensionApp):
 
     once_limit_s = Int(
         3600,
-        min=60,
+        min=1,
         max=86_400,
-        help="Seconds that an answer 'this time' may last at most. Default 3600, at least 60, at most a day.",
+        help="Seconds that an answer 'this time' may last at most. Default 3600, at most a day.",
     ).tag(config=True)
 
     for_s = Int(
         28_800,
-        min=60,
+        min=1,
         max=2_592_000,
-        help="Seconds of the answer that lasts for a while. Default 28800 (8 hours), at least 60, at most 30 days.",
+        help="Seconds of the answer that lasts for a while. Default 28800 (8 hours), at most 30 days.",
     ).tag(config=True)
 
     audit_max_bytes = Int(

@@ -67,3 +67,23 @@ def warehouse(lab: Lab, postgres_login: Login) -> str:
     name = lab.name()
     lab.rest.create_postgresql(name, postgres_login)
     return name
+
+
+@pytest.fixture(scope="session")
+def short_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """A server whose questions and lasting grants are over within seconds, for tests that wait for the end."""
+    config = {"ConnvaultExtension": {"consent_timeout_s": 4, "for_s": 12}}
+    with serve(tmp_path_factory.mktemp("short"), config=config) as server:
+        Rest(server).set_up()
+        yield server
+
+
+@pytest.fixture
+def short_lab(short_server: JupyterServer, postgres_login: Login) -> Iterator[Lab]:
+    """Like `lab`, on the short server, with a ready PostgreSQL connection called `lab.name()`."""
+    lab = Lab(short_server, Rest(short_server))
+    lab.rest.set_up()
+    lab.rest.create_postgresql(lab.name(), postgres_login)
+    yield lab
+    lab.end_kernels()
+    lab.rest.delete_all()

@@ -38,9 +38,9 @@ def test_deny_shows_one_line_and_a_button(page: Page, lab: Lab, warehouse: str) 
     assert "access:denied" in {row["type"] for row in lab.rest.audit()}
 
 
-def test_nobody_answers_ends_in_a_time_out(page: Page, start_short_lab: Lab) -> None:
+def test_nobody_answers_ends_in_a_time_out(page: Page, short_lab: Lab) -> None:
     """The broker's deadline closes the dialog and the cell gets `ConsentTimeout`, which is not a no."""
-    lab = start_short_lab
+    lab = short_lab
     open_notebook(page, lab.server, lab.notebook(LOAD, ask(lab.name(), ", timeout_s=60")))
     run_cell(page, 0)
     run_cell(page, 1, wait=False)

@@ -81,4 +81,3 @@ def test_the_whole_story(
     panel.open()
     panel.box.get_by_test_id("connvault-tab-activity").click()
     expect(panel.box).to_contain_text("first_steps.ipynb")
-
