@@ -19,7 +19,7 @@ from tornado import web
 from ..broker.process import BrokerProcess
 from ..contracts.operations import REST_PREFIX, Http, Operation
 from ..contracts.problem import Problem, problem_of
-from ..errors import BrokerUnavailable, ConnvaultError, NotFound, RequestTooLarge
+from ..errors import BrokerUnavailable, ConnvaultError, InvalidRequest, NotFound, RequestTooLarge
 from . import openapi
 from .requests import MAX_BODY_BYTES, body_of
 
@@ -38,6 +38,7 @@ _VERBS = ("get", "post", "put", "patch", "delete")
 Route: TypeAlias = tuple[str, type[APIHandler], dict[str, Any]]
 
 _TITLES = {
+    400: "InvalidRequest",
     401: "Unauthorized",
     403: "Forbidden",
     404: "NotFound",
@@ -45,6 +46,7 @@ _TITLES = {
     413: "RequestTooLarge",
 }
 _CODES = {
+    400: "invalid_request",
     401: "forbidden",
     403: "forbidden",
     404: "not_found",
@@ -52,6 +54,7 @@ _CODES = {
     413: "request_too_large",
 }
 _DETAILS = {
+    400: InvalidRequest.default_message,
     401: "Log in to the Jupyter server first.",
     403: "The Jupyter server refused this. Log in again and reload the page.",
     404: NotFound.default_message,
@@ -73,16 +76,30 @@ class ProblemHandler(APIHandler):
         self.set_header("Cache-Control", "no-store")
 
     async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler itself does
-        await super().prepare()
-        if int(self.request.headers.get("Content-Length", "0")) > _MAX_DRAINED_BYTES:
+        """Jupyter's checks of host, user, XSRF and origin, before the body is read.
+
+        A refusal is kept until the body is through: the answer to a half-read request often arrives as a reset. It
+        is kept by forgetting the user, so that each verb's own decorator refuses.
+        """
+        try:
+            await super().prepare()
+        except web.HTTPError:
+            self.current_user = self._jupyter_current_user = None
+        if self._announced() > _MAX_DRAINED_BYTES:
             raise web.HTTPError(413)
 
     def data_received(self, chunk: bytes) -> None:
         self._received += len(chunk)
         if self._received > _MAX_DRAINED_BYTES:
             raise web.HTTPError(413)
-        if self._received <= MAX_BODY_BYTES:
+        if self._received <= MAX_BODY_BYTES and self.current_user is not None:
             self._content += chunk
+
+    def _announced(self) -> int:
+        length = self.request.headers.get("Content-Length", "0")
+        if not length.isdecimal() or len(length) > 15:
+            raise web.HTTPError(400)
+        return int(length)
 
     def compute_etag(self) -> None:
         """No ETag: it would be a digest of the answer, and an answer is never cached."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -97,15 +98,20 @@ def arguments_of(query: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 def typed(request: type[Contract], arguments: Mapping[str, str]) -> dict[str, Any]:
     """Query arguments are text; where the contract wants a whole number, a whole number is read."""
-    wanted = request.model_json_schema()["properties"] if arguments else {}
     return {
-        name: int(value) if _WHOLE_NUMBER.match(value) and _is_integer(wanted.get(name, {})) else value
+        name: int(value) if name in _whole_numbers(request) and _WHOLE_NUMBER.match(value) else value
         for name, value in arguments.items()
     }
 
 
-def _is_integer(schema: Mapping[str, Any]) -> bool:
-    return any(option.get("type") == "integer" for option in (schema, *schema.get("anyOf", ())))
+@cache
+def _whole_numbers(request: type[Contract]) -> frozenset[str]:
+    properties: dict[str, Any] = request.model_json_schema().get("properties", {})
+    return frozenset(
+        name
+        for name, schema in properties.items()
+        if any(option.get("type") == "integer" for option in (schema, *schema.get("anyOf", ())))
+    )
 
 
 def _revision(header: str | None) -> int:
