@@ -1,0 +1,149 @@
+"""What is measured, against which budget, and how a figure becomes a row. Nothing is measured here.
+
+A budget that is missed is a row like any other; so is a measurement that failed (`value` is `None`, `met` is false).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Budget:
+    """`by`: which number of the figure the limit is for. `at`: `most` the limit, or at `least` the limit.
+
+    `limit` `None`: shown for what it explains, without a budget.
+    """
+
+    what: str
+    unit: str
+    limit: float | None = None
+    by: Literal["value", "ratio"] = "value"
+    at: Literal["most", "least"] = "most"
+
+    def text(self) -> str | None:
+        if self.limit is None:
+            return None
+        sign = "<=" if self.at == "most" else ">="
+        return f"{sign} {self.limit:,g}{'x' if self.by == 'ratio' else ' ' + self.unit}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`baseline` has the unit of `value`. `ratio` is how many times slower, or (budget `at` least) faster."""
+
+    id: str
+    value: float
+    baseline: float | None = None
+    ratio: float | None = None
+
+
+# The design's table of budgets, word by word; then what explains it. The relays' figures come with the relays.
+BUDGETS: dict[str, Budget] = {
+    "resolve_vs_socketpair": Budget(
+        "deliver over the channel, p50, against a raw socketpair round trip", "us", 12, by="ratio"
+    ),
+    "resolve_p50_us": Budget("deliver (grant check + unseal + audit row) over the channel, p50", "us", 150),
+    "resolve_p99_busy_us": Budget("deliver, p99, while the server proxies kernel output", "us", 2000),
+    "resolve_vs_keyring": Budget(
+        "deliver against keyring.get_password on a real Secret Service", "us", 100, by="ratio", at="least"
+    ),
+    "resolve_vs_rest": Budget(
+        "deliver against an authenticated REST call to the same server", "us", 5, by="ratio", at="least"
+    ),
+    "import_ms": Budget("importing connection() over bare IPython", "ms", 25),
+    "load_ext_ms": Budget("%load_ext connvault_jupyter over bare IPython", "ms", 60),
+    "broker_ready_ms": Budget("broker, spawn to first answer", "ms", 500),
+    "broker_rss_mb": Budget("broker, resident after unlock", "MB", 60),
+    "server_start_added_ms": Budget("server start, with over without the extension", "ms", 150),
+    "dialog_drawn_ms": Budget("kernel request to dialog drawn, median", "ms", 60),
+    "list_1000_ms": Budget("connections.list with 1,000 connections, operator channel", "ms", 20),
+    "panel_1000_ms": Budget("panel, an empty list until 1,000 rows are made and painted", "ms", 200),
+    # Without a budget.
+    "resolve_wire_p50_us": Budget("deliver with bare frames, without the kernel's client, p50", "us"),
+    "check_p50_us": Budget("check (grant check + audit row) over the channel, p50", "us"),
+    "noop_p50_us": Budget("an unknown operation with bare frames, p50", "us"),
+    "resolve_p50_busy_us": Budget("deliver, p50, in the same minute as the busy p99", "us"),
+    "resolve_p99_idle_us": Budget("deliver, p99, from the same kernel before the output begins", "us"),
+    "resolve_p99_busy_closed_us": Budget("deliver, p99, busy, one after the other without a pause", "us"),
+    "busy_mb_s": Budget("kernel output that reached the WebSocket client meanwhile", "MB/s"),
+    "first_connection_ms": Budget("first connection() of a fresh process with a stored grant", "ms"),
+    "broker_rss_1000_mb": Budget("broker, resident after 1,000 delivers", "MB"),
+    "list_1000_rest_ms": Budget("GET connections with 1,000 connections, whole body", "ms"),
+    "panel_1000_open_ms": Budget("panel, press on its tab until its 1,000 rows are painted", "ms"),
+    "panel_1000_new_ms": Budget("panel, a 1,001st connection stored until its row is painted", "ms"),
+    "dialog_drawn_p95_ms": Budget("kernel request to dialog drawn, 95th percentile", "ms"),
+}
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest measured value that at least `share` (0 to 1) of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def row(figure_id: str, figure: Figure | None) -> dict[str, Any]:
+    """The figure's row of `bench.json`. `met` is `None` where there is no budget."""
+    budget = BUDGETS[figure_id]
+    met: bool | None = None
+    if budget.limit is not None:
+        number = None if figure is None else figure.value if budget.by == "value" else figure.ratio
+        met = number is not None and (
+            number <= budget.limit if budget.at == "most" else number >= budget.limit
+        )
+    return {
+        "id": figure_id,
+        "what": budget.what,
+        "value": _rounded(figure.value) if figure else None,
+        "unit": budget.unit,
+        "baseline": _rounded(figure.baseline) if figure else None,
+        "ratio": _rounded(figure.ratio) if figure else None,
+        "budget": budget.text(),
+        "met": met,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows for people, in columns."""
+    head = ("id", "value", "baseline", "ratio", "budget", "met", "what")
+    lines = [head, *(_cells(each) for each in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if column in (1, 2, 3) else text.ljust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cells(each: dict[str, Any]) -> tuple[str, ...]:
+    unit = each["unit"]
+    return (
+        each["id"],
+        "failed" if each["value"] is None else f"{each['value']:,g} {unit}",
+        "" if each["baseline"] is None else f"{each['baseline']:,g} {unit}",
+        "" if each["ratio"] is None else f"{each['ratio']:,g}x",
+        each["budget"] or "",
+        {True: "yes", False: "NO", None: ""}[each["met"]],
+        each["what"],
+    )
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.4g}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`rounds`: what the person asked for, instead of each measurement's own number. `home`: an empty folder."""
+
+    home: Path
+    rounds: int | None = None
+
+    def rounds_or(self, usual: int) -> int:
+        return self.rounds or usual

@@ -1,0 +1,31 @@
+"""A handle against what people call today: the OS keyring, here a real Secret Service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from tests.support.secret_service import secret_service_session
+
+from .children import contest
+from .figures import Figure, Plan
+from .sample import NAME, broker_with_connection
+
+IDS = ("resolve_vs_keyring",)
+
+
+def measure(plan: Plan) -> Iterator[Figure]:
+    with (
+        broker_with_connection(plan.home) as (_, socket_path),
+        secret_service_session(plan.home / "k") as service,
+    ):
+        found = contest(
+            ("keyring", "deliver"),
+            rounds=plan.rounds_or(15),
+            options={"socket": socket_path, "connection": NAME},
+            home=plan.home / "child",
+            env=service.env,
+        )
+    theirs, ours = found["keyring"]["medians_us"], found["deliver"]["medians_us"]
+    ratio = median(their / our for their, our in zip(theirs, ours, strict=True))
+    yield Figure("resolve_vs_keyring", median(ours), median(theirs), ratio)

@@ -1,0 +1,33 @@
+"""A handle against an authenticated REST call to the same running server, both from one of its kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from tests.support.jupyter_server import serve
+from tests.support.rest import Rest
+
+from .approver import approver
+from .children import kernel_of
+from .figures import Figure, Plan
+from .sample import NAME, SECRETS, fields
+
+IDS = ("resolve_vs_rest",)
+
+
+def measure(plan: Plan) -> Iterator[Figure]:
+    with serve(plan.home, app="server", config={"Application": {"log_level": "INFO"}}) as server:
+        rest = Rest(server)
+        rest.set_up()
+        rest.create(NAME, "postgresql", fields(), SECRETS)
+        options = {"connection": NAME, "url": server.url, "token": server.token}
+        rounds = plan.rounds_or(15)
+        with approver(server), kernel_of(server, "asker.ipynb") as kernel:
+            found = kernel.value(
+                f"contenders.compare(['rest', 'deliver'], {rounds}, {options!r})",
+                "from tests.bench import contenders",
+            )
+    theirs, ours = found["rest"]["medians_us"], found["deliver"]["medians_us"]
+    ratio = median(their / our for their, our in zip(theirs, ours, strict=True))
+    yield Figure("resolve_vs_rest", median(ours), median(theirs), ratio)
