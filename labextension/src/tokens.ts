@@ -116,6 +116,8 @@ export const CommandIDs = {
    * 'questions', tab?: 'details' | 'grants' | 'activity'}`
    */
   open: 'connvault:open',
+  /** Opens another panel, beside the notebooks. */
+  openTab: 'connvault:open-tab',
   /** Adds a cell that uses a connection below the active one: `{connectionId}` */
   insertCode: 'connvault:insert-code',
   /** Shows the waiting questions. */

@@ -247,6 +247,9 @@ export class ConsentDialog extends Widget {
     const focused = document.activeElement;
     const isRadio = focused instanceof HTMLInputElement && focused.type === 'radio';
     if (counts && (isMove(key) || (key === ' ' && isRadio))) {
+      if (key === 'Tab') {
+        this.wrapTab(event);
+      }
       return;
     }
     event.preventDefault();
@@ -277,6 +280,16 @@ export class ConsentDialog extends Widget {
   /** What Enter does where the focus is: nothing but an answer that the focus was moved to can allow. */
   private actOf(focused: Element | null): string {
     return (focused instanceof HTMLElement && this.node.contains(focused) && focused.dataset.act) || 'deny';
+  }
+
+  /** Without it the browser's own bars come between the last control and the first. */
+  private wrapTab(event: KeyboardEvent): void {
+    const stops = [...this.node.querySelectorAll<HTMLElement>('button:not(:disabled), input:checked')];
+    const [from, to] = event.shiftKey ? [stops[0], stops[stops.length - 1]] : [stops[stops.length - 1], stops[0]];
+    if (document.activeElement === from || !this.node.contains(document.activeElement)) {
+      event.preventDefault();
+      to.focus();
+    }
   }
 
   private focusDeny(): void {

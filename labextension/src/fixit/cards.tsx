@@ -62,6 +62,9 @@ export interface HandleCardProps {
   trans: TranslationBundle;
 }
 
+// The openers that are no methods.
+const ATTRIBUTES = new Set(['dsn', 'base_url']);
+
 const DECISIONS = ['once', 'session', 'for', 'always'] as const;
 
 export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.Element {
@@ -87,7 +90,7 @@ export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.El
         </span>
         <small>
           {handle.openers.map(name => (
-            <code key={name}>.{name}()</code>
+            <code key={name}>{ATTRIBUTES.has(name) ? `.${name}` : `.${name}()`}</code>
           ))}
         </small>
       </div>

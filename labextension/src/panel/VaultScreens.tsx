@@ -73,9 +73,9 @@ export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps
       onSubmit={event => void submit(event)}
       onKeyDown={submitOnEnter}
     >
-      <header className="jp-connvault-header">
+      <div className="jp-connvault-header">
         <h2 className="jp-connvault-caption">{trans.__('Connections')}</h2>
-      </header>
+      </div>
       <div className="jp-connvault-scroll">
         <div className="jp-connvault-hello">
           <Icon name="shield" className="jp-mod-big" />

@@ -1,6 +1,6 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILayoutRestorer } from '@jupyterlab/application';
-import { ICommandPalette, Notification, ReactWidget } from '@jupyterlab/apputils';
+import { ICommandPalette, MainAreaWidget, Notification, ReactWidget } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -40,19 +40,24 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       commands.execute(command, args).catch((error: unknown) => console.error(String(error)));
     };
 
-    const panel = ReactWidget.create(
-      <Suspense fallback={null}>
-        <Panel
-          connvault={connvault}
-          navigation={navigation}
-          trans={trans}
-          onInsertCode={connectionId => run(CommandIDs.insertCode, { connectionId })}
-          onAnswer={() => run(CommandIDs.answer)}
-        />
-      </Suspense>
-    );
+    const make = (place: Navigation): ReactWidget => {
+      const widget = ReactWidget.create(
+        <Suspense fallback={null}>
+          <Panel
+            connvault={connvault}
+            navigation={place}
+            trans={trans}
+            onInsertCode={connectionId => run(CommandIDs.insertCode, { connectionId })}
+            onAnswer={() => run(CommandIDs.answer)}
+          />
+        </Suspense>
+      );
+      widget.addClass('jp-connvault-host');
+      return widget;
+    };
+
+    const panel = make(navigation);
     panel.id = 'connvault-connections';
-    panel.addClass('jp-connvault-host');
     panel.title.icon = connectionsIcon;
     showWaiting(panel, connvault, trans);
     connvault.questions.changed.connect(() => showWaiting(panel, connvault, trans));
@@ -81,6 +86,17 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
         }
       }
     });
+    commands.addCommand(CommandIDs.openTab, {
+      label: trans.__('Show Connections in a Tab'),
+      icon: connectionsIcon,
+      execute: () => {
+        const tab = new MainAreaWidget({ content: make(new Navigation(navigation.place)) });
+        tab.title.label = trans.__('Connections');
+        tab.title.icon = connectionsIcon;
+        shell.add(tab, 'main', { type: 'Connections' });
+        shell.activateById(tab.id);
+      }
+    });
     commands.addCommand(CommandIDs.insertCode, {
       label: trans.__('Insert Code That Uses the Connection'),
       describedBy: { args: INSERT_ARGS },
@@ -104,6 +120,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     const category = trans.__('Connections');
     palette?.addItem({ command: CommandIDs.open, category });
     palette?.addItem({ command: CommandIDs.open, args: { new: true }, category });
+    palette?.addItem({ command: CommandIDs.openTab, category });
   }
 };
 
