@@ -141,6 +141,7 @@ class _Connection:
         self.used_at = time.monotonic()
         self._stream = stream
         self._reader = Reader(stream, patience_s=_PATIENCE_S)
+        self._out_of_turn = False
         # A peer that does not read its answer must not hold the thread. The kernel keeps this one without a
         # system call a message, which `settimeout` would cost.
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_PATIENCE_S), 0))
@@ -193,6 +194,8 @@ class _Connection:
             except RequestTooLarge as exc:
                 frame = encode(refusal(exc))
             self._stream.sendall(frame)
+            if self._out_of_turn:
+                return
 
     def refuse(self, error: ConnvaultError) -> None:
         """Says why, as the last thing on this connection."""
@@ -216,7 +219,8 @@ class _Connection:
             poll.register(self._stream, select.POLLIN)
             poll.register(bell.descriptor, select.POLLIN)
             poll.poll()
-            return settled.done()
+            self._out_of_turn = not settled.done()
+            return not self._out_of_turn
         finally:
             bell.close()
 

@@ -114,6 +114,7 @@ def test_a_second_request_while_one_waits_withdraws_it(broker: tuple[Operator, s
         wait_until(lambda: questions(operator), deadline_s=DEADLINE_S, what="the question")
         frames.send(asker.stream, {"op": "connections.list", "body": {}})
         assert asker.answer()["problem"]["code"] == "consent_withdrawn"
+        assert asker.hung_up()
         assert not questions(operator)
 
 
