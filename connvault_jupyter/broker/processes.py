@@ -6,6 +6,7 @@ Linux reads /proc. macOS asks `LOCAL_PEERPID` and `ps`; that half is written fro
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import select
@@ -86,7 +87,10 @@ class LinuxProcesses:
             raise ProcessLookupError
         try:
             pidfd = stream.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
-        except OSError:
+        except OSError as exc:
+            if exc.errno != errno.ENOPROTOOPT:
+                # The peer has ended already (before Linux 6.16): its pid may be another process's by now.
+                raise
             pidfd = -1
         return Peer(pid, uid, pidfd)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -258,6 +259,22 @@ def test_a_process_that_has_ended_is_refused(here: Here) -> None:
     with stream, pytest.raises(BrokerUnavailable):
         here.peers.identify(peer)
     peer.close()
+
+
+class _Ended(socket.socket):
+    """What Linux 6.5 to 6.15 answer about a peer that is gone."""
+
+    def getsockopt(self, level: int, name: int, size: int = 0) -> Any:
+        if name == 77:
+            raise OSError(errno.EINVAL, "")
+        return super().getsockopt(level, name, size)
+
+
+def test_a_peer_that_ended_before_it_was_looked_at_is_refused() -> None:
+    """Without a pidfd for it, its pid is just a number that somebody else may have by now."""
+    one, other = socket.socketpair()
+    with other, _Ended(fileno=one.detach()) as stream, pytest.raises(OSError, match="Errno 22"):
+        LinuxProcesses().peer(stream)
 
 
 def test_a_reused_pid_is_not_taken_for_the_peer(here: Here) -> None:
