@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import time
 from typing import Any
 
 from ..errors import BrokerUnavailable, MalformedFrame, RequestTooLarge
@@ -157,22 +158,30 @@ class Reader:
     def _rest(self) -> dict[str, Any]:
         buffer = self._buffer
         self._usable = False
-        if self._patience_s is not None:
-            self._stream.settimeout(self._patience_s)
+        deadline = None if self._patience_s is None else time.monotonic() + self._patience_s
         while len(buffer) < _LENGTH.size:
-            buffer += _more(self._stream, 65536)
+            buffer += self._in_time(deadline)
         (length,) = _LENGTH.unpack_from(buffer)
         if length > self._max_bytes:
             raise RequestTooLarge
         end = _LENGTH.size + length
         while len(buffer) < end:
-            buffer += _more(self._stream, 65536)
+            buffer += self._in_time(deadline)
         if self._patience_s is not None:
             self._stream.settimeout(None)
         self._usable = True
         body = bytes(buffer[_LENGTH.size : end])
         del buffer[:end]
         return decode(body)
+
+    def _in_time(self, deadline: float | None) -> bytes:
+        """More of the frame. The deadline is the whole frame's: one byte at a time must not put it off."""
+        if deadline is not None:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            self._stream.settimeout(left_s)
+        return _more(self._stream, 65536)
 
 
 def send(stream: socket.socket, message: dict[str, Any]) -> None:

@@ -171,6 +171,25 @@ def test_a_frame_that_stops_half_way_is_given_up(ends: tuple[socket.socket, sock
         frames.Reader(ends[1], patience_s=0.05).receive()
 
 
+def test_a_frame_that_comes_byte_by_byte_is_given_up(ends: tuple[socket.socket, socket.socket]) -> None:
+    """The patience is the whole frame's: a byte now and then does not prolong it."""
+    heard = threading.Event()
+
+    def drip() -> None:
+        with contextlib.suppress(OSError):
+            for byte in frames.encode({"a": "x" * 1000}):
+                ends[0].sendall(bytes([byte]))
+                if heard.wait(0.02):
+                    return
+
+    sender = threading.Thread(target=drip)
+    sender.start()
+    with pytest.raises(TimeoutError):
+        frames.Reader(ends[1], patience_s=0.2).receive()
+    heard.set()
+    sender.join()
+
+
 def test_a_reader_goes_on_after_a_wrong_content(ends: tuple[socket.socket, socket.socket]) -> None:
     """A whole frame without JSON costs that frame only."""
     ends[0].sendall(frame(b"hello") + frames.encode({"a": 1}))
