@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 
-from ..contracts.access import DecisionKind, Grant
+from ..contracts.access import DecisionKind, Grant, Requester
 from ..contracts.events import Event
 from ..contracts.supervision import ConsentSettings
 from ..errors import (
@@ -25,7 +25,7 @@ from ..errors import (
 from .destinations import Destinations
 from .grants import Subject
 from .identifiers import new_id
-from .pauses import Until
+from .pauses import Often, Until
 from .ports import (
     Clock,
     ConnectionStore,
@@ -40,6 +40,15 @@ from .transitions import Happening
 
 # Nobody saw a dialog in the other cases, so there is nobody to be spared the next one.
 _PAUSING = frozenset({Happening.REFUSED, Happening.TIMED_OUT})
+
+# Whoever interrupts a cell may run it again at once. More often within a pause's length is no person: a dialog that
+# comes and goes in a loop is a bombardment too.
+MAX_WITHDRAWN = 5
+
+# A process below a kernel has its kernel's name whatever it does. The others choose theirs: each new process is another
+# detached one, each new copy of a file another script. So they share one name where patience is counted.
+_NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
+_OUTSIDE_OF_KERNELS = "outside"
 
 
 class Asking:
@@ -69,6 +78,7 @@ class Asking:
         self._publish = publish
         self._questions = Questions()
         self._cooldown: Until[tuple[str, str]] = Until()
+        self._withdrawn: Often[tuple[str, str]] = Often(limit=MAX_WITHDRAWN)
         self._allowed_once: Until[Key] = Until()
         self._approvers = 0
         self._unattended_since = clock()
@@ -86,14 +96,15 @@ class Asking:
             self._join(same, ticket, reason)
             return ticket
         requester = subject.requester
-        pause_s = self._cooldown.remaining_s((requester.key, subject.connection.id), now)
+        pause_s = self._cooldown.remaining_s(_pause_key(subject), now)
         if pause_s > 0:
             raise AccessDenied(
                 "Access was denied a moment ago. Wait a little, then run the cell again.",
                 reason="cooldown",
                 retry_after_s=ceil(pause_s),
             )
-        own = sum(1 for one in self._questions.all() if one.subject.requester.key == requester.key)
+        mine = _asker(requester)
+        own = sum(1 for one in self._questions.all() if _asker(one.subject.requester) == mine)
         if own >= self._settings.max_pending:
             raise TooManyQuestions
         again = self._allowed_once.remaining_s(key_of(subject), now) > 0
@@ -176,10 +187,10 @@ class Asking:
         Raises: StorageError: `also` could not be done; the question is closed all the same.
         """
         pending.happened(happening)
-        subject = pending.subject
-        if happening in _PAUSING:
-            key = (subject.requester.key, subject.connection.id)
-            self._cooldown.remember(key, self._clock(), self._settings.cooldown_s)
+        now, pause_s, key = self._clock(), self._settings.cooldown_s, _pause_key(pending.subject)
+        too_often = happening is Happening.ABANDONED and self._withdrawn.once_more(key, now, pause_s)
+        if happening in _PAUSING or too_often:
+            self._cooldown.remember(key, now, pause_s)
         try:
             self._log.ended(pending, happening, error().code, decision=decision, actor=actor, also=also)
         except StorageError:
@@ -267,3 +278,12 @@ class Asking:
             # An error for each: raised in several threads, one would collect all their tracebacks.
             ticket.settle(answer())
         self._publish(Event(event="access_request:resolved", id=pending.id))
+
+
+def _asker(requester: Requester) -> str:
+    """Who is asked for patience: the requester, or all that are outside of kernels together."""
+    return requester.key if requester.kind in _NAMED_BY_A_KERNEL else _OUTSIDE_OF_KERNELS
+
+
+def _pause_key(subject: Subject) -> tuple[str, str]:
+    return _asker(subject.requester), subject.connection.id

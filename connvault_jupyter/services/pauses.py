@@ -39,3 +39,20 @@ class Until(Generic[K]):
             return False
         self.remember(key, now, seconds)
         return True
+
+
+class Often(Generic[K]):
+    """Keys with the times at which something happened to each: tells when that was oftener than `limit` in a while."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._times: dict[K, list[datetime]] = {}
+
+    def once_more(self, key: K, now: datetime, seconds: float) -> bool:
+        """Notes that it happened `now`; whether that was oftener than `limit` in the last `seconds`."""
+        since = now - timedelta(seconds=seconds)
+        times = [at for at in self._times.pop(key, []) if at > since][-self._limit :]
+        while len(self._times) >= MAX_REMEMBERED:
+            del self._times[next(iter(self._times))]
+        self._times[key] = [*times, now]
+        return len(times) >= self._limit

@@ -61,11 +61,13 @@ class Requesting:
     def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
         """A handle: at once where a stored grant fits, else when a person has said yes.
 
-        Raises: ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
+        Raises: NotAllowed: the requester's run has ended.
+            ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
             AccessDenied, TooManyQuestions, ConsentTimeout, ConsentWithdrawn, ConsentInterrupted, NoApprover,
             StorageError.
         """
         with self._lock:
+            self._refuse_if_over(requester)
             connection = self._opening.connection(request.connection)
             destination = self._opening.ready(connection)
             # Raises while locked: nobody is asked for what can't be given.
@@ -87,6 +89,11 @@ class Requesting:
         if granted.ref is None:
             raise ConsentInterrupted
         return self._response(granted.subject, granted.ref, granted.decision, granted.expires_at)
+
+    def _refuse_if_over(self, requester: Requester) -> None:
+        """A connection to the broker can outlive who opened it: another process may hold it, or have been passed it."""
+        if not self._running.instance_alive(requester.instance):
+            raise NotAllowed("The kernel or process that opened this connection to the broker has ended.")
 
     def refuse_if_never(self, subject: Subject) -> None:
         """Raises: AccessDenied (`never`)."""

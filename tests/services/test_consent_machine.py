@@ -34,6 +34,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
     VaultLocked,
 )
+from connvault_jupyter.services.asking import MAX_WITHDRAWN
 from tests.support import properties as properties
 from tests.support.service_world import POSTGRES, Caller, World, notebook
 
@@ -114,6 +115,7 @@ class ConsentMachine(RuleBasedStateMachine):
         self.alone_since = 0.0
         self.runs = {"a.ipynb": 1, "b.ipynb": 1}
         self.pauses: dict[str, float] = {}
+        self.left: dict[str, list[float]] = {}
         self.never: dict[str, str] = {}
         self.asked: list[Asked] = []
         self.held: dict[str, Held] = {}
@@ -251,7 +253,14 @@ class ConsentMachine(RuleBasedStateMachine):
                     one.waiting.remove(waiting)
                     if not one.waiting:
                         self.asked.remove(one)
+                        self.withdrawn(one.name)
                     return
+
+    def withdrawn(self, name: str) -> None:
+        before = [at for at in self.left.get(name, []) if at > self.now - COOLDOWN_S]
+        self.left[name] = [*before, self.now]
+        if len(before) >= MAX_WITHDRAWN:
+            self.pauses[name] = self.now + COOLDOWN_S
 
     @rule(seconds=st.sampled_from([0.5, 1, 2, 4, 25, 35, 90, 290, 80_000]))
     def pass_time(self, seconds: float) -> None:
@@ -297,6 +306,7 @@ class ConsentMachine(RuleBasedStateMachine):
         self.world.consent.instance_ended(self.requester(name).instance)
         for asked in [one for one in self.asked if one.name == name]:
             self.end(asked, ConsentWithdrawn)
+            self.withdrawn(name)
         for held in self.held.values():
             held.alive &= held.name != name
         for permission in self.permissions.values():

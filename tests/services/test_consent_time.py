@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.contracts.access import AccessResponse, Decide, HandleUse
+from connvault_jupyter.contracts.access import AccessResponse, Decide, HandleUse, Requester, RequesterKind
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.errors import (
     AccessDenied,
@@ -19,8 +19,10 @@ from connvault_jupyter.errors import (
     ConsentWithdrawn,
     HandleInvalid,
     NoApprover,
+    NotAllowed,
     TooManyQuestions,
 )
+from connvault_jupyter.services.asking import MAX_WITHDRAWN
 from tests.support.service_world import NOON, Caller, World, gone, notebook, unasked
 
 
@@ -111,6 +113,60 @@ def test_when_the_asker_goes_away_there_is_no_pause(world: World) -> None:
     assert world.recorded()[-1] == "access:withdrawn"
     assert not world.consent.questions().access_requests
     world.request(notebook(), world.answer("once"))
+
+
+def test_when_it_asks_and_goes_away_in_a_loop_it_has_to_wait(world: World) -> None:
+    """A dialog that comes and goes again and again is a bombardment too."""
+    for _ in range(MAX_WITHDRAWN + 1):
+        with pytest.raises(ConsentWithdrawn):
+            world.request(notebook(), gone)
+    with pytest.raises(AccessDenied) as refused:
+        world.request(notebook(), unasked)
+    assert refused.value.details["reason"] == "cooldown"
+    world.clock.forward(30)
+    world.request(notebook(), world.answer("once"))
+
+
+def test_when_withdrawn_now_and_then_there_is_no_pause(world: World) -> None:
+    """A person who goes on working on a cell."""
+    for _ in range(20):
+        with pytest.raises(ConsentWithdrawn):
+            world.request(notebook(), gone)
+        world.clock.forward(10)
+
+
+def outside(kind: RequesterKind, number: int) -> Requester:
+    """A process that is no kernel's child, under a name of its own choice."""
+    return notebook().model_copy(
+        update={"kind": kind, "key": f"{kind}:{number}", "instance": f"process:{number}", "durable": False}
+    )
+
+
+@pytest.mark.parametrize("kind", ["detached", "script"])
+def test_after_a_no_another_process_outside_of_kernels_waits_too(world: World, kind: RequesterKind) -> None:
+    """Each new process is another requester by name; that must not be a way round the pause. Notebooks go on."""
+    with pytest.raises(AccessDenied):
+        world.request(outside("detached", 1), world.answer("deny"))
+    with pytest.raises(AccessDenied) as refused:
+        world.request(outside(kind, 2), unasked)
+    assert refused.value.details["reason"] == "cooldown"
+    world.request(notebook(), world.answer("once"))
+
+
+def test_five_questions_are_all_that_processes_outside_of_kernels_have(world: World) -> None:
+    """However many there are; a notebook still gets its own."""
+    for number in range(5):
+        assert world.start(outside("detached", number)).waits
+    assert world.start(outside("script", 9)).error is TooManyQuestions
+    assert world.start(notebook()).waits
+
+
+def test_when_its_run_is_over_nobody_can_ask_in_its_name(world: World) -> None:
+    """Its connection to the broker may be in other hands; not even a standing grant counts."""
+    world.request(notebook(), world.answer("always"))
+    world.runs.ended.add(notebook().instance)
+    with pytest.raises(NotAllowed):
+        world.request(notebook(), unasked)
 
 
 def test_when_five_questions_wait_a_sixth_is_refused(world: World) -> None:
