@@ -172,11 +172,16 @@ class AuditService:
         return _page(self._store.page(filters), filters.limit)
 
     def own(self, requester: Requester, filters: OwnAuditFilter) -> AuditPage:
-        """The newest rows about this requester, whatever runs of it they are from."""
+        """The newest rows about this requester, whatever runs of it they are from, without its own claims.
+
+        In them the connection's secrets are masked: shown to the one that made them, they would tell a right guess from
+        a wrong one.
+        """
         found = self._store.page(
             AuditFilter(limit=filters.limit), requester_key=requester.key, connection=filters.connection
         )
-        return _page(found, filters.limit)
+        own = [event.model_copy(update={"reason_claim": None, "agent": None}) for event in found]
+        return _page(own, filters.limit)
 
     def use_days(self, connection_id: str) -> UseDays:
         """Uses on each of the last 14 UTC days."""

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter, OwnAuditFilter
 from connvault_jupyter.contracts.connections import ConnectionRef
+from connvault_jupyter.errors import ConsentWithdrawn
 from connvault_jupyter.services import chain
 from connvault_jupyter.services.audit import ROWS_BETWEEN_SIZE_CHECKS, USE_DAYS, VERIFIED_AT_ONCE
 from connvault_jupyter.services.canonical import canonical_contract
 from connvault_jupyter.services.ports import ChainLink
 from tests.support import properties as properties
-from tests.support.service_world import NOON, World, notebook
+from tests.support.canary import CANARY
+from tests.support.service_world import NOON, World, gone, notebook
 
 
 def rows(world: World, number: int) -> list[ChainLink]:
@@ -297,6 +299,23 @@ def test_a_requester_sees_its_own_rows_only() -> None:
     assert {event.connection for event in own} == {"warehouse", "other"}
     one = world.audit.own(notebook(), OwnAuditFilter(connection="other")).events
     assert {event.connection for event in one} == {"other"}
+
+
+def test_a_requester_does_not_see_what_became_of_its_claims() -> None:
+    """A right guess of the secret is masked and a wrong one is not: nobody may tell them apart without a yes."""
+    world = World()
+    world.connection()
+    for guess in (CANARY, "no such secret"):
+        with pytest.raises(ConsentWithdrawn):
+            world.request(notebook(), gone, reason=guess, agent=guess[:60])
+    own = world.audit.own(notebook(), OwnAuditFilter()).events
+    assert len(own) == 4
+    assert {(event.reason_claim, event.agent) for event in own} == {(None, None)}
+    shown = world.audit.list(AuditFilter()).events
+    assert {event.reason_claim for event in shown if event.type == "access:asked"} == {
+        "[secret]",
+        "no such secret",
+    }
 
 
 def test_uses_are_counted_by_day_with_days_without() -> None:
