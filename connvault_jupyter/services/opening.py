@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from ..contracts.access import Requester
 from ..contracts.connections import Connection
 from ..errors import ConnectionNotFound, ConnectionNotReady, HandleInvalid, SecretInvalid, SecretMissing
+from .claims import cleaned
 from .destinations import Destination, Destinations
 from .grants import Grants, belongs
 from .handles import Handles
@@ -86,8 +87,8 @@ class Opening:
             raise HandleInvalid(reason="unknown")
         destination = self.ready(connection)
         if handle.grant_id is None:
-            if handle.mode != "reveal":
-                # An edited row: a handle for a login always has its grant.
+            if handle.mode != "reveal" or handle.agent != cleaned(handle.agent):
+                # An edited row: a handle for a login always has its grant, and claims are cleaned before they are stored.
                 raise HandleInvalid(reason="revoked")
             return Opened(handle, connection, destination, None)
         stored = self._grants.get(handle.grant_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from connvault_jupyter.contracts.connections import UpdateConnection
@@ -15,6 +17,7 @@ from connvault_jupyter.errors import (
     StorageFull,
     VaultLocked,
 )
+from connvault_jupyter.services.identifiers import ref_hash
 from tests.support.canary import CANARY
 from tests.support.service_world import World, notebook, unasked
 
@@ -155,3 +158,14 @@ def test_when_locked_after_the_yes_nothing_is_shown(world: World) -> None:
 
     with pytest.raises(VaultLocked):
         world.reveal(notebook(), handle.ref, world.meanwhile(lock))
+
+
+@pytest.mark.parametrize("agent", ["approved\u202e by admin", "two\nlines", "x" * 5000])
+def test_when_a_claim_was_edited_in_the_row_the_handle_is_void(world: World, agent: str) -> None:
+    """It would be shown to a person as it stands there."""
+    asked = world.request(notebook(), unasked, name="token")
+    hashed = ref_hash(asked.ref)
+    row = world.storage.tables.handles[hashed]
+    world.storage.tables.handles[hashed] = replace(row, agent=agent)
+    with pytest.raises(HandleInvalid):
+        world.reveal(notebook(), asked.ref, unasked)
