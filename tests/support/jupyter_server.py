@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,10 +102,12 @@ def serve(
     app: App = "lab",
     config: Config | None = None,
     env: Mapping[str, str] | None = None,
+    inside: Sequence[str] = (),
 ) -> Iterator[JupyterServer]:
     """Starts `jupyter <app>` with everything it keeps below `home`; ready when it answers, ended by pid.
 
     `config` is laid over the server's JSON configuration, class by class. `env` is added to the clean environment.
+    `inside` is a command that executes its last arguments in its own place (`unshare -m`).
     """
     token, port = secrets.token_hex(24), free_port()
     folders = {name: home / name for name in ("config", "data", "runtime", "ipython", "root")}
@@ -126,7 +128,9 @@ def serve(
     _configure(folders["config"], folders["root"], port=port, token=token, extra=config or {})
     log_file = home / "server.log"
     url = f"http://127.0.0.1:{port}/"
-    with running(["jupyter", app], log_file=log_file, env=environment, cwd=folders["root"]) as process:
+    with running(
+        [*inside, "jupyter", app], log_file=log_file, env=environment, cwd=folders["root"]
+    ) as process:
         server = JupyterServer(url, token, process.pid, folders["root"], home, log_file, environment)
         wait_until(
             lambda: _answers(server),
