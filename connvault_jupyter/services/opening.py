@@ -88,7 +88,7 @@ class Opening:
         destination = self.ready(connection)
         if handle.grant_id is None:
             if handle.mode != "reveal" or handle.agent != cleaned(handle.agent):
-                # An edited row: a handle for a login always has its grant, and claims are cleaned before they are stored.
+                # An edited row: a handle for a login always has its grant, and claims are stored cleaned.
                 raise HandleInvalid(reason="revoked")
             return Opened(handle, connection, destination, None)
         stored = self._grants.get(handle.grant_id)
