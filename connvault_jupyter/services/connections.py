@@ -167,7 +167,11 @@ class ConnectionsService:
             }
         )
         stored = frozenset(one.field for one in self._secrets.sealed.of(old.id))
-        moved = provider is not None and self._moved(old, edited, provider)
+        target = None if provider is None else self._destinations.would_be(provider, fields)
+        moved = (
+            target is not None
+            and target.digest != self._destinations.would_be(target.provider, old.fields).digest
+        )
         present = (frozenset() if moved else stored) | frozenset(request.secrets)
         lost = moved and not stored <= present
         after = standing(self._registry, provider, edited, present, secrets_removed=lost)
@@ -175,13 +179,11 @@ class ConnectionsService:
         with self._transactions.transaction():
             self._store.update(connection, expected_revision=old.revision)
             self._audit.record("connection:changed", connection=connection, decided_by=actor)
-            if moved and provider is not None:
+            if moved and target is not None:
                 for field in stored:
                     self._secrets.sealed.remove(old.id, field)
                     self._audit.record("secret:removed", connection=connection, field=field, decided_by=actor)
-                self._revocation.void(
-                    connection, except_for=self._destinations.would_be(provider, fields).digest
-                )
+                self._revocation.void(connection, except_for=target.digest)
             if provider is not None and request.secrets:
                 self._put(connection, provider, request.secrets, actor)
                 connection = self._settled(connection, provider)
@@ -262,10 +264,6 @@ class ConnectionsService:
         ]
         if errors:
             raise InvalidFields(errors=errors)
-
-    def _moved(self, old: Connection, new: Connection, provider: ProviderDefinition) -> bool:
-        before = self._destinations.would_be(provider, old.fields)
-        return before.digest != self._destinations.would_be(provider, new.fields).digest
 
     def _put(
         self,

@@ -6,6 +6,7 @@ The master key is here only while keys are derived from it, and no secret of a c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -208,10 +209,8 @@ class SecretsService:
         with self._lock:
             record = self._store.load()
         if record is not None and record.custodian == "os_keyring":
-            try:
-                return self.unlock(UnlockVault(), actor=AT_START)
-            except ConnvaultError:
-                pass
+            with suppress(ConnvaultError):
+                self.unlock(UnlockVault(), actor=AT_START)
         with self._lock:
             return self.state()
 
@@ -239,12 +238,9 @@ class SecretsService:
     def lock(self, *, actor: str) -> VaultState:
         """Forgets the keys. Works on a full disk. Other servers on the vault stay as they are."""
         if self._keys is not None:
-            try:
-                with self._transactions.escape():
-                    self._audit.record("vault:locked", decided_by=actor)
-            except StorageError:
-                # Locking never waits for the record.
-                pass
+            # Locking never waits for the record.
+            with suppress(StorageError), self._transactions.escape():
+                self._audit.record("vault:locked", decided_by=actor)
             self._use(None)
         return self._changed()
 
