@@ -121,8 +121,8 @@ describe('the list', () => {
       <Panel connvault={connvault} navigation={navigation} trans={trans} onInsertCode={() => undefined} onAnswer={() => undefined} />
     );
     expect(document.querySelectorAll('.jp-connvault-row').length).toBeLessThan(100);
-    await waitFor(() => expect(document.querySelectorAll('.jp-connvault-row')).toHaveLength(1000));
-  });
+    await waitFor(() => expect(document.querySelectorAll('.jp-connvault-row')).toHaveLength(1000), { timeout: 20_000 });
+  }, 30_000);
 });
 
 test.each([
@@ -331,9 +331,11 @@ describe('one connection', () => {
   test('tells who, what, when and how it went', async () => {
     connvault.activity.events = async () => ({
       events: [
-        auditEvent({ sequence: 5 }),
-        auditEvent({ sequence: 4 }),
-        auditEvent({ sequence: 3, type: 'access:granted', reason_claim: 'monthly\u202e report' }),
+        auditEvent({ sequence: 7 }),
+        auditEvent({ sequence: 6, type: 'access:checked' }),
+        auditEvent({ sequence: 5, type: 'access:asked', question_id: 'q2', requester_label: 'open.ipynb' }),
+        auditEvent({ sequence: 4, type: 'access:granted', question_id: 'q1', reason_claim: 'monthly\u202e report' }),
+        auditEvent({ sequence: 3, type: 'access:asked', question_id: 'q1' }),
         auditEvent({ sequence: 2, type: 'access:denied', decision: 'deny', requester_label: 'etl.ipynb' }),
         auditEvent({ sequence: 1, type: 'connection:created', requester_label: null, decision: null, mode: null })
       ],
@@ -342,11 +344,12 @@ describe('one connection', () => {
     await draw();
     await press('connvault-tab-activity');
     const rows = [...document.querySelectorAll('[role=tabpanel] li')].map(item => item.textContent);
-    expect(rows).toHaveLength(4);
+    expect(rows).toHaveLength(5);
     expect(rows[0]).toMatch(/first_steps\.ipynb · used ×2this timein the clear$/);
-    expect(rows[1]).toContain('“monthly report”');
-    expect(rows[2]).toMatch(/etl\.ipynb · askeddenied/);
-    expect(rows[3]).toMatch(/you · created/);
+    expect(rows[1]).toMatch(/open\.ipynb · askedwaiting/);
+    expect(rows[2]).toContain('“monthly report”');
+    expect(rows[3]).toMatch(/etl\.ipynb · askeddenied/);
+    expect(rows[4]).toMatch(/you · created/);
     expect(screen.getByTestId('connvault-record').textContent).toBe('Record consistent, 214 events');
   });
 

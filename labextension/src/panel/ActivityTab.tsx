@@ -17,11 +17,19 @@ interface Run {
   count: number;
 }
 
+// A checkout of a pooled connection is a use as a login is.
+const USES = new Set<AuditEvent['type']>(['access:used', 'access:checked']);
+
 function runs(events: readonly AuditEvent[]): Run[] {
+  // That a question was asked is told by its answer; alone it is one that waits.
+  const answered = new Set(events.filter(event => event.type !== 'access:asked').map(event => event.question_id));
   const found: Run[] = [];
   for (const event of events) {
     const last = found[found.length - 1];
-    if (last && event.type === 'access:used' && sameWords(last.event, event)) {
+    if (event.type === 'access:asked' && event.question_id && answered.has(event.question_id)) {
+      continue;
+    }
+    if (last && USES.has(event.type) && USES.has(last.event.type) && sameWords(last.event, event)) {
       last.count++;
     } else {
       found.push({ event, count: 1 });
@@ -31,7 +39,7 @@ function runs(events: readonly AuditEvent[]): Run[] {
 }
 
 function sameWords(one: AuditEvent, other: AuditEvent): boolean {
-  return (['type', 'outcome', 'code', 'requester_key', 'requester_label', 'mode', 'decision', 'agent'] as const).every(
+  return (['outcome', 'code', 'requester_key', 'requester_label', 'mode', 'decision', 'agent'] as const).every(
     key => one[key] === other[key]
   );
 }
@@ -47,13 +55,15 @@ function who(event: AuditEvent, trans: TranslationBundle): string {
 export interface ActivityRowsProps {
   events: readonly AuditEvent[];
   now: number;
+  /** At most so many rows; all when it is left out. */
+  limit?: number;
   trans: TranslationBundle;
 }
 
-export function ActivityRows({ events, now, trans }: ActivityRowsProps): JSX.Element {
+export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): JSX.Element {
   return (
     <ul className="jp-connvault-lines">
-      {runs(events).map(({ event, count }) => {
+      {runs(events).slice(0, limit).map(({ event, count }) => {
         const words = eventWords(event, trans);
         const more = [
           event.mode && words.outcome.text !== modeWords(event.mode, trans).word ? modeWords(event.mode, trans).word : '',
@@ -87,7 +97,7 @@ export function ActivityRows({ events, now, trans }: ActivityRowsProps): JSX.Ele
   );
 }
 
-export interface ActivityTabProps extends ActivityRowsProps {
+export interface ActivityTabProps extends Omit<ActivityRowsProps, 'limit'> {
   trouble: string;
   hasMore: boolean;
   onMore: () => void;

@@ -16,7 +16,6 @@ import { Banner, Pill, ScreenHeader } from './pieces';
 import { statusWord } from './words';
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
-const RECENT_ROWS = 3;
 
 export interface DetailProps {
   view: ConnectionView;
@@ -107,7 +106,7 @@ export function Detail(props: DetailProps): JSX.Element {
           <DetailsTab
             view={view}
             provider={provider}
-            recent={newest.slice(0, RECENT_ROWS)}
+            recent={newest}
             now={now}
             trans={trans}
             onReplace={props.onReplace}

@@ -18,6 +18,8 @@ import { ActivityRows } from './ActivityTab';
 import { Banner, Foreign } from './pieces';
 import { modeWords, statusAdvice } from './words';
 
+const RECENT_ROWS = 3;
+
 export interface DetailsTabProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
@@ -99,7 +101,7 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
       {recent.length > 0 && (
         <section aria-label={trans.__('Recent activity')}>
           <div className="jp-connvault-group">{trans.__('Recent activity')}</div>
-          <ActivityRows events={recent} now={now} trans={trans} />
+          <ActivityRows events={recent} limit={RECENT_ROWS} now={now} trans={trans} />
           <div className="jp-connvault-field">
             <button type="button" className="jp-connvault-button jp-mod-link" onClick={props.onShowActivity}>
               {trans.__('All activity')}

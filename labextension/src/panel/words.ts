@@ -139,6 +139,11 @@ export function decisionWord(decision: DecisionKind, trans: TranslationBundle): 
   }
 }
 
+/** The same, short enough for a pill in a row. */
+function rowWord(decision: DecisionKind, trans: TranslationBundle): string {
+  return decision === 'session' ? trans.__('this kernel') : decisionWord(decision, trans);
+}
+
 /** Why a stored decision does not count (any more); `''` when it does. */
 export function grantTrouble(view: GrantView, trans: TranslationBundle): string {
   switch (view.reason_not) {
@@ -193,7 +198,7 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word {
     case 'access:asked':
       return { text: trans.__('waiting'), tone: 'mute' };
     case 'access:granted':
-      return { text: event.decision ? decisionWord(event.decision, trans) : trans.__('allowed'), tone: 'ok' };
+      return { text: event.decision ? rowWord(event.decision, trans) : trans.__('allowed'), tone: 'ok' };
     case 'access:denied':
       return { text: event.decision === 'deny_always' ? trans.__('never') : trans.__('denied'), tone: 'err' };
     case 'access:expired':
@@ -213,7 +218,7 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word {
     return { text: trans.__('refused'), tone: 'err' };
   }
   if (event.decision) {
-    return { text: decisionWord(event.decision, trans), tone: 'ok' };
+    return { text: rowWord(event.decision, trans), tone: 'ok' };
   }
   return event.mode ? { text: modeWords(event.mode, trans).word, tone: modeTone(event.mode) } : { text: trans.__('done'), tone: 'mute' };
 }

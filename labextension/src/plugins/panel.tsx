@@ -1,6 +1,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ILayoutRestorer } from '@jupyterlab/application';
-import { ICommandPalette, MainAreaWidget, Notification, ReactWidget } from '@jupyterlab/apputils';
+import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
+import { CommandToolbarButton, ICommandPalette, MainAreaWidget, Notification, ReactWidget } from '@jupyterlab/apputils';
+import type { NotebookPanel } from '@jupyterlab/notebook';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -24,14 +25,15 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
   description: 'Adds the Connections panel to the side bar.',
   autoStart: true,
   requires: [IConnvault],
-  optional: [ITranslator, ICommandPalette, ILayoutRestorer, INotebookTracker],
+  optional: [ITranslator, ICommandPalette, ILayoutRestorer, INotebookTracker, ILabShell],
   activate: (
     app: JupyterFrontEnd,
     connvault: IConnvault,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
-    notebooks: INotebookTracker | null
+    notebooks: INotebookTracker | null,
+    labShell: ILabShell | null
   ): void => {
     const trans = (translator ?? nullTranslator).load('connvault_jupyter');
     const { commands, shell } = app;
@@ -117,6 +119,20 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
         notebook.content.activate();
       }
     });
+    if (!labShell) {
+      // Notebook 7 hides its side bars until one is asked for, so the way there is in the notebook's toolbar.
+      app.docRegistry.addWidgetExtension('Notebook', {
+        createNew: panel => {
+          const { toolbar } = panel as NotebookPanel;
+          const button = new CommandToolbarButton({ commands, id: CommandIDs.open, label: trans.__('Connections') });
+          toolbar.insertBefore('kernelName', 'connvault', button);
+          if (!button.parent) {
+            toolbar.addItem('connvault', button);
+          }
+          return button;
+        }
+      });
+    }
     const category = trans.__('Connections');
     palette?.addItem({ command: CommandIDs.open, category });
     palette?.addItem({ command: CommandIDs.open, args: { new: true }, category });
