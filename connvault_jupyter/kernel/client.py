@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import sys
 import threading
@@ -27,6 +28,10 @@ ANSWER_TIMEOUT_S = 5.0
 # A broker that died is started again within 0.5 s; a caller must know within 1 s.
 RECONNECT_S = 0.8
 _RETRY_EVERY_S = 0.04
+
+# A signal that arrives just before a system call is seen only when that call returns: so no wait is longer than this,
+# and the stop button is never lost.
+_SLICE_S = 0.25
 
 # Above it, an idle connection is closed: a burst of threads must not keep its sockets for good.
 _MAX_IDLE = 8
@@ -57,6 +62,20 @@ class _Dropped(Exception):
 def socket_path_from_environment() -> str | None:
     """Where the server extension says that its broker listens; `None` outside of such a server."""
     return os.environ.get(frames.SOCKET_VARIABLE) or None
+
+
+def _wait_for_person(stream: socket.socket, timeout_s: float) -> None:
+    """Returns when there is something to read.
+
+    Raises:
+        TimeoutError: after `timeout_s`.
+    """
+    readable = select.poll()
+    readable.register(stream, select.POLLIN)
+    deadline = time.monotonic() + timeout_s
+    while not readable.poll(_SLICE_S * 1000):
+        if time.monotonic() > deadline:
+            raise TimeoutError
 
 
 class BrokerClient:
@@ -137,6 +156,8 @@ class BrokerClient:
         stream.settimeout(timeout_s)
         try:
             frames.send(stream, request)
+            if timeout_s > ANSWER_TIMEOUT_S:
+                _wait_for_person(stream, timeout_s)
             answer = frames.receive(stream)
         except TimeoutError:
             raise BrokerUnavailable(

@@ -101,7 +101,7 @@ def _check_keywords(schema: dict[str, Any]) -> None:
     for keyword, value in keywords(schema):
         if keyword in _ELSEWHERE:
             raise Unusable(f"fields must not have {keyword}.")
-        if keyword == "$ref" and value not in {f"#/$defs/{name}" for name in shared}:
+        if keyword == "$ref" and value not in [f"#/$defs/{name}" for name in shared]:
             raise Unusable("A $ref may only point into #/$defs of the same definition.")
     for keyword, _ in keywords(shared):
         if keyword in _NEVER_SHARED:
