@@ -4,6 +4,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+import type { Readable } from './checks';
 import type {
   AuditPage,
   AuditVerification,
@@ -72,7 +73,7 @@ export class RestApi {
     return this.call('providers.list', {}, {}, validate.providerList);
   }
 
-  listConnections(): Promise<validate.Readable<ConnectionView>> {
+  listConnections(): Promise<Readable<ConnectionView>> {
     return this.call('connections.list', {}, {}, validate.connectionList);
   }
 
@@ -118,7 +119,7 @@ export class RestApi {
     return this.call('access_requests.decide', { id }, { body }, validate.decided);
   }
 
-  listGrants(connectionId?: string): Promise<validate.Readable<GrantView>> {
+  listGrants(connectionId?: string): Promise<Readable<GrantView>> {
     return this.call('grants.list', {}, { query: { connection_id: connectionId } }, validate.grantList);
   }
 

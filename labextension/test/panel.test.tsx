@@ -353,6 +353,18 @@ describe('one connection', () => {
     expect(screen.getByTestId('connvault-record').textContent).toBe('Record consistent, 214 events');
   });
 
+  test('tells a test that failed once', async () => {
+    const tested = { type: 'connection:tested', requester_label: null, decision: null, mode: null } as const;
+    connvault.activity.events = async () => ({
+      events: [auditEvent({ ...tested, sequence: 2, outcome: 'failed' }), auditEvent({ ...tested, sequence: 1 })],
+      next_before: null
+    });
+    await draw();
+    await press('connvault-tab-activity');
+    const rows = [...document.querySelectorAll('[role=tabpanel] li')].map(item => item.textContent);
+    expect(rows).toEqual([expect.stringMatching(/you · testedfailed$/)]);
+  });
+
   test('shows older rows when they are asked for', async () => {
     connvault.activity.events = async (_?: unknown, before?: unknown) =>
       before === undefined

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
+import { ContractError } from '../src/checks';
 import * as validate from '../src/validate';
 import { auditEvent, connectionView, grantView, provider, question, vaultState } from './support/records';
 
@@ -61,7 +62,7 @@ describe('a question', () => {
 
 describe('lists', () => {
   test.each([[null], [undefined], ['text'], [{}], [{ connections: {} }], [[]]])('%j is no list of connections', value => {
-    expect(() => validate.connectionList(value)).toThrow(validate.ContractError);
+    expect(() => validate.connectionList(value)).toThrow(ContractError);
   });
 
   test('one bad connection does not take the others down', () => {
@@ -95,7 +96,7 @@ describe('a connection', () => {
     'with %s is refused',
     (_, change) => {
       const view = { ...connectionView(), connection: { ...connectionView().connection, ...(change as object) } };
-      expect(() => validate.connectionView(view)).toThrow(validate.ContractError);
+      expect(() => validate.connectionView(view)).toThrow(ContractError);
     }
   );
 
@@ -124,7 +125,7 @@ test('the message of an error names the place and quotes nothing', () => {
 
 test('the state of the vault is read', () => {
   expect(validate.vaultState(vaultState())).toEqual(vaultState());
-  expect(() => validate.vaultState({ ...vaultState(), state: 'ajar' })).toThrow(validate.ContractError);
+  expect(() => validate.vaultState({ ...vaultState(), state: 'ajar' })).toThrow(ContractError);
 });
 
 test.each([[null], ['<html>'], [{ code: 7 }], [{ code: 'x', detail: 'y' }]])('%j is no Problem', body => {
@@ -136,5 +137,5 @@ test('a Problem without errors has none', () => {
 });
 
 test.each([[{ event: 'bake:cake', id: null }], [{}], [null], [{ event: 'vault:changed', id: 7 }]])('%j is no event', value => {
-  expect(() => validate.event(value)).toThrow(validate.ContractError);
+  expect(() => validate.event(value)).toThrow(ContractError);
 });

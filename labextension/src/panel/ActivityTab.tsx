@@ -29,6 +29,10 @@ function runs(events: readonly AuditEvent[]): Run[] {
     if (event.type === 'access:asked' && event.question_id && answered.has(event.question_id)) {
       continue;
     }
+    // A test is on record before it is made; how it failed is a second row.
+    if (event.type === 'connection:tested' && last?.event.type === 'connection:tested' && last.event.outcome !== 'ok' && event.outcome === 'ok') {
+      continue;
+    }
     if (last && USES.has(event.type) && USES.has(last.event.type) && sameWords(last.event, event)) {
       last.count++;
     } else {

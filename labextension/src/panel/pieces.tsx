@@ -98,3 +98,23 @@ export function Banner(props: { tone: Tone; icon: IconName; children: ReactNode;
     </div>
   );
 }
+
+/** What was wanted does not exist. */
+export function Gone({ trans, onBack }: { trans: TranslationBundle; onBack: () => void }): JSX.Element {
+  return (
+    <div className="jp-connvault-screen">
+      <ScreenHeader title={trans.__('Not there')} onBack={onBack} trans={trans} />
+      <p className="jp-connvault-empty" role="status">
+        {trans.__('This does not exist (any more).')}
+      </p>
+    </div>
+  );
+}
+
+export function Waiting({ trans }: { trans: TranslationBundle }): JSX.Element {
+  return (
+    <p className="jp-connvault-empty" role="status">
+      {trans.__('Loading …')}
+    </p>
+  );
+}

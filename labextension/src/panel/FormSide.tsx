@@ -1,0 +1,101 @@
+/**
+ * The form of a new or an existing connection in the panel: where it comes from, what happens when it is saved.
+ */
+import { lazy, Suspense, useState } from 'react';
+
+import type { ConnectionDraft, ConnectionFormProps } from '../form/ConnectionForm';
+import type { Pasted } from '../form/paste';
+import type { Place } from '../models/navigation';
+import type { PanelProps } from './panelProps';
+import { Banner, Gone, ScreenHeader, Waiting } from './pieces';
+import { UnlockForm } from './VaultScreens';
+
+// The form brings the validator, the heaviest part.
+const ConnectionForm = lazy(async () => ({ default: (await import('../form/ConnectionForm')).ConnectionForm }));
+
+type FormPlace = Extract<Place, { screen: 'create' | 'edit' }>;
+
+export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () => Pasted | null }): JSX.Element {
+  const { connvault, navigation, trans, place } = props;
+  const { connections } = connvault;
+  const existing = place.screen === 'edit' ? connections.get(place.connectionId) : undefined;
+  const provider = connections.provider(place.screen === 'edit' ? (existing?.connection.provider_id ?? '') : place.providerId);
+  // What is edited stays what it was when the form was opened; a change by somebody else is found out by its revision.
+  const [opened] = useState(existing);
+  const back = (): void =>
+    navigation.go(
+      place.screen === 'edit' ? { screen: 'detail', connectionId: place.connectionId, tab: 'details' } : { screen: 'list' }
+    );
+
+  if (!provider || (place.screen === 'edit' && !(opened ?? existing))) {
+    return connections.isReady ? <Gone {...props} onBack={back} /> : <Waiting trans={trans} />;
+  }
+  const before = opened ?? existing;
+  const save: ConnectionFormProps['onSave'] = async (draft: ConnectionDraft, andTest) => {
+    const sent = before
+      ? connections.update(before.connection.id, before.connection.revision ?? 1, draft)
+      : connections.create({ provider_id: provider.id, ...draft });
+    const saved = await sent;
+    const { id, status } = saved.connection;
+    navigation.go({ screen: 'detail', connectionId: id, tab: 'details' });
+    if (andTest && status === 'ready') {
+      // Its outcome is shown with the connection; that it was saved stands.
+      connections.test(id).catch((error: unknown) => console.warn(String(error)));
+    }
+  };
+
+  return (
+    <section className="jp-connvault-screen" aria-label={trans.__('Connection form')}>
+      <ScreenHeader
+        title={before ? trans.__('Edit %1', before.connection.name) : trans.__('New %1 connection', provider.name)}
+        onBack={back}
+        trans={trans}
+      />
+      <Suspense fallback={<Waiting trans={trans} />}>
+        <ConnectionForm
+          provider={provider}
+          existing={before}
+          prefill={place.screen === 'create' ? place.prefill : undefined}
+          takePasted={props.takePasted}
+          takenNames={connections.items
+            .filter(item => item.connection.id !== before?.connection.id)
+            .map(item => item.connection.name)}
+          notice={<VaultNotice {...props} />}
+          trans={trans}
+          onSave={save}
+          onCancel={back}
+        />
+      </Suspense>
+    </section>
+  );
+}
+
+/** A secret can't be saved while the vault is not open: said before anything is typed. */
+function VaultNotice({ connvault, navigation, trans }: PanelProps): JSX.Element | null {
+  const { vault } = connvault;
+  const state = vault.state;
+  if (state?.state === 'locked') {
+    return <UnlockForm vault={state} trans={trans} onUnlock={passphrase => vault.unlock(passphrase)} />;
+  }
+  if (state?.state === 'absent') {
+    return (
+      <Banner
+        tone="warn"
+        icon="shield"
+        action={
+          <button
+            type="button"
+            className="jp-connvault-button"
+            data-testid="connvault-setup-open"
+            onClick={() => navigation.go({ screen: 'setup' })}
+          >
+            {trans.__('Protect')}
+          </button>
+        }
+      >
+        {trans.__('Secrets are not protected yet, so only a draft without a password can be saved.')}
+      </Banner>
+    );
+  }
+  return null;
+}

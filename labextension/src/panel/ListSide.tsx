@@ -1,0 +1,151 @@
+/**
+ * The side with the list: what waits, what is wrong, all connections, and the vault below.
+ */
+import { fileName, foreignText } from '../foreignText';
+import { Icon } from '../icons';
+import { ConnectionList } from './ConnectionList';
+import type { PanelProps } from './panelProps';
+import { Banner } from './pieces';
+import { custodianWord } from './words';
+
+export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Element {
+  const { connvault, navigation, trans } = props;
+  const { connections, questions } = connvault;
+  const { place } = navigation;
+  const state = connvault.vault.state;
+  const waiting = questions.items.length;
+  const named = place.screen === 'detail' || place.screen === 'edit' ? place.connectionId : '';
+  const selected = connections.get(named)?.connection.id ?? null;
+
+  return (
+    <section className="jp-connvault-main" aria-label={trans.__('List')}>
+      <header className="jp-connvault-header">
+        <h2 className="jp-connvault-caption">{trans.__('Connections')}</h2>
+        <button
+          type="button"
+          className="jp-connvault-button jp-mod-primary"
+          data-testid="connvault-new"
+          aria-label={trans.__('New connection')}
+          onClick={() => navigation.go({ screen: 'picker' })}
+        >
+          <Icon name="plus" />
+          {trans.__('New')}
+        </button>
+      </header>
+      {waiting > 0 && (
+        <div className="jp-connvault-ask" role="status" data-testid="connvault-question-banner">
+          <Icon name="key" />
+          <span className="jp-connvault-rowText">
+            <b>{trans._n('%1 question waiting', '%1 questions waiting', waiting)}</b>
+            <small>
+              {trans.__(
+                '%1 asks for %2',
+                fileName(questions.items[0].question.requester.label),
+                foreignText(questions.items[0].question.connection)
+              )}
+            </small>
+          </span>
+          <button
+            type="button"
+            className="jp-connvault-button jp-mod-link"
+            data-testid="connvault-answer"
+            onClick={props.onAnswer}
+          >
+            {trans.__('Answer')}
+          </button>
+        </div>
+      )}
+      {connections.trouble && (
+        <Banner
+          tone="err"
+          icon="warn"
+          testId="connvault-trouble"
+          action={
+            <button
+              type="button"
+              className="jp-connvault-button"
+              onClick={() => {
+                void connections.refresh();
+                void connvault.vault.refresh();
+              }}
+            >
+              {trans.__('Try again')}
+            </button>
+          }
+        >
+          {connections.trouble}
+        </Banner>
+      )}
+      {connections.unreadable > 0 && (
+        <Banner tone="warn" icon="warn">
+          {trans._n(
+            '%1 record could not be read and is not shown.',
+            '%1 records could not be read and are not shown.',
+            connections.unreadable
+          )}
+        </Banner>
+      )}
+      {connections.isReady && !connections.items.length && !connections.trouble ? (
+        <div className="jp-connvault-scroll">
+          <div className="jp-connvault-hello">
+            <Icon name="plug" className="jp-mod-big" />
+            <h3>{trans.__('No connections yet')}</h3>
+            <p>{trans.__('Define one once. Notebooks then ask for it by name, and never see where its password is.')}</p>
+            <button
+              type="button"
+              className="jp-connvault-button"
+              data-testid="connvault-new-first"
+              onClick={() => navigation.go({ screen: 'picker' })}
+            >
+              {trans.__('New connection')}
+            </button>
+          </div>
+        </div>
+      ) : (
+        <ConnectionList
+          items={connections.items}
+          providers={connections.providers}
+          vault={state?.state}
+          selected={selected}
+          trans={trans}
+          onOpen={connectionId => navigation.go({ screen: 'detail', connectionId, tab: 'details' })}
+          onNew={() => navigation.go({ screen: 'picker' })}
+        />
+      )}
+      {state && <VaultFoot {...props} />}
+    </section>
+  );
+}
+
+function VaultFoot({ connvault, navigation, trans, onSetUp }: PanelProps & { onSetUp: () => void }): JSX.Element | null {
+  const { vault } = connvault;
+  const state = vault.state;
+  if (!state) {
+    return null;
+  }
+  const [text, action, testId, act] =
+    state.state === 'unlocked'
+      ? [
+          trans.__('Unlocked · %1', custodianWord(state, trans)),
+          trans.__('Lock'),
+          'connvault-lock',
+          () => void vault.lock().catch((error: unknown) => console.error(String(error)))
+        ]
+      : state.state === 'locked'
+        ? [
+            trans.__('Locked · %1', custodianWord(state, trans)),
+            trans.__('Unlock'),
+            'connvault-unlock-open',
+            () => navigation.go({ screen: 'unlock' })
+          ]
+        : [trans.__('Secrets are not protected yet'), trans.__('Protect'), 'connvault-setup-open', onSetUp];
+  return (
+    <footer className={`jp-connvault-vault jp-mod-${state.state}`} data-testid="connvault-vault" data-state={state.state}>
+      <Icon name={state.state === 'unlocked' ? 'unlock' : state.state === 'locked' ? 'lock' : 'shield'} />
+      <span className="jp-connvault-grow">{text}</span>
+      <button type="button" className="jp-connvault-button jp-mod-link" data-testid={testId} onClick={act}>
+        {action}
+      </button>
+    </footer>
+  );
+}

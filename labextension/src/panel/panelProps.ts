@@ -1,0 +1,16 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { Navigation } from '../models/navigation';
+import type { IConnvault } from '../tokens';
+
+export interface PanelProps {
+  connvault: IConnvault;
+  navigation: Navigation;
+  trans: TranslationBundle;
+  onInsertCode: (connectionId: string) => void;
+  onAnswer: () => void;
+  /** In a notebook's output: as high as its content, up to a bound. */
+  isInline?: boolean;
+  /** One form and what follows from it, without the list. */
+  isFormOnly?: boolean;
+}
