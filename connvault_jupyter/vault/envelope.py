@@ -19,6 +19,7 @@ import hmac
 import json
 import os
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -55,7 +56,7 @@ class VaultKeys:
     Python cannot wipe memory: the keys are gone when this object is collected, not before.
     """
 
-    __slots__ = ("_aead", "_macs", "_random")
+    __slots__ = ("__weakref__", "_aead", "_macs", "_random")
 
     def __init__(self, *, seal: bytes, grant: bytes, audit: bytes, random: Randomness = os.urandom) -> None:
         self._aead = AESGCM(seal)
@@ -136,16 +137,30 @@ _JSON = json.JSONEncoder(
 
 
 def _associated(header: bytes, context: SealContext) -> bytes:
+    destination = context.destination
+    try:
+        # With the types: 1, 1.0 and True are equal and have one hash, but not one text.
+        values = tuple((name, type(value), value) for name, value in destination.items())
+        own = (context.vault_id, context.scope, context.connection_id, context.field, context.provider_id)
+        return _encoded(header, own, values)
+    # TypeError: a value that can't be hashed, or that JSON can't say.
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise SecretInvalid
+
+
+# The same few contexts are asked for at each use of a secret. None of them holds a secret.
+@lru_cache(maxsize=512)
+def _encoded(header: bytes, own: tuple[str, ...], values: tuple[tuple[str, type, Any], ...]) -> bytes:
+    vault, scope, connection, field, provider = own
     parts: dict[str, Any] = {
-        "connection": context.connection_id,
-        "destination": dict(context.destination),
-        "field": context.field,
-        "provider": context.provider_id,
-        "scope": context.scope,
-        "vault": context.vault_id,
+        "connection": connection,
+        "destination": {name: value for name, _, value in values},
+        "field": field,
+        "provider": provider,
+        "scope": scope,
+        "vault": vault,
     }
     # JSON keeps names and types apart ("1", 1, 1.0, true, null); sorted and without spaces there is one text only.
     # surrogatepass: two lone surrogates must not read like the character that they would make together.
-    with suppress(TypeError, ValueError, RecursionError):
-        return header + _JSON.encode(parts).encode("utf-8", "surrogatepass")
-    raise SecretInvalid
+    return header + _JSON.encode(parts).encode("utf-8", "surrogatepass")
