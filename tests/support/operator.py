@@ -33,6 +33,8 @@ class Operator:
         self._broker = BrokerProcess(on_event=self._on_event, log=logging.getLogger("connvault.operator"))
         self._rule = rule
         self.asked: list[dict[str, Any]] = []
+        self.heard: list[str] = []
+        """The names of the events so far."""
 
     def call(self, operation: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The answer. Raises the typed error that the broker sends."""
@@ -44,6 +46,7 @@ class Operator:
 
     def _on_event(self, event: Event) -> None:
         """Runs on the channel's reading thread, so it must not wait for an answer there."""
+        self.heard.append(event.event)
         if event.event == "access_request:asked" and self._rule is not None:
             self._broker.call("access_requests.list", {}, actor="a rule").add_done_callback(
                 lambda answer: self._answer(answer.result())

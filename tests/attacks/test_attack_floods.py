@@ -1,0 +1,195 @@
+"""Bombarding a person, and getting round the pause after a no."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from connvault_jupyter.contracts import frames
+from tests.attacks.conftest import API, by_reason
+from tests.support.canary import CANARY
+from tests.support.notebook_processes import Notebooks
+from tests.support.operator import operated_broker
+from tests.support.processes import clean_environment, wait_until
+from tests.support.raw_requester import asking
+from tests.support.requester import Asker, Refused
+
+PENDING = 5
+
+ASK = """
+from connvault_jupyter import connection
+try:
+    connection("api")
+except Exception as error:
+    print(error.details["reason"])
+"""
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Notebooks]:
+    """A broker with the pauses of the design."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cv-") as name,
+        operated_broker(Path(name), rule=by_reason) as (operator, path),
+    ):
+        operator.create("api", "http", API, {"token": CANARY})
+        operator.create("token", "secret", {}, {"value": CANARY})
+        yield Notebooks(operator, home=Path(name), socket_path=path)
+
+
+@pytest.fixture
+def unanswered() -> Iterator[Notebooks]:
+    """A broker whose questions stay open."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cv-") as name,
+        operated_broker(Path(name), rule=None) as (operator, path),
+    ):
+        operator.create("api", "http", API, {"token": CANARY})
+        yield Notebooks(operator, home=Path(name), socket_path=path)
+
+
+def why(asker: Asker, code: str) -> str:
+    with pytest.raises(Refused) as caught:
+        asker.run(code)
+    return caught.value.details.get("reason", caught.value.kind).strip("'")
+
+
+def test_after_a_no_no_other_name_asks_earlier(strict: Notebooks) -> None:
+    """The pause is the notebook's and the connection's: not the claim's, the spelling's or the child process's."""
+    with strict.open("a.ipynb") as asker:
+        assert why(asker, "connection('api', reason='deny')") == "denied"
+        assert why(asker, "connection('api')") == "cooldown"
+        assert why(asker, "connection('api', agent='another')") == "cooldown"
+        assert why(asker, "connection('API')") == "ConnectionNotFound"
+        asker.run("import subprocess, sys")
+        asked = asker.run(
+            f"subprocess.run([sys.executable, '-c', {ASK!r}], capture_output=True, text=True).stdout"
+        )
+        assert asked.strip() == "cooldown"
+    assert len(strict.asked()) == 1
+
+
+def test_new_processes_do_not_get_round_the_pause(strict: Notebooks) -> None:
+    """Each one has another pid and no name; so all of them wait together. Notebooks do not wait for them."""
+    with strict.outside() as first:
+        assert why(first, "connection('api', reason='deny')") == "denied"
+    for _ in range(3):
+        with strict.outside() as other:
+            assert why(other, "connection('api')") == "cooldown"
+    with strict.open("a.ipynb") as notebook:
+        notebook.run("connection('api', reason='once')")
+
+
+def test_a_script_that_rewrites_itself_does_not_get_round_the_pause(
+    strict: Notebooks, tmp_path: Path
+) -> None:
+    """Its name has its content's hash in it, but it waits with the others."""
+    environment = clean_environment(tmp_path, {"CONNVAULT_SOCKET": strict.socket_path})
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    found = []
+    for number in range(3):
+        script = tmp_path / "again.py"
+        script.write_text(ASK + f"# {number}\n")
+        done = subprocess.run(
+            [sys.executable, str(script)], check=False, env=environment, capture_output=True, text=True
+        )
+        found.append(done.stdout.strip())
+    assert found == ["denied", "cooldown", "cooldown"]
+
+
+def test_revealing_in_a_loop_asks_once(strict: Notebooks) -> None:
+    """The louder question has the same pause."""
+    with strict.open("a.ipynb") as asker:
+        asker.run("h = connection('token')")
+        found = [why(asker, "h.reveal('deny').__enter__()") for _ in range(20)]
+    assert found == ["denied", *["cooldown"] * 19]
+    assert len(strict.asked()) == 1
+
+
+def test_a_flood_of_a_thousand_questions_is_five(unanswered: Notebooks) -> None:
+    """However they differ; the others are refused at once, and another notebook still gets its question."""
+    with ExitStack() as stack:
+        for number in range(PENDING):
+            one = stack.enter_context(asking(unanswered.socket_path))
+            body = {"connection": "api", "agent": f"agent {number}"}
+            frames.send(one.stream, {"op": "access.request", "body": body})
+        questions = unanswered.operator.call
+        wait_until(
+            lambda: len(questions("access_requests.list")["access_requests"]) == PENDING,
+            deadline_s=20,
+            what="five questions",
+        )
+        flood = stack.enter_context(asking(unanswered.socket_path))
+        for number in range(1000):
+            body = {"connection": "api", "agent": f"more {number}", "reason": os.urandom(50).hex()}
+            assert flood.ask("access.request", body)["problem"]["code"] == "too_many_questions"
+        assert len(questions("access_requests.list")["access_requests"]) == PENDING
+        assert len(unanswered.record(type="access:refused")) == 1
+        with unanswered.open("a.ipynb") as notebook:
+            notebook.begin("connection('api')")
+            wait_until(
+                lambda: len(questions("access_requests.list")["access_requests"]) == PENDING + 1,
+                deadline_s=20,
+                what="the notebook's own question",
+            )
+            own = questions("access_requests.list")["access_requests"][-1]
+            assert own["requester"]["label"] == "a.ipynb"
+            questions(
+                "access_requests.decide", {"id": own["id"], "decision": "deny", "digest": own["digest"]}
+            )
+            with pytest.raises(Refused, match="AccessDenied"):
+                notebook.finish()
+
+
+def test_asking_and_hanging_up_in_a_loop_is_stopped(unanswered: Notebooks) -> None:
+    """A dialog that flickers is a bombardment, and each turn could try a guess against the masking of claims."""
+
+    def questions() -> list[object]:
+        found: list[object] = unanswered.operator.call("access_requests.list")["access_requests"]
+        return found
+
+    def answered(stream: socket.socket) -> bool:
+        return bool(select.select([stream], [], [], 0)[0])
+
+    shown = 0
+    for _ in range(12):
+        with asking(unanswered.socket_path) as asker:
+            stream = asker.stream
+            frames.send(stream, {"op": "access.request", "body": {"connection": "api"}})
+            while not questions() and not answered(stream):
+                pass
+            shown += bool(questions())
+        wait_until(lambda: not questions(), deadline_s=20, what="the end of the question")
+    assert shown <= 6
+
+
+def test_a_guess_of_the_secret_is_not_confirmed(strict: Notebooks) -> None:
+    """The secret in a reason is masked for people; whoever made the guess is not told whether it was."""
+    with strict.open("a.ipynb") as asker:
+        assert why(asker, f"connection('api', reason={CANARY!r}, agent={CANARY[:60]!r})") == "denied"
+        asker.run("from connvault_jupyter.kernel.api import broker")
+        rows = asker.run("broker().ask('audit.list_own', {})")["events"]
+    assert rows
+    assert {(row["reason_claim"], row["agent"]) for row in rows} == {(None, None)}
+    assert strict.record(type="access:asked")[0]["reason_claim"] == "[secret]"
+
+
+def test_a_no_for_ever_is_not_undone_by_the_notebook(strict: Notebooks) -> None:
+    """Giving back, releasing, asking with another claim, to reveal: it stays, and nobody is asked again."""
+    with strict.open("a.ipynb") as asker:
+        assert why(asker, "connection('api', reason='deny_always')") == "never"
+        asker.run("from connvault_jupyter.kernel.api import broker")
+        assert asker.run("broker().ask('access.revoke_own', {'connection': 'api'})") == {"released": 0}
+        assert why(asker, "connection('api', reason='always', agent='x')") == "never"
+    with strict.open("a.ipynb") as restarted:
+        assert why(restarted, "connection('api', reason='always')") == "never"
+    assert len(strict.asked()) == 1

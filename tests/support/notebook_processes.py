@@ -1,0 +1,56 @@
+"""Processes that count as kernels of notebooks, without a Jupyter Server: the operator says so, as a server would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .operator import Operator
+from .requester import Asker, asker
+
+
+class Notebooks:
+    """The kernels that one broker knows of. Each notebook is saved and has a kernel of its own."""
+
+    def __init__(self, operator: Operator, *, home: Path, socket_path: str) -> None:
+        self.operator = operator
+        self.socket_path = socket_path
+        self._home = home
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    @contextmanager
+    def open(self, path: str, *, kernel_id: str = "") -> Iterator[Asker]:
+        """A process that is the kernel of the notebook at `path`, until the block ends."""
+        with asker(self._home, self.socket_path) as process:
+            self._rows[path] = {
+                "kernel_id": kernel_id or f"kernel-of-{path}",
+                "pid": process.process.pid,
+                "display_name": "Python 3",
+                "documents": [{"path": path, "type": "notebook", "saved": True}],
+            }
+            self._tell()
+            try:
+                yield process
+            finally:
+                del self._rows[path]
+                self._tell()
+
+    @contextmanager
+    def outside(self) -> Iterator[Asker]:
+        """A process that is no kernel's child."""
+        with asker(self._home, self.socket_path) as process:
+            yield process
+
+    def asked(self) -> list[dict[str, Any]]:
+        """The questions that the person has answered so far."""
+        return self.operator.asked
+
+    def record(self, **filters: Any) -> list[dict[str, Any]]:
+        """Rows of the record, newest first."""
+        found: list[dict[str, Any]] = self.operator.call("audit.list", {"limit": 500, **filters})["events"]
+        return found
+
+    def _tell(self) -> None:
+        self.operator.call("supervision.kernels", {"kernels": list(self._rows.values())})
