@@ -17,6 +17,7 @@ from tests.support.rest import PASSPHRASE
 from .children import contest
 from .contenders import BATCH
 from .figures import Figure, Plan
+from .processes import resident_mb
 from .sample import NAME, broker_with_connection
 
 IDS = ("broker_ready_ms", "broker_rss_mb", "broker_rss_1000_mb")
@@ -32,10 +33,10 @@ def measure(plan: Plan) -> Iterator[Figure]:
         operator.call("vault.unlock", {"passphrase": PASSPHRASE})
         pid = operator.broker.pid
         assert pid is not None
-        yield Figure("broker_rss_mb", _resident_mb(pid))
+        yield Figure("broker_rss_mb", resident_mb(pid))
         options = {"socket": socket_path, "connection": NAME}
         contest(("deliver",), rounds=_DELIVERS // BATCH, options=options, home=plan.home / "child")
-        yield Figure("broker_rss_1000_mb", _resident_mb(pid))
+        yield Figure("broker_rss_1000_mb", resident_mb(pid))
     # On the vault that is there now, as every start but the very first.
     taken = [_ready_ms(plan.home) for _ in range(plan.rounds_or(11) + 1)][1:]
     yield Figure("broker_ready_ms", median(taken))
@@ -59,11 +60,3 @@ def _ready_ms(home: Path) -> float:
         return (time.perf_counter_ns() - before) / 1e6
     finally:
         broker.stop()
-
-
-def _resident_mb(pid: int) -> float:
-    """VmRSS in units of 10^6 bytes. /proc/PID/status is open to all, whatever PR_SET_DUMPABLE says of the others."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise AssertionError("no VmRSS")

@@ -75,6 +75,8 @@ def main(argv: Sequence[str]) -> int:
     budgets = [each for each in rows if each["budget"]]
     met = sum(1 for each in budgets if each["met"])
     print(f"\n{met} of {len(budgets)} budgets met; written to {arguments.output.name}")
+    # On a machine that others work on too, the same figures are larger.
+    print(f"{os.cpu_count()} processors; load average {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     return int(failed)
 
 
