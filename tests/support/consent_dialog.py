@@ -60,8 +60,10 @@ class ConnectionsPanel:
         return self.page.locator("#connvault-connections").get_by_test_id("connvault-panel")
 
     def open(self) -> ConnectionsPanel:
+        """By its tab in JupyterLab's side bar; Notebook 7, which has none, has a button in the notebook's toolbar."""
         if not self.box.is_visible():
-            self.page.get_by_role("tab", name="Connections").click()
+            button = self.page.locator('[data-command="connvault:open"]')
+            self.page.get_by_role("tab", name="Connections").or_(button).first.click()
         expect(self.box).to_be_visible()
         return self
 
