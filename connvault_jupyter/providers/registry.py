@@ -6,6 +6,7 @@ Where they come from is in `sources`, what they may be in `definition_rules`, wh
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -101,6 +102,11 @@ class ProviderCatalogue:
                 candidate, f"The id {definition.id} is taken already, by {self._sources[definition.id]}."
             )
             return
+        double = next((one for one in self._providers.values() if _alike(one.name, definition.name)), None)
+        if double is not None:
+            # In a question people see the name and not the id.
+            self._skip(candidate, f"Its name is that of {double.id}, by {self._sources[double.id]}.")
+            return
         self._providers[definition.id] = definition
         self._sources[definition.id] = candidate.source
 
@@ -109,3 +115,14 @@ class ProviderCatalogue:
         source = cleaned(candidate.source, limit=400) or "unknown"
         _log.warning("provider skipped: %s: %s", source, reason)
         self._skipped.append(SkippedProvider(source=source, reason=reason))
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names look alike but for case, width, spaces and invisible characters. Letters of other scripts that
+    look alike are not told apart."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(char for char in folded if unicodedata.category(char)[0] not in "CZ")

@@ -198,6 +198,18 @@ def test_a_built_in_id_cannot_be_taken(install: Install, tmp_path: Path, provide
     assert said == [f"The id {provider_id} is taken already, by built in: {provider_id}.json."] * 2
 
 
+@pytest.mark.parametrize(
+    "name", ["PostgreSQL", "postgresql", " Postgre SQL\u200b", "\uff30ostgreSQL", "PostgreSQL\u00a0"]
+)
+def test_a_name_that_reads_like_a_built_in_ones_cannot_be_taken(tmp_path: Path, name: str) -> None:
+    """People decide by what they read in the question."""
+    catalogue = ProviderCatalogue(directories=[folder(tmp_path, x={**EXAMPLE, "name": name})], packages=False)
+    assert catalogue.get("ticker") is None
+    assert list(reasons(catalogue).values()) == [
+        "Its name is that of postgresql, by built in: postgresql.json."
+    ]
+
+
 def test_of_two_with_one_id_the_first_wins(install: Install, tmp_path: Path) -> None:
     """Packages before folders, folders in their order."""
     first = folder(tmp_path / "a", x={**EXAMPLE, "name": "First"})
