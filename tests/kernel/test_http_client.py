@@ -315,14 +315,17 @@ def test_a_mounted_adapter_still_gets_the_token(session: ApiSession, here: EchoA
     assert here.headers_of("/v1/x")["Authorization"] == BEARER
 
 
-def test_unchecked_certificates_are_refused(handles: Handles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With verify=False the token goes to whoever answers."""
+@pytest.mark.parametrize("verify", [False, 0, "", None])
+def test_unchecked_certificates_are_refused(
+    handles: Handles, monkeypatch: pytest.MonkeyPatch, verify: Any
+) -> None:
+    """With verify=False, or what requests takes for it, the token goes to whoever answers."""
     # requests lets them override the session's setting.
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     handles.fields["base_url"] = "https://127.0.0.1:1"
     with connection("warehouse").session() as session:
-        session.verify = False
+        session.verify = verify
         with pytest.raises(NotAllowed, match="CA bundle"):
             session.get("/x")
 

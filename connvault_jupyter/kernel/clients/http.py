@@ -131,7 +131,8 @@ class _CredentialAdapter(BaseAdapter):
         """The response, or the error without its frames: those of http.client have the header's bytes."""
         wire = request
         if _covers(self._base_url, request.url or ""):
-            if arguments["verify"] is False and _origin(self._base_url)[0] == "https":
+            # requests takes 0, "" and None for False too.
+            if not arguments["verify"] and _origin(self._base_url)[0] == "https":
                 raise NotAllowed(
                     "With verify=False the credential could go to anyone. Give the path of a CA bundle instead.",
                     connection=self._lease.connection,
