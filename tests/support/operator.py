@@ -60,7 +60,11 @@ class Operator:
             self._broker.call("access_requests.decide", decision, actor="a rule")
 
     def set_up(self) -> None:
-        self.call("vault.setup", {"custodian": "passphrase", "passphrase": PASSPHRASE})
+        """Protects the vault with `PASSPHRASE`, or unlocks it if it is there already."""
+        if self.call("vault.state")["state"] == "absent":
+            self.call("vault.setup", {"custodian": "passphrase", "passphrase": PASSPHRASE})
+        else:
+            self.call("vault.unlock", {"passphrase": PASSPHRASE})
 
     def create(self, name: str, provider_id: str, fields: dict[str, Any], secrets: dict[str, str]) -> Any:
         body = {
