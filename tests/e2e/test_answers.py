@@ -147,17 +147,25 @@ def test_enter_allows_only_on_allow(page: Page, lab: Lab, warehouse: str) -> Non
 
 
 def test_the_question_shows_above_select_kernel(page: Page, lab: Lab, warehouse: str) -> None:
-    """JupyterLab's own dialog does not hold a question back."""
-    path = lab.notebook(LOAD, ask(warehouse), name="asker")
-    open_notebook(page, lab.server, path)
+    """JupyterLab's own dialog does not hold a question back, and is still there afterwards."""
+    # The cell waits for a file, so that the other dialog is surely first.
+    wait = (
+        "import pathlib, time\n"
+        "while not pathlib.Path('go').exists(): time.sleep(0.05)\n"
+        "pathlib.Path('go').unlink()\n"
+    )
+    open_notebook(page, lab.server, lab.notebook(LOAD, wait + ask(warehouse)))
     run_cell(page, 0)
-    cell(page, 1).locator(".cm-content").click()
-    session = lab.server.request("GET", "api/sessions").json()[0]
-    page.evaluate("() => { window.__app = window.jupyterapp || window.jupyterlab; }")
-    page.keyboard.press("Shift+Enter")
-    dialog = ConsentDialog(page).wait()
-    assert session["kernel"]["id"]
-    dialog.deny()
+    run_cell(page, 1, wait=False)
+    page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-KernelName").click()
+    select_kernel = page.locator(".jp-Dialog", has_text="Select Kernel")
+    expect(select_kernel).to_be_visible()
+    (lab.server.root / "go").touch()
+    ConsentDialog(page).allow()
+    expect(select_kernel).to_be_visible()
+    select_kernel.get_by_role("button", name=re.compile("Cancel|No Kernel")).first.click()
+    wait_for_cell(page, 1)
+    expect(cell(page, 1)).to_contain_text("got 42")
 
 
 def test_a_hundred_identical_requests_are_one_dialog(page: Page, lab: Lab, warehouse: str) -> None:
