@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError
 from tests.attacks.conftest import API, by_reason
 from tests.support.canary import CANARY, found_in
 from tests.support.notebook_processes import Notebooks
@@ -266,11 +269,9 @@ AUDIT_EDITS: dict[str, str] = {
 }
 
 
-@pytest.fixture
-def recorded() -> Iterator[tuple[Notebooks, Path]]:
-    """A broker with a record of its own, to be spoilt."""
-    import tempfile
-
+@pytest.fixture(scope="module")
+def spoilable() -> Iterator[tuple[Notebooks, Path]]:
+    """A broker with a record and a vault of its own."""
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as name,
         operated_broker(Path(name), rule=by_reason) as (operator, path),
@@ -279,7 +280,24 @@ def recorded() -> Iterator[tuple[Notebooks, Path]]:
         found = Notebooks(operator, home=Path(name), socket_path=path)
         with found.open("a.ipynb") as process:
             process.run("connection('api', reason='session').session()")
+        with database(Path(name)) as opened:
+            opened.execute("DROP TRIGGER audit_is_never_changed")
+            opened.execute("DROP TRIGGER audit_is_only_pruned")
         yield found, Path(name)
+
+
+@pytest.fixture
+def recorded(spoilable: tuple[Notebooks, Path]) -> Iterator[tuple[Notebooks, Path]]:
+    """What is spoilt in it is put back afterwards."""
+    tables = ("audit", "audit_checkpoint", "vault", "open_questions")
+    with database(spoilable[1]) as opened:
+        for table in tables:
+            opened.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
+        yield spoilable
+        for table in tables:
+            opened.execute(f"DELETE FROM {table}")
+            opened.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
+            opened.execute(f"DROP TABLE kept_{table}")
 
 
 @pytest.mark.parametrize("name", AUDIT_EDITS)
@@ -291,8 +309,6 @@ def test_an_edited_record_is_noticed(recorded: tuple[Notebooks, Path], name: str
     # The broker notes now and then how far its record has come.
     wait_until(lambda: "audit:changed" in notebooks.operator.heard, deadline_s=20, what="the broker's timer")
     with database(folder) as opened:
-        opened.execute("DROP TRIGGER audit_is_never_changed")
-        opened.execute("DROP TRIGGER audit_is_only_pruned")
         opened.execute(AUDIT_EDITS[name].format(middle=last - 2, last=last))
     found = notebooks.operator.call("audit.verify")
     assert found["consistent"] is False
@@ -301,8 +317,6 @@ def test_an_edited_record_is_noticed(recorded: tuple[Notebooks, Path], name: str
 
 def test_a_row_in_the_form_of_a_locked_servers_is_not_noticed(recorded: tuple[Notebooks, Path]) -> None:
     """Not stopped: rows without a MAC are what a locked vault writes, and anyone can write one at the end."""
-    import hashlib
-
     notebooks, folder = recorded
     with database(folder) as opened:
         last = opened.execute("SELECT * FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
@@ -335,8 +349,6 @@ VAULT_EDITS: dict[str, tuple[str, Any, str]] = {
 
 def test_an_edited_vault_does_not_open(recorded: tuple[Notebooks, Path]) -> None:
     """Extreme costs are refused at once, lower ones open nothing, and no other custodian steps in."""
-    from connvault_jupyter.errors import ConnvaultError
-
     notebooks, folder = recorded
     call = notebooks.operator.call
     call("vault.lock")
@@ -367,8 +379,6 @@ def test_made_up_open_questions_are_asked_of_nobody(recorded: tuple[Notebooks, P
             "INSERT INTO open_questions VALUES ('made-up', 'process:1:1:a:b', ?, 0)", (bytes(body).decode(),)
         )
     assert notebooks.operator.call("access_requests.list")["access_requests"] == []
-    from connvault_jupyter.errors import AccessRequestNotFound
-
     with pytest.raises(AccessRequestNotFound):
         notebooks.operator.call(
             "access_requests.decide", {"id": "made-up", "decision": "always", "digest": "0" * 64}

@@ -34,19 +34,30 @@ except Exception as error:
 """
 
 
-@pytest.fixture
-def strict(tmp_path: Path) -> Iterator[Notebooks]:
+@pytest.fixture(scope="module")
+def paused() -> Iterator[Notebooks]:
     """A broker with the pauses of the design."""
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as name,
         operated_broker(Path(name), rule=by_reason) as (operator, path),
     ):
-        operator.create("api", "http", API, {"token": CANARY})
-        operator.create("token", "secret", {}, {"value": CANARY})
         yield Notebooks(operator, home=Path(name), socket_path=path)
 
 
 @pytest.fixture
+def strict(paused: Notebooks) -> Iterator[Notebooks]:
+    """With connections of the test's own: a pause is a requester's and a connection's."""
+    made = [
+        paused.operator.create("api", "http", API, {"token": CANARY}),
+        paused.operator.create("token", "secret", {}, {"value": CANARY}),
+    ]
+    paused.asked().clear()
+    yield paused
+    for view in made:
+        paused.operator.call("connections.delete", {"id": view["connection"]["id"], "revision": 1})
+
+
+@pytest.fixture(scope="module")
 def unanswered() -> Iterator[Notebooks]:
     """A broker whose questions stay open."""
     with (
@@ -160,11 +171,12 @@ def test_asking_and_hanging_up_in_a_loop_is_stopped(unanswered: Notebooks) -> No
     def answered(stream: socket.socket) -> bool:
         return bool(select.select([stream], [], [], 0)[0])
 
+    unanswered.operator.create("flicker", "http", API, {"token": CANARY})
     shown = 0
     for _ in range(12):
         with asking(unanswered.socket_path) as asker:
             stream = asker.stream
-            frames.send(stream, {"op": "access.request", "body": {"connection": "api"}})
+            frames.send(stream, {"op": "access.request", "body": {"connection": "flicker"}})
             while not questions() and not answered(stream):
                 pass
             shown += bool(questions())
