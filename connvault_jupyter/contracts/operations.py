@@ -185,7 +185,16 @@ _OPERATOR = (
         Http("GET", "/audit/verification"),
         waits=True,
     ),
-    Operation("operator", "vault.state", Empty, vault.VaultState, "The vault", Http("GET", "/vault")),
+    Operation(
+        "operator",
+        "vault.state",
+        Empty,
+        vault.VaultState,
+        "The vault",
+        Http("GET", "/vault"),
+        # It asks whether the OS keyring is there.
+        waits=True,
+    ),
     Operation(
         "operator",
         "vault.setup",

@@ -1,4 +1,7 @@
-"""Which custodian holds the master key, and getting the key from it. Unlocking and recording are secrets.py's."""
+"""Which custodian holds the master key, how that is shown, and getting the key from it.
+
+Unlocking and recording are secrets.py's.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import hmac
 from collections.abc import Mapping
 from typing import Literal
 
-from ..contracts.vault import CustodianChoice, CustodianKind
-from ..errors import CustodianUnavailable, InvalidRequest, WrongPassphrase
+from ..contracts.vault import CustodianChoice, CustodianKind, VaultState
+from ..errors import AuthenticationOff, CustodianUnavailable, InvalidRequest, WrongPassphrase
 from .ports import CheckValue, Custodian, VaultRecord
+
+# NIST SP 800-63B asks for 8 at least where guessing can be slowed; here the wrapped key may be copied and guessed at.
+MINIMUM_PASSPHRASE_CHARS = 10
 
 # With "auto": the first that answers.
 _ORDER: tuple[CustodianKind, ...] = ("os_keyring", "passphrase")
@@ -27,15 +33,22 @@ class Custody:
         self._custodians = custodians
         self._preferred = preferred
         self._check_value = check_value
+        self._last_seen: list[CustodianChoice] = []
+
+    @property
+    def last_seen(self) -> list[CustodianChoice]:
+        """What `choices` found last, for whoever may not wait; empty before it was ever asked."""
+        return self._last_seen
 
     def choices(self) -> list[CustodianChoice]:
-        """All custodians and whether they answer. Never asks a person."""
+        """All custodians and whether they answer. Never asks a person, but may take seconds: never with the lock."""
         found = []
         for kind, custodian in self._custodians.items():
             state = custodian.availability()
             found.append(
                 CustodianChoice(kind=kind, label=state.label, available=state.available, detail=state.detail)
             )
+        self._last_seen = found
         return found
 
     def default(self, choices: list[CustodianChoice]) -> CustodianKind | None:
@@ -43,6 +56,34 @@ class Custody:
         available = {choice.kind for choice in choices if choice.available}
         wanted = _ORDER if self._preferred == "auto" else (self._preferred,)
         return next((kind for kind in wanted if kind in available), None)
+
+    def shown(
+        self,
+        record: VaultRecord | None,
+        state: Literal["absent", "locked", "unlocked"],
+        choices: list[CustodianChoice],
+        *,
+        authenticated: bool,
+    ) -> VaultState:
+        """The vault as people see it. Asks nobody."""
+        default = self.default(choices)
+        kept_by = default if record is None else record.custodian
+        detail = ""
+        if not authenticated:
+            detail = AuthenticationOff.default_message
+        elif record is None and default is None:
+            detail = CustodianUnavailable.default_message
+        return VaultState(
+            state=state,
+            custodian=None if record is None else record.custodian,
+            custodian_label=next((choice.label for choice in choices if choice.kind == kept_by), ""),
+            default=default,
+            choices=choices,
+            minimum_passphrase_chars=MINIMUM_PASSPHRASE_CHARS,
+            created_at=None if record is None else record.created_at,
+            storing_allowed=not detail,
+            storing_detail=detail,
+        )
 
     def custodian(self, kind: CustodianKind | None, passphrase: str | None) -> Custodian:
         """The custodian of this kind, if it can work with what was given.

@@ -11,7 +11,14 @@ from dataclasses import replace
 from typing import Literal
 
 from ..contracts.events import Event
-from ..contracts.vault import ChangePassphrase, CustodianKind, SetUpVault, UnlockVault, VaultState
+from ..contracts.vault import (
+    ChangePassphrase,
+    CustodianChoice,
+    CustodianKind,
+    SetUpVault,
+    UnlockVault,
+    VaultState,
+)
 from ..errors import (
     AuthenticationOff,
     Conflict,
@@ -47,9 +54,6 @@ from .turns import Turns
 # AES-256.
 MASTER_KEY_BYTES = 32
 
-# NIST SP 800-63B asks for 8 at least where guessing can be slowed; here the wrapped key may be copied and guessed at.
-MINIMUM_PASSPHRASE_CHARS = 10
-
 # Without a person to name: the vault opened by itself when the server started.
 AT_START = "server start"
 
@@ -59,6 +63,7 @@ class SecretsService:
 
     `set_up`, `unlock`, `change_passphrase` and `open_at_start` wait for a custodian: they are called without the lock,
     one of them runs at a time (so guesses can't be made in parallel), and the lock is held for the short parts only.
+    `state` asks the custodians too, and is called without the lock.
     """
 
     def __init__(
@@ -130,25 +135,13 @@ class SecretsService:
 
     def state(self) -> VaultState:
         """The vault, and which custodians answer here. Never asks a person."""
-        record = self._store.load()
         choices = self._custody.choices()
-        default = self._custody.default(choices)
-        shown = default if record is None else record.custodian
-        detail = ""
-        if not self._authenticated:
-            detail = AuthenticationOff.default_message
-        elif record is None and default is None:
-            detail = CustodianUnavailable.default_message
-        return VaultState(
-            state=self.short_state,
-            custodian=None if record is None else record.custodian,
-            custodian_label=next((choice.label for choice in choices if choice.kind == shown), ""),
-            default=default,
-            choices=choices,
-            minimum_passphrase_chars=MINIMUM_PASSPHRASE_CHARS,
-            created_at=None if record is None else record.created_at,
-            storing_allowed=not detail,
-            storing_detail=detail,
+        with self._lock:
+            return self._shown(choices)
+
+    def _shown(self, choices: list[CustodianChoice]) -> VaultState:
+        return self._custody.shown(
+            self._store.load(), self.short_state, choices, authenticated=self._authenticated
         )
 
     def set_up(self, request: SetUpVault, *, actor: str) -> VaultState:
@@ -165,7 +158,7 @@ class SecretsService:
             with self._lock:
                 if self._store.load() is not None:
                     raise VaultExists
-                kind = request.custodian or self._custody.default(self._custody.choices())
+            kind = request.custodian or self._custody.default(self._custody.choices())
             custodian = self._custody.custodian(kind, passphrase)
             vault_id = new_id(self._randomness)
             master_key = self._randomness(MASTER_KEY_BYTES)
@@ -211,8 +204,7 @@ class SecretsService:
         if record is not None and record.custodian == "os_keyring":
             with suppress(ConnvaultError):
                 self.unlock(UnlockVault(), actor=AT_START)
-        with self._lock:
-            return self.state()
+        return self.state()
 
     def change_passphrase(self, request: ChangePassphrase, *, actor: str) -> VaultState:
         """Wraps the same master key with another passphrase; a locked vault stays locked.
@@ -236,13 +228,18 @@ class SecretsService:
         return self._changed()
 
     def lock(self, *, actor: str) -> VaultState:
-        """Forgets the keys. Works on a full disk. Other servers on the vault stay as they are."""
+        """Forgets the keys. Works on a full disk. Other servers on the vault stay as they are.
+
+        Called with the lock: locking waits for nobody, so the custodians are those seen last. The event that follows
+        makes whoever shows them ask anew.
+        """
         if self._keys is not None:
             # Locking never waits for the record.
             with suppress(StorageError), self._transactions.escape():
                 self._audit.record("vault:locked", decided_by=actor)
             self._use(None)
-        return self._changed()
+        self._publish(Event(event="vault:changed"))
+        return self._shown(self._custody.last_seen)
 
     def _existing(self) -> VaultRecord:
         record = self._store.load()
@@ -297,5 +294,4 @@ class SecretsService:
 
     def _changed(self) -> VaultState:
         self._publish(Event(event="vault:changed"))
-        with self._lock:
-            return self.state()
+        return self.state()

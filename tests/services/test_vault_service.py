@@ -357,3 +357,39 @@ def test_when_locked_in_one_server_the_others_stay_as_they_are() -> None:
     first.secrets.lock(actor="ada")
     assert second.secrets.state().state == "unlocked"
     assert first.secrets.state().state == "locked"
+
+
+class SlowKeyring(MemoryKeyring):
+    """A keyring whose looking around takes until the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looking = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def availability(self) -> Availability:
+        self.looking.set()
+        assert self.go_on.wait(10)
+        return super().availability()
+
+
+def test_while_a_keyring_is_looked_for_nobody_waits_for_the_lock() -> None:
+    """A keyring may take seconds to say whether it is there; uses and answers go on meanwhile."""
+    keyring = SlowKeyring()
+    world = World(custodians={"os_keyring": keyring})
+    keyring.looking.clear()
+    keyring.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        state = pool.submit(world.secrets.state)
+        assert keyring.looking.wait(10)
+        try:
+            free = world.lock.acquire(timeout=10)
+            locked = world.secrets.lock(actor="ada")
+            world.lock.release()
+        finally:
+            keyring.go_on.set()
+    assert free
+    assert locked.state == "locked"
+    assert [choice.kind for choice in locked.choices] == ["os_keyring"]
+    assert state.result().state == "locked"
