@@ -57,9 +57,9 @@ def choose_theme(server: JupyterServer, theme: str) -> None:
     ids=["lab-light", "lab-dark", "notebook-light"],
 )
 def test_each_screen_has_its_picture(
-    page: Page,
     request: pytest.FixtureRequest,
     start_jupyter_server: StartJupyterServer,
+    page: Page,
     postgres: PostgresServer,
     postgres_login: Login,
     frontend: str,

@@ -24,8 +24,8 @@ QUERY = "with db.connect() as c: print(c.execute(\"select 'rows:' || count(*) fr
 
 @pytest.mark.parametrize("frontend", ["lab", "notebook"])
 def test_the_whole_story(
-    page: Page,
     start_jupyter_server: StartJupyterServer,
+    page: Page,
     postgres: PostgresServer,
     postgres_login: Login,
     frontend: str,
