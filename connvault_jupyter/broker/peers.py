@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 import unicodedata
 from collections.abc import Callable
@@ -34,6 +35,13 @@ _MAX_PATH = 4096
 _KERNEL_MARK = "JPY_PARENT_PID"
 
 _GONE = "The asking process has ended."
+
+# Letters and marks by category, and still nothing to see: fillers, joiners, variation selectors, the Braille blank.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+_UNSEEN = " (with characters that can't be seen)"
 
 
 class Peers:
@@ -159,14 +167,14 @@ class Peers:
                 kind="notebook",
                 key=self.key_of_document(path),
                 instance=instance,
-                label=displayable(path),
+                label=named(path),
                 path=displayable(path),
                 kernel=kernel,
                 pid=pid,
                 durable=documents[0].saved,
                 evidence=evidence,
             )
-        shared = " and ".join(displayable(document.path) for document in documents[:3])
+        shared = " and ".join(named(document.path) for document in documents[:3])
         return Requester(
             kind="console",
             key=_key("console", row.kernel_id),
@@ -194,9 +202,7 @@ class Peers:
                 kind="detached",
                 key=_key("detached", instance),
                 instance=instance,
-                label=f"{name} (pid {process.pid}, no script)"
-                if script is None
-                else displayable(str(script.file)),
+                label=f"{name} (pid {process.pid}, no script)" if script is None else named(str(script.file)),
                 pid=process.pid,
                 evidence=f"{displayable(executable)[-300:]}, no kernel's child",
             )
@@ -207,7 +213,7 @@ class Peers:
             kind="script",
             key=_key("script", f"{file}#{rest}"),
             instance=instance,
-            label=displayable(file),
+            label=named(file),
             path=displayable(file),
             pid=process.pid,
             durable=self._below_root(script.file),
@@ -225,6 +231,15 @@ def displayable(text: str) -> str:
     """`text` without control, bidirectional, zero width and undecodable characters, at most a path long."""
     kept = (char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
     return "".join(kept)[:_MAX_PATH]
+
+
+def named(name: str) -> str:
+    """`displayable`, with a word about it where a reader could not tell the name from another one: by invisible
+    characters, by spaces at an end or side by side."""
+    plain = displayable(name)
+    if plain == name == name.strip() and "  " not in name and not _INVISIBLE.search(name):
+        return plain
+    return plain[: _MAX_PATH - len(_UNSEEN)] + _UNSEEN
 
 
 def _key(kind: str, name: str) -> str:

@@ -344,16 +344,28 @@ def test_an_instance_of_another_form_is_not_alive(here: Here, instance: str) -> 
     assert here.peers.instance_alive(instance) is False
 
 
-NAMES = ["a\u202egpj.ipynb", "a\x1b[31m.ipynb", "a\u200b.ipynb", "a\n.ipynb", "\ud800.ipynb", "x" * 5000]
+NAMES = [
+    "a.ipynb ",
+    "a\u3164.ipynb",
+    "a  b.ipynb",
+    "a\ufe0f.ipynb",
+    "a\u202egpj.ipynb",
+    "a\x1b[31m.ipynb",
+    "a\u200b.ipynb",
+    "a\n.ipynb",
+    "\ud800.ipynb",
+    "x" * 5000,
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_name_that_could_deceive_is_shown_plain_and_told_apart(here: Here, name: str) -> None:
-    """Its label has nothing left to deceive with; its key is not that of the plain name."""
+    """Its label has nothing left to deceive with, and says that there was; its key is not that of the plain name."""
     with here.connected(kernel(here)) as (process, peer):
         told(here, row(process.pid).model_copy(update={"documents": [_raw(name)]}))
         found = here.peers.identify(peer)
-    assert found.label == displayable(name)
+    assert displayable(found.label) == found.label
+    assert found.label != displayable(name)
     assert found.key != here.peers.key_of_document(found.label)
     assert Requester.model_validate_json(found.model_dump_json()) == found
 
