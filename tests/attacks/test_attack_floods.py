@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -205,3 +206,16 @@ def test_a_no_for_ever_is_not_undone_by_the_notebook(strict: Notebooks) -> None:
     with strict.open("a.ipynb") as restarted:
         assert why(restarted, "connection('api', reason='always')") == "never"
     assert len(strict.asked()) == 1
+
+
+def test_a_broker_that_is_killed_for_its_memory_of_a_no_comes_back_locked(unanswered: Notebooks) -> None:
+    """The pause is gone with it, but nobody is asked before the person has typed the passphrase. (With the system's
+    keyring the next broker opens by itself: there killing it is a way to ask again, at most every few seconds.)"""
+    broker = unanswered.operator.broker
+    killed = broker.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: broker.pid not in (None, killed), deadline_s=20, what="the next broker")
+    with unanswered.outside() as process:
+        assert why(process, "connection('api')") == "VaultLocked"
+    assert unanswered.operator.call("access_requests.list")["access_requests"] == []

@@ -97,6 +97,7 @@ def test_words_that_are_no_short_text_are_refused(notebooks: Notebooks, words: s
 PATHS = {
     "reordered": "x\u202ebpnyi.detsurt",
     "invisible": "tru\u200bsted.ipynb",
+    "a filler": "trusted\u3164.ipynb",
     "a space behind": "trusted.ipynb ",
     "a Cyrillic letter": "trust\u0435d.ipynb",
     "a parent": "sub/../../trusted.ipynb",
@@ -105,12 +106,16 @@ PATHS = {
 
 @pytest.mark.parametrize("name", PATHS)
 def test_a_look_alike_of_a_notebook_has_no_grant_of_it(notebooks: Notebooks, name: str) -> None:
-    """It may be read as the other one (not stopped: letters of all scripts may be in a path), but it is asked for."""
+    """It is asked for itself. What can't be seen is told; letters of other scripts that look alike are not."""
     with notebooks.open("trusted.ipynb") as trusted, notebooks.open(PATHS[name]) as other:
         trusted.run("connection('api', reason='always')")
         with pytest.raises(Refused, match="AccessDenied"):
             other.run("connection('api', reason='deny')")
-    assert notebooks.asked()[-1]["requester"]["label"].isprintable()
+    label = notebooks.asked()[-1]["requester"]["label"]
+    assert label.isprintable()
+    assert label.endswith("(with characters that can't be seen)") == (
+        name in {"reordered", "invisible", "a filler", "a space behind"}
+    )
 
 
 USERINFO = [
