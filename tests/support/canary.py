@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ from urllib.parse import quote
 CANARY = "Kanari/Vogel+7 %&'\\\"q9Zx-geheim"
 
 _MIN_SHARED = 12
+_PLAIN = re.compile(r"[A-Za-z0-9-]+")
 
 
 def disguises(secret: str = CANARY) -> Mapping[str, bytes]:
@@ -26,8 +28,8 @@ def disguises(secret: str = CANARY) -> Mapping[str, bytes]:
         "utf-16-le": secret.encode("utf-16-le"),
         "utf-16-be": secret.encode("utf-16-be"),
         "reversed": secret[::-1].encode(),
-        # Its middle without the special characters: any other way of quoting.
-        "middle": b"q9Zx-geheim",
+        # Its longest part without special characters: any other way of quoting.
+        "part": max(_PLAIN.findall(secret), key=len, default=secret).encode(),
     }
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + raw)

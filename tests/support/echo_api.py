@@ -10,11 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class EchoApi:
-    """`requests` holds (path, headers) in the order of arrival. `redirects` maps a path to a Location."""
+    """`requests` holds (path, headers) in the order of arrival. `redirects` maps a path to a Location.
+
+    Paths in `failing` answer 500 with all that was sent, as debug pages do; those in `silent` hang up.
+    """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.redirects: dict[str, str] = {}
+        self.failing: set[str] = set()
+        self.silent: set[str] = set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -22,9 +27,13 @@ class EchoApi:
 
             def do_GET(self) -> None:
                 outer.requests.append((self.path, dict(self.headers)))
+                if self.path in outer.silent:
+                    self.close_connection = True
+                    return
                 location = outer.redirects.get(self.path)
-                body = json.dumps({"path": self.path}).encode()
-                self.send_response(302 if location else 200)
+                fails = self.path in outer.failing
+                body = json.dumps({"path": self.path, **(dict(self.headers) if fails else {})}).encode()
+                self.send_response(500 if fails else 302 if location else 200)
                 if location:
                     self.send_header("Location", location)
                 self.send_header("Content-Length", str(len(body)))
