@@ -1,0 +1,206 @@
+"""axe-core on everything that is ours, in JupyterLab's light and dark theme: no violations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
+from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
+from tests.support.jupyter_server import JupyterServer, StartJupyterServer
+from tests.support.rest import PASSPHRASE
+
+from .conftest import Lab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.e2e
+
+AXE = Path(__file__).resolve().parents[2] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
+
+# Without the first axe takes everything in JupyterLab for scrolled out of sight and checks no contrast at all; the
+# second are the shadows at the ends of what scrolls, behind which it can't tell the background.
+SCROLLABLE = "html,body{overflow:visible!important} .jp-connvault-consent *{background-image:none!important}"
+
+# JupyterLab's own violations are not ours: only the given root is looked at. `region` is about whole pages.
+RUN = """
+async root => {
+  const found = await axe.run(root, { rules: { region: { enabled: false } } });
+  return {
+    violations: found.violations.map(rule => ({
+      rule: rule.id, help: rule.help,
+      where: rule.nodes.map(node => `${node.target.join(' ')} | ${node.any.map(check => check.message).join('; ')}`),
+    })),
+    // What axe could not decide about contrast counts as not checked.
+    undecided: found.incomplete.filter(rule => rule.id === 'color-contrast')
+      .flatMap(rule => rule.nodes.map(node => `${node.target.join(' ')} | ${node.any[0]?.message}`)),
+    passes: found.passes.map(rule => rule.id),
+  };
+}
+"""
+
+LOAD = "%load_ext connvault_jupyter\nfrom connvault_jupyter import connection"
+THEMES = ("JupyterLab Light", "JupyterLab Dark")
+
+
+@pytest.fixture(params=THEMES)
+def theme(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def wear(page: Page, server: JupyterServer, theme: str) -> None:
+    """Sets the theme as a person's setting; the next page has it."""
+    answer = server.request(
+        "PUT",
+        "lab/api/settings/@jupyterlab/apputils-extension:themes",
+        json={"raw": f'{{"theme": "{theme}", "adaptive-theme": false}}'},
+    )
+    assert answer.status_code == 204, answer.text
+
+
+@pytest.fixture
+def themed(lab: Lab, page: Page, theme: str) -> Iterator[Lab]:
+    wear(page, lab.server, theme)
+    yield lab
+    wear(page, lab.server, THEMES[0])
+
+
+def accessible(root: Locator, *, contrast: bool = True) -> None:
+    """Fails with every violation below `root`, and if axe had nothing to look at."""
+    page = root.page
+    if not page.evaluate("() => 'axe' in window"):
+        page.add_style_tag(content=SCROLLABLE)
+        page.add_script_tag(path=AXE)
+    expect(root).to_be_visible()
+    found: dict[str, Any] = root.evaluate(RUN)
+    assert found["violations"] == []
+    assert found["undecided"] == []
+    assert not contrast or "color-contrast" in found["passes"]
+
+
+def is_dark(page: Page) -> bool:
+    return page.locator("body").get_attribute("data-jp-theme-light") == "false"
+
+
+def opened(page: Page, lab: Lab, theme: str, *cells: str) -> ConnectionsPanel:
+    open_notebook(page, lab.server, lab.notebook(*cells))
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
+    assert is_dark(page) == ("Dark" in theme)
+    return ConnectionsPanel(page).open()
+
+
+def test_list_and_detail(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+    """The list with a ready and an unfinished connection, and all tabs of a detail after a use."""
+    use = f'connection("{warehouse}", reason="report").connect().close()'
+    themed.rest.create(themed.name("draft"), "http", {"base_url": "https://api.test", "auth": "bearer"}, {})
+    panel = opened(page, themed, theme, LOAD, use)
+    run_cell(page, 0)
+    run_cell(page, 1, wait=False)
+    ConsentDialog(page).allow("always")
+    wait_for_cell(page, 1)
+    panel.open()
+    expect(panel.row(warehouse)).to_be_visible()
+    accessible(panel.box)
+    panel.row(warehouse).click()
+    for tab in ("details", "grants", "activity"):
+        panel.box.get_by_test_id(f"connvault-tab-{tab}").click()
+        accessible(panel.box)
+
+
+def test_the_check_would_notice(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+    """Pale text and a field without a name are found, so silence means something."""
+    panel = opened(page, themed, theme, LOAD)
+    panel.pick("postgresql")
+    accessible(panel.box)
+    page.add_style_tag(
+        content="[data-testid=connvault-form] *{color:#888!important;background:#999!important}"
+    )
+    with pytest.raises(AssertionError, match="color-contrast"):
+        accessible(panel.box)
+    panel.field("host").evaluate("input => { input.removeAttribute('id'); }")
+    with pytest.raises(AssertionError, match="'label"):
+        accessible(panel.box)
+
+
+def test_picker_and_form(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+    """Choosing a kind, an empty form, and one with problems beside its fields."""
+    panel = opened(page, themed, theme, LOAD)
+    panel.box.get_by_test_id("connvault-new").click()
+    accessible(panel.box)
+    panel.box.get_by_test_id("connvault-provider-postgresql").click()
+    accessible(panel.box.get_by_test_id("connvault-form"))
+    panel.field("name").fill(warehouse)
+    panel.field("port").fill("none")
+    panel.box.get_by_test_id("connvault-save").click()
+    expect(panel.box.get_by_test_id("connvault-form")).to_contain_text("Enter the database to connect to.")
+    accessible(panel.box.get_by_test_id("connvault-form"))
+
+
+@pytest.mark.parametrize("reveal", [False, True])
+def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, reveal: bool) -> None:
+    """The question, and the louder one for plain text."""
+    asking = f'h = connection("{warehouse}", reason="a report")'
+    opened(page, themed, theme, LOAD, asking, "with h.reveal('to look at it'): pass")
+    run_cell(page, 0)
+    run_cell(page, 1, wait=False)
+    if reveal:
+        ConsentDialog(page).allow("session")
+        wait_for_cell(page, 1)
+        run_cell(page, 2, wait=False)
+    dialog = ConsentDialog(page).wait()
+    accessible(dialog.box)
+    dialog.deny()
+
+
+def test_cards(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+    """The card beside an error, the card of a handle, and the panel in a cell's output."""
+    opened(
+        page,
+        themed,
+        theme,
+        LOAD,
+        'connection("nowhere")',
+        f'h = connection("{warehouse}")\nh',
+        "%connections",
+    )
+    run_cell(page, 0)
+    run_cell(page, 1)
+    accessible(cell(page, 1).get_by_test_id("connvault-fixit"))
+    run_cell(page, 2, wait=False)
+    ConsentDialog(page).allow()
+    wait_for_cell(page, 2)
+    accessible(cell(page, 2).get_by_test_id("connvault-handle"))
+    run_cell(page, 3)
+    accessible(cell(page, 3).get_by_test_id("connvault-panel"))
+
+
+def test_a_locked_vault(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+    """Its line in the panel, and the way to unlock it."""
+    panel = opened(page, themed, theme, LOAD)
+    themed.rest.call("POST", "vault/lock", {})
+    expect(panel.box.get_by_test_id("connvault-vault")).to_have_attribute("data-state", "locked")
+    accessible(panel.box)
+    panel.box.get_by_test_id("connvault-vault").get_by_role("button").click()
+    accessible(panel.box.get_by_test_id("connvault-unlock"))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_first_run(page: Page, start_jupyter_server: StartJupyterServer, theme: str) -> None:
+    """Choosing a passphrase, its strength, and what is said when the two differ."""
+    server = start_jupyter_server()
+    wear(page, server, theme)
+    open_page(page, server, "lab")
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
+    panel = ConnectionsPanel(page).open()
+    setup = panel.box.get_by_test_id("connvault-setup")
+    accessible(setup)
+    setup.get_by_test_id("connvault-passphrase").fill(PASSPHRASE)
+    setup.get_by_test_id("connvault-passphrase-again").fill("another one")
+    setup.get_by_test_id("connvault-setup-submit").click()
+    accessible(setup)
