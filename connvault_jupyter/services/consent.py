@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..contracts.access import Decide, Decided, GrantFilter, GrantList, GrantRef, GrantView, QuestionList
 from ..contracts.events import Event
@@ -33,6 +33,10 @@ from .questions import Granted, Pending, Ticket, digest_of, durations, shown
 from .revocation import Revocation
 from .secrets import SecretsService
 from .transitions import Happening
+
+# Runs that end without a word, and what other servers on the vault have given. Nothing of it counts meanwhile, so it is
+# only a matter of tidy lists; each time reads all grants.
+_SWEEP_EVERY = timedelta(seconds=10)
 
 
 class ConsentService:
@@ -72,6 +76,7 @@ class ConsentService:
         self._authenticated = authenticated
         # Grants of an earlier broker: looked at by the first tick.
         self._next_expiry: datetime | None = clock()
+        self._next_sweep = clock()
 
     def ask(self, subject: Subject, *, reason: str | None, timeout_s: float | None) -> Ticket:
         """Puts the question, or joins the caller to the same one. `reason` must have been cleaned and masked.
@@ -123,9 +128,13 @@ class ConsentService:
         """Lets time pass: deadlines, the grace without approvers, changed connections, expired grants."""
         self._audit.announce()
         self._asking.open()
-        if self._next_expiry is not None and self._clock() >= self._next_expiry:
-            self._next_expiry = self._revocation.sweep()
-            self._publish(Event(event="grants:changed"))
+        now = self._clock()
+        expired = self._next_expiry is not None and now >= self._next_expiry
+        if expired or now >= self._next_sweep:
+            swept, self._next_expiry = self._revocation.sweep()
+            self._next_sweep = now + _SWEEP_EVERY
+            if expired or swept:
+                self._publish(Event(event="grants:changed"))
 
     @property
     def next_deadline(self) -> datetime | None:

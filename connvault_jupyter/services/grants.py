@@ -179,6 +179,16 @@ class Grants:
         """Whether the run that the grant was given to is over."""
         return grant.instance is not None and not self._running.instance_alive(grant.instance)
 
+    def over(self, stored: StoredGrant) -> bool:
+        """Whether the grant is known to have ended by itself, and to be genuine: a `deny_always` never ends so."""
+        grant, ends = stored.grant, self.ends_at(stored)
+        if grant.decision == "deny_always" or not (
+            (ends is not None and self._clock() >= ends) or self.ended(grant)
+        ):
+            return False
+        keys = self._keys()
+        return keys is not None and self._authentic(stored, keys)
+
     def ends_at(self, stored: StoredGrant) -> datetime | None:
         """When the grant expires if nothing uses it; `None`: never by time."""
         if stored.grant.decision == "always":

@@ -1,4 +1,4 @@
-"""How grants end: taken back by a person or their own notebook, void, of a run that ended, long expired.
+"""How grants end: taken back by a person or their own notebook, void, of a run that ended, expired.
 
 Works on a full disk: the effect first, the record where it can be written. Nothing is granted here.
 """
@@ -6,7 +6,7 @@ Works on a full disk: the effect first, the record where it can be written. Noth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ..contracts.access import Grant, Requester
 from ..contracts.connections import Connection
@@ -16,9 +16,6 @@ from .audit import AuditService
 from .grants import Grants, belongs
 from .handles import Handles
 from .ports import Clock, ConnectionStore, Publish, Transactions
-
-# Expired grants stay listed for a while, so that a person can see what was possible until when.
-KEPT_EXPIRED = timedelta(days=1)
 
 _DURABLE = frozenset({"for", "always"})
 
@@ -165,17 +162,21 @@ class Revocation:
             if not alive(instance):
                 self.instance_ended(instance)
 
-    def sweep(self) -> datetime | None:
-        """Drops what expired long ago. When the next grant expires, `None` if none does."""
+    def sweep(self) -> tuple[bool, datetime | None]:
+        """Drops what has expired and what was given to runs that are over: what was possible until when is on record.
+
+        Whether anything went, and when the next grant expires (`None` if none does). While the vault is locked all
+        stay: a forged one must not go unseen, and only the keys tell it.
+        """
         now = self._clock()
         ends: list[datetime] = []
-        old: list[Grant] = []
+        over: list[Grant] = []
         for stored in self._grants.all():
             end = self._grants.ends_at(stored)
             if end is not None and end > now:
                 ends.append(end)
-            elif end is not None and end + KEPT_EXPIRED <= now:
-                old.append(stored.grant)
-        if old:
-            self._audit.effect_first(lambda: [self._grants.remove(grant.id) for grant in old], lambda: None)
-        return min(ends, default=None)
+            if self._grants.over(stored):
+                over.append(stored.grant)
+        if over:
+            self._audit.effect_first(lambda: [self._grants.remove(grant.id) for grant in over], lambda: None)
+        return bool(over), min(ends, default=None)

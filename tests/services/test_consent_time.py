@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.contracts.access import AccessResponse, Decide, HandleUse, Requester, RequesterKind
+from connvault_jupyter.contracts.access import (
+    AccessResponse,
+    Decide,
+    DecisionKind,
+    GrantFilter,
+    HandleUse,
+    Requester,
+    RequesterKind,
+)
 from connvault_jupyter.contracts.supervision import ConsentSettings
+from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import (
     AccessDenied,
     AccessRequestDecided,
@@ -23,7 +32,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
 )
 from connvault_jupyter.services.asking import MAX_WITHDRAWN
-from tests.support.service_world import NOON, Caller, World, gone, notebook, unasked
+from tests.support.service_world import NOON, PERSON, Caller, World, gone, notebook, unasked
 
 
 @pytest.fixture
@@ -368,12 +377,53 @@ def test_when_a_grant_expires_the_operator_is_told(world: World) -> None:
     world.clock.forward(60)
     world.consent.tick()
     assert "grants:changed" in [event.event for event in world.events]
-    assert not world.grants()
+    assert not world.consent.grants(GrantFilter()).grants
+
+
+@pytest.mark.parametrize(
+    ("decision", "after_s"), [("once", 3600), ("for", 28_800), ("always", 30 * 86_400)], ids=str
+)
+def test_when_a_grant_has_expired_it_leaves_the_list_and_stays_on_record(
+    world: World, decision: DecisionKind, after_s: int
+) -> None:
+    """Lists that only grow hide what counts."""
+    world.request(notebook(), world.answer(decision))
+    world.clock.forward(after_s - 1)
+    world.consent.tick()
     assert len(world.stores.grants.all()) == 1
-    world.request(notebook(), world.answer("for", seconds=60))
-    world.clock.forward(2 * 86_400)
+    recorded = world.recorded()
+    world.clock.forward(1)
     world.consent.tick()
     assert not world.stores.grants.all()
+    assert world.recorded() == recorded
+
+
+def test_when_a_run_ended_unnoticed_its_grants_leave_the_list(world: World) -> None:
+    """Within seconds, and the operator is told."""
+    world.request(notebook(), world.answer("session"))
+    world.consent.tick()
+    world.runs.ended.add(notebook().instance)
+    world.events.clear()
+    world.clock.forward(10)
+    world.consent.tick()
+    assert not world.stores.grants.all()
+    assert [event.event for event in world.events] == ["grants:changed"]
+
+
+def test_when_an_expired_grant_is_forged_it_stays_in_the_list(world: World) -> None:
+    """Somebody wrote it, and a person must see that; while the vault is locked nobody can tell."""
+    world.request(notebook(), world.answer("for"))
+    genuine = world.stores.grants.all()[0].grant
+    world.stores.grants.add(genuine.model_copy(update={"id": "forged"}), b"no mac")
+    world.secrets.lock(actor=PERSON)
+    world.clock.forward(28_800)
+    world.consent.tick()
+    assert len(world.stores.grants.all()) == 2
+    world.secrets.unlock(UnlockVault(), actor=PERSON)
+    world.clock.forward(10)
+    world.consent.tick()
+    (left,) = world.consent.grants(GrantFilter()).grants
+    assert (left.grant.id, left.reason_not) == ("forged", "forged")
 
 
 def test_when_a_hundred_threads_ask_the_same_it_is_one_question_and_one_handle(world: World) -> None:
