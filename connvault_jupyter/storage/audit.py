@@ -48,9 +48,9 @@ class SqliteAuditStore:
         return row[0], row[1]
 
     def append(self, link: ChainLink) -> None:
-        """Raises: StorageError: there is a row of this sequence already."""
+        """Raises: StorageError: there is a row of this sequence already, or the row was not stored."""
         event = link.event
-        self._database.change(
+        stored = self._database.change(
             "INSERT INTO audit (sequence, at, type, connection_id, connection, requester_key, end_offset, body,"
             " previous, digest, mac) VALUES (?, ?, ?, ?, ?, ?,"
             " ? + coalesce((SELECT end_offset FROM audit ORDER BY sequence DESC LIMIT 1),"
@@ -69,6 +69,9 @@ class SqliteAuditStore:
                 link.mac,
             ),
         )
+        if stored != 1:
+            # A table that somebody has made anew with ON CONFLICT IGNORE.
+            raise StorageError("The audit does not take rows. Restore the database from its newest backup.")
 
     def page(
         self, filters: AuditFilter, *, requester_key: str | None = None, connection: str | None = None

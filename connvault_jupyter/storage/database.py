@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import StorageError, StorageFull
 from .reserve import Reserve
+from .schema import Acting, acting
 from .sqlite_errors import translated, translated_os
 
 Row = tuple[Any, ...]
@@ -29,8 +30,12 @@ class Database:
     rollback journal is used instead, and every commit is synced.
     """
 
-    def __init__(self, *, connection: sqlite3.Connection, path: Path, wal: bool, reserve: Reserve) -> None:
+    def __init__(
+        self, *, connection: sqlite3.Connection, path: Path, wal: bool, reserve: Reserve, acting: Acting
+    ) -> None:
         self._connection = connection
+        self._acting = acting
+        self._schema_version: int | None = None
         self._wal_path = path.with_name(path.name + "-wal")
         self._wal = wal
         self._reserve = reserve
@@ -122,7 +127,26 @@ class Database:
             self._set_level("FULL" if durable or not self._wal else "NORMAL")
             self._run("BEGIN IMMEDIATE", ())
             self._escaping, self._spoilt = escaping, False
+            self._check_schema()
         self._depth += 1
+
+    def _check_schema(self) -> None:
+        """A trigger of somebody else could swallow rows of the record, or a revoke. About 1 us if nothing changed."""
+        try:
+            (version,) = self._connection.execute("PRAGMA schema_version").fetchone()
+            if version == self._schema_version:
+                return
+            changed = acting(self._connection) != self._acting
+        except sqlite3.Error as exc:
+            self._roll_back()
+            raise self._translated(exc) from exc
+        if changed:
+            self._roll_back()
+            raise StorageError(
+                "Something was added to the connvault database that acts by itself, or taken away. Restore its newest "
+                "backup, or update connvault-jupyter if a newer version uses it too."
+            )
+        self._schema_version = version
 
     def _end(self, *, failed: bool) -> None:
         self._depth -= 1

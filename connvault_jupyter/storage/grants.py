@@ -108,6 +108,14 @@ class SqliteHandleStore:
             ),
         )
 
+    def keep_newest(self, requester_instance: str, connection_id: str, count: int) -> int:
+        """Removes the others of this run and connection; how many."""
+        return self._database.change(
+            "DELETE FROM handles WHERE ref_hash IN (SELECT ref_hash FROM handles WHERE requester_instance = ?"
+            " AND connection_id = ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+            (requester_instance, connection_id, count),
+        )
+
     def get(self, ref_hash: bytes) -> Handle | None:
         """Raises: StorageError: the row can't be read."""
         return read_one(_handle, self._database.one(f"{_HANDLE} WHERE ref_hash = ?", (ref_hash,)), "handles")

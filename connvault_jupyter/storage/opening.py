@@ -13,7 +13,7 @@ from .database import Database, sync_file
 from .file_systems import on_network_file_system
 from .private_files import claim_private, create_private, private_directory
 from .reserve import Reserve
-from .schema import Migration, migrate, shipped_migrations
+from .schema import Migration, acting_of, migrate, shipped_migrations
 from .sqlite_errors import is_busy, translated, translated_os
 
 FILE_NAME = "connvault.db"
@@ -70,7 +70,7 @@ def open_database(
             raise
         connection = _prepared(path, wal, steps, busy_timeout_s, reserve)
     reserve.make()
-    return Database(connection=connection, path=path, wal=wal, reserve=reserve)
+    return Database(connection=connection, path=path, wal=wal, reserve=reserve, acting=acting_of(steps))
 
 
 def _prepared(

@@ -27,6 +27,30 @@ def shipped_migrations() -> tuple[Migration, ...]:
     return tuple(Migration(int(file.name[:4]), file.read_text(encoding="utf-8")) for file in files)
 
 
+Acting = frozenset[tuple[str, str, str]]
+"""Type, name and text of everything in a schema that acts by itself."""
+
+
+def acting(connection: sqlite3.Connection) -> Acting:
+    """The triggers and views of a database. Raises: sqlite3.Error: translated by the caller."""
+    return frozenset(
+        (str(kind), str(name), str(sql))
+        for kind, name, sql in connection.execute(
+            "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        )
+    )
+
+
+def acting_of(migrations: Sequence[Migration]) -> Acting:
+    """What `acting` finds in a database that nobody else has changed."""
+    fresh = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(fresh, migrations=migrations, back_up=lambda _: None)
+        return acting(fresh)
+    finally:
+        fresh.close()
+
+
 def migrate(
     connection: sqlite3.Connection, *, migrations: Sequence[Migration], back_up: Callable[[int], None]
 ) -> None:

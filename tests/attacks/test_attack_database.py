@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError
+from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError, StorageError
 from tests.attacks.conftest import API, by_reason
 from tests.support.canary import CANARY, found_in
 from tests.support.notebook_processes import Notebooks
@@ -251,16 +251,16 @@ def test_a_revoked_grant_that_is_put_back_counts(notebooks: Notebooks, a: Asker,
 
 
 AUDIT_EDITS: dict[str, str] = {
-    "edited": "UPDATE audit SET body = replace(body, 'a.ipynb', 'b.ipynb') WHERE sequence = {middle}",
-    "removed": "DELETE FROM audit WHERE sequence = {middle}",
-    "digest edited": "UPDATE audit SET digest = zeroblob(32) WHERE sequence = {middle}",
+    "edited": "UPDATE rows SET body = replace(body, 'a.ipynb', 'b.ipynb') WHERE sequence = {middle}",
+    "removed": "DELETE FROM rows WHERE sequence = {middle}",
+    "digest edited": "UPDATE rows SET digest = zeroblob(32) WHERE sequence = {middle}",
     "MAC taken off the middle and the row edited": (
-        "UPDATE audit SET mac = NULL, body = replace(body, 'a.ipynb', 'c.ipynb') WHERE sequence = {middle}"
+        "UPDATE rows SET mac = NULL, body = replace(body, 'a.ipynb', 'c.ipynb') WHERE sequence = {middle}"
     ),
-    "all removed": "DELETE FROM audit",
+    "all removed": "DELETE FROM rows",
     "inserted": (
-        "INSERT INTO audit SELECT {last} + 1, at, type, connection_id, connection, requester_key, end_offset,"
-        " body, previous, digest, mac FROM audit WHERE sequence = {middle}"
+        "INSERT INTO rows SELECT {last} + 1, at, type, connection_id, connection, requester_key, end_offset,"
+        " body, previous, digest, mac FROM rows WHERE sequence = {middle}"
     ),
     "checkpoint made up": (
         "INSERT INTO audit_checkpoint VALUES (1, {middle}, (SELECT digest FROM audit WHERE sequence = {middle}),"
@@ -280,24 +280,34 @@ def spoilable() -> Iterator[tuple[Notebooks, Path]]:
         found = Notebooks(operator, home=Path(name), socket_path=path)
         with found.open("a.ipynb") as process:
             process.run("connection('api', reason='session').session()")
-        with database(Path(name)) as opened:
-            opened.execute("DROP TRIGGER audit_is_never_changed")
-            opened.execute("DROP TRIGGER audit_is_only_pruned")
         yield found, Path(name)
+
+
+def put(opened: sqlite3.Connection, rows: str) -> None:
+    """Replaces the record by these rows. Its triggers let rows go below a checkpoint; so there is one for a moment."""
+    opened.execute("BEGIN IMMEDIATE")
+    opened.execute("CREATE TEMP TABLE checkpoint_then AS SELECT * FROM audit_checkpoint")
+    opened.execute("INSERT OR REPLACE INTO audit_checkpoint VALUES (1, 1 << 60, zeroblob(32), NULL, 0)")
+    opened.execute("DELETE FROM audit")
+    opened.execute("DELETE FROM audit_checkpoint")
+    opened.execute("INSERT INTO audit_checkpoint SELECT * FROM checkpoint_then")
+    opened.execute("DROP TABLE checkpoint_then")
+    opened.execute(f"INSERT INTO audit SELECT * FROM {rows}")
+    opened.execute("COMMIT")
 
 
 @pytest.fixture
 def recorded(spoilable: tuple[Notebooks, Path]) -> Iterator[tuple[Notebooks, Path]]:
     """What is spoilt in it is put back afterwards."""
-    tables = ("audit", "audit_checkpoint", "vault", "open_questions")
+    tables = ("audit_checkpoint", "vault", "open_questions")
     with database(spoilable[1]) as opened:
-        for table in tables:
-            opened.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
+        for table in ("audit", *tables):
+            opened.execute(f"CREATE TEMP TABLE kept_{table} AS SELECT * FROM {table}")
         yield spoilable
         for table in tables:
             opened.execute(f"DELETE FROM {table}")
             opened.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
-            opened.execute(f"DROP TABLE kept_{table}")
+        put(opened, "kept_audit")
 
 
 @pytest.mark.parametrize("name", AUDIT_EDITS)
@@ -309,7 +319,9 @@ def test_an_edited_record_is_noticed(recorded: tuple[Notebooks, Path], name: str
     # The broker notes now and then how far its record has come.
     wait_until(lambda: "audit:changed" in notebooks.operator.heard, deadline_s=20, what="the broker's timer")
     with database(folder) as opened:
+        opened.execute("CREATE TEMP TABLE rows AS SELECT * FROM audit")
         opened.execute(AUDIT_EDITS[name].format(middle=last - 2, last=last))
+        put(opened, "rows")
     found = notebooks.operator.call("audit.verify")
     assert found["consistent"] is False
     assert found["broken_at"] in (1, last - 2, last, last + 1)
@@ -383,3 +395,47 @@ def test_made_up_open_questions_are_asked_of_nobody(recorded: tuple[Notebooks, P
         notebooks.operator.call(
             "access_requests.decide", {"id": "made-up", "decision": "always", "digest": "0" * 64}
         )
+
+
+TRIGGERS = {
+    "uses are not recorded": "BEFORE INSERT ON audit BEGIN SELECT RAISE(IGNORE); END",
+    "rows vanish again": "AFTER INSERT ON audit BEGIN DELETE FROM audit WHERE sequence = NEW.sequence; END",
+    "grants can't be revoked": "BEFORE DELETE ON grants BEGIN SELECT RAISE(IGNORE); END",
+    "secrets are copied": "AFTER UPDATE ON secrets BEGIN INSERT INTO vault VALUES (2, 1, 1, 1, NEW.envelope, 1); END",
+}
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_a_planted_trigger_stops_every_use(notebooks: Notebooks, a: Asker, folder: Path, name: str) -> None:
+    """SQL that runs whenever the broker writes could swallow rows of the record, or a revoke: nothing is released."""
+    connection = f"trigger-{list(TRIGGERS).index(name)}"
+    made(notebooks, connection)
+    a.run(f"h = connection({connection!r}, reason='session')")
+    with database(folder) as opened:
+        opened.execute(f"CREATE TRIGGER planted {TRIGGERS[name]}")
+        assert refused(a, "h._lease.deliver()")[0] == "StorageError"
+        with pytest.raises(StorageError):
+            notebooks.operator.call("grants.revoke", {"id": grant_of(notebooks, connection)})
+        opened.execute("DROP TRIGGER planted")
+    a.run("h._lease.deliver()")
+    notebooks.operator.call("grants.revoke", {"id": grant_of(notebooks, connection)})
+    assert refused(a, "h._lease.deliver()")[0] == "HandleInvalid"
+
+
+def grant_of(notebooks: Notebooks, connection: str) -> str:
+    grants = notebooks.operator.call("grants.list")["grants"]
+    return next(str(one["grant"]["id"]) for one in grants if one["connection"] == connection)
+
+
+def test_a_record_without_its_guards_stops_every_use(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+    """The triggers that keep rows from being changed by mistake belong to the database as it was made."""
+    made(notebooks, "guards")
+    a.run("h = connection('guards', reason='session')")
+    with database(folder) as opened:
+        (text,) = opened.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'audit_is_never_changed'"
+        ).fetchone()
+        opened.execute("DROP TRIGGER audit_is_never_changed")
+        assert refused(a, "h._lease.deliver()")[0] == "StorageError"
+        opened.execute(text)
+    a.run("h._lease.deliver()")

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from connvault_jupyter.storage.connections import SqliteConnectionStore
 from connvault_jupyter.storage.file_systems import on_network_file_system
 from connvault_jupyter.storage.opening import open_database
 from connvault_jupyter.storage.private_files import claim_private, private_directory
-from tests.support.storage import ask
+from tests.support.storage import ask, edit
 
 MOUNTS = r"""
 /dev/sda1 / ext4 rw 0 0
@@ -175,3 +176,41 @@ def test_importing_the_stores_opens_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+PLANTED = {
+    "a trigger": "CREATE TRIGGER t BEFORE INSERT ON audit BEGIN SELECT RAISE(IGNORE); END",
+    "a view": "CREATE VIEW v AS SELECT * FROM audit",
+    "one guard less": "DROP TRIGGER audit_is_only_pruned",
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_when_something_acts_by_itself_that_we_did_not_make_nothing_is_written(
+    data_dir: Path, name: str
+) -> None:
+    """It could swallow a row of the record, or a revoke. Noticed while open, and at the next start."""
+    with closing(open_database(data_dir=data_dir)) as database, database.transaction():
+        pass
+    with closing(open_database(data_dir=data_dir)) as database:
+        with database.transaction():
+            pass
+        edit(data_dir, PLANTED[name])
+        with pytest.raises(StorageError, match="acts by itself"), database.transaction():
+            raise AssertionError("the block ran")
+    with (
+        closing(open_database(data_dir=data_dir)) as database,
+        pytest.raises(StorageError, match="acts by itself"),
+        database.transaction(),
+    ):
+        raise AssertionError("the block ran")
+
+
+def test_when_only_the_pages_were_put_in_order_it_goes_on(data_dir: Path) -> None:
+    """VACUUM and an index of somebody's own change nothing that acts."""
+    with closing(open_database(data_dir=data_dir)) as database:
+        with database.transaction():
+            pass
+        edit(data_dir, "CREATE INDEX own ON audit (at)", "VACUUM")
+        with database.transaction():
+            pass

@@ -93,6 +93,24 @@ class HandleStoreSuite:
         assert not stores.handles.remove(handle().ref_hash)
         assert stores.handles.get(handle().ref_hash) is None
 
+    def test_the_oldest_of_a_run_and_connection_go(self, stores: Stores) -> None:
+        """Other runs' and other connections' stay, whatever their age."""
+        for identity in ("c1", "c2"):
+            stores.connections.add(connection(identity))
+        for name, age in ((b"old", 0), (b"new", 2), (b"middle", 1)):
+            stores.handles.add(handle(name, grant_id=None, created_at=later(age)))
+        others = [
+            handle(b"run", grant_id=None, requester_instance="kernel-2:2"),
+            handle(b"connection", grant_id=None, connection_id="c2"),
+        ]
+        for other in others:
+            stores.handles.add(other)
+        assert stores.handles.keep_newest("kernel-1:1000", "c1", 2) == 1
+        assert stores.handles.keep_newest("kernel-1:1000", "c1", 2) == 0
+        assert stores.handles.get(handle(b"old").ref_hash) is None
+        kept = [handle(b"new").ref_hash, handle(b"middle").ref_hash, *(one.ref_hash for one in others)]
+        assert all(stores.handles.get(ref_hash) is not None for ref_hash in kept)
+
     def test_instances_are_those_of_handles_and_bound_grants(self, stores: Stores) -> None:
         """Whoever ends runs must know for which ones there is something to end."""
         stores.connections.add(connection())
