@@ -12,6 +12,12 @@ from ..errors import HandleInvalid
 from .identifiers import new_ref, ref_hash
 from .ports import Clock, Handle, HandleStore, Randomness
 
+# Of one run and one connection. A loop around `connection()` under a standing permission makes a handle each time
+# round, and code rarely lets go of one; without a bound a kernel that runs for weeks fills the table. The oldest go:
+# they are the likeliest to be forgotten, and by the same permission a new one is had without a question. 256 is more
+# than a notebook's engines and sessions together.
+MAX_LIVE = 256
+
 
 class Handles:
     """Makes, finds and lets go of handles. Stored is a ref's hash only, so a stolen database opens nothing."""
@@ -78,6 +84,8 @@ class Handles:
     ) -> HandleRef:
         ref = new_ref(self._randomness)
         hashed = ref_hash(ref)
+        # Before it is added: the new one stays whatever the clock says.
+        self._store.keep_newest(requester.instance, connection.id, MAX_LIVE - 1)
         self._store.add(
             Handle(
                 ref_hash=hashed,

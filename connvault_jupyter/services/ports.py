@@ -228,6 +228,9 @@ class Handle:
 class HandleStore(Protocol):
     def add(self, handle: Handle) -> None: ...
 
+    def keep_newest(self, requester_instance: str, connection_id: str, count: int) -> int:
+        """Removes all but the newest `count` of this run's handles of this connection; how many."""
+
     def get(self, ref_hash: bytes) -> Handle | None: ...
 
     def remove(self, ref_hash: bytes) -> bool: ...

@@ -17,7 +17,9 @@ from connvault_jupyter.contracts.access import (
 )
 from connvault_jupyter.contracts.connections import UpdateConnection
 from connvault_jupyter.errors import AccessDenied, GrantNotFound, HandleInvalid
+from connvault_jupyter.services.handles import MAX_LIVE
 from connvault_jupyter.services.identifiers import ref_hash
+from tests.support.canary import CANARY
 from tests.support.service_world import NOON, POSTGRES, World, notebook, unasked
 
 
@@ -343,3 +345,18 @@ def test_when_released_the_handle_and_its_once_end(world: World) -> None:
     assert reason_of(world, session) == "unknown"
     world.request(notebook(), unasked)
     assert world.recorded().count("access:released") == 2
+
+
+@pytest.mark.parametrize("name", ["warehouse", "token"])
+def test_when_a_loop_asks_for_handles_the_oldest_go(world: World, name: str) -> None:
+    """Under a standing permission, and where each use asks: their number is bounded, and the newest works."""
+    world.connection("token", provider="secret", fields={}, secrets={"value": CANARY})
+    other = world.request(notebook(), world.answer("session"))
+    first = other if name == "warehouse" else world.request(notebook(), unasked, name=name)
+    for _ in range(MAX_LIVE):
+        world.clock.forward(1)
+        last = world.request(notebook(), unasked, name=name)
+    held = world.storage.tables.handles
+    assert len(held) == MAX_LIVE + (name == "token")
+    assert ref_hash(first.ref) not in held
+    assert ref_hash(last.ref) in held

@@ -285,6 +285,18 @@ class MemoryHandleStore(_Store):
                 raise StorageError
             tables.handles[handle.ref_hash] = handle
 
+    def keep_newest(self, requester_instance: str, connection_id: str, count: int) -> int:
+        with self._storage.writing() as tables:
+            of_both = [
+                one
+                for one in tables.handles.values()
+                if (one.requester_instance, one.connection_id) == (requester_instance, connection_id)
+            ]
+            old = sorted(of_both, key=lambda one: one.created_at, reverse=True)[count:]
+            for one in old:
+                del tables.handles[one.ref_hash]
+            return len(old)
+
     def get(self, ref_hash: bytes) -> Handle | None:
         return self._tables.handles.get(ref_hash)
 
