@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..contracts.access import Requester
-from ..contracts.frames import PROTOCOL, Reader, encode
+from ..contracts.frames import MAX_ANSWER_BYTES, PROTOCOL, Reader, encode
 from ..errors import BrokerUnavailable, ConnvaultError, MalformedFrame, RequestTooLarge, VersionMismatch
 from ..services.ports import Wait
 from .operator_channel import refusal
@@ -190,7 +190,7 @@ class _Connection:
             else:
                 answer = call(operation, message["body"], requester, self._wait)
             try:
-                frame = encode(answer)
+                frame = encode(answer, max_bytes=MAX_ANSWER_BYTES)
             except RequestTooLarge as exc:
                 frame = encode(refusal(exc))
             self._stream.sendall(frame)

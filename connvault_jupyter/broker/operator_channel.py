@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..contracts.events import Event
-from ..contracts.frames import MAX_OPERATOR_ANSWER_BYTES, Reader, encode
+from ..contracts.frames import MAX_ANSWER_BYTES, Reader, encode
 from ..contracts.problem import problem_of
 from ..errors import ConnvaultError, MalformedFrame, RequestTooLarge
 
@@ -53,7 +53,7 @@ class OperatorChannel:
     def answer(self, number: Any, message: dict[str, Any]) -> None:
         """Sends one answer; an owner that is gone is noticed by `serve`, not here."""
         try:
-            frame = encode({"id": number, **message}, max_bytes=MAX_OPERATOR_ANSWER_BYTES)
+            frame = encode({"id": number, **message}, max_bytes=MAX_ANSWER_BYTES)
         except RequestTooLarge as exc:
             frame = encode({"id": number, **refusal(exc)})
         self._send(frame)

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..contracts.events import Event
-from ..contracts.frames import MAX_OPERATOR_ANSWER_BYTES, Reader, encode
+from ..contracts.frames import MAX_ANSWER_BYTES, Reader, encode
 from ..contracts.supervision import BrokerReady, BrokerSettings
 from ..errors import BrokerUnavailable, ConnvaultError, from_problem
 
@@ -247,7 +247,7 @@ class _Link:
 
     def read(self, publish: Callable[[Any], None]) -> None:
         """Hands out answers and events until the broker is gone."""
-        reader = Reader(self._stream, max_bytes=MAX_OPERATOR_ANSWER_BYTES)
+        reader = Reader(self._stream, max_bytes=MAX_ANSWER_BYTES)
         while True:
             try:
                 message = reader.receive()

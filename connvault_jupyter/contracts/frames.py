@@ -25,11 +25,11 @@ from ..errors import BrokerUnavailable, MalformedFrame, RequestTooLarge
 
 PROTOCOL = 1
 
-# Enough for any form; small enough that a peer can't make the other end hold much memory.
+# Of a request: enough for any form; small enough that a peer can't make the broker hold much memory.
 MAX_FRAME_BYTES = 1 << 20
 
-# Answers to the operator alone: a list of thousands of connections, or of long audit rows.
-MAX_OPERATOR_ANSWER_BYTES = 16 << 20
+# Of the broker's answers: a list of thousands of connections, or of long audit rows.
+MAX_ANSWER_BYTES = 16 << 20
 
 # sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero.
 MAX_SOCKET_PATH_BYTES = 100
@@ -74,12 +74,12 @@ def decode(body: bytes) -> dict[str, Any]:
     return message
 
 
-def receive(stream: socket.socket) -> dict[str, Any] | None:
+def receive(stream: socket.socket, *, max_bytes: int = MAX_FRAME_BYTES) -> dict[str, Any] | None:
     """The next message, or `None` at a clean EOF between two frames.
 
     Raises:
         MalformedFrame: EOF inside a frame, or no JSON object.
-        RequestTooLarge: the announced length is over the limit; nothing of the body is read.
+        RequestTooLarge: the announced length is over `max_bytes`; nothing of the body is read.
         OSError: the socket failed or timed out.
     """
     # One recv is nearly always the whole frame; asking for the head alone first would cost a second system call.
@@ -89,7 +89,7 @@ def receive(stream: socket.socket) -> dict[str, Any] | None:
     while len(data) < _LENGTH.size:
         data += _more(stream, _LENGTH.size - len(data))
     (length,) = _LENGTH.unpack_from(data)
-    if length > MAX_FRAME_BYTES:
+    if length > max_bytes:
         raise RequestTooLarge
     missing = _LENGTH.size + length - len(data)
     if missing < 0:

@@ -158,7 +158,7 @@ class BrokerClient:
             frames.send(stream, request)
             if timeout_s > ANSWER_TIMEOUT_S:
                 _wait_for_person(stream, timeout_s)
-            answer = frames.receive(stream)
+            answer = frames.receive(stream, max_bytes=frames.MAX_ANSWER_BYTES)
         except TimeoutError:
             raise BrokerUnavailable(
                 f"connvault's broker did not answer within {timeout_s:g} s. Look into the server log."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -15,8 +16,12 @@ from typing import Any
 import pytest
 
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker.channel import MAX_PER_PROCESS
+from connvault_jupyter.broker.channel import MAX_PER_PROCESS, RequesterListener
+from connvault_jupyter.broker.processes import here
 from connvault_jupyter.contracts import frames
+from connvault_jupyter.contracts.access import Requester
+from connvault_jupyter.errors import RequestTooLarge
+from connvault_jupyter.kernel.client import BrokerClient
 from tests.support.operator import Operator, operated_broker
 from tests.support.processes import wait_until
 from tests.support.raw_requester import RawAsker, asking
@@ -262,3 +267,30 @@ def test_threads_of_one_process_ask_side_by_side(broker: tuple[Operator, str]) -
     for thread in threads:
         thread.join()
     assert not failed
+
+
+def test_an_answer_may_be_longer_than_a_request(tmp_path: Path) -> None:
+    """A list of thousands of connections is an ordinary answer; there is an end to it all the same."""
+    sizes = iter((frames.MAX_FRAME_BYTES, frames.MAX_ANSWER_BYTES))
+    path = str(tmp_path / "b")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen()
+    served = RequesterListener(
+        listener=listener,
+        processes=here(),
+        identify=lambda peer: Requester(kind="console", key="k", instance="i", label="l", pid=peer.pid),
+        call=lambda *_: {"ok": True, "body": {"x": "x" * next(sizes)}},
+        version=__version__,
+        log=logging.getLogger("test"),
+    )
+    served.start()
+    client = BrokerClient(locate=lambda: path)
+    try:
+        answer = client.ask("connections.list", {})
+        with pytest.raises(RequestTooLarge):
+            client.ask("connections.list", {})
+    finally:
+        client.close()
+        served.close()
+    assert len(answer["x"]) == frames.MAX_FRAME_BYTES

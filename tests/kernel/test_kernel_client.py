@@ -277,8 +277,8 @@ def test_the_hello_tells_protocol_and_version(client: BrokerClient, scripted_bro
     seen: list[dict[str, object]] = []
     real = frames.receive
 
-    def spy(stream: socket.socket) -> dict[str, object] | None:
-        message = real(stream)
+    def spy(stream: socket.socket, *, max_bytes: int = frames.MAX_FRAME_BYTES) -> dict[str, object] | None:
+        message = real(stream, max_bytes=max_bytes)
         if message is not None and "protocol" in message and "ok" not in message:
             seen.append(message)
         return message
