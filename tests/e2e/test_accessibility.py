@@ -191,7 +191,7 @@ def test_a_locked_vault(page: Page, themed: Lab, warehouse: str, theme: str) -> 
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_first_run(page: Page, start_jupyter_server: StartJupyterServer, theme: str) -> None:
+def test_first_run(start_jupyter_server: StartJupyterServer, page: Page, theme: str) -> None:
     """Choosing a passphrase, its strength, and what is said when the two differ."""
     server = start_jupyter_server()
     wear(page, server, theme)

@@ -214,7 +214,7 @@ def save(page: Page, server: JupyterServer) -> Path:
 
 
 def test_a_typed_secret_is_nowhere_but_in_the_vault(
-    page: Page, loud_server: JupyterServer, postgres: PostgresServer, login: Login
+    loud_server: JupyterServer, page: Page, postgres: PostgresServer, login: Login
 ) -> None:
     """0 hits in every sink and every encoding, where the control is found."""
     sinks, server, rest = PageSinks(page), loud_server, Rest(loud_server)
