@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ..contracts.access import Delivered, Requester
 from ..contracts.contract import Contract, Empty
+from ..contracts.frames import Json
 from ..contracts.operations import BY_DOOR, OPERATIONS, Door, Operation
 from ..contracts.problem import invalid_request
 from ..errors import ConnvaultError, UnknownOperation
@@ -168,13 +169,17 @@ def _parse(operation: Operation, body: Any) -> Contract:
 _EMPTY = Empty()
 
 
-def _written(answer: Contract | None) -> dict[str, Any]:
+def _written(answer: Contract | None) -> dict[str, Any] | Json:
     if answer is None:
         return {}
-    written = answer.model_dump(mode="json")
     if isinstance(answer, Delivered):
-        written["secrets"] = {name: value.get_secret_value() for name, value in answer.secrets.items()}
-    return written
+        secrets = {name: value.get_secret_value() for name, value in answer.secrets.items()}
+        return {**answer.model_dump(mode="json"), "secrets": secrets}
+    try:
+        return Json(answer.model_dump_json())
+    except ValueError:
+        # Half a character in a provider's texts: UTF-8 can't say it, an escape can.
+        return answer.model_dump(mode="json")
 
 
 def _where(error: BaseException) -> str:

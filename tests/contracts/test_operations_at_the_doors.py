@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.broker.dispatch import Dispatch
+from connvault_jupyter.broker.dispatch import Dispatch, Table
 from connvault_jupyter.contracts.access import Delivered
-from connvault_jupyter.contracts.frames import MAX_FRAME_BYTES
+from connvault_jupyter.contracts.frames import MAX_FRAME_BYTES, decode, encode
 from connvault_jupyter.contracts.operations import BY_DOOR, OPERATIONS, Operation
+from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition, ProviderList
 from connvault_jupyter.errors import InvalidRequest, RequestTooLarge, UnknownOperation
 from tests.support.examples import EXAMPLES, example, wrong_bodies
 from tests.support.operator import Operator, operated_broker
@@ -114,6 +115,21 @@ def test_dispatch_refuses_a_table_with_a_gap() -> None:
     """An operation without a function is noticed when the broker starts."""
     with pytest.raises(ValueError, match="differ"):
         Dispatch(table={}, lock=threading.RLock(), log=logging.getLogger("test"))
+
+
+def test_an_answer_that_utf_8_can_t_say_is_an_answer_all_the_same() -> None:
+    """Half a character in the schema of some provider: the list of all kinds must not fail for it."""
+    definition = ProviderDefinition(
+        id="odd",
+        name="Odd",
+        fields={"title": "\ud800"},
+        deliveries=[Delivery(kind="reveal", mode="reveal", client="secret")],
+    )
+    nothing: Table = {(operation.door, operation.name): lambda _: None for operation in OPERATIONS}
+    table: Table = {**nothing, ("operator", "providers.list"): lambda _: ProviderList(providers=[definition])}
+    dispatch = Dispatch(table=table, lock=threading.RLock(), log=logging.getLogger("test"))
+    answer = decode(encode(dispatch.for_operator("providers.list", {}, "ada"))[4:])
+    assert answer["body"]["providers"][0]["fields"] == {"title": "\ud800"}
 
 
 def test_no_operator_answer_can_hold_a_secret() -> None:
