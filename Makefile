@@ -2,7 +2,7 @@
 # PYTHON is the interpreter that .venv is made from; WORKERS the parallel test processes.
 PYTHON ?= python3
 WORKERS ?= 2
-FUZZ_EXAMPLES ?= 2000
+FUZZ_EXAMPLES ?= 100000
 BROWSER_TESTS ?= tests
 
 PY := .venv/bin/python
@@ -68,7 +68,7 @@ check-contracts:
 bench: ready ## Figures against their budgets (build/bench.json)
 	$(PY) tests/bench/run.py
 
-fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=2000 a property)
+fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=100000 each)
 	CONNVAULT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest $(PARALLEL) -m fuzz --timeout=3600
 
 docs: ready-check ## The documentation, in build/docs
