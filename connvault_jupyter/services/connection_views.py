@@ -102,14 +102,24 @@ class ConnectionViews:
         tests: Mapping[str, TestOutcome],
     ) -> ConnectionView:
         provider = self._registry.get(stored.provider_id)
+        secrets = {one.field: SecretState(ref=one.ref, set_at=one.set_at) for one in sealed}
         return ConnectionView(
             connection=_as_it_is(stored, provider),
             destination="" if provider is None else self._destinations.of(stored, provider).line,
-            secrets={one.field: SecretState(ref=one.ref, set_at=one.set_at) for one in sealed},
+            secrets=secrets,
             modes=[] if provider is None else _modes(provider),
             last_used_at=last_used.get(stored.id),
-            last_test=tests.get(stored.id),
+            last_test=_still_true(tests.get(stored.id), stored, secrets.values()),
         )
+
+
+def _still_true(
+    test: TestOutcome | None, stored: Connection, secrets: Iterable[SecretState]
+) -> TestOutcome | None:
+    """A test of what the connection was before a change says nothing about it now."""
+    if test is None or test.at < max([stored.updated_at, *(secret.set_at for secret in secrets)]):
+        return None
+    return test
 
 
 def _as_it_is(stored: Connection, provider: ProviderDefinition | None) -> Connection:

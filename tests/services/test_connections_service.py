@@ -363,6 +363,19 @@ def test_when_tested_it_goes_to_the_stored_destination_only(world: World) -> Non
     assert (world.record()[-1].outcome, world.record()[-1].code) == ("failed", "upstream_auth_failed")
 
 
+@pytest.mark.parametrize("change", ["fields", "secret"])
+def test_when_changed_after_the_test_its_outcome_is_not_shown(world: World, change: str) -> None:
+    """"Connected" beside another database would be wrong."""
+    connection = world.connection()
+    world.connections.test(ConnectionRef(id=connection.id), actor="ada")
+    world.clock.forward(60)
+    if change == "fields":
+        update(world, connection, fields={**POSTGRES, "database": "x"})
+    else:
+        set_secret(world, connection, "new")
+    assert world.view(connection).last_test is None
+
+
 @pytest.mark.parametrize("change", ["fields", "secret", "deleted"])
 def test_when_changed_during_the_test_its_outcome_is_not_kept(world: World, change: str) -> None:
     """It says nothing about the connection as it is now."""
