@@ -27,7 +27,7 @@ from ..errors import (
     RevealForbidden,
 )
 from .audit import AuditService
-from .grants import Grants, Subject
+from .grants import Subject
 from .opening import Opened, Opening
 from .ports import (
     Clock,
@@ -39,10 +39,12 @@ from .ports import (
     Wait,
 )
 from .reader import SecretReader
+from .recollection import Recollection
 from .refusals import Refusals
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
+from .uses import Uses
 
 
 class AccessService:
@@ -53,7 +55,8 @@ class AccessService:
         *,
         connections: ConnectionStore,
         opening: Opening,
-        grants: Grants,
+        recollection: Recollection,
+        uses: Uses,
         revocation: Revocation,
         secrets: SecretsService,
         reader: SecretReader,
@@ -67,7 +70,8 @@ class AccessService:
     ) -> None:
         self._connections = connections
         self._opening = opening
-        self._grants = grants
+        self._recollection = recollection
+        self._uses = uses
         self._revocation = revocation
         self._secrets = secrets
         self._reader = reader
@@ -165,9 +169,14 @@ class AccessService:
     ) -> tuple[Opened, Sequence[SealedSecret]]:
         try:
             # One transaction: a revoke in another server is before this use or after it, never in between.
-            with self._transactions.transaction(durable=False):
-                opened = self._opening.handle(requester, ref)
-                sealed = self._secrets.sealed.of(opened.connection.id)
+            # The first use is synced; the syncs of repeated ones are grouped.
+            with self._transactions.transaction(durable=not self._recollection.has_seen(ref)):
+                found = self._recollection.of(ref, requester)
+                if found is None:
+                    opened = self._opening.handle(requester, ref)
+                    found = opened, self._secrets.sealed.of(opened.connection.id)
+                    self._recollection.note(ref, requester, *found)
+                opened, sealed = found
                 stored = opened.stored
                 if stored is None:
                     if kind == "access:used":
@@ -178,11 +187,9 @@ class AccessService:
                     connection=opened.connection,
                     requester=requester,
                     grant=stored.grant,
-                    # The first use is synced; the syncs of repeated ones are grouped.
-                    durable=stored.uses == 0,
+                    durable=False,
                 )
-                self._grants.note_use(stored.grant.id, event.at)
-                self._connections.touch(opened.connection.id, event.at)
+            self._uses.note(stored.grant.id, opened.connection.id, event.at)
             return opened, sealed
         except HandleInvalid as invalid:
             self._refusals.note_foreign(requester, invalid)

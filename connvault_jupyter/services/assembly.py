@@ -40,11 +40,13 @@ from .ports import (
 )
 from .question_log import QuestionLog
 from .reader import SecretReader
+from .recollection import Recollection
 from .refusals import Refusals
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
 from .trial import Trial
+from .uses import Uses
 
 
 class Stores(Protocol):
@@ -143,6 +145,7 @@ def assemble(
         clock=clock,
         publish=publish,
     )
+    uses = Uses(grants=stores.grants, connections=stores.connections, transactions=transactions)
     revocation = Revocation(
         grants=grants,
         handles=handles,
@@ -176,6 +179,7 @@ def assemble(
         secrets=secrets,
         transactions=transactions,
         audit=audit,
+        uses=uses,
         settings=settings.consent,
         clock=clock,
         publish=publish,
@@ -208,7 +212,8 @@ def assemble(
     access = AccessService(
         connections=stores.connections,
         opening=opening,
-        grants=grants,
+        recollection=Recollection(transactions=transactions, grants=grants, secrets=secrets, clock=clock),
+        uses=uses,
         revocation=revocation,
         secrets=secrets,
         reader=reader,
@@ -237,7 +242,11 @@ def assemble(
         registry=registry,
         destinations=destinations,
         views=ConnectionViews(
-            store=stores.connections, secrets=secrets, registry=registry, destinations=destinations
+            store=stores.connections,
+            secrets=secrets,
+            registry=registry,
+            destinations=destinations,
+            uses=uses,
         ),
         trial=trial,
         reader=reader,

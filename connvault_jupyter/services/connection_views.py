@@ -18,6 +18,7 @@ from ..contracts.providers import Mode, ProviderDefinition, ProviderSummary, Pro
 from .destinations import Destinations
 from .ports import ConnectionStore, ProviderRegistry, SealedSecret
 from .secrets import SecretsService
+from .uses import Uses
 
 
 class ConnectionViews:
@@ -30,14 +31,17 @@ class ConnectionViews:
         secrets: SecretsService,
         registry: ProviderRegistry,
         destinations: Destinations,
+        uses: Uses,
     ) -> None:
         self._store = store
         self._secrets = secrets
         self._registry = registry
         self._destinations = destinations
+        self._uses = uses
 
     def one(self, connection: Connection) -> ConnectionView:
         """The view of one connection."""
+        self._uses.store()
         return self._view(
             connection,
             self._secrets.sealed.of(connection.id),
@@ -47,6 +51,7 @@ class ConnectionViews:
 
     def all(self) -> ConnectionList:
         """All connections, by name. Five queries, however many there are."""
+        self._uses.store()
         sealed: dict[str, list[SealedSecret]] = {}
         for secret in self._secrets.sealed.all():
             sealed.setdefault(secret.connection_id, []).append(secret)

@@ -33,10 +33,14 @@ from .questions import Granted, Pending, Ticket, digest_of, durations, shown
 from .revocation import Revocation
 from .secrets import SecretsService
 from .transitions import Happening
+from .uses import Uses
 
 # Runs that end without a word, and what other servers on the vault have given. Nothing of it counts meanwhile, so it is
 # only a matter of tidy lists; each time reads all grants.
 _SWEEP_EVERY = timedelta(seconds=10)
+
+# As often as the syncs of the uses themselves are grouped.
+_COUNT_EVERY = timedelta(seconds=1)
 
 
 class ConsentService:
@@ -58,6 +62,7 @@ class ConsentService:
         settings: ConsentSettings,
         clock: Clock,
         publish: Publish,
+        uses: Uses,
         authenticated: bool,
     ) -> None:
         self._asking = asking
@@ -70,6 +75,7 @@ class ConsentService:
         self._secrets = secrets
         self._transactions = transactions
         self._audit = audit
+        self._uses = uses
         self._settings = settings
         self._clock = clock
         self._publish = publish
@@ -77,6 +83,7 @@ class ConsentService:
         # Grants of an earlier broker: looked at by the first tick.
         self._next_expiry: datetime | None = clock()
         self._next_sweep = clock()
+        self._next_count = clock()
 
     def ask(self, subject: Subject, *, reason: str | None, timeout_s: float | None) -> Ticket:
         """Puts the question, or joins the caller to the same one. `reason` must have been cleaned and masked.
@@ -129,6 +136,9 @@ class ConsentService:
         self._audit.announce()
         self._asking.open()
         now = self._clock()
+        if now >= self._next_count:
+            self._uses.store()
+            self._next_count = now + _COUNT_EVERY
         expired = self._next_expiry is not None and now >= self._next_expiry
         if expired or now >= self._next_sweep:
             swept, self._next_expiry = self._revocation.sweep()
@@ -144,6 +154,7 @@ class ConsentService:
 
     def grants(self, request: GrantFilter) -> GrantList:
         """Who may use what, and whether each grant still counts."""
+        self._uses.store()
         found = []
         connections = {one.id: one for one in self._connections.all()}
         for stored in self._grants.all(request.connection_id):
@@ -190,7 +201,8 @@ class ConsentService:
         self._asking.close_orphans(alive)
 
     def interrupt_all(self) -> None:
-        """The broker ends in good order: every open question is interrupted."""
+        """The broker ends in good order: every open question is interrupted, the counts are stored."""
+        self._uses.store()
         self._asking.interrupt_all()
 
     def _allow(self, pending: Pending, request: Decide, actor: str) -> None:

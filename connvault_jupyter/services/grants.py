@@ -102,10 +102,6 @@ class Grants:
         """Oldest first, whether they count or not."""
         return self._store.all(connection_id)
 
-    def note_use(self, grant_id: str, at: datetime) -> None:
-        """Counts a use, in the caller's transaction."""
-        self._store.note_use(grant_id, at)
-
     def remove(self, grant_id: str) -> bool:
         """With its handles, in the caller's transaction."""
         return self._store.remove(grant_id)

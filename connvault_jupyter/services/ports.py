@@ -122,6 +122,10 @@ class Transactions(Protocol):
         Raises: StorageFull, StorageBusy, StorageError.
         """
 
+    def version(self) -> object:
+        """Stays equal as long as nothing was changed, here or by another process, but the record and the counts of
+        use. Read inside a transaction it holds for the whole of it."""
+
     def escape(self) -> AbstractContextManager[None]:
         """Like `transaction`, for revoke, deny and lock: when the disk is full the reserve file is freed first."""
 
@@ -203,7 +207,8 @@ class GrantStore(Protocol):
 
     def matching(self, connection_id: str, requester_key: str) -> Sequence[StoredGrant]: ...
 
-    def note_use(self, grant_id: str, at: datetime) -> None: ...
+    def note_use(self, grant_id: str, at: datetime, uses: int = 1) -> None:
+        """Counts `uses`, the last of them at `at`; nothing if the grant is gone."""
 
     def remove(self, grant_id: str) -> bool:
         """With its handles."""

@@ -68,6 +68,7 @@ class SqliteAuditStore:
                 link.digest,
                 link.mac,
             ),
+            telling=False,
         )
         if stored != 1:
             # A table that somebody has made anew with ON CONFLICT IGNORE.

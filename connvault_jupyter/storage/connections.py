@@ -64,7 +64,9 @@ class SqliteConnectionStore:
     def touch(self, connection_id: str, at: datetime) -> None:
         """Notes the last use; nothing if the connection is gone."""
         self._database.change(
-            "UPDATE connections SET last_used_at = ? WHERE id = ?", (microseconds(at), connection_id)
+            "UPDATE connections SET last_used_at = ? WHERE id = ?",
+            (microseconds(at), connection_id),
+            telling=False,
         )
 
     def last_used(self) -> Mapping[str, datetime]:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import StorageError, StorageFull
+from .checkpoints import Checkpoints
 from .reserve import Reserve
 from .schema import Acting, acting
 from .sqlite_errors import translated, translated_os
@@ -31,14 +32,23 @@ class Database:
     """
 
     def __init__(
-        self, *, connection: sqlite3.Connection, path: Path, wal: bool, reserve: Reserve, acting: Acting
+        self,
+        *,
+        connection: sqlite3.Connection,
+        path: Path,
+        checkpoints: Checkpoints | None,
+        reserve: Reserve,
+        acting: Acting,
     ) -> None:
+        """`checkpoints` `None`: the database has no WAL."""
         self._connection = connection
         self._acting = acting
         self._schema_version: int | None = None
         self._wal_path = path.with_name(path.name + "-wal")
-        self._wal = wal
+        self._checkpoints = checkpoints
+        self._checkpoint_due = False
         self._reserve = reserve
+        self._changes = 0
         self._level = ""
         self._depth = 0
         self._escaping = False
@@ -70,20 +80,24 @@ class Database:
         """All rows of a query. Raises: StorageBusy, StorageError."""
         return self._fetch(sql, parameters)
 
-    def change(self, sql: str, parameters: Parameters = ()) -> int:
+    def change(self, sql: str, parameters: Parameters = (), *, telling: bool = True) -> int:
         """Runs one writing statement, in a durable transaction of its own when none is open; how many rows it hit.
+
+        `telling` false: `version` stays, because nothing that is remembered by it depends on this row.
 
         Raises: StorageFull, StorageBusy, StorageError.
         """
+        if telling:
+            self._changes += 1
         if self._depth:
             return self._run(sql, parameters).rowcount
         with self.transaction():
             return self._run(sql, parameters).rowcount
 
-    def data_version(self) -> int:
-        """A number that changes when another process has committed. A cache is good as long as it stays."""
-        version: int = self._fetch("PRAGMA data_version", ())[0][0]
-        return version
+    def version(self) -> tuple[int, int]:
+        """See `Transactions.version`: what other processes have committed, and what was changed here."""
+        data_version: int = self._fetch("PRAGMA data_version", ())[0][0]
+        return data_version, self._changes
 
     @property
     def unsynced(self) -> bool:
@@ -91,12 +105,19 @@ class Database:
         return self._unsynced
 
     def flush(self) -> None:
-        """Syncs what was committed without `durable`; costs nothing when there is nothing. Needs no lock.
+        """Syncs what was committed without `durable`, and empties the WAL; costs nothing when there is nothing.
+
+        Needs no lock.
 
         Raises: StorageFull, StorageError: what is committed is still there, but a power cut could undo it.
         """
-        if not self._unsynced:
-            return
+        if self._unsynced:
+            self._sync()
+        if self._checkpoint_due and self._checkpoints is not None:
+            self._checkpoint_due = False
+            self._checkpoints.run()
+
+    def _sync(self) -> None:
         # First: what is committed while the sync runs may have missed it.
         self._unsynced = False
         try:
@@ -110,6 +131,8 @@ class Database:
         try:
             self.flush()
         finally:
+            if self._checkpoints is not None:
+                self._checkpoints.close()
             try:
                 self._connection.close()
             except sqlite3.Error as exc:
@@ -124,7 +147,7 @@ class Database:
         else:
             # One may be left by an interrupt that fell between BEGIN and here.
             self._roll_back()
-            self._set_level("FULL" if durable or not self._wal else "NORMAL")
+            self._set_level("FULL" if durable or self._checkpoints is None else "NORMAL")
             self._run("BEGIN IMMEDIATE", ())
             self._escaping, self._spoilt = escaping, False
             self._check_schema()
@@ -154,6 +177,8 @@ class Database:
         if self._depth:
             return
         if self._spoilt:
+            # What was read in between was never true.
+            self._changes += 1
             self._roll_back()
             if not failed:
                 raise StorageError("A part of the change failed, so nothing of it was stored.")
@@ -161,11 +186,13 @@ class Database:
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as exc:
+            self._changes += 1
             self._roll_back()
             error = self._translated(exc)
             if self._escaping and isinstance(error, StorageFull):
                 self._reserve.free()
             raise error from exc
+        self._checkpoint_due = True
         if self._level == "NORMAL":
             self._unsynced = True
         if self._escaping:

@@ -74,10 +74,12 @@ class SqliteGrantStore:
         )
         return read_all(_grant, rows, "grants")
 
-    def note_use(self, grant_id: str, at: datetime) -> None:
-        """Counts one use; nothing if the grant is gone."""
+    def note_use(self, grant_id: str, at: datetime, uses: int = 1) -> None:
+        """Counts `uses`, the last of them at `at`; nothing if the grant is gone."""
         self._database.change(
-            "UPDATE grants SET uses = uses + 1, last_used_at = ? WHERE id = ?", (microseconds(at), grant_id)
+            "UPDATE grants SET uses = uses + ?, last_used_at = ? WHERE id = ?",
+            (uses, microseconds(at), grant_id),
+            telling=False,
         )
 
     def remove(self, grant_id: str) -> bool:

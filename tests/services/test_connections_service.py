@@ -365,7 +365,7 @@ def test_when_tested_it_goes_to_the_stored_destination_only(world: World) -> Non
 
 @pytest.mark.parametrize("change", ["fields", "secret"])
 def test_when_changed_after_the_test_its_outcome_is_not_shown(world: World, change: str) -> None:
-    """"Connected" beside another database would be wrong."""
+    """ "Connected" beside another database would be wrong."""
     connection = world.connection()
     world.connections.test(ConnectionRef(id=connection.id), actor="ada")
     world.clock.forward(60)

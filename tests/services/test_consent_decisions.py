@@ -154,6 +154,7 @@ def test_when_always_is_unused_for_thirty_days_it_ends(world: World) -> None:
     ref = world.request(notebook(), world.answer("always")).ref
     world.clock.forward(29 * 86_400)
     world.deliver(notebook(), ref)
+    world.consent.tick()
     world.clock.forward(29 * 86_400)
     world.request(notebook(), unasked)
     world.clock.forward(86_400)

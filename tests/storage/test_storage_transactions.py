@@ -115,6 +115,33 @@ def test_when_the_flush_fails_it_stays_due(
     assert not database.unsynced
 
 
+def test_after_a_flush_the_wal_begins_anew(
+    database: Database, connections: SqliteConnectionStore, data_dir: Path
+) -> None:
+    """A commit never has to empty it, and a server that runs for months has no large one."""
+    connections.add(connection())
+    wal = data_dir / "connvault.db-wal"
+    sizes = []
+    for _ in range(20):
+        for _ in range(50):
+            with database.transaction(durable=False):
+                connections.touch("c1", NOON)
+        database.flush()
+        sizes.append(wal.stat().st_size)
+    assert sizes[-1] == sizes[1]
+
+
+def test_while_a_block_is_open_a_flush_waits_for_nobody(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """Nor does it take anything from the block."""
+    with database.transaction(durable=False):
+        connections.add(connection())
+        database.flush()
+        connections.touch("c1", NOON)
+    assert connections.last_used() == {"c1": NOON}
+
+
 def test_on_a_network_file_system_every_commit_is_synced(data_dir: Path) -> None:
     """The rollback journal can't group syncs."""
     database = open_database(data_dir=data_dir, network_file_system=lambda _: True)
@@ -156,17 +183,28 @@ def test_when_another_holds_the_lock_it_is_busy_and_then_works(
     assert connections.last_used() == {"c1": later(1)}
 
 
-def test_the_data_version_changes_with_the_commits_of_others(
+def test_the_version_changes_with_the_commits_of_others(
     database: Database, connections: SqliteConnectionStore, data_dir: Path
 ) -> None:
-    """With theirs, not with our own."""
-    before = database.data_version()
+    """Whatever they did."""
     connections.add(connection())
-    assert database.data_version() == before
+    before = database.version()
+    assert database.version() == before
     other = open_database(data_dir=data_dir)
     SqliteConnectionStore(database=other).touch("c1", NOON)
-    assert database.data_version() != before
+    assert database.version() != before
     other.close()
+
+
+def test_the_version_changes_when_a_change_is_undone(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """What was read in between was never true."""
+    with refusing(ZeroDivisionError), database.transaction():
+        connections.add(connection())
+        in_between = database.version()
+        _ = 1 // 0
+    assert database.version() != in_between
 
 
 @pytest.mark.parametrize("value", [2**70, "\ud800"], ids=["large integer", "half a character"])

@@ -85,6 +85,12 @@ class MemoryStorage:
         with self._block(durable=True, escaping=True):
             yield
 
+    def version(self) -> object:
+        """All that it covers, by value."""
+        tables = self.tables
+        grants = {name: (stored.grant, stored.mac) for name, stored in tables.grants.items()}
+        return tables.vault[:], dict(tables.connections), dict(tables.secrets), grants, dict(tables.handles)
+
     @property
     def open(self) -> bool:
         """Whether a transaction is open."""
@@ -259,11 +265,11 @@ class MemoryGrantStore(_Store):
     def matching(self, connection_id: str, requester_key: str) -> Sequence[StoredGrant]:
         return [one for one in self.all(connection_id) if one.grant.requester_key == requester_key]
 
-    def note_use(self, grant_id: str, at: datetime) -> None:
+    def note_use(self, grant_id: str, at: datetime, uses: int = 1) -> None:
         with self._storage.writing() as tables:
             stored = tables.grants.get(grant_id)
             if stored is not None:
-                tables.grants[grant_id] = replace(stored, uses=stored.uses + 1, last_used_at=at)
+                tables.grants[grant_id] = replace(stored, uses=stored.uses + uses, last_used_at=at)
 
     def remove(self, grant_id: str) -> bool:
         with self._storage.writing() as tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...errors import NameTaken, StorageError
 from ..stores import Stores
-from .samples import connection, refusing
+from .samples import NOON, append, connection, grant, handle, refusing, secret
 
 
 class Interrupted(Exception):
@@ -67,6 +67,40 @@ class TransactionsSuite:
         with stores.transactions.transaction():
             stores.connections.add(connection("c2"))
         assert len(stores.connections.all()) == 2
+
+    def test_the_version_stays_while_nothing_changes(self, stores: Stores) -> None:
+        """The record and the counts of use are not covered."""
+        stores.connections.add(connection())
+        stores.grants.add(grant(), b"mac")
+        before = stores.transactions.version()
+        stores.grants.note_use("g1", NOON)
+        stores.connections.touch("c1", NOON)
+        append(stores)
+        assert stores.transactions.version() == before
+
+    def test_the_version_changes_with_each_change(self, stores: Stores) -> None:
+        """Whatever a use of a secret is judged by."""
+        stores.connections.add(connection())
+        seen = [stores.transactions.version()]
+
+        def changed() -> bool:
+            seen.append(stores.transactions.version())
+            return seen[-1] != seen[-2]
+
+        stores.grants.add(grant(), b"mac")
+        assert changed()
+        stores.handles.add(handle(b"a"))
+        assert changed()
+        stores.secrets.put(secret())
+        assert changed()
+        stores.handles.remove(handle(b"a").ref_hash)
+        assert changed()
+        stores.grants.remove("g1")
+        assert changed()
+        stores.secrets.remove("c1", "password")
+        assert changed()
+        stores.connections.update(connection(revision=2), expected_revision=1)
+        assert changed()
 
 
 def _fail_inside(stores: Stores) -> None:
