@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import StorageBusy, StorageFull
+from .checkpoints import LONGEST_WAL_PAGES, Checkpoints
 from .database import Database, sync_file
 from .file_systems import on_network_file_system
 from .private_files import claim_private, create_private, private_directory
@@ -70,7 +71,13 @@ def open_database(
             raise
         connection = _prepared(path, wal, steps, busy_timeout_s, reserve)
     reserve.make()
-    return Database(connection=connection, path=path, wal=wal, reserve=reserve, acting=acting_of(steps))
+    return Database(
+        connection=connection,
+        path=path,
+        checkpoints=Checkpoints(_connect(path, busy_timeout_s)) if wal else None,
+        reserve=reserve,
+        acting=acting_of(steps),
+    )
 
 
 def _prepared(
@@ -82,6 +89,7 @@ def _prepared(
             _set_journal_mode(connection, "wal" if wal else "delete", busy_timeout_s)
             for setting in _SETTINGS:
                 connection.execute(setting)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_WAL_PAGES}")
             migrate(
                 connection,
                 migrations=migrations,
