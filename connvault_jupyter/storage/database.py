@@ -48,6 +48,7 @@ class Database:
         self._checkpoints = checkpoints
         self._checkpoint_due = False
         self._reserve = reserve
+        self._changes = 0
         self._level = ""
         self._depth = 0
         self._escaping = False
@@ -79,20 +80,24 @@ class Database:
         """All rows of a query. Raises: StorageBusy, StorageError."""
         return self._fetch(sql, parameters)
 
-    def change(self, sql: str, parameters: Parameters = ()) -> int:
+    def change(self, sql: str, parameters: Parameters = (), *, telling: bool = True) -> int:
         """Runs one writing statement, in a durable transaction of its own when none is open; how many rows it hit.
+
+        `telling` false: `version` stays, because nothing that is remembered by it depends on this row.
 
         Raises: StorageFull, StorageBusy, StorageError.
         """
+        if telling:
+            self._changes += 1
         if self._depth:
             return self._run(sql, parameters).rowcount
         with self.transaction():
             return self._run(sql, parameters).rowcount
 
-    def data_version(self) -> int:
-        """A number that changes when another process has committed. A cache is good as long as it stays."""
-        version: int = self._fetch("PRAGMA data_version", ())[0][0]
-        return version
+    def version(self) -> tuple[int, int]:
+        """See `Transactions.version`: what other processes have committed, and what was changed here."""
+        data_version: int = self._fetch("PRAGMA data_version", ())[0][0]
+        return data_version, self._changes
 
     @property
     def unsynced(self) -> bool:
@@ -172,6 +177,8 @@ class Database:
         if self._depth:
             return
         if self._spoilt:
+            # What was read in between was never true.
+            self._changes += 1
             self._roll_back()
             if not failed:
                 raise StorageError("A part of the change failed, so nothing of it was stored.")
@@ -179,6 +186,7 @@ class Database:
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as exc:
+            self._changes += 1
             self._roll_back()
             error = self._translated(exc)
             if self._escaping and isinstance(error, StorageFull):

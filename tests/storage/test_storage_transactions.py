@@ -183,17 +183,28 @@ def test_when_another_holds_the_lock_it_is_busy_and_then_works(
     assert connections.last_used() == {"c1": later(1)}
 
 
-def test_the_data_version_changes_with_the_commits_of_others(
+def test_the_version_changes_with_the_commits_of_others(
     database: Database, connections: SqliteConnectionStore, data_dir: Path
 ) -> None:
-    """With theirs, not with our own."""
-    before = database.data_version()
+    """Whatever they did."""
     connections.add(connection())
-    assert database.data_version() == before
+    before = database.version()
+    assert database.version() == before
     other = open_database(data_dir=data_dir)
     SqliteConnectionStore(database=other).touch("c1", NOON)
-    assert database.data_version() != before
+    assert database.version() != before
     other.close()
+
+
+def test_the_version_changes_when_a_change_is_undone(
+    database: Database, connections: SqliteConnectionStore
+) -> None:
+    """What was read in between was never true."""
+    with refusing(ZeroDivisionError), database.transaction():
+        connections.add(connection())
+        in_between = database.version()
+        _ = 1 // 0
+    assert database.version() != in_between
 
 
 @pytest.mark.parametrize("value", [2**70, "\ud800"], ids=["large integer", "half a character"])
