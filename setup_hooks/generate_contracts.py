@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from connvault_jupyter.contracts import access, audit, connections, events, providers, vault
 from connvault_jupyter.contracts.contract import API_VERSION
-from connvault_jupyter.contracts.operations import REST_PREFIX
+from connvault_jupyter.contracts.operations import REST_PREFIX, routed
 from connvault_jupyter.server import openapi
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,7 +119,7 @@ def typescript() -> str:
     ]
     routes = [
         f"  {_quoted(operation.name)}: {{ method: {_quoted(http.method)}, path: {_quoted(http.path)} }}"
-        for operation, http in openapi.routed()
+        for operation, http in routed()
     ]
     return "\n".join(
         [

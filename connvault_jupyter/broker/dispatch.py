@@ -117,6 +117,9 @@ class Dispatch:
         wanted = {(operation.door, operation.name) for operation in OPERATIONS}
         if table.keys() != wanted:
             raise ValueError(f"dispatch and the table of operations differ: {sorted(table.keys() ^ wanted)}")
+        for operation in OPERATIONS:
+            # Imported now: the first request of each need not wait for it, and a wrong name is noticed here.
+            _ = operation.request, operation.response
         self._table = table
         self._lock = lock
         self._log = log

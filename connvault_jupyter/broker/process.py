@@ -1,7 +1,8 @@
 """The owner's side of a broker process: spawns it, talks to it, starts it again. It never sees a key.
 
 Threads and futures, no event loop, so that a server (by `call_soon_threadsafe`), a command line and a test can all use
-it. What runs inside the spawned process is in `main`.
+it. What runs inside the spawned process is in `main`. Importing this imports no pydantic: a server does so while it
+starts, and needs the contracts later.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from ..contracts.events import Event
 from ..contracts.frames import MAX_ANSWER_BYTES, Reader, encode
-from ..contracts.supervision import BrokerReady, BrokerSettings
 from ..errors import BrokerUnavailable, ConnvaultError, from_problem
+
+if TYPE_CHECKING:
+    from ..contracts.events import Event
+    from ..contracts.supervision import BrokerReady, BrokerSettings
 
 # A crash on start must not eat a processor; a crash once a day must not be felt.
 _FIRST_PAUSE_S = 0.05
@@ -67,6 +68,8 @@ class BrokerProcess:
         self._link: _Link | None = None
         self._reason: ConnvaultError | None = None
         self._told: dict[str, Mapping[str, Any]] = {}
+        # What was asked before the first process is there; `None` from then on.
+        self._early: list[tuple[str, Mapping[str, Any], str, Future[dict[str, Any]]]] | None = []
         self._stopping = threading.Event()
         self._supervisor: threading.Thread | None = None
 
@@ -91,7 +94,7 @@ class BrokerProcess:
         spawned.result()
 
     def call(self, operation: str, body: Mapping[str, Any], *, actor: str = "") -> Future[dict[str, Any]]:
-        """The answer's body, or the typed error. Never blocks.
+        """The answer's body, or the typed error. Never blocks; what is asked before `start` waits for it.
 
         When the broker dies, everything pending fails with `BrokerUnavailable`.
         """
@@ -99,10 +102,12 @@ class BrokerProcess:
         with self._lock:
             if operation in _TOLD_AGAIN:
                 self._told[operation] = body
-            if self._link is None:
-                answer.set_exception(self._reason or BrokerUnavailable())
-            else:
+            if self._link is not None:
                 self._link.ask(operation, body, actor, answer)
+            elif self._early is not None and len(self._early) < _MAX_PENDING:
+                self._early.append((operation, body, actor, answer))
+            else:
+                answer.set_exception(self._reason or BrokerUnavailable())
         return answer
 
     def stop(self, grace_s: float = 5.0) -> None:
@@ -119,6 +124,7 @@ class BrokerProcess:
                 self._supervisor.join(grace_s)
         if not self.ready.done():
             self.ready.set_exception(self._reason or BrokerUnavailable())
+        self._refuse_early()
 
     def _supervise(self, settings: BrokerSettings, spawned: Future[None]) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -129,6 +135,7 @@ class BrokerProcess:
             except OSError as exc:
                 self._log.error("connvault's broker can't be started: %s", type(exc).__name__)
                 if not spawned.done():
+                    self._refuse_early()
                     spawned.set_exception(BrokerUnavailable("The broker process can't be started."))
                     return
             else:
@@ -146,8 +153,13 @@ class BrokerProcess:
         started.add_done_callback(self._started)
         with self._lock:
             link.ask(START, settings.model_dump(mode="json"), "", started, number=_START_ID)
-            for operation, body in self._told.items():
-                link.ask(operation, body, "", Future())
+            if self._early is None:
+                for operation, body in self._told.items():
+                    link.ask(operation, body, "", Future())
+            else:
+                for operation, body, actor, answer in self._early:
+                    link.ask(operation, body, actor, answer)
+                self._early = None
             self._link = link
         if not spawned.done():
             spawned.set_result(None)
@@ -160,7 +172,15 @@ class BrokerProcess:
                 self._link = None
             link.close(self._reason or BrokerUnavailable())
 
+    def _refuse_early(self) -> None:
+        with self._lock:
+            early, self._early = self._early or [], None
+        for *_, answer in early:
+            _set(answer, BrokerUnavailable())
+
     def _started(self, answer: Future[dict[str, Any]]) -> None:
+        from ..contracts.supervision import BrokerReady
+
         error = answer.exception()
         if error is not None:
             if isinstance(error, ConnvaultError) and not isinstance(error, BrokerUnavailable):
@@ -179,6 +199,10 @@ class BrokerProcess:
             self._log.error("a listener for broker restarts failed: %s", type(exc).__name__)
 
     def _publish(self, message: Any) -> None:
+        from pydantic import ValidationError
+
+        from ..contracts.events import Event
+
         try:
             self._on_event(Event.model_validate(message))
         except ValidationError:

@@ -1,15 +1,21 @@
 """The one table of operations. Dispatch, REST routes, openapi.json, TypeScript types and tests are made from it.
 
 Adding an operation is one entry here plus one function in the broker's dispatch. No behaviour belongs here.
+
+Contracts are named here and imported when they are first needed: a server makes its routes while it starts, and
+pydantic with all contracts would be most of what the extension adds to that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
-from . import access, audit, connections, events, providers, supervision, vault
-from .contract import Contract, Empty
+if TYPE_CHECKING:
+    from .contract import Contract
 
 Door = Literal["operator", "requester"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -32,42 +38,58 @@ class Http:
 class Operation:
     """One thing that can be asked of the broker.
 
+    `asks` and `answers` name the contracts of request and response (`vault.VaultState`).
     `waits`: it may take long (a person, a key derivation, another server), so dispatch must not hold its lock.
     `writes`: it changes something (the authorisation action is `write`, else `read`).
     """
 
     door: Door
     name: str
-    request: type[Contract]
-    response: type[Contract]
+    asks: str
+    answers: str
     summary: str
     http: Http | None = None
     waits: bool = False
     writes: bool = False
+
+    @property
+    def request(self) -> type[Contract]:
+        return _contract(self.asks)
+
+    @property
+    def response(self) -> type[Contract]:
+        return _contract(self.answers)
+
+
+@cache
+def _contract(name: str) -> type[Contract]:
+    module, _, model = name.partition(".")
+    found: type[Contract] = getattr(import_module(f".{module}", __package__), model)
+    return found
 
 
 _OPERATOR = (
     Operation(
         "operator",
         "providers.list",
-        Empty,
-        providers.ProviderList,
+        "contract.Empty",
+        "providers.ProviderList",
         "All kinds of connections",
         Http("GET", "/providers"),
     ),
     Operation(
         "operator",
         "connections.list",
-        Empty,
-        connections.ConnectionList,
+        "contract.Empty",
+        "connections.ConnectionList",
         "All connections",
         Http("GET", "/connections"),
     ),
     Operation(
         "operator",
         "connections.create",
-        connections.CreateConnection,
-        connections.ConnectionView,
+        "connections.CreateConnection",
+        "connections.ConnectionView",
         "Create a connection",
         Http("POST", "/connections", success=201),
         writes=True,
@@ -75,16 +97,16 @@ _OPERATOR = (
     Operation(
         "operator",
         "connections.get",
-        connections.ConnectionRef,
-        connections.ConnectionView,
+        "connections.ConnectionRef",
+        "connections.ConnectionView",
         "One connection",
         Http("GET", "/connections/{id}"),
     ),
     Operation(
         "operator",
         "connections.update",
-        connections.UpdateConnection,
-        connections.ConnectionView,
+        "connections.UpdateConnection",
+        "connections.ConnectionView",
         "Change a connection",
         Http("PATCH", "/connections/{id}", if_match=True),
         writes=True,
@@ -92,8 +114,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "connections.delete",
-        connections.DeleteConnection,
-        Empty,
+        "connections.DeleteConnection",
+        "contract.Empty",
         "Delete a connection, its secrets and its grants",
         Http("DELETE", "/connections/{id}", success=204, if_match=True),
         writes=True,
@@ -101,8 +123,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "secrets.set",
-        connections.SetSecret,
-        connections.ConnectionView,
+        "connections.SetSecret",
+        "connections.ConnectionView",
         "Set or replace a secret",
         Http("PUT", "/connections/{id}/secrets/{field}"),
         writes=True,
@@ -110,8 +132,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "secrets.delete",
-        connections.DeleteSecret,
-        connections.ConnectionView,
+        "connections.DeleteSecret",
+        "connections.ConnectionView",
         "Remove a secret",
         Http("DELETE", "/connections/{id}/secrets/{field}"),
         writes=True,
@@ -119,8 +141,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "connections.test",
-        connections.ConnectionRef,
-        connections.TestOutcome,
+        "connections.ConnectionRef",
+        "connections.TestOutcome",
         "Log in once at the stored destination",
         Http("POST", "/connections/{id}/test"),
         waits=True,
@@ -129,24 +151,24 @@ _OPERATOR = (
     Operation(
         "operator",
         "connections.uses",
-        connections.ConnectionRef,
-        audit.UseDays,
+        "connections.ConnectionRef",
+        "audit.UseDays",
         "Uses in the last 14 days",
         Http("GET", "/connections/{id}/uses"),
     ),
     Operation(
         "operator",
         "access_requests.list",
-        Empty,
-        access.QuestionList,
+        "contract.Empty",
+        "access.QuestionList",
         "The questions that wait for an answer",
         Http("GET", "/access-requests"),
     ),
     Operation(
         "operator",
         "access_requests.decide",
-        access.Decide,
-        access.Decided,
+        "access.Decide",
+        "access.Decided",
         "Answer a question",
         Http("POST", "/access-requests/{id}/decision"),
         writes=True,
@@ -154,16 +176,16 @@ _OPERATOR = (
     Operation(
         "operator",
         "grants.list",
-        access.GrantFilter,
-        access.GrantList,
+        "access.GrantFilter",
+        "access.GrantList",
         "Who may use what",
         Http("GET", "/grants"),
     ),
     Operation(
         "operator",
         "grants.revoke",
-        access.GrantRef,
-        Empty,
+        "access.GrantRef",
+        "contract.Empty",
         "Take a grant back, or undo a 'never'",
         Http("DELETE", "/grants/{id}", success=204),
         writes=True,
@@ -171,16 +193,16 @@ _OPERATOR = (
     Operation(
         "operator",
         "audit.list",
-        audit.AuditFilter,
-        audit.AuditPage,
+        "audit.AuditFilter",
+        "audit.AuditPage",
         "The record, newest first",
         Http("GET", "/audit"),
     ),
     Operation(
         "operator",
         "audit.verify",
-        Empty,
-        audit.AuditVerification,
+        "contract.Empty",
+        "audit.AuditVerification",
         "Whether the record is consistent",
         Http("GET", "/audit/verification"),
         waits=True,
@@ -188,8 +210,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "vault.state",
-        Empty,
-        vault.VaultState,
+        "contract.Empty",
+        "vault.VaultState",
         "The vault",
         Http("GET", "/vault"),
         # It asks whether the OS keyring is there.
@@ -198,8 +220,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "vault.setup",
-        vault.SetUpVault,
-        vault.VaultState,
+        "vault.SetUpVault",
+        "vault.VaultState",
         "Create the master key",
         Http("POST", "/vault/setup"),
         waits=True,
@@ -208,8 +230,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "vault.unlock",
-        vault.UnlockVault,
-        vault.VaultState,
+        "vault.UnlockVault",
+        "vault.VaultState",
         "Unlock the vault",
         Http("POST", "/vault/unlock"),
         waits=True,
@@ -218,8 +240,8 @@ _OPERATOR = (
     Operation(
         "operator",
         "vault.lock",
-        Empty,
-        vault.VaultState,
+        "contract.Empty",
+        "vault.VaultState",
         "Lock the vault",
         Http("POST", "/vault/lock"),
         writes=True,
@@ -227,29 +249,34 @@ _OPERATOR = (
     Operation(
         "operator",
         "vault.passphrase",
-        vault.ChangePassphrase,
-        vault.VaultState,
+        "vault.ChangePassphrase",
+        "vault.VaultState",
         "Change the passphrase",
         Http("POST", "/vault/passphrase"),
         waits=True,
         writes=True,
     ),
     Operation(
-        "operator", "supervision.kernels", supervision.KernelTable, Empty, "Which kernels run", writes=True
+        "operator",
+        "supervision.kernels",
+        "supervision.KernelTable",
+        "contract.Empty",
+        "Which kernels run",
+        writes=True,
     ),
     Operation(
         "operator",
         "supervision.approvers",
-        supervision.ApproverCount,
-        Empty,
+        "supervision.ApproverCount",
+        "contract.Empty",
         "How many tabs are open",
         writes=True,
     ),
     Operation(
         "operator",
         "supervision.documents_gone",
-        supervision.DocumentsGone,
-        Empty,
+        "supervision.DocumentsGone",
+        "contract.Empty",
         "Documents were removed",
         writes=True,
     ),
@@ -257,14 +284,24 @@ _OPERATOR = (
 
 _REQUESTER = (
     Operation(
-        "requester", "connections.list", Empty, connections.ConnectionSummaryList, "Names, kinds and states"
+        "requester",
+        "connections.list",
+        "contract.Empty",
+        "connections.ConnectionSummaryList",
+        "Names, kinds and states",
     ),
-    Operation("requester", "providers.list", Empty, providers.ProviderSummaryList, "Kinds of connections"),
+    Operation(
+        "requester",
+        "providers.list",
+        "contract.Empty",
+        "providers.ProviderSummaryList",
+        "Kinds of connections",
+    ),
     Operation(
         "requester",
         "access.request",
-        access.AccessRequest,
-        access.AccessResponse,
+        "access.AccessRequest",
+        "access.AccessResponse",
         "Ask to use a connection; answers when decided",
         waits=True,
         writes=True,
@@ -272,41 +309,46 @@ _REQUESTER = (
     Operation(
         "requester",
         "access.deliver",
-        access.HandleUse,
-        access.Delivered,
+        "access.HandleUse",
+        "access.Delivered",
         "Resolve a handle for a login",
         writes=True,
     ),
     Operation(
         "requester",
         "access.check",
-        access.HandleUse,
-        access.HandleState,
+        "access.HandleUse",
+        "access.HandleState",
         "Whether a handle is still good",
         writes=True,
     ),
     Operation(
         "requester",
         "access.reveal",
-        access.RevealRequest,
-        access.Delivered,
+        "access.RevealRequest",
+        "access.Delivered",
         "Ask for plain text; answers when decided",
         waits=True,
         writes=True,
     ),
     Operation(
-        "requester", "access.release", access.HandleUse, access.Released, "Let go of a handle", writes=True
+        "requester",
+        "access.release",
+        "access.HandleUse",
+        "access.Released",
+        "Let go of a handle",
+        writes=True,
     ),
     Operation(
         "requester",
         "access.revoke_own",
-        access.RevokeOwn,
-        access.Released,
+        "access.RevokeOwn",
+        "access.Released",
         "Give back all grants of this requester",
         writes=True,
     ),
     Operation(
-        "requester", "audit.list_own", audit.OwnAuditFilter, audit.AuditPage, "This requester's own rows"
+        "requester", "audit.list_own", "audit.OwnAuditFilter", "audit.AuditPage", "This requester's own rows"
     ),
 )
 
@@ -317,5 +359,9 @@ BY_DOOR: dict[Door, dict[str, Operation]] = {
     "requester": {operation.name: operation for operation in _REQUESTER},
 }
 
-# Pushed on the operator channel and, as it is, to the browser's WebSocket.
-EVENT = events.Event
+
+def routed() -> Iterator[tuple[Operation, Http]]:
+    """The operations that have an HTTP route, in the order of the table."""
+    for operation in OPERATIONS:
+        if operation.http is not None:
+            yield operation, operation.http

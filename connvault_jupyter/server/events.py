@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import ws_authenticated
@@ -18,10 +18,12 @@ from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..broker.process import BrokerProcess
-from ..contracts.events import Event
 from ..contracts.operations import REST_PREFIX
 from ..errors import ConnvaultError
 from .operations import RESOURCE, Route
+
+if TYPE_CHECKING:
+    from ..contracts.events import Event
 
 
 class Tab(Protocol):
@@ -54,6 +56,8 @@ class Tabs:
             found = await asyncio.wrap_future(self._broker().call("access_requests.list", {}))
         except ConnvaultError:
             return  # It is told `access_request:asked` when there is something to ask.
+        from ..contracts.events import Event
+
         for question in found.get("access_requests", []):
             tab.send(Event(event="access_request:asked", id=question["id"]))
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_core.paths import jupyter_data_dir, jupyter_path, jupyter_runtime_dir
 from jupyter_server.extension.application import ExtensionApp
@@ -21,11 +21,13 @@ from ..broker.hardening import become_non_dumpable
 from ..broker.process import BrokerProcess
 from ..broker.socket_dir import choose, remove
 from ..contracts.frames import SOCKET_VARIABLE
-from ..contracts.supervision import BrokerReady, BrokerSettings, ConsentSettings
 from ..errors import ConnvaultError
 from . import documents, events, operations
 from .events import Tabs
 from .requesters import Requesters
+
+if TYPE_CHECKING:
+    from ..contracts.supervision import BrokerReady, BrokerSettings
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -109,12 +111,14 @@ class ConnvaultExtension(ExtensionApp):
         "py-spy can attach. The broker's memory is closed always. Default on.",
     ).tag(config=True)
 
+    _opening: asyncio.Future[None] | None = None
+
     @default("data_dir")
     def _default_data_dir(self) -> str:
         return str(Path(jupyter_data_dir(), "connvault"))
 
     def initialize_settings(self) -> None:
-        """Starts the broker in the background; the server does not wait for it."""
+        """Wires. The broker is started when the server listens: till then each of its milliseconds would delay that."""
         if self.non_dumpable_server:
             become_non_dumpable()
         self._socket = choose(Path(jupyter_runtime_dir()), os.getpid())
@@ -135,11 +139,6 @@ class ConnvaultExtension(ExtensionApp):
         )
         self._requesters.watch()
         documents.watch(server.contents_manager, self._requesters.gone)
-        try:
-            self._broker.start(self._settings(server))
-        except ConnvaultError as exc:
-            # The server is of use without connections too; every request here says what is wrong.
-            self.log.error("connvault: %s", exc.message)
         page = server.web_app.settings.setdefault("page_config_data", {})
         page["connvault"] = {"enabled": self.panel_enabled}
 
@@ -148,16 +147,35 @@ class ConnvaultExtension(ExtensionApp):
         self.handlers.append(events.route(self._tabs))
         self.handlers.append(operations.unknown_route())
 
-    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 -- Jupyter's signature
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         self._tabs.run_in(asyncio.get_running_loop())
-        self._requesters.start()
+        self._opening = asyncio.ensure_future(self._open(serverapp))
 
     async def stop_extension(self) -> None:
+        if self._opening is not None:
+            await self._opening
         await self._requesters.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._broker.stop)
         remove(self._socket)
 
+    async def _open(self, server: ServerApp) -> None:
+        # In a thread: pydantic and the contracts are imported for the settings, and the loop answers meanwhile.
+        await asyncio.get_running_loop().run_in_executor(None, self._start_broker, server)
+        self._requesters.start()
+
+    def _start_broker(self, server: ServerApp) -> None:
+        """The server is of use without connections too; if it fails, every request here says what is wrong."""
+        try:
+            self._broker.start(self._settings(server))
+        except ConnvaultError as exc:
+            self.log.error("connvault: %s", exc.message)
+        except Exception as exc:  # noqa: BLE001 -- as above
+            self.log.error("connvault: the broker's settings can't be used: %s", type(exc).__name__)
+            self._broker.stop()
+
     def _settings(self, server: ServerApp) -> BrokerSettings:
+        from ..contracts.supervision import BrokerSettings, ConsentSettings
+
         level = logging.getLevelName(self.log.getEffectiveLevel())
         return BrokerSettings(
             data_dir=os.path.abspath(os.path.expanduser(self.data_dir)),

@@ -7,7 +7,6 @@ of a request, but is always in an answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
@@ -15,7 +14,7 @@ from pydantic_core import core_schema
 
 from ..contracts.contract import API_VERSION, Contract, Empty
 from ..contracts.events import Event
-from ..contracts.operations import OPERATIONS, REST_PREFIX, Http, Operation
+from ..contracts.operations import REST_PREFIX, Http, Operation, routed
 from ..contracts.problem import Problem
 
 _REFERENCES = "#/components/schemas/{model}"
@@ -33,13 +32,6 @@ class _Schemas(GenerateJsonSchema):
         total: bool,
     ) -> bool:
         return self.mode == "serialization" or super().field_is_required(field, total)
-
-
-def routed() -> Iterator[tuple[Operation, Http]]:
-    """The operations that have an HTTP route, in the order of the table."""
-    for operation in OPERATIONS:
-        if operation.http is not None:
-            yield operation, operation.http
 
 
 def path_fields(path: str) -> list[str]:

@@ -1,7 +1,8 @@
 """The HTTP door: one handler for every route of the table of operations. What an operation does is not known here.
 
 Every verb is authenticated and authorised on its leaf class; XSRF and origin are checked by Jupyter's `APIHandler`.
-A secret that a person typed passes through and is neither kept nor logged.
+A secret that a person typed passes through and is neither kept nor logged. Contracts are imported by the first request,
+not while the server starts.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from ..broker.process import BrokerProcess
-from ..contracts.operations import REST_PREFIX, Http, Operation
-from ..contracts.problem import Problem, problem_of
+from ..contracts.operations import REST_PREFIX, Http, Operation, routed
 from ..errors import BrokerUnavailable, ConnvaultError, InvalidRequest, NotFound, RequestTooLarge
-from . import openapi
 from .requests import MAX_BODY_BYTES, body_of
+
+if TYPE_CHECKING:
+    from ..contracts.problem import Problem
 
 RESOURCE = "connvault"
 
@@ -104,6 +106,12 @@ class ProblemHandler(APIHandler):
     def compute_etag(self) -> None:
         """No ETag: it would be a digest of the answer, and an answer is never cached."""
 
+    def refuse(self, error: ConnvaultError) -> None:
+        """Ends the request with the Problem that describes `error`."""
+        from ..contracts.problem import problem_of
+
+        self.problem(problem_of(error))
+
     def problem(self, problem: Problem) -> None:
         """Ends the request with a Problem."""
         self.set_status(problem.status)
@@ -111,6 +119,8 @@ class ProblemHandler(APIHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 -- tornado's signature
         """Whatever went wrong is a Problem with a fixed text: an exception's own could quote the input."""
+        from ..contracts.problem import Problem
+
         self.problem(
             Problem(
                 title=_TITLES.get(status_code, "Error"),
@@ -140,7 +150,7 @@ class OperationHandler(ProblemHandler):
             )
             answer = await self._ask(operation, body)
         except ConnvaultError as exc:
-            self.problem(problem_of(exc))
+            self.refuse(exc)
             return
         self.set_status(http.success)
         if http.success == 204:
@@ -172,6 +182,8 @@ class OpenApiHandler(ProblemHandler):
     """The document that describes this door."""
 
     async def _document(self) -> None:
+        from . import openapi
+
         self.finish(json.dumps(openapi.document()))
 
 
@@ -179,13 +191,13 @@ class UnknownHandler(ProblemHandler):
     """Everything else below the prefix: a Problem and not the server's page."""
 
     async def _not_found(self) -> None:
-        self.problem(problem_of(NotFound()))
+        self.refuse(NotFound())
 
 
 def routes(broker: BrokerProcess) -> list[Route]:
     """(pattern below the base URL, leaf class, arguments) of every path of the table."""
     by_path: dict[str, list[tuple[Operation, Http]]] = {}
-    for operation, http in openapi.routed():
+    for operation, http in routed():
         by_path.setdefault(http.path, []).append((operation, http))
     found: list[Route] = [
         (_pattern(path), _leaf(path, operations, broker), {}) for path, operations in by_path.items()

@@ -12,12 +12,14 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from jupyter_core.utils import ensure_async
 
 from ..broker.process import BrokerProcess
-from ..contracts.supervision import Document, KernelRow, KernelTable
+
+if TYPE_CHECKING:
+    from ..contracts.supervision import Document, KernelRow, KernelTable
 
 _POLL_S = 2.0
 
@@ -74,6 +76,8 @@ class Requesters:
 
     async def table(self) -> KernelTable:
         """All kernels with their documents, as they are now."""
+        from ..contracts.supervision import KernelTable
+
         documents: dict[str, list[Document]] = {}
         for session in await ensure_async(self._sessions.list_sessions()):
             kernel = session.get("kernel") or {}
@@ -119,6 +123,8 @@ class Requesters:
         )
 
     def _row(self, kernel_id: str, documents: list[Document]) -> KernelRow:
+        from ..contracts.supervision import KernelRow
+
         manager = self._kernels.get_kernel(kernel_id)
         provisioner = getattr(manager, "provisioner", None)
         pid = getattr(provisioner, "pid", None)
@@ -134,6 +140,8 @@ class Requesters:
         )
 
     async def _document(self, session: dict[str, Any]) -> Document:
+        from ..contracts.supervision import Document
+
         path = str(session.get("path") or "")
         name = os.path.basename(path)
         saved = not name.startswith("Untitled") and bool(await ensure_async(self._contents.file_exists(path)))

@@ -9,14 +9,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from ..contracts.contract import Contract
 from ..contracts.operations import Http, Operation
-from ..contracts.problem import invalid_request
 from ..errors import InvalidRequest, RevisionRequired
+
+if TYPE_CHECKING:
+    from ..contracts.contract import Contract
 
 # The same as a frame: more could not be passed on.
 MAX_BODY_BYTES = 1 << 20
@@ -62,6 +61,11 @@ def body_of(
     if twice:
         raise InvalidRequest(errors=[{"path": name, "message": "does not belong here"} for name in twice])
     body = {**sent, **elsewhere}
+    # Not while the server starts: see contracts/operations.py.
+    from pydantic import ValidationError
+
+    from ..contracts.problem import invalid_request
+
     try:
         operation.request.model_validate(body)
     except ValidationError as exc:

@@ -127,6 +127,29 @@ def test_a_call_before_the_broker_answers_waits_for_it(tmp_path: Path) -> None:
         broker.stop()
 
 
+def test_a_call_before_the_start_waits_for_it(tmp_path: Path) -> None:
+    """A page may ask while the server still has other things to do."""
+    broker = BrokerProcess(log=logging.getLogger("test"))
+    early = [broker.call("supervision.kernels", {"kernels": []}), broker.call("connections.list", {})]
+    broker.start(settings(tmp_path))
+    try:
+        assert [answer.result(DEADLINE_S) for answer in early] == [{}, {"connections": []}]
+    finally:
+        broker.stop()
+
+
+def test_when_there_is_no_start_what_waits_for_it_is_refused(tmp_path: Path) -> None:
+    """Nothing waits for ever."""
+    stopped = BrokerProcess(log=logging.getLogger("test"))
+    unspawned = BrokerProcess(log=logging.getLogger("test"), command=("/nonexistent/python",))
+    early = [stopped.call("connections.list", {}), unspawned.call("connections.list", {})]
+    stopped.stop()
+    with pytest.raises(BrokerUnavailable):
+        unspawned.start(settings(tmp_path))
+    for answer in (*early, stopped.call("connections.list", {})):
+        assert isinstance(answer.exception(DEADLINE_S), BrokerUnavailable)
+
+
 def test_a_stopped_broker_leaves_neither_process_nor_socket(tmp_path: Path) -> None:
     """Nothing is left to clean up."""
     broker = BrokerProcess(log=logging.getLogger("test"))
