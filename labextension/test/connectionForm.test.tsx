@@ -6,6 +6,8 @@ import { ConnectionForm } from '../src/form/ConnectionForm';
 import { SecretInputs } from '../src/form/secretInputs';
 import * as schemaForm from '../src/form/SchemaForm';
 import { ProblemError } from '../src/restapi';
+import { secretFields } from '../src/form/schema';
+import { catalogue } from './support/catalogue';
 import { connectionView, provider, trans } from './support/records';
 
 const CANARY = 'hunter2-canary';
@@ -119,6 +121,33 @@ describe('a new connection', () => {
     fill();
     await press('connvault-save');
     expect(sent[0].draft).toMatchObject({ fields: { sslmode: 'verify-full' }, secrets: { key: { value: CANARY } } });
+  });
+});
+
+describe('the kinds that come with the package', () => {
+  test.each([
+    ['postgresql', {}, ['password']],
+    ['http', {}, ['token']],
+    ['http', { base_url: 'http://localhost', allow_http: true }, ['token']],
+    ['http', { auth: 'basic' }, ['password']],
+    ['http', { auth: 'basic', allow_http: true }, ['password']],
+    ['http', { auth: 'none' }, []],
+    ['secret', {}, ['value']]
+  ])('of %s with %j draws the inputs of its secrets: %j', (kind, fields, secrets) => {
+    const made = catalogue(kind);
+    draw({ provider: made, prefill: { fields } });
+    const drawn = secretFields(made).filter(field => screen.queryByTestId(`connvault-field-${field}`));
+    expect(drawn).toEqual(secrets);
+  });
+
+  test('show the other secret when another login is chosen', () => {
+    draw({ provider: catalogue('http') });
+    const login = input('auth') as unknown as HTMLSelectElement;
+    const basic = [...login.options].find(option => option.text.includes('Basic'));
+    fireEvent.change(login, { target: { value: basic?.value } });
+    expect(screen.queryByTestId('connvault-field-token')).toBeNull();
+    expect(input('password')).toBeTruthy();
+    expect(input('username')).toBeTruthy();
   });
 });
 
@@ -246,8 +275,11 @@ describe('an existing connection', () => {
 
   test('with another destination asks for its secret again', async () => {
     draw({ existing: connectionView() });
+    expect(input('password').placeholder).toBe('Leave empty to keep it');
     type('host', 'db.other');
     expect(screen.getByTestId('connvault-moved')).toBeTruthy();
+    expect(input('password').placeholder).toBe('');
+    expect(screen.getByText('Enter it again for the new destination.')).toBeTruthy();
     await press('connvault-save-test');
     expect(sent).toEqual([]);
     expect(screen.getByText('Enter the password.')).toBeTruthy();

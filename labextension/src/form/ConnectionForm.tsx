@@ -14,6 +14,7 @@ import { ago } from '../times';
 import { FieldFrame } from './FieldFrame';
 import { PasteBox } from './PasteBox';
 import type { Pasted } from './paste';
+import { PASTEABLE } from './paste';
 import type { Problems } from './problems';
 import { NAME_FIELD, nameProblem, serverProblems } from './problems';
 import { destinationChanged, formSchema, readPrefill } from './schema';
@@ -189,7 +190,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
             <Icon name="key" />
             <span>
               {trans.__(
-                'The destination changes, so the stored secret no longer fits. Enter it again for the new one. Who may use the connection is asked again too.'
+                'The destination changes: enter the secret again. Who may use the connection is asked again too.'
               )}
             </span>
           </div>
@@ -201,6 +202,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
           problems={problems}
           secrets={secrets}
           storedSecret={storedSecret}
+          isMoved={isMoved && Object.keys(existing?.secrets ?? {}).length > 0}
           checker={checker}
           trans={trans}
           onChange={change}
@@ -211,6 +213,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
           }}
         />
         {!existing &&
+          PASTEABLE.has(provider.id) &&
           (isPasting ? (
             <PasteBox providerId={provider.id} trans={trans} onTake={take} onCancel={() => setPasting(false)} />
           ) : (

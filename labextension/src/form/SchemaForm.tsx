@@ -42,6 +42,8 @@ export interface SchemaFormProps {
   secrets: SecretInputs;
   /** What to say at a secret that is stored and may stay; `''` where one has to be entered. */
   storedSecret: (field: string) => string;
+  /** Whether stored secrets no longer fit, because the destination was changed. */
+  isMoved: boolean;
   checker: MutableRefObject<FormChecker | null>;
   trans: TranslationBundle;
   onChange: (data: FormData) => void;
@@ -83,7 +85,9 @@ export function SchemaForm(props: SchemaFormProps): JSX.Element {
     trans,
     problems,
     secrets,
-    storedSecret,
+    // Values and no function: the form library draws a field again only for what it can tell apart.
+    kept: Object.fromEntries(made.secrets.map(field => [field, storedSecret(field)])),
+    isMoved: props.isMoved,
     isSecret: field => made.secrets.includes(field),
     requiredSecrets: needed,
     onSecretInput
@@ -94,7 +98,7 @@ export function SchemaForm(props: SchemaFormProps): JSX.Element {
       tagName="div"
       className="jp-connvault-schemaForm"
       idPrefix={props.idPrefix}
-      schema={made.schema}
+      schema={made.drawn}
       uiSchema={made.uiSchema as UiSchema<ReadonlyJSONObject>}
       formData={data as ReadonlyJSONObject}
       formContext={formContext}
@@ -112,6 +116,6 @@ export function SchemaForm(props: SchemaFormProps): JSX.Element {
 
 /** The data that a new form starts with: the schema's defaults under what is given. */
 export function startingData(provider: ProviderDefinition, given: FormData): FormData {
-  const { schema } = formSchema(provider);
-  return { ...(getDefaultFormState(validator, schema, given as ReadonlyJSONObject, schema) as FormData) };
+  const { drawn } = formSchema(provider);
+  return { ...(getDefaultFormState(validator, drawn, given as ReadonlyJSONObject, drawn) as FormData) };
 }

@@ -10,6 +10,9 @@ export interface Pasted {
   secrets: { [name: string]: string };
 }
 
+/** The kinds of connections that `parsePasted` knows. */
+export const PASTEABLE: ReadonlySet<string> = new Set(['postgresql', 'http']);
+
 /** What the text says, or `null` when it is neither a URL nor a command that is known here. */
 export function parsePasted(text: string): Pasted | null {
   const line = text.trim().replace(/^%?(?:export\s+)?[A-Z_]+=/, '').replace(/^(['"])(.*)\1$/s, '$2');

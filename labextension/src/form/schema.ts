@@ -7,7 +7,10 @@ import type { RJSFSchema, UiSchema } from '@rjsf/utils';
 import type { ConnectionView, FieldValue, ProviderDefinition } from '../contracts';
 
 export interface FormSchema {
+  /** What the data is checked against, with the provider's own messages beside its rules. */
   schema: RJSFSchema;
+  /** What is drawn: the same, with the same `x-` keywords wherever a field is named. */
+  drawn: RJSFSchema;
   uiSchema: UiSchema;
   /** Names of the secret fields, in order. */
   secrets: string[];
@@ -97,6 +100,41 @@ function withoutSecrets(schema: unknown, secrets: ReadonlySet<string>): unknown 
   return made;
 }
 
+/**
+ * The same schema with each field's `x-` keywords as they are in all parts together, messages left out.
+ *
+ * The form library merges the parts that hold, and gives all of them up when two name a keyword differently that it
+ * does not know: a condition with its own message at the address would take the token's input out of the form.
+ */
+function alikeEverywhere(schema: unknown, properties: { [name: string]: Property }): unknown {
+  if (Array.isArray(schema)) {
+    return schema.map(item => alikeEverywhere(item, properties));
+  }
+  if (!isObject(schema)) {
+    return schema;
+  }
+  const made: { [key: string]: unknown } = {};
+  for (const [key, value] of Object.entries(schema)) {
+    made[key] =
+      key === 'properties' && isObject(value)
+        ? Object.fromEntries(
+            Object.entries(value).map(([name, item]) => [
+              name,
+              isObject(item) ? { ...extras(item, false), ...extras(properties[name] ?? {}, true) } : item
+            ])
+          )
+        : alikeEverywhere(value, properties);
+  }
+  return made;
+}
+
+/** The keywords of a field that are `x-` (without its messages), or all others. */
+function extras(property: Property, wanted: boolean): { [keyword: string]: unknown } {
+  return Object.fromEntries(
+    Object.entries(property).filter(([key]) => key.startsWith('x-') === wanted && key !== 'x-messages')
+  );
+}
+
 export function formSchema(provider: ProviderDefinition): FormSchema {
   const properties = inOrder(propertiesOf(provider.fields));
   const secrets = properties.filter(([, property]) => property.writeOnly === true).map(([name]) => name);
@@ -117,8 +155,10 @@ export function formSchema(provider: ProviderDefinition): FormSchema {
     }
     uiSchema[name] = ui;
   }
+  const schema: RJSFSchema = { type: 'object', ...(withoutSecrets(provider.fields, new Set(secrets)) as RJSFSchema) };
   return {
-    schema: { type: 'object', ...(withoutSecrets(provider.fields, new Set(secrets)) as RJSFSchema) },
+    schema,
+    drawn: alikeEverywhere(schema, Object.fromEntries(properties)) as RJSFSchema,
     uiSchema,
     secrets,
     destination: properties.filter(([, property]) => property['x-destination'] === true).map(([name]) => name)

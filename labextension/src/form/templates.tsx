@@ -24,8 +24,10 @@ export interface FormContext {
   trans: TranslationBundle;
   problems: Problems;
   secrets: SecretInputs;
-  /** What to say at a secret that is stored already; `''` where none is. */
-  storedSecret: (field: string) => string;
+  /** What to say at each secret: that one is stored, and may stay; `''` where it has to be entered. */
+  kept: { readonly [field: string]: string };
+  /** Whether stored secrets no longer fit, because the destination was changed. */
+  isMoved: boolean;
   isSecret: (field: string) => boolean;
   requiredSecrets: readonly string[];
   onSecretInput: (field: string) => void;
@@ -40,7 +42,7 @@ function fieldOf(id: string): string {
 
 export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   const { id, children, label, schema, hidden, required } = props;
-  const { trans, problems, isSecret, requiredSecrets, storedSecret } = context(props);
+  const { trans, problems, isSecret, requiredSecrets, kept, isMoved } = context(props);
   if (hidden) {
     return <div hidden>{children}</div>;
   }
@@ -61,9 +63,11 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
     );
   }
   const secret = isSecret(field);
-  const promise = trans.__('Goes straight to the vault. Never shown again, never sent to a notebook.');
+  const promise = isMoved
+    ? trans.__('Enter it again for the new destination.')
+    : trans.__('Goes straight to the vault, and is never shown here again.');
   // What is wrong says what to do; the general description would only stand in its way.
-  const hint = secret ? storedSecret(field) || promise : problems[field] ? '' : schema.description;
+  const hint = problems[field] ? '' : secret ? kept[field] || promise : schema.description;
   return (
     <FieldFrame
       id={id}
@@ -250,7 +254,7 @@ function CheckboxWidget(props: WidgetProps): JSX.Element {
 function SecretWidget(props: WidgetProps): JSX.Element {
   const { id, schema } = props;
   const field = fieldOf(id);
-  const { secrets, problems, storedSecret, onSecretInput, trans } = context(props);
+  const { secrets, problems, kept, onSecretInput, trans } = context(props);
   return (
     <SecretInputBox
       id={id}
@@ -258,7 +262,7 @@ function SecretWidget(props: WidgetProps): JSX.Element {
       multiline={(schema as { 'x-multiline'?: boolean })['x-multiline'] === true}
       secrets={secrets}
       invalid={Boolean(problems[field])}
-      placeholder={storedSecret(field) ? trans.__('Leave empty to keep it') : ''}
+      placeholder={kept[field] ? trans.__('Leave empty to keep it') : ''}
       onInput={() => onSecretInput(field)}
     />
   );
