@@ -6,8 +6,9 @@ Everything shown comes from outside: control and bidirectional characters are st
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import overload
 
 from . import answers
 
@@ -49,7 +50,7 @@ class Table:
     def __repr__(self) -> str:
         if not self.rows:
             return self.empty
-        table = [self.heading, *self.rows]
+        table = [self.heading, *self.rows] if any(self.heading) else list(self.rows)
         widths = [max(len(row[column]) for row in table) for column in range(len(self.heading))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -63,11 +64,12 @@ class Table:
             return f"<p>{html.escape(self.empty)}</p>"
         cell = 'style="text-align:left;padding:2px 12px 2px 0;color:var(--jp-ui-font-color1)"'
         head = "".join(f"<th {cell}>{html.escape(name)}</th>" for name in self.heading)
+        head = f"<thead><tr>{head}</tr></thead>" if any(self.heading) else ""
         body = "".join(
             "<tr>" + "".join(f"<td {cell}>{html.escape(value)}</td>" for value in row) + "</tr>"
             for row in self.rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
 class ConnectionTable(Sequence[answers.Summary]):
@@ -123,26 +125,62 @@ class ConnectionTable(Sequence[answers.Summary]):
         return self.table()._repr_html_()
 
 
-def audit_table(events: Iterable[answers.Event]) -> Table:
-    """The rows of the record, in the order given, times in the local zone."""
+# Type of a row -> what happened and how it went, in the panel's words (labextension/src/panel/words.ts).
+_EVENTS: Mapping[str, tuple[str, str]] = {
+    "access:asked": ("asked", "waiting"),
+    "access:granted": ("asked", "allowed"),
+    "access:denied": ("asked", "denied"),
+    "access:expired": ("asked", "no answer"),
+    "access:withdrawn": ("asked", "withdrawn"),
+    "access:interrupted": ("asked", "interrupted"),
+    "access:refused": ("asked", "refused"),
+    "access:checked": ("used", ""),
+    "grant:revoked": ("permission taken back", ""),
+    "grant:voided": ("permission void", ""),
+}
+_ANSWERS = frozenset(kind for kind, (what, _) in _EVENTS.items() if what == "asked") - {
+    "access:asked",
+    "access:refused",
+}
 
-    def cells(event: answers.Event) -> tuple[Any, ...]:
-        how = [
-            answers.MODES.get(event.mode or "", event.mode or ""),
-            answers.DECISIONS.get(event.decision or "", event.decision or ""),
-            event.code or "",
-        ]
+
+def audit_table(events: Iterable[answers.Event]) -> Table:
+    """The rows of the record, newest first as they are given, times in the local zone.
+
+    A question is told by its answer; one without is one that waits.
+    """
+
+    def cells(event: answers.Event) -> tuple[str, ...]:
+        kind, _, action = event.type.partition(":")
+        what, outcome = _EVENTS.get(event.type, (action.replace("_", " ") or kind, ""))
+        if event.outcome != "ok" and not outcome:
+            outcome = event.outcome
+        # A no is no duration, and says so already.
+        lasts = "" if event.decision == "deny" else answers.DECISIONS.get(event.decision or "", "")
+        mode = answers.MODES.get(event.mode or "", event.mode or "")
         return (
             event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             event.connection or "",
-            event.type.partition(":")[2].replace("_", " "),
-            event.outcome,
-            ", ".join(part for part in how if part),
-            event.reason_claim or "",
+            what,
+            ", ".join(part for part in (outcome, lasts) if part),
+            mode,
         )
 
     return Table(
-        ("when", "connection", "what", "outcome", "how", "the code's words"),
-        map(cells, events),
+        ("when", "connection", "what", "outcome", "how"),
+        map(cells, _told_once(events)),
         empty="Nothing is on record for this notebook yet.",
     )
+
+
+def _told_once(events: Iterable[answers.Event]) -> Iterator[answers.Event]:
+    """`events` without the questions whose answers are among them."""
+    answered: Counter[tuple[str | None, str | None]] = Counter()
+    for event in events:
+        subject = (event.connection, event.mode)
+        if event.type in _ANSWERS:
+            answered[subject] += 1
+        if event.type == "access:asked" and answered[subject] > 0:
+            answered[subject] -= 1
+            continue
+        yield event

@@ -7,6 +7,7 @@ the notebook and could have been written by anyone. Nothing here asks the broker
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,76 +20,80 @@ if TYPE_CHECKING:
 FIXIT_MIME = "application/vnd.connvault.fixit+json"
 OPEN_COMMAND = "connvault:open"
 
-# What the card says above the message, by code.
-_TITLES = {
-    "access_denied": "Access was denied.",
-    "access_request_changed": "The question has changed.",
-    "authentication_off": "This server has no authentication.",
-    "broker_unavailable": "The broker does not answer.",
-    "connection_not_found": "No such connection.",
-    "connection_not_ready": "The connection is not complete.",
-    "consent_interrupted": "The question was interrupted.",
-    "consent_timeout": "Nobody answered in time.",
-    "custodian_unavailable": "The system keyring does not answer.",
-    "handle_invalid": "This handle is no longer valid.",
-    "no_approver": "No browser tab could ask.",
-    "provider_not_found": "This kind of connection is not installed.",
-    "reveal_forbidden": "Plain text is switched off.",
-    "secret_in_code": "A secret was typed into a cell.",
-    "secret_invalid": "The secret can't be read.",
-    "secret_missing": "The secret is missing.",
-    "storage_full": "The disk is full.",
-    "too_many_questions": "Too many questions are waiting.",
-    "upstream_auth_failed": "The login was refused.",
-    "upstream_unreachable": "The service can't be reached.",
-    "vault_locked": "The vault is locked.",
-    "vault_not_set_up": "Secrets are not protected yet.",
-    "version_mismatch": "Two versions of connvault-jupyter meet.",
-}
-
-# Code -> (label, screen). `None` as screen: the connection that the error is about.
-_SCREENS: Mapping[str, tuple[str, str | None]] = {
+# Code -> (label, screen) of the button.
+_SCREENS: Mapping[str, tuple[str, str]] = {
     "vault_locked": ("Unlock", "unlock"),
     "custodian_unavailable": ("Unlock", "unlock"),
     "vault_not_set_up": ("Set up", "setup"),
-    "secret_missing": ("Enter the secret", None),
-    "secret_invalid": ("Replace secret", None),
-    "upstream_auth_failed": ("Replace secret", None),
-    "connection_not_ready": ("Open connections", None),
-    "access_denied": ("Open connections", None),
-    "upstream_unreachable": ("Open connections", None),
-    "upstream_tls_failed": ("Open connections", None),
-    "upstream_timeout": ("Open connections", None),
-    "upstream_refused": ("Open connections", None),
-    "too_many_questions": ("Open connections", "questions"),
-    "consent_timeout": ("Open connections", "questions"),
-    "no_approver": ("Open connections", "questions"),
+    "too_many_questions": ("Show the questions", "questions"),
 }
 
+# The same for errors that are about one connection: without its name there is nothing to open.
+_OF_CONNECTION: Mapping[str, tuple[str, str]] = {
+    "secret_missing": ("Enter the secret", "secret"),
+    "secret_invalid": ("Replace secret", "secret"),
+    "upstream_auth_failed": ("Replace secret", "secret"),
+    "connection_not_ready": ("Edit connection", "edit"),
+    "upstream_unreachable": ("Edit connection", "edit"),
+    "upstream_tls_failed": ("Edit connection", "edit"),
+    "upstream_timeout": ("Edit connection", "edit"),
+    "upstream_refused": ("Edit connection", "edit"),
+}
 
-def card(error: ConnvaultError) -> dict[str, Any]:
-    """`{code, title, message, action: {label, command, args} | None}` for the front end."""
+# Our messages are "What happened. What to do."; a name may have a full stop in it, but no blank.
+_FIRST_SENTENCE = re.compile(r"(.+?[.!?])\s+(.+)", re.DOTALL)
+
+
+def card(error: ConnvaultError, *, instead: bool = False) -> dict[str, Any]:
+    """What the front end draws: `{code, error, title, message, actions: [{label, command, args}], instead}`.
+
+    Args:
+        error: the title is what happened, the message what to do about it (may be empty).
+        instead: whether the card says all that the line above it says, so that one of them is enough.
+    """
+    what, then = _sentences(error)
     code = _code(error)
     return {
         "code": code,
-        "title": _TITLES.get(code, "connvault"),
-        "message": plain(error.message),
-        "action": _action(code, error.details),
+        "error": type(error).__name__,
+        "title": what,
+        "message": then,
+        "actions": _actions(code, error.details),
+        "instead": instead,
     }
 
 
-def _action(code: str, details: Mapping[str, Any]) -> dict[str, Any] | None:
+def _sentences(error: ConnvaultError) -> tuple[str, str]:
+    message = plain(error.message)
+    found = _FIRST_SENTENCE.fullmatch(message)
+    what, then = found.groups() if found else (message, "")
+    wait_s = error.details.get("retry_after_s")
+    if error.details.get("reason") == "cooldown" and isinstance(wait_s, int):
+        then = f"Wait {wait_s} s, then run the cell again."
+    return what, then
+
+
+def _actions(code: str, details: Mapping[str, Any]) -> list[dict[str, Any]]:
     name = details.get("connection")
     named = {"name": name} if isinstance(name, str) else {}
-    if code == "connection_not_found":
-        return _open("Create it", {"new": True, **named})
+    if code == "connection_not_found" and named:
+        similar = details.get("suggestion")
+        known = [_open(f"Show “{similar}”", {"name": similar})] if isinstance(similar, str) else []
+        return [*known, _open(f"Create “{name}”", {"new": True, **named})]
     if code == "secret_in_code":
         provider = details.get("provider")
-        return _open("Create it", {"new": provider if isinstance(provider, str) else True, **named})
+        return [_open("Open the form", {"new": provider if isinstance(provider, str) else True, **named})]
+    if code == "provider_not_found":
+        return [_open("Show what there is", {"new": True})]
+    if code == "access_denied" and details.get("reason") == "never" and named:
+        return [_open("Who may use it", {**named, "tab": "grants"})]
     if code in _SCREENS:
         label, screen = _SCREENS[code]
-        return _open(label, {"screen": screen} if screen else named)
-    return None
+        return [_open(label, {"screen": screen})]
+    if code in _OF_CONNECTION and named:
+        label, screen = _OF_CONNECTION[code]
+        return [_open(label, {"screen": screen, **named})]
+    return []
 
 
 def _open(label: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -100,21 +105,19 @@ def _code(error: ConnvaultError) -> str:
     return known if isinstance(known, str) else error.code
 
 
-def bundle(error: ConnvaultError) -> dict[str, Any]:
-    """The card as a MIME bundle; without the labextension the text or the HTML is shown."""
-    found = card(error)
-    action = found["action"]
-    hint = (
-        f"In JupyterLab's Connections panel: {action['label']}."
-        if action
-        else "Run the cell again afterwards."
-    )
+def bundle(error: ConnvaultError, *, instead: bool = False) -> dict[str, Any]:
+    """The card as a MIME bundle. Without the labextension the line stays, and a hint in text or HTML joins it."""
+    found = card(error, instead=instead)
+    labels = " or ".join(action["label"] for action in found["actions"])
+    if not labels:
+        return {FIXIT_MIME: found, "text/plain": found["message"] or found["title"]}
+    hint = f"In JupyterLab's Connections panel: {labels}."
     return {
         FIXIT_MIME: found,
         "text/plain": hint,
         "text/html": (
-            '<div style="border-left:4px solid var(--jp-warn-color1);padding:4px 12px;color:var(--jp-ui-font-color1)">'
-            f"<b>{html.escape(found['title'])}</b><br><small>{html.escape(hint)}</small></div>"
+            '<div style="border-left:4px solid var(--jp-warn-color1);padding:4px 12px;'
+            f'color:var(--jp-ui-font-color1)">{html.escape(hint)}</div>'
         ),
     }
 
@@ -143,13 +146,17 @@ class FixIts:
 
     def show_card(self, result: ExecutionResult) -> None:
         """After a cell that ended with one of our errors, or with an error that one of ours caused."""
-        error: BaseException | None = result.error_in_exec or result.error_before_exec
+        raised = error = result.error_in_exec or result.error_before_exec
         for _ in range(8):
             if error is None or isinstance(error, ConnvaultError):
                 break
             error = error.__cause__
-        if isinstance(error, ConnvaultError):
-            self._shell.display_pub.publish(data=bundle(error), metadata={})
+        if not isinstance(error, ConnvaultError):
+            return
+        # In a terminal the line has said it all, unless there is something to open.
+        if card(error)["actions"] or hasattr(self._shell, "kernel"):
+            instead = error is raised and _one_line(error, self._shell)
+            self._shell.display_pub.publish(data=bundle(error, instead=instead), metadata={})
 
 
 def render(error: ConnvaultError, shell: InteractiveShell) -> list[str]:
@@ -158,8 +165,12 @@ def render(error: ConnvaultError, shell: InteractiveShell) -> list[str]:
     Called twice for an error by some front ends, so it must change nothing.
     """
     line = f"{type(error).__name__}: {plain(error.message)}"
-    # Of this one no frame is shown in any mode: the magic's own arguments have the secret.
-    if shell.InteractiveTB.mode != "Verbose" or isinstance(error, SecretInCode):
+    if _one_line(error, shell):
         return [line]
     frames = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
     return list(frames)
+
+
+def _one_line(error: ConnvaultError, shell: InteractiveShell) -> bool:
+    # Of this one no frame is shown in any mode: the magic's own arguments have the secret.
+    return shell.InteractiveTB.mode != "Verbose" or isinstance(error, SecretInCode)

@@ -7,10 +7,17 @@ import { provider, trans } from './support/records';
 
 const CARD = {
   code: 'connection_not_found',
-  title: 'No such connection.',
-  message: 'No connection has this name.',
-  action: { label: 'Create it', command: 'connvault:open', args: { new: true, name: 'wharehouse' } }
+  error: 'ConnectionNotFound',
+  title: 'No connection is called “wharehouse”.',
+  message: 'Did you mean “warehouse”?',
+  actions: [
+    { label: 'Show it', command: 'connvault:open', args: { name: 'warehouse' } },
+    { label: 'Create it', command: 'connvault:open', args: { new: true, name: 'wharehouse' } }
+  ],
+  instead: true
 };
+
+const ACTION = CARD.actions[0];
 
 const HANDLE = {
   name: 'warehouse',
@@ -23,45 +30,60 @@ const HANDLE = {
 };
 
 describe('a fix-it', () => {
-  test('is read with its action', () => {
+  test('is read with its actions', () => {
     expect(readFixIt(CARD)).toEqual({
-      code: CARD.code,
-      title: CARD.title,
-      message: CARD.message,
-      action: { label: 'Create it', args: { new: true, name: 'wharehouse' } }
+      ...CARD,
+      actions: [
+        { label: 'Show it', args: { name: 'warehouse' } },
+        { label: 'Create it', args: { new: true, name: 'wharehouse' } }
+      ]
     });
   });
 
   test.each([
-    ['another command', { ...CARD.action, command: 'notebook:run-all-cells' }],
+    ['another command', { ...ACTION, command: 'notebook:run-all-cells' }],
     ['no command', { label: 'x', args: {} }],
-    ['no label', { ...CARD.action, label: '' }],
+    ['no label', { ...ACTION, label: '' }],
     ['text', 'connvault:open'],
     ['nothing', null]
   ])('with %s as its action has no button', (_, action) => {
-    expect(readFixIt({ ...CARD, action })?.action).toBeNull();
+    expect(readFixIt({ ...CARD, actions: [action] })?.actions).toEqual([]);
+  });
+
+  test.each([undefined, null, 'text', { 0: ACTION }])('with %j as its actions has no button', actions => {
+    expect(readFixIt({ ...CARD, actions })?.actions).toEqual([]);
+  });
+
+  test('has no more than two buttons, and takes a line away only when it says so', () => {
+    const read = readFixIt({ ...CARD, actions: Array(5).fill(ACTION), instead: 'yes' });
+    expect(read?.actions.length).toBe(2);
+    expect(read?.instead).toBe(false);
   });
 
   test.each([
     [{ prefill: { host: 'evil' }, new: 'postgresql' }, { new: 'postgresql' }],
     [{ name: { toString: 'x' }, screen: 'unlock', deep: [] }, { screen: 'unlock' }],
+    [{ name: 'a', tab: 'grants' }, { name: 'a', tab: 'grants' }],
     [{ name: 'a\u202eb' }, { name: 'ab' }],
     ['text', {}],
     [null, {}]
   ])('passes of %j only %j on', (args, kept) => {
-    expect(readFixIt({ ...CARD, action: { ...CARD.action, args } })?.action?.args).toEqual(kept);
+    expect(readFixIt({ ...CARD, actions: [{ ...ACTION, args }] })?.actions[0].args).toEqual(kept);
   });
 
   test.each([null, 'text', 7, [], {}, { title: 7 }, { title: '' }])('%j is none', data => {
     expect(readFixIt(data)).toBeNull();
   });
 
-  test('shows what happened, what to do and the button', () => {
-    let acted = 0;
-    render(<FixItCard fixIt={readFixIt(CARD)!} trans={trans} onAct={() => acted++} />);
-    expect(screen.getByTestId('connvault-fixit').textContent).toBe('No such connection.No connection has this name.Create it');
+  test('shows what happened, what to do and the buttons', () => {
+    const acted: unknown[] = [];
+    render(<FixItCard fixIt={readFixIt(CARD)!} trans={trans} onAct={action => acted.push(action.args)} />);
+    expect(screen.getByTestId('connvault-fixit').textContent).toBe(
+      'No connection is called “wharehouse”.Did you mean “warehouse”? ConnectionNotFoundShow itCreate it'
+    );
+    fireEvent.click(screen.getByTestId('connvault-fixit-other'));
     fireEvent.click(screen.getByTestId('connvault-fixit-action'));
-    expect(acted).toBe(1);
+    expect(acted).toEqual([{ new: true, name: 'wharehouse' }, { name: 'warehouse' }]);
   });
 
   test('shows markup as text', () => {

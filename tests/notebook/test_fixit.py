@@ -60,14 +60,41 @@ def test_a_card_follows_with_text_and_html(shell: Shell, handles: Handles) -> No
     assert set(output["data"]) == {FIXIT_MIME, "text/plain", "text/html"}
     assert output["data"][FIXIT_MIME] == {
         "code": "connection_not_found",
-        "title": "No such connection.",
-        "message": "No connection is called “zebra”. Create it in the Connections panel.",
-        "action": {
-            "label": "Create it",
-            "command": "connvault:open",
-            "args": {"new": True, "name": "zebra"},
-        },
+        "error": "ConnectionNotFound",
+        "title": "No connection is called “zebra”.",
+        "message": "Create it in the Connections panel.",
+        "actions": [
+            {"label": "Create “zebra”", "command": "connvault:open", "args": {"new": True, "name": "zebra"}}
+        ],
+        "instead": True,
     }
+    assert output["data"]["text/plain"] == "In JupyterLab's Connections panel: Create “zebra”."
+
+
+def test_a_similar_name_is_offered_first(shell: Shell, handles: Handles) -> None:
+    """A slip is more likely than a connection that nobody has made yet."""
+    shell.run("connection('wharehouse')")
+    (found,) = shell.bundles(FIXIT_MIME)
+    assert found["message"] == "Did you mean “warehouse”?"
+    assert [(action["label"], action["args"]) for action in found["actions"]] == [
+        ("Show “warehouse”", {"name": "warehouse"}),
+        ("Create “wharehouse”", {"new": True, "name": "wharehouse"}),
+    ]
+
+
+def test_in_a_terminal_a_card_without_a_button_adds_nothing(shell: Shell, handles: Handles) -> None:
+    """The line says what happened and what to do."""
+    handles.refusal = errors.AccessDenied(reason="denied")
+    shell.run("connection('warehouse')")
+    assert shell.published.outputs == []
+
+
+def test_beside_a_traceback_the_card_takes_no_lines_place(shell: Shell, handles: Handles) -> None:
+    """Who asked for frames, or whose library wrapped the error, sees them."""
+    shell.run("try: connection('zebra')\nexcept Exception as exc: raise RuntimeError('wrapped') from exc")
+    shell.ip.run_line_magic("xmode", "Verbose")
+    shell.run("connection('zebra')")
+    assert [found["instead"] for found in shell.bundles(FIXIT_MIME)] == [False, False]
 
 
 def test_an_error_that_one_of_ours_caused_has_the_card(shell: Shell, handles: Handles) -> None:
@@ -86,32 +113,70 @@ def test_other_cells_get_no_card(shell: Shell, handles: Handles, cell: str) -> N
 @pytest.mark.parametrize(
     ("error", "label", "args"),
     [
-        (errors.ConnectionNotFound(connection="w"), "Create it", {"new": True, "name": "w"}),
+        (errors.ConnectionNotFound(connection="w"), "Create “w”", {"new": True, "name": "w"}),
         (errors.VaultLocked(connection="w"), "Unlock", {"screen": "unlock"}),
         (errors.CustodianUnavailable(), "Unlock", {"screen": "unlock"}),
         (errors.VaultNotSetUp(), "Set up", {"screen": "setup"}),
-        (errors.SecretMissing(connection="w"), "Enter the secret", {"name": "w"}),
-        (errors.SecretInvalid(connection="w"), "Replace secret", {"name": "w"}),
-        (errors.UpstreamAuthFailed(connection="w"), "Replace secret", {"name": "w"}),
-        (errors.ConnectionNotReady(connection="w"), "Open connections", {"name": "w"}),
-        (errors.AccessDenied(connection="w"), "Open connections", {"name": "w"}),
-        (errors.ConsentTimeout(connection="w"), "Open connections", {"screen": "questions"}),
-        (errors.SecretInCode(provider="http"), "Create it", {"new": "http"}),
+        (errors.SecretMissing(connection="w"), "Enter the secret", {"name": "w", "screen": "secret"}),
+        (errors.SecretInvalid(connection="w"), "Replace secret", {"name": "w", "screen": "secret"}),
+        (errors.UpstreamAuthFailed(connection="w"), "Replace secret", {"name": "w", "screen": "secret"}),
+        (errors.ConnectionNotReady(connection="w"), "Edit connection", {"name": "w", "screen": "edit"}),
+        (errors.UpstreamTlsFailed(connection="w"), "Edit connection", {"name": "w", "screen": "edit"}),
+        (errors.UpstreamUnreachable(connection="w"), "Edit connection", {"name": "w", "screen": "edit"}),
+        (
+            errors.AccessDenied(connection="w", reason="never"),
+            "Who may use it",
+            {"name": "w", "tab": "grants"},
+        ),
+        (errors.TooManyQuestions(connection="w"), "Show the questions", {"screen": "questions"}),
+        (errors.ProviderNotFound(), "Show what there is", {"new": True}),
+        (errors.SecretInCode(provider="http"), "Open the form", {"new": "http"}),
     ],
 )
 def test_each_error_leads_to_its_screen(error: ConnvaultError, label: str, args: dict[str, object]) -> None:
     """A button may only open something; it never acts."""
-    assert card(error)["action"] == {"label": label, "command": "connvault:open", "args": args}
+    assert card(error)["actions"] == [{"label": label, "command": "connvault:open", "args": args}]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.AccessDenied(connection="w", reason="denied"),
+        errors.ConsentTimeout(connection="w"),
+        errors.NoApprover(connection="w"),
+        errors.HandleInvalid(connection="w"),
+        errors.UpstreamUnreachable(),
+        errors.ConnectionNotFound(),
+    ],
+)
+def test_where_nothing_is_to_be_opened_there_is_no_button(error: ConnvaultError) -> None:
+    """One that leads nowhere would only be tried in vain."""
+    assert card(error)["actions"] == []
+
+
+def test_after_a_no_the_card_says_how_long_to_wait() -> None:
+    """The seconds are known."""
+    error = errors.AccessDenied(
+        "Access was denied a moment ago. Wait a little, then run the cell again.",
+        reason="cooldown",
+        retry_after_s=27,
+    )
+    assert card(error)["message"] == "Wait 27 s, then run the cell again."
 
 
 @pytest.mark.parametrize("kind", every_error().values(), ids=lambda kind: kind.code)
 def test_every_error_has_a_card(kind: type[ConnvaultError]) -> None:
-    """With a title, a message, and an action or none."""
+    """What happened, what to do, each said once, and its buttons."""
     found = card(kind())
-    assert found["code"] == kind.code
-    assert found["title"]
-    assert found["message"] == kind.default_message
-    assert found["action"] is None or found["action"]["command"] == "connvault:open"
+    assert (found["code"], found["error"]) == (kind.code, kind.__name__)
+    assert " ".join(part for part in (found["title"], found["message"]) if part) == kind.default_message
+    assert {action["command"] for action in found["actions"]} <= {"connvault:open"}
+
+
+def test_a_name_with_a_full_stop_stays_in_one_piece() -> None:
+    """Names may have them, and blanks may not be in names."""
+    found = card(errors.ConnectionNotFound("No connection is called “a.b”. Did you mean “a.c”?"))
+    assert (found["title"], found["message"]) == ("No connection is called “a.b”.", "Did you mean “a.c”?")
 
 
 def test_an_unknown_code_is_kept() -> None:
@@ -122,7 +187,7 @@ def test_an_unknown_code_is_kept() -> None:
 def test_words_from_outside_are_cleaned() -> None:
     """A message may have passed through a broker of another version."""
     found = bundle(errors.VaultLocked("locked\u202e\x1b[31m<b>"))
-    assert found[FIXIT_MIME]["message"] == "locked[31m<b>"
+    assert found[FIXIT_MIME]["title"] == "locked[31m<b>"
     assert html.escape("<b>") not in found["text/plain"]
 
 

@@ -129,17 +129,33 @@ def test_revoke_tells_how_many(
 def test_audit_shows_this_notebooks_rows(
     shell: Shell, scripted_broker: ScriptedBroker, handles: Handles
 ) -> None:
-    """In words."""
-    row = {
-        "sequence": 1, "at": "2026-11-24T07:00:00Z", "type": "access:granted", "outcome": "ok", "code": None,
-        "connection": "warehouse", "mode": "in_clear", "decision": "once", "reason_claim": "monthly report",
-    }  # fmt: skip
-    scripted_broker.answers["audit.list_own"] = lambda body: {"events": [row], "next_before": None}
+    """In the panel's words, newest first; a question and its answer are one row, one that waits is another."""
+
+    def row(kind: str, second: int, **more: object) -> dict[str, object]:
+        return {
+            "sequence": second, "at": f"2026-11-24T07:00:{second:02}Z", "type": kind, "outcome": "ok", "code": None,
+            "connection": "warehouse", "mode": "in_clear", "decision": None, "reason_claim": None, **more,
+        }  # fmt: skip
+
+    rows = [
+        row("access:asked", 9),
+        row("access:expired", 8, outcome="refused", code="consent_timeout"),
+        row("access:asked", 7),
+        row("grant:revoked", 5, decision="session"),
+        row("access:used", 4, decision="session"),
+        row("access:granted", 3, decision="session"),
+        row("access:asked", 2),
+    ]
+    scripted_broker.answers["audit.list_own"] = lambda body: {"events": rows, "next_before": None}
     shell.run("%connections audit warehouse")
-    shown = shell.bundles(PLAIN)[0]
-    assert "granted" in shown
-    assert "in the clear, this time" in shown
-    assert "monthly report" in shown
+    shown = [line.split(None, 2)[-1] for line in shell.bundles(PLAIN)[0].splitlines()[1:]]
+    assert [" ".join(line.split()) for line in shown] == [
+        "warehouse asked waiting in the clear",
+        "warehouse asked no answer in the clear",
+        "warehouse permission taken back until this kernel stops in the clear",
+        "warehouse used until this kernel stops in the clear",
+        "warehouse asked allowed, until this kernel stops in the clear",
+    ]
     assert scripted_broker.asked[-1] == ("audit.list_own", {"connection": "warehouse", "limit": 50})
 
 

@@ -144,7 +144,7 @@ def test_the_button_opens_the_form(shell: Shell, handles: Handles) -> None:
     """Prefilled with kind and name."""
     shell.run(f"%connections new postgresql name=warehouse password={SECRET}")
     (card,) = shell.bundles(FIXIT_MIME)
-    assert card["action"]["args"] == {"new": "postgresql", "name": "warehouse"}
+    assert card["actions"][0]["args"] == {"new": "postgresql", "name": "warehouse"}
 
 
 def test_without_a_broker_names_tell(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import { Icon } from '../icons';
 import { Pill, ProviderIcon } from '../panel/pieces';
 import { decisionWord, modeWords } from '../panel/words';
 import { exactly } from '../times';
-import type { FixIt, HandleInfo } from './payload';
+import type { FixIt, FixItAction, HandleInfo } from './payload';
 
 // Nothing is broken; something has to be done first.
 const CALM: { [code: string]: IconName } = {
@@ -23,7 +23,7 @@ const CALM: { [code: string]: IconName } = {
 export interface FixItCardProps {
   fixIt: FixIt;
   trans: TranslationBundle;
-  onAct: () => void;
+  onAct: (action: FixItAction) => void;
 }
 
 export function FixItCard({ fixIt, onAct }: FixItCardProps): JSX.Element {
@@ -40,17 +40,24 @@ export function FixItCard({ fixIt, onAct }: FixItCardProps): JSX.Element {
       <Icon name={calm ?? 'warn'} />
       <div className="jp-connvault-grow">
         <b>{fixIt.title}</b>
-        {fixIt.message && <small>{fixIt.message}</small>}
+        <small>
+          {fixIt.message} {fixIt.error && <code>{fixIt.error}</code>}
+        </small>
       </div>
-      {fixIt.action && (
-        <button
-          type="button"
-          className="jp-connvault-button"
-          data-testid="connvault-fixit-action"
-          onClick={onAct}
-        >
-          {fixIt.action.label}
-        </button>
+      {fixIt.actions.length > 0 && (
+        <div className="jp-connvault-acts">
+          {fixIt.actions.map((action, index) => (
+            <button
+              key={action.label}
+              type="button"
+              className="jp-connvault-button"
+              data-testid={index ? 'connvault-fixit-other' : 'connvault-fixit-action'}
+              onClick={() => onAct(action)}
+            >
+              {action.label}
+            </button>
+          ))}
+        </div>
       )}
     </div>
   );

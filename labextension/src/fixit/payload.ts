@@ -11,9 +11,21 @@ export const HANDLE_MIME = 'application/vnd.connvault.handle+json';
 
 export interface FixIt {
   code: string;
+  /** The name of the error's class, as code would catch it. */
+  error: string;
+  /** What happened. */
   title: string;
+  /** What to do. */
   message: string;
-  action: { label: string; args: ReadonlyPartialJSONObject } | null;
+  /** The first is what most people want. */
+  actions: FixItAction[];
+  /** Whether the card says all that the error's line above it says. */
+  instead: boolean;
+}
+
+export interface FixItAction {
+  label: string;
+  args: ReadonlyPartialJSONObject;
 }
 
 export interface HandleInfo {
@@ -25,6 +37,8 @@ export interface HandleInfo {
   expiresAt: string | null;
   openers: string[];
 }
+
+const MOST_ACTIONS = 2;
 
 type Json = { [key: string]: unknown };
 
@@ -41,14 +55,19 @@ export function readFixIt(data: unknown): FixIt | null {
   if (!isObject(data) || !text(data.title)) {
     return null;
   }
-  const { action } = data;
-  const opens = isObject(action) && action.command === CommandIDs.open && text(action.label) !== '';
   return {
     code: text(data.code),
+    error: text(data.error),
     title: text(data.title),
     message: text(data.message),
-    action: opens ? { label: text(action.label), args: plainArgs(action.args) } : null
+    actions: (Array.isArray(data.actions) ? data.actions : []).slice(0, MOST_ACTIONS).flatMap(readAction),
+    instead: data.instead === true
   };
+}
+
+function readAction(action: unknown): FixItAction[] {
+  const opens = isObject(action) && action.command === CommandIDs.open && text(action.label) !== '';
+  return opens ? [{ label: text(action.label), args: plainArgs(action.args) }] : [];
 }
 
 /** Names, ids and screens only. Values for a form's fields don't come from a card. */
@@ -56,7 +75,7 @@ function plainArgs(args: unknown): ReadonlyPartialJSONObject {
   if (!isObject(args)) {
     return {};
   }
-  const kept = ['name', 'connectionId', 'new', 'screen'].filter(
+  const kept = ['name', 'connectionId', 'new', 'screen', 'tab'].filter(
     key => typeof args[key] === 'string' || args[key] === true
   );
   return Object.fromEntries(kept.map(key => [key, args[key] === true ? true : text(args[key])]));

@@ -67,7 +67,9 @@ class RenderedCard extends Widget implements IRenderMime.IRenderer {
       return handle && <HandleCard handle={handle} provider={provider} trans={trans} />;
     }
     const fixIt = readFixIt(this._data);
-    return fixIt && <FixItCard fixIt={fixIt} trans={trans} onAct={() => open(fixIt.action?.args ?? {})} />;
+    // The line stays in the notebook file, for whoever has no cards; beside the card it would say everything twice.
+    this.toggleClass('jp-mod-instead', fixIt?.instead ?? false);
+    return fixIt && <FixItCard fixIt={fixIt} trans={trans} onAct={action => open(action.args)} />;
   }
 
   private _data: unknown;

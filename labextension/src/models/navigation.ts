@@ -19,7 +19,8 @@ export type Place =
   | { screen: 'picker'; prefill?: Prefill }
   | { screen: 'create'; providerId: string; prefill?: Prefill }
   | { screen: 'edit'; connectionId: string }
-  | { screen: 'detail'; connectionId: string; tab: DetailTab }
+  /** `asks`: the place to enter the secret is open. */
+  | { screen: 'detail'; connectionId: string; tab: DetailTab; asks?: 'secret' }
   | { screen: 'setup' }
   | { screen: 'unlock' };
 

@@ -29,8 +29,12 @@ export function placeOf(
   const wanted = [args.connectionId, args.name].find(item => typeof item === 'string' && item !== '');
   if (wanted !== undefined) {
     const found = connections.get(String(wanted));
+    const connectionId = found?.connection.id ?? String(wanted);
+    if (args.screen === 'edit' && found) {
+      return { screen: 'edit', connectionId };
+    }
     const tab = TABS.find(item => item === args.tab) ?? 'details';
-    return { screen: 'detail', connectionId: found?.connection.id ?? String(wanted), tab };
+    return { screen: 'detail', connectionId, tab, ...(args.screen === 'secret' ? { asks: 'secret' as const } : {}) };
   }
   return null;
 }

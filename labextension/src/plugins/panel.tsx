@@ -147,7 +147,7 @@ const OPEN_ARGS = {
     name: { type: 'string', description: 'Name of the connection to show, or of the new one' },
     new: { description: 'Kind of the new connection, or true to choose one' },
     prefill: { type: 'object', description: 'Plain values of the new connection; never a secret' },
-    screen: { type: 'string', enum: ['unlock', 'setup', 'questions'] },
+    screen: { type: 'string', enum: ['unlock', 'setup', 'questions', 'secret', 'edit'] },
     tab: { type: 'string', enum: ['details', 'grants', 'activity'] }
   }
 } as const;
