@@ -79,7 +79,7 @@ describe('the dialog', () => {
       'Python 3',
       'PostgreSQL',
       'app@db.internal:5432/sales',
-      "the password passes through this notebook's process",
+      "the secret passes through this notebook's process",
       'The code says: “monthly report”',
       'This timeup to 1 hour',
       'Until kernel stops',

@@ -245,7 +245,7 @@ describe('one connection', () => {
     const text = screen.getByTestId('connvault-detail').textContent ?? '';
     expect(text).toContain('db.internal:5432/sales');
     expect(text).toMatch(/PasswordSet .* agoReplace|PasswordSet just nowReplace/);
-    expect(text).toContain("passes through this notebook's process");
+    expect(text).toContain("the secret passes through the notebook's process");
   });
 
   test('gives its code to the notebook', async () => {
@@ -261,6 +261,27 @@ describe('one connection', () => {
     await press('connvault-replace-password-save');
     expect(connvault.calls).toContainEqual(['setSecret', 'c1', 'password', 'hunter2-canary']);
     expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
+    expect(connvault.calls).toContainEqual(['test', 'c1']);
+  });
+
+  test('is opened at its secret when that is what has to be entered, and only then', async () => {
+    navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' });
+    await draw();
+    expect(screen.getByTestId('connvault-field-password')).toBeTruthy();
+    await press('connvault-tab-activity');
+    await press('connvault-tab-details');
+    expect(screen.queryByTestId('connvault-field-password')).toBeNull();
+    await act(async () => navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' }));
+    expect(screen.getByTestId('connvault-field-password')).toBeTruthy();
+  });
+
+  test('wants to be edited, not used, when its last test has failed', async () => {
+    const failed = { ok: false, at: T0, code: 'upstream_unreachable', detail: 'No.', elapsed_ms: 9, server: '' };
+    connvault.connections.items = [connectionView({}, { last_test: failed })];
+    await draw();
+    expect(screen.getByTestId('connvault-edit').className).toContain('jp-mod-primary');
+    expect(screen.getByTestId('connvault-insert-code').className).not.toContain('jp-mod-primary');
+    expect(screen.getByTestId('connvault-test').textContent).toBe('Test again');
   });
 
   test('shows what a test found', async () => {
@@ -439,6 +460,10 @@ test('a focused control keeps the shortcuts of a notebook off', async () => {
 
 describe('opening', () => {
   test.each([
+    [{ name: 'warehouse', screen: 'secret' }, { screen: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' }],
+    [{ name: 'warehouse', screen: 'edit' }, { screen: 'edit', connectionId: 'c1' }],
+    [{ name: 'gone', screen: 'edit' }, { screen: 'detail', connectionId: 'gone', tab: 'details' }],
+    [{ screen: 'secret' }, null],
     [{}, null],
     [{ connectionId: 'c1' }, { screen: 'detail', connectionId: 'c1', tab: 'details' }],
     [{ name: 'warehouse', tab: 'grants' }, { screen: 'detail', connectionId: 'c1', tab: 'grants' }],

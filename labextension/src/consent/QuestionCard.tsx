@@ -188,9 +188,11 @@ function How({ question, trans }: { question: Question; trans: TranslationBundle
     <div className={`jp-connvault-how jp-mod-${words.tone}`} data-testid={`connvault-mode-${question.mode}`}>
       <Icon name={words.icon} />
       <span>
-        {question.mode === 'in_clear' && question.requester.kind !== 'notebook'
-          ? trans.__("In the clear: the password passes through this process's memory.")
-          : words.sentence}
+        {question.mode !== 'in_clear'
+          ? words.sentence
+          : question.requester.kind === 'notebook'
+            ? trans.__("In the clear: the secret passes through this notebook's process.")
+            : trans.__("In the clear: the secret passes through this process's memory.")}
       </span>
     </div>
   );

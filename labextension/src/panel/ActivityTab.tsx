@@ -8,7 +8,7 @@ import type { AuditEvent, AuditVerification } from '../contracts';
 import { fileName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { exactly, stamp } from '../times';
-import { Pill } from './pieces';
+import { Breakable, Pill } from './pieces';
 import { eventWords, modeWords } from './words';
 
 /** Rows that say the same, one after the other. */
@@ -70,7 +70,7 @@ export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): 
       {runs(events).slice(0, limit).map(({ event, count }) => {
         const words = eventWords(event, trans);
         const more = [
-          event.mode && words.outcome.text !== modeWords(event.mode, trans).word ? modeWords(event.mode, trans).word : '',
+          event.mode && words.outcome?.text !== modeWords(event.mode, trans).word ? modeWords(event.mode, trans).word : '',
           event.agent ? trans.__('says it acts for %1', foreignText(event.agent)) : '',
           event.reason_claim ? `“${foreignText(event.reason_claim)}”` : ''
         ].filter(Boolean);
@@ -79,11 +79,16 @@ export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): 
             <time dateTime={event.at} title={exactly(event.at)}>
               {stamp(event.at, now)}
             </time>
-            <span title={foreignText(event.requester_label ?? '')}>
-              <bdi>{who(event, trans)}</bdi> · {words.what}
-              {count > 1 && <> ×{count}</>}
-            </span>
-            <Pill word={words.outcome} />
+            <div className="jp-connvault-eventLine">
+              <span title={foreignText(event.requester_label ?? '')}>
+                <bdi>
+                  <Breakable text={who(event, trans)} />
+                </bdi>{' '}
+                · {words.what}
+                {count > 1 && <> ×{count}</>}
+              </span>
+              {words.outcome && <Pill word={words.outcome} />}
+            </div>
             {more.length > 0 && (
               <small>
                 {more.map((text, index) => (

@@ -71,6 +71,12 @@ export function ConnectionList(props: ConnectionListProps): JSX.Element {
           placeholder={trans._n('Search %1 connection', 'Search %1 connections', items.length)}
           value={query}
           onChange={event => setQuery(event.target.value)}
+          onKeyDown={event => {
+            intoRows(event);
+            if (event.key === 'Enter' && query && groups.length && !event.nativeEvent.isComposing) {
+              props.onOpen(groups[0].rows[0].connection.id);
+            }
+          }}
         />
       </label>
       <div className="jp-connvault-scroll" onKeyDown={walk}>
@@ -164,13 +170,26 @@ function matching(
   });
 }
 
+/** The arrow down leads from the search into the first row. */
+export function intoRows(event: KeyboardEvent<HTMLElement>): void {
+  if (event.key === 'ArrowDown') {
+    const first = event.currentTarget.closest('section')?.querySelector<HTMLElement>(ROWS);
+    if (first) {
+      event.preventDefault();
+      first.focus();
+    }
+  }
+}
+
+const ROWS = 'button.jp-connvault-row, button.jp-connvault-tile';
+
 /** Arrow keys go from row to row. */
 export function walk(event: KeyboardEvent<HTMLElement>): void {
   const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
   if (!step) {
     return;
   }
-  const rows = [...event.currentTarget.querySelectorAll<HTMLElement>('button.jp-connvault-row, button.jp-connvault-tile')];
+  const rows = [...event.currentTarget.querySelectorAll<HTMLElement>(ROWS)];
   const at = rows.indexOf(document.activeElement as HTMLElement);
   const next = rows[at + step];
   if (at >= 0 && next) {

@@ -13,7 +13,7 @@ import { DetailsTab } from './DetailsTab';
 import { GrantsTab } from './GrantsTab';
 import { useChanged, useLoaded } from './hooks';
 import { Banner, Pill, ScreenHeader } from './pieces';
-import { statusWord } from './words';
+import { lacksSecret, statusAdvice, statusWord } from './words';
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
@@ -23,13 +23,16 @@ export interface DetailProps {
   vault: VaultState['state'] | undefined;
   activity: IActivity;
   tab: DetailTab;
+  /** Changes when the place to enter the secret is to be opened; `null` while it is not. */
+  asked: object | null;
   trans: TranslationBundle;
   onTab: (tab: DetailTab) => void;
   onBack: () => void;
   onEdit: () => void;
   onInsertCode: () => void;
   onTest: () => Promise<unknown>;
-  onReplace: (field: string, value: string) => Promise<void>;
+  /** Whether the connection is ready with it. */
+  onReplace: (field: string, value: string) => Promise<boolean>;
   onDelete: () => Promise<void>;
 }
 
@@ -77,7 +80,7 @@ export function Detail(props: DetailProps): JSX.Element {
   return (
     <section className="jp-connvault-screen" aria-label={connection.name} data-testid="connvault-detail">
       <ScreenHeader title={connection.name} onBack={props.onBack} trans={trans}>
-        <Pill word={statusWord(connection, props.vault, trans)} />
+        {!statusAdvice(view, trans) && <Pill word={statusWord(connection, props.vault, trans)} />}
       </ScreenHeader>
       <div className="jp-connvault-tabs" role="tablist" aria-label={connection.name} onKeyDown={event => turn(event, tab, props.onTab)}>
         {TABS.map(item => (
@@ -107,6 +110,7 @@ export function Detail(props: DetailProps): JSX.Element {
             view={view}
             provider={provider}
             recent={newest}
+            asked={props.asked}
             now={now}
             trans={trans}
             onReplace={props.onReplace}
@@ -172,7 +176,9 @@ export function Detail(props: DetailProps): JSX.Element {
 function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unknown>) => Promise<void> }): JSX.Element {
   const { view, provider, trans, attempt } = props;
   const [isDeleting, setDeleting] = useState(false);
-  const isReady = view.connection.status === 'ready';
+  const isReady = view.connection.status === 'ready' && view.last_test?.ok !== false;
+  // What failed or is not complete wants to be edited, not used; a secret is entered above.
+  const asksToEdit = !isReady && !lacksSecret(view.connection);
 
   if (isDeleting) {
     return (
@@ -204,7 +210,12 @@ function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unkno
         {trans.__('Insert code')}
       </button>
       {provider && (
-        <button type="button" className="jp-connvault-button" data-testid="connvault-edit" onClick={props.onEdit}>
+        <button
+          type="button"
+          className={`jp-connvault-button ${asksToEdit ? 'jp-mod-primary' : ''}`}
+          data-testid="connvault-edit"
+          onClick={props.onEdit}
+        >
           {trans.__('Edit')}
         </button>
       )}

@@ -3,7 +3,7 @@
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent } from 'react';
-import { useId, useState } from 'react';
+import { useEffect, useId, useState } from 'react';
 
 import type { AuditEvent, ConnectionView, ProviderDefinition, TestOutcome } from '../contracts';
 import { fieldTitle, propertiesOf, requiredSecrets } from '../form/schema';
@@ -26,7 +26,10 @@ export interface DetailsTabProps {
   recent: readonly AuditEvent[];
   now: number;
   trans: TranslationBundle;
-  onReplace: (field: string, value: string) => Promise<void>;
+  /** Opens the place to enter the secret whenever it changes to another object. */
+  asked: object | null;
+  /** Whether the connection is ready with it. */
+  onReplace: (field: string, value: string) => Promise<boolean>;
   /** Tests once; what goes wrong with that is shown by whoever gave it. */
   onTest: () => Promise<void>;
   onShowActivity: () => void;
@@ -40,6 +43,11 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   // Those that are stored, and those that the schema asks for in this case.
   const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
   const secrets = [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
+  const hasFailed = view.last_test?.ok === false;
+  const test = (): void => {
+    setTesting(true);
+    void props.onTest().finally(() => setTesting(false));
+  };
   return (
     <div className="jp-connvault-scroll">
       {advice && (
@@ -49,9 +57,11 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
       )}
       <div className="jp-connvault-field">
         <span className="jp-connvault-label">{foreignText(provider?.name ?? connection.provider_id)}</span>
-        <Foreign className="jp-connvault-whole" text={view.destination || trans.__('No destination yet')} />
+        {(view.destination || connection.status !== 'ready') && (
+          <Foreign className="jp-connvault-whole" text={view.destination || trans.__('No destination yet')} />
+        )}
       </div>
-      {secrets.map(field => (
+      {secrets.map((field, index) => (
         <SecretLine
           key={`${connection.id} ${field}`}
           field={field}
@@ -61,7 +71,13 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
           isUnreadable={connection.status_reason === 'secret_unreadable'}
           now={now}
           trans={trans}
-          onReplace={value => props.onReplace(field, value)}
+          asked={index === 0 ? props.asked : null}
+          isTested={provider?.testable === true}
+          onReplace={async value => {
+            if ((await props.onReplace(field, value)) && provider?.testable) {
+              test();
+            }
+          }}
         />
       ))}
       {(view.modes ?? []).length > 0 && (
@@ -81,19 +97,16 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
       {provider?.testable && (
         <div className="jp-connvault-field" data-testid="connvault-last-test">
           <span className="jp-connvault-label">{trans.__('Last test')}</span>
-          <div className={`jp-connvault-box ${view.last_test?.ok === false ? 'jp-mod-err' : ''}`}>
+          <div className={`jp-connvault-box ${hasFailed ? 'jp-mod-err' : ''}`}>
             <TestLine outcome={view.last_test ?? null} now={now} trans={trans} />
             <button
               type="button"
               className="jp-connvault-button jp-mod-link"
               data-testid="connvault-test"
               disabled={isTesting || connection.status !== 'ready'}
-              onClick={() => {
-                setTesting(true);
-                void props.onTest().finally(() => setTesting(false));
-              }}
+              onClick={test}
             >
-              {isTesting ? trans.__('Testing …') : trans.__('Test')}
+              {isTesting ? trans.__('Testing …') : hasFailed ? trans.__('Test again') : trans.__('Test')}
             </button>
           </div>
         </div>
@@ -135,18 +148,26 @@ interface SecretLineProps {
   multiline: boolean;
   setAt: string | null;
   isUnreadable: boolean;
+  asked: object | null;
+  isTested: boolean;
   now: number;
   trans: TranslationBundle;
   onReplace: (value: string) => Promise<void>;
 }
 
 function SecretLine(props: SecretLineProps): JSX.Element {
-  const { field, title, setAt, isUnreadable, now, trans } = props;
-  const [isOpen, setOpen] = useState(false);
+  const { field, title, setAt, isUnreadable, asked, now, trans } = props;
+  const [isOpen, setOpen] = useState(asked !== null);
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const [secrets] = useState(() => new SecretInputs());
   const id = useId();
+
+  useEffect(() => {
+    if (asked) {
+      setOpen(true);
+    }
+  }, [asked]);
 
   const send = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
@@ -183,7 +204,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
           </span>
           <button
             type="button"
-            className="jp-connvault-button jp-mod-link"
+            className={`jp-connvault-button ${setAt && !isUnreadable ? 'jp-mod-link' : 'jp-mod-primary'}`}
             data-testid={`connvault-replace-${field}`}
             aria-label={setAt ? trans.__('Replace: %1', title) : trans.__('Enter: %1', title)}
             onClick={() => setOpen(true)}
@@ -199,7 +220,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
       <FieldFrame
         id={id}
         label={setAt ? trans.__('New %1', title.toLowerCase()) : title}
-        hint={trans.__('Goes straight to the vault. Never shown again, never sent to a notebook.')}
+        hint={problem ? '' : trans.__('Goes straight to the vault, and is never shown here again.')}
         problem={problem}
         trans={trans}
       >
@@ -220,7 +241,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
           data-testid={`connvault-replace-${field}-save`}
           disabled={isBusy}
         >
-          {trans.__('Save')}
+          {props.isTested ? trans.__('Save and test') : trans.__('Save')}
         </button>
         <button type="button" className="jp-connvault-button" onClick={() => setOpen(false)}>
           {trans.__('Cancel')}

@@ -47,7 +47,13 @@ export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () 
   return (
     <section className="jp-connvault-screen" aria-label={trans.__('Connection form')}>
       <ScreenHeader
-        title={before ? trans.__('Edit %1', before.connection.name) : trans.__('New %1 connection', provider.name)}
+        title={
+          before
+            ? trans.__('Edit %1', before.connection.name)
+            : provider.category === 'other'
+              ? trans.__('New %1', provider.name)
+              : trans.__('New %1 connection', provider.name)
+        }
         onBack={back}
         trans={trans}
       />

@@ -90,7 +90,7 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           <div className="jp-connvault-hello">
             <Icon name="plug" className="jp-mod-big" />
             <h3>{trans.__('No connections yet')}</h3>
-            <p>{trans.__('Define one once. Notebooks then ask for it by name, and never see where its password is.')}</p>
+            <p>{trans.__('Define one once. Notebooks then ask for it by name, and no password is in them.')}</p>
             <button
               type="button"
               className="jp-connvault-button"

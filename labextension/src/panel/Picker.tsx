@@ -9,12 +9,14 @@ import { foreignText } from '../foreignText';
 import type { Pasted } from '../form/paste';
 import { parsePasted } from '../form/paste';
 import { Icon } from '../icons';
-import { CATEGORIES, categoryTitle, walk } from './ConnectionList';
+import { CATEGORIES, categoryTitle, intoRows, walk } from './ConnectionList';
 import { ProviderIcon, ScreenHeader } from './pieces';
 
 export interface PickerProps {
   providers: readonly ProviderDefinition[];
   skipped: readonly SkippedProvider[];
+  /** What the new one will be called; empty when that is not known yet. */
+  name: string;
   trans: TranslationBundle;
   onPick: (providerId: string) => void;
   /** A URL or command that was pasted; it may hold a password. */
@@ -56,8 +58,19 @@ export function Picker(props: PickerProps): JSX.Element {
             }
           }}
           onChange={event => setQuery(event.target.value)}
+          onKeyDown={event => {
+            intoRows(event);
+            if (event.key === 'Enter' && query && found.length && !event.nativeEvent.isComposing) {
+              props.onPick(groups[0].tiles[0].id);
+            }
+          }}
         />
       </label>
+      {props.name && (
+        <p className="jp-connvault-note">
+          {trans.__('For')} <code>connection(&quot;{foreignText(props.name)}&quot;)</code>
+        </p>
+      )}
       <div className="jp-connvault-scroll" onKeyDown={walk}>
         {groups.map(group => (
           <section key={group.category} aria-label={categoryTitle(group.category, trans)}>
@@ -85,7 +98,7 @@ export function Picker(props: PickerProps): JSX.Element {
         ))}
         {!found.length && (
           <p className="jp-connvault-empty" role="status">
-            {trans.__('Nothing here is called that. “HTTP API” or “Secret” may do.')}
+            {trans.__('Nothing here is called that. “HTTP API” or “Secret value” may do.')}
           </p>
         )}
         {skipped.length > 0 && (

@@ -26,12 +26,13 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
         <Picker
           providers={connections.providers}
           skipped={connections.skipped}
+          name={place.prefill?.name ?? ''}
           trans={trans}
           onBack={toList}
           onPick={providerId => navigation.go({ screen: 'create', providerId, prefill: place.prefill })}
           onPaste={found => {
             pasted.current = found;
-            navigation.go({ screen: 'create', providerId: found.providerId });
+            navigation.go({ screen: 'create', providerId: found.providerId, prefill: { name: place.prefill?.name } });
           }}
         />
       );
@@ -81,15 +82,14 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
           vault={vault.state?.state}
           activity={connvault.activity}
           tab={place.tab}
+          asked={place.asks ? place : null}
           trans={trans}
-          onTab={tab => navigation.go({ ...place, tab })}
+          onTab={tab => navigation.go({ screen: 'detail', connectionId: place.connectionId, tab })}
           onBack={toList}
           onEdit={() => navigation.go({ screen: 'edit', connectionId: id })}
           onInsertCode={() => props.onInsertCode(id)}
           onTest={() => connections.test(id)}
-          onReplace={async (field, value) => {
-            await connections.setSecret(id, field, value);
-          }}
+          onReplace={async (field, value) => (await connections.setSecret(id, field, value)).connection.status === 'ready'}
           onDelete={async () => {
             await connections.remove(id, revision);
             toList();

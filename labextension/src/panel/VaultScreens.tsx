@@ -110,7 +110,11 @@ export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps
                     <span style={{ width: `${(rating?.share ?? 0) * 100}%` }} />
                   </span>
                   <span role="status" data-testid="connvault-strength">
-                    {rating ? `${strengthWord(rating.strength, trans)} ` : ''}
+                    {problem
+                      ? ''
+                      : rating
+                        ? strengthWord(rating.strength, trans)
+                        : trans.__('At least %1 characters.', vault.minimum_passphrase_chars)}{' '}
                     {trans.__("It is not stored: if you lose it, saved secrets can't be read again.")}
                   </span>
                 </>

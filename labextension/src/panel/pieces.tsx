@@ -3,6 +3,7 @@
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactNode } from 'react';
+import { Fragment } from 'react';
 
 import type { ProviderDefinition } from '../contracts';
 import { foreignText } from '../foreignText';
@@ -26,6 +27,20 @@ export function Foreign({ text, className }: { text: string; className?: string 
     <bdi className={className} title={clean}>
       {clean}
     </bdi>
+  );
+}
+
+/** A file's name that may go on in the next line after a full stop, a dash or an underscore, before it is cut in a word. */
+export function Breakable({ text }: { text: string }): JSX.Element {
+  return (
+    <>
+      {text.split(/(?<=[-._/])/).map((part, index) => (
+        <Fragment key={index}>
+          {index > 0 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
+    </>
   );
 }
 

@@ -43,13 +43,18 @@ export function statusWord(
   return vault === 'locked' ? { text: trans.__('Locked'), tone: 'mute' } : { text: trans.__('Ready'), tone: 'ok' };
 }
 
+/** Whether a secret is what has to be entered before the connection can be used. */
+export function lacksSecret({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
+  return status_reason === 'secret_missing' || status_reason === 'destination_changed' || status_reason === 'secret_unreadable';
+}
+
 /** What has to be done before the connection can be used; `''` when nothing. */
 export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
   switch (view.connection.status_reason) {
     case 'secret_missing':
-      return trans.__('Enter the password, then notebooks can use this connection.');
+      return trans.__('The password or token is missing. Enter it, then notebooks can use this connection.');
     case 'destination_changed':
-      return trans.__('The destination was changed. Enter the password again for the new one.');
+      return trans.__('The destination was changed. Enter the secret again for the new one.');
     case 'secret_unreadable':
       return trans.__("The stored secret can't be read any more. Replace it; nothing else is lost.");
     case 'fields_missing':
@@ -78,14 +83,14 @@ export function modeWords(mode: Mode, trans: TranslationBundle): ModeWords {
         icon: 'shield',
         tone: 'ok',
         word: trans.__('brokered'),
-        sentence: trans.__('Brokered: the password stays out of the notebook.')
+        sentence: trans.__('Brokered: the secret stays out of the notebook.')
       };
     case 'in_clear':
       return {
         icon: 'eye',
         tone: 'warn',
         word: trans.__('in the clear'),
-        sentence: trans.__("In the clear: the password passes through this notebook's process.")
+        sentence: trans.__("In the clear: the secret passes through the notebook's process.")
       };
     case 'reveal':
       return {
@@ -160,8 +165,8 @@ export function grantTrouble(view: GrantView, trans: TranslationBundle): string 
   }
 }
 
-/** What happened, in one word, and how it went. */
-export function eventWords(event: AuditEvent, trans: TranslationBundle): { what: string; outcome: Word } {
+/** What happened, in one word, and how it went; `null` when there is no more to say than that it did. */
+export function eventWords(event: AuditEvent, trans: TranslationBundle): { what: string; outcome: Word | null } {
   const what: { [type: string]: string } = {
     'vault:set_up': trans.__('vault set up'),
     'vault:unlocked': trans.__('vault unlocked'),
@@ -193,7 +198,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
   return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
 }
 
-function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word {
+function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
   switch (event.type) {
     case 'access:asked':
       return { text: trans.__('waiting'), tone: 'mute' };
@@ -217,10 +222,13 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word {
   if (event.outcome === 'refused') {
     return { text: trans.__('refused'), tone: 'err' };
   }
+  if (event.type === 'connection:tested') {
+    return { text: trans.__('passed'), tone: 'ok' };
+  }
   if (event.decision) {
     return { text: rowWord(event.decision, trans), tone: 'ok' };
   }
-  return event.mode ? { text: modeWords(event.mode, trans).word, tone: modeTone(event.mode) } : { text: trans.__('done'), tone: 'mute' };
+  return event.mode ? { text: modeWords(event.mode, trans).word, tone: modeTone(event.mode) } : null;
 }
 
 function modeTone(mode: Mode): Tone {
