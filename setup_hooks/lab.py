@@ -7,6 +7,7 @@ it would be what this project is there to prevent. $CONNVAULT_LAB_ARGS is handed
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -25,6 +26,7 @@ from setup_hooks.postgresql import Login, PostgresServer, PostgresUnavailable  #
 HOME = ROOT / "build" / "lab"
 NOTEBOOK = Path("notebooks") / "first_steps.ipynb"
 TABLE = ROOT / "setup_hooks" / "orders.sql"
+KIND = ROOT / "connvault_jupyter" / "providers" / "catalogue" / "postgresql.json"
 
 
 def main() -> int:
@@ -68,16 +70,29 @@ def fresh_home() -> dict[str, str]:
 
 
 def introduce(login: Login) -> None:
+    """Prints the login in the words and the order of the form, which come from the same file."""
+    kind = json.loads(KIND.read_text())
+    values = {
+        "host": login.host,
+        "port": str(login.port),
+        "database": login.database,
+        "user": login.user,
+        "password": login.password,
+        "sslmode": "disable",
+    }
+    lines = [("Name used in code", "warehouse")]
+    for name, value in values.items():
+        field = kind["fields"]["properties"][name]
+        titles = {option["const"]: option["title"] for option in field.get("oneOf", [])}
+        lines.append((field["title"], titles.get(value, value)))
+    width = max(len(title) for title, _ in lines)
+    form = "\n".join(f"      {title:<{width}}  {value}" for title, value in lines)
     print(
         f"""
-  A PostgreSQL to try it on, until JupyterLab ends. Enter this in the Connections panel:
+  A {kind["name"]} to try it on, until JupyterLab ends. It has one table: orders.
+  In JupyterLab: Connections (the shield at the left), New, {kind["name"]}, and then
 
-      host        {login.host}
-      port        {login.port}
-      database    {login.database}      (table: orders)
-      user        {login.user}
-      password    {login.password}
-      encryption  None (it runs on this machine)
+{form}
 """,
         flush=True,
     )
@@ -87,7 +102,7 @@ def run_lab(environment: Mapping[str, str]) -> int:
     """Runs JupyterLab until it ends; Ctrl+C is its own to answer, and it asks before it stops."""
     argv = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HOME / 'root'}"]
     # Warnings only: the login above is to stay in sight. The address is printed all the same.
-    argv += ["--log-level=WARN"]
+    argv += ["--log-level=WARN", "--LabApp.log_level=WARN", "--ConnvaultExtension.log_level=WARN"]
     if os.geteuid() == 0:
         argv.append("--allow-root")
     argv += shlex.split(os.environ.get("CONNVAULT_LAB_ARGS", ""))
