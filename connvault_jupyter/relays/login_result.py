@@ -45,7 +45,7 @@ _NOTES = {
         'Install it there: pip install "connvault-jupyter[postgresql]"'
     ),
     "no_such_client": "Connections of this kind can't be tested.",
-    "tls_missing": "The server offers no encryption. Set Encryption to None, but only if the server is on this machine.",
+    "tls_missing": "The server offers no encryption. Set Encryption to None only if it is on this machine.",
     "redirected": "The service answers with a redirect, which is never followed. Enter the address that it leads to.",
     "nothing_there": "The service answers, but has nothing at the base URL itself, so the login could not be tried.",
     "login_needed": "The service asks for a login. Choose how to log in.",
