@@ -1,0 +1,163 @@
+"""One spawned broker process, the channel to it, and what it was asked. Starting it again is process.py's.
+
+Answers come as futures, in any order; events in between.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from typing import Any
+
+from ..contracts.frames import MAX_ANSWER_BYTES, Reader, encode
+from ..errors import BrokerUnavailable, ConnvaultError, from_problem
+
+# More are waiting only if something loops; each holds its frame in memory.
+MAX_PENDING = 1000
+
+START_ID = 0
+
+
+class Link:
+    """One broker process, the channel to it and what it was asked."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The descriptor's number is the only argument. `/` as directory: `-m` puts it on the import path, and
+            # nobody can leave a module there. A new session: Ctrl-C in the server's terminal is the server's alone.
+            self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+                [*command, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._stream = ours
+        self._pending: dict[int, Future[dict[str, Any]]] = {}
+        self._pending_lock = threading.Lock()
+        self._closed_by: ConnvaultError | None = None
+        self._number = START_ID
+        # A writer of its own: whoever asks (an event loop) must not block when the broker is slow to read.
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        threading.Thread(target=self._write, name="connvault-operator-writer", daemon=True).start()
+
+    def ask(
+        self,
+        operation: str,
+        body: Mapping[str, Any],
+        actor: str,
+        answer: Future[dict[str, Any]],
+        *,
+        number: int | None = None,
+    ) -> None:
+        with self._pending_lock:
+            if number is None:
+                self._number += 1
+                number = self._number
+            error = self._closed_by
+            if error is None and len(self._pending) >= MAX_PENDING:
+                error = BrokerUnavailable("Too many requests are waiting for the broker. Try again.")
+            if error is None:
+                self._pending[number] = answer
+        if error is not None:
+            answer.set_exception(error)
+            return
+        try:
+            frame = encode({"id": number, "op": operation, "body": body, "actor": actor})
+        except ConnvaultError as exc:
+            self._settle(number, exc)
+            return
+        self._outbox.put(frame)
+
+    def read(self, publish: Callable[[Any], None]) -> None:
+        """Hands out answers and events until the broker is gone."""
+        reader = Reader(self._stream, max_bytes=MAX_ANSWER_BYTES)
+        while True:
+            try:
+                message = reader.receive()
+            except (ConnvaultError, OSError):
+                return
+            if message is None:
+                return
+            if "event" in message:
+                publish(message["event"])
+            elif message.get("ok") is True:
+                self._settle(message.get("id"), message.get("body"))
+            else:
+                self._settle(message.get("id"), _error(message.get("problem")))
+
+    def hang_up(self) -> None:
+        """Sends what is queued, then closes our direction: the broker finishes and ends."""
+        self._outbox.put(None)
+
+    def close(self, error: ConnvaultError) -> None:
+        """Reaps the process and fails what was pending."""
+        with self._pending_lock:
+            self._closed_by = error
+            pending, self._pending = self._pending, {}
+        for answer in pending.values():
+            settle(answer, error)
+        self._outbox.put(None)
+        self._stream.close()
+        try:
+            self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            # It let go of its channel and still runs: nothing could reach it any more.
+            self.process.kill()
+            self.process.wait()
+
+    def _settle(self, number: Any, outcome: Any) -> None:
+        with self._pending_lock:
+            answer = self._pending.pop(number, None) if isinstance(number, int) else None
+        if answer is not None:
+            settle(answer, outcome if isinstance(outcome, dict | ConnvaultError) else {})
+
+    def _write(self) -> None:
+        while True:
+            frame = self._outbox.get()
+            try:
+                if frame is None:
+                    self._stream.shutdown(socket.SHUT_WR)
+                    return
+                self._stream.sendall(frame)
+            except OSError:
+                return
+
+
+def settle(answer: Future[dict[str, Any]], outcome: dict[str, Any] | ConnvaultError) -> None:
+    """Answers, unless whoever asked has given up."""
+    try:
+        if isinstance(outcome, ConnvaultError):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+    except InvalidStateError:
+        # Whoever asked has given up (a cancelled HTTP request).
+        return
+
+
+def _error(problem: Any) -> ConnvaultError:
+    if not isinstance(problem, dict):
+        return BrokerUnavailable()
+    error = from_problem(problem)
+    if problem.get("errors"):
+        error.details["errors"] = problem["errors"]
+    return error
+
+
+def _environment() -> dict[str, str]:
+    """The server's, without what concerns Jupyter alone (its token may be in it)."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_"))}
+    return {**kept, "PYTHONSAFEPATH": "1"}
