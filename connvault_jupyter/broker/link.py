@@ -160,4 +160,5 @@ def _error(problem: Any) -> ConnvaultError:
 def _environment() -> dict[str, str]:
     """The server's, without what concerns Jupyter alone (its token may be in it)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_"))}
-    return {**kept, "PYTHONSAFEPATH": "1"}
+    # Pydantic lets every installed package watch what is validated, and here secrets are.
+    return {**kept, "PYTHONSAFEPATH": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}

@@ -150,6 +150,36 @@ def test_when_there_is_no_start_what_waits_for_it_is_refused(tmp_path: Path) -> 
         assert isinstance(answer.exception(DEADLINE_S), BrokerUnavailable)
 
 
+def test_no_pydantic_plug_in_comes_into_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that any package can bring would be called with what is validated: secrets too."""
+    seen = tmp_path / "seen"
+    package = tmp_path / "site" / "watcher-1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: watcher\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[pydantic]\nwatcher = watcher:plugin\n")
+    (package.parent / "watcher.py").write_text(
+        f"open({str(seen)!r}, 'w').close()\n"
+        "class Plugin:\n"
+        "    def new_schema_validator(self, *args): return None, None, None\n"
+        "plugin = Plugin()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    broker = BrokerProcess(log=logging.getLogger("test"))
+    broker.start(settings(tmp_path))
+    try:
+        assert broker.call("connections.list", {}).result(DEADLINE_S) == {"connections": []}
+    finally:
+        broker.stop()
+    assert not seen.exists()
+    # The plug-in would be found: elsewhere it is.
+    subprocess.run(
+        [sys.executable, "-c", "import pydantic; type('M', (pydantic.BaseModel,), {'__module__': 'm'})"],
+        check=True,
+        timeout=DEADLINE_S,
+    )
+    assert seen.exists()
+
+
 def test_a_stopped_broker_leaves_neither_process_nor_socket(tmp_path: Path) -> None:
     """Nothing is left to clean up."""
     broker = BrokerProcess(log=logging.getLogger("test"))
