@@ -12,7 +12,7 @@ import { submitOnEnter } from '../form/submitOnEnter';
 import { Icon } from '../icons';
 import { Banner } from './pieces';
 import { strengthOf } from './strength';
-import type { Strength } from './strength';
+import type { Rating, Strength } from './strength';
 
 export interface SetupScreenProps {
   vault: VaultState;
@@ -26,13 +26,30 @@ export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const [mismatch, setMismatch] = useState('');
-  const [rating, setRating] = useState<{ strength: Strength; share: number } | null>(null);
+  const [rating, setRating] = useState<Rating | null>(null);
+  // Which of the ratings that are being worked out is of what stands there now.
+  const asked = useRef(0);
   const first = useRef<HTMLInputElement>(null);
   const again = useRef<HTMLInputElement>(null);
   const id = useId();
   const keyring = vault.choices.find(choice => choice.kind === 'os_keyring');
   const hasKeyring = keyring?.available ?? false;
   const canSetUp = vault.default !== null || vault.choices.some(choice => choice.available);
+
+  const rate = (passphrase: string): void => {
+    const mine = ++asked.current;
+    const show = (found: Rating | null): void => {
+      if (mine === asked.current) {
+        setRating(found);
+      }
+    };
+    if (!passphrase) {
+      show(null);
+      return;
+    }
+    // Without the estimator (the page is offline) there is no meter; the minimum still counts.
+    strengthOf(passphrase, vault.minimum_passphrase_chars).then(show, () => show(null));
+  };
 
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
@@ -55,7 +72,7 @@ export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps
     setBusy(true);
     const sent = onSetUp(custodian, passphrase);
     clear(first.current, again.current);
-    setRating(null);
+    rate('');
     try {
       await sent;
     } catch (error) {
@@ -132,9 +149,8 @@ export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps
                 aria-invalid={problem ? true : undefined}
                 aria-describedby={`${id}-first__error ${id}-first__help`}
                 onInput={event => {
-                  const { value } = event.currentTarget;
-                  setRating(value ? strengthOf(value, vault.minimum_passphrase_chars) : null);
                   setProblem('');
+                  rate(event.currentTarget.value);
                 }}
               />
             </FieldFrame>
