@@ -152,11 +152,11 @@ def test_a_broker_that_is_made_to_crash_leaves_no_core(tmp_path: Path) -> None:
 
 def test_the_brokers_arguments_and_environment_hold_no_key_and_no_token() -> None:
     """Arguments are for every user of the machine to read; the environment is inherited by what the broker starts."""
-    from connvault_jupyter.broker import process
+    from connvault_jupyter.broker import link, process
 
     os.environ["JUPYTER_TOKEN"] = "a-token-of-the-server"
     try:
-        environment = process._environment()
+        environment = link._environment()
     finally:
         del os.environ["JUPYTER_TOKEN"]
     assert "a-token-of-the-server" not in environment.values()
