@@ -42,6 +42,20 @@ export class Navigation {
     this._changed.emit();
   }
 
+  /** Asks whoever draws this to take the focus along, now or as soon as there is something to focus. */
+  focus(): void {
+    this._wantsFocus = true;
+    this._changed.emit();
+  }
+
+  /** Whether the focus was asked for; asking ends with that. */
+  takeFocus(): boolean {
+    const wanted = this._wantsFocus;
+    this._wantsFocus = false;
+    return wanted;
+  }
+
   private _place: Place;
+  private _wantsFocus = false;
   private readonly _changed = new Signal<this, void>(this);
 }

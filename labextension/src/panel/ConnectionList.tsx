@@ -141,6 +141,7 @@ const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen
         type="button"
         className="jp-connvault-row"
         data-testid={`connvault-row-${connection.name}`}
+        data-connection={connection.id}
         aria-current={isSelected || undefined}
         onClick={() => onOpen(connection.id)}
       >

@@ -7,7 +7,7 @@
 import type { FocusEvent, ReactNode, RefObject } from 'react';
 import { useEffect, useRef, useState } from 'react';
 
-import type { Place } from '../models/navigation';
+import type { Navigation, Place } from '../models/navigation';
 import { useChanged } from './hooks';
 import { ListSide } from './ListSide';
 import type { PanelProps } from './panelProps';
@@ -28,7 +28,7 @@ export function Panel(props: PanelProps): JSX.Element {
   const state = vault.state;
   const needsSetup = place.screen === 'setup' || (state?.state === 'absent' && !setupLater && place.screen === 'list' && !props.isFormOnly);
   const screen = needsSetup ? 'setup' : place.screen;
-  useScreenFocus(root, screen);
+  useScreenFocus(root, navigation, screen);
 
   if (needsSetup && state) {
     return (
@@ -86,19 +86,40 @@ export function suppressShortcuts(event: FocusEvent<HTMLElement>): void {
 }
 
 /** After going somewhere the focus goes along, unless the new screen has put it somewhere already. */
-function useScreenFocus(root: RefObject<HTMLDivElement>, screen: string): void {
-  const before = useRef(screen);
+function useScreenFocus(root: RefObject<HTMLDivElement>, navigation: Navigation, screen: string): void {
+  // The first screen may be another one than that of the place: a vault is set up before anything else.
+  const before = useRef({ screen, place: navigation.place });
   useEffect(() => {
-    if (before.current === screen) {
+    const node = root.current;
+    const from = before.current;
+    const isMoved = from.screen !== screen;
+    before.current = { screen, place: navigation.place };
+    if (!node) {
       return;
     }
-    before.current = screen;
-    const node = root.current;
-    if (node && document.activeElement === document.body) {
-      const title = node.querySelector<HTMLElement>(
-        screen === 'list' ? '[aria-current="true"], [data-testid="connvault-new"]' : '.jp-connvault-side .jp-connvault-title'
-      );
-      title?.focus();
+    const focused = document.activeElement;
+    const isLost = !focused || focused === document.body || focused.getClientRects().length === 0;
+    // A dialog is about something more urgent.
+    const isWanted = navigation.takeFocus() && !node.contains(focused) && !focused?.closest('dialog, [role="dialog"]');
+    if (isWanted || (isMoved && isLost)) {
+      landing(node, screen, from.place)?.focus();
     }
-  }, [root, screen]);
+  });
+}
+
+/** Where the focus lands: in the first field, at a connection's name, in the list at the row that was left. */
+function landing(node: HTMLElement, screen: string, from: Place): HTMLElement | null {
+  const find = (selector: string): HTMLElement | null => node.querySelector<HTMLElement>(selector);
+  switch (screen) {
+    case 'list': {
+      const left = from.screen === 'detail' || from.screen === 'edit' ? from.connectionId : '';
+      return (left ? find(`[data-connection="${left}"]`) : null) ?? find('[data-testid="connvault-new"]');
+    }
+    case 'detail':
+      return find('.jp-connvault-side .jp-connvault-title');
+    case 'setup':
+      return find('input') ?? find('[data-testid="connvault-setup-submit"]');
+    default:
+      return find('.jp-connvault-side input') ?? find('.jp-connvault-side .jp-connvault-title');
+  }
 }

@@ -43,7 +43,8 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     };
 
     const make = (place: Navigation): ReactWidget => {
-      const widget = ReactWidget.create(
+      const widget = new PanelWidget(
+        place,
         <Suspense fallback={null}>
           <Panel
             connvault={connvault}
@@ -86,6 +87,8 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
         if (place) {
           navigation.go(place);
         }
+        // Not before the command palette has given the focus back to the notebook in front.
+        requestAnimationFrame(() => requestAnimationFrame(() => navigation.focus()));
       }
     });
     commands.addCommand(CommandIDs.openTab, {
@@ -139,6 +142,24 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     palette?.addItem({ command: CommandIDs.openTab, category });
   }
 };
+
+/** Takes the focus when it is activated, as JupyterLab's own panels do. */
+class PanelWidget extends ReactWidget {
+  constructor(
+    private readonly navigation: Navigation,
+    private readonly content: JSX.Element
+  ) {
+    super();
+  }
+
+  protected override render(): JSX.Element {
+    return this.content;
+  }
+
+  protected override onActivateRequest(): void {
+    this.navigation.focus();
+  }
+}
 
 const OPEN_ARGS = {
   type: 'object',
