@@ -205,12 +205,21 @@ def test_many_threads_get_their_own_answers(client: BrokerClient, scripted_broke
     assert scripted_broker.hellos <= 64
 
 
-def test_an_interrupt_withdraws_the_question(client: BrokerClient, scripted_broker: ScriptedBroker) -> None:
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Whoever started the tests in the background may have them ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_withdraws_the_question(
+    client: BrokerClient, scripted_broker: ScriptedBroker, heeds_interrupts: None
+) -> None:
     """The kernel's stop button: the broker sees the end of the connection, the cell a KeyboardInterrupt."""
     scripted_broker.answers["access.request"] = scripted_broker.wait_for_client_to_leave
     main = threading.main_thread().ident
     assert main is not None
-
     def interrupt_when_waiting() -> None:
         assert scripted_broker.waiting.wait(10)
         signal.pthread_kill(main, signal.SIGINT)
