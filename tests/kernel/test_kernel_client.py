@@ -220,6 +220,7 @@ def test_an_interrupt_withdraws_the_question(
     scripted_broker.answers["access.request"] = scripted_broker.wait_for_client_to_leave
     main = threading.main_thread().ident
     assert main is not None
+
     def interrupt_when_waiting() -> None:
         assert scripted_broker.waiting.wait(10)
         signal.pthread_kill(main, signal.SIGINT)
