@@ -212,7 +212,7 @@ class AccessDenied(NotAllowed):
     """`details["reason"]`: `denied` (a person), `never` (a stored no) or `cooldown` (asked too soon after a no)."""
 
     code = "access_denied"
-    default_message = "Access was denied. Ask the person who uses this notebook, then run the cell again."
+    default_message = "Access was denied. If that was a mistake, run the cell again and allow it."
 
 
 class ConsentTimeout(NotAllowed):

@@ -176,7 +176,10 @@ class ConnvaultExtension(ExtensionApp):
     def _settings(self, server: ServerApp) -> BrokerSettings:
         from ..contracts.supervision import BrokerSettings, ConsentSettings
 
-        level = logging.getLevelName(self.log.getEffectiveLevel())
+        # The trait, not the logger's own level: that lets everything pass, and the handlers choose.
+        level = (
+            server.log_level if isinstance(server.log_level, str) else logging.getLevelName(server.log_level)
+        )
         return BrokerSettings(
             data_dir=os.path.abspath(os.path.expanduser(self.data_dir)),
             socket_path=str(self._socket),

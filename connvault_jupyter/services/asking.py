@@ -99,7 +99,7 @@ class Asking:
         pause_s = self._cooldown.remaining_s(_pause_key(subject), now)
         if pause_s > 0:
             raise AccessDenied(
-                "Access was denied a moment ago. Wait a little, then run the cell again.",
+                "The last question about this ended without a yes. Wait a little, then run the cell again.",
                 reason="cooldown",
                 retry_after_s=ceil(pause_s),
             )
