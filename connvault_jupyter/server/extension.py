@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_core.paths import jupyter_data_dir, jupyter_path, jupyter_runtime_dir
 from jupyter_server.extension.application import ExtensionApp
@@ -29,7 +29,8 @@ from .requesters import Requesters
 if TYPE_CHECKING:
     from ..contracts.supervision import BrokerReady, BrokerSettings
 
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+_LEVELS: tuple[Level, ...] = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class ConnvaultExtension(ExtensionApp):
@@ -176,10 +177,6 @@ class ConnvaultExtension(ExtensionApp):
     def _settings(self, server: ServerApp) -> BrokerSettings:
         from ..contracts.supervision import BrokerSettings, ConsentSettings
 
-        # The trait, not the logger's own level: that lets everything pass, and the handlers choose.
-        level = (
-            server.log_level if isinstance(server.log_level, str) else logging.getLevelName(server.log_level)
-        )
         return BrokerSettings(
             data_dir=os.path.abspath(os.path.expanduser(self.data_dir)),
             socket_path=str(self._socket),
@@ -193,7 +190,7 @@ class ConnvaultExtension(ExtensionApp):
             audit_max_bytes=self.audit_max_bytes,
             reveal_allowed=self.reveal_allowed,
             authenticated=server.identity_provider.auth_enabled or self.allow_unauthenticated,
-            log_level=level if level in _LEVELS else "WARNING",
+            log_level=_level(server.log_level),
             version=__version__,
         )
 
@@ -203,3 +200,9 @@ class ConnvaultExtension(ExtensionApp):
 
     def _restarted(self, ready: BrokerReady) -> None:
         self.log.info("connvault's broker runs as pid %d, non-dumpable: %s", ready.pid, ready.non_dumpable)
+
+
+def _level(trait: object) -> Level:
+    """Of the trait `log_level`, not of a logger: Jupyter's lets everything pass, and the handlers choose."""
+    name = logging.getLevelName(trait) if isinstance(trait, int) else trait
+    return next((level for level in _LEVELS if level == name), "WARNING")
