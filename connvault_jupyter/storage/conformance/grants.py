@@ -37,9 +37,9 @@ class GrantStoreSuite:
             stores.connections.add(connection(identity))
         stores.grants.add(grant("g1"), b"")
         stores.grants.add(grant("g2", agent="helper", decision="deny_always", created_at=later(1)), b"")
-        stores.grants.add(grant("g3", requester_key="/root/other.ipynb"), b"")
+        stores.grants.add(grant("g3", requester_key="/srv/other.ipynb"), b"")
         stores.grants.add(grant("g4", connection_id="c2"), b"")
-        found = stores.grants.matching("c1", "/root/first_steps.ipynb")
+        found = stores.grants.matching("c1", "/srv/first_steps.ipynb")
         assert [stored.grant.id for stored in found] == ["g1", "g2"]
 
     def test_uses_are_counted(self, stores: Stores) -> None:

@@ -74,7 +74,7 @@ def grant(identity: str = "g1", **changes: Any) -> Grant:
         "id": identity,
         "connection_id": "c1",
         "requester_kind": "notebook",
-        "requester_key": "/root/first_steps.ipynb",
+        "requester_key": "/srv/first_steps.ipynb",
         "requester_label": "first_steps.ipynb",
         "instance": None,
         "agent": None,
