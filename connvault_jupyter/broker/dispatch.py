@@ -96,6 +96,7 @@ def table_of(services: Services) -> Table:
             asked.requester, asked.body, wait=asked.wait
         ),
         ("requester", "access.deliver"): lambda asked: access.deliver(asked.requester, asked.body),
+        ("requester", "access.open"): lambda asked: access.open(asked.requester, asked.body),
         ("requester", "access.check"): lambda asked: access.check(asked.requester, asked.body),
         ("requester", "access.reveal"): lambda asked: access.reveal(
             asked.requester, asked.body, wait=asked.wait

@@ -15,11 +15,14 @@ from types import FrameType
 from pydantic import ValidationError
 
 from .._version import __version__
+from ..contracts.access import Delivered, Requester
+from ..contracts.events import Event
 from ..contracts.problem import invalid_request
 from ..contracts.supervision import BrokerReady, BrokerSettings
-from ..errors import ConnvaultError, VersionMismatch
+from ..errors import BrokerUnavailable, ConnvaultError, VersionMismatch
 from ..providers.registry import ProviderCatalogue
 from ..relays.probe import ChildProbe
+from ..relays.supervisor import RelaySupervisor
 from ..services.assembly import Assembled, assemble
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
@@ -31,12 +34,15 @@ from .kernels import Kernels
 from .operator_channel import OperatorChannel, refusal
 from .peers import Peers
 from .processes import here
-from .socket_dir import bind, remove
+from .socket_dir import HANDLES, bind, remove
+from .tcp_peers import tcp_peer
 from .watch import Supervision
 
 # A keyring that answers by itself does so in 0.2 s. Requesters of a restarted broker wait that long for it rather
 # than be told that the vault is locked; a keyring that asks a person must not hold them up.
 _OPENING_S = 2.0
+
+_RELAYS = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
 
 
 class Broker:
@@ -58,6 +64,17 @@ class Broker:
         # First: it sets the process's umask for a moment, and a second broker on the path must be noticed early.
         listener = bind(self._path)
         self._database, stores = open_stores(data_dir=Path(settings.data_dir))
+        self._processes = processes
+        self._publish = channel.publish
+        self._relays = RelaySupervisor(
+            command=_RELAYS,
+            directory=self._path.parent / HANDLES,
+            login=self._login,
+            still_good=lambda requester, ref: self._services.access.still_good(requester, ref),
+            version=stores.transactions.version,
+            lock=lock,
+            log=log,
+        )
         self._services: Assembled = assemble(
             stores=stores,
             registry=ProviderCatalogue(
@@ -67,13 +84,14 @@ class Broker:
             derive_keys=derive_keys,
             check_value=check_value,
             probe=ChildProbe(clock=_now),
+            relays=self._relays,
             running=peers,
             key_of_document=peers.key_of_document,
             settings=settings,
             broker=peers.own_instance(),
             clock=_now,
             randomness=os.urandom,
-            publish=channel.publish,
+            publish=self._published,
             lock=lock,
         )
         self._lock = lock
@@ -108,16 +126,40 @@ class Broker:
     def start(self) -> None:
         """Opens the vault if the OS keyring does it by itself, then lets requesters in. Returns at once."""
         self._supervision.start()
+        self._relays.start()
         threading.Thread(target=self._let_in, name="broker-opening", daemon=True).start()
 
     def close(self) -> None:
         """Ends in good order: open questions are interrupted, the record is synced."""
         self._supervision.close()
+        self._relays.close()
         with self._lock:
             self._services.consent.interrupt_all()
             self._database.close()
         self._listener.close()
         remove(self._path)
+
+    def _published(self, event: Event) -> None:
+        self._publish(event)
+        # The record grows with each use, and ends nothing.
+        if event.event != "audit:changed":
+            self._relays.changed()
+
+    def _login(self, client: socket.socket, whose: Requester, ref: str) -> Delivered:
+        """The login for whoever is at the other end of a relay's client, if it is the handle's own requester."""
+        try:
+            if client.family == socket.AF_UNIX:
+                peer = self._processes.peer(client)
+            else:
+                peer = tcp_peer(client, likely=(whose.pid,))
+        except OSError:
+            raise BrokerUnavailable("The broker can't see which process connects.") from None
+        try:
+            requester = self._supervision.identify(peer)
+        finally:
+            peer.close()
+        with self._lock:
+            return self._services.access.login(requester, ref)
 
     def _let_in(self) -> None:
         opening = threading.Thread(target=self._open_vault, name="broker-vault", daemon=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import stat
 import tempfile
@@ -18,6 +19,8 @@ from ..contracts.frames import MAX_SOCKET_PATH_BYTES, check_socket_path
 from ..errors import BrokerUnavailable
 
 _SOCKET_NAME = "s"
+# The folder beside it in which relays make one for each handle.
+HANDLES = "h"
 _DIRECTORY = re.compile(r"^connvault-(\d+)$")
 
 
@@ -84,6 +87,9 @@ def remove(path: Path) -> None:
     with contextlib.suppress(OSError):
         if stat.S_ISSOCK(path.lstat().st_mode):
             path.unlink()
+    # The sockets of handles, where the broker that made them was killed.
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path.parent / HANDLES)
     with contextlib.suppress(OSError):
         path.parent.rmdir()
 

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from .connections import Fields
 from .contract import Claim, ConnectionName, Contract, FieldName, Id, ProviderId, Timestamp
-from .providers import Delivery, Mode
+from .providers import Delivery, Mode, RelayProtocol, VariableName, Way
 
 RequesterKind = Literal["notebook", "console", "script", "detached", "server"]
 DecisionKind = Literal["deny", "deny_always", "once", "session", "for", "always"]
@@ -73,6 +73,7 @@ class AccessResponse(Contract):
     expires_at: Timestamp | None
     deliveries: list[Delivery]
     reveal_allowed: bool
+    way: Way = "login"
 
 
 class HandleState(Contract):
@@ -94,6 +95,35 @@ class Delivered(Contract):
     provider_id: ProviderId
     fields: Fields
     secrets: dict[FieldName, SecretStr]
+    revision: int
+    rotation: str
+
+
+class OpenHandle(Contract):
+    """`tcp`: also on loopback, for tools that can't use a Unix socket."""
+
+    ref: Ref
+    tcp: bool = False
+
+
+class Opened(Contract):
+    """Where a brokered handle listens for this requester. No part of it is a secret of the upstream.
+
+    `directory` (0700) holds the Unix socket `socket` and, with `hand_over`, a second one through which a logged-in
+    socket is passed on. `port` is on 127.0.0.1, `None` unless asked for; there `token` must be given as password, key
+    or bearer token. All of it ends with the handle. `fields` are the connection's plain ones, `recipe` included.
+    """
+
+    connection: ConnectionName
+    provider_id: ProviderId
+    protocol: RelayProtocol
+    directory: Path
+    socket: Path
+    hand_over: bool
+    port: Annotated[int, Field(ge=1, le=65535)] | None
+    token: Annotated[str, StringConstraints(max_length=200)]
+    fields: Fields
+    variables: dict[VariableName, str]
     revision: int
     rotation: str
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints
 
 from .contract import ConnectionName, Contract, FieldName, FieldValue, Id, ProviderId, Timestamp
-from .providers import Mode
+from .providers import Mode, Way
 
 Status = Literal["ready", "draft", "invalid"]
 StatusReason = Literal[
@@ -134,6 +134,7 @@ class ConnectionSummary(Contract):
     destination: str
     status: Status
     status_reason: StatusReason | None = None
+    way: Way = "login"
 
 
 class ConnectionSummaryList(Contract):

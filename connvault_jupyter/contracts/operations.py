@@ -311,7 +311,17 @@ _REQUESTER = (
         "access.deliver",
         "access.HandleUse",
         "access.Delivered",
-        "Resolve a handle for a login",
+        "Resolve a handle that is in the clear, for a login",
+        writes=True,
+    ),
+    Operation(
+        "requester",
+        "access.open",
+        "access.OpenHandle",
+        "access.Opened",
+        "Where a brokered handle listens",
+        # A process for it may have to be started.
+        waits=True,
         writes=True,
     ),
     Operation(

@@ -11,17 +11,37 @@ from .contract import Contract, FieldName, ProviderId
 Mode = Literal["brokered", "in_clear", "reveal"]
 
 
+RelayProtocol = Literal["postgresql", "mysql", "redis", "http", "ssh"]
+
+# How a handle becomes a client, as people are told: the broker logs in and copies bytes, or passes the socket on once
+# it is logged in; a library logs in inside the requester's process; plain text only.
+Way = Literal["relay", "hand_over", "login", "reveal"]
+
+# POSIX.1-2017 8.1, without what shells and loaders look at: a definition must not set PATH or LD_PRELOAD.
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
+
+
 class Delivery(Contract):
     """One way in which a handle becomes a client.
 
-    `kind`: `login` (a client library logs in inside the requester's process) or `reveal` (plain text only).
-    `client` names the kernel-side opener module; `openers` are the methods that the handle gets.
+    `kind`: `relay` (the broker logs in; mode `brokered`), `login` (a client library logs in inside the requester's
+    process; mode `in_clear`) or `reveal` (plain text only). `client` names the kernel-side opener module; `openers` are
+    the methods that the handle gets.
+
+    Of a relay: `protocol` is what it speaks; `recipe` are constants that complete the fields for it (how to log in,
+    never where); `variables` are environment variables for other programs, with the places `{base_url}`, `{token}`,
+    `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field.
     """
 
-    kind: Literal["login", "reveal"]
+    kind: Literal["relay", "login", "reveal"]
     mode: Mode
     client: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
     openers: list[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]] = []
+    protocol: RelayProtocol | None = None
+    recipe: Annotated[dict[FieldName, str | int | bool], Field(max_length=16)] = {}
+    variables: Annotated[
+        dict[VariableName, Annotated[str, StringConstraints(max_length=300)]], Field(max_length=16)
+    ] = {}
 
 
 class ProviderDefinition(Contract):

@@ -17,6 +17,12 @@ from .masked import MaskedStr
 
 T = TypeVar("T")
 
+WAYS = {
+    "relay": "relay",
+    "hand_over": "hand-over",
+    "login": "login in this process",
+    "reveal": "plain text only",
+}
 MODES = {"brokered": "brokered", "in_clear": "in the clear", "reveal": "plain text only"}
 DECISIONS = {
     "once": "this time",
@@ -34,6 +40,7 @@ class Delivery:
     mode: str
     client: str
     openers: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Granted:
     expires_at: datetime | None
     deliveries: tuple[Delivery, ...]
     reveal_allowed: bool
+    way: str = "login"
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,24 @@ class Delivered:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """Where a brokered handle listens (contracts.access.Opened). `token` opens `port` on loopback, and nothing else."""
+
+    connection: str
+    provider_id: str
+    protocol: str
+    directory: str
+    socket: str
+    hand_over: bool
+    port: int | None
+    token: MaskedStr
+    fields: Mapping[str, Any]
+    variables: Mapping[str, str]
+    revision: int
+    rotation: str
+
+
+@dataclass(frozen=True)
 class Summary:
     """A connection as a requester may see it."""
 
@@ -83,6 +109,7 @@ class Summary:
     destination: str
     status: str
     status_reason: str | None
+    way: str = "login"
 
 
 @dataclass(frozen=True)
@@ -132,10 +159,12 @@ def granted(body: Mapping[str, Any]) -> Granted:
                     _text(item["mode"]),
                     _text(item["client"]),
                     tuple(_text(name) for name in item.get("openers", ())),
+                    dict(item.get("variables", {})),
                 )
                 for item in body["deliveries"]
             ),
             reveal_allowed=body["reveal_allowed"] is True,
+            way=_text(body.get("way", "login")),
         )
     )
 
@@ -166,6 +195,26 @@ def delivered(body: dict[str, Any]) -> Delivered:
     )
 
 
+def opened(body: Mapping[str, Any]) -> Opened:
+    """Raises: MalformedFrame."""
+    return _parsed(
+        lambda: Opened(
+            connection=_text(body["connection"]),
+            provider_id=_text(body["provider_id"]),
+            protocol=_text(body["protocol"]),
+            directory=_text(body["directory"]),
+            socket=_text(body["socket"]),
+            hand_over=body["hand_over"] is True,
+            port=None if body["port"] is None else int(body["port"]),
+            token=MaskedStr(_text(body["token"])),
+            fields=dict(body["fields"]),
+            variables=dict(body["variables"]),
+            revision=int(body["revision"]),
+            rotation=_text(body["rotation"]),
+        )
+    )
+
+
 def summaries(body: Mapping[str, Any]) -> Summaries:
     """Raises: MalformedFrame."""
     return _parsed(
@@ -179,6 +228,7 @@ def summaries(body: Mapping[str, Any]) -> Summaries:
                     _text(item["destination"]),
                     _text(item["status"]),
                     _optional_text(item.get("status_reason")),
+                    _text(item.get("way", "login")),
                 )
                 for item in body["connections"]
             ),

@@ -47,6 +47,7 @@ _REPEATABLE = frozenset(
         "connections.list",
         "providers.list",
         "access.deliver",
+        "access.open",
         "access.check",
         "access.release",
         "access.revoke_own",

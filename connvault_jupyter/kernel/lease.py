@@ -15,6 +15,9 @@ from .masked import MaskedStr
 # The broker ends the wait itself; this is for its answer to travel, and for unlocking meanwhile.
 WAIT_GRACE_S = 15.0
 
+# The first relay of a broker takes 0.1 s; on a machine that swaps, much longer.
+OPEN_S = 15.0
+
 # The longest wait that the contract knows.
 MAX_WAIT_S = 3600.0
 
@@ -38,6 +41,10 @@ class Lease:
     def deliver(self) -> answers.Delivered:
         """A login, for the moment. Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
         return answers.delivered(self._ask("access.deliver", {"ref": self._ref}))
+
+    def open(self, *, tcp: bool = False) -> answers.Opened:
+        """Where the handle listens; `tcp`: on loopback too. Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ..."""
+        return answers.opened(self._ask("access.open", {"ref": self._ref, "tcp": tcp}, timeout_s=OPEN_S))
 
     def check(self) -> answers.HandleState:
         """Whether the handle is still good. Raises: HandleInvalid, ..."""

@@ -15,24 +15,36 @@ from ..contracts.access import (
     Delivered,
     HandleState,
     HandleUse,
+    OpenHandle,
     Released,
     Requester,
     RevealRequest,
     RevokeOwn,
 )
+from ..contracts.access import (
+    Opened as OpenedHandle,
+)
+from ..contracts.contract import ConnectionId
+from ..contracts.providers import Mode
 from ..errors import (
     AccessRequestChanged,
+    ConnvaultError,
     HandleInvalid,
     NotAllowed,
     RevealForbidden,
+    SecretMissing,
+    StorageError,
 )
 from .audit import AuditService
+from .deliveries import hands_over, relay_of
 from .grants import Subject
 from .opening import Opened, Opening
 from .ports import (
     Clock,
     ConnectionStore,
     Lock,
+    RelayOrder,
+    Relays,
     RunningRequesters,
     SealedSecret,
     Transactions,
@@ -46,9 +58,15 @@ from .revocation import Revocation
 from .secrets import SecretsService
 from .uses import Uses
 
+_OTHERWISE: dict[Mode, str] = {
+    "brokered": "The broker logs in for this connection: use its openers, or .reveal() for plain text.",
+    "in_clear": "This connection logs in inside the process that uses it: no relay is there for it.",
+    "reveal": "This connection gives plain text only. Use .reveal().",
+}
+
 
 class AccessService:
-    """`request` and `reveal` wait for a person and are called without the lock; the others with it."""
+    """`request`, `reveal` and `open` wait and are called without the lock; the others with it."""
 
     def __init__(
         self,
@@ -65,6 +83,7 @@ class AccessService:
         running: RunningRequesters,
         requesting: Requesting,
         refusals: Refusals,
+        relays: Relays,
         clock: Clock,
         lock: Lock,
     ) -> None:
@@ -80,6 +99,7 @@ class AccessService:
         self._running = running
         self._requesting = requesting
         self._refusals = refusals
+        self._relays = relays
         self._clock = clock
         self._lock = lock
 
@@ -93,10 +113,63 @@ class AccessService:
     def deliver(self, requester: Requester, use: HandleUse) -> Delivered:
         """The login that a handle stands for, in the clear.
 
-        Raises: HandleInvalid, SecretMissing, SecretInvalid, ConnectionNotReady, NotAllowed, VaultLocked, StorageError.
+        Raises: HandleInvalid, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, StorageError.
+            NotAllowed: the handle is brokered, or gives plain text only.
         """
-        opened, sealed = self._use(requester, use.ref, "access:used")
+        opened, sealed = self._use(requester, use.ref, "access:used", mode="in_clear")
         return self._delivered(opened, sealed)
+
+    def open(self, requester: Requester, use: OpenHandle) -> OpenedHandle:
+        """Where a brokered handle listens for its requester. Nothing is unsealed yet.
+
+        Raises: as `deliver`; NotAllowed: the handle is not brokered; BrokerUnavailable: no relay can be had.
+        """
+        with self._lock:
+            opened, sealed = self._use(requester, use.ref, "access:checked", mode="brokered")
+            delivery = relay_of(opened.destination.provider)
+        fields = {**opened.destination.fields, **delivery.recipe}
+        place = self._relays.open(
+            RelayOrder(
+                ref=use.ref,
+                requester=requester,
+                connection_id=ConnectionId(opened.connection.id),
+                protocol=delivery.protocol,
+                fields=fields,
+                tcp=use.tcp,
+            )
+        )
+        return OpenedHandle(
+            connection=opened.connection.name,
+            provider_id=opened.connection.provider_id,
+            protocol=delivery.protocol,
+            directory=place.directory,
+            socket=place.socket,
+            hand_over=place.hand_over and hands_over(delivery.protocol, fields),
+            port=place.port,
+            token=place.token,
+            fields=fields,
+            variables=dict(delivery.variables),
+            revision=opened.connection.revision,
+            rotation=_rotation(sealed),
+        )
+
+    def login(self, requester: Requester, ref: str) -> Delivered:
+        """What a relay logs in with, for the requester at the other end of one of its connections; recorded as a use.
+
+        `fields` has the recipe. Raises: as `deliver`; NotAllowed: the handle is not brokered.
+        """
+        opened, sealed = self._use(requester, ref, "access:used", mode="brokered")
+        recipe = relay_of(opened.destination.provider).recipe
+        found = self._delivered(opened, sealed)
+        return found.model_copy(update={"fields": {**found.fields, **recipe}})
+
+    def still_good(self, requester: Requester, ref: str) -> bool:
+        """Whether what a brokered handle has open may stay open. Records nothing."""
+        try:
+            return self._opening.handle(requester, ref).handle.mode == "brokered"
+        except ConnvaultError as refused:
+            # A secret that is being replaced ends no session; everything else does.
+            return isinstance(refused, SecretMissing | StorageError)
 
     def check(self, requester: Requester, use: HandleUse) -> HandleState:
         """That a handle is still good, and what tells a client to log in anew.
@@ -165,7 +238,11 @@ class AccessService:
         return Released(released=self._revocation.revoke_own(connection, self._running.current(requester)))
 
     def _use(
-        self, requester: Requester, ref: str, kind: Literal["access:used", "access:checked"]
+        self,
+        requester: Requester,
+        ref: str,
+        kind: Literal["access:used", "access:checked"],
+        mode: Mode | None = None,
     ) -> tuple[Opened, Sequence[SealedSecret]]:
         try:
             # One transaction: a revoke in another server is before this use or after it, never in between.
@@ -177,10 +254,10 @@ class AccessService:
                     found = opened, self._secrets.sealed.of(opened.connection.id)
                     self._recollection.note(ref, requester, *found)
                 opened, sealed = found
+                if mode is not None and opened.handle.mode != mode:
+                    raise NotAllowed(_OTHERWISE[opened.handle.mode])
                 stored = opened.stored
                 if stored is None:
-                    if kind == "access:used":
-                        raise NotAllowed("This connection gives plain text only. Use .reveal().")
                     return opened, sealed
                 event = self._audit.record(
                     kind,

@@ -33,6 +33,7 @@ from .ports import (
     ProviderRegistry,
     Publish,
     Randomness,
+    Relays,
     RunningRequesters,
     SecretStore,
     Transactions,
@@ -89,6 +90,7 @@ def assemble(
     derive_keys: DeriveKeys,
     check_value: CheckValue,
     probe: Probe,
+    relays: Relays,
     running: RunningRequesters,
     key_of_document: Callable[[str], str],
     settings: BrokerSettings,
@@ -206,6 +208,7 @@ def assemble(
         transactions=transactions,
         audit=audit,
         running=running,
+        relays=relays,
         reveal_allowed=settings.reveal_allowed,
         lock=lock,
     )
@@ -222,6 +225,7 @@ def assemble(
         running=running,
         requesting=requesting,
         refusals=refusals,
+        relays=relays,
         clock=clock,
         lock=lock,
     )

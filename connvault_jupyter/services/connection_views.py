@@ -14,7 +14,8 @@ from ..contracts.connections import (
     SecretState,
     TestOutcome,
 )
-from ..contracts.providers import Mode, ProviderDefinition, ProviderSummary, ProviderSummaryList
+from ..contracts.providers import Mode, ProviderDefinition, ProviderSummary, ProviderSummaryList, Way
+from .deliveries import way_of
 from .destinations import Destinations
 from .ports import ConnectionStore, ProviderRegistry, SealedSecret
 from .secrets import SecretsService
@@ -78,6 +79,7 @@ class ConnectionViews:
                     destination="" if provider is None else self._destinations.of(connection, provider).line,
                     status=connection.status,
                     status_reason=connection.status_reason,
+                    way=self._way(connection, provider),
                 )
             )
         return ConnectionSummaryList(connections=found, vault=self._secrets.short_state)
@@ -98,6 +100,11 @@ class ConnectionViews:
                 )
             )
         return ProviderSummaryList(providers=found)
+
+    def _way(self, connection: Connection, provider: ProviderDefinition | None) -> Way:
+        if provider is None:
+            return "login"
+        return way_of(provider, self._destinations.of(connection, provider).fields)
 
     def _view(
         self,

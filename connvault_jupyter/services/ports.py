@@ -20,7 +20,7 @@ from ..contracts.connections import Connection, TestOutcome
 from ..contracts.contract import ConnectionId, GrantId, SecretRef
 from ..contracts.events import Event
 from ..contracts.problem import FieldError
-from ..contracts.providers import Mode, ProviderDefinition, SkippedProvider
+from ..contracts.providers import Mode, ProviderDefinition, RelayProtocol, SkippedProvider
 from ..contracts.vault import CustodianKind
 
 Clock = Callable[[], datetime]
@@ -342,6 +342,44 @@ class Probe(Protocol):
     def __call__(
         self, provider: ProviderDefinition, fields: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> TestOutcome: ...
+
+
+@dataclass(frozen=True)
+class RelayOrder:
+    """A brokered handle that shall listen for its requester. `fields` are complete and plain: no secret is in them.
+
+    A secret is fetched for each login, by `AccessService.login` with this requester and ref.
+    """
+
+    ref: str = attribute(repr=False)
+    requester: Requester
+    connection_id: ConnectionId
+    protocol: RelayProtocol
+    fields: Mapping[str, Any]
+    tcp: bool
+
+
+@dataclass(frozen=True)
+class RelayPlace:
+    """Where it listens. `token` opens the loopback `port` (`None`: not asked for) and nothing else."""
+
+    directory: str
+    socket: str
+    port: int | None
+    token: str = attribute(repr=False)
+    hand_over: bool
+
+
+class Relays(Protocol):
+    """The data plane: processes that log in and copy bytes, apart from the one that holds the keys."""
+
+    def warm(self) -> None:
+        """A brokered handle will be wanted soon (a person is being asked): gets ready meanwhile. Never blocks."""
+
+    def open(self, order: RelayOrder) -> RelayPlace:
+        """The same place each time for the same ref. Slow: call it without the lock.
+
+        Raises: BrokerUnavailable: no process, socket or port can be had."""
 
 
 class RunningRequesters(Protocol):

@@ -7,16 +7,16 @@ from datetime import datetime
 from ..contracts.access import AccessRequest, AccessResponse, DecisionKind, Requester
 from ..contracts.connections import Connection
 from ..contracts.contract import HandleRef
-from ..contracts.providers import Mode
 from ..errors import AccessDenied, ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
 from .audit import AuditService
 from .claims import MAX_CLAIM_CHARS, masked
 from .consent import ConsentService
+from .deliveries import mode_of, way_of
 from .destinations import Destination
 from .grants import Grants, Subject
 from .handles import Handles
 from .opening import Opening
-from .ports import Lock, RunningRequesters, Transactions, Wait
+from .ports import Lock, Relays, RunningRequesters, Transactions, Wait
 from .questions import Granted, Ticket
 from .reader import SecretReader
 from .refusals import Refusals
@@ -42,6 +42,7 @@ class Requesting:
         transactions: Transactions,
         audit: AuditService,
         running: RunningRequesters,
+        relays: Relays,
         reveal_allowed: bool,
         lock: Lock,
     ) -> None:
@@ -55,6 +56,7 @@ class Requesting:
         self._transactions = transactions
         self._audit = audit
         self._running = running
+        self._relays = relays
         self._reveal_allowed = reveal_allowed
         self._lock = lock
 
@@ -77,12 +79,14 @@ class Requesting:
                 destination=destination,
                 requester=self._running.current(requester),
                 agent=self.claim(connection, destination, request.agent, limit=MAX_AGENT_CHARS),
-                mode=_login_mode(destination),
+                mode=mode_of(destination.provider),
             )
             self.refuse_if_never(subject)
             at_once = self._without_question(subject)
             if at_once is not None:
                 return at_once
+            if subject.mode == "brokered":
+                self._relays.warm()
             reason = self.claim(connection, destination, request.reason)
             ticket = self.ask(subject, reason, request.timeout_s)
         granted = self.answer(ticket, wait)
@@ -187,10 +191,5 @@ class Requesting:
             expires_at=expires_at,
             deliveries=provider.deliveries,
             reveal_allowed=self.may_reveal(subject.destination),
+            way=way_of(provider, subject.destination.fields),
         )
-
-
-def _login_mode(destination: Destination) -> Mode:
-    """The mode of the first delivery that is a login; `reveal` if there is none."""
-    modes = (delivery.mode for delivery in destination.provider.deliveries)
-    return next((mode for mode in modes if mode != "reveal"), "reveal")

@@ -1,0 +1,173 @@
+"""Copies bytes both ways between a client and its upstream, in one thread, until an end. It knows no protocol.
+
+Reading stops while the other side takes nothing, so at most one block a direction waits here. A half-close is passed
+on. An encrypted side can't be half-closed from here (Python's ssl has no call for it): it is ended after `half_close_s`,
+or as soon as the other direction has ended too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .limits import Limits
+
+Filter = Callable[[bytes], bytes]
+"""What to send on for what was read; `b""` is the end of the stream: what was held back. May raise to end it all."""
+
+Outcome = Literal["ended", "rung"]
+
+
+def copy_both(
+    client: socket.socket,
+    upstream: socket.socket,
+    *,
+    limits: Limits,
+    bell: int = -1,
+    to_upstream: Filter | None = None,
+    to_client: Filter | None = None,
+) -> Outcome:
+    """`ended`: both directions are over, or a limit was reached; the caller closes both sockets.
+
+    `rung`: the descriptor `bell` became readable while nothing was under way; both sockets are as they were. Both
+    are non-blocking from here on.
+
+    Raises: OSError: a side broke; what a filter raises.
+    """
+    client.setblocking(False)
+    upstream.setblocking(False)
+    up = _Direction(client, upstream, to_upstream)
+    down = _Direction(upstream, client, to_client)
+    poll = select.poll()
+    asked: dict[int, int] = {}
+    if bell >= 0:
+        poll.register(bell, select.POLLIN)
+    ends_at = time.monotonic() + limits.lifetime_s
+    while not (up.over and down.over):
+        for direction in (up, down):
+            # What TLS has decrypted already is not seen by poll.
+            while not direction.over and direction.step(limits.block_bytes):
+                pass
+        if up.over and down.over:
+            break
+        _ask(poll, asked, client, up, down)
+        _ask(poll, asked, upstream, down, up)
+        now = time.monotonic()
+        wait_s = min(ends_at - now, _patience_s(up, down, limits, now))
+        if wait_s <= 0:
+            return "ended"
+        ready = poll.poll(wait_s * 1000 + 1)
+        if bell >= 0 and any(descriptor == bell for descriptor, _ in ready):
+            if not (up.pending or down.pending) and len(ready) == 1:
+                return "rung"
+            if len(ready) == 1:
+                # Bytes are under way: asked again after them.
+                poll.modify(bell, 0)
+        elif bell >= 0:
+            poll.modify(bell, select.POLLIN)
+    return "ended"
+
+
+@dataclass
+class _Direction:
+    source: socket.socket
+    target: socket.socket
+    transform: Filter | None
+    pending: memoryview | None = None
+    # What each side must become for the next step: TLS may have to write in order to read.
+    source_wants: int = select.POLLIN
+    target_wants: int = select.POLLOUT
+    read_all: bool = False
+    over: bool = False
+    moved_at: float = field(default_factory=time.monotonic)
+    ended_at: float = 0.0
+
+    def step(self, block_bytes: int) -> bool:
+        """Sends what waits, or reads the next block; whether more can be done at once."""
+        if self.pending is not None:
+            return self._send()
+        if self.read_all:
+            self._close_half()
+            return False
+        try:
+            data = self.source.recv(block_bytes)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self.source_wants = select.POLLIN
+            return False
+        except ssl.SSLWantWriteError:
+            self.source_wants = select.POLLOUT
+            return False
+        except ssl.SSLEOFError:
+            data = b""
+        self.moved_at = time.monotonic()
+        if not data:
+            self.read_all = True
+            self.ended_at = self.moved_at
+        if self.transform is not None:
+            data = self.transform(data)
+        if data:
+            self.pending = memoryview(data)
+            return self._send()
+        return True
+
+    def _send(self) -> bool:
+        assert self.pending is not None  # noqa: S101 -- for the type checker; `step` has looked
+        try:
+            sent = self.target.send(self.pending)
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            self.target_wants = select.POLLOUT
+            return False
+        except ssl.SSLWantReadError:
+            self.target_wants = select.POLLIN
+            return False
+        self.moved_at = time.monotonic()
+        if sent < len(self.pending):
+            self.pending = self.pending[sent:]
+            return True
+        self.pending = None
+        # Poll first: after a small message there is rarely another one, and a read that finds nothing costs as much.
+        return self.read_all or isinstance(self.source, ssl.SSLSocket)
+
+    def _close_half(self) -> None:
+        self.over = True
+        if not isinstance(self.target, ssl.SSLSocket):
+            with contextlib.suppress(OSError):
+                self.target.shutdown(socket.SHUT_WR)
+
+
+def _ask(
+    poll: select.poll, asked: dict[int, int], side: socket.socket, reads: _Direction, writes: _Direction
+) -> None:
+    wanted = 0
+    if not reads.over and reads.pending is None and not reads.read_all:
+        wanted |= reads.source_wants
+    if writes.pending is not None:
+        wanted |= writes.target_wants
+    descriptor = side.fileno()
+    if asked.get(descriptor) == wanted:
+        return
+    # A side that wants nothing is not asked at all: poll would report its hang-up again and again.
+    if not wanted:
+        if descriptor in asked:
+            poll.unregister(descriptor)
+            del asked[descriptor]
+        return
+    poll.register(descriptor, wanted)
+    asked[descriptor] = wanted
+
+
+def _patience_s(up: _Direction, down: _Direction, limits: Limits, now: float) -> float:
+    """How long until a limit is reached if nothing more happens."""
+    left = [limits.idle_s - (now - max(up.moved_at, down.moved_at))]
+    for direction, other in ((up, down), (down, up)):
+        if direction.pending is not None:
+            left.append(limits.stalled_s - (now - direction.moved_at))
+        if direction.over and not other.over:
+            left.append(limits.half_close_s - (now - max(direction.ended_at, other.moved_at)))
+    return min(left)

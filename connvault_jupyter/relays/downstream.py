@@ -1,0 +1,206 @@
+"""One client's connection to a handle's listener, as a protocol sees it: its stream, its login, its end.
+
+It is served by one thread. `cut` comes from another one at any time and ends whatever goes on. No protocol is known
+here, and who may log in is decided by the broker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import Any, Protocol
+
+from ..errors import HandleInvalid
+from .limits import Limits
+from .upstream import shut
+
+# A request more often than that shares its login with the one before: the record has a row a second, not a row a
+# request. A revoked permission does not wait for it: it cuts the connection.
+LEASE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Login:
+    """What to log in with, for one login. `fields` are complete; let go of it as soon as it is used."""
+
+    fields: Mapping[str, Any]
+    secrets: Mapping[str, str] = attribute(repr=False)
+    revision: int
+    rotation: str
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A handle as its worker knows it. `id` names it between broker and worker; `token` opens its TCP port."""
+
+    id: str
+    directory: str
+    token: str = attribute(repr=False)
+    fields: Mapping[str, Any]
+
+
+class Relay(Protocol):
+    """One protocol in one worker: `Relay(limits=...)` of each module in `protocols`.
+
+    A worker serves one connection for one requester, so what a relay keeps (warm logins, tokens) is never another's.
+    """
+
+    def serve(self, downstream: Downstream) -> None:
+        """Serves a client until it or its upstream ends; the caller closes both. Called in a thread of its own.
+
+        May raise ConnvaultError and OSError when there is nobody to tell any more.
+        """
+
+    def log_in(self, login: Login) -> str:
+        """Logs in once and leaves; a name of ours and the server's version number, or empty.
+
+        Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
+        """
+
+    def close(self) -> None:
+        """Ends what is kept between clients."""
+
+
+class Downstream:
+    """An accepted client. `ask` gets a login from the broker; `hand` tells it of a socket that is passed on."""
+
+    def __init__(
+        self,
+        *,
+        stream: socket.socket,
+        handle: Handle,
+        over_tcp: bool,
+        limits: Limits,
+        ask: Callable[[Downstream], Login],
+        hand: Callable[[Downstream, int], Callable[[], None]],
+    ) -> None:
+        self.stream = stream
+        self.handle = handle
+        self.over_tcp = over_tcp
+        self.limits = limits
+        self._ask = ask
+        self._hand = hand
+        self._lock = threading.Lock()
+        self._ended = False
+        # Duplicates: shutting one down ends the connection, and touches no TLS state that another thread is using.
+        self._adopted: list[socket.socket] = []
+        self._lease: tuple[float, Login] | None = None
+        self._session: int | None = None
+        self._bell: tuple[int, int] | None = None
+        self._taker: socket.socket | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was cut."""
+        return self._ended
+
+    def authenticates(self, credential: str | bytes) -> bool:
+        """Whether this is the handle's token. Needed on TCP only; on the Unix socket the broker looks who is there."""
+        given = credential.encode() if isinstance(credential, str) else credential
+        return hmac.compare_digest(given, self.handle.token.encode())
+
+    def login(self) -> Login:
+        """A login for this client, after the broker has found out who it is and recorded the use.
+
+        Raises: ConnvaultError: what the broker answers (HandleInvalid, VaultLocked, SecretMissing ...).
+        """
+        if self._ended:
+            raise HandleInvalid(reason="revoked")
+        return self._ask(self)
+
+    def lease(self, max_age_s: float = LEASE_S) -> Login:
+        """Like `login`, or the last one if it is not older than that."""
+        now = time.monotonic()
+        if self._lease is None or now - self._lease[0] >= max_age_s or self._ended:
+            self._lease = None
+            self._lease = (now, self.login())
+        return self._lease[1]
+
+    def adopt(self, upstream: socket.socket) -> None:
+        """From now on a cut ends this connection too. Raises: HandleInvalid: it was cut already."""
+        copy = socket.socket(fileno=os.dup(upstream.fileno()))
+        with self._lock:
+            if not self._ended:
+                self._adopted.append(copy)
+                return
+        shut(copy)
+        raise HandleInvalid(reason="revoked")
+
+    def cut(self) -> None:
+        """Ends the client's connection and its upstream, at once."""
+        with self._lock:
+            self._ended = True
+            self._lease = None
+            streams = [self.stream, *self._adopted]
+        for stream in streams:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(stream, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """The client is served: everything of it is closed."""
+        with self._lock:
+            self._ended = True
+            self._lease = None
+            adopted, self._adopted = self._adopted, []
+            bell, self._bell = self._bell, None
+            taker, self._taker = self._taker, None
+        for stream in (self.stream, *adopted, taker):
+            shut(stream)
+        for descriptor in bell or ():
+            os.close(descriptor)
+
+    def offer(self, session: int) -> int:
+        """Lets the client ask for its upstream socket under this number; a descriptor that rings when it does."""
+        bell = os.pipe()
+        with self._lock:
+            self._session, self._bell = session, bell
+        return bell[0]
+
+    def offers(self, session: int) -> bool:
+        """Whether it has offered its socket under this number, and nobody has asked yet."""
+        return self._session == session and self._taker is None
+
+    def take(self, taker: socket.socket) -> bool:
+        """The client asks on `taker`; whether the offer still stood. From another thread."""
+        with self._lock:
+            if self._ended or self._bell is None or self._taker is not None:
+                return False
+            self._taker = taker
+            os.write(self._bell[1], b"!")
+            return True
+
+    def hand_over(self, upstream: socket.socket) -> None:
+        """Passes the logged-in socket on and waits until the client has closed it, was cut, or its time is over.
+
+        Called after the bell has rung, with nothing under way. The client gets two descriptors: the socket, and one
+        to keep as long as it uses the socket.
+
+        Raises: OSError: the client has gone meanwhile.
+        """
+        taker = self._taker
+        if taker is None:
+            raise OSError("nobody asked for the socket")
+        kept, leash = socket.socketpair()
+        upstream.setblocking(True)
+        # First the broker: whatever becomes of this process, it can cut what was passed on.
+        given_back = self._hand(self, upstream.fileno())
+        try:
+            with leash:
+                socket.send_fds(taker, [b"+"], [upstream.fileno(), leash.fileno()])
+            shut(taker)
+            poll = select.poll()
+            poll.register(kept, select.POLLIN)
+            # The server's end, or a cut. What it sends is the client's to read: no POLLIN.
+            poll.register(upstream, getattr(select, "POLLRDHUP", 0))
+            poll.poll(self.limits.lifetime_s * 1000)
+        finally:
+            kept.close()
+            given_back()

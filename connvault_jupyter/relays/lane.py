@@ -1,0 +1,186 @@
+"""The broker's end of one worker: what it was told, who asks it for a login, what it has passed on. It decides nothing.
+
+A lane is one connection for one requester's run: its worker's memory, warm logins and crashes are never another's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
+from .pipe import Pipe, close_all
+from .upstream import shut
+from .worker import problem_of
+
+# A worker answers at once; one that doesn't is stuck.
+_ANSWER_S = 5.0
+
+# Cutting takes a worker a millisecond. What was promised is 100 ms, so one that takes longer is killed.
+_CUT_S = 0.05
+
+Answer = Callable[[str, socket.socket], Mapping[str, Any]]
+"""(handle, the client's socket) -> the login as it crosses the pipe. Raises: ConnvaultError."""
+
+
+class Lane:
+    """`fork` gives the descriptor to a new worker; `kill` ends it by force. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        *,
+        fork: Callable[[socket.socket], None],
+        kill: Callable[[], None],
+        answer: Answer,
+        log: logging.Logger,
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                fork(theirs)
+            except BaseException:
+                ours.close()
+                raise
+        self._pipe = Pipe(ours)
+        self._kill = kill
+        self._answer = answer
+        self._log = log
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[tuple[str, object], Future[dict[str, Any]]] = {}
+        self._handed: dict[int, tuple[str, socket.socket]] = {}
+        self._over = False
+        threading.Thread(target=self._read, name="relay-lane", daemon=True).start()
+
+    @property
+    def over(self) -> bool:
+        """Whether its worker has ended."""
+        return self._over
+
+    def listen(
+        self, handle: str, *, directory: str, token: str, fields: Mapping[str, Any], tcp: bool
+    ) -> int | None:
+        """Lets the worker listen for a handle, or on TCP too; the port. Raises: BrokerUnavailable."""
+        answer = self._ask(
+            ("listening", handle),
+            {"listen": handle, "directory": directory, "token": token, "fields": dict(fields), "tcp": tcp},
+            _ANSWER_S,
+        )
+        if answer.get("failed"):
+            raise BrokerUnavailable("A socket for this handle can't be created. Check JUPYTER_RUNTIME_DIR.")
+        port = answer["port"]
+        return port if isinstance(port, int) else None
+
+    def try_login(self, login: Mapping[str, Any], timeout_s: float) -> str:
+        """Logs in once and leaves: what the server calls itself. Raises: UpstreamError ..., BrokerUnavailable."""
+        number = next(self._numbers)
+        answer = self._ask(("tried", number), {"try": number, "login": login}, timeout_s)
+        if "problem" in answer:
+            raise from_problem(answer["problem"])
+        return str(answer["server"])
+
+    def cut(self, handle: str) -> None:
+        """Ends everything that is open for a handle. A worker that does not follow is killed."""
+        with self._lock:
+            handed = [stream for of, stream in self._handed.values() if of == handle]
+        for stream in handed:
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+        try:
+            self._ask(("cut", handle), {"cut": handle}, _CUT_S)
+        except BrokerUnavailable:
+            self.end()
+
+    def end(self) -> None:
+        """Ends the worker and all that it has open or has passed on."""
+        self._kill()
+        self._pipe.close()
+        self._forget()
+
+    def _ask(self, sign: tuple[str, object], message: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            if self._over:
+                raise BrokerUnavailable
+            self._waiting[sign] = answer
+        try:
+            self._pipe.send(message)
+            return answer.result(timeout_s)
+        except (OSError, FutureTimeout):
+            raise BrokerUnavailable from None
+        finally:
+            with self._lock:
+                self._waiting.pop(sign, None)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                received = self._pipe.receive()
+            except OSError:
+                received = None
+            if received is None:
+                break
+            message, descriptors = received
+            try:
+                self._told(message, descriptors)
+            except OSError:
+                # It does not read, or has gone: the next receive tells.
+                continue
+            except Exception as exc:  # noqa: BLE001 -- a worker's nonsense must not end the broker's thread
+                self._log.error("a relay said something unheard of: %s", type(exc).__name__)
+            finally:
+                close_all(descriptors)
+        self._forget()
+
+    def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if "login" in message:
+            with socket.socket(fileno=os.dup(descriptors[0])) as client:
+                try:
+                    answer: dict[str, Any] = {"login": self._answer(message["handle"], client)}
+                except ConnvaultError as exc:
+                    answer = {"problem": problem_of(exc)}
+            self._pipe.send({"answer": message["login"], **answer})
+        elif "handed" in message:
+            stream = socket.socket(fileno=os.dup(descriptors[0]))
+            with self._lock:
+                over = self._over
+                if not over:
+                    self._handed[message["handed"]] = (message["handle"], stream)
+            if over:
+                shut(stream)
+        elif "returned" in message:
+            with self._lock:
+                found = self._handed.pop(message["returned"], None)
+            if found is not None:
+                found[1].close()
+        else:
+            for kind in ("listening", "cut", "tried"):
+                if kind in message:
+                    with self._lock:
+                        waiting = self._waiting.get((kind, message[kind]))
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(message)
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._over = True
+            handed, self._handed = self._handed, {}
+            waiting, self._waiting = self._waiting, {}
+        for _, stream in handed.values():
+            shut(stream)
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(OSError("the worker has ended"))
+
+
+def refused() -> HandleInvalid:
+    """What a client of a handle is told that the broker has let go of."""
+    return HandleInvalid(reason="revoked")

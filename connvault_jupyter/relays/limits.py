@@ -1,0 +1,31 @@
+"""How long and how large anything in a relay may be. No behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds and bytes. Each wait of a relay ends by one of these."""
+
+    # A far database behind a VPN answers within three seconds.
+    connect_s: float = 15.0
+    # A whole login, whatever number of messages it takes: a server that sends a byte a second is not waited for.
+    login_s: float = 30.0
+    # A client that connected and says nothing.
+    greeting_s: float = 30.0
+    # A notebook is left over the night and goes on in the morning; longer than that nobody comes back.
+    idle_s: float = 12 * 3600.0
+    lifetime_s: float = 7 * 24 * 3600.0
+    # After one side has ended its half: for the other one to finish what it was sending.
+    half_close_s: float = 60.0
+    # A side that takes nothing: the bytes for it wait in the other side's socket, not here, but not for ever.
+    stalled_s: float = 300.0
+    # Of a handle; more than any pool's default.
+    connections: int = 256
+    # One read. Two of them a direction stay far below 16 MiB a connection.
+    block_bytes: int = 256 * 1024
+
+
+LIMITS = Limits()

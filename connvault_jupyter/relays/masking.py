@@ -1,0 +1,67 @@
+"""Masks secrets in a stream of bytes, length for length, however it is cut into blocks. Which ones is the caller's.
+
+Equal length keeps every count in the stream true: Content-Length, a bulk string's, a packet's.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from urllib.parse import quote
+
+_MASK = b"*"
+
+# A shorter secret is found all over ordinary text.
+MIN_CHARS = 4
+
+
+class Masker:
+    """Feeds bytes through. What could be the beginning of a secret is held back until it is known."""
+
+    def __init__(self, patterns: Iterable[bytes]) -> None:
+        # Longer ones first: one may be a part of another.
+        self._patterns = sorted({one for one in patterns if len(one) >= MIN_CHARS}, key=len, reverse=True)
+        self._held = b""
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def __call__(self, data: bytes) -> bytes:
+        """What can be passed on. `b""`: the stream has ended, and what was held back comes out."""
+        if not data:
+            held, self._held = self._held, b""
+            return held
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        for pattern in self._patterns:
+            if pattern in data:
+                data = data.replace(pattern, _MASK * len(pattern))
+        keep = max((_beginning(data, pattern) for pattern in self._patterns), default=0)
+        if keep:
+            data, self._held = data[:-keep], data[-keep:]
+        return data
+
+
+def spellings(secret: str) -> set[bytes]:
+    """The forms in which a server gives a secret back: as it is, in JSON, in a URL, in Base64."""
+    import json
+
+    raw = secret.encode()
+    found = {raw, json.dumps(secret)[1:-1].encode(), quote(secret, safe="").encode(), quote(secret).encode()}
+    # Base64 at each of the three places that it may begin at in a longer text, without the characters that it shares
+    # with its neighbours.
+    for offset in range(3):
+        text = base64.b64encode(b"\0" * offset + raw)
+        start = (offset * 8 + 5) // 6
+        end = (offset + len(raw)) * 8 // 6
+        found |= {text[start:end], text[start:end].translate(bytes.maketrans(b"+/", b"-_"))}
+    return {one for one in found if len(one) >= MIN_CHARS}
+
+
+def _beginning(data: bytes, pattern: bytes) -> int:
+    """How many of the last bytes of `data` are the first of `pattern`, at most all but one."""
+    for count in range(min(len(pattern) - 1, len(data)), 0, -1):
+        if data.endswith(pattern[:count]):
+            return count
+    return 0

@@ -1,0 +1,99 @@
+"""Messages with file descriptors between the broker, its zygote and its workers. No message's meaning is known here.
+
+4 bytes big-endian length, then a JSON object, as in `contracts.frames`; descriptors travel with the first byte
+(unix(7), SCM_RIGHTS). Both ends are of one installation, so there is no version.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import socket
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_LENGTH = struct.Struct(">I")
+_MAX_BYTES = 1 << 20
+_MAX_DESCRIPTORS = 4
+_ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
+
+# An end that does not read for that long is stuck; whoever waits for it must not be.
+_SEND_TIMEOUT_S = 2
+
+
+class Pipe:
+    """One end. Any thread may send; one thread receives."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._sending = threading.Lock()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _SEND_TIMEOUT_S, 0))
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Raises: OSError: the other end is gone or does not read."""
+        text = json.dumps(message, separators=(",", ":")).encode()
+        frame = _LENGTH.pack(len(text)) + text
+        with self._sending:
+            if descriptors:
+                sent = socket.send_fds(self._stream, [frame], list(descriptors))
+                frame = frame[sent:]
+            self._stream.sendall(frame)
+
+    def receive(self) -> tuple[dict[str, Any], list[int]] | None:
+        """A message and the descriptors that came with it, which are the caller's to close. `None`: the end.
+
+        Raises: OSError: it ended in the middle, or is no message.
+        """
+        head, ancillary, _, _ = self._stream.recvmsg(
+            _LENGTH.size, _ANCILLARY, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        )
+        if not head:
+            return None
+        descriptors = _descriptors(ancillary)
+        try:
+            head += self._exactly(_LENGTH.size - len(head))
+            (length,) = _LENGTH.unpack(head)
+            if length > _MAX_BYTES:
+                raise OSError("a message is too long")
+            message = json.loads(self._exactly(length))
+        except BaseException:
+            close_all(descriptors)
+            raise
+        return message, descriptors
+
+    def close(self) -> None:
+        """For both directions: the other end sees it even if a copy of this one is open somewhere."""
+        with contextlib.suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
+        self._stream.close()
+
+    def _exactly(self, count: int) -> bytes:
+        found = bytearray()
+        while len(found) < count:
+            data = self._stream.recv(min(count - len(found), 65536))
+            if not data:
+                raise OSError("the other end closed in the middle of a message")
+            found += data
+        return bytes(found)
+
+
+def close_all(descriptors: Sequence[int]) -> None:
+    """Closes what was received and is not wanted."""
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return list(found)

@@ -1,0 +1,367 @@
+"""The port `Relays`: keeps the zygote and the lanes, and ends what may not stay open. It runs inside the broker.
+
+What may stay open is looked at anew whenever anything has changed, in this server or in another one on the vault, so
+no path by which a permission ends can be forgotten here.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import itertools
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..contracts.access import Delivered, Requester
+from ..contracts.frames import MAX_SOCKET_PATH_BYTES
+from ..errors import BrokerUnavailable, ConnvaultError
+from ..services.ports import Lock, RelayOrder, RelayPlace
+from .lane import Lane, refused
+from .pipe import Pipe
+from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
+
+# Another server's revoke is noticed this late; one of this broker at once.
+_LOOK_EVERY_S = 0.2
+
+_FORK_S = 10.0
+
+# What a worker may see of the server's environment: how to find libraries and certificates. PG*, AWS_* and proxies
+# would send a secret elsewhere, tokens of the server are nobody's business.
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")  # fmt: skip
+
+Login = Callable[[socket.socket, Requester, str], Delivered]
+"""(a client's socket, whose handle, its ref) -> a login, after the client was found out. Raises: ConnvaultError."""
+
+
+@dataclass
+class _Open:
+    order: RelayOrder
+    lane: Lane
+    directory: Path
+    token: str = field(repr=False)
+    port: int | None = None
+
+
+class RelaySupervisor:
+    """`command` starts the zygote; `directory` is made for the handles' sockets, if it is not too deep for them.
+
+    `still_good` is called with `lock` held; `version` changes when anything has changed that it could depend on.
+    """
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        directory: Path,
+        login: Login,
+        still_good: Callable[[Requester, str], bool],
+        version: Callable[[], object],
+        lock: Lock,
+        log: logging.Logger,
+    ) -> None:
+        self._command = tuple(command)
+        self._wanted = directory
+        self._login = login
+        self._still_good = still_good
+        self._version = version
+        self._broker_lock = lock
+        self._log = log
+        self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._zygote: _Zygote | None = None
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._open: dict[str, _Open] = {}
+        self._base: Path | None = None
+        self._changed = threading.Event()
+        self._closed = threading.Event()
+        self._seen: object = None
+
+    def start(self) -> None:
+        """Begins to look after what is open. Returns at once."""
+        threading.Thread(target=self._look, name="relay-watch", daemon=True).start()
+
+    def changed(self) -> None:
+        """Something has changed: what is open is looked at, now. Never blocks."""
+        self._changed.set()
+
+    def warm(self) -> None:
+        """Starts the zygote, if it does not run. Never blocks."""
+        if self._zygote is None or self._zygote.over:
+            threading.Thread(target=self._warm, name="relay-warm", daemon=True).start()
+
+    def open(self, order: RelayOrder) -> RelayPlace:
+        """The place of a handle. Raises: BrokerUnavailable."""
+        handle = handle_id(order.ref)
+        with self._starting:
+            found = self._open.get(handle)
+            if found is None or found.lane.over:
+                found = self._listen(handle, order)
+            elif order.tcp and found.port is None:
+                found.port = found.lane.listen(
+                    handle,
+                    directory=str(found.directory),
+                    token=found.token,
+                    fields=order.fields,
+                    tcp=True,
+                )
+        name = SOCKETS.get(order.protocol, SOCKET)
+        return RelayPlace(
+            directory=str(found.directory),
+            socket=str(found.directory / name),
+            port=found.port if order.tcp else None,
+            token=found.token,
+            hand_over=hasattr(socket, "SO_PEERCRED"),
+        )
+
+    def try_login(self, protocol: str, login: Mapping[str, Any], timeout_s: float) -> str:
+        """Logs in once, in a worker of its own that ends with it: what the server calls itself.
+
+        Raises: UpstreamError and its kinds, BrokerUnavailable.
+        """
+        lane = self._new_lane(protocol)
+        try:
+            return lane.try_login(login, timeout_s)
+        finally:
+            lane.end()
+
+    def close(self) -> None:
+        """Ends everything."""
+        self._closed.set()
+        self._changed.set()
+        with self._lock:
+            lanes, self._lanes = list(self._lanes.values()), {}
+            self._open = {}
+            zygote, self._zygote = self._zygote, None
+        for lane in lanes:
+            lane.end()
+        if zygote is not None:
+            zygote.end()
+        if self._base is not None:
+            shutil.rmtree(self._base, ignore_errors=True)
+
+    def _listen(self, handle: str, order: RelayOrder) -> _Open:
+        key = (order.requester.instance, order.connection_id)
+        lane = self._lanes.get(key)
+        if lane is None or lane.over:
+            lane = self._new_lane(order.protocol)
+            with self._lock:
+                self._lanes[key] = lane
+        directory = self._directory(handle)
+        token = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
+        found = _Open(order, lane, directory, token)
+        with self._lock:
+            # Before it listens: the first client may ask for its login at once.
+            self._open[handle] = found
+        try:
+            found.port = lane.listen(
+                handle, directory=str(directory), token=token, fields=order.fields, tcp=order.tcp
+            )
+        except ConnvaultError:
+            self._drop(handle)
+            raise
+        # The permission may have ended while the place was made.
+        self._changed.set()
+        return found
+
+    def _new_lane(self, protocol: str) -> Lane:
+        zygote = self._running()
+        pid: Future[int] = Future()
+
+        def kill() -> None:
+            if pid.done() and pid.exception() is None:
+                zygote.kill(pid.result())
+
+        return Lane(
+            fork=lambda descriptor: zygote.fork(protocol, descriptor, pid),
+            kill=kill,
+            answer=self._answer,
+            log=self._log,
+        )
+
+    def _answer(self, handle: str, client: socket.socket) -> Mapping[str, Any]:
+        found = self._open.get(handle)
+        if found is None:
+            raise refused()
+        delivered = self._login(client, found.order.requester, found.order.ref)
+        return {
+            "fields": dict(delivered.fields),
+            "secrets": {name: secret.get_secret_value() for name, secret in delivered.secrets.items()},
+            "revision": delivered.revision,
+            "rotation": delivered.rotation,
+        }
+
+    def _running(self) -> _Zygote:
+        with self._lock:
+            if self._closed.is_set():
+                raise BrokerUnavailable
+            if self._zygote is None or self._zygote.over:
+                try:
+                    self._zygote = _Zygote(self._command, self._log)
+                except OSError as exc:
+                    raise BrokerUnavailable("The relays' process can't be started.") from exc
+            return self._zygote
+
+    def _warm(self) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            self._running()
+
+    def _directory(self, handle: str) -> Path:
+        if self._base is None:
+            base = self._wanted
+            longest = max(map(len, (*SOCKETS.values(), HAND_OVER_SOCKET)))
+            if len(os.fsencode(base)) + len(handle) + longest + 2 > MAX_SOCKET_PATH_BYTES:
+                base = Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))
+            else:
+                # What a broker that was killed has left there is nobody's any more.
+                shutil.rmtree(base, ignore_errors=True)
+                base.mkdir(mode=0o700)
+            self._base = base
+        directory = self._base / handle
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700)
+        return directory
+
+    def _look(self) -> None:
+        while not self._closed.is_set():
+            poked = self._changed.wait(_LOOK_EVERY_S)
+            self._changed.clear()
+            try:
+                self._cut_what_ended(poked=poked)
+            except Exception as exc:  # noqa: BLE001 -- the watch must go on
+                self._log.error("the relays' watch failed: %s", type(exc).__name__)
+
+    def _cut_what_ended(self, *, poked: bool) -> None:
+        with self._lock:
+            opened = dict(self._open)
+        if not opened:
+            return
+        with self._broker_lock:
+            version = self._version()
+            if not poked and version == self._seen:
+                return
+            ended = [
+                handle
+                for handle, one in opened.items()
+                if one.lane.over or not self._still_good(one.order.requester, one.order.ref)
+            ]
+            self._seen = version
+        for handle in ended:
+            self._drop(handle)
+
+    def _drop(self, handle: str) -> None:
+        with self._lock:
+            found = self._open.pop(handle, None)
+            if found is None:
+                return
+            last = not any(one.lane is found.lane for one in self._open.values())
+            if last:
+                for key in [key for key, lane in self._lanes.items() if lane is found.lane]:
+                    del self._lanes[key]
+        if last:
+            # Nobody may use what it keeps (warm logins, tokens) any more.
+            found.lane.end()
+        else:
+            found.lane.cut(handle)
+        shutil.rmtree(found.directory, ignore_errors=True)
+
+
+def handle_id(ref: str) -> str:
+    """The name of a handle between broker and worker, and of its directory. The same after a restart."""
+    return hashlib.sha256(b"connvault-handle-1\0" + ref.encode()).hexdigest()[:12]
+
+
+class _Zygote:
+    def __init__(self, command: Sequence[str], log: logging.Logger) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+                    [*command, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    cwd="/",
+                    env=_environment(),
+                    start_new_session=True,
+                )
+            except OSError:
+                ours.close()
+                raise
+        self._pipe = Pipe(ours)
+        self._log = log
+        self._lock = threading.Lock()
+        self._lanes = itertools.count(1)
+        self._forks: dict[int, Future[int]] = {}
+        self.over = False
+        threading.Thread(target=self._read, name="relay-zygote", daemon=True).start()
+
+    def fork(self, protocol: str, descriptor: socket.socket, pid: Future[int]) -> None:
+        """A new worker with this descriptor as its pipe. Raises: BrokerUnavailable."""
+        lane = next(self._lanes)
+        with self._lock:
+            self._forks[lane] = pid
+        try:
+            self._pipe.send({"fork": lane, "protocol": protocol}, [descriptor.fileno()])
+            pid.result(_FORK_S)
+        except (OSError, FutureTimeout):
+            raise BrokerUnavailable("A relay can't be started. Look into the server log.") from None
+        finally:
+            with self._lock:
+                self._forks.pop(lane, None)
+
+    def kill(self, pid: int) -> None:
+        """Ends a worker. It is the zygote's child, so the pid is no other process's."""
+        with contextlib.suppress(OSError):
+            self._pipe.send({"kill": pid})
+
+    def end(self) -> None:
+        self._pipe.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                received = self._pipe.receive()
+            except OSError:
+                received = None
+            if received is None:
+                break
+            message = received[0]
+            if "forked" in message:
+                with self._lock:
+                    waiting = self._forks.get(message["forked"])
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message["pid"])
+        self.over = True
+        with self._lock:
+            forks, self._forks = self._forks, {}
+        for waiting in forks.values():
+            if not waiting.done():
+                waiting.set_exception(OSError("the zygote has ended"))
+        # Reaped by whoever comes first.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(2)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        **kept,
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+    }

@@ -1,0 +1,188 @@
+"""Connects to the one place that a connection names: resolved once, checked, with or without TLS. It logs nobody in.
+
+The addresses of a machine's own metadata service are refused whatever name leads there: it answers with credentials
+to anyone who asks, and a connection is made by a person for a service of theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import ipaddress
+import os
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import (
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamTlsFailed,
+    UpstreamUnreachable,
+)
+
+# Metadata services that are not link-local: AWS on IPv6, Alibaba, Oracle, Azure's wire server.
+_METADATA = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+# Where distributions keep the CAs that the system trusts; a Python may have been built to look elsewhere.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+
+_KEEPALIVE_S = 60
+
+
+def connect(host: str, port: int, *, timeout_s: float) -> socket.socket:
+    """A blocking TCP connection, without delay for small writes (TCP_NODELAY).
+
+    All addresses of the name are looked at before the first is tried, and exactly these are tried.
+
+    Raises:
+        UpstreamUnreachable: no such name, nobody listens, or no way there.
+        UpstreamRefused: an address that is never connected to (link-local, metadata, multicast, unspecified).
+        UpstreamTimeout: nothing within `timeout_s`, the resolution included.
+    """
+    deadline = time.monotonic() + timeout_s
+    addresses = _resolved(host, port, timeout_s)
+    for _, address in addresses:
+        _check(str(address[0]))
+    outcome: Exception = UpstreamUnreachable()
+    for family, address in addresses:
+        stream = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            stream.settimeout(left_s)
+            stream.connect(address)
+            stream.settimeout(None)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+        except TimeoutError:
+            stream.close()
+            outcome = UpstreamTimeout()
+        except OSError:
+            stream.close()
+            outcome = UpstreamUnreachable()
+        else:
+            return stream
+    raise outcome
+
+
+def encrypt(stream: socket.socket, fields: Mapping[str, Any], *, timeout_s: float) -> ssl.SSLSocket:
+    """TLS on a connected socket, by the fields `host`, `sslmode` (libpq's words) and `ca_certificate` (PEM).
+
+    `require` and `prefer` verify nothing, as in libpq; `verify-ca` the chain, `verify-full` the name too.
+
+    Raises:
+        UpstreamTlsFailed: no TLS there, or not the expected server.
+        UpstreamTimeout: no handshake within `timeout_s`.
+    """
+    host = str(fields["host"])
+    try:
+        context = tls_context(
+            str(fields.get("sslmode") or "verify-full"), str(fields.get("ca_certificate") or "")
+        )
+        stream.settimeout(timeout_s)
+        found = context.wrap_socket(stream, server_hostname=host)
+        found.settimeout(None)
+    except TimeoutError:
+        raise UpstreamTimeout from None
+    except (OSError, ValueError):
+        raise UpstreamTlsFailed from None
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def tls_context(mode: str, authorities: str) -> ssl.SSLContext:
+    """For a mode of libpq's and a PEM text of CAs (empty: the system's).
+
+    Raises: ssl.SSLError: the text has no usable certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if mode in ("verify-full", "verify-ca"):
+        context.check_hostname = mode == "verify-full"
+        if authorities:
+            context.load_verify_locations(cadata=authorities)
+        else:
+            context.load_default_certs()
+            for bundle in _BUNDLES:
+                if not context.get_ca_certs() and os.path.isfile(bundle):
+                    context.load_verify_locations(bundle)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def shut(stream: socket.socket | None) -> None:
+    """Ends a connection and closes it, whatever state it is in."""
+    if stream is not None:
+        with contextlib.suppress(OSError):
+            # Not SSLSocket.shutdown: it drops the TLS state under whoever is reading.
+            socket.socket.shutdown(stream, socket.SHUT_RDWR)
+        stream.close()
+
+
+def _resolved(host: str, port: int, timeout_s: float) -> list[tuple[int, Any]]:
+    """(family, address) of each. getaddrinfo(3) knows no time-out, so it runs in a thread that may be left behind."""
+    answer: queue.SimpleQueue[list[tuple[int, Any]] | None] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            answer.put(None)
+        else:
+            answer.put([(family, address) for family, _, _, _, address in found])
+
+    try:
+        # A literal address needs no thread.
+        ipaddress.ip_address(host)
+    except ValueError:
+        threading.Thread(target=resolve, name="resolver", daemon=True).start()
+    else:
+        resolve()
+    try:
+        addresses = answer.get(timeout=timeout_s)
+    except queue.Empty:
+        raise UpstreamTimeout from None
+    if not addresses:
+        raise UpstreamUnreachable
+    return addresses
+
+
+def _check(text: str) -> None:
+    """Raises: UpstreamRefused."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    for form in _forms(address):
+        if form in _METADATA or form.is_link_local or form.is_multicast or form.is_unspecified:
+            raise UpstreamRefused(
+                "This address is never connected to: link-local, metadata or no host at all."
+            )
+
+
+def _forms(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The address, and the IPv4 address that it may stand for (RFC 4291 2.5.5, RFC 3056, RFC 4380, RFC 6052)."""
+    forms = [address]
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64 or int(address) >> 32 == 0:
+            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        # ::1 is no IPv4 address in disguise.
+        forms += [form for form in inner if form is not None and not address.is_loopback]
+    return forms

@@ -1,0 +1,339 @@
+"""One worker process: the relay of one connection for one requester. It listens, accepts, and serves in threads.
+
+    broker                                            worker
+    {"listen": handle, "directory", "token",
+     "fields", "tcp"}                             ->
+                                                  <-  {"listening": handle, "port"}
+                                                  <-  {"login": n, "handle"} + the client's socket
+    {"answer": n, "login" | "problem"}            ->
+                                                  <-  {"handed": n} + the upstream socket
+                                                  <-  {"returned": n}
+    {"cut": handle}                               ->
+                                                  <-  {"cut": handle}
+    {"try": n, "login"}                           ->
+                                                  <-  {"tried": n, "server" | "problem"}
+
+The end of the pipe is the end of the process. A secret is here from an answer to the end of its login, for HTTP at most
+a second longer. Nothing is written to disk but sockets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import json
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
+from .downstream import Downstream, Handle, Login, Relay
+from .limits import LIMITS, Limits
+from .pipe import Pipe, close_all
+from .upstream import shut
+
+# The broker looks up who a fresh kernel is for at most 2 s.
+_ANSWER_S = 10.0
+
+# A thread's stack: libraries for TLS and SigV4 stay far below it, and it bounds what 256 clients cost.
+_STACK_BYTES = 512 * 1024
+
+HAND_OVER_SOCKET = "hand-over"
+# libpq appends the port to the name; all other clients take any path.
+SOCKETS = {"postgresql": ".s.PGSQL.5432"}
+SOCKET = "s"
+
+_BACKLOG = 128
+_TAKER_PATIENCE_S = 5
+
+
+class Worker:
+    """`run` serves until the broker hangs up."""
+
+    def __init__(self, *, pipe: Pipe, protocol: str, relay: Relay, limits: Limits = LIMITS) -> None:
+        self._pipe = pipe
+        self._protocol = protocol
+        self._relay = relay
+        self._limits = limits
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._answers: dict[int, Future[dict[str, Any]]] = {}
+        self._listening: dict[str, _Listening] = {}
+        self._served: dict[str, set[Downstream]] = {}
+        self._poll = select.poll()
+        self._accepting: dict[int, Callable[[], None]] = {}
+
+    def run(self) -> None:
+        """Returns when the broker has hung up; everything of it is closed then."""
+        self._poll.register(self._pipe, select.POLLIN)
+        try:
+            while True:
+                for descriptor, _ in self._poll.poll():
+                    if descriptor != self._pipe.fileno():
+                        accept = self._accepting.get(descriptor)
+                        if accept is not None:
+                            accept()
+                    elif not self._told():
+                        return
+        finally:
+            self._end()
+
+    def _told(self) -> bool:
+        try:
+            received = self._pipe.receive()
+        except OSError:
+            return False
+        if received is None:
+            return False
+        message, descriptors = received
+        close_all(descriptors)
+        if "answer" in message:
+            with self._lock:
+                answer = self._answers.pop(message["answer"], None)
+            if answer is not None:
+                answer.set_result(message)
+        elif "listen" in message:
+            self._listen(message)
+        elif "cut" in message:
+            self._cut(message["cut"])
+            self._pipe.send({"cut": message["cut"]})
+        elif "try" in message:
+            threading.Thread(target=self._try, args=(message,), name="trial", daemon=True).start()
+        return True
+
+    def _listen(self, message: Mapping[str, Any]) -> None:
+        handle = Handle(message["listen"], message["directory"], message["token"], message["fields"])
+        listening = self._listening.get(handle.id)
+        try:
+            if listening is None:
+                listening = self._listening[handle.id] = _Listening(handle)
+                path = os.path.join(handle.directory, SOCKETS.get(self._protocol, SOCKET))
+                self._accept_on(listening, _unix(path), over_tcp=False)
+                taking = _unix(os.path.join(handle.directory, HAND_OVER_SOCKET))
+                listening.sockets.append(taking)
+                self._watch(taking, lambda: self._accept_taker(taking, handle.id))
+            if message["tcp"] and listening.port is None:
+                inet = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                inet.bind(("127.0.0.1", 0))
+                inet.listen(_BACKLOG)
+                self._accept_on(listening, inet, over_tcp=True)
+                listening.port = inet.getsockname()[1]
+        except OSError:
+            self._cut(handle.id)
+            self._pipe.send({"listening": handle.id, "failed": True})
+            return
+        self._pipe.send({"listening": handle.id, "port": listening.port})
+
+    def _accept_on(self, listening: _Listening, listener: socket.socket, *, over_tcp: bool) -> None:
+        listening.sockets.append(listener)
+        self._watch(listener, lambda: self._accept(listener, listening.handle, over_tcp=over_tcp))
+
+    def _watch(self, listener: socket.socket, accept: Callable[[], None]) -> None:
+        listener.setblocking(False)
+        self._accepting[listener.fileno()] = accept
+        self._poll.register(listener, select.POLLIN)
+
+    def _accept(self, listener: socket.socket, handle: Handle, *, over_tcp: bool) -> None:
+        with contextlib.suppress(OSError):
+            stream, _ = listener.accept()
+            stream.setblocking(True)
+            if over_tcp:
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            downstream = Downstream(
+                stream=stream,
+                handle=handle,
+                over_tcp=over_tcp,
+                limits=self._limits,
+                ask=self._login,
+                hand=self._hand,
+            )
+            with self._lock:
+                served = self._served.setdefault(handle.id, set())
+                full = len(served) >= self._limits.connections
+                if not full:
+                    served.add(downstream)
+            if full:
+                downstream.close()
+                return
+            threading.Thread(target=self._serve, args=(downstream,), name="client", daemon=True).start()
+
+    def _accept_taker(self, listener: socket.socket, handle: str) -> None:
+        with contextlib.suppress(OSError):
+            stream, _ = listener.accept()
+            stream.setblocking(True)
+            threading.Thread(target=self._pass_on, args=(stream, handle), name="taker", daemon=True).start()
+
+    def _serve(self, downstream: Downstream) -> None:
+        try:
+            self._relay.serve(downstream)
+        except (ConnvaultError, OSError):
+            pass  # The protocol has told its client what there was to tell.
+        except Exception as exc:  # noqa: BLE001 -- one client must not end the others; its text could hold a secret
+            _complain(exc)
+        finally:
+            with self._lock:
+                self._served.get(downstream.handle.id, set()).discard(downstream)
+            downstream.close()
+
+    def _pass_on(self, stream: socket.socket, handle: str) -> None:
+        """A client asks for its own upstream socket: 8 bytes, the number under which it is offered."""
+        taken = False
+        try:
+            stream.settimeout(_TAKER_PATIENCE_S)
+            number = stream.recv(8, socket.MSG_WAITALL)
+            if len(number) == 8:
+                (session,) = struct.unpack(">Q", number)
+                with self._lock:
+                    served = list(self._served.get(handle, ()))
+                found = next((one for one in served if one.offers(session)), None)
+                # The broker has looked who `found` is; whoever asks for its socket must be the same process.
+                taken = found is not None and _same_process(found.stream, stream) and found.take(stream)
+        except OSError:
+            pass
+        finally:
+            if not taken:
+                shut(stream)
+
+    def _login(self, downstream: Downstream) -> Login:
+        message = self._ask({"login": 0, "handle": downstream.handle.id}, downstream.stream.fileno())
+        problem = message.get("problem")
+        if problem is not None:
+            raise from_problem(problem)
+        return login_of(message["login"])
+
+    def _ask(self, message: dict[str, Any], descriptor: int) -> dict[str, Any]:
+        number = next(self._numbers)
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            self._answers[number] = answer
+        try:
+            self._pipe.send({**message, "login": number}, [descriptor])
+            return answer.result(_ANSWER_S)
+        except (OSError, ValueError, FutureTimeout):
+            raise BrokerUnavailable from None
+        finally:
+            with self._lock:
+                self._answers.pop(number, None)
+
+    def _hand(self, downstream: Downstream, upstream: int) -> Callable[[], None]:
+        number = next(self._numbers)
+        if downstream.ended:
+            raise HandleInvalid(reason="revoked")
+        self._pipe.send({"handed": number, "handle": downstream.handle.id}, [upstream])
+
+        def given_back() -> None:
+            with contextlib.suppress(OSError):
+                self._pipe.send({"returned": number})
+
+        return given_back
+
+    def _try(self, message: Mapping[str, Any]) -> None:
+        answer: dict[str, Any]
+        try:
+            answer = {"server": self._relay.log_in(login_of(message["login"]))}
+        except ConnvaultError as exc:
+            answer = {"problem": problem_of(exc)}
+        except Exception as exc:  # noqa: BLE001 -- its text could hold a secret
+            _complain(exc)
+            answer = {"problem": problem_of(ConnvaultError())}
+        with contextlib.suppress(OSError):
+            self._pipe.send({"tried": message["try"], **answer})
+
+    def _cut(self, handle: str) -> None:
+        listening = self._listening.pop(handle, None)
+        with self._lock:
+            served = self._served.pop(handle, set())
+        for downstream in served:
+            downstream.cut()
+        if listening is not None:
+            for listener in listening.sockets:
+                self._accepting.pop(listener.fileno(), None)
+                self._poll.unregister(listener)
+                listener.close()
+
+    def _end(self) -> None:
+        for handle in list(self._listening):
+            self._cut(handle)
+        self._relay.close()
+
+
+class _Listening:
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+        self.sockets: list[socket.socket] = []
+        self.port: int | None = None
+
+
+def run(stream: socket.socket, protocol: str) -> None:
+    """The life of a worker process whose pipe to the broker is `stream`."""
+    # Sockets are made for this user alone, whatever the mask was.
+    os.umask(0o177)
+    threading.stack_size(_STACK_BYTES)
+    # A thread that computes lets one that only passes bytes on wait for at most this long.
+    sys.setswitchinterval(0.0005)
+    relay: Relay = module_of(protocol).Relay(limits=LIMITS)
+    Worker(pipe=Pipe(stream), protocol=protocol, relay=relay).run()
+
+
+def module_of(protocol: str) -> Any:
+    """The module of a protocol. `protocol` is one of `contracts.providers.RelayProtocol`."""
+    return importlib.import_module(f"{__package__}.protocols.{protocol}")
+
+
+def login_of(found: Mapping[str, Any]) -> Login:
+    """A login as it crossed the pipe."""
+    return Login(found["fields"], found["secrets"], found["revision"], found["rotation"])
+
+
+def problem_of(error: ConnvaultError) -> dict[str, Any]:
+    """An error as it crosses the pipe; `errors.from_problem` reads it."""
+    return {
+        "code": error.code,
+        "detail": error.message,
+        "details": json.loads(json.dumps(error.details, default=str)),
+    }
+
+
+def _unix(path: str) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _same_process(one: socket.socket, other: socket.socket) -> bool:
+    """Whether the peers of two Unix sockets are one process. Linux only; elsewhere nothing is handed over."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return False
+    size = struct.calcsize("3i")
+    return one.getsockopt(socket.SOL_SOCKET, option, size) == other.getsockopt(
+        socket.SOL_SOCKET, option, size
+    )
+
+
+def _complain(error: BaseException) -> None:
+    """The type and the place, on standard error: the text and the values could hold a secret."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = (
+        ""
+        if place is None
+        else f" at {os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}"
+    )
+    print(f"connvault relay: {type(error).__name__}{where}", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,111 @@
+"""Forks workers: one process with everything imported, of which each worker is a copy that costs milliseconds.
+
+    broker                                   zygote
+    {"fork": lane, "protocol"} + a socket ->
+                                         <-  {"forked": lane, "pid"}
+    {"kill": pid}                        ->
+                                         <-  {"ended": pid}
+
+It has no thread and never holds a secret: those go straight from the broker to a worker. It is the workers' parent, so
+the pid that it kills is still theirs. The end of the pipe ends it and them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from . import worker
+from .pipe import Pipe, close_all
+
+
+def run(stream: socket.socket, in_child: Callable[[], object]) -> None:
+    """Serves until the broker hangs up. `in_child` is called first in each worker (what a fork undoes)."""
+    reaped, ring = os.pipe()
+    os.set_blocking(ring, False)
+    os.set_blocking(reaped, False)
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    zygote = _Zygote(Pipe(stream), in_child, (reaped, ring))
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    poll.register(reaped, select.POLLIN)
+    while True:
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if reaped in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(reaped, 4096)
+            zygote.reap()
+        if stream.fileno() in ready and not zygote.told():
+            zygote.end()
+            return
+
+
+class _Zygote:
+    def __init__(self, pipe: Pipe, in_child: Callable[[], object], descriptors: tuple[int, int]) -> None:
+        self._pipe = pipe
+        self._in_child = in_child
+        self._descriptors = descriptors
+        self._children: set[int] = set()
+
+    def told(self) -> bool:
+        try:
+            received = self._pipe.receive()
+        except OSError:
+            return False
+        if received is None:
+            return False
+        message, descriptors = received
+        try:
+            if "fork" in message and len(descriptors) == 1:
+                self._fork(message["fork"], message["protocol"], descriptors[0])
+            elif message.get("kill") in self._children:
+                os.kill(message["kill"], signal.SIGKILL)
+        finally:
+            close_all(descriptors)
+        return True
+
+    def reap(self) -> None:
+        for pid in tuple(self._children):
+            found, _ = os.waitpid(pid, os.WNOHANG)
+            if found:
+                self._children.discard(pid)
+                with contextlib.suppress(OSError):
+                    self._pipe.send({"ended": pid})
+
+    def end(self) -> None:
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+
+    def _fork(self, lane: int, protocol: str, descriptor: int) -> None:
+        # Here, so that the next worker of this protocol finds it imported.
+        worker.module_of(protocol)
+        # What is there now is shared with the children as long as nobody's collector writes into it.
+        gc.collect()
+        gc.freeze()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(protocol, descriptor)
+        self._children.add(pid)
+        self._pipe.send({"forked": lane, "pid": pid})
+
+    def _become_worker(self, protocol: str, descriptor: int) -> None:
+        status = 1
+        try:
+            self._in_child()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            stream = socket.socket(fileno=os.dup(descriptor))
+            close_all([descriptor, self._pipe.fileno(), *self._descriptors])
+            worker.run(stream, protocol)
+            status = 0
+        except BaseException as exc:  # noqa: BLE001 -- never back into the zygote's loop
+            print(f"connvault relay: {type(exc).__name__}", file=sys.stderr, flush=True)  # noqa: T201
+        finally:
+            os._exit(status)

@@ -1,0 +1,54 @@
+"""How a connection is delivered: which of its provider's ways, in which mode. Nothing is delivered from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..contracts.providers import Mode, ProviderDefinition, RelayProtocol, Way
+from ..errors import NotAllowed
+
+# A logged-in socket is passed on where the requester's library can go on with it and the broker need not look at what
+# follows. Redis answers `CONFIG GET requirepass` with the password, HTTP needs it in each request.
+_CAN_HAND_OVER: frozenset[RelayProtocol] = frozenset({"postgresql", "mysql"})
+
+
+@dataclass(frozen=True)
+class RelayDelivery:
+    """A delivery of the kind `relay`, as its rules promise it."""
+
+    protocol: RelayProtocol
+    recipe: Mapping[str, Any]
+    variables: Mapping[str, str]
+
+
+def mode_of(provider: ProviderDefinition) -> Mode:
+    """In which mode its handles are given: *brokered* where there is such a way, plain text if there is no other."""
+    modes = {delivery.mode for delivery in provider.deliveries}
+    order: tuple[Mode, ...] = ("brokered", "in_clear", "reveal")
+    return next(mode for mode in order if mode in modes)
+
+
+def relay_of(provider: ProviderDefinition) -> RelayDelivery:
+    """Raises: NotAllowed: it has none."""
+    for delivery in provider.deliveries:
+        if delivery.kind == "relay" and delivery.protocol is not None:
+            return RelayDelivery(delivery.protocol, delivery.recipe, delivery.variables)
+    raise NotAllowed("There is no relay for this kind of connection.")
+
+
+def way_of(provider: ProviderDefinition, fields: Mapping[str, Any]) -> Way:
+    """How a handle for these fields becomes a client."""
+    match mode_of(provider):
+        case "brokered":
+            return "hand_over" if hands_over(relay_of(provider).protocol, fields) else "relay"
+        case "in_clear":
+            return "login"
+        case _:
+            return "reveal"
+
+
+def hands_over(protocol: RelayProtocol, fields: Mapping[str, Any]) -> bool:
+    """Whether the upstream is plain: the state of an encrypted connection can't leave the process that made it."""
+    return protocol in _CAN_HAND_OVER and fields.get("sslmode") == "disable"
