@@ -21,8 +21,8 @@ from ..contracts.problem import invalid_request
 from ..contracts.supervision import BrokerReady, BrokerSettings
 from ..errors import BrokerUnavailable, ConnvaultError, VersionMismatch
 from ..providers.registry import ProviderCatalogue
-from ..relays.probe import ChildProbe
 from ..relays.supervisor import RelaySupervisor
+from ..relays.trial import RelayTrial
 from ..services.assembly import Assembled, assemble
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
@@ -70,7 +70,7 @@ class Broker:
             command=_RELAYS,
             directory=self._path.parent / HANDLES,
             login=self._login,
-            still_good=lambda requester, ref: self._services.access.still_good(requester, ref),
+            still_good=self._still_good,
             version=stores.transactions.version,
             lock=lock,
             log=log,
@@ -83,7 +83,7 @@ class Broker:
             custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
             derive_keys=derive_keys,
             check_value=check_value,
-            probe=ChildProbe(clock=_now),
+            probe=RelayTrial(try_login=self._relays.try_login, clock=_now),
             relays=self._relays,
             running=peers,
             key_of_document=peers.key_of_document,
@@ -144,6 +144,10 @@ class Broker:
         # The record grows with each use, and ends nothing.
         if event.event != "audit:changed":
             self._relays.changed()
+
+    def _still_good(self, requester: Requester, ref: str) -> bool:
+        # Named here because the services are made after the relays that they use.
+        return self._services.access.still_good(requester, ref)
 
     def _login(self, client: socket.socket, whose: Requester, ref: str) -> Delivered:
         """The login for whoever is at the other end of a relay's client, if it is the handle's own requester."""

@@ -1,8 +1,8 @@
 """Copies bytes both ways between a client and its upstream, in one thread, until an end. It knows no protocol.
 
 Reading stops while the other side takes nothing, so at most one block a direction waits here. A half-close is passed
-on. An encrypted side can't be half-closed from here (Python's ssl has no call for it): it is ended after `half_close_s`,
-or as soon as the other direction has ended too.
+on. An encrypted side can't be half-closed (Python's ssl has no call for it): it is ended after `half_close_s`, or as
+soon as the other direction has ended too.
 """
 
 from __future__ import annotations
@@ -46,32 +46,26 @@ def copy_both(
     down = _Direction(upstream, client, to_client)
     poll = select.poll()
     asked: dict[int, int] = {}
-    if bell >= 0:
-        poll.register(bell, select.POLLIN)
     ends_at = time.monotonic() + limits.lifetime_s
-    while not (up.over and down.over):
+    while True:
         for direction in (up, down):
             # What TLS has decrypted already is not seen by poll.
             while not direction.over and direction.step(limits.block_bytes):
                 pass
         if up.over and down.over:
-            break
-        _ask(poll, asked, client, up, down)
-        _ask(poll, asked, upstream, down, up)
+            return "ended"
+        _ask(poll, asked, client.fileno(), _wanted(up, down))
+        _ask(poll, asked, upstream.fileno(), _wanted(down, up))
+        under_way = up.pending is not None or down.pending is not None
+        if bell >= 0:
+            _ask(poll, asked, bell, 0 if under_way else select.POLLIN)
         now = time.monotonic()
         wait_s = min(ends_at - now, _patience_s(up, down, limits, now))
         if wait_s <= 0:
             return "ended"
         ready = poll.poll(wait_s * 1000 + 1)
-        if bell >= 0 and any(descriptor == bell for descriptor, _ in ready):
-            if not (up.pending or down.pending) and len(ready) == 1:
-                return "rung"
-            if len(ready) == 1:
-                # Bytes are under way: asked again after them.
-                poll.modify(bell, 0)
-        elif bell >= 0:
-            poll.modify(bell, select.POLLIN)
-    return "ended"
+        if len(ready) == 1 and ready[0][0] == bell:
+            return "rung"
 
 
 @dataclass
@@ -141,25 +135,25 @@ class _Direction:
                 self.target.shutdown(socket.SHUT_WR)
 
 
-def _ask(
-    poll: select.poll, asked: dict[int, int], side: socket.socket, reads: _Direction, writes: _Direction
-) -> None:
+def _wanted(reads: _Direction, writes: _Direction) -> int:
+    """What one side is waited for: the one that `reads` takes from and `writes` goes to."""
     wanted = 0
     if not reads.over and reads.pending is None and not reads.read_all:
         wanted |= reads.source_wants
     if writes.pending is not None:
         wanted |= writes.target_wants
-    descriptor = side.fileno()
-    if asked.get(descriptor) == wanted:
+    return wanted
+
+
+def _ask(poll: select.poll, asked: dict[int, int], descriptor: int, wanted: int) -> None:
+    if asked.get(descriptor, 0) == wanted:
         return
-    # A side that wants nothing is not asked at all: poll would report its hang-up again and again.
-    if not wanted:
-        if descriptor in asked:
-            poll.unregister(descriptor)
-            del asked[descriptor]
-        return
-    poll.register(descriptor, wanted)
     asked[descriptor] = wanted
+    # What is wanted for nothing is not asked at all: poll would report its hang-up again and again.
+    if wanted:
+        poll.register(descriptor, wanted)
+    else:
+        poll.unregister(descriptor)
 
 
 def _patience_s(up: _Direction, down: _Direction, limits: Limits, now: float) -> float:

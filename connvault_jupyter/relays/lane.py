@@ -142,20 +142,9 @@ class Lane:
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "login" in message:
-            with socket.socket(fileno=os.dup(descriptors[0])) as client:
-                try:
-                    answer: dict[str, Any] = {"login": self._answer(message["handle"], client)}
-                except ConnvaultError as exc:
-                    answer = {"problem": problem_of(exc)}
-            self._pipe.send({"answer": message["login"], **answer})
+            self._answer_login(message["login"], message["handle"], descriptors[0])
         elif "handed" in message:
-            stream = socket.socket(fileno=os.dup(descriptors[0]))
-            with self._lock:
-                over = self._over
-                if not over:
-                    self._handed[message["handed"]] = (message["handle"], stream)
-            if over:
-                shut(stream)
+            self._keep(message["handed"], message["handle"], descriptors[0])
         elif "returned" in message:
             with self._lock:
                 found = self._handed.pop(message["returned"], None)
@@ -163,11 +152,26 @@ class Lane:
                 found[1].close()
         else:
             for kind in ("listening", "cut", "tried"):
-                if kind in message:
-                    with self._lock:
-                        waiting = self._waiting.get((kind, message[kind]))
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(message)
+                with self._lock:
+                    waiting = self._waiting.get((kind, message.get(kind)))
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
+
+    def _answer_login(self, number: int, handle: str, descriptor: int) -> None:
+        with socket.socket(fileno=os.dup(descriptor)) as client:
+            try:
+                answer: dict[str, Any] = {"login": self._answer(handle, client)}
+            except ConnvaultError as exc:
+                answer = {"problem": problem_of(exc)}
+        self._pipe.send({"answer": number, **answer})
+
+    def _keep(self, number: int, handle: str, descriptor: int) -> None:
+        stream = socket.socket(fileno=os.dup(descriptor))
+        with self._lock:
+            if not self._over:
+                self._handed[number] = (handle, stream)
+                return
+        shut(stream)
 
     def _forget(self) -> None:
         with self._lock:

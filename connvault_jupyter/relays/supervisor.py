@@ -39,7 +39,9 @@ _FORK_S = 10.0
 
 # What a worker may see of the server's environment: how to find libraries and certificates. PG*, AWS_* and proxies
 # would send a secret elsewhere, tokens of the server are nobody's business.
-_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")  # fmt: skip
+_PASSED_ON = (
+    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
 
 Login = Callable[[socket.socket, Requester, str], Delivered]
 """(a client's socket, whose handle, its ref) -> a login, after the client was found out. Raises: ConnvaultError."""
@@ -345,7 +347,11 @@ class _Zygote:
             if "forked" in message:
                 with self._lock:
                     waiting = self._forks.get(message["forked"])
-                if waiting is not None and not waiting.done():
+                if waiting is None or waiting.done():
+                    continue
+                if "missing" in message:
+                    waiting.set_exception(_missing(message["missing"]))
+                else:
                     waiting.set_result(message["pid"])
         self.over = True
         with self._lock:
@@ -356,6 +362,13 @@ class _Zygote:
         # Reaped by whoever comes first.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
+
+
+def _missing(module: object) -> BrokerUnavailable:
+    return BrokerUnavailable(
+        f"The Python package {str(module)[:60]!r} is missing beside the Jupyter server. Install it there; "
+        "the documentation of connvault-jupyter says with which extra."
+    )
 
 
 def _environment() -> dict[str, str]:

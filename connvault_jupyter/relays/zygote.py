@@ -2,7 +2,7 @@
 
     broker                                   zygote
     {"fork": lane, "protocol"} + a socket ->
-                                         <-  {"forked": lane, "pid"}
+                                         <-  {"forked": lane, "pid"} | {"forked": lane, "missing": module}
     {"kill": pid}                        ->
                                          <-  {"ended": pid}
 
@@ -85,7 +85,11 @@ class _Zygote:
 
     def _fork(self, lane: int, protocol: str, descriptor: int) -> None:
         # Here, so that the next worker of this protocol finds it imported.
-        worker.module_of(protocol)
+        try:
+            worker.module_of(protocol)
+        except ImportError as exc:
+            self._pipe.send({"forked": lane, "missing": exc.name or protocol})
+            return
         # What is there now is shared with the children as long as nobody's collector writes into it.
         gc.collect()
         gc.freeze()
