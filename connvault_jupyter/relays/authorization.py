@@ -1,0 +1,166 @@
+"""How a request gets its credential: one object a kind. Nothing is sent or parsed here, and no secret is kept.
+
+The kinds that need more than a header have modules of their own (`oauth2`, `sigv4`), imported when one is needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote, unquote_plus
+
+from ..errors import SecretInvalid, SecretMissing, UpstreamRefused
+from .downstream import Login
+from .http_request import Request
+
+# RFC 9110 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+# A name under which a credential must not go: it would change how the request is read.
+_FRAMING = frozenset(
+    "host connection content-length transfer-encoding te trailer upgrade expect keep-alive proxy-connection".split()
+)
+
+
+class Authorization(Protocol):
+    """One way to log in. Made for one revision and rotation of one connection, and used by several threads at once:
+    what it keeps (an access token) is dropped with it when a field or a secret changes."""
+
+    def apply(self, request: Request, login: Login) -> Request:
+        """The request with its credential. The client's own (`Authorization`, cookies' likes) are gone already.
+
+        Raises: SecretMissing, SecretInvalid, UpstreamError and its kinds (a token could not be had).
+        """
+
+    def credentials(self, login: Login) -> set[str]:
+        """What no answer may show: secrets, and what was made of them and is as good (`user:password` in Base64, an
+        access token). Called after `apply`."""
+
+    def refused(self, login: Login) -> bool:
+        """The upstream answered 401. Whether another `apply` would give another credential: what was kept is dropped."""
+
+
+def authorization_of(fields: Mapping[str, Any]) -> Authorization:
+    """By the field `auth`: `bearer`, `basic`, `header`, `query`, `oauth2`, `sigv4` or `none` (if it is missing).
+
+    Raises: UpstreamRefused: another word, or a header or parameter that can't be.
+    """
+    kind = fields.get("auth") or "none"
+    if kind == "oauth2":
+        from .oauth2 import ClientCredentials
+
+        made: Authorization = ClientCredentials(fields)
+        return made
+    if kind == "sigv4":
+        from .sigv4 import SigV4
+
+        signing: Authorization = SigV4(fields)
+        return signing
+    simple: Mapping[str, Callable[[], Authorization]] = {
+        "bearer": lambda: Header("Authorization", "Bearer"),
+        "basic": Basic,
+        "header": lambda: Header(str(fields.get("header") or ""), str(fields.get("scheme") or "")),
+        "query": lambda: Query(str(fields.get("query") or "")),
+        "none": Nothing,
+    }
+    found = simple.get(str(kind))
+    if found is None:
+        raise UpstreamRefused("This way of logging in is not known here. Update connvault-jupyter.")
+    return found()
+
+
+class Header:
+    """The secret `token` in a header, after a scheme if there is one (RFC 6750 2.1: `Authorization: Bearer`)."""
+
+    def __init__(self, name: str, scheme: str = "") -> None:
+        if (
+            not _TOKEN.fullmatch(name)
+            or name.lower() in _FRAMING
+            or (scheme and not _TOKEN.fullmatch(scheme))
+        ):
+            raise UpstreamRefused("This header can't carry a credential. Choose another one.")
+        self._name = name
+        self._scheme = scheme
+
+    def apply(self, request: Request, login: Login) -> Request:
+        token = visible(secret_of(login, "token"))
+        return request.with_header(self._name, f"{self._scheme} {token}" if self._scheme else token)
+
+    def credentials(self, login: Login) -> set[str]:
+        return {secret_of(login, "token")}
+
+    def refused(self, login: Login) -> bool:
+        return False
+
+
+class Basic:
+    """The field `username` and the secret `password`, in UTF-8 (RFC 7617)."""
+
+    def apply(self, request: Request, login: Login) -> Request:
+        return request.with_header("Authorization", f"Basic {_pair(login)}")
+
+    def credentials(self, login: Login) -> set[str]:
+        return {secret_of(login, "password"), _pair(login)}
+
+    def refused(self, login: Login) -> bool:
+        return False
+
+
+class Query:
+    """The secret `token` as a query parameter, in the place of the client's own under this name."""
+
+    def __init__(self, name: str) -> None:
+        if not name or not name.isascii() or not name.isprintable():
+            raise UpstreamRefused("This parameter can't carry a credential. Choose another one.")
+        self._name = name
+
+    def apply(self, request: Request, login: Login) -> Request:
+        path, _, query = request.target.partition("?")
+        kept = [
+            part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) != self._name
+        ]
+        kept.append(f"{quote(self._name, safe='')}={quote(secret_of(login, 'token'), safe='')}")
+        return Request(request.method, f"{path}?{'&'.join(kept)}", request.headers)
+
+    def credentials(self, login: Login) -> set[str]:
+        return {secret_of(login, "token")}
+
+    def refused(self, login: Login) -> bool:
+        return False
+
+
+class Nothing:
+    """An open service."""
+
+    def apply(self, request: Request, login: Login) -> Request:
+        return request
+
+    def credentials(self, login: Login) -> set[str]:
+        return set()
+
+    def refused(self, login: Login) -> bool:
+        return False
+
+
+def secret_of(login: Login, name: str) -> str:
+    """Raises: SecretMissing."""
+    found = login.secrets.get(name)
+    if not found:
+        raise SecretMissing
+    return found
+
+
+def visible(secret: str) -> str:
+    """A secret that can stand in a header. Raises: SecretInvalid: a line break in it would be another header."""
+    if not (secret.isascii() and secret.isprintable()):
+        raise SecretInvalid(
+            "The secret has characters that can't be sent, such as a line break. Enter it again."
+        )
+    return secret
+
+
+def _pair(login: Login) -> str:
+    pair = f"{login.fields.get('username') or ''}:{secret_of(login, 'password')}"
+    return base64.b64encode(pair.encode()).decode("ascii")

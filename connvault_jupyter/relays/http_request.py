@@ -1,0 +1,36 @@
+"""One HTTP request as it goes upstream, before its body. A value: nothing is parsed, sent or known of a login here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Request:
+    """`target` is the path and query on the pinned upstream, in the form of the request line (RFC 9112 3.2.1).
+
+    `headers` are (name, value) in order, names as the client wrote them, values in latin-1; `Host` is the pinned one.
+    Framing headers (`Content-Length`, `Transfer-Encoding`) are there and must stay as they are. With a login applied,
+    target and headers hold secrets, so neither is in the repr.
+    """
+
+    method: str
+    target: str = field(repr=False)
+    headers: list[tuple[str, str]] = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """The first value under this name, in any case; `None`: there is none."""
+        wanted = name.lower()
+        return next((value for found, value in self.headers if found.lower() == wanted), None)
+
+    def without(self, *names: str) -> Request:
+        """Without the headers of these names, in any case."""
+        dropped = {name.lower() for name in names}
+        return replace(
+            self, headers=[(name, value) for name, value in self.headers if name.lower() not in dropped]
+        )
+
+    def with_header(self, name: str, value: str) -> Request:
+        """With this header, which replaces those of the same name."""
+        made = self.without(name)
+        return replace(made, headers=[*made.headers, (name, value)])
