@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help ready ready-lab ready-check lab test test-python test-labextension e2e check \
+.PHONY: help ready ready-lab ready-bench ready-check lab test test-python test-labextension e2e check \
   check-python check-labextension check-contracts bench fuzz docs clean
 
 help: ## What can be made
@@ -24,6 +24,9 @@ ready:
 
 ready-lab:
 	@$(PYTHON) setup_hooks/bootstrap.py --for lab
+
+ready-bench:
+	@$(PYTHON) setup_hooks/bootstrap.py --for bench
 
 ready-check:
 	@$(PYTHON) setup_hooks/bootstrap.py --for check
@@ -65,7 +68,7 @@ check-labextension:
 check-contracts:
 	$(PY) -m setup_hooks.generate_contracts --check
 
-bench: ready ## Figures against their budgets (build/bench.json)
+bench: ready-bench ## Figures against their budgets (build/bench.json)
 	$(PY) tests/bench/run.py
 
 fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=100000 each)

@@ -59,11 +59,18 @@ class Program:
 
 CHROMIUM = Program(("chromium", "chromium-browser", "google-chrome"), "chromium", "browser tests")
 KEYRING = Program(("gnome-keyring-daemon",), "gnome-keyring", "a real Secret Service")
+MARIADB = Program(("mariadbd", "/usr/sbin/mariadbd"), "mariadb-server", "the tests of MySQL/MariaDB")
+REDIS = Program(("redis-server",), "redis-server", "the tests of Redis")
+SSHD = Program(("sshd", "/usr/sbin/sshd"), "openssh-server", "the tests of SSH")
+GIT = Program(("git",), "git", "the tests of SSH")
+PGBOUNCER = Program(("pgbouncer", "/usr/sbin/pgbouncer"), "pgbouncer", "the benchmark")
 DBUS = Program(("dbus-daemon",), "dbus", "a real Secret Service")
+_TESTS = (CHROMIUM, MARIADB, REDIS, SSHD, GIT, *((KEYRING, DBUS) if sys.platform == "linux" else ()))
 PROGRAMS: Mapping[str, tuple[Program, ...]] = {
     "lab": (),
     "check": (),
-    "test": (CHROMIUM, KEYRING, DBUS) if sys.platform == "linux" else (CHROMIUM,),
+    "test": _TESTS,
+    "bench": (*_TESTS, PGBOUNCER),
 }
 
 
