@@ -300,7 +300,7 @@ def test_when_deleted_all_of_it_goes(world: World) -> None:
 def test_when_its_provider_is_gone_a_connection_is_listed_and_can_be_renamed(world: World) -> None:
     """And is ready again when the package is back."""
     connection = world.connection()
-    nxt = updated(world, postgresql=None)
+    nxt = updated(world, ledger=None)
     found = nxt.view(connection)
     assert (found.connection.status, found.connection.status_reason) == ("invalid", "provider_missing")
     assert found.secrets
@@ -318,12 +318,10 @@ def test_when_its_provider_is_gone_a_connection_is_listed_and_can_be_renamed(wor
 def test_when_its_schema_has_changed_a_connection_is_marked(world: World) -> None:
     """Its fields do not fit any more; nothing is lost."""
     connection = world.connection()
-    old = catalogue().get("postgresql")
+    old = catalogue().get("ledger")
     assert old is not None
     properties = {**old.fields["properties"], "port": {"type": "integer", "maximum": 5000}}
-    nxt = updated(
-        world, postgresql=old.model_copy(update={"fields": {**old.fields, "properties": properties}})
-    )
+    nxt = updated(world, ledger=old.model_copy(update={"fields": {**old.fields, "properties": properties}}))
     nxt.connections.recheck()
     found = nxt.view(connection)
     assert (found.connection.status, found.connection.status_reason) == ("invalid", "provider_changed")
@@ -334,7 +332,7 @@ def test_when_the_destination_fields_shrank_the_secret_does_not_open(world: Worl
     """A definition that binds less could send the secret elsewhere."""
     world.connection()
     world.request(notebook(), world.answer("always"))
-    nxt = updated(world, postgresql=without_destination("postgresql", "host"))
+    nxt = updated(world, ledger=without_destination("ledger", "host"))
     asked = nxt.request(notebook(), nxt.answer("once"))
     with pytest.raises(ConnvaultError) as refused:
         nxt.deliver(notebook(), asked.ref)
@@ -343,7 +341,7 @@ def test_when_the_destination_fields_shrank_the_secret_does_not_open(world: Worl
 
 def test_when_tested_it_goes_to_the_stored_destination_only(world: World) -> None:
     """On record before it is tried; the outcome is kept."""
-    connection = world.connection()
+    connection = world.connection(provider="postgresql")
 
     def during() -> None:
         assert world.recorded()[-1] == "connection:tested"
@@ -366,7 +364,7 @@ def test_when_tested_it_goes_to_the_stored_destination_only(world: World) -> Non
 @pytest.mark.parametrize("change", ["fields", "secret"])
 def test_when_changed_after_the_test_its_outcome_is_not_shown(world: World, change: str) -> None:
     """ "Connected" beside another database would be wrong."""
-    connection = world.connection()
+    connection = world.connection(provider="postgresql")
     world.connections.test(ConnectionRef(id=connection.id), actor="ada")
     world.clock.forward(60)
     if change == "fields":
@@ -379,7 +377,7 @@ def test_when_changed_after_the_test_its_outcome_is_not_shown(world: World, chan
 @pytest.mark.parametrize("change", ["fields", "secret", "deleted"])
 def test_when_changed_during_the_test_its_outcome_is_not_kept(world: World, change: str) -> None:
     """It says nothing about the connection as it is now."""
-    connection = world.connection()
+    connection = world.connection(provider="postgresql")
 
     def during() -> None:
         if change == "fields":
@@ -399,7 +397,7 @@ def test_when_it_can_not_be_tested_it_says_so(world: World) -> None:
     token = world.connection("token", provider="secret", fields={}, secrets={"value": "abcd"})
     with pytest.raises(InvalidRequest):
         world.connections.test(ConnectionRef(id=token.id), actor="ada")
-    draft = world.connection(secrets={})
+    draft = world.connection(provider="postgresql", secrets={})
     with pytest.raises(SecretMissing):
         world.connections.test(ConnectionRef(id=draft.id), actor="ada")
     set_secret(world, draft, "x")
@@ -422,7 +420,9 @@ def test_the_requesters_list_has_no_field_beyond_the_destination(world: World) -
     kinds = {one.id: one for one in world.connections.provider_summaries().providers}
     assert set(kinds["http"].secret_fields) == {"token", "password"}
     assert "token" not in kinds["http"].fields
-    assert len(world.connections.providers().providers) == 3
+    assert [one.id for one in world.connections.providers().providers] == [
+        one.id for one in catalogue().all()
+    ]
 
 
 def test_a_thousand_connections_are_listed_without_a_query_each(world: World) -> None:

@@ -36,7 +36,7 @@ def test_when_asked_the_person_sees_all_of_it(world: World) -> None:
     def look() -> None:
         found = world.question()
         assert found.requester == notebook()
-        assert (found.connection, found.provider_name) == ("warehouse", "PostgreSQL")
+        assert (found.connection, found.provider_name) == ("warehouse", "Ledger")
         assert found.destination == "ada@db.example.org:5432/sales"
         assert found.mode == "in_clear"
         assert found.reasons == ["monthly report"]

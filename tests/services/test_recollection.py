@@ -22,7 +22,8 @@ from connvault_jupyter.services.assembly import Assembled, assemble
 from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
-from tests.support.service_world import Clock, notebook
+from tests.support.in_clear import PROVIDERS
+from tests.support.service_world import Clock, RecordingRelays, notebook
 
 PASSPHRASE = "correct horse battery staple"
 FIELDS = {"host": "db.example.org", "port": 5432, "database": "sales", "user": "app", "sslmode": "require"}
@@ -76,11 +77,12 @@ def open_broker(tmp_path: Path) -> Iterator[Any]:
         )
         services = assemble(
             stores=stores,
-            registry=ProviderCatalogue(packages=False),
+            registry=ProviderCatalogue(packages=False, directories=[str(PROVIDERS)]),
             custodians={"passphrase": PassphraseCustodian()},
             derive_keys=derive_keys,
             check_value=check_value,
             probe=lambda *_: pytest.fail("nothing is tested here"),
+            relays=RecordingRelays(),
             running=Running(),
             key_of_document=lambda path: path,
             settings=settings,
@@ -103,7 +105,7 @@ def broker(open_broker: Any) -> Broker:
     """Unlocked, with one ready connection."""
     broker: Broker = open_broker()
     broker.services.secrets.set_up(SetUpVault.model_validate({"passphrase": PASSPHRASE}), actor="ada")
-    body = {"provider_id": "postgresql", "name": "warehouse", "fields": FIELDS}
+    body = {"provider_id": "ledger", "name": "warehouse", "fields": FIELDS}
     secrets = {"password": {"value": "first"}}
     broker.services.connections.create(
         CreateConnection.model_validate({**body, "secrets": secrets}), actor="ada"

@@ -48,6 +48,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DocumentsGone": {"paths": ["a.ipynb"]},
     "AccessRequest": {"connection": "warehouse", "reason": "report", "agent": "helper", "timeout_s": 1.5},
     "HandleUse": {"ref": REF},
+    "OpenHandle": {"ref": REF, "tcp": True},
     "RevealRequest": {"ref": REF, "reason": "report", "timeout_s": 1.5},
     "RevokeOwn": {"connection": "warehouse"},
 }

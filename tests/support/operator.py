@@ -13,6 +13,7 @@ from connvault_jupyter.broker.process import BrokerProcess
 from connvault_jupyter.contracts.events import Event
 from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
 
+from .in_clear import PROVIDERS
 from .rest import PASSPHRASE
 
 Rule = Callable[[dict[str, Any]], str]
@@ -85,7 +86,11 @@ def operated_broker(
     approvers: int = 1,
     **settings: Any,
 ) -> Iterator[tuple[Operator, str]]:
-    """A real broker with its data below `home`, set up with a passphrase; its operator and its socket's path."""
+    """A real broker with its data below `home`, set up with a passphrase; its operator and its socket's path.
+
+    It knows the kind of connection `in_clear.IN_CLEAR` too, unless `provider_dirs` are given.
+    """
+    settings.setdefault("provider_dirs", [str(PROVIDERS)])
     folder = home / "s"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     socket_path = str(folder / "b")

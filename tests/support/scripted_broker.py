@@ -171,6 +171,7 @@ class Handles:
                 }
             ],
             "reveal_allowed": reveal_allowed,
+            "way": "reveal" if mode == "reveal" else "login",
         }
 
     def install(self, broker: ScriptedBroker) -> Handles:
@@ -191,6 +192,7 @@ class Handles:
                         "destination": self._shape["destination"],
                         "status": "ready",
                         "status_reason": None,
+                        "way": self._shape["way"],
                     }
                 ],
             },

@@ -1,6 +1,7 @@
 """The services over the storage in memory, with the real vault and catalogue, a clock in the test's hand, and a person.
 
-What only stands in for the outside: the clock, the person, the OS keyring, the probe, and who runs.
+What only stands in for the outside: the clock, the person, the OS keyring, the probe, the relays, and who runs.
+A connection is in the clear unless another provider than `ledger` is given.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from connvault_jupyter.contracts.access import (
     GrantFilter,
     HandleState,
     HandleUse,
+    OpenHandle,
     Question,
     Requester,
     RevealRequest,
+)
+from connvault_jupyter.contracts.access import (
+    Opened as OpenedHandle,
 )
 from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter
 from connvault_jupyter.contracts.connections import (
@@ -38,13 +43,21 @@ from connvault_jupyter.contracts.events import Event
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
 from connvault_jupyter.contracts.vault import CustodianKind, SetUpVault, VaultState
-from connvault_jupyter.errors import CustodianUnavailable
+from connvault_jupyter.errors import BrokerUnavailable, CustodianUnavailable
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.services.assembly import Assembled, assemble
-from connvault_jupyter.services.ports import Availability, Custodian, ProviderRegistry, Wait
+from connvault_jupyter.services.ports import (
+    Availability,
+    Custodian,
+    ProviderRegistry,
+    RelayOrder,
+    RelayPlace,
+    Wait,
+)
 from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from tests.support.canary import CANARY
+from tests.support.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.memory_storage import MemoryStorage, memory_stores
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -133,6 +146,32 @@ class RecordingProbe:
         return self.outcome
 
 
+class RecordingRelays:
+    """Relays that listen nowhere. `broken` makes them fail."""
+
+    def __init__(self) -> None:
+        self.orders: list[RelayOrder] = []
+        self.warmed = 0
+        self.broken = False
+        self.during: Callable[[], object] = lambda: None
+
+    def warm(self) -> None:
+        self.warmed += 1
+
+    def open(self, order: RelayOrder) -> RelayPlace:
+        self.orders.append(order)
+        self.during()
+        if self.broken:
+            raise BrokerUnavailable
+        return RelayPlace(
+            directory="/run/h",
+            socket="/run/h/s",
+            port=50_000 if order.tcp else None,
+            token="t" * 43,
+            hand_over=True,
+        )
+
+
 def document_key(path: str) -> str:
     """As the broker makes it: the server's root and the path."""
     return f"notebook:/home/ada/{path}"
@@ -176,6 +215,7 @@ class World:
         self.events: list[Event] = []
         self.runs = Runs()
         self.probe = RecordingProbe()
+        self.relays = RecordingRelays()
         self._random = 0
         self.settings = BrokerSettings(
             data_dir="/data",
@@ -192,6 +232,7 @@ class World:
             derive_keys=derive_keys,
             check_value=check_value,
             probe=self.probe,
+            relays=self.relays,
             running=self.runs,
             key_of_document=document_key,
             settings=self.settings,
@@ -218,7 +259,7 @@ class World:
         self,
         name: str = "warehouse",
         *,
-        provider: str = "postgresql",
+        provider: str = IN_CLEAR,
         fields: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
     ) -> Connection:
@@ -256,6 +297,18 @@ class World:
     def deliver(self, requester: Requester, ref: str) -> Delivered:
         with self.lock:
             return self.access.deliver(requester, HandleUse(ref=ref))
+
+    def open(self, requester: Requester, ref: str, *, tcp: bool = False) -> OpenedHandle:
+        return self.access.open(requester, OpenHandle(ref=ref, tcp=tcp))
+
+    def login(self, requester: Requester, ref: str) -> Delivered:
+        """What a relay asks for, for a client of its handle."""
+        with self.lock:
+            return self.access.login(requester, ref)
+
+    def still_good(self, requester: Requester, ref: str) -> bool:
+        with self.lock:
+            return self.access.still_good(requester, ref)
 
     def check(self, requester: Requester, ref: str) -> HandleState:
         with self.lock:
@@ -386,7 +439,7 @@ _CATALOGUE: list[ProviderCatalogue] = []
 
 
 def catalogue() -> ProviderCatalogue:
-    """The built-in providers, read once: they never change."""
+    """The built-in providers and `ledger`, read once: they never change."""
     if not _CATALOGUE:
-        _CATALOGUE.append(ProviderCatalogue(packages=False))
+        _CATALOGUE.append(ProviderCatalogue(packages=False, directories=[str(PROVIDERS)]))
     return _CATALOGUE[0]
