@@ -1,0 +1,263 @@
+"""A worker, spoken to as the broker speaks: listens, asks for logins, passes sockets on, cuts. Its relay echoes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connvault_jupyter.errors import ConnvaultError, UpstreamAuthFailed
+from connvault_jupyter.relays.downstream import Downstream, Login
+from connvault_jupyter.relays.limits import LIMITS
+from connvault_jupyter.relays.pipe import Pipe
+from connvault_jupyter.relays.worker import HAND_OVER_SOCKET, SOCKET, Worker
+
+_LOGIN = {"fields": {"host": "db"}, "secrets": {"password": "pw-1"}, "revision": 3, "rotation": "r1"}
+_SESSION = 77
+
+
+class EchoRelay:
+    """Says who it has logged in as, then echoes; offers its upstream (one end of a pair) to be taken over."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.upstream, self._ours = socket.socketpair()
+
+    def serve(self, downstream: Downstream) -> None:
+        try:
+            login = downstream.login()
+        except ConnvaultError as exc:
+            downstream.stream.sendall(exc.code.encode())
+            return
+        downstream.adopt(self._ours)
+        bell = downstream.offer(_SESSION)
+        downstream.stream.sendall(login.secrets["password"].encode())
+        while data := downstream.stream.recv(100):
+            if data == b"hand me over":
+                os.read(bell, 1)
+                downstream.hand_over(self._ours)
+                return
+            downstream.stream.sendall(data)
+
+    def log_in(self, login: Login) -> str:
+        if login.secrets["password"] != "pw-1":
+            raise UpstreamAuthFailed
+        return "Echo 1.0"
+
+    def close(self) -> None:
+        self.closed = True
+        self._ours.close()
+
+
+class Broker:
+    """The other end of the pipe."""
+
+    def __init__(self, folder: Path, *, connections: int = 3) -> None:
+        ours, theirs = socket.socketpair()
+        self.folder = folder
+        self.pipe = Pipe(ours)
+        self.relay = EchoRelay()
+        self.token = "t" * 43
+        worker = Worker(
+            pipe=Pipe(theirs),
+            protocol="redis",
+            relay=self.relay,
+            limits=dataclasses.replace(LIMITS, connections=connections),
+        )
+        self._thread = threading.Thread(target=worker.run)
+        self._thread.start()
+        self._theirs = theirs
+
+    def listen(self, *, tcp: bool = False) -> dict[str, Any]:
+        self.pipe.send(
+            {"listen": "h1", "directory": str(self.folder), "token": self.token, "fields": {}, "tcp": tcp}
+        )
+        return self.next()[0]
+
+    def next(self) -> tuple[dict[str, Any], list[int]]:
+        received = self.pipe.receive()
+        assert received is not None
+        return received
+
+    def answer(self, **answer: Any) -> dict[str, Any]:
+        """Answers the next request for a login; the request."""
+        message, descriptors = self.next()
+        for descriptor in descriptors:
+            assert stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+            os.close(descriptor)
+        self.pipe.send({"answer": message["login"], **answer})
+        return message
+
+    def client(self, name: str = SOCKET) -> socket.socket:
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.settimeout(10)
+        try:
+            stream.connect(str(self.folder / name))
+        except OSError:
+            stream.close()
+            raise
+        return stream
+
+    def close(self) -> None:
+        self.pipe.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        self.relay.upstream.close()
+        self._theirs.close()
+
+
+@pytest.fixture
+def broker(short_tmp_path: Path) -> Iterator[Broker]:
+    found = Broker(short_tmp_path)
+    yield found
+    found.close()
+
+
+def test_when_told_to_listen_the_socket_is_this_users_alone(broker: Broker) -> None:
+    """Nobody else may even connect."""
+    assert broker.listen() == {"listening": "h1", "port": None}
+    for name in (SOCKET, HAND_OVER_SOCKET):
+        assert stat.S_ISSOCK((broker.folder / name).stat().st_mode)
+
+
+def test_when_tcp_is_wanted_later_it_is_added(broker: Broker) -> None:
+    """The Unix socket stays, the port is one of loopback."""
+    broker.listen()
+    port = broker.listen(tcp=True)["port"]
+    assert broker.listen(tcp=True)["port"] == port
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        broker.answer(login=_LOGIN)
+        assert client.recv(100) == b"pw-1"
+
+
+def test_when_a_client_comes_its_login_is_asked_for(broker: Broker) -> None:
+    """Each client's own, with its socket for the broker to look at."""
+    broker.listen()
+    for _ in range(2):
+        with broker.client() as client:
+            assert broker.answer(login=_LOGIN)["handle"] == "h1"
+            assert client.recv(100) == b"pw-1"
+
+
+def test_when_the_broker_refuses_the_client_is_told_why(broker: Broker) -> None:
+    """The typed error arrives in the relay."""
+    broker.listen()
+    with broker.client() as client:
+        broker.answer(problem={"code": "vault_locked", "detail": "locked"})
+        assert client.recv(100) == b"vault_locked"
+
+
+def test_when_cut_clients_and_sockets_are_gone(broker: Broker) -> None:
+    """The upstream is shut down too, and a new client finds nobody."""
+    broker.listen()
+    with broker.client() as client:
+        broker.answer(login=_LOGIN)
+        client.recv(100)
+        broker.pipe.send({"cut": "h1"})
+        assert broker.next()[0] == {"cut": "h1"}
+        assert client.recv(100) == b""
+        broker.relay.upstream.settimeout(10)
+        assert broker.relay.upstream.recv(100) == b""
+        with pytest.raises(ConnectionRefusedError):
+            broker.client()
+
+
+def test_when_too_many_come_the_next_is_turned_away(broker: Broker) -> None:
+    """Those that are there stay."""
+    broker.listen()
+    clients = []
+    for _ in range(3):
+        clients.append(broker.client())
+        broker.answer(login=_LOGIN)
+        assert clients[-1].recv(100) == b"pw-1"
+    with broker.client() as fourth:
+        assert fourth.recv(100) == b""
+    clients[0].sendall(b"still here")
+    assert clients[0].recv(100) == b"still here"
+    for client in clients:
+        client.close()
+
+
+def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> None:
+    """The broker gets a duplicate first, and is told when the client has let go."""
+    broker.listen()
+    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as taker:
+        broker.answer(login=_LOGIN)
+        client.recv(100)
+        taker.sendall(struct.pack(">Q", _SESSION))
+        client.sendall(b"hand me over")
+        said, descriptors, _, _ = socket.recv_fds(taker, 1, 2)
+        assert said == b"+"
+        message, copies = broker.next()
+        assert message["handed"]
+        upstream = socket.socket(fileno=descriptors[0])
+        upstream.sendall(b"straight")
+        assert broker.relay.upstream.recv(100) == b"straight"
+        upstream.close()
+        os.close(descriptors[1])
+        assert broker.next()[0] == {"returned": message["handed"]}
+        for copy in copies:
+            os.close(copy)
+
+
+@pytest.mark.parametrize("asked", [struct.pack(">Q", 1), b"1234567"])
+def test_when_the_number_is_wrong_nothing_is_passed_on(broker: Broker, asked: bytes) -> None:
+    """A guess, or half a number."""
+    broker.listen()
+    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as taker:
+        broker.answer(login=_LOGIN)
+        client.recv(100)
+        taker.sendall(asked)
+        taker.shutdown(socket.SHUT_WR)
+        assert socket.recv_fds(taker, 1, 2)[:2] == (b"", [])
+
+
+def test_when_another_process_asks_for_the_socket_it_gets_nothing(broker: Broker) -> None:
+    """Of the same user, with the right number."""
+    broker.listen()
+    code = (
+        "import socket, struct, sys\n"
+        "s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
+        f"s.sendall(struct.pack('>Q', {_SESSION})); print(socket.recv_fds(s, 1, 2)[:2])\n"
+    )
+    with broker.client() as client:
+        broker.answer(login=_LOGIN)
+        client.recv(100)
+        path = str(broker.folder / HAND_OVER_SOCKET)
+        done = subprocess.run(
+            [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.stdout.strip() == "(b'', [])", done.stderr
+
+
+@pytest.mark.parametrize(("password", "told"), [("pw-1", {"server": "Echo 1.0"}), ("pw-2", None)])
+def test_when_a_login_is_tried_its_outcome_is_told(
+    broker: Broker, password: str, told: dict[str, str] | None
+) -> None:
+    """By code, not by text."""
+    broker.pipe.send({"try": 5, "login": {**_LOGIN, "secrets": {"password": password}}})
+    answer = broker.next()[0]
+    assert answer.pop("tried") == 5
+    assert answer == told if told else answer["problem"]["code"] == "upstream_auth_failed"
+
+
+def test_when_the_broker_hangs_up_the_worker_ends(short_tmp_path: Path) -> None:
+    """With all that it has open."""
+    broker = Broker(short_tmp_path)
+    broker.listen()
+    with broker.client() as client:
+        broker.answer(login=_LOGIN)
+        client.recv(100)
+        broker.close()
+        assert client.recv(100) == b""
+    assert broker.relay.closed
