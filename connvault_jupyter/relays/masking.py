@@ -34,12 +34,18 @@ class Masker:
         if self._held:
             data = self._held + data
             self._held = b""
-        for pattern in self._patterns:
-            if pattern in data:
-                data = data.replace(pattern, _MASK * len(pattern))
+        data = self.whole(data)
         keep = max((_beginning(data, pattern) for pattern in self._patterns), default=0)
         if keep:
             data, self._held = data[:-keep], data[-keep:]
+        return data
+
+    def whole(self, data: bytes) -> bytes:
+        """A piece that is complete in itself: nothing is held back, and what is held back plays no part."""
+        # A search for each finds nothing at 3 GB/s for the few spellings of one secret; one for all is slower.
+        for pattern in self._patterns:
+            if pattern in data:
+                data = data.replace(pattern, _MASK * len(pattern))
         return data
 
 
@@ -61,7 +67,11 @@ def spellings(secret: str) -> set[bytes]:
 
 def _beginning(data: bytes, pattern: bytes) -> int:
     """How many of the last bytes of `data` are the first of `pattern`, at most all but one."""
-    for count in range(min(len(pattern) - 1, len(data)), 0, -1):
-        if data.endswith(pattern[:count]):
-            return count
+    tail = data[-(len(pattern) - 1) :]
+    first = pattern[:1]
+    at = tail.find(first)
+    while at >= 0:
+        if pattern.startswith(tail[at:]):
+            return len(tail) - at
+        at = tail.find(first, at + 1)
     return 0
