@@ -36,6 +36,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from tests.support.canary import CANARY
+from tests.support.in_clear import PROVIDERS
 from tests.support.service_world import NOON, POSTGRES, World, catalogue, notebook, unasked
 
 HTTP = {"base_url": "https://api.example.org/v1", "auth": "bearer"}
@@ -64,7 +65,7 @@ class Shrinking(ProviderCatalogue):
     """The catalogue after an update of a package: some definitions are gone or others."""
 
     def __init__(self, changed: Mapping[str, ProviderDefinition | None]) -> None:
-        super().__init__(packages=False)
+        super().__init__(packages=False, directories=[str(PROVIDERS)])
         for provider_id, definition in changed.items():
             if definition is None:
                 del self._providers[provider_id]
