@@ -91,7 +91,7 @@ class Downstream:
         self._lock = threading.Lock()
         self._ended = False
         # Duplicates: shutting one down ends the connection, and touches no TLS state that another thread is using.
-        self._adopted: list[socket.socket] = []
+        self._adopted: dict[socket.socket, socket.socket] = {}
         self._lease: tuple[float, Login] | None = None
         self._session: int | None = None
         self._bell: tuple[int, int] | None = None
@@ -124,22 +124,34 @@ class Downstream:
             self._lease = (now, self.login())
         return self._lease[1]
 
+    def forget(self) -> None:
+        """Lets go of the lease: nobody uses it at the moment."""
+        self._lease = None
+
     def adopt(self, upstream: socket.socket) -> None:
         """From now on a cut ends this connection too. Raises: HandleInvalid: it was cut already."""
         copy = socket.socket(fileno=os.dup(upstream.fileno()))
         with self._lock:
             if not self._ended:
-                self._adopted.append(copy)
+                self._adopted[upstream] = copy
                 return
         shut(copy)
         raise HandleInvalid(reason="revoked")
+
+    def disown(self, upstream: socket.socket) -> bool:
+        """A cut ends this connection no more: it is kept for another client. `False`: it was cut already."""
+        with self._lock:
+            copy = self._adopted.pop(upstream, None)
+            if copy is not None:
+                copy.close()
+            return copy is not None and not self._ended
 
     def cut(self) -> None:
         """Ends the client's connection and its upstream, at once."""
         with self._lock:
             self._ended = True
             self._lease = None
-            streams = [self.stream, *self._adopted]
+            streams = [self.stream, *self._adopted.values()]
         for stream in streams:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(stream, socket.SHUT_RDWR)
@@ -149,10 +161,10 @@ class Downstream:
         with self._lock:
             self._ended = True
             self._lease = None
-            adopted, self._adopted = self._adopted, []
+            adopted, self._adopted = self._adopted, {}
             bell, self._bell = self._bell, None
             taker, self._taker = self._taker, None
-        for stream in (self.stream, *adopted, taker):
+        for stream in (self.stream, *adopted.values(), taker):
             shut(stream)
         for descriptor in bell or ():
             os.close(descriptor)
