@@ -20,7 +20,18 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # A name under which a credential must not go: it would change how the request is read.
 _FRAMING = frozenset(
-    "host connection content-length transfer-encoding te trailer upgrade expect keep-alive proxy-connection".split()
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 
 
@@ -28,18 +39,18 @@ class Authorization(Protocol):
     """One way to log in. Made for one revision and rotation of one connection, and used by several threads at once:
     what it keeps (an access token) is dropped with it when a field or a secret changes."""
 
-    def apply(self, request: Request, login: Login) -> Request:
+    def apply(self, request: Request, login: Login, /) -> Request:
         """The request with its credential. The client's own (`Authorization`, cookies' likes) are gone already.
 
         Raises: SecretMissing, SecretInvalid, UpstreamError and its kinds (a token could not be had).
         """
 
-    def credentials(self, login: Login) -> set[str]:
+    def credentials(self, login: Login, /) -> set[str]:
         """What no answer may show: secrets, and what was made of them and is as good (`user:password` in Base64, an
         access token). Called after `apply`."""
 
-    def refused(self, login: Login) -> bool:
-        """The upstream answered 401. Whether another `apply` would give another credential: what was kept is dropped."""
+    def refused(self, login: Login, /) -> bool:
+        """The upstream answered 401: what was kept is dropped. Whether another `apply` gives another credential."""
 
 
 def authorization_of(fields: Mapping[str, Any]) -> Authorization:
@@ -91,7 +102,7 @@ class Header:
     def credentials(self, login: Login) -> set[str]:
         return {secret_of(login, "token")}
 
-    def refused(self, login: Login) -> bool:
+    def refused(self, _login: Login) -> bool:
         return False
 
 
@@ -104,7 +115,7 @@ class Basic:
     def credentials(self, login: Login) -> set[str]:
         return {secret_of(login, "password"), _pair(login)}
 
-    def refused(self, login: Login) -> bool:
+    def refused(self, _login: Login) -> bool:
         return False
 
 
@@ -127,20 +138,20 @@ class Query:
     def credentials(self, login: Login) -> set[str]:
         return {secret_of(login, "token")}
 
-    def refused(self, login: Login) -> bool:
+    def refused(self, _login: Login) -> bool:
         return False
 
 
 class Nothing:
     """An open service."""
 
-    def apply(self, request: Request, login: Login) -> Request:
+    def apply(self, request: Request, _login: Login) -> Request:
         return request
 
-    def credentials(self, login: Login) -> set[str]:
+    def credentials(self, _login: Login) -> set[str]:
         return set()
 
-    def refused(self, login: Login) -> bool:
+    def refused(self, _login: Login) -> bool:
         return False
 
 
