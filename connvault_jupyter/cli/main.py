@@ -1,0 +1,96 @@
+"""`jupyter connvault`: brokered connections for programs in any language. It holds no secret: it asks as code does.
+
+    jupyter connvault env NAME             variables for the notebook's own shell or another language's kernel
+    jupyter connvault run NAME -- COMMAND  one command that may use the connection, in a terminal too
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+
+from .._version import __version__
+from ..errors import ConnvaultError
+from ..kernel.api import connection
+from ..kernel.handle import Handle
+
+# Set by Jupyter's launchers in each kernel, and inherited by what a kernel starts.
+_KERNEL_MARK = "JPY_PARENT_PID"
+
+# sysexits(3) has none for "a person said no"; 77 is EX_NOPERM.
+_REFUSED = 77
+_NOT_FOUND = 127
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command's exit status. `run` does not return: the command takes this process over."""
+    asked = _parser().parse_args(argv)
+    try:
+        handle = connection(asked.name, reason=asked.reason, timeout_s=asked.timeout)
+        found = handle.env(tcp=asked.tcp)
+    except ConnvaultError as exc:
+        return _fail(exc.message)
+    except ValueError as exc:
+        return _fail(str(exc))
+    if asked.verb == "run":
+        return _run(asked.command, found)
+    return _show(handle, found, asked.format)
+
+
+def written(variables: Mapping[str, str], form: str) -> str:
+    """`shell`: lines for `eval` in a POSIX shell; `json`: one object."""
+    if form == "json":
+        return json.dumps(dict(variables), indent=2)
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def _show(handle: Handle, found: Mapping[str, str], form: str) -> int:
+    if _KERNEL_MARK not in os.environ:
+        # The handle is this process's, which is about to end: the variables would lead nowhere.
+        handle.release()
+        return _fail(
+            "`env` is for what a notebook starts: a handle is good for the process that asked, and what it starts. "
+            "In a terminal use: jupyter connvault run NAME -- COMMAND"
+        )
+    print(written(found, form))  # noqa: T201 -- what the command is for
+    return 0
+
+
+def _run(command: Sequence[str], found: Mapping[str, str]) -> int:
+    program = list(command[1:] if command[:1] == ["--"] else command)
+    try:
+        # The same process goes on as the command, so the handle is the command's.
+        os.execvpe(program[0], program, {**os.environ, **found})  # noqa: S606 -- the person's own command
+    except (OSError, ValueError, IndexError):
+        return _fail("The command can't be started. Is it installed, and written after `--`?", _NOT_FOUND)
+
+
+def _fail(message: str, status: int = _REFUSED) -> int:
+    print(f"jupyter connvault: {message}", file=sys.stderr)  # noqa: T201 -- the person's answer
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jupyter connvault", description="Connections without passwords.")
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    env = verbs.add_parser("env", help="variables by which other programs use a connection")
+    env.add_argument("--format", choices=("shell", "json"), default="shell")
+    run = verbs.add_parser("run", help="run a command that may use a connection")
+    for verb in (env, run):
+        verb.add_argument("name", help="the connection's name")
+        verb.add_argument("--reason", help="one sentence for the person who is asked")
+        verb.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="how long to wait (60)")
+        verb.add_argument(
+            "--tcp", action="store_true", help="by loopback, for tools without Unix sockets; with a token"
+        )
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
