@@ -73,6 +73,7 @@ class ConnectionView(Contract):
     destination: str
     secrets: dict[FieldName, SecretState] = {}
     modes: list[Mode] = []
+    way: Way = "login"
     last_used_at: Timestamp | None = None
     last_test: TestOutcome | None = None
 

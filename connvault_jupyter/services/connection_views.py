@@ -120,6 +120,7 @@ class ConnectionViews:
             destination="" if provider is None else self._destinations.of(stored, provider).line,
             secrets=secrets,
             modes=[] if provider is None else _modes(provider),
+            way=self._way(stored, provider),
             last_used_at=last_used.get(stored.id),
             last_test=_still_true(tests.get(stored.id), stored, secrets.values()),
         )

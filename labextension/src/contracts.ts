@@ -97,6 +97,13 @@ export type Mode =
   | 'in_clear'
   | 'reveal';
 
+export type RelayProtocol =
+  | 'postgresql'
+  | 'mysql'
+  | 'redis'
+  | 'http'
+  | 'ssh';
+
 export type RequesterKind =
   | 'notebook'
   | 'console'
@@ -116,6 +123,12 @@ export type StatusReason =
   | 'secret_unreadable'
   | 'provider_missing'
   | 'provider_changed';
+
+export type Way =
+  | 'relay'
+  | 'hand_over'
+  | 'login'
+  | 'reveal';
 
 /**
  * One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
@@ -207,6 +220,7 @@ export interface ConnectionView {
   destination: string;
   secrets: { [name: string]: SecretState };
   modes: Mode[];
+  way: Way;
   last_used_at: string | null;
   last_test: TestOutcome | null;
 }
@@ -261,14 +275,22 @@ export interface DeleteSecret {
 /**
  * One way in which a handle becomes a client.
  *
- * `kind`: `login` (a client library logs in inside the requester's process) or `reveal` (plain text only).
- * `client` names the kernel-side opener module; `openers` are the methods that the handle gets.
+ * `kind`: `relay` (the broker logs in; mode `brokered`), `login` (a client library logs in inside the requester's
+ * process; mode `in_clear`) or `reveal` (plain text only). `client` names the kernel-side opener module; `openers` are
+ * the methods that the handle gets.
+ *
+ * Of a relay: `protocol` is what it speaks; `recipe` are constants that complete the fields for it (how to log in,
+ * never where); `variables` are environment variables for other programs, with the places `{base_url}`, `{token}`,
+ * `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field.
  */
 export interface Delivery {
-  kind: 'login' | 'reveal';
+  kind: 'relay' | 'login' | 'reveal';
   mode: Mode;
   client: string;
   openers: string[];
+  protocol: RelayProtocol | null;
+  recipe: { [name: string]: string | number | boolean };
+  variables: { [name: string]: string };
 }
 
 /**

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from connvault_jupyter.contracts.connections import CreateConnection
-from connvault_jupyter.contracts.providers import Delivery
 from connvault_jupyter.providers.registry import ProviderCatalogue
-from tests.support.service_world import POSTGRES, World, catalogue
+from tests.support.in_clear import IN_CLEAR
+from tests.support.in_clear import PROVIDERS as IN_CLEAR_PROVIDERS
+from tests.support.service_world import POSTGRES, World
+
+RELAY = {
+    "kind": "relay",
+    "mode": "brokered",
+    "client": "postgresql",
+    "openers": ["connect"],
+    "protocol": "postgresql",
+}
 
 
-def _brokered() -> ProviderCatalogue:
-    """The built-in PostgreSQL, with a relay as its only delivery."""
-    found = catalogue()
-    relay = Delivery(
-        kind="relay", mode="brokered", client="postgresql", openers=["connect"], protocol="postgresql"
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A world with a kind `relayed` that is PostgreSQL's and has a relay alone."""
+    built_in = files("connvault_jupyter.providers") / "catalogue" / "postgresql.json"
+    relayed = {**json.loads(built_in.read_text()), "id": "relayed", "name": "Relayed", "deliveries": [RELAY]}
+    (tmp_path / "relayed.json").write_text(json.dumps(relayed))
+    return World(
+        registry=ProviderCatalogue(packages=False, directories=[str(tmp_path), str(IN_CLEAR_PROVIDERS)])
     )
-    kinds = [
-        kind.model_copy(update={"deliveries": [relay]}) if kind.id == "postgresql" else kind
-        for kind in found.all()
-    ]
-    return ProviderCatalogue(kinds, skipped=[])
 
 
 @pytest.mark.parametrize(
-    ("provider", "fields", "way"),
+    ("provider", "sslmode", "way"),
     [
-        ("postgresql", {**POSTGRES, "sslmode": "disable"}, "hand_over"),
-        ("postgresql", {**POSTGRES, "sslmode": "require"}, "relay"),
-        ("secret", {}, "reveal"),
+        ("relayed", "disable", "hand_over"),
+        ("relayed", "require", "relay"),
+        (IN_CLEAR, "disable", "login"),
+        ("secret", None, "reveal"),
     ],
 )
 def test_when_the_operator_looks_then_the_view_names_the_way(
-    provider: str, fields: dict[str, Any], way: str
+    world: World, provider: str, sslmode: str | None, way: str
 ) -> None:
-    """Plain upstream: hand-over; encrypted: relay; nothing but plain text: reveal."""
-    world = World(providers=_brokered())
+    """Plain upstream: hand-over; encrypted: relay; a library in the process: login; nothing but plain text: reveal."""
+    fields = {**POSTGRES, "sslmode": sslmode} if sslmode else {}
     draft = CreateConnection.model_validate({"provider_id": provider, "name": "db", "fields": fields})
     assert world.connections.create(draft, actor="ada").way == way
