@@ -1,0 +1,158 @@
+"""SSH: each handle's socket is an agent that signs logins and nothing else. The session itself goes past the broker.
+
+The key is here for one signature: it comes with the broker's answer, which is asked for anew each time, and goes with
+the function that used it. What is kept of it is its public half.
+
+Our own extension `refusal@connvault-jupyter` tells why the last request was refused (the protocol has one word for
+all reasons): its contents are the problem in JSON as in `relays.worker.problem_of`, empty if there was none.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncssh
+
+from ...errors import ConnvaultError, NotAllowed
+from .. import ssh_agent, ssh_trial
+from ..downstream import Downstream, Login
+from ..limits import Limits
+from ..ssh_key import private_key, public_key
+from ..ssh_rules import OTHER_KEY, Bindings, Refused, judge
+from ..worker import problem_of
+
+REFUSAL = b"refusal@connvault-jupyter"
+
+_FAILURE = bytes([ssh_agent.FAILURE])
+_EXTENSION_FAILURE = bytes([ssh_agent.EXTENSION_FAILURE])
+_SUCCESS = bytes([ssh_agent.SUCCESS])
+
+
+class Relay:
+    """Serves agents. It has no upstream: what it gives out are signatures."""
+
+    def __init__(self, *, limits: Limits) -> None:
+        self._limits = limits
+        # (rotation, public key): worked out once, which for a key with a passphrase takes a quarter of a second.
+        self._public: tuple[str, bytes] | None = None
+        self._refusal: Mapping[str, Any] | None = None
+
+    def serve(self, downstream: Downstream) -> None:
+        """One client of the agent. On TCP nobody is served: the protocol has no place for the token."""
+        if downstream.over_tcp:
+            return
+        client = _Client(downstream, relay=self)
+        ends_at = time.monotonic() + self._limits.lifetime_s
+        while (left_s := ends_at - time.monotonic()) > 0:
+            try:
+                message = ssh_agent.receive(
+                    downstream.stream,
+                    patience_s=min(left_s, client.patience_s(self._limits)),
+                    message_s=self._limits.greeting_s,
+                )
+            except ssh_agent.Malformed:
+                return
+            if message is None:
+                return
+            answer = client.answer(*message)
+            downstream.stream.settimeout(self._limits.stalled_s)
+            downstream.stream.sendall(ssh_agent.framed(answer))
+
+    def log_in(self, login: Login) -> str:
+        """A whole SSH login, without a command. Raises: see `ssh_trial.log_in`."""
+        return ssh_trial.log_in(login, limits=self._limits)
+
+    def close(self) -> None:
+        self._public = None
+
+    def public_key(self, login: Login) -> bytes:
+        """Raises: SecretMissing, SecretInvalid."""
+        known = self._public
+        if known is not None and known[0] == login.rotation:
+            return known[1]
+        return self._opened(login).public_data
+
+    def signature(self, login: Login, key: bytes, data: bytes, algorithm: bytes) -> bytes:
+        """Raises: NotAllowed: `key` is not the connection's; SecretMissing, SecretInvalid."""
+        if self.public_key(login) != key:
+            raise NotAllowed(OTHER_KEY)
+        return self._opened(login).sign(data, algorithm)
+
+    def refused(self, error: ConnvaultError) -> None:
+        """Kept to be told: the client that asks why need not be the one that was refused (git can't)."""
+        self._refusal = problem_of(error)
+
+    @property
+    def refusal(self) -> bytes:
+        return json.dumps(self._refusal).encode() if self._refusal else b""
+
+    def _opened(self, login: Login) -> asyncssh.SSHKey:
+        known = self._public
+        key = private_key(login.secrets, checked=known is not None and known[0] == login.rotation)
+        self._public = (login.rotation, key.public_data)
+        return key
+
+
+class _Client:
+    def __init__(self, downstream: Downstream, *, relay: Relay) -> None:
+        self._downstream = downstream
+        self._relay = relay
+        self._bindings = Bindings(verify=_verify)
+        self._asked = False
+        self._answers: Mapping[int, Callable[[bytes], bytes]] = {
+            ssh_agent.REQUEST_IDENTITIES: self._identities,
+            ssh_agent.SIGN_REQUEST: self._sign,
+            ssh_agent.EXTENSION: self._extension,
+        }
+
+    def patience_s(self, limits: Limits) -> float:
+        """For the next message: less for one that has not said anything yet."""
+        return limits.idle_s if self._asked else limits.greeting_s
+
+    def answer(self, kind: int, contents: bytes) -> bytes:
+        """Adding and removing keys, locking and smartcards are not this agent's: FAILURE, as for what is unknown."""
+        self._asked = True
+        answer = self._answers.get(kind)
+        if answer is None:
+            return _FAILURE
+        try:
+            return answer(contents)
+        except ssh_agent.Malformed:
+            return _FAILURE
+        except ConnvaultError as exc:
+            self._relay.refused(exc)
+            return _FAILURE
+
+    def _identities(self, _contents: bytes) -> bytes:
+        login = self._downstream.login()
+        comment = f"{login.fields['user']}@{login.fields['host']} (connvault)"
+        return ssh_agent.identities_answer([(self._relay.public_key(login), comment.encode())])
+
+    def _sign(self, contents: bytes) -> bytes:
+        request = ssh_agent.sign_request(contents)
+        login = self._downstream.login()
+        verdict = judge(request, fields=login.fields, bindings=self._bindings)
+        if isinstance(verdict, Refused):
+            raise NotAllowed(verdict.reason)
+        return ssh_agent.sign_response(
+            self._relay.signature(login, request.key, request.data, verdict.algorithm)
+        )
+
+    def _extension(self, contents: bytes) -> bytes:
+        name, rest = ssh_agent.extension(contents)
+        if name == ssh_agent.QUERY:
+            return ssh_agent.extension_response(name, ssh_agent.QUERY, ssh_agent.SESSION_BIND, REFUSAL)
+        if name == ssh_agent.SESSION_BIND:
+            return _SUCCESS if self._bindings.add(ssh_agent.session_bind(rest)) else _FAILURE
+        if name == REFUSAL:
+            return ssh_agent.extension_response(name, self._relay.refusal)
+        return _EXTENSION_FAILURE
+
+
+def _verify(host_key: bytes, data: bytes, signature: bytes) -> bool:
+    """Whether the host with this public key has signed `data`. Certificates of hosts count as unknown."""
+    key = public_key(host_key)
+    return key is not None and key.verify(data, signature)
