@@ -20,7 +20,8 @@ _DOMAIN = b"connvault-destination-1\0"
 
 @dataclass(frozen=True)
 class Destination:
-    """`fields` are complete (with the schema's defaults); `values` are the destination fields among them.
+    """`fields` are complete (with the schema's defaults) and declared: what was written into a stored row besides reaches
+    no library and no relay. `values` are the destination fields among them.
 
     Made once: walking a schema at each use would cost more than unsealing.
     """
@@ -64,7 +65,12 @@ class Destinations:
 
     def would_be(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> Destination:
         """The destination of a connection with these fields."""
-        complete = self._registry.complete(provider, fields)
+        declared = provider.field_schemas.keys() - provider.secret_fields
+        complete = {
+            name: value
+            for name, value in self._registry.complete(provider, fields).items()
+            if name in declared
+        }
         values = {name: complete.get(name) for name in sorted(provider.destination_fields)}
         # The names are part of it: a definition that binds fewer fields has another digest for the same values.
         text = canonical({"provider": provider.id, "names": sorted(values), "values": list(values.values())})

@@ -11,10 +11,11 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.support.canary import CANARY
+from tests.support.in_clear import IN_CLEAR_API
 from tests.support.notebook_processes import Notebooks
 from tests.support.operator import operated_broker
 
-API = {"base_url": "https://api.test/v1", "auth": "bearer"}
+API = {"base_url": "https://api.test/v1"}
 
 
 def by_reason(question: dict[str, Any]) -> str:
@@ -34,6 +35,6 @@ def folder() -> Iterator[Path]:
 def notebooks(folder: Path) -> Iterator[Notebooks]:
     """Nobody has to wait after a no here, so that each test can ask."""
     with operated_broker(folder, rule=by_reason, consent=ConsentSettings(cooldown_s=0)) as (operator, path):
-        operator.create("api", "http", API, {"token": CANARY})
+        operator.create("api", IN_CLEAR_API, API, {"token": CANARY})
         operator.create("token", "secret", {}, {"value": CANARY})
         yield Notebooks(operator, home=folder, socket_path=path)

@@ -16,6 +16,7 @@ import pytest
 from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError, StorageError
 from tests.attacks.conftest import API, by_reason
 from tests.support.canary import CANARY, found_in
+from tests.support.in_clear import IN_CLEAR_API
 from tests.support.notebook_processes import Notebooks
 from tests.support.operator import operated_broker
 from tests.support.processes import wait_until
@@ -49,7 +50,7 @@ def refused(asker: Asker, code: str) -> tuple[str, str]:
 
 def made(notebooks: Notebooks, name: str, base_url: str = API["base_url"], token: str = CANARY) -> str:
     """A new connection; its id."""
-    view = notebooks.operator.create(name, "http", {**API, "base_url": base_url}, {"token": token})
+    view = notebooks.operator.create(name, IN_CLEAR_API, {"base_url": base_url}, {"token": token})
     return str(view["connection"]["id"])
 
 
@@ -95,7 +96,7 @@ def test_an_edited_grant_does_not_count(notebooks: Notebooks, a: Asker, folder: 
                 )
         assert refused(a, f"connection({connection!r}, reason='deny')")[0] == "AccessDenied"
         if giver is a:
-            assert refused(a, "h.session()")[0] == "HandleInvalid"
+            assert refused(a, "h.arguments()")[0] == "HandleInvalid"
     (grant, *_) = [
         g for g in notebooks.operator.call("grants.list")["grants"] if g["connection"] == connection
     ]
@@ -125,7 +126,7 @@ def test_a_grant_of_another_vault_does_not_count(
     connection = made(notebooks, "from-elsewhere")
     with operated_broker(tmp_path, rule=by_reason) as (operator, path):
         own = Notebooks(operator, home=tmp_path, socket_path=path)
-        operator.create("from-elsewhere", "http", API, {"token": "x"})
+        operator.create("from-elsewhere", IN_CLEAR_API, API, {"token": "x"})
         with own.open("a.ipynb") as process:
             process.run("connection('from-elsewhere', reason='always')")
         with database(tmp_path) as opened:
@@ -150,7 +151,7 @@ def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, 
             " WHERE id = ?",
             (connection,),
         )
-    assert refused(a, "h.session()") == ("HandleInvalid", "changed")
+    assert refused(a, "h.arguments()") == ("HandleInvalid", "changed")
     before = len(notebooks.asked())
     assert refused(a, "connection('moved')")[0] == "AccessDenied"
     # The question showed where it would have gone.
@@ -174,7 +175,7 @@ def test_a_sealed_secret_in_another_connection_does_not_open(
             " WHERE connection_id = ?",
             (theirs, own),
         )
-    assert refused(a, "h.session(); h._lease.deliver()")[0] == "SecretInvalid"
+    assert refused(a, "h.arguments(); h._lease.deliver()")[0] == "SecretInvalid"
 
 
 def test_a_sealed_secret_in_another_field_does_not_open(notebooks: Notebooks, a: Asker, folder: Path) -> None:
@@ -199,9 +200,7 @@ def test_fields_of_ones_own_in_the_row_reach_no_library(notebooks: Notebooks, a:
             "UPDATE connections SET document = ? WHERE id = ?",
             (json.dumps(edited, sort_keys=True, separators=(",", ":")), connection),
         )
-    a.run("s = connection('extra', reason='once').session()")
-    assert a.run("dict(s.proxies)") == {}
-    assert a.run("s.base_url") == API["base_url"]
+    assert a.run("sorted(connection('extra', reason='once').arguments())") == ["base_url", "token"]
 
 
 def test_the_files_hold_no_secret(notebooks: Notebooks, folder: Path) -> None:
@@ -276,10 +275,10 @@ def spoilable() -> Iterator[tuple[Notebooks, Path]]:
         tempfile.TemporaryDirectory(prefix="cv-") as name,
         operated_broker(Path(name), rule=by_reason) as (operator, path),
     ):
-        operator.create("api", "http", API, {"token": CANARY})
+        operator.create("api", IN_CLEAR_API, API, {"token": CANARY})
         found = Notebooks(operator, home=Path(name), socket_path=path)
         with found.open("a.ipynb") as process:
-            process.run("connection('api', reason='session').session()")
+            process.run("connection('api', reason='session').arguments()")
         yield found, Path(name)
 
 

@@ -18,6 +18,7 @@ import pytest
 from connvault_jupyter.contracts import frames
 from tests.attacks.conftest import API, by_reason
 from tests.support.canary import CANARY
+from tests.support.in_clear import IN_CLEAR_API
 from tests.support.notebook_processes import Notebooks
 from tests.support.operator import operated_broker
 from tests.support.processes import clean_environment, wait_until
@@ -49,7 +50,7 @@ def paused() -> Iterator[Notebooks]:
 def strict(paused: Notebooks) -> Iterator[Notebooks]:
     """With connections of the test's own: a pause is a requester's and a connection's."""
     made = [
-        paused.operator.create("api", "http", API, {"token": CANARY}),
+        paused.operator.create("api", IN_CLEAR_API, API, {"token": CANARY}),
         paused.operator.create("token", "secret", {}, {"value": CANARY}),
     ]
     paused.asked().clear()
@@ -65,7 +66,7 @@ def unanswered() -> Iterator[Notebooks]:
         tempfile.TemporaryDirectory(prefix="cv-") as name,
         operated_broker(Path(name), rule=None) as (operator, path),
     ):
-        operator.create("api", "http", API, {"token": CANARY})
+        operator.create("api", IN_CLEAR_API, API, {"token": CANARY})
         yield Notebooks(operator, home=Path(name), socket_path=path)
 
 
@@ -172,7 +173,7 @@ def test_asking_and_hanging_up_in_a_loop_is_stopped(unanswered: Notebooks) -> No
     def answered(stream: socket.socket) -> bool:
         return bool(select.select([stream], [], [], 0)[0])
 
-    unanswered.operator.create("flicker", "http", API, {"token": CANARY})
+    unanswered.operator.create("flicker", IN_CLEAR_API, API, {"token": CANARY})
     shown = 0
     for _ in range(12):
         with asking(unanswered.socket_path) as asker:

@@ -40,7 +40,7 @@ def test_another_notebooks_ref_opens_nothing(notebooks: Notebooks, operation: st
         ref = owner.run(REF)
         thief.run(USE)
         assert refused(thief, f"use({operation!r}, ref={ref!r})") == ("HandleInvalid", "foreign")
-        owner.run("h.session()")
+        owner.run("h.arguments()")
     if operation != "access.release":
         row = next(row for row in notebooks.record() if row["type"] == "access:refused")
         assert (row["requester_label"], row["code"]) == ("b.ipynb", "handle_invalid")

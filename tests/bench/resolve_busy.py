@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
+from tests.support.in_clear import IN_CLEAR, WITH_PROVIDERS
 from tests.support.jupyter_server import JupyterServer, serve
 from tests.support.processes import clean_environment, end, wait_until
 from tests.support.rest import Rest
@@ -55,10 +56,10 @@ def measure(plan: Plan) -> Iterator[Figure]:
     }
     rounds = plan.rounds_or(5)
     idle, busy, closed, rates = [], [], [], []
-    with serve(plan.home, app="server", config=config) as server:
+    with serve(plan.home, app="server", config=config, env=WITH_PROVIDERS) as server:
         rest = Rest(server)
         rest.set_up()
-        rest.create(NAME, "postgresql", fields(), SECRETS)
+        rest.create(NAME, IN_CLEAR, fields(), SECRETS)
         with (
             approver(server),
             kernel_of(server, "asker.ipynb") as asker,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
+from tests.support.in_clear import IN_CLEAR, WITH_PROVIDERS
 from tests.support.jupyter_server import serve
 from tests.support.rest import Rest
 
@@ -17,10 +18,11 @@ IDS = ("resolve_vs_rest",)
 
 
 def measure(plan: Plan) -> Iterator[Figure]:
-    with serve(plan.home, app="server", config={"Application": {"log_level": "INFO"}}) as server:
+    config = {"Application": {"log_level": "INFO"}}
+    with serve(plan.home, app="server", config=config, env=WITH_PROVIDERS) as server:
         rest = Rest(server)
         rest.set_up()
-        rest.create(NAME, "postgresql", fields(), SECRETS)
+        rest.create(NAME, IN_CLEAR, fields(), SECRETS)
         options = {"connection": NAME, "url": server.url, "token": server.token}
         rounds = plan.rounds_or(15)
         with approver(server), kernel_of(server, "asker.ipynb") as kernel:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.in_clear import IN_CLEAR
 from tests.support.operator import Operator, Rule, allow_session, operated_broker
 
 NAME = "warehouse"
@@ -21,5 +22,5 @@ def fields(host: str = "db.example.com") -> dict[str, Any]:
 def broker_with_connection(home: Path, *, rule: Rule = allow_session) -> Iterator[tuple[Operator, str]]:
     """A real broker process with a passphrase vault and one ready connection; its operator and its socket's path."""
     with operated_broker(home, rule=rule) as (operator, socket_path):
-        operator.create(NAME, "postgresql", fields(), SECRETS)
+        operator.create(NAME, IN_CLEAR, fields(), SECRETS)
         yield operator, socket_path

@@ -22,6 +22,7 @@ from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.errors import RequestTooLarge
 from connvault_jupyter.kernel.client import BrokerClient
+from tests.support.in_clear import IN_CLEAR
 from tests.support.operator import Operator, operated_broker
 from tests.support.processes import wait_until
 from tests.support.raw_requester import RawAsker, asking
@@ -34,7 +35,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Operator,
     """A real broker with one connection to ask for; nobody answers."""
     with operated_broker(tmp_path_factory.mktemp("channel"), rule=None) as (operator, path):
         fields = {"host": "localhost", "port": 5432, "database": "sales", "user": "report"}
-        operator.create("warehouse", "postgresql", fields, {"password": "a-password"})
+        operator.create("warehouse", IN_CLEAR, fields, {"password": "a-password"})
         yield operator, path
 
 

@@ -21,6 +21,7 @@ from connvault_jupyter._version import __version__
 from connvault_jupyter.broker.process import BrokerProcess
 from connvault_jupyter.contracts.supervision import BrokerReady, BrokerSettings
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, VaultLocked, VersionMismatch
+from tests.support.in_clear import IN_CLEAR
 from tests.support.operator import Operator, operated_broker
 from tests.support.processes import wait_until
 from tests.support.raw_requester import RawAsker, asking
@@ -246,7 +247,7 @@ def test_a_handle_works_again_after_a_crash_and_an_unlock(tmp_path: Path) -> Non
 
 def _make_connection(operator: Operator) -> None:
     fields = {"host": "localhost", "port": 5432, "database": "sales", "user": "report"}
-    operator.create("warehouse", "postgresql", fields, {"password": "a-password"})
+    operator.create("warehouse", IN_CLEAR, fields, {"password": "a-password"})
 
 
 def test_a_question_of_a_killed_broker_is_recorded_as_interrupted(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_foreign_handle_is_refused(world: World) -> None:
         thief.run(
             "from connvault_jupyter.kernel.lease import Lease; from connvault_jupyter.kernel.api import broker"
         )
-        for use in ("deliver()", "check()", "reveal('x', 5)"):
+        for use in ("open()", "deliver()", "check()", "reveal('x', 5)"):
             with pytest.raises(Refused) as caught:
                 thief.run(f"Lease(client=broker(), ref={ref!r}, connection='warehouse').{use}")
             assert caught.value.kind == "HandleInvalid"
