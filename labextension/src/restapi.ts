@@ -48,6 +48,7 @@ export interface ConnectionChange {
   display_name?: string;
   fields?: { [name: string]: FieldValue };
   secrets?: { [field: string]: SecretDraft };
+  reveal_allowed?: boolean;
 }
 
 interface Call {

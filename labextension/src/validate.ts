@@ -26,7 +26,8 @@ import type {
   SkippedProvider,
   TestOutcome,
   UseDay,
-  VaultState
+  VaultState,
+  Way
 } from './contracts';
 import type { Check, Readable } from './checks';
 import {
@@ -47,6 +48,12 @@ import {
   time
 } from './checks';
 
+declare module './contracts' {
+  interface Connection {
+    reveal_allowed: boolean;
+  }
+}
+
 /** The questions that can be shown, and what is needed to refuse those that cannot. */
 export interface Questions {
   items: Question[];
@@ -54,16 +61,21 @@ export interface Questions {
 }
 
 const mode = oneOf('brokered', 'in_clear', 'reveal');
+const way = oneOf<Way>('relay', 'hand_over', 'login', 'reveal');
 const requesterKind = oneOf('notebook', 'console', 'script', 'detached', 'server');
 const decision = oneOf('deny', 'deny_always', 'once', 'session', 'for', 'always');
 const duration = oneOf('once', 'session', 'for', 'always');
 const custodian = oneOf('passphrase', 'os_keyring');
 
 const delivery = object<Delivery>({
-  kind: oneOf('login', 'reveal'),
+  kind: oneOf('relay', 'login', 'reveal'),
   mode,
   client: text,
-  openers: orElse(list(text), [])
+  openers: orElse(list(text), []),
+  // Closed on the server; the form of a kind with a protocol of tomorrow is drawn all the same.
+  protocol: orNull(text as Check<NonNullable<Delivery['protocol']>>),
+  recipe: orElse(mapping(fieldValue as Check<string | number | boolean>), {}),
+  variables: orElse(mapping(text), {})
 });
 
 const provider = object<ProviderDefinition>({
@@ -96,6 +108,7 @@ const connection = object<Connection>({
   scope: orElse(oneOf('user', 'workspace'), 'user'),
   fields: orElse(mapping(fieldValue), {}),
   revision: orElse(number, 1),
+  reveal_allowed: orElse(flag, true),
   status: oneOf('ready', 'draft', 'invalid'),
   status_reason: orNull(
     oneOf(
@@ -127,6 +140,8 @@ const checkConnectionView = object<ConnectionView>({
   destination: text,
   secrets: orElse(mapping(object<SecretState>({ ref: text, set_at: time })), {}),
   modes: orElse(list(mode), []),
+  // An older server tells none; what it has is in the clear or plain text.
+  way: orElse(way, 'login'),
   last_used_at: orNull(time),
   last_test: orNull(checkTestOutcome)
 });

@@ -99,6 +99,20 @@ describe('a handle', () => {
     expect(text).toBe('warehouse PostgreSQL · app@db.internal:5432/sales.engine().connect()in the clearthis time');
   });
 
+  test.each([
+    ['brokered', 'hand_over', 'brokered, hand-over'],
+    ['brokered', 'relay', 'brokered, relay'],
+    ['brokered', undefined, 'brokered'],
+    ['brokered', 'tunnel', 'brokered'],
+    ['brokered', 'login', 'brokered'],
+    ['in_clear', 'login', 'in the clear'],
+    ['in_clear', 'relay', 'in the clear'],
+    ['reveal', 'reveal', 'plain text']
+  ])('that is %s by %s says %s', (mode, way, words) => {
+    render(<HandleCard handle={readHandle({ ...HANDLE, mode, way })!} provider={provider()} trans={trans} />);
+    expect(document.querySelector('.jp-connvault-pill')?.textContent).toBe(words);
+  });
+
   test.each([null, 'text', {}, { ...HANDLE, name: '' }, { ...HANDLE, mode: 'odd' }])('%j is none', data => {
     expect(readHandle(data)).toBeNull();
   });

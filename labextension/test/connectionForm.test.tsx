@@ -61,7 +61,8 @@ describe('a new connection', () => {
     draw();
     expect(input('port').value).toBe('5432');
     const names = [...document.querySelectorAll('input, select')].map(item => item.getAttribute('name'));
-    expect(names).toEqual(['connection-name', 'host', 'port', 'database', 'password', 'sslmode']);
+    expect(names).toEqual(['connection-name', 'host', 'port', 'database', 'password', 'sslmode', null]);
+    expect(input('reveal_allowed').checked).toBe(true);
   });
 
   test('ties each label to its input', () => {
@@ -86,11 +87,30 @@ describe('a new connection', () => {
         draft: {
           name: 'warehouse',
           fields: { host: 'db.internal', port: 5432, database: 'sales', sslmode: 'require' },
-          secrets: { password: { value: CANARY } }
+          secrets: { password: { value: CANARY } },
+          reveal_allowed: true
         },
         andTest: true
       }
     ]);
+  });
+
+  test('can forbid that notebooks ask for plain text', async () => {
+    draw();
+    fill();
+    fireEvent.click(screen.getByLabelText('Notebooks may ask to see the secret as plain text'));
+    await press('connvault-save');
+    expect(sent[0].draft.reveal_allowed).toBe(false);
+    expect(document.getElementById(input('reveal_allowed').getAttribute('aria-describedby')!)?.textContent).toContain('You are asked each time.');
+  });
+
+  test('that gives nothing but plain text does not ask whether it may', async () => {
+    draw({ provider: catalogue('secret') });
+    expect(screen.queryByTestId('connvault-field-reveal_allowed')).toBeNull();
+    type('name', 'key');
+    typeSecret('value', CANARY);
+    await press('connvault-save');
+    expect(sent[0].draft).not.toHaveProperty('reveal_allowed');
   });
 
   test('has empty secret inputs right after sending', async () => {

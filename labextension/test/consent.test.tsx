@@ -7,7 +7,7 @@ import { ConsentController } from '../src/consent/controller';
 import { QUIET_MS } from '../src/consent/keyGuard';
 import type { Channel } from '../src/consent/presence';
 import { Presence } from '../src/consent/presence';
-import type { DecisionKind, Question } from '../src/contracts';
+import type { DecisionKind, ProviderDefinition, Question } from '../src/contracts';
 import type { IOpenQuestion, IQuestions } from '../src/tokens';
 import { openQuestion, provider, trans } from './support/records';
 
@@ -30,14 +30,16 @@ describe('the dialog', () => {
   let decisions: [string, DecisionKind, string][];
   let answer: 'decided' | 'changed' | 'gone' | Error;
   let dialog: ConsentDialog;
+  let kindOf: ProviderDefinition;
 
   beforeEach(() => {
     now = 1_000;
     decisions = [];
     answer = 'decided';
+    kindOf = provider();
     dialog = new ConsentDialog({
       trans,
-      provider: () => provider(),
+      provider: () => kindOf,
       now: () => now,
       decide: async (question: Question, decision: DecisionKind) => {
         decisions.push([question.id, decision, question.digest]);
@@ -79,7 +81,7 @@ describe('the dialog', () => {
       'Python 3',
       'PostgreSQL',
       'app@db.internal:5432/sales',
-      "the secret passes through this notebook's process",
+      'Brokered: connvault logs in; the password never enters the notebook.',
       'The code says: “monthly report”',
       'This timeup to 1 hour',
       'Until kernel stops',
@@ -287,6 +289,38 @@ describe('the dialog', () => {
     await press('Enter');
     expect(get('connvault-dialog').dataset.question).toBe('q2');
     expect(decisions).toEqual([]);
+  });
+
+  test.each([
+    ['brokered', 'notebook', 'database', 'ok', 'Brokered: connvault logs in; the password never enters the notebook.'],
+    ['brokered', 'script', 'database', 'ok', 'Brokered: connvault logs in; the password never enters this process.'],
+    ['brokered', 'notebook', 'api', 'ok', 'Brokered: connvault logs in; the secret never enters the notebook.'],
+    ['brokered', 'console', 'storage', 'ok', 'Brokered: connvault logs in; the secret never enters this process.'],
+    ['in_clear', 'notebook', 'api', 'warn', "In the clear: the secret passes through this notebook's process."],
+    ['in_clear', 'script', 'database', 'warn', "In the clear: the secret passes through this process's memory."]
+  ] as const)('%s for a %s and a kind of %s says how the secret travels', (mode, kind, category, tone, line) => {
+    kindOf = provider({ category });
+    dialog.ask([openQuestion({ mode }, { kind })]);
+    const how = get(`connvault-mode-${mode}`);
+    expect(how.textContent).toBe(line);
+    expect(how.className).toContain(`jp-mod-${tone}`);
+    // What describes the dialog to a screen reader has it too.
+    expect(document.getElementById(dialog.node.getAttribute('aria-describedby') ?? '')?.contains(how)).toBe(true);
+  });
+
+  test('several questions are listed with how each would be answered', () => {
+    const waiting = [
+      openQuestion(),
+      openQuestion({ id: 'q2', connection: 'legacy', mode: 'in_clear' }),
+      openQuestion({ id: 'q3', connection: 'key', mode: 'reveal' })
+    ];
+    dialog.ask(waiting);
+    const items = [...dialog.node.querySelectorAll('.jp-connvault-waiting li')];
+    expect(items.map(item => item.getAttribute('title'))).toEqual(['warehouse · brokered', 'legacy · in the clear', 'key · plain text']);
+    expect(items.map(item => item.textContent)).toEqual(['warehousebrokered', 'legacyin the clear', 'keyplain text']);
+    expect(items.map(item => item.getAttribute('aria-current'))).toEqual(['step', null, null]);
+    dialog.ask(waiting.slice(0, 1));
+    expect(dialog.node.querySelector('.jp-connvault-waiting')).toBeNull();
   });
 
   test('plain text is asked for loudly, each time, without a duration', () => {

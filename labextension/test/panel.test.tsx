@@ -245,7 +245,50 @@ describe('one connection', () => {
     const text = screen.getByTestId('connvault-detail').textContent ?? '';
     expect(text).toContain('db.internal:5432/sales');
     expect(text).toMatch(/PasswordSet .* agoReplace|PasswordSet just nowReplace/);
-    expect(text).toContain("the secret passes through the notebook's process");
+    expect(screen.getByTestId('connvault-how-brokered').textContent).toBe(
+      'brokered, hand-overconnvault logs in; the secret never enters the notebook. ' +
+        'Then it hands the open connection over, so queries are as fast as without it.'
+    );
+    expect(screen.queryByTestId('connvault-reveal-off')).toBeNull();
+  });
+
+  test.each([
+    ['brokered', 'relay', 'brokered, relayconnvault logs in; the secret never enters the notebook. What code sends and gets goes through connvault.'],
+    ['in_clear', 'login', "in the clearThe secret passes through the notebook's process. "],
+    ['reveal', 'reveal', 'plain textCode can read, print and copy it. Asked for each time. ']
+  ] as const)('that is %s by %s says so', async (mode, way, words) => {
+    connvault.connections.items = [connectionView({}, { modes: [mode], way })];
+    await draw();
+    expect(screen.getByTestId(`connvault-how-${mode}`).textContent).toBe(words);
+  });
+
+  test('says that plain text is off, unless there is nothing else', async () => {
+    connvault.connections.items = [connectionView({ reveal_allowed: false })];
+    await draw();
+    expect(screen.getByTestId('connvault-reveal-off').textContent).toBe('Notebooks may not ask to see the secret.');
+  });
+
+  test('of plain text alone does not say that it is off', async () => {
+    connvault.connections.providers = [provider({ deliveries: provider().deliveries.map(item => ({ ...item, mode: 'reveal' })) })];
+    connvault.connections.items = [connectionView({ reveal_allowed: false }, { modes: ['reveal'], way: 'reveal' })];
+    await draw();
+    expect(screen.queryByTestId('connvault-reveal-off')).toBeNull();
+  });
+
+  test('tells with each permission how the secret travels, as far as that is still so', async () => {
+    connvault.activity.grants = async () => [
+      grantView(),
+      grantView({ id: 'g2', mode: 'in_clear' }),
+      grantView({ id: 'g3' }, { counts: false, reason_not: 'destination_changed' }),
+      grantView({ id: 'g4', decision: 'deny_always' })
+    ];
+    await draw();
+    await press('connvault-tab-grants');
+    const rows = [...document.querySelectorAll('.jp-connvault-grant small')].map(item => item.textContent);
+    expect(rows[0]).toMatch(/^until kernel stops · brokered, hand-over · 3 uses/);
+    expect(rows[1]).toMatch(/^until kernel stops · in the clear · 3 uses/);
+    expect(rows[2]).toMatch(/^void: the destination was changed · brokered · 3 uses/);
+    expect(rows[3]).not.toContain('brokered');
   });
 
   test('gives its code to the notebook', async () => {
@@ -334,7 +377,7 @@ describe('one connection', () => {
     expect(screen.getByTestId('connvault-tab-grants').textContent).toBe('Who may use it · 2');
     await press('connvault-tab-grants');
     const panel = screen.getByRole('tabpanel');
-    expect(panel.textContent).toContain('until kernel stops · 3 uses');
+    expect(panel.textContent).toContain('until kernel stops · brokered, hand-over · 3 uses');
     expect(panel.textContent).toContain('void: the destination was changed');
     expect(screen.getByTestId('connvault-revoke-g2').textContent).toBe('Undo');
     await press('connvault-revoke-g1');
@@ -366,7 +409,7 @@ describe('one connection', () => {
     await press('connvault-tab-activity');
     const rows = [...document.querySelectorAll('[role=tabpanel] li')].map(item => item.textContent);
     expect(rows).toHaveLength(5);
-    expect(rows[0]).toMatch(/first_steps\.ipynb · used ×2this timein the clear$/);
+    expect(rows[0]).toMatch(/first_steps\.ipynb · used ×2this timebrokered$/);
     expect(rows[1]).toMatch(/open\.ipynb · askedwaiting/);
     expect(rows[2]).toContain('“monthly report”');
     expect(rows[3]).toMatch(/etl\.ipynb · askeddenied/);
@@ -418,6 +461,86 @@ describe('the picker', () => {
     expect(tile.querySelector('img')?.getAttribute('src')).toMatch(/^data:image\/svg\+xml/);
     await press('connvault-provider-postgresql');
     await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
+  });
+
+  describe('with many kinds', () => {
+    const KINDS = [
+      ['secret', 'Secret value', 'other'],
+      ['ssh', 'SSH', 'other'],
+      ['http', 'HTTP API', 'api'],
+      ['openai', 'OpenAI-compatible API', 'api'],
+      ['elasticsearch', 'Elasticsearch', 'api'],
+      ['s3', 'S3-compatible storage', 'storage'],
+      ['redis', 'Redis', 'database'],
+      ['postgresql', 'PostgreSQL', 'database'],
+      ['mysql', 'MySQL or MariaDB', 'database']
+    ] as const;
+    const shown = (): (string | undefined)[] =>
+      [...document.querySelectorAll<HTMLElement>('.jp-connvault-tile')].map(tile => tile.dataset.testid?.replace('connvault-provider-', ''));
+    const titles = (): (string | null)[] =>
+      [...document.querySelectorAll('.jp-connvault-side h3')].map(item => item.textContent);
+    const search = (value: string): void =>
+      void fireEvent.change(screen.getByTestId('connvault-picker-search'), { target: { value } });
+
+    beforeEach(async () => {
+      connvault.connections.providers = KINDS.map(([id, name, category]) =>
+        provider({ id, name, category, description: id === 's3' ? 'Buckets and their files.' : '' })
+      );
+      navigation.go({ screen: 'picker' });
+      await draw();
+    });
+
+    test('groups them, by name, and what fits anything last', () => {
+      expect(titles()).toEqual(['Databases', 'APIs', 'Storage', 'Anything else']);
+      expect(shown()).toEqual(['mysql', 'postgresql', 'redis', 'elasticsearch', 'openai', 'http', 's3', 'ssh', 'secret']);
+    });
+
+    test.each([
+      ['maria', ['mysql']],
+      ['api', ['openai', 'http', 'elasticsearch']],
+      ['s', ['s3', 'ssh', 'secret', 'mysql', 'postgresql', 'redis', 'elasticsearch', 'openai', 'http']],
+      ['bucket', ['s3']],
+      ['databases', ['mysql', 'postgresql', 'redis']],
+      ['  Open   AI', ['openai']],
+      ['nothing like it', []]
+    ])('%j finds %j, the best first', (query, found) => {
+      search(query);
+      expect(shown()).toEqual(found);
+      expect(titles()).toEqual([]);
+      expect([...document.querySelectorAll('[data-first]')].length).toBe(found.length ? 1 : 0);
+    });
+
+    test('takes the best with Enter', async () => {
+      search('maria');
+      fireEvent.keyDown(screen.getByTestId('connvault-picker-search'), { key: 'Enter' });
+      await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
+      expect(navigation.place).toMatchObject({ screen: 'create', providerId: 'mysql' });
+    });
+
+    test('goes with the arrow keys as the eye does', () => {
+      // Two columns in each group; a group's rows are 50 px apart, groups 200.
+      const columns: { [id: string]: [number, number] } = {
+        mysql: [0, 0], postgresql: [1, 0], redis: [0, 50],
+        elasticsearch: [0, 200], openai: [1, 200], http: [0, 250],
+        s3: [0, 400], ssh: [0, 600], secret: [1, 600]
+      };
+      for (const tile of document.querySelectorAll<HTMLElement>('.jp-connvault-tile')) {
+        const [column, top] = columns[tile.dataset.testid!.replace('connvault-provider-', '')];
+        tile.getBoundingClientRect = () => ({ left: column * 150, top }) as DOMRect;
+      }
+      const at = (): string | undefined => (document.activeElement as HTMLElement).dataset.testid?.replace('connvault-provider-', '');
+      const walk = (key: string): void => void fireEvent.keyDown(document.activeElement!, { key });
+      screen.getByTestId('connvault-picker-search').focus();
+      const way: [string, string][] = [
+        ['ArrowDown', 'mysql'], ['ArrowRight', 'postgresql'], ['ArrowDown', 'redis'], ['ArrowDown', 'elasticsearch'],
+        ['ArrowRight', 'openai'], ['ArrowDown', 'http'], ['ArrowDown', 's3'], ['ArrowUp', 'http'], ['ArrowUp', 'elasticsearch'],
+        ['End', 'secret'], ['ArrowRight', 'secret'], ['ArrowDown', 'secret'], ['Home', 'mysql'], ['ArrowLeft', 'mysql'], ['ArrowUp', 'connvault-picker-search']
+      ];
+      for (const [key, expected] of way) {
+        walk(key);
+        expect(at()).toBe(expected);
+      }
+    });
   });
 
   test('names the kinds that could not be used', async () => {

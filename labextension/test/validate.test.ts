@@ -85,6 +85,15 @@ describe('lists', () => {
     expect(found.skipped).toEqual([{ source: 's', reason: 'r' }]);
   });
 
+  test('a provider of an older server has no relay, and one of a newer may speak another protocol', () => {
+    const old = { ...provider(), id: 'old', deliveries: [{ kind: 'login', mode: 'in_clear', client: 'http', openers: ['session'] }] };
+    const next = { ...provider(), id: 'next', deliveries: [{ ...provider().deliveries[0], protocol: 'gopher' }] };
+    const { providers, unreadable } = validate.providerList({ providers: [old, next], skipped: [] });
+    expect(unreadable).toBe(0);
+    expect(providers[0].deliveries[0]).toEqual({ ...old.deliveries[0], protocol: null, recipe: {}, variables: {} });
+    expect(providers[1].deliveries[0].protocol).toBe('gopher');
+  });
+
   test('an event of a type that is not known here is still a row', () => {
     const row = { ...auditEvent(), type: 'access:dreamt' };
     expect(validate.auditPage({ events: [row, 7], next_before: null }).events).toEqual([row]);
@@ -103,6 +112,16 @@ describe('a connection', () => {
   test('with a field that is an object is refused', () => {
     const view = connectionView({ fields: { host: { evil: true } } as never });
     expect(() => validate.connectionView(view)).toThrow(/fields\.host/);
+  });
+
+  test('of an older server may be asked for plain text, and logs in', () => {
+    const connection = { ...connectionView().connection, reveal_allowed: undefined };
+    const view = { ...connectionView(), way: undefined };
+    expect(validate.connectionView({ ...view, connection })).toEqual({ ...connectionView(), way: 'login' });
+  });
+
+  test('by a way of a newer server is refused', () => {
+    expect(() => validate.connectionView({ ...connectionView(), way: 'teleport' })).toThrow(ContractError);
   });
 
   test('fields that may be left out get their default', () => {

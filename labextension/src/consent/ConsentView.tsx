@@ -4,8 +4,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { MouseEvent } from 'react';
 
-import type { DecisionKind, Duration, ProviderDefinition } from '../contracts';
+import type { DecisionKind, Duration, ProviderDefinition, Question } from '../contracts';
+import { foreignText } from '../foreignText';
 import { Icon } from '../icons';
+import { modeWords } from '../panel/words';
 import type { IOpenQuestion } from '../tokens';
 import { QuestionCard } from './QuestionCard';
 
@@ -51,6 +53,11 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
           <span role="status" data-testid="connvault-queue">
             {trans.__('%1 of %2', index + 1, items.length)}
           </span>
+          <ol className="jp-connvault-waiting" aria-label={trans.__('Questions that wait')}>
+            {items.map((item, at) => (
+              <Waiting key={item.question.id} question={item.question} isCurrent={at === index} trans={trans} />
+            ))}
+          </ol>
           <button
             type="button"
             className="jp-connvault-button jp-mod-ghost"
@@ -132,6 +139,19 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
         </button>
       </div>
     </div>
+  );
+}
+
+/** One of several questions: what it asks for, and how the secret would travel. */
+function Waiting({ question, isCurrent, trans }: { question: Question; isCurrent: boolean; trans: TranslationBundle }): JSX.Element {
+  const { icon, tone, word } = modeWords(question.mode, trans);
+  const name = foreignText(question.connection);
+  return (
+    <li aria-current={isCurrent ? 'step' : undefined} title={`${name} · ${word}`}>
+      <Icon name={icon} className={`jp-mod-${tone}`} />
+      <bdi>{name}</bdi>
+      <span className="jp-connvault-unseen">{word}</span>
+    </li>
   );
 }
 

@@ -8,7 +8,7 @@ import type { Duration, ProviderDefinition, Question } from '../contracts';
 import { fileName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { Glyph, ProviderIcon } from '../panel/pieces';
-import { durationWord, modeWords, requesterIcon } from '../panel/words';
+import { durationWord, modeWords, questionHow, requesterIcon } from '../panel/words';
 import { length } from '../times';
 
 export interface QuestionCardProps {
@@ -61,7 +61,7 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
           )}
           <Fact name={trans.__('Destination')} value={question.destination} />
         </dl>
-        <How question={question} trans={trans} />
+        <How question={question} provider={provider} trans={trans} />
         {question.agent !== null && (
           <p className="jp-connvault-quote">
             {trans.__('The code says that it acts for “%1”. That is a claim.', foreignText(question.agent))}
@@ -167,32 +167,15 @@ function Fact({ name, value }: { name: string; value: string }): JSX.Element | n
   );
 }
 
-function How({ question, trans }: { question: Question; trans: TranslationBundle }): JSX.Element {
-  const words = modeWords(question.mode, trans);
-  if (question.mode === 'reveal') {
-    return (
-      <div className="jp-connvault-how jp-mod-err">
-        <Icon name="eye" />
-        <span>
-          <b>{trans.__('Plain text.')}</b>{' '}
-          {trans.__(
-            'Code in %1 will be able to read, print and copy the secret.',
-            fileName(question.requester.label)
-          )}
-          <small>{trans.__('Whoever can read the output or the file it is saved to can read it too.')}</small>
-        </span>
-      </div>
-    );
-  }
+function How({ question, provider, trans }: Pick<QuestionCardProps, 'question' | 'provider' | 'trans'>): JSX.Element {
+  const { icon, tone } = modeWords(question.mode, trans);
+  const { lead, text, more } = questionHow(question, provider, trans);
   return (
-    <div className={`jp-connvault-how jp-mod-${words.tone}`} data-testid={`connvault-mode-${question.mode}`}>
-      <Icon name={words.icon} />
+    <div className={`jp-connvault-how jp-mod-${tone}`} data-testid={`connvault-mode-${question.mode}`}>
+      <Icon name={icon} />
       <span>
-        {question.mode !== 'in_clear'
-          ? words.sentence
-          : question.requester.kind === 'notebook'
-            ? trans.__("In the clear: the secret passes through this notebook's process.")
-            : trans.__("In the clear: the secret passes through this process's memory.")}
+        <b>{lead}</b> {text}
+        {more && <small>{more}</small>}
       </span>
     </div>
   );

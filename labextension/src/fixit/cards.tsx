@@ -8,7 +8,7 @@ import type { ProviderDefinition } from '../contracts';
 import type { IconName } from '../icons';
 import { Icon } from '../icons';
 import { Pill, ProviderIcon } from '../panel/pieces';
-import { decisionWord, modeWords } from '../panel/words';
+import { decisionWord, howWord, modeWords, wayAdvice } from '../panel/words';
 import { exactly } from '../times';
 import type { FixIt, FixItAction, HandleInfo } from './payload';
 
@@ -101,7 +101,11 @@ export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.El
           ))}
         </small>
       </div>
-      <Pill word={{ text: words.word, tone: words.tone }} icon={words.icon} title={words.sentence} />
+      <Pill
+        word={{ text: howWord(handle.mode, handle.way, trans), tone: words.tone }}
+        icon={words.icon}
+        title={[words.sentence, wayAdvice(handle.mode, handle.way, trans)].filter(Boolean).join(' ')}
+      />
       {decision && (
         <Pill
           word={{ text: decisionWord(decision, trans), tone: 'mute' }}

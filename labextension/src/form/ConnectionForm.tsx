@@ -17,7 +17,7 @@ import type { Pasted } from './paste';
 import { PASTEABLE } from './paste';
 import type { Problems } from './problems';
 import { NAME_FIELD, nameProblem, serverProblems } from './problems';
-import { destinationChanged, formSchema, readPrefill } from './schema';
+import { destinationChanged, formSchema, readPrefill, revealOnly } from './schema';
 import { SchemaForm, startingData } from './SchemaForm';
 import type { FormChecker, FormData } from './SchemaForm';
 import { SecretInputs } from './secretInputs';
@@ -28,6 +28,8 @@ export interface ConnectionDraft {
   name: string;
   fields: { [name: string]: FieldValue };
   secrets: { [field: string]: SecretDraft };
+  /** Left out where code can get nothing but plain text. */
+  reveal_allowed?: boolean;
 }
 
 export interface ConnectionFormProps {
@@ -55,6 +57,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const [data, setData] = useState<FormData>(() =>
     startingData(provider, { ...readPrefill(provider, prefill?.fields), ...existing?.connection.fields })
   );
+  const [mayReveal, setMayReveal] = useState(existing?.connection.reveal_allowed ?? true);
   const [problems, setProblems] = useState<Problems>({});
   const [isBusy, setBusy] = useState(false);
   const [isPasting, setPasting] = useState(false);
@@ -112,7 +115,11 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
       return;
     }
     setBusy(true);
-    const sent = props.onSave({ name, fields: current.fields(data), secrets: secrets.drafts() }, andTest);
+    const draft: ConnectionDraft = { name, fields: current.fields(data), secrets: secrets.drafts() };
+    if (!revealOnly(provider)) {
+      draft.reveal_allowed = mayReveal;
+    }
+    const sent = props.onSave(draft, andTest);
     const hadSecret = secrets.anyFilled;
     secrets.clear();
     try {
@@ -212,6 +219,23 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
             }
           }}
         />
+        {!revealOnly(provider) && (
+          <div className="jp-connvault-field jp-mod-check">
+            <label className="jp-connvault-check">
+              <input
+                type="checkbox"
+                data-testid="connvault-field-reveal_allowed"
+                aria-describedby={`${id}-reveal__help`}
+                checked={mayReveal}
+                onChange={event => setMayReveal(event.target.checked)}
+              />
+              <span>{trans.__('Notebooks may ask to see the secret as plain text')}</span>
+            </label>
+            <div id={`${id}-reveal__help`} className="jp-connvault-hint">
+              {trans.__('You are asked each time. Without it, code that asks is refused and no question appears.')}
+            </div>
+          </div>
+        )}
         {!existing &&
           PASTEABLE.has(provider.id) &&
           (isPasting ? (

@@ -68,6 +68,11 @@ export function secretFields(provider: ProviderDefinition): string[] {
   return inOrder(propertiesOf(provider.fields)).filter(([, property]) => property.writeOnly === true).map(([name]) => name);
 }
 
+/** Whether code can get nothing but plain text of such a connection. */
+export function revealOnly(provider: ProviderDefinition | undefined): boolean {
+  return provider !== undefined && provider.deliveries.every(delivery => delivery.mode === 'reveal');
+}
+
 export function fieldTitle(provider: ProviderDefinition | undefined, field: string): string {
   const title = provider && propertiesOf(provider.fields)[field]?.title;
   return typeof title === 'string' && title ? title : field;

@@ -8,23 +8,9 @@ import { memo, useEffect, useId, useMemo, useState } from 'react';
 import type { ConnectionView, ProviderDefinition, VaultState } from '../contracts';
 import { foreignText } from '../foreignText';
 import { Icon } from '../icons';
+import { CATEGORIES, categoryTitle } from './kinds';
 import { Pill, ProviderIcon } from './pieces';
 import { statusWord } from './words';
-
-export const CATEGORIES = ['database', 'api', 'storage', 'other'] as const;
-
-export function categoryTitle(category: string, trans: TranslationBundle): string {
-  switch (category) {
-    case 'database':
-      return trans.__('Databases');
-    case 'api':
-      return trans.__('APIs');
-    case 'storage':
-      return trans.__('Storage');
-    default:
-      return trans.__('Anything else');
-  }
-}
 
 // More than fills any window; the rest follows when the browser has time.
 const FIRST_ROWS = 80;

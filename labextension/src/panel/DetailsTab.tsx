@@ -6,7 +6,7 @@ import type { FormEvent } from 'react';
 import { useEffect, useId, useState } from 'react';
 
 import type { AuditEvent, ConnectionView, ProviderDefinition, TestOutcome } from '../contracts';
-import { fieldTitle, propertiesOf, requiredSecrets } from '../form/schema';
+import { fieldTitle, propertiesOf, requiredSecrets, revealOnly } from '../form/schema';
 import { FieldFrame } from '../form/FieldFrame';
 import { SecretInputBox } from '../form/SecretInputBox';
 import { SecretInputs } from '../form/secretInputs';
@@ -16,7 +16,7 @@ import { Icon } from '../icons';
 import { ago, exactly } from '../times';
 import { ActivityRows } from './ActivityTab';
 import { Banner, Foreign } from './pieces';
-import { modeWords, statusAdvice } from './words';
+import { howWord, modeWords, statusAdvice, wayAdvice } from './words';
 
 const RECENT_ROWS = 3;
 
@@ -44,6 +44,7 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
   const secrets = [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
   const hasFailed = view.last_test?.ok === false;
+  const isRevealOff = !revealOnly(provider) && !connection.reveal_allowed;
   const test = (): void => {
     setTesting(true);
     void props.onTest().finally(() => setTesting(false));
@@ -80,18 +81,30 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
           }}
         />
       ))}
-      {(view.modes ?? []).length > 0 && (
+      {((view.modes ?? []).length > 0 || isRevealOff) && (
         <div className="jp-connvault-field">
           <span className="jp-connvault-label">{trans.__('How notebooks use it')}</span>
           {(view.modes ?? []).map(mode => {
             const words = modeWords(mode, trans);
+            const advice = wayAdvice(mode, view.way, trans);
             return (
-              <div key={mode} className="jp-connvault-box">
+              <div key={mode} className="jp-connvault-box jp-mod-top" data-testid={`connvault-how-${mode}`}>
                 <Icon name={words.icon} className={`jp-mod-${words.tone}`} />
-                <span>{words.sentence}</span>
+                <span className="jp-connvault-grow">
+                  <b className="jp-connvault-first">{howWord(mode, view.way, trans)}</b>
+                  <p className="jp-connvault-hint">
+                    {words.sentence} {advice}
+                  </p>
+                </span>
               </div>
             );
           })}
+          {isRevealOff && (
+            <div className="jp-connvault-box" data-testid="connvault-reveal-off">
+              <Icon name="stop" />
+              <span>{trans.__('Notebooks may not ask to see the secret.')}</span>
+            </div>
+          )}
         </div>
       )}
       {provider?.testable && (

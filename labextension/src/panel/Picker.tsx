@@ -1,5 +1,5 @@
 /**
- * The kinds of connections to choose from: icon, name, what it is, and a search that also takes a pasted URL.
+ * The kinds of connections to choose from: by category, or by what is searched for. The search also takes a pasted URL.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
@@ -9,7 +9,9 @@ import { foreignText } from '../foreignText';
 import type { Pasted } from '../form/paste';
 import { parsePasted } from '../form/paste';
 import { Icon } from '../icons';
-import { CATEGORIES, categoryTitle, intoRows, walk } from './ConnectionList';
+import { intoRows } from './ConnectionList';
+import { byName, CATEGORIES, categoryTitle, searched } from './kinds';
+import { walkTiles } from './tiles';
 import { ProviderIcon, ScreenHeader } from './pieces';
 
 export interface PickerProps {
@@ -27,15 +29,14 @@ export interface PickerProps {
 export function Picker(props: PickerProps): JSX.Element {
   const { providers, skipped, trans } = props;
   const [query, setQuery] = useState('');
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = providers.filter(item => {
-    const text = `${item.id} ${item.name} ${item.description ?? ''}`.toLowerCase();
-    return words.every(word => text.includes(word));
-  });
-  const groups = CATEGORIES.map(category => ({
-    category,
-    tiles: found.filter(item => (item.category ?? 'other') === category)
-  })).filter(group => group.tiles.length);
+  const isSearching = query.trim() !== '';
+  const found = isSearching ? searched(providers, query, trans) : byName(providers);
+  const groups = isSearching
+    ? [{ title: '', tiles: found }]
+    : CATEGORIES.map(category => ({
+        title: categoryTitle(category, trans),
+        tiles: found.filter(item => (item.category ?? 'other') === category)
+      }));
 
   return (
     <section className="jp-connvault-screen" aria-label={trans.__('New connection')}>
@@ -60,8 +61,8 @@ export function Picker(props: PickerProps): JSX.Element {
           onChange={event => setQuery(event.target.value)}
           onKeyDown={event => {
             intoRows(event);
-            if (event.key === 'Enter' && query && found.length && !event.nativeEvent.isComposing) {
-              props.onPick(groups[0].tiles[0].id);
+            if (event.key === 'Enter' && isSearching && found.length && !event.nativeEvent.isComposing) {
+              props.onPick(found[0].id);
             }
           }}
         />
@@ -71,34 +72,43 @@ export function Picker(props: PickerProps): JSX.Element {
           {trans.__('For')} <code>connection(&quot;{foreignText(props.name)}&quot;)</code>
         </p>
       )}
-      <div className="jp-connvault-scroll" onKeyDown={walk}>
-        {groups.map(group => (
-          <section key={group.category} aria-label={categoryTitle(group.category, trans)}>
-            <h3 className="jp-connvault-group" aria-hidden="true">
-              {categoryTitle(group.category, trans)}
-            </h3>
-            <div className="jp-connvault-tiles">
-              {group.tiles.map(item => (
-                <button
-                  key={item.id}
-                  type="button"
-                  className="jp-connvault-tile"
-                  data-testid={`connvault-provider-${item.id}`}
-                  onClick={() => props.onPick(item.id)}
-                >
-                  <ProviderIcon provider={item} />
-                  <span className="jp-connvault-rowText">
-                    <b>{foreignText(item.name)}</b>
-                    {item.description && <small>{foreignText(item.description)}</small>}
-                  </span>
-                </button>
-              ))}
-            </div>
-          </section>
-        ))}
+      <div className="jp-connvault-scroll" onKeyDown={walkTiles}>
+        <span className="jp-connvault-unseen" role="status">
+          {isSearching && found.length > 0 && trans._n('%1 kind found', '%1 kinds found', found.length)}
+        </span>
+        {groups
+          .filter(({ tiles }) => tiles.length > 0)
+          .map(({ title, tiles }) => (
+            <section key={title} aria-label={title || trans.__('Found')}>
+              {title && (
+                <h3 className="jp-connvault-group" aria-hidden="true">
+                  {title}
+                </h3>
+              )}
+              <div className="jp-connvault-tiles">
+                {tiles.map((item, at) => (
+                  <button
+                    key={item.id}
+                    type="button"
+                    className="jp-connvault-tile"
+                    data-testid={`connvault-provider-${item.id}`}
+                    // What Enter in the search takes.
+                    data-first={(isSearching && at === 0) || undefined}
+                    onClick={() => props.onPick(item.id)}
+                  >
+                    <ProviderIcon provider={item} />
+                    <span className="jp-connvault-rowText">
+                      <b>{foreignText(item.name)}</b>
+                      {item.description && <small>{foreignText(item.description)}</small>}
+                    </span>
+                  </button>
+                ))}
+              </div>
+            </section>
+          ))}
         {!found.length && (
           <p className="jp-connvault-empty" role="status">
-            {trans.__('Nothing here is called that. “HTTP API” or “Secret value” may do.')}
+            {trans.__('Nothing here is called that. An API may do with “HTTP API”; “Secret value” keeps anything else.')}
           </p>
         )}
         {skipped.length > 0 && (

@@ -10,6 +10,7 @@ import type { Widget } from '@lumino/widgets';
 import { lazy, Suspense } from 'react';
 
 import { connectionsIcon } from '../icons';
+import { insertBelowIndex } from '../models/insertion';
 import { Navigation } from '../models/navigation';
 import { placeOf } from '../models/opening';
 import { CommandIDs, IConnvault } from '../tokens';
@@ -116,10 +117,15 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
           Notification.warning(trans.__('Open a notebook first, then insert the code.'), { autoClose: 5000 });
           return;
         }
-        NotebookActions.insertBelow(notebook.content);
-        notebook.content.activeCell?.model.sharedModel.setSource(snippet.replaceAll('{name}', view.connection.name));
+        const { content } = notebook;
+        content.activeCellIndex = insertBelowIndex(
+          content.widgets.map(({ model }) => ({ isCode: model.type === 'code', source: model.sharedModel.getSource() })),
+          content.activeCellIndex
+        );
+        NotebookActions.insertBelow(content);
+        content.activeCell?.model.sharedModel.setSource(snippet.replaceAll('{name}', view.connection.name));
         shell.activateById(notebook.id);
-        notebook.content.activate();
+        content.activate();
       }
     });
     if (!labShell) {

@@ -82,7 +82,9 @@ export function provider(change: Partial<ProviderDefinition> = {}): ProviderDefi
       ]
     },
     destination: '{host}:{port}/{database}',
-    deliveries: [{ kind: 'login', mode: 'in_clear', client: 'postgresql', openers: ['engine'] }],
+    deliveries: [
+      { kind: 'relay', mode: 'brokered', client: 'postgresql', openers: ['engine'], protocol: 'postgresql', recipe: {}, variables: {} }
+    ],
     snippet: 'connection("{name}")',
     testable: true,
     ...change
@@ -102,6 +104,7 @@ export function connectionView(
       scope: 'user',
       fields: { host: 'db.internal', port: 5432, database: 'sales', sslmode: 'require' },
       revision: 3,
+      reveal_allowed: true,
       status: 'ready',
       status_reason: null,
       created_at: T0,
@@ -110,7 +113,8 @@ export function connectionView(
     },
     destination: 'db.internal:5432/sales',
     secrets: { password: { ref: 'r1', set_at: T0 } },
-    modes: ['in_clear'],
+    modes: ['brokered'],
+    way: 'hand_over',
     last_used_at: null,
     last_test: null,
     ...around
@@ -139,7 +143,7 @@ export function question(change: Partial<Question> = {}, requester: Partial<Ques
       ...requester
     },
     agent: null,
-    mode: 'in_clear',
+    mode: 'brokered',
     reasons: ['monthly report'],
     durations: ['once', 'session', 'for', 'always'],
     preselected: 'once',
@@ -181,7 +185,7 @@ export function grantView(change: Partial<GrantView['grant']> = {}, around: Part
       requester_label: 'reports/first_steps.ipynb',
       instance: 'kernel 8d2f',
       agent: null,
-      mode: 'in_clear',
+      mode: 'brokered',
       decision: 'session',
       destination_digest: 'b'.repeat(64),
       created_at: T0,
@@ -213,7 +217,7 @@ export function auditEvent(change: Partial<AuditEvent> = {}): AuditEvent {
     requester_label: 'reports/first_steps.ipynb',
     requester_instance: 'kernel 8d2f',
     agent: null,
-    mode: 'in_clear',
+    mode: 'brokered',
     decision: 'once',
     decided_by: null,
     grant_id: null,

@@ -1,0 +1,51 @@
+/**
+ * Arrow keys in a grid of tiles: to the neighbour that the eye finds in that direction; above the first is the search.
+ */
+import type { KeyboardEvent } from 'react';
+
+const TILE = 'button.jp-connvault-tile';
+
+export function walkTiles(event: KeyboardEvent<HTMLElement>): void {
+  const tiles = [...event.currentTarget.querySelectorAll<HTMLElement>(TILE)];
+  const at = tiles.indexOf(document.activeElement as HTMLElement);
+  if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) {
+    return;
+  }
+  const next = target(event.key, tiles, at);
+  if (next) {
+    event.preventDefault();
+    next.focus();
+  } else if (event.key === 'ArrowUp') {
+    event.preventDefault();
+    event.currentTarget.closest('section')?.querySelector<HTMLElement>('input[type="search"]')?.focus();
+  }
+}
+
+function target(key: string, tiles: readonly HTMLElement[], at: number): HTMLElement | undefined {
+  switch (key) {
+    case 'ArrowRight':
+      return tiles[at + 1];
+    case 'ArrowLeft':
+      return tiles[at - 1];
+    case 'ArrowDown':
+      return nearest(tiles, at, 1);
+    case 'ArrowUp':
+      return nearest(tiles, at, -1);
+    case 'Home':
+      return tiles[0];
+    case 'End':
+      return tiles[tiles.length - 1];
+    default:
+      return undefined;
+  }
+}
+
+/** Of the next line in this direction the tile whose left edge is nearest. */
+function nearest(tiles: readonly HTMLElement[], at: number, step: 1 | -1): HTMLElement | undefined {
+  const from = tiles[at].getBoundingClientRect();
+  const beyond = (step > 0 ? tiles.slice(at + 1) : tiles.slice(0, at).reverse())
+    .map(tile => ({ tile, box: tile.getBoundingClientRect() }))
+    .filter(({ box }) => (box.top - from.top) * step > 0);
+  const line = beyond.filter(({ box }) => box.top === beyond[0].box.top);
+  return line.sort((one, other) => Math.abs(one.box.left - from.left) - Math.abs(other.box.left - from.left))[0]?.tile;
+}
