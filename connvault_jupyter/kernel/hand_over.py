@@ -39,6 +39,8 @@ def hand_over(opened: Opened, session: int, descriptor: int, owner: object) -> b
         return False
     upstream, leash = descriptors
     os.set_inheritable(leash, False)
+    # As the library has its own socket: one that waits where it was told not to would hang.
+    os.set_blocking(upstream, os.get_blocking(descriptor))
     os.dup2(upstream, descriptor, inheritable=False)
     os.close(upstream)
     weakref.finalize(owner, _let_go, os.getpid(), leash)
