@@ -146,15 +146,6 @@ class Downstream:
                 copy.close()
             return copy is not None and not self._ended
 
-    def disown(self) -> None:
-        """What was adopted outlives this client: neither a cut nor the end ends it. Raises: HandleInvalid: it was cut."""
-        with self._lock:
-            if self._ended:
-                raise HandleInvalid(reason="revoked")
-            adopted, self._adopted = self._adopted, []
-        for stream in adopted:
-            stream.close()
-
     def cut(self) -> None:
         """Ends the client's connection and its upstream, at once."""
         with self._lock:
