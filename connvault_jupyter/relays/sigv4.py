@@ -101,7 +101,7 @@ class SigV4:
             secret for name in ("secret_access_key", "session_token") if (secret := login.secrets.get(name))
         }
 
-    def refused(self, login: Login) -> bool:  # noqa: ARG002 -- nothing is kept
+    def refused(self, _login: Login) -> bool:
         return False
 
     def _payload(self, request: Request) -> str:
