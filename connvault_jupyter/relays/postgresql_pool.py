@@ -1,0 +1,234 @@
+"""Warm logins of one connection for one requester: sessions that are logged in and wait for the next client.
+
+One comes back from a client that said goodbye with nothing under way, or is logged in beforehand when another one was
+taken. Whether a client may have one at all is not decided here: it has got its login from the broker before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ..errors import ConnvaultError
+from .downstream import Login
+from .limits import Limits
+from .postgresql_login import Parameters, Session
+from .postgresql_messages import TERMINATE, Malformed, Wire, message, query
+from .upstream import shut
+
+# A session that nobody wants holds one of the server's connections.
+IDLE_S = 60.0
+# A user who was locked out at the server is locked out here after that, however often a session was used again.
+MAX_AGE_S = 300.0
+# DISCARD ALL takes a millisecond.
+_RESET_S = 2.0
+# After a login that failed: the server may have no room for a spare.
+_PAUSE_S = 60.0
+_MAX_RESET_MESSAGES = 200
+
+
+@dataclass(frozen=True)
+class Key:
+    """What must be equal for a session to be another client's. `rotation` changes with the secret."""
+
+    revision: int
+    rotation: str
+    user: str
+    database: str
+    encryption: str
+    parameters: Parameters
+
+
+def key_of(login: Login, parameters: Parameters) -> Key:
+    """The key of what `login` would log in."""
+    fields = login.fields
+    return Key(
+        login.revision,
+        login.rotation,
+        str(fields["user"]),
+        str(fields["database"]),
+        str(fields.get("sslmode")),
+        parameters,
+    )
+
+
+class WarmLogins:
+    """At most `limits.warm_logins` sessions; with 0 it keeps none and starts nothing. Safe to use from all threads."""
+
+    def __init__(self, *, limits: Limits, log_in: Callable[[Login, Parameters], Session]) -> None:
+        self._size = limits.warm_logins
+        self._log_in = log_in
+        self._changed = threading.Condition()
+        self._spares: list[tuple[Key, Session, float]] = []
+        self._order: tuple[Key, Login] | None = None
+        self._busy = False
+        self._started = False
+        self._closed = False
+        self._not_before = 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether any are kept at all."""
+        return self._size > 0
+
+    def take(self, key: Key) -> Session | None:
+        """A live session, now the caller's."""
+        with self._changed:
+            outdated = [
+                one
+                for one in self._spares
+                if (one[0].revision, one[0].rotation) != (key.revision, key.rotation)
+            ]
+            self._spares = [one for one in self._spares if one not in outdated]
+            fitting = [one for one in self._spares if one[0] == key]
+            self._spares = [one for one in self._spares if one[0] != key]
+        _end(session for _, session, _ in outdated)
+        found = None
+        while fitting and found is None:
+            _, session, idle_since = fitting.pop()
+            if time.monotonic() - idle_since < IDLE_S and _quiet(session):
+                found = session
+            else:
+                shut(session.stream)
+        with self._changed:
+            self._spares = [*fitting, *self._spares]
+        return found
+
+    def give(self, key: Key, session: Session) -> None:
+        """Keeps a session that is as fresh as after its login, or ends it."""
+        dropped = [session]
+        with self._changed:
+            if not self._closed and self._size and time.monotonic() - session.since < MAX_AGE_S:
+                self._spares.append((key, session, time.monotonic()))
+                dropped = [one for _, one, _ in self._spares[: -self._size]]
+                self._spares = self._spares[-self._size :]
+                self._start()
+                self._changed.notify()
+        _end(dropped)
+
+    def order(self, key: Key, login: Login) -> None:
+        """Logs in a spare beforehand if there is none. Never blocks; `login` is let go of when that is done."""
+        with self._changed:
+            if self._closed or not self._size or self._busy or time.monotonic() < self._not_before:
+                return
+            if any(one[0] == key for one in self._spares):
+                return
+            self._busy = True
+            self._order = (key, login)
+            self._start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Ends all of them."""
+        with self._changed:
+            self._closed = True
+            self._order = None
+            spares, self._spares = self._spares, []
+            self._changed.notify()
+        _end(session for _, session, _ in spares)
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._run, name="warm-logins", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while self._order is None and not self._closed:
+                    expired = self._expired()
+                    if expired:
+                        break
+                    self._changed.wait(self._next_expiry_s())
+                else:
+                    expired = []
+                if self._closed:
+                    return
+                order, self._order = self._order, None
+            _end(expired)
+            if order is not None:
+                self._fill(*order)
+                del order
+
+    def _fill(self, key: Key, login: Login) -> None:
+        session = None
+        with contextlib.suppress(ConnvaultError, OSError):
+            session = self._log_in(login, key.parameters)
+        with self._changed:
+            self._busy = False
+            if session is None:
+                self._not_before = time.monotonic() + _PAUSE_S
+        if session is not None:
+            self.give(key, session)
+
+    def _expired(self) -> list[Session]:
+        limit = time.monotonic() - IDLE_S
+        expired = [session for _, session, since in self._spares if since <= limit]
+        self._spares = [one for one in self._spares if one[2] > limit]
+        return expired
+
+    def _next_expiry_s(self) -> float | None:
+        if not self._spares:
+            return None
+        return max(0.01, min(since for _, _, since in self._spares) + IDLE_S - time.monotonic())
+
+
+def reset(session: Session) -> bool:
+    """Makes a session as it was after its login; whether that has worked. Only for one with nothing under way.
+
+    `DISCARD ALL` fails inside a transaction. Whatever else the server still had to say shows before or between the
+    answers, because nobody can know the number that the second query asks for.
+    """
+    number = int.from_bytes(os.urandom(4), "big")
+    wire = Wire(session.stream, deadline=time.monotonic() + _RESET_S)
+    expected = [
+        (b"C", b"DISCARD ALL\0"),
+        (b"Z", b"I"),
+        (b"T", None),
+        (b"D", b"\0\x01" + len(str(number)).to_bytes(4, "big") + str(number).encode()),
+        (b"C", b"SELECT 1\0"),
+        (b"Z", b"I"),
+    ]
+    try:
+        wire.send(query("DISCARD ALL") + query(f"SELECT {number}"))
+        for _ in range(_MAX_RESET_MESSAGES):
+            kind, body = wire.message()
+            if kind == b"S":
+                # A setting goes back to what the greeting says of it; where not, the later one counts.
+                if message(kind, body) not in session.greeting:
+                    session.greeting += message(kind, body)
+                continue
+            if kind != expected[0][0] or expected[0][1] not in (None, body):
+                return False
+            del expected[0]
+            if not expected:
+                session.stream.settimeout(None)
+                session.early = b""
+                return not wire.rest()
+    except (Malformed, OSError):
+        return False
+    return False
+
+
+def _quiet(session: Session) -> bool:
+    """Whether the server has said nothing, not even its end."""
+    stream = session.stream
+    if isinstance(stream, ssl.SSLSocket) and stream.pending():
+        return False
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return not poll.poll(0)
+
+
+def _end(sessions: Iterable[Session]) -> None:
+    for session in sessions:
+        with contextlib.suppress(OSError):
+            session.stream.settimeout(_RESET_S)
+            session.stream.sendall(TERMINATE)
+        shut(session.stream)

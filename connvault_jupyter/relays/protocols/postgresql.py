@@ -1,0 +1,267 @@
+"""PostgreSQL: lets a client without a password into the session that the connection's login has opened.
+
+The client's own user and database don't count; what it says of how to talk is passed on. After the login nothing is
+looked at but where the client's messages end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import threading
+import time
+
+from ...errors import (
+    BrokerUnavailable,
+    ConnvaultError,
+    NotAllowed,
+    StorageError,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamRefused,
+    VaultError,
+)
+from ..copying import copy_both
+from ..downstream import Downstream, Login
+from ..limits import Limits
+from ..postgresql_login import Parameters, Session, cancel, log_in
+from ..postgresql_messages import (
+    ASK_FOR_PASSWORD,
+    AUTHENTICATION_OK,
+    READY,
+    TERMINATE,
+    Cancel,
+    ClientMessages,
+    EncryptionRequest,
+    Malformed,
+    Startup,
+    Terminated,
+    Wire,
+    backend_key,
+    fatal,
+    negotiate_version,
+    parameter_status,
+    parse_opening,
+    query,
+)
+from ..postgresql_pool import WarmLogins, key_of, reset
+from ..upstream import shut
+
+# A setting that this relay reports beside the server's own: which login the session comes from, as
+# `<revision>.<rotation>`. By it a pool in the kernel knows a session that is out of date.
+LOGIN_SETTING = "connvault.login"
+
+_OFF = frozenset({b"false", b"off", b"no", b"0"})
+# One of each kind, then the client must come to the point.
+_MAX_ENCRYPTION_REQUESTS = 2
+_MAX_PASSWORD_BYTES = 1024
+
+# PostgreSQL's documentation, appendix A. The first that fits; drivers judge by it whether to try again.
+_SQLSTATES: tuple[tuple[type[ConnvaultError], str], ...] = (
+    (UpstreamAuthFailed, "28P01"),
+    (UpstreamRefused, "08004"),
+    (UpstreamError, "08001"),
+    (NotAllowed, "28000"),
+    (VaultError, "57P03"),
+    (BrokerUnavailable, "57P03"),
+    (StorageError, "58000"),
+)
+_OTHERWISE = "28000"
+
+
+class Relay:
+    """Each client is one session; sessions are kept warm between clients (`limits.warm_logins`)."""
+
+    def __init__(self, *, limits: Limits) -> None:
+        self._limits = limits
+        self._warm = WarmLogins(
+            limits=limits, log_in=lambda login, parameters: log_in(login, parameters, limits=limits)
+        )
+        self._lock = threading.Lock()
+        # By handle, process number and the key that the client was given.
+        self._sessions: dict[tuple[str, int, bytes], Session] = {}
+
+    def serve(self, downstream: Downstream) -> None:
+        """Raises: OSError: the client has gone; ConnvaultError: it was cut."""
+        wire = Wire(downstream.stream, deadline=time.monotonic() + self._limits.greeting_s)
+        try:
+            opening = _opening(wire)
+            if isinstance(opening, Cancel):
+                self._cancel(downstream, opening)
+                return
+            parameters = _accepted(wire, opening, downstream)
+        except Malformed:
+            wire.send(fatal("08P01", "connvault malformed_frame: This is not PostgreSQL's protocol 3."))
+            return
+        except ConnvaultError as exc:
+            wire.send(_told(exc))
+            return
+        try:
+            session, login = self._session(downstream, parameters)
+        except ConnvaultError as exc:
+            Wire(downstream.stream, deadline=time.monotonic() + self._limits.greeting_s).send(_told(exc))
+            return
+        kept = False
+        try:
+            kept = self._relay(downstream, session, login, parameters)
+        finally:
+            if not kept:
+                shut(session.stream)
+
+    def log_in(self, login: Login) -> str:
+        """Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid."""
+        parameters = ((b"application_name", b"connvault connection test"),)
+        session = log_in(login, parameters, limits=self._limits)
+        try:
+            # A pooler takes a login by itself; only a question reaches the server behind it.
+            wire = Wire(session.stream, deadline=time.monotonic() + self._limits.login_s)
+            wire.send(query("SELECT 1"))
+            kind = b""
+            while kind != b"Z":
+                kind, _ = wire.message()
+                if kind == b"E":
+                    raise UpstreamRefused
+            wire.send(TERMINATE)
+        except (Malformed, OSError):
+            raise UpstreamRefused from None
+        finally:
+            shut(session.stream)
+        version = re.match(r"[0-9]+(\.[0-9]+)*", session.settings.get("server_version", ""))
+        return f"PostgreSQL {version[0]}" if version else ""
+
+    def close(self) -> None:
+        """Ends the warm logins."""
+        self._warm.close()
+
+    def _session(self, downstream: Downstream, parameters: Parameters) -> tuple[Session, Login]:
+        """A session for this client. Its `login` has no secrets any more."""
+        login = downstream.login()
+        key = key_of(login, parameters)
+        session = self._warm.take(key)
+        if session is None:
+            session = self._log_in(downstream, login, parameters)
+        else:
+            try:
+                downstream.adopt(session.stream)
+            except ConnvaultError:
+                shut(session.stream)
+                raise
+        self._warm.order(key, login)
+        return session, Login(login.fields, {}, login.revision, login.rotation)
+
+    def _log_in(self, downstream: Downstream, login: Login, parameters: Parameters) -> Session:
+        """A new session that a cut of the client has ended from its first moment on."""
+        plain: list[socket.socket] = []
+
+        def connected(stream: socket.socket) -> None:
+            plain.append(stream)
+            downstream.adopt(stream)
+
+        session = log_in(login, parameters, limits=self._limits, connected=connected)
+        if session.encrypted:
+            # TLS has made another object of it.
+            try:
+                downstream.adopt(session.stream)
+            except ConnvaultError:
+                shut(session.stream)
+                raise
+            downstream.disown(plain[0])
+        return session
+
+    def _relay(
+        self, downstream: Downstream, session: Session, login: Login, parameters: Parameters
+    ) -> bool:
+        """Whether the session is kept for another client; the caller ends it otherwise."""
+        own = (downstream.handle.id, session.pid, os.urandom(4))
+        with self._lock:
+            self._sessions[own] = session
+        try:
+            bell = -1
+            if session.pid and not session.encrypted and not downstream.over_tcp:
+                # Before the client can know the number.
+                bell = downstream.offer(session.pid)
+            wire = Wire(downstream.stream, deadline=time.monotonic() + self._limits.greeting_s)
+            wire.send(
+                AUTHENTICATION_OK
+                + session.greeting
+                + parameter_status(LOGIN_SETTING, f"{login.revision}.{login.rotation}")
+                + backend_key(session.pid, own[2])
+                + READY
+                + session.early
+            )
+            outcome = copy_both(
+                downstream.stream,
+                session.stream,
+                limits=self._limits,
+                bell=bell,
+                to_upstream=ClientMessages() if self._warm.kept else None,
+            )
+            if outcome == "rung":
+                downstream.hand_over(session.stream)
+            return False
+        except Terminated:
+            pass
+        finally:
+            with self._lock:
+                del self._sessions[own]
+        # Whoever says goodbye does not wait for what becomes of the session.
+        shut(downstream.stream)
+        if not reset(session):
+            return False
+        if not downstream.disown(session.stream):
+            return False
+        self._warm.give(key_of(login, parameters), session)
+        return True
+
+    def _cancel(self, downstream: Downstream, asked: Cancel) -> None:
+        with self._lock:
+            session = self._sessions.get((downstream.handle.id, asked.pid, asked.key))
+        if session is not None and session.key:
+            with contextlib.suppress(OSError, ConnvaultError):
+                cancel(session, limits=self._limits)
+
+
+def _opening(wire: Wire) -> Startup | Cancel:
+    """Encryption is refused: the socket is this machine's. Raises: Malformed."""
+    for _ in range(_MAX_ENCRYPTION_REQUESTS + 1):
+        found = parse_opening(wire.packet())
+        if not isinstance(found, EncryptionRequest):
+            return found
+        wire.send(b"N")
+    raise Malformed
+
+
+def _accepted(wire: Wire, opening: Startup, downstream: Downstream) -> Parameters:
+    """The parameters to pass on, after the client has shown that it may talk at all.
+
+    Raises: Malformed; UpstreamAuthFailed, NotAllowed: it may not.
+    """
+    options = [name for name, _ in opening.parameters if name.startswith(b"_pq_.")]
+    if opening.minor or options:
+        wire.send(negotiate_version(options))
+    if downstream.over_tcp:
+        wire.send(ASK_FOR_PASSWORD)
+        kind, given = wire.message(_MAX_PASSWORD_BYTES)
+        if kind != b"p" or not given.endswith(b"\0"):
+            raise Malformed
+        if not downstream.authenticates(given[:-1]):
+            raise NotAllowed(
+                "The password is not this handle's token. Take it from the handle.", sqlstate="28P01"
+            )
+    passed_on: dict[bytes, bytes] = {}
+    for name, value in opening.parameters:
+        if name == b"replication":
+            if value.lower() not in _OFF:
+                raise NotAllowed("Replication is not relayed.")
+        elif name not in (b"user", b"database") and name not in options:
+            passed_on[name] = value
+    return tuple(passed_on.items())
+
+
+def _told(error: ConnvaultError) -> bytes:
+    """Our code, and a message for people; by the code the kernel makes the same error again."""
+    by_kind = next((code for kind, code in _SQLSTATES if isinstance(error, kind)), _OTHERWISE)
+    sqlstate = error.details.get("sqlstate") or by_kind
+    return fatal(sqlstate, f"connvault {error.code}: {error.message}")
