@@ -35,6 +35,8 @@ LINK = VENV / "share" / "jupyter" / "labextensions" / "connvault-jupyter"
 PYTHON_FLOOR = (3, 10)
 PYTHON = "{}.{}".format(*sys.version_info)
 LOCKS = {"3.10": "dev-3.10.lock"}
+# Its dependencies are pinned to other versions than ours, so it has an environment of its own; the benchmark only.
+MITMPROXY = ROOT / "build" / "mitmproxy" / "bin" / "mitmdump"
 # The oldest node that the labextension's tools support.
 NODE_FLOOR = 20
 # Made from the sources, so no part of what the sources are.
@@ -85,6 +87,8 @@ def main() -> int:
             programs.result()
             if purpose != "check":
                 ensure_postgresql()
+            if purpose == "bench":
+                ensure_mitmproxy()
     except Missing as exc:
         print(f"\nbootstrap: {exc}", file=sys.stderr)
         return 1
@@ -206,6 +210,31 @@ def ensure_postgresql() -> None:
     pip("install", "--no-deps", "-r", str(ROOT / "requirements" / "postgresql.lock"))
     if subprocess.run(found, cwd=ROOT, check=False).returncode:
         raise Missing("no usable PostgreSQL: install Debian's package 'postgresql'")
+
+
+def ensure_mitmproxy() -> None:
+    """What the HTTP relay is compared with."""
+    lock = ROOT / "requirements" / "mitmproxy.lock"
+    folder = MITMPROXY.parents[1]
+    folder.mkdir(parents=True, exist_ok=True)
+    with step(folder, "lock", [lock]) as stale:
+        if stale:
+            say("installing mitmproxy")
+            venv.create(folder, with_pip=True, clear=True)
+            python = str(MITMPROXY.parent / "python")
+            run(
+                [
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "-qq",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                    "-r",
+                    str(lock),
+                ]
+            )
 
 
 def can_apt() -> bool:

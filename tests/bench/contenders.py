@@ -26,7 +26,8 @@ Call = Callable[[], object]
 Options = Mapping[str, Any]
 
 # A slow contender is called less often in a round; the others as often as a median needs to stand still.
-BATCHES = {"keyring": 8, "rest": 50}
+BATCHES = {"keyring": 8, "rest": 50, **dict.fromkeys(("pg_connect_direct", "pg_connect_handed"), 20)}
+BATCHES |= dict.fromkeys(("pg_connect_relayed", "pg_connect_bouncer"), 20)
 BATCH = 200
 
 _ECHO = """
@@ -42,7 +43,7 @@ def compare(names: Sequence[str], rounds: int, options: Options) -> dict[str, di
 
     By name: `medians_us` of each round, and over all calls `p99_us` and how many `calls` there were.
     """
-    calls = {name: _CONTENDERS[name](options) for name in names}
+    calls = {name: _maker(name)(options) for name in names}
     samples: dict[str, list[list[int]]] = {name: [] for name in names}
     for index in range(-1, rounds):
         # Each is first as often as any other: what the one before leaves in the caches favours nobody.
@@ -56,7 +57,7 @@ def compare(names: Sequence[str], rounds: int, options: Options) -> dict[str, di
 
 def steady(name: str, options: Options, *, seconds: float, every_s: float) -> dict[str, Any]:
     """One contender alone for `seconds`, a call each `every_s` (0: one after the other). As `compare`'s summary."""
-    call = _CONTENDERS[name](options)
+    call = _maker(name)(options)
     _timed(call, BATCH)
     taken: list[int] = []
     clock = time.perf_counter_ns
@@ -72,6 +73,14 @@ def steady(name: str, options: Options, *, seconds: float, every_s: float) -> di
         taken.append(clock() - before)
     gc.enable()
     return _summary([taken])
+
+
+def _maker(name: str) -> Callable[[Options], Call]:
+    if name in _CONTENDERS:
+        return _CONTENDERS[name]
+    from tests.bench.relay_contenders import CONTENDERS
+
+    return CONTENDERS[name]
 
 
 def _timed(call: Call, times: int) -> list[int]:
@@ -203,4 +212,4 @@ _CONTENDERS: dict[str, Callable[[Options], Call]] = {
 
 if __name__ == "__main__":
     orders = json.load(sys.stdin)
-    json.dump(compare(orders["names"], orders["rounds"], orders["options"]), sys.stdout)
+    json.dump(compare(**orders), sys.stdout)

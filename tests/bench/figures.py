@@ -42,7 +42,7 @@ class Figure:
     ratio: float | None = None
 
 
-# The design's table of budgets, word by word; then what explains it. The relays' figures come with the relays.
+# The design's table of budgets, word by word; then what explains it.
 BUDGETS: dict[str, Budget] = {
     "resolve_vs_socketpair": Budget(
         "deliver over the channel, p50, against a raw socketpair round trip", "us", 12, by="ratio"
@@ -63,7 +63,42 @@ BUDGETS: dict[str, Budget] = {
     "dialog_drawn_ms": Budget("kernel request to dialog drawn, median", "ms", 60),
     "list_1000_ms": Budget("connections.list with 1,000 connections, operator channel", "ms", 20),
     "panel_1000_ms": Budget("panel, an empty list until 1,000 rows are made and painted", "ms", 200),
+    "http_relay_added_us": Budget("HTTP relay, added to a small request, p50", "us", 60),
+    "http_relay_gb_s": Budget("HTTP relay, download", "GB/s", 1, at="least"),
+    "pg_handover_ratio": Budget("SELECT 1 on a handed-over socket against direct", "us", 1.02, by="ratio"),
+    "pg_relay_added_us": Budget("PostgreSQL relay, added to SELECT 1, p50", "us", 130),
+    "pg_connect_speedup": Budget(
+        "PostgreSQL connect with a warm login against a direct SCRAM connect", "us", 3, by="ratio", at="least"
+    ),
     # Without a budget.
+    "http_relay_tcp_added_us": Budget("the same by loopback with the handle's token", "us"),
+    "http_aiohttp_added_us": Budget("a reverse proxy with aiohttp, added to a small request, p50", "us"),
+    "http_mitmproxy_added_us": Budget("mitmproxy, added to a small request, p50", "us"),
+    **{
+        f"http_{place}_rps_{clients}": Budget(
+            f"small requests through {name} with {clients} clients, against direct", "1/s"
+        )
+        for clients in (1, 8, 50)
+        for place, name in (("relay", "the relay"), ("aiohttp", "aiohttp"))
+    },
+    "http_aiohttp_gb_s": Budget("a reverse proxy with aiohttp, download", "GB/s"),
+    "http_relay_cpu_s_per_gb": Budget("processor time of the HTTP relay for a GB of download", "s"),
+    "http_worker_rss_0_mb": Budget("an HTTP relay's worker, resident, after the downloads", "MB"),
+    "http_worker_rss_100_mb": Budget("the same with 100 clients more", "MB"),
+    "pg_pgbouncer_added_us": Budget("pgbouncer, added to SELECT 1, p50", "us"),
+    "pg_connect_relay_speedup": Budget("PostgreSQL connect through the relay, warm, against direct", "us"),
+    "pg_connect_pgbouncer_speedup": Budget("connect through pgbouncer, warm, against direct", "us"),
+    **{
+        f"pg_{place}_tps_{clients}": Budget(
+            f"SELECT 1 through the {name} with {clients} clients, against direct", "1/s"
+        )
+        for clients in (1, 8, 50)
+        for place, name in (("relay", "relay"), ("pgbouncer", "pgbouncer"))
+    },
+    "pg_relay_copy_mb_s": Budget("COPY TO through the relay, against direct", "MB/s"),
+    "pg_relay_cpu_s_per_gb": Budget("processor time of the PostgreSQL relay for a GB of COPY", "s"),
+    "pg_worker_rss_0_mb": Budget("a PostgreSQL relay's worker, resident, without a client", "MB"),
+    "pg_worker_rss_100_mb": Budget("the same with 100 clients", "MB"),
     "resolve_wire_p50_us": Budget("deliver with bare frames, without the kernel's client, p50", "us"),
     "resolve_broker_cpu_us": Budget("processor time of the broker for a deliver, mean", "us"),
     "check_p50_us": Budget("check (grant check + audit row) over the channel, p50", "us"),

@@ -39,6 +39,8 @@ MEASUREMENTS = (
     "list_thousand",
     "dialog",
     "panel_thousand",
+    "relay_postgresql",
+    "relay_http",
 )
 
 

@@ -1,0 +1,53 @@
+"""A web service to measure with: as little work as Python can do for a request. `python -m ... PORT_FILE`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+
+_SMALL = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+_BLOCK = memoryview(b"0123456789abcdef" * (1 << 16))
+
+
+def serve(stream: socket.socket) -> None:
+    """`/small`: two bytes. `/large/N`: N bytes. Any other: the head of the request, as it came."""
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    buffer = b""
+    with stream:
+        while True:
+            while b"\r\n\r\n" not in buffer:
+                data = stream.recv(65536)
+                if not data:
+                    return
+                buffer += data
+            head, _, buffer = buffer.partition(b"\r\n\r\n")
+            path = head.split(b" ", 2)[1]
+            if path == b"/small":
+                stream.sendall(_SMALL)
+            elif path.startswith(b"/large/"):
+                _send(stream, int(path.removeprefix(b"/large/")))
+            else:
+                stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(head), head))
+
+
+def _send(stream: socket.socket, size: int) -> None:
+    stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+    while size > 0:
+        size -= stream.send(_BLOCK[:size])
+
+
+def main(port_file: str) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        # In one step: whoever looks must not see half of it.
+        with open(f"{port_file}.new", "w", encoding="ascii") as file:
+            file.write(str(listener.getsockname()[1]))
+        os.replace(f"{port_file}.new", port_file)
+        while True:
+            stream, _ = listener.accept()
+            threading.Thread(target=serve, args=(stream,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,59 @@
+"""A pgbouncer with a warm pool before a PostgreSQL: what one would use to make connecting cheap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from setup_hooks.postgresql import Login, free_port
+from tests.support.processes import wait_until
+
+
+@contextmanager
+def pgbouncer(home: Path, login: Login) -> Iterator[int]:
+    """Its port on loopback. The user is asked for no password there, which is the best case for it."""
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    if not os.path.exists(program):
+        raise AssertionError("pgbouncer is not installed; `make bench` installs it where it may")
+    port = free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o755)
+    users = home / "users.txt"
+    users.write_text(f'"{login.user}" "{login.password}"\n')
+    settings = home / "pgbouncer.ini"
+    settings.write_text(
+        "[databases]\n"
+        f"{login.database} = host={login.host} port={login.port} user={login.user} password={login.password}\n"
+        "[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        f"pool_mode = session\nmax_client_conn = 200\ndefault_pool_size = 100\n"
+    )
+    for path in (users, settings):
+        path.chmod(0o644)
+    # It refuses to run as root.
+    as_user = ["-u", "postgres"] if os.geteuid() == 0 else []
+    with subprocess.Popen(
+        [program, "-q", *as_user, str(settings)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_until(lambda: _listens(port), deadline_s=10, what="pgbouncer")
+        try:
+            yield port
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""HTTP through connvault, against direct access, a reverse proxy with aiohttp, and mitmproxy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from setup_hooks.bootstrap import MITMPROXY
+from setup_hooks.postgresql import free_port
+from tests.support.operator import operated_broker
+from tests.support.processes import wait_until
+
+from .children import ROOT
+from .figures import Figure, Plan
+from .kernel_process import KernelProcess, kernel_process, workers_of
+from .processes import cpu_s, resident_mb
+
+IDS = (
+    "http_relay_added_us",
+    "http_relay_gb_s",
+    "http_relay_tcp_added_us",
+    "http_aiohttp_added_us",
+    "http_mitmproxy_added_us",
+    *(f"http_relay_rps_{clients}" for clients in (1, 8, 50)),
+    *(f"http_aiohttp_rps_{clients}" for clients in (1, 8, 50)),
+    "http_aiohttp_gb_s",
+    "http_relay_cpu_s_per_gb",
+    "http_worker_rss_0_mb",
+    "http_worker_rss_100_mb",
+)
+
+_NAME = "service"
+_SIZE = 1 << 30
+_SECONDS = 3.0
+
+
+def measure(plan: Plan) -> Iterator[Figure]:
+    with ExitStack() as stack:
+        upstream = stack.enter_context(
+            _listening([sys.executable, "-m", "tests.bench.http_upstream"], plan.home / "u")
+        )
+        proxy = [sys.executable, "-m", "tests.bench.aiohttp_proxy", str(upstream)]
+        options: dict[str, Any] = {
+            "connection": _NAME,
+            "upstream": upstream,
+            "aiohttp": stack.enter_context(_listening(proxy, plan.home / "a")),
+            "mitmproxy": stack.enter_context(_mitmproxy(upstream, plan.home)),
+            "size": _SIZE,
+        }
+        operator, socket_path = stack.enter_context(operated_broker(plan.home))
+        fields = {"base_url": f"http://127.0.0.1:{upstream}", "auth": "bearer", "allow_http": True}
+        operator.create(_NAME, "http", fields, {"token": "a-made-up-token-of-40-characters-0123456"})
+        kernel = stack.enter_context(kernel_process(operator, socket_path, plan.home / "kernel"))
+        yield from _requests(kernel, options, plan.rounds_or(25))
+        yield from _throughput(kernel, options)
+        broker_pid = operator.broker.pid
+        assert broker_pid is not None
+        yield from _downloads(kernel, options, plan.rounds_or(5), broker_pid)
+        (worker,) = workers_of(broker_pid)
+        yield Figure("http_worker_rss_0_mb", resident_mb(worker))
+        kernel.ask("hold_http", count=100, options=options)
+        yield Figure("http_worker_rss_100_mb", resident_mb(worker))
+
+
+def _requests(kernel: KernelProcess, options: dict[str, Any], rounds: int) -> Iterator[Figure]:
+    names = ["http_direct", "http_relayed", "http_relayed_tcp", "http_aiohttp", "http_mitmproxy"]
+    found = kernel.ask("compare", names=names, rounds=rounds, options=options)
+    direct = found["http_direct"]["medians_us"]
+    for figure, name in (
+        ("http_relay_added_us", "http_relayed"),
+        ("http_relay_tcp_added_us", "http_relayed_tcp"),
+        ("http_aiohttp_added_us", "http_aiohttp"),
+        ("http_mitmproxy_added_us", "http_mitmproxy"),
+    ):
+        ours = found[name]["medians_us"]
+        added = median(mine - raw for mine, raw in zip(ours, direct, strict=True))
+        yield Figure(figure, added, median(direct), median(ours) / median(direct))
+
+
+def _throughput(kernel: KernelProcess, options: dict[str, Any]) -> Iterator[Figure]:
+    for clients in (1, 8, 50):
+        found: dict[str, list[float]] = {"http_direct": [], "http_relayed": [], "http_aiohttp": []}
+        for _ in range(2):
+            for name, rates in found.items():
+                rates.append(
+                    kernel.ask("throughput", name=name, clients=clients, seconds=_SECONDS, options=options)
+                )
+        direct = median(found["http_direct"])
+        for figure, name in (("http_relay_rps", "http_relayed"), ("http_aiohttp_rps", "http_aiohttp")):
+            rate = median(found[name])
+            yield Figure(f"{figure}_{clients}", rate, direct, rate / direct)
+
+
+def _downloads(
+    kernel: KernelProcess, options: dict[str, Any], rounds: int, broker_pid: int
+) -> Iterator[Figure]:
+    names = ["http_direct", "http_relayed", "http_aiohttp"]
+    before = sum(map(cpu_s, workers_of(broker_pid)))
+    found = kernel.ask("download", names=names, rounds=rounds, options=options)
+    used_s = sum(map(cpu_s, workers_of(broker_pid))) - before
+    direct = median(found["http_direct"])
+    for figure, name in (("http_relay_gb_s", "http_relayed"), ("http_aiohttp_gb_s", "http_aiohttp")):
+        rate = median(found[name])
+        yield Figure(figure, rate, direct, rate / direct)
+    yield Figure("http_relay_cpu_s_per_gb", used_s / (rounds * _SIZE / 1e9))
+
+
+@contextmanager
+def _listening(command: Sequence[str], port_file: Path) -> Iterator[int]:
+    with subprocess.Popen([*command, str(port_file)], cwd=ROOT, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_until(port_file.exists, deadline_s=20, what=command[2])
+            yield int(port_file.read_text())
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _mitmproxy(upstream: int, home: Path) -> Iterator[int]:
+    if not MITMPROXY.exists():
+        raise AssertionError(
+            "mitmproxy is not installed; `make bench` installs it in an environment of its own"
+        )
+    port = free_port()
+    command = [
+        str(MITMPROXY), "--quiet", "--mode", f"reverse:http://127.0.0.1:{upstream}", "--listen-host", "127.0.0.1",
+        "--listen-port", str(port), "--set", f"confdir={home / 'mitmproxy'}",
+        "--set", "modify_headers=/~q/Authorization/Bearer made-up",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: _answers(port), deadline_s=40, what="mitmproxy")
+            yield port
+        finally:
+            process.terminate()
+
+
+def _answers(port: int) -> bool:
+    import socket
+
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
