@@ -1,0 +1,333 @@
+"""Redis: logs in upstream, then passes commands one way and answers the other, in either version of the protocol.
+
+A client that logs in itself is answered here: on the Unix socket any password is good, on TCP the handle's token. A
+command that is answered here keeps its place among the others: a marker goes upstream instead, the name of no command,
+and the server's answer to it (`unknown command`, which also spoils a transaction, as a refusal must) is replaced.
+Nothing is counted, so pushes, subscriptions and `CLIENT REPLY OFF` need no care.
+
+There is no hand-over: `CONFIG GET requirepass`, and other users' ACL entries, could no longer be refused or masked. To
+mask it the password is kept, unlike elsewhere, as long as the connection lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import secrets
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
+from ..copying import copy_both
+from ..downstream import Downstream, Login
+from ..limits import Limits
+from ..masking import Masker, spellings
+from ..redis_login import DEFAULT_USER, log_in, server_of
+from ..redis_rules import WATCHED, refusal
+from ..resp import Commands, ProtocolError, encode
+from ..upstream import shut
+
+_OK = b"+OK\r\n"
+_NO_TOKEN = b"-NOAUTH connvault: give the handle's token as the password.\r\n"
+_WRONG_TOKEN = b"-WRONGPASS connvault: this is not the handle's token.\r\n"
+_ATTEMPTS = 8
+
+_OWN = frozenset({b"AUTH", b"HELLO"})
+
+# A server ends a client that has closed its half as soon as it has read what came before (`readQueryFromClient`), and
+# over TLS it is not told: what BLPOP gives to nobody until then is lost.
+_HALF_CLOSE_S = 2.0
+_HALF_CLOSE_TLS_S = 0.25
+
+# Answers that are waited for. Thousands in one pipeline are no client's way to log in.
+_MAX_MARKERS = 4096
+# A server's error is a line of some hundred bytes.
+_MAX_LINE_BYTES = 8192
+
+_DRAIN_S = 1.0
+
+
+class Relay:
+    """Keeps nothing between clients."""
+
+    def __init__(self, *, limits: Limits) -> None:
+        self._limits = limits
+
+    def log_in(self, login: Login) -> str:
+        """See `relays.downstream.Relay`."""
+        stream = log_in(login, self._limits)
+        try:
+            return server_of(stream, self._limits)
+        finally:
+            shut(stream)
+
+    def serve(self, downstream: Downstream) -> None:
+        """See `relays.downstream.Relay`."""
+        commands = Commands(None if downstream.over_tcp else WATCHED | _OWN)
+        pieces: list[bytes | list[bytes]] = []
+        upstream = None
+        try:
+            try:
+                if downstream.over_tcp:
+                    pieces = _admitted(downstream, commands)
+                    commands.watch(WATCHED | _OWN)
+                login = downstream.login()
+                upstream = log_in(login, self._limits, downstream.adopt)
+            except ConnvaultError as exc:
+                _refuse(downstream, exc)
+                return
+            session = _Session(downstream, commands, login)
+            del login
+            limits = dataclasses.replace(
+                self._limits,
+                half_close_s=_HALF_CLOSE_TLS_S if isinstance(upstream, ssl.SSLSocket) else _HALF_CLOSE_S,
+            )
+            if pieces:
+                upstream.sendall(session.passed(pieces))
+            copy_both(
+                downstream.stream,
+                upstream,
+                limits=limits,
+                to_upstream=session.to_upstream,
+                to_client=session.to_client,
+            )
+        finally:
+            shut(upstream)
+
+    def close(self) -> None:
+        """See `relays.downstream.Relay`."""
+
+
+class _Session:
+    """What goes through one logged-in connection."""
+
+    def __init__(self, downstream: Downstream, commands: Commands, login: Login) -> None:
+        self._downstream = downstream
+        self._commands = commands
+        self._user = str(login.fields.get("user") or DEFAULT_USER).encode()
+        self._mask = Masker(_patterns(login.secrets.values()))
+        self._markers = _Markers()
+        self._over = False
+
+    def to_upstream(self, data: bytes) -> bytes:
+        """A filter for `copy_both`."""
+        if self._over or not data:
+            # An unfinished command at the end: the server would not run it either.
+            return b""
+        try:
+            pieces = self._commands.feed(data)
+        except ProtocolError as exc:
+            # As a server does it: an error, and the end. What came before is answered first.
+            self._over = True
+            marker = self._markers.new(f"-ERR Protocol error: connvault: {exc}\r\n".encode())
+            return marker + encode([b"QUIT"])
+        if len(pieces) == 1 and isinstance(pieces[0], bytes):
+            return pieces[0]
+        return self.passed(pieces)
+
+    def passed(self, pieces: Sequence[bytes | list[bytes]]) -> bytes:
+        """What of them goes upstream, or stands for it there."""
+        return b"".join(one if isinstance(one, bytes) else self._command(one) for one in pieces)
+
+    def to_client(self, data: bytes) -> bytes:
+        """A filter for `copy_both`."""
+        shown = self._markers(data)
+        if not data:
+            return (self._mask(shown) if shown else b"") + self._mask(b"")
+        return self._mask(shown) if shown else b""
+
+    def _command(self, arguments: list[bytes]) -> bytes:
+        name = arguments[0].upper()
+        if name == b"AUTH":
+            known = len(arguments) in (2, 3) and self._is_good(arguments[-1])
+            return self._markers.new(_OK if known else _WRONG_TOKEN)
+        if name == b"HELLO":
+            stripped, given = without_login(arguments)
+            if given is not None and not self._is_good(given):
+                return self._markers.new(_WRONG_TOKEN)
+            return encode(stripped)
+        reason = refusal(arguments, self._user)
+        if reason is not None:
+            return self._markers.new(_error(NotAllowed(reason)))
+        return encode(arguments)
+
+    def _is_good(self, password: bytes) -> bool:
+        return not self._downstream.over_tcp or self._downstream.authenticates(password)
+
+
+class _Markers:
+    """Commands that no server has, and what their answers are replaced by."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._held = b""
+        self._at_line = True
+
+    def new(self, answer: bytes) -> bytes:
+        """A command to send, whose answer will be this one. Raises: OSError: too many are waited for."""
+        if len(self._waiting) == _MAX_MARKERS:
+            raise OSError("the client waits for no answer")
+        # Digits: a server that names it in capitals names it right. Nobody can guess it, and nobody is told.
+        marker = b"%039d" % secrets.randbits(128)
+        self._waiting.append((marker, answer))
+        return encode([marker])
+
+    def __call__(self, data: bytes) -> bytes:
+        """Answers with the markers' replaced; the last line is held back if it could be one. `b""`: the end."""
+        if not self._waiting and not self._held:
+            if data:
+                self._at_line = data.endswith(b"\n")
+            return data
+        held, self._held = self._held, b""
+        if not data:
+            return held
+        # What is held back is the beginning of a line.
+        at_line = self._at_line or bool(held)
+        data = held + data
+        shown = []
+        start = 0
+        while self._waiting:
+            found = self._next(data, start)
+            if found is None:
+                break
+            line, end, answer = found
+            shown += [data[start:line], answer]
+            start = end
+            at_line = True
+        data = data[start:]
+        last = data.rfind(b"\n") + 1
+        begins = at_line if last == 0 else True
+        if self._waiting and begins and data.startswith(b"-", last) and len(data) - last < _MAX_LINE_BYTES:
+            data, self._held = data[:last], data[last:]
+        self._at_line = data.endswith(b"\n") if data else at_line
+        return b"".join(shown) + data
+
+    def _next(self, data: bytes, start: int) -> tuple[int, int, bytes] | None:
+        """Where the next marker's line begins and ends, and its answer. Earlier markers were never answered."""
+        for number, (marker, answer) in enumerate(self._waiting):
+            at = data.find(marker, start)
+            if at < 0:
+                continue
+            end = data.find(b"\r\n", at)
+            line = data.rfind(b"\n", start, at) + 1 or start
+            if end < 0 or data[line : line + 1] != b"-":
+                return None
+            for _ in range(number + 1):
+                self._waiting.popleft()
+            return line, end + 2, answer
+        return None
+
+
+def without_login(arguments: Sequence[bytes]) -> tuple[list[bytes], bytes | None]:
+    """HELLO without its AUTH, and the password of it: `HELLO [version [AUTH user password] [SETNAME name]]`."""
+    kept, password = list(arguments[:2]), None
+    at = 2
+    while at < len(arguments):
+        option = arguments[at].upper()
+        if option == b"AUTH" and at + 2 < len(arguments):
+            password = arguments[at + 2]
+            at += 3
+        else:
+            taken = 2 if option == b"SETNAME" else 1
+            kept += arguments[at : at + taken]
+            at += taken
+    return kept, password
+
+
+def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[bytes]]:
+    """Waits for the handle's token; what has come from its command on. The command itself is answered by the session.
+
+    Raises: OSError: the client is gone, too slow, or does not know it.
+    """
+    stream = downstream.stream
+    deadline = time.monotonic() + downstream.limits.greeting_s
+    for _ in range(_ATTEMPTS):
+        data = _received(stream, deadline)
+        try:
+            pieces = commands.feed(data)
+        except ProtocolError as exc:
+            stream.sendall(f"-ERR Protocol error: connvault: {exc}\r\n".encode())
+            raise OSError("no command of the protocol") from None
+        for number, piece in enumerate(pieces):
+            if isinstance(piece, bytes):
+                raise OSError("no command that could log in")
+            name = piece[0].upper()
+            given = None
+            if name == b"AUTH" and len(piece) in (2, 3):
+                given = piece[-1]
+            elif name == b"HELLO":
+                given = without_login(piece)[1]
+            if given is None:
+                stream.sendall(_OK if name == b"QUIT" else _NO_TOKEN)
+                if name == b"QUIT":
+                    raise OSError("the client has taken its leave")
+            elif downstream.authenticates(given):
+                return pieces[number:]
+            else:
+                stream.sendall(_WRONG_TOKEN)
+    raise OSError("too many attempts")
+
+
+def _refuse(downstream: Downstream, error: ConnvaultError) -> None:
+    """Tells the client as the answer to its first command, and ends. Raises: OSError."""
+    stream = downstream.stream
+    deadline = time.monotonic() + downstream.limits.greeting_s
+    if not downstream.over_tcp:
+        _received(stream, deadline)
+    stream.sendall(_error(error))
+    stream.shutdown(socket.SHUT_WR)
+    # What is unread when a socket is closed takes the answer with it.
+    deadline = time.monotonic() + _DRAIN_S
+    with contextlib.suppress(OSError):
+        while True:
+            _received(stream, deadline)
+
+
+def _received(stream: socket.socket, deadline: float) -> bytes:
+    """Raises: OSError: it has ended, or says nothing until the deadline."""
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    stream.settimeout(left_s)
+    data = stream.recv(4096)
+    if not data:
+        raise OSError("the client has gone")
+    return data
+
+
+def _error(error: ConnvaultError) -> bytes:
+    kind = "NOAUTH" if isinstance(error, UpstreamAuthFailed) else "ERR"
+    return f"-{kind} connvault {error.code}: {' '.join(error.message.split())}\r\n".encode()
+
+
+def _patterns(values: Iterable[str]) -> set[bytes]:
+    r"""All forms in which a Redis server could give a secret back.
+
+    Also the hash of its ACL, and as `sdscatrepr` writes it in MONITOR and in errors. A line end within it is left
+    out: an answer's last bytes must never look like the beginning of a secret, or they would be held back for ever.
+    """
+    found: set[bytes] = set()
+    for secret in values:
+        raw = secret.encode()
+        forms = {*spellings(secret), hashlib.sha256(raw).hexdigest().encode(), _repr(raw)}
+        found.update(line for form in forms for line in form.splitlines())
+    return found
+
+
+def _repr(raw: bytes) -> bytes:
+    names = {
+        0x5C: b"\\\\",
+        0x22: b'\\"',
+        0x0A: b"\\n",
+        0x0D: b"\\r",
+        0x09: b"\\t",
+        0x07: b"\\a",
+        0x08: b"\\b",
+    }
+    return b"".join(
+        names.get(one) or (bytes([one]) if 0x20 <= one < 0x7F else b"\\x%02x" % one) for one in raw
+    )

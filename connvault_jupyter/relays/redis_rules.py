@@ -1,0 +1,106 @@
+"""Which commands a Redis relay does not pass on, each with its reason: the one table. It sends and answers nothing.
+
+Refused is what gives the password or its hash back, changes it under the broker, or makes the server send it
+somewhere. The rest is the login's own right, which the server's ACL bounds: FLUSHALL, SHUTDOWN, KEYS, DEBUG, other
+users' ACL entries. MIGRATE sends only a password that its caller knows. SLOWLOG and MONITOR have it redacted by the
+server. A script can't call CONFIG, ACL, REPLICAOF or MODULE (the server's own flag `noscript`). What slips through
+under another name (`rename-command`) is masked in the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+SECRET_SETTINGS = (
+    b"requirepass",
+    b"masterauth",
+    b"masteruser",
+    b"tls-key-file-pass",
+    b"tls-client-key-file-pass",
+)
+
+Applies = Callable[[Sequence[bytes], bytes], bool]
+"""(the arguments after command and subcommand, the user who is logged in)"""
+
+
+def _any(_arguments: Sequence[bytes], _user: bytes) -> bool:
+    return True
+
+
+def _asks_for_secret(arguments: Sequence[bytes], _user: bytes) -> bool:
+    return any(matches(pattern, name) for pattern in arguments for name in SECRET_SETTINGS)
+
+
+def _sets_secret(arguments: Sequence[bytes], _user: bytes) -> bool:
+    return any(name.lower() in SECRET_SETTINGS for name in arguments[::2])
+
+
+def _of_own_user(arguments: Sequence[bytes], user: bytes) -> bool:
+    # Names are case-sensitive; whoever differs in case only is refused for nothing.
+    return bool(arguments) and arguments[0].lower() == user.lower()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`subcommand` is empty where there is none."""
+
+    command: bytes
+    subcommand: bytes
+    applies: Applies
+    reason: str
+
+
+RULES = (
+    Rule(b"CONFIG", b"GET", _asks_for_secret, "this would give a password back. Ask for other settings by name."),
+    Rule(b"CONFIG", b"SET", _sets_secret, "passwords are changed in the Connections panel and on the server itself."),
+    Rule(b"ACL", b"GETUSER", _any, "this would give hashes of passwords back."),
+    Rule(b"ACL", b"LIST", _any, "this would give hashes of passwords back."),
+    Rule(b"ACL", b"SETUSER", _of_own_user, "this would change the login of this connection itself."),
+    # A server logs in to its master with `masterauth`, which is mostly `requirepass`; and a master can send it code.
+    Rule(b"REPLICAOF", b"", _any, "the server would log in elsewhere with its password."),
+    Rule(b"SLAVEOF", b"", _any, "the server would log in elsewhere with its password."),
+    Rule(b"CLUSTER", b"MEET", _any, "the server would take orders from elsewhere."),
+    Rule(b"SENTINEL", b"CONFIG", _any, "this would give a password back."),
+    # Code in the server reads its memory.
+    Rule(b"MODULE", b"LOAD", _any, "code in the server can read its passwords."),
+    Rule(b"MODULE", b"LOADEX", _any, "code in the server can read its passwords."),
+    Rule(b"RESET", b"", _any, "this would log out. Open a new connection instead."),
+)  # fmt: skip
+
+WATCHED = frozenset(rule.command for rule in RULES)
+
+
+def refusal(arguments: Sequence[bytes], user: bytes) -> str | None:
+    """Why a command is not passed on; `None`: it is."""
+    command = arguments[0].upper()
+    for rule in RULES:
+        if rule.command == command:
+            if not rule.subcommand:
+                return rule.reason
+            if len(arguments) > 1 and arguments[1].upper() == rule.subcommand:
+                return rule.reason if rule.applies(arguments[2:], user) else None
+    return None
+
+
+def matches(pattern: bytes, name: bytes) -> bool:
+    """Whether `pattern` could stand for `name` in a server. A bracket counts as anything: rather once too often."""
+    pattern = pattern.lower()
+    places = {0}
+    at = 0
+    while at < len(pattern) and places:
+        char = pattern[at : at + 1]
+        at += 1
+        if char == b"[":
+            return True
+        if char == b"*":
+            places = set(range(min(places), len(name) + 1))
+            continue
+        if char == b"\\" and at < len(pattern):
+            char = pattern[at : at + 1]
+            at += 1
+        elif char == b"?":
+            places = {place + 1 for place in places if place < len(name)}
+            continue
+        places = {place + 1 for place in places if name[place : place + 1] == char}
+    return len(name) in places

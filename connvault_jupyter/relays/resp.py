@@ -1,0 +1,240 @@
+"""Cuts what a Redis client sends into commands, as the server will (RESP, redis.io/docs/reference/protocol-spec).
+
+Most of it passes by as it came, a large value in whatever blocks it arrives; only commands with a watched name are put
+together and handed out. What the two ends could read differently is refused, so nothing hides between two commands.
+No command's meaning is known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+# Of a command that is put together. An access token as a password has 3 KiB.
+MAX_COMMAND_BYTES = 16 * 1024
+MAX_ARGUMENTS = 256
+
+# PROTO_INLINE_MAX_SIZE of the server is 64 KiB.
+MAX_INLINE_BYTES = 16 * 1024
+
+# string2ll(): no sign, no zero in front. A count is an int there, a length a long long.
+_LENGTH = rb"(0|[1-9][0-9]{0,17})\r\n"
+_HEAD = re.compile(rb"\*([1-9][0-9]{0,8})\r\n\$" + _LENGTH)
+_HEAD_BEGUN = re.compile(rb"\*(?:0\r?|[1-9][0-9]{0,8}(?:\r(?:\n(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?)?)?)?")
+_ARGUMENT = re.compile(rb"\$" + _LENGTH)
+_ARGUMENT_BEGUN = re.compile(rb"\$(?:(?:0|[1-9][0-9]{0,17})\r?)?")
+# An argument's end and the next one's length: one match for both is half of the work of a pipeline.
+_NEXT = re.compile(rb"\r\n\$" + _LENGTH)
+_NEXT_BEGUN = re.compile(rb"(?:\r(?:\n(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?)?)?")
+_EMPTY = b"*0\r\n"
+
+# sdssplitargs(): what ends a word, and what is skipped in front of one.
+_ENDS_WORD = b" \n\r\t\0"
+_ESCAPES = {0x6E: 0x0A, 0x72: 0x0D, 0x74: 0x09, 0x62: 0x08, 0x61: 0x07}
+_HEX = b"0123456789abcdefABCDEF"
+
+_BETWEEN = -1
+
+
+class ProtocolError(Exception):
+    """The client does not speak the protocol, or a watched command is too large. The text is ours."""
+
+
+class Commands:
+    """Feeds bytes through. `watched` names the commands to hand out, in capitals; `None`: every one."""
+
+    def __init__(self, watched: Collection[bytes] | None) -> None:
+        self.watch(watched)
+        self._held = b""
+        # Of the command that passes by: bytes of the present argument, and arguments after it, that are still to come.
+        self._rest = 0
+        self._left = _BETWEEN
+
+    def watch(self, watched: Collection[bytes] | None) -> None:
+        """Changes what is handed out from the next command on."""
+        self._watched = watched
+        self._longest = MAX_COMMAND_BYTES if watched is None else max(map(len, watched))
+
+    def feed(self, data: bytes) -> list[bytes | list[bytes]]:
+        """In their order: bytes that pass on as they are, and the arguments of whole commands.
+
+        Inline commands come out in the form of all others. Raises: ProtocolError.
+        """
+        if self._held:
+            data, self._held = self._held + data, b""
+        found: list[bytes | list[bytes]] = []
+        start = at = 0
+        while True:
+            if self._left != _BETWEEN:
+                at = self._pass(data, at)
+            if self._left != _BETWEEN or at == len(data):
+                break
+            head = _HEAD.match(data, at)
+            if head is not None and self._passes(data, head):
+                self._left, self._rest = int(head[1]) - 1, int(head[2])
+                at = head.end()
+                continue
+            taken = self._take(data, at, head)
+            if taken is None:
+                break
+            piece, end = taken
+            found += [data[start:at], piece]
+            start = at = end
+        self._held = data[at:]
+        found.append(data[start:at])
+        return [piece for piece in found if piece]
+
+    def _pass(self, data: bytes, at: int) -> int:
+        """How far the command goes that passes by; `_left` tells whether it ends there. Raises: ProtocolError."""
+        size = len(data)
+        rest, left = self._rest, self._left
+        follows = _NEXT.match
+        while True:
+            at += rest
+            if at > size:
+                rest, at = at - size, size
+                break
+            rest = 0
+            if left:
+                match = follows(data, at)
+                if match is None:
+                    _expect(_NEXT_BEGUN, data, at)
+                    break
+                rest = int(match[1])
+                at = match.end()
+                left -= 1
+            elif data.startswith(b"\r\n", at):
+                at += 2
+                left = _BETWEEN
+                break
+            else:
+                if data[at:] not in (b"", b"\r"):
+                    raise ProtocolError("an argument is longer than it says")
+                break
+        self._rest, self._left = rest, left
+        return at
+
+    def _passes(self, data: bytes, head: re.Match[bytes]) -> bool:
+        """Whether that is known, and so."""
+        length, end = int(head[2]), head.end()
+        if length > self._longest:
+            return True
+        if self._watched is None or end + length > len(data):
+            return False
+        return data[end : end + length].upper() not in self._watched
+
+    def _take(
+        self, data: bytes, at: int, head: re.Match[bytes] | None
+    ) -> tuple[bytes | list[bytes], int] | None:
+        """What stands for the command at `at`, and where it ends; `None`: it is not whole. Raises: ProtocolError."""
+        if head is not None:
+            return _whole(data, at, int(head[1]))
+        if data.startswith(_EMPTY, at):
+            # The server says nothing to it.
+            return b"", at + len(_EMPTY)
+        if data.startswith(b"*", at):
+            _expect(_HEAD_BEGUN, data, at)
+            return None
+        line = _line(data, at)
+        if line is None:
+            return None
+        arguments = split_inline(line)
+        end = at + len(line) + 1
+        if not arguments or self._watched is None or arguments[0].upper() in self._watched:
+            return arguments, end
+        return encode(arguments), end
+
+
+def encode(arguments: Sequence[bytes]) -> bytes:
+    """A command as an array of bulk strings."""
+    parts = [b"*%d\r\n" % len(arguments)]
+    parts += [b"$%d\r\n%b\r\n" % (len(one), one) for one in arguments]
+    return b"".join(parts)
+
+
+def split_inline(line: bytes) -> list[bytes]:
+    r"""The words of an inline command: separated by blanks, `"..."` with \xHH and the like, `'...'` (sdssplitargs).
+
+    Raises: ProtocolError: a quotation does not end, or a character follows its end.
+    """
+    words: list[bytes] = []
+    at, size = 0, len(line)
+    while True:
+        while at < size and line[at : at + 1].isspace():
+            at += 1
+        if at == size:
+            return words
+        word = bytearray()
+        while at < size and line[at] not in _ENDS_WORD:
+            if line[at] in b"\"'":
+                at = _quoted(line, at, word)
+                break
+            word.append(line[at])
+            at += 1
+        words.append(bytes(word))
+
+
+def _quoted(line: bytes, at: int, word: bytearray) -> int:
+    """Adds what is between the quotation mark at `at` and its partner; where the line goes on."""
+    mark = line[at]
+    at += 1
+    size = len(line)
+    while at < size and line[at] != mark:
+        if line[at] == 0x5C and at + 1 < size and (mark == 0x22 or line[at + 1] == mark):
+            digits = line[at + 2 : at + 4]
+            if mark == 0x22 and line[at + 1] == 0x78 and len(digits) == 2 and not digits.strip(_HEX):
+                word.append(int(digits, 16))
+                at += 4
+                continue
+            at += 1
+            word.append(_ESCAPES.get(line[at], line[at]) if mark == 0x22 else line[at])
+        else:
+            word.append(line[at])
+        at += 1
+    if at == size or (at + 1 < size and not line[at + 1 : at + 2].isspace()):
+        raise ProtocolError("unbalanced quotes in a command")
+    return at + 1
+
+
+def _line(data: bytes, at: int) -> bytes | None:
+    """An inline command up to its line feed; `None`: it is not whole. Raises: ProtocolError."""
+    end = data.find(b"\n", at, at + MAX_INLINE_BYTES)
+    line = data[at : end if end >= 0 else at + MAX_INLINE_BYTES]
+    if b"\0" in line:
+        # The server looks for the end of the line with strchr().
+        raise ProtocolError("a command with a zero byte in it")
+    if end >= 0:
+        return line
+    if len(line) == MAX_INLINE_BYTES:
+        raise ProtocolError("too big inline request")
+    return None
+
+
+def _whole(data: bytes, at: int, count: int) -> tuple[list[bytes], int] | None:
+    """The arguments of the command at `at` and where it ends; `None`: it is not whole. Raises: ProtocolError."""
+    if count > MAX_ARGUMENTS:
+        raise ProtocolError("too many arguments for this command")
+    limit = at + MAX_COMMAND_BYTES
+    arguments: list[bytes] = []
+    at = data.index(b"\n", at) + 1
+    while len(arguments) < count:
+        match = _ARGUMENT.match(data, at)
+        if match is None:
+            _expect(_ARGUMENT_BEGUN, data, at)
+            return None
+        end = match.end() + int(match[1])
+        if end > limit:
+            raise ProtocolError("too large arguments for this command")
+        if end + 2 > len(data):
+            return None
+        if data[end : end + 2] != b"\r\n":
+            raise ProtocolError("an argument is longer than it says")
+        arguments.append(data[match.end() : end])
+        at = end + 2
+    return arguments, at
+
+
+def _expect(begun: re.Pattern[bytes], data: bytes, at: int) -> None:
+    """Raises: ProtocolError: what is there at the end can't become what must come."""
+    if begun.fullmatch(data, at) is None:
+        raise ProtocolError("no command of the Redis protocol")
