@@ -1,0 +1,256 @@
+"""Logs in at a MySQL or MariaDB server: its greeting, TLS, the proof of the password. What its client wants is given.
+
+The password crosses in the clear over TLS only: for caching_sha2_password, whose server has forgotten the user, over
+any; for mysql_clear_password, which a server in the middle could ask for, over verified TLS. Never encrypted with a key
+that the server sends along. Nothing of the server's text leaves this module.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import (
+    ConnvaultError,
+    UpstreamAuthFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamTlsFailed,
+    UpstreamUnreachable,
+)
+from . import mysql_proofs as proofs
+from .downstream import Login
+from .limits import Limits
+from .mysql_packets import (
+    SCRAMBLE_BYTES,
+    Answer,
+    Can,
+    Greeting,
+    Malformed,
+    Packets,
+    answer_packet,
+    parse_error,
+    parse_greeting,
+    parse_switch,
+    ssl_request,
+)
+from .upstream import connect, encrypt, shut
+
+# Of the login itself, whatever the client wants: without the first two there is no proof of a password.
+_NEEDED = Can.PROTOCOL_41 | Can.SECURE_CONNECTION
+_OF_THE_LOGIN = int(_NEEDED | Can.PLUGIN_AUTH | Can.PLUGIN_AUTH_LENENC | Can.SSL)
+
+# What a proof may be sent with unasked: seen by anyone, it is of no use.
+_AT_ONCE = frozenset({proofs.NATIVE, proofs.CACHING_SHA2})
+
+# After the answer: a switch, a proof's continuation, its outcome. One more than any server needs.
+_ROUNDS = 5
+
+# ER_ACCESS_DENIED_ERROR and its kin, a password that has expired, an account that is locked, a plugin that is missing.
+_NOT_LET_IN = frozenset({1045, 1251, 1524, 1698, 1820, 1862, 2059, 3118, 4151})
+_NEEDS_TLS = 3159
+
+_NOT_MYSQL = "What answers there does not speak MySQL's protocol. Check host and port."
+_NO_TLS = "The server offers no encryption. Set Encryption to None only if it is on this machine."
+_SHA2_NEEDS_TLS = (
+    "The server wants the password itself (caching_sha2_password), which is sent over an encrypted connection only. "
+    "Set Encryption to Require or better."
+)
+_CLEAR_NEEDS_TLS = (
+    "The server wants the password in the clear (mysql_clear_password), which is sent to a verified server only. "
+    "Set Encryption to one that verifies it."
+)
+_NO_NACL = (
+    "This user logs in by ed25519, for which PyNaCl is missing beside the Jupyter server. "
+    'Install it there: pip install "connvault-jupyter[mysql]"'
+)
+_UNKNOWN_PLUGIN = (
+    "The server wants a way of logging in that connvault does not know. It knows mysql_native_password, "
+    "caching_sha2_password, ed25519 and mysql_clear_password: change the user's."
+)
+
+
+@dataclass
+class Reached:
+    """A server that has greeted and waits for an answer. `packets.stream` becomes the TLS one."""
+
+    packets: Packets
+    greeting: Greeting
+
+
+@contextmanager
+def reach(fields: Mapping[str, Any], *, limits: Limits, deadline: float) -> Iterator[Reached]:
+    """A connection to the server at `host` and `port`, which is closed at the end of the block, and its greeting.
+
+    Raises: UpstreamUnreachable, UpstreamTimeout, UpstreamRefused.
+    """
+    host, port = str(fields["host"]), int(fields.get("port") or 3306)
+    stream = connect(host, port, timeout_s=min(limits.connect_s, max(0.0, deadline - time.monotonic())))
+    packets = Packets(stream, deadline=deadline)
+    try:
+        with _failures_as_ours():
+            payload = packets.receive()
+            if payload[:1] == b"\xff":
+                raise _judged(payload)
+            greeting = parse_greeting(payload)
+        if greeting.capabilities & _NEEDED != _NEEDED:
+            raise UpstreamRefused(_NOT_MYSQL)
+        yield Reached(packets, greeting)
+    finally:
+        shut(packets.stream)
+
+
+def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
+    """Logs in as the login says, with the client's capabilities as far as the server has them; the server's OK packet.
+
+    `wanted` is a client's answer; its user, proof and plugin don't count. Without a database in it, the login's counts.
+
+    Raises: UpstreamAuthFailed, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused, UpstreamUnreachable.
+    """
+    with _failures_as_ours():
+        secured = _tls_mode(login.fields, reached.greeting)
+        dialogue = _Dialogue(reached, password_of(login), verified=secured in ("verify-ca", "verify-full"))
+        answer = dialogue.answer(wanted, login.fields, tls=bool(secured))
+        if secured:
+            reached.packets.send(ssl_request(answer))
+            reached.packets.stream = encrypt(
+                reached.packets.stream,
+                login.fields,
+                timeout_s=max(0.001, reached.packets.deadline - time.monotonic()),
+            )
+        return dialogue.finish(answer)
+
+
+def password_of(login: Login) -> bytes:
+    """As the server hashed it."""
+    return str(login.secrets.get("password", "")).encode()
+
+
+def _tls_mode(fields: Mapping[str, Any], greeting: Greeting) -> str:
+    """The mode, if there will be TLS; empty otherwise. Raises: UpstreamTlsFailed."""
+    mode = str(fields.get("sslmode") or "verify-full")
+    if mode == "disable":
+        return ""
+    if greeting.capabilities & Can.SSL:
+        return mode
+    if mode == "prefer":
+        return ""
+    raise UpstreamTlsFailed(_NO_TLS)
+
+
+class _Dialogue:
+    def __init__(self, reached: Reached, password: bytes, *, verified: bool) -> None:
+        self._packets = reached.packets
+        self._greeting = reached.greeting
+        self._password = password
+        self._verified = verified
+        offered = reached.greeting.plugin
+        # A server whose default is another way asks for it once it knows who comes.
+        self._plugin = offered if offered in _AT_ONCE else proofs.NATIVE
+
+    def answer(self, wanted: Answer, fields: Mapping[str, Any], *, tls: bool) -> Answer:
+        server = self._greeting.capabilities
+        database = wanted.database or str(fields.get("database") or "").encode() or None
+        # Bit 0 is the client's own: it tells whether it knows MariaDB's further flags.
+        dropped = _OF_THE_LOGIN | Can.CONNECT_WITH_DB
+        can = (wanted.capabilities & ~dropped & server) | (wanted.capabilities & Can.MYSQL)
+        can |= server & (_OF_THE_LOGIN if tls else _OF_THE_LOGIN & ~int(Can.SSL))
+        can |= Can.CONNECT_WITH_DB if database else 0
+        return replace(
+            wanted,
+            capabilities=int(can),
+            extended=0 if can & Can.MYSQL else wanted.extended & self._greeting.extended,
+            user=str(fields.get("user") or "").encode(),
+            proof=self._proof(self._plugin, self._greeting.scramble),
+            database=database,
+            plugin=self._plugin,
+        )
+
+    def finish(self, answer: Answer) -> bytes:
+        self._packets.send(answer_packet(answer))
+        switched = False
+        for _ in range(_ROUNDS):
+            payload = self._packets.receive()
+            match payload[:1]:
+                case b"\x00":
+                    return payload
+                case b"\xff":
+                    raise _judged(payload)
+                case b"\xfe" if not switched:
+                    # Once: a server in the middle gets no second proof with a challenge of its own.
+                    switched = True
+                    self._switch(payload)
+                case b"\x01" if self._plugin == proofs.CACHING_SHA2:
+                    self._go_on(payload)
+                case _:
+                    raise UpstreamRefused(_UNKNOWN_PLUGIN)
+        raise Malformed
+
+    def _switch(self, payload: bytes) -> None:
+        if len(payload) == 1:
+            # mysql_old_password: breakable in minutes.
+            raise UpstreamAuthFailed(_UNKNOWN_PLUGIN)
+        self._plugin, scramble = parse_switch(payload)
+        self._packets.send(self._proof(self._plugin, scramble))
+
+    def _go_on(self, payload: bytes) -> None:
+        """caching_sha2_password: 3, it knew the proof and OK follows; 4, it has to see the password."""
+        if payload == b"\x01\x03":
+            return
+        if payload != b"\x01\x04":
+            raise Malformed
+        if not self._encrypted:
+            raise UpstreamTlsFailed(_SHA2_NEEDS_TLS)
+        self._packets.send(self._password + b"\0")
+
+    def _proof(self, plugin: bytes, scramble: bytes) -> bytes:
+        if plugin == proofs.CLEAR:
+            if not (self._encrypted and self._verified):
+                raise UpstreamTlsFailed(_CLEAR_NEEDS_TLS)
+            return self._password + b"\0"
+        prove = _PROOFS.get(plugin)
+        if prove is None:
+            raise UpstreamAuthFailed(_UNKNOWN_PLUGIN)
+        try:
+            return prove(self._password, scramble)
+        except proofs.NotHere:
+            raise UpstreamAuthFailed(_NO_NACL) from None
+
+    @property
+    def _encrypted(self) -> bool:
+        return isinstance(self._packets.stream, ssl.SSLSocket)
+
+
+_PROOFS: Mapping[bytes, Callable[[bytes, bytes], bytes]] = {
+    proofs.NATIVE: lambda password, scramble: proofs.native(password, scramble[:SCRAMBLE_BYTES]),
+    proofs.CACHING_SHA2: lambda password, scramble: proofs.caching_sha2(password, scramble[:SCRAMBLE_BYTES]),
+    proofs.ED25519: proofs.ed25519,
+}
+
+
+def _judged(payload: bytes) -> ConnvaultError:
+    """The stable error for an ERR packet. Its words name users and hosts, so they are dropped."""
+    number = parse_error(payload)
+    if number in _NOT_LET_IN:
+        return UpstreamAuthFailed()
+    if number == _NEEDS_TLS:
+        return UpstreamTlsFailed(
+            "The server lets nobody in without encryption. Set Encryption to Require or better."
+        )
+    return UpstreamRefused()
+
+
+@contextmanager
+def _failures_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise UpstreamTimeout from None
+    except Malformed:
+        raise UpstreamRefused(_NOT_MYSQL) from None
+    except OSError:
+        raise UpstreamUnreachable from None

@@ -1,0 +1,173 @@
+"""The relay for MySQL and MariaDB: a client gets a session of the connection's user, and never a password.
+
+It greets with the server's own version and thread (so KILL reaches what the client means), takes what the client
+answers as to capabilities, character set and database, and logs in with that and the connection's user. Both sides then
+speak the same dialect, and bytes are copied.
+
+- On the Unix socket any user and password is taken: the broker has looked who is there. On TCP the password must be the
+  handle's token, by mysql_native_password.
+- The client's database counts, without one the connection's: `USE` leads to any other one anyway.
+- LOAD DATA LOCAL is not agreed on: it lets a server ask for the client's files. Neither is compression, nor TLS on the
+  way to the client.
+- COM_CHANGE_USER is copied like all else: who knows another account's password needs no connvault for it, and it
+  reveals nothing of this one's.
+- For a hand-over the number is the first 8 bytes of the greeting's scramble, big-endian: threads of two servers behind
+  one address may have the same number.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import ssl
+import time
+from dataclasses import replace
+
+from ...errors import ConnvaultError, HandleInvalid, InvalidRequest, UpstreamAuthFailed, UpstreamRefused
+from .. import mysql_login
+from ..copying import copy_both
+from ..downstream import Downstream, Login
+from ..limits import Limits
+from ..mysql_packets import (
+    SCRAMBLE_BYTES,
+    Answer,
+    Can,
+    Greeting,
+    Malformed,
+    Packets,
+    error_packet,
+    greeting_packet,
+    parse_answer,
+    switch_packet,
+)
+from ..mysql_proofs import NATIVE, is_native
+
+# What changes nothing but what the two sides say to each other.
+_OFFERED = (
+    Can.MYSQL | Can.FOUND_ROWS | Can.LONG_FLAG | Can.CONNECT_WITH_DB | Can.NO_SCHEMA | Can.ODBC | Can.IGNORE_SPACE
+    | Can.PROTOCOL_41 | Can.INTERACTIVE | Can.IGNORE_SIGPIPE | Can.TRANSACTIONS | Can.SECURE_CONNECTION
+    | Can.MULTI_STATEMENTS | Can.MULTI_RESULTS | Can.PS_MULTI_RESULTS | Can.CONNECT_ATTRIBUTES | Can.SESSION_TRACK
+    | Can.DEPRECATE_EOF | Can.OPTIONAL_METADATA | Can.QUERY_ATTRIBUTES
+)  # fmt: skip
+# Of the login at this side alone.
+_OURS = Can.PROTOCOL_41 | Can.SECURE_CONNECTION | Can.PLUGIN_AUTH | Can.PLUGIN_AUTH_LENENC
+# MariaDB's: progress reports, COM_MULTI, bulk operations, extended and cached metadata, bulk unit results.
+_EXTENDED = 0b111111
+
+# ER_ACCESS_DENIED_ERROR and ER_UNKNOWN_ERROR: a driver shows the text of both.
+_DENIED = (1045, "28000")
+_FAILED = (1105, "08S01")
+
+# Capabilities of a login that only looks whether it works.
+_TRIAL = Answer(
+    int(Can.MYSQL | _OURS | Can.TRANSACTIONS), 0, 1 << 24, 45, b"", b"", None, b"", b""
+)  # 45: utf8mb4_general_ci
+_COM_QUIT, _COM_QUERY = b"\x01", b"\x03"
+
+
+class Relay:
+    """See relays.downstream.Relay."""
+
+    def __init__(self, *, limits: Limits) -> None:
+        self._limits = limits
+
+    def serve(self, downstream: Downstream) -> None:
+        limits = self._limits
+        deadline = time.monotonic() + limits.login_s
+        client = Packets(downstream.stream, deadline=min(deadline, time.monotonic() + limits.greeting_s))
+        try:
+            login = downstream.login()
+            with mysql_login.reach(login.fields, limits=limits, deadline=deadline) as reached:
+                downstream.adopt(reached.packets.stream)
+                scramble = _scramble()
+                wanted = _greeted(client, reached.greeting, scramble, downstream)
+                ok = mysql_login.log_in(reached, login, wanted)
+                # From here on nobody knows the password any more.
+                del login
+                client.deadline = time.monotonic() + limits.greeting_s
+                self._pass_on(downstream, client, reached, ok, scramble)
+        except ConnvaultError as refused:
+            client.deadline = time.monotonic() + limits.greeting_s
+            client.send(_told(refused))
+            raise
+
+    def log_in(self, login: Login) -> str:
+        deadline = time.monotonic() + self._limits.login_s
+        with mysql_login.reach(login.fields, limits=self._limits, deadline=deadline) as reached:
+            mysql_login.log_in(reached, login, _TRIAL)
+            packets = reached.packets
+            try:
+                # A pooler takes a login by itself; only a question reaches the server behind it.
+                packets.restart()
+                packets.send(_COM_QUERY + b"SELECT 1")
+                if packets.receive()[:1] == b"\xff":
+                    raise UpstreamRefused
+                packets.restart()
+                packets.send(_COM_QUIT)
+            except (OSError, Malformed):
+                raise UpstreamRefused from None
+            return _name(reached.greeting.version)
+
+    def close(self) -> None:
+        """Nothing is kept between clients."""
+
+    def _pass_on(
+        self,
+        downstream: Downstream,
+        client: Packets,
+        reached: mysql_login.Reached,
+        ok: bytes,
+        scramble: bytes,
+    ) -> None:
+        upstream = reached.packets.stream
+        bell = -1
+        if not downstream.over_tcp and not isinstance(upstream, ssl.SSLSocket):
+            bell = downstream.offer(int.from_bytes(scramble[:8], "big"))
+        client.send(ok)
+        if copy_both(downstream.stream, upstream, limits=self._limits, bell=bell) == "rung":
+            downstream.hand_over(upstream)
+
+
+def _greeted(client: Packets, server: Greeting, scramble: bytes, downstream: Downstream) -> Answer:
+    """What the client answers to our greeting, once it has shown that it may be here.
+
+    Raises: InvalidRequest: no answer that can be read; HandleInvalid: not the token. OSError, TimeoutError.
+    """
+    offered = int((server.capabilities & _OFFERED) | _OURS)
+    extended = 0 if offered & Can.MYSQL else server.extended & _EXTENDED
+    ours = replace(server, scramble=scramble, capabilities=offered, extended=extended, plugin=NATIVE)
+    client.send(greeting_packet(ours))
+    try:
+        answer = parse_answer(client.receive(), offered)
+        proof = answer.proof
+        if answer.capabilities & Can.PLUGIN_AUTH and answer.plugin != NATIVE:
+            client.send(switch_packet(NATIVE, scramble))
+            proof = client.receive()
+    except Malformed:
+        raise InvalidRequest(
+            "The client's answer to the greeting can't be read. It must know MySQL 4.1's login; "
+            "TLS is not offered here, the way to the relay never leaves this machine."
+        ) from None
+    if downstream.over_tcp and not is_native(proof, downstream.handle.token.encode(), scramble):
+        raise HandleInvalid("The password is not this handle's token.", reason="unknown")
+    return replace(answer, extended=answer.extended & _EXTENDED)
+
+
+def _scramble() -> bytes:
+    """20 random bytes, none of them NUL or a sign that a client could take for one."""
+    return bytes(33 + secrets.randbelow(94) for _ in range(SCRAMBLE_BYTES))
+
+
+def _told(refused: ConnvaultError) -> bytes:
+    """How a client hears of it: our code and words in the server's own kind of error."""
+    denied = isinstance(refused, UpstreamAuthFailed | HandleInvalid)
+    number, state = _DENIED if denied else _FAILED
+    return error_packet(number, state, f"connvault {refused.code}: {refused.message}")
+
+
+def _name(version: bytes) -> str:
+    """`MariaDB 10.11.19`, `MySQL 8.0.36`. MariaDB up to 10.11 puts `5.5.5-` before its own number."""
+    text = version.decode("ascii", "replace").removeprefix("5.5.5-")
+    number = re.match(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}", text)
+    kind = "MariaDB" if "mariadb" in text.lower() else "MySQL"
+    return f"{kind} {number[0]}" if number else ""

@@ -1,0 +1,324 @@
+"""The MySQL relay in its worker, before a real MariaDB: what clients do all day, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]
+import pymysql
+import pytest
+import sqlalchemy
+
+from connvault_jupyter.errors import VaultLocked
+from tests.support.mariadb import Account, MariaDbServer
+from tests.support.mariadb import account as account
+from tests.support.mariadb import mariadb as mariadb
+from tests.support.mysql_relay import Served, relay_worker
+
+pytestmark = pytest.mark.xdist_group("mariadb")
+
+
+@pytest.fixture
+def served(short_tmp_path: Path, account: Account) -> Iterator[Served]:
+    with relay_worker(short_tmp_path, account.fields(), account.password) as made:
+        yield made
+
+
+def one(connection: pymysql.Connection[Any], query: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def thread_of(connection: Any) -> int:
+    """As the greeting said it."""
+    return int(connection.thread_id())
+
+
+def test_when_a_client_connects_it_is_the_connections_user_in_its_database(
+    served: Served, account: Account
+) -> None:
+    """Whatever the client calls itself, and whatever password it gives."""
+    with served.connect(user="root", password="guess") as connection:
+        assert one(connection, "SELECT current_user()") == f"{account.user}@127.0.0.1"
+        assert one(connection, "SELECT database()") == account.database
+
+
+def test_when_a_client_names_a_database_it_begins_there(served: Served) -> None:
+    """As `USE` would do."""
+    with served.connect(database="information_schema") as connection:
+        assert one(connection, "SELECT database()") == "information_schema"
+
+
+def test_when_a_transaction_is_rolled_back_nothing_is_there(served: Served) -> None:
+    """And what is committed stays."""
+    with served.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (n INT) ENGINE=InnoDB")
+        cursor.execute("INSERT INTO t VALUES (1)")
+        connection.rollback()
+        cursor.execute("INSERT INTO t VALUES (2)")
+        connection.commit()
+    with served.connect() as connection:
+        assert one(connection, "SELECT group_concat(n) FROM t") == "2"
+
+
+def test_when_a_result_is_large_all_of_it_arrives(served: Served) -> None:
+    """More than a packet of 16 MiB, and many rows."""
+    with served.connect() as connection:
+        assert one(connection, "SELECT repeat('x', 17000000)") == "x" * 17_000_000
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT seq, repeat('y', 200) FROM seq_1_to_50000")
+            assert sum(row[0] for row in cursor.fetchall()) == 50_000 * 50_001 // 2
+
+
+def test_when_rows_are_inserted_by_the_thousand_all_are_there(served: Served) -> None:
+    """The other direction."""
+    with served.connect(autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE big (n INT, text VARCHAR(400))")
+        cursor.executemany("INSERT INTO big VALUES (%s, %s)", [(n, "z" * 400) for n in range(10_000)])
+        assert one(connection, "SELECT count(*) FROM big") == 10_000
+
+
+def test_when_the_servers_error_comes_it_is_the_servers(served: Served) -> None:
+    """After the login nothing is translated."""
+    with served.connect() as connection, pytest.raises(pymysql.ProgrammingError) as caught:
+        one(connection, "SELECT * FROM nowhere")
+    assert caught.value.args[0] == 1146
+
+
+def test_when_a_query_is_killed_by_its_thread_it_ends(served: Served) -> None:
+    """As drivers and `mariadb`'s Ctrl+C do it: KILL QUERY on a second connection, with the number of the greeting."""
+    with served.connect() as busy, served.connect() as other:
+        thread_id = thread_of(busy)
+        failures: list[BaseException] = []
+
+        def sleep() -> None:
+            try:
+                # A SLEEP that is killed says 1; a join says it by an error.
+                one(busy, "SELECT count(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b")
+            except pymysql.MySQLError as exc:
+                failures.append(exc)
+
+        thread = threading.Thread(target=sleep)
+        thread.start()
+        query = f"SELECT count(*) FROM information_schema.processlist WHERE id = {thread_id} AND state <> ''"
+        wait_for(lambda: one(other, query) == 1)
+        one(other, f"KILL QUERY {thread_id}")
+        thread.join(20)
+        assert [failure.args[0] for failure in failures] == [1317]
+        assert one(busy, "SELECT 1") == 1
+
+
+def test_when_the_password_is_replaced_the_next_login_has_it(
+    mariadb: MariaDbServer, served: Served, account: Account
+) -> None:
+    """An open session goes on."""
+    with served.connect() as before:
+        mariadb.set_password(account, "rotated")
+        with pytest.raises(pymysql.OperationalError, match="connvault upstream_auth_failed"):
+            served.connect()
+        served.password = "rotated"
+        with served.connect() as after:
+            assert one(after, "SELECT 1") == one(before, "SELECT 1") == 1
+
+
+def test_when_the_login_fails_the_client_hears_our_words_only(served: Served, account: Account) -> None:
+    """1045 as the server would say it, without its text."""
+    served.password = "wrong"
+    with pytest.raises(pymysql.OperationalError) as caught:
+        served.connect()
+    number, text = caught.value.args
+    assert number == 1045
+    assert text == (
+        "connvault upstream_auth_failed: "
+        "The service refused the login. Check the user and replace the secret."
+    )
+    assert account.user not in text
+
+
+def test_when_the_database_is_not_there_it_says_so(served: Served) -> None:
+    """Not an authentication failure."""
+    with pytest.raises(pymysql.MySQLError, match="connvault upstream_refused: ") as caught:
+        served.connect(database="no_such_database")
+    assert caught.value.args[0] == 1105
+
+
+def test_when_the_broker_refuses_the_client_hears_why(served: Served) -> None:
+    """In place of the greeting."""
+    served.refusal = VaultLocked()
+    with pytest.raises(pymysql.MySQLError, match="connvault vault_locked: The vault is locked"):
+        served.connect()
+
+
+def test_when_the_permission_ends_a_running_query_does_too(
+    mariadb: MariaDbServer, served: Served, account: Account
+) -> None:
+    """Within 100 ms, says the promise; at the server's side as well."""
+    with contextlib.suppress(pymysql.Error), served.connect() as connection:
+        ended: list[float] = []
+
+        def sleep() -> None:
+            with contextlib.suppress(pymysql.MySQLError):
+                one(connection, "SELECT sleep(60)")
+            ended.append(time.monotonic())
+
+        thread = threading.Thread(target=sleep)
+        thread.start()
+        asleep = f"WHERE user = '{account.user}' AND state = 'User sleep'"
+        query = f"SELECT count(*) FROM information_schema.processlist {asleep}"
+        wait_for(lambda: mariadb.execute(query) == [(1,)])
+        begun = time.monotonic()
+        served.revoke()
+        thread.join(20)
+        # Ten times the promise, for a busy machine.
+        assert ended[0] - begun < 1
+    assert served.logins == 1
+
+
+def test_when_the_server_restarts_the_next_connection_works(mariadb: MariaDbServer, served: Served) -> None:
+    """The open one ends, and while nobody is there the client is told."""
+    with contextlib.suppress(pymysql.Error), served.connect() as connection:
+        mariadb.stop()
+        try:
+            with pytest.raises(pymysql.OperationalError):
+                one(connection, "SELECT 1")
+            with pytest.raises(pymysql.MySQLError, match="connvault upstream_unreachable"):
+                served.connect()
+        finally:
+            mariadb.start()
+    with served.connect() as again:
+        assert one(again, "SELECT 1") == 1
+
+
+def test_when_fifty_connect_at_once_all_are_served(served: Served) -> None:
+    """Each with a session of its own."""
+    found: list[int] = []
+    barrier = threading.Barrier(50)
+
+    def work() -> None:
+        with served.connect() as connection:
+            barrier.wait(30)
+            found.append(one(connection, "SELECT connection_id()"))
+
+    threads = [threading.Thread(target=work) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(set(found)) == 50
+
+
+def test_when_a_client_leaves_the_server_knows(
+    mariadb: MariaDbServer, served: Served, account: Account
+) -> None:
+    """Without a goodbye, too."""
+    connection = served.connect()
+    assert mariadb.sessions(account) == 1
+    connection._force_close()  # type: ignore[attr-defined]
+    wait_for(lambda: mariadb.sessions(account) == 0)
+
+
+def test_when_the_command_line_client_comes_it_works(served: Served, account: Account) -> None:
+    """`mariadb` by the socket's variable, without a password."""
+    variables = {"MYSQL_UNIX_PORT": served.place().socket, "MYSQL_HOST": "localhost", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        ["mariadb", "--no-defaults", "-N", "-B", "-e", "SELECT current_user(), database()"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stdout.split() == [f"{account.user}@127.0.0.1", account.database], done.stderr
+
+
+def test_when_sqlalchemy_and_pandas_come_they_work(served: Served) -> None:
+    """A frame there and back, through the URL that `.dsn` gives."""
+    engine = sqlalchemy.create_engine(f"mysql+pymysql://x@localhost/?unix_socket={served.place().socket}")
+    try:
+        frame = pd.DataFrame({"n": range(100), "text": ["ü"] * 100})
+        with engine.begin() as connection:
+            frame.to_sql("frame", connection, index=False)
+        with engine.connect() as connection:
+            assert pd.read_sql("SELECT * FROM frame", connection).equals(frame)
+    finally:
+        engine.dispose()
+
+
+def test_when_it_comes_by_tcp_the_token_is_the_password(served: Served, account: Account) -> None:
+    """For tools that know no Unix sockets."""
+    place = served.place(tcp=True)
+    assert place.port is not None
+    with pymysql.connect(
+        host="127.0.0.1", port=place.port, user="x", password=place.token, ssl_disabled=True
+    ) as connection:
+        assert one(connection, "SELECT current_user()") == f"{account.user}@127.0.0.1"
+
+
+@pytest.mark.parametrize("password", ["", "guess", "the connection's own"])
+def test_when_it_comes_by_tcp_without_the_token_it_is_refused(served: Served, password: str) -> None:
+    """The database's password does not open the relay either."""
+    place = served.place(tcp=True)
+    assert place.port is not None
+    with pytest.raises(pymysql.OperationalError, match="connvault handle_invalid") as caught:
+        pymysql.connect(
+            host="127.0.0.1", port=place.port, user="x", ssl_disabled=True,
+            password=served.password if password.startswith("the") else password,
+        )  # fmt: skip
+    assert caught.value.args[0] == 1045
+
+
+def test_when_a_client_asks_for_local_files_they_are_not_agreed_on(served: Served, tmp_path: Path) -> None:
+    """A server could ask for any file of the client's."""
+    file = tmp_path / "data.txt"
+    file.write_text("1\n")
+    with served.connect(local_infile=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE f (n INT)")
+        with pytest.raises(pymysql.MySQLError) as caught:
+            cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE f")
+        assert caught.value.args[0] in (1148, 4166)
+
+
+def test_when_hundreds_of_clients_have_come_and_gone_no_descriptor_is_left(
+    served: Served, account: Account, mariadb: MariaDbServer
+) -> None:
+    """Of logins that worked, that were refused, and that were cut short."""
+    served.connect().close()
+    (zygote,) = [
+        one
+        for one in psutil.Process().children()
+        if "connvault_jupyter.broker.relay_process" in one.cmdline()
+    ]
+    (worker,) = zygote.children()
+
+    def settled() -> int:
+        wait_for(lambda: mariadb.sessions(account) == 0)
+        wait_for(lambda: worker.num_threads() == 1)
+        return int(worker.num_fds())
+
+    before = settled()
+    for _ in range(60):
+        served.connect().close()
+    password, served.password = served.password, "wrong"
+    for _ in range(30):
+        with pytest.raises(pymysql.OperationalError):
+            served.connect()
+    served.password = password
+    for _ in range(30):
+        served.connect()._force_close()  # type: ignore[attr-defined]
+    assert settled() == before
+
+
+def wait_for(condition: Any, *, timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
