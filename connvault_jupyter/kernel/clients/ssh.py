@@ -1,0 +1,232 @@
+"""SSH: an agent's socket for any program, and a paramiko client that logs in with it. No private key is ever here.
+
+The session goes from this process to the host; the broker signs the login. So where it goes and whose host key counts
+is decided here, and taking the permission back ends what `connect()` gave because this module closes it then.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ...errors import (
+    ConnvaultError,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamTlsFailed,
+    UpstreamUnreachable,
+)
+from ..answers import Opened
+from ..lease import Lease
+from ..ssh_agent import SshAgent
+
+if TYPE_CHECKING:
+    import paramiko
+
+_INSTALL = 'pip install "connvault-jupyter[ssh]"'
+
+_SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
+
+# draft-ietf-sshm-ssh-agent 5.6.1.
+_FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
+
+_OTHER_HOST_KEY = (
+    "The server shows another host key than the one that is known for it. Ask who runs it, "
+    "and don't log in before."
+)
+_NO_HOST_KEY = (
+    "The server's host key is not known. Enter it in the connection, or log in once with ssh, "
+    "which adds it to your known_hosts after asking you."
+)
+
+
+class Client:
+    """Openers of an SSH handle."""
+
+    way = "relay"
+
+    def __init__(self, *, lease: Lease) -> None:
+        self._lease = lease
+
+    @property
+    def agent_socket(self) -> str:
+        """The path of an SSH agent that signs logins for this connection: what SSH_AUTH_SOCK and asyncssh's
+        `agent_path` want.
+
+        It signs for this process and what it starts, as the connection's user, and nothing but logins; not for an
+        agent that was forwarded (`ssh -A`). It stays the same as long as the handle is good. A session that is open
+        outlives it: the broker is not on its way.
+
+        Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
+        """
+        return self._lease.open().socket
+
+    @property
+    def last_refusal(self) -> str | None:
+        """Why the agent last refused to sign or to show its key, in words; `None` if it never did. Programs such as
+        ssh and git are told no reason. Raises: as `agent_socket`."""
+        agent = SshAgent(self._lease.open().socket)
+        try:
+            found = agent.refusal()
+        finally:
+            agent.close()
+        return found.message if found is not None else None
+
+    def connect(self, *, timeout_s: float = 15.0) -> paramiko.SSHClient:
+        """A logged-in `paramiko.SSHClient`. It is closed when the permission is taken back, the vault is locked or the
+        broker ends.
+
+        The host must show the connection's host key, or if it has none, one from known_hosts. `timeout_s` is for each
+        of: connecting, the server's greeting, the login.
+
+        Raises:
+            ImportError: paramiko is not installed.
+            HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ...: the broker refuses.
+            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed (the host key), UpstreamTimeout, UpstreamRefused.
+        """
+        try:
+            import paramiko
+        except ImportError as exc:
+            raise ImportError(f"paramiko is not installed in this kernel: {_INSTALL}") from exc
+        opened = self._lease.open()
+        agent = SshAgent(opened.socket)
+        try:
+            client = _logged_in(paramiko, opened, agent, timeout_s)
+        except BaseException as exc:
+            agent.close()
+            if isinstance(exc, UpstreamError):
+                exc.details["connection"] = self._lease.connection
+            raise
+        weakref.finalize(client, agent.close)
+        threading.Thread(
+            target=_close_at_the_end, args=(agent, weakref.ref(client)), name="connvault-ssh", daemon=True
+        ).start()
+        return client
+
+
+def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float) -> paramiko.SSHClient:
+    fields = opened.fields
+    key = _brokered_key(paramiko, agent)
+    client = _client(paramiko, agent)
+    try:
+        _trust(paramiko, client, opened)
+        client.connect(
+            str(fields["host"]),
+            port=int(fields.get("port") or 22),
+            username=str(fields["user"]),
+            pkey=key,
+            # Nothing else of this user's: neither another agent's keys nor those in ~/.ssh.
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=timeout_s,
+            banner_timeout=timeout_s,
+            auth_timeout=timeout_s,
+        )
+    except (paramiko.SSHException, OSError, EOFError) as exc:
+        error = key.refused or _typed(paramiko, exc)
+    except BaseException:
+        client.close()
+        raise
+    else:
+        return client  # type: ignore[no-any-return]
+    client.close()
+    # Outside of the handler: the cause could quote the server.
+    raise error
+
+
+def _client(paramiko: Any, agent: SshAgent) -> Any:
+    class BrokeredSshClient(paramiko.SSHClient):  # type: ignore[misc]
+        """Closed by a person, too: see `_close_at_the_end`."""
+
+        def close(self) -> None:
+            super().close()
+            agent.close()
+
+    return BrokeredSshClient()
+
+
+def _brokered_key(paramiko: Any, agent: SshAgent) -> Any:
+    blob = agent.public_key()
+    inner = paramiko.PKey.from_type_string(_kind(blob), blob)
+
+    class BrokeredKey(paramiko.PKey):  # type: ignore[misc]
+        """What it signs, the broker signs. `refused` is why it didn't."""
+
+        public_blob = None
+        refused: ConnvaultError | None = None
+
+        def asbytes(self) -> bytes:
+            return blob
+
+        def get_name(self) -> str:
+            return str(inner.get_name())
+
+        def get_bits(self) -> int:
+            return int(inner.get_bits())
+
+        def can_sign(self) -> bool:
+            return True
+
+        def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> bytes:
+            try:
+                return agent.sign(blob, data, _FLAGS.get(algorithm or "", 0))
+            except ConnvaultError as exc:
+                self.refused = exc
+            # On paramiko's own thread, which knows its own errors alone.
+            raise paramiko.SSHException("the broker did not sign this login")
+
+        @property
+        def _fields(self) -> Any:
+            return inner._fields
+
+    return BrokeredKey()
+
+
+def _trust(paramiko: Any, client: Any, opened: Opened) -> None:
+    class Refusing(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
+        def missing_host_key(self, *_found: Any) -> None:
+            raise UpstreamTlsFailed(_NO_HOST_KEY)
+
+    client.set_missing_host_key_policy(Refusing())
+    named = str(opened.fields.get("host_key") or "").strip()
+    if not named:
+        client.load_system_host_keys()
+        if os.path.isfile(_SYSTEM_KNOWN_HOSTS):
+            client.load_system_host_keys(_SYSTEM_KNOWN_HOSTS)
+        return
+    host, port = str(opened.fields["host"]), int(opened.fields.get("port") or 22)
+    name = host if port == 22 else f"[{host}]:{port}"
+    for line in named.splitlines():
+        kind, _, rest = line.strip().partition(" ")
+        if rest:
+            key = paramiko.PKey.from_type_string(kind, base64.b64decode(rest.split()[0]))
+            client.get_host_keys().add(name, kind, key)
+
+
+def _typed(paramiko: Any, error: Exception) -> ConnvaultError:
+    """The stable error; the server's own words are dropped."""
+    if isinstance(error, paramiko.BadHostKeyException):
+        return UpstreamTlsFailed(_OTHER_HOST_KEY)
+    if isinstance(error, paramiko.AuthenticationException):
+        return UpstreamAuthFailed()
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout()
+    if isinstance(error, paramiko.SSHException):
+        return UpstreamRefused("The server ended the login, or speaks no SSH. Check host and port.")
+    return UpstreamUnreachable()
+
+
+def _close_at_the_end(agent: SshAgent, client: weakref.ref[paramiko.SSHClient]) -> None:
+    agent.wait_for_end()
+    found = client()
+    if found is not None:
+        found.close()
+
+
+def _kind(blob: bytes) -> str:
+    return blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")

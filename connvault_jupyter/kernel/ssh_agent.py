@@ -1,0 +1,123 @@
+"""The client's end of a handle's SSH agent (draft-ietf-sshm-ssh-agent 5): its key's public half, signatures, refusals.
+
+For our own opener; ssh, git and asyncssh bring theirs. No private key can come through here: the protocol has no
+message for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+
+from ..errors import BrokerUnavailable, ConnvaultError, from_problem
+
+_REQUEST_IDENTITIES = 11
+_IDENTITIES_ANSWER = 12
+_SIGN_REQUEST = 13
+_SIGN_RESPONSE = 14
+_EXTENSION = 27
+_EXTENSION_RESPONSE = 29
+_QUERY = b"query"
+# relays.protocols.ssh.REFUSAL.
+_REFUSAL = b"refusal@connvault-jupyter"
+
+# relays.ssh_agent.MAX_MESSAGE_BYTES.
+_MAX_BYTES = 256 * 1024
+
+# A key with a passphrase takes the relay a quarter of a second, and fifty at once take their turns.
+_ANSWER_S = 30.0
+
+# The relay ends a client that has been silent for twelve hours.
+_KEEP_ALIVE_S = 3600.0
+
+
+class SshAgent:
+    """One connection. Not for several threads at once, but `close` may come from any.
+
+    Raises: BrokerUnavailable: (when made) nobody listens there.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._stream.settimeout(_ANSWER_S)
+        try:
+            self._stream.connect(path)
+        except OSError:
+            self._stream.close()
+            raise BrokerUnavailable from None
+
+    def public_key(self) -> bytes:
+        """As on the wire (RFC 4253 6.6). Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
+        kind, answer = self._ask(bytes([_REQUEST_IDENTITIES]))
+        if kind != _IDENTITIES_ANSWER or answer[:4] == b"\0\0\0\0":
+            raise self._why()
+        return _string(answer, 4)
+
+    def sign(self, key: bytes, data: bytes, flags: int) -> bytes:
+        """The signature as on the wire. Raises: NotAllowed: `data` is no login for the connection; as `public_key`."""
+        request = bytes([_SIGN_REQUEST]) + _packed(key) + _packed(data) + struct.pack(">I", flags)
+        kind, answer = self._ask(request)
+        if kind != _SIGN_RESPONSE:
+            raise self._why()
+        return _string(answer, 0)
+
+    def refusal(self) -> ConnvaultError | None:
+        """Why the connection's last request was refused, whoever's of this process it was; `None` if none was."""
+        kind, answer = self._ask(bytes([_EXTENSION]) + _packed(_REFUSAL))
+        if kind != _EXTENSION_RESPONSE:
+            return None
+        problem = _string(answer, 4 + len(_REFUSAL))
+        return from_problem(json.loads(problem)) if problem else None
+
+    def wait_for_end(self) -> None:
+        """Returns when the relay has ended this connection, or `close` was called."""
+        with contextlib.suppress(OSError, BrokerUnavailable):
+            while True:
+                self._stream.settimeout(_KEEP_ALIVE_S)
+                try:
+                    if not self._stream.recv(1):
+                        return
+                except TimeoutError:
+                    self._ask(bytes([_EXTENSION]) + _packed(_QUERY))
+
+    def close(self) -> None:
+        """Harmless when it is closed already."""
+        with contextlib.suppress(OSError):
+            # Wakes up who waits; closing alone doesn't.
+            self._stream.shutdown(socket.SHUT_RDWR)
+        self._stream.close()
+
+    def _why(self) -> ConnvaultError:
+        return self.refusal() or ConnvaultError("The broker's agent did not sign.")
+
+    def _ask(self, message: bytes) -> tuple[int, bytes]:
+        try:
+            self._stream.settimeout(_ANSWER_S)
+            self._stream.sendall(_packed(message))
+            (length,) = struct.unpack(">I", self._exactly(4))
+            if not 1 <= length <= _MAX_BYTES:
+                raise OSError("not an agent's answer")
+            answer = self._exactly(length)
+        except OSError:
+            raise BrokerUnavailable from None
+        return answer[0], answer[1:]
+
+    def _exactly(self, count: int) -> bytes:
+        found = bytearray()
+        while len(found) < count:
+            data = self._stream.recv(count - len(found))
+            if not data:
+                raise OSError("the agent has gone")
+            found += data
+        return bytes(found)
+
+
+def _packed(value: bytes) -> bytes:
+    return struct.pack(">I", len(value)) + value
+
+
+def _string(answer: bytes, at: int) -> bytes:
+    (length,) = struct.unpack_from(">I", answer, at)
+    return answer[at + 4 : at + 4 + length]
