@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import scramp
+import scramp  # type: ignore[import-untyped]
 
 from ..errors import (
     SecretInvalid,
@@ -50,6 +50,8 @@ _NO_NAME = "*"
 
 # Authentication requests.
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
+
+_OTHER_LOGIN = "The server wants another kind of login than a password. Ask its owner for a user with one."
 
 # By SQLSTATE (PostgreSQL's documentation, appendix A): where the code alone would send people to the wrong place.
 _REFUSALS = {
@@ -88,7 +90,7 @@ def log_in(
     parameters: Parameters,
     *,
     limits: Limits,
-    connected: Callable[[socket.socket], None] = lambda stream: None,
+    connected: Callable[[socket.socket], None] | None = None,
 ) -> Session:
     """A session as the login's user in its database, with further startup parameters.
 
@@ -106,13 +108,12 @@ def log_in(
             int(fields.get("port") or 5432),
             timeout_s=min(limits.connect_s, limits.login_s),
         )
-        connected(stream)
+        if connected is not None:
+            connected(stream)
         stream = _secured(stream, fields, deadline)
         wire = Wire(stream, deadline=deadline)
         user = str(fields["user"]).encode()
-        wire.send(
-            startup(((b"user", user), (b"database", str(fields["database"]).encode()), *parameters))
-        )
+        wire.send(startup(((b"user", user), (b"database", str(fields["database"]).encode()), *parameters)))
         _authenticate(wire, stream, user, password)
         session = _greeted(wire, stream, fields)
         stream.settimeout(None)
@@ -201,22 +202,26 @@ def _authenticate(wire: Wire, stream: socket.socket, user: bytes, password: byte
         if asked:
             raise Malformed
         asked = True
-        if method == _SASL:
-            _scram(wire, stream, body[4:], password)
-        elif method == _MD5 and len(body) == 8:
-            wire.send(message(b"p", _md5(user, password, body[4:]) + b"\0"))
-        elif method == _CLEARTEXT:
-            if not isinstance(stream, ssl.SSLSocket):
-                raise UpstreamTlsFailed(
-                    "The server wants the password in plain text, and the connection is not encrypted. "
-                    "Choose an encryption, or let the server use scram-sha-256."
-                )
-            wire.send(message(b"p", password + b"\0"))
-        else:
-            raise UpstreamAuthFailed(
-                "The server wants another kind of login than a password. Ask its owner for a user with one."
-            )
+        _prove(wire, stream, method, body[4:], user, password)
     raise Malformed
+
+
+def _prove(
+    wire: Wire, stream: socket.socket, method: int, asked: bytes, user: bytes, password: bytes
+) -> None:
+    if method == _SASL:
+        _scram(wire, stream, asked, password)
+    elif method == _MD5 and len(asked) == 4:
+        wire.send(message(b"p", _md5(user, password, asked) + b"\0"))
+    elif method == _CLEARTEXT:
+        if not isinstance(stream, ssl.SSLSocket):
+            raise UpstreamTlsFailed(
+                "The server wants the password in plain text, and the connection is not encrypted. "
+                "Choose an encryption, or let the server use scram-sha-256."
+            )
+        wire.send(message(b"p", password + b"\0"))
+    else:
+        raise UpstreamAuthFailed(_OTHER_LOGIN)
 
 
 def _md5(user: bytes, password: bytes, salt: bytes) -> bytes:
@@ -229,9 +234,7 @@ def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -
     names = [name for name in _MECHANISMS if name.encode() in offered.split(b"\0")]
     binding = ("tls-server-end-point", stream) if isinstance(stream, ssl.SSLSocket) else None
     if not names or (binding is None and names == ["SCRAM-SHA-256-PLUS"]):
-        raise UpstreamAuthFailed(
-            "The server wants another kind of login than a password. Ask its owner for a user with one."
-        )
+        raise UpstreamAuthFailed(_OTHER_LOGIN)
     try:
         client = _scram_client(names, password.decode(), binding)
         first = client.get_client_first().encode()

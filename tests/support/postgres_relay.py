@@ -85,9 +85,7 @@ class Relays:
         self.supervisor = supervisor
         self.vault = vault
 
-    def place(
-        self, ref: str | None = None, *, instance: str = "kernel-1", tcp: bool = False
-    ) -> RelayPlace:
+    def place(self, ref: str | None = None, *, instance: str = "kernel-1", tcp: bool = False) -> RelayPlace:
         return self.supervisor.open(
             RelayOrder(
                 ref=ref or new_ref(),
@@ -137,7 +135,14 @@ def workers() -> list[psutil.Process]:
 
 def conninfo(place: RelayPlace, **more: Any) -> dict[str, Any]:
     """What libpq needs; who and where is not its business."""
-    return {"host": place.directory, "port": 5432, "user": "anyone", "dbname": "anything", "sslmode": "disable", **more}
+    return {
+        "host": place.directory,
+        "port": 5432,
+        "user": "anyone",
+        "dbname": "anything",
+        "sslmode": "disable",
+        **more,
+    }
 
 
 def startup_packet(parameters: Mapping[str, str], minor: int = 0) -> bytes:

@@ -1,26 +1,30 @@
-"""PostgreSQL: a psycopg connection or a SQLAlchemy engine, logged in anew at each physical connect.
+"""PostgreSQL: psycopg connections, a SQLAlchemy engine, and an address for everything else that speaks it.
 
-The password goes to psycopg as one keyword and into nothing else: no URL, no environment, no file, no error. What
-decides where it goes (host, port, TLS) comes from the broker alone; neither arguments nor PG* variables change it.
+The broker logs in; libpq reaches its relay by a Unix socket, and where that is possible goes on with the logged-in
+socket itself. No secret is here. Where it leads comes from the broker alone: neither arguments nor PG* variables
+change it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from urllib.parse import quote
 
 from ...errors import (
-    UpstreamAuthFailed,
+    BrokerUnavailable,
+    ConnvaultError,
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
-    UpstreamTlsFailed,
-    UpstreamUnreachable,
+    from_problem,
 )
-from ..answers import Delivered
-from ..authority_file import authority_file, system_authorities
+from ..answers import Opened
+from ..hand_over import hand_over
 from ..lease import Lease
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 _INSTALL = 'pip install "connvault-jupyter[postgresql]"'
 
 # psycopg's own arguments and the libpq parameters that say how to talk, not with whom. Everything else is refused:
-# a list of what is dangerous would be out of date with the next libpq.
+# a list of what leads elsewhere would be out of date with the next libpq.
 _PSYCOPG_ARGUMENTS = frozenset(
     {"autocommit", "row_factory", "cursor_factory", "prepare_threshold", "context"}
 )
@@ -51,32 +55,47 @@ _LIBPQ_PARAMETERS = frozenset(
 )
 ALLOWED = _PSYCOPG_ARGUMENTS | _LIBPQ_PARAMETERS
 
-# Given explicitly, empty or fixed, so that no PG* variable and no service file fills them in (libpq 34.15: the
-# environment counts only for what is not given).
-_PINNED: Mapping[str, str] = {
-    "hostaddr": "",
-    "passfile": os.devnull,
-    "requirepeer": "",
-    "sslcert": "",
-    "sslkey": "",
-    "sslcrl": "",
-    "sslcrldir": "",
-    "gssencmode": "disable",
-    "channel_binding": "prefer",
+# libpq takes no empty value for these.
+_NEVER_EMPTY = {
+    "sslcertmode": "allow",
+    "min_protocol_version": "3.0",
+    "max_protocol_version": "3.0",
 }
-# libpq 16 knows the system's own CAs by this word.
-_SYSTEM_AUTHORITIES_SINCE = 160000
+# The name of a service can't be given as empty. A service fills in only what is not given.
+_SERVICE = frozenset({"service", "servicefile"})
 
 # A server that drops packets must not hold a cell for the system's two minutes.
 _CONNECT_TIMEOUT_S = 15
 
+# relays.protocols.postgresql: the port in its socket's name, and the setting that names the login of a session.
+_PORT = 5432
+_LOGIN_SETTING = "connvault.login"
+_SAID = re.compile(r"connvault ([a-z_]+): (.*)")
+
 
 class Client:
-    """Openers of a PostgreSQL handle."""
+    """Openers of a PostgreSQL handle. `way` is how the last connection went: `relay` or `hand_over`."""
 
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease
+        self._opened: Opened | None = None
         self._shared: tuple[int, sqlalchemy.Engine] | None = None
+        self.way: str | None = None
+
+    @property
+    def dsn(self) -> str:
+        """An address in libpq's form, without a password, for psql, asyncpg, pandas, ADBC, DuckDB and the like.
+
+        It is good for this kernel and its children, as long as the handle is.
+
+        Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
+        """
+        opened = self._opened = self._lease.open()
+        user, database, directory = (
+            quote(str(part), safe="")
+            for part in (opened.fields["user"], opened.fields["database"], opened.directory)
+        )
+        return f"postgresql://{user}@/{database}?host={directory}&port={_PORT}&sslmode=disable"
 
     def connect(self, **arguments: Any) -> psycopg.Connection[Any]:
         """A new psycopg 3 connection. Takes psycopg's `autocommit`, `row_factory`, `cursor_factory`,
@@ -84,13 +103,45 @@ class Client:
         `options` and the like.
 
         Raises:
-            TypeError: an argument that would change where the password goes.
+            TypeError: an argument that says where or as whom.
             ImportError: psycopg is not installed.
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
         _check_arguments(arguments)
-        return self._log_in(arguments)[0]
+        library = _psycopg()
+        opened, fresh = self._place()
+        while True:
+            try:
+                found: psycopg.Connection[Any] = library.connect(**_parameters(opened, arguments))
+            except library.OperationalError as exc:
+                error = self._typed(exc, library)
+            else:
+                self._note(opened, found, hand_over_to(opened, found))
+                return found
+            if fresh or not isinstance(error, BrokerUnavailable):
+                raise error
+            # The place is gone: its worker or the broker has been restarted.
+            opened, fresh = self._place(anew=True)
+
+    async def connect_async(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
+        """A new `psycopg.AsyncConnection`; takes and raises what `connect` does."""
+        _check_arguments(arguments)
+        library = _psycopg()
+        opened, fresh = await asyncio.to_thread(self._place)
+        while True:
+            try:
+                found: psycopg.AsyncConnection[Any] = await library.AsyncConnection.connect(
+                    **_parameters(opened, arguments)
+                )
+            except library.OperationalError as exc:
+                error = await asyncio.to_thread(self._typed, exc, library)
+            else:
+                self._note(opened, found, await asyncio.to_thread(hand_over_to, opened, found))
+                return found
+            if fresh or not isinstance(error, BrokerUnavailable):
+                raise error
+            opened, fresh = await asyncio.to_thread(self._place, anew=True)
 
     def engine(self, **arguments: Any) -> sqlalchemy.Engine:
         """A SQLAlchemy engine. Each checkout from its pool asks the broker whether the handle is still good; a replaced
@@ -121,36 +172,66 @@ class Client:
             from sqlalchemy.exc import InvalidatePoolError
         except ImportError as exc:
             raise ImportError(f"SQLAlchemy is not installed in this kernel: {_INSTALL}") from exc
-        logins: WeakKeyDictionary[Any, tuple[int, str]] = WeakKeyDictionary()
-
-        def create() -> psycopg.Connection[Any]:
-            connection, login = self._log_in(connect_arguments)
-            logins[connection] = (login.revision, login.rotation)
-            return connection
 
         def still_good(connection: Any, _record: object, _proxy: object) -> None:
             state = self._lease.check()
-            if logins.get(connection) != (state.revision, state.rotation):
+            if _login_of(connection) != f"{state.revision}.{state.rotation}":
                 raise InvalidatePoolError("the connection was changed; logging in anew")
 
-        engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=create, **arguments)
+        engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://", creator=lambda: self.connect(**connect_arguments), **arguments
+        )
         # A pooled checkout does not call the creator again: without this a revoked grant would go on working.
         event.listen(engine, "checkout", still_good)
         return engine
 
-    def _log_in(self, arguments: Mapping[str, Any]) -> tuple[psycopg.Connection[Any], Delivered]:
-        login = self._lease.deliver()
-        outcome = _attempt(login, arguments)
-        if isinstance(outcome, UpstreamAuthFailed):
-            # The secret may have been replaced between the delivery and the login.
-            fresh = self._lease.deliver()
-            if fresh.rotation != login.rotation:
-                login, outcome = fresh, _attempt(fresh, arguments)
-        if isinstance(outcome, BaseException):
-            if isinstance(outcome, UpstreamError):
-                outcome.details["connection"] = self._lease.connection
-            raise outcome
-        return outcome, login
+    def _place(self, *, anew: bool = False) -> tuple[Opened, bool]:
+        """Where the handle listens, and whether that was asked for just now."""
+        opened = None if anew else self._opened
+        if opened is not None:
+            return opened, False
+        opened = self._opened = self._lease.open()
+        return opened, True
+
+    def _note(self, opened: Opened, connection: Any, handed_over: bool) -> None:
+        self.way = "hand_over" if handed_over else "relay"
+        if _login_of(connection).partition(".")[0] != str(opened.revision):
+            # Edited meanwhile: another user or database is to be named next time.
+            self._opened = None
+
+    def _typed(self, error: Exception, library: Any) -> ConnvaultError:
+        """The error that the relay has named; BrokerUnavailable if there was no relay.
+
+        Raises: ConnvaultError: what the broker says of the handle itself.
+        """
+        text = str(error)
+        said = _SAID.search(text)
+        if said is not None:
+            found = from_problem({"code": said[1], "detail": said[2]})
+            if not isinstance(found, UpstreamError | BrokerUnavailable):
+                # It knows more than fits into a message: why a handle is no longer valid, say.
+                self._lease.check()
+        elif isinstance(error, library.errors.ConnectionTimeout) or "timeout expired" in text:
+            found = UpstreamTimeout()
+        elif "FATAL" in text or "session is" in text or "server is" in text:
+            # The server's own word after the login; or it is not of the kind that `target_session_attrs` asks for.
+            found = UpstreamRefused()
+        else:
+            found = BrokerUnavailable()
+        found.details.setdefault("connection", self._lease.connection)
+        return found
+
+
+def hand_over_to(opened: Opened, connection: Any) -> bool:
+    """Lets a fresh connection of psycopg's go on with the upstream socket; whether that was possible."""
+    if not opened.hand_over:
+        return False
+    return hand_over(opened, connection.info.backend_pid, connection.fileno(), connection)
+
+
+def _login_of(connection: Any) -> str:
+    found = connection.info.parameter_status(_LOGIN_SETTING)
+    return found if isinstance(found, str) else ""
 
 
 def _psycopg() -> Any:
@@ -170,55 +251,30 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
             )
 
 
-def _attempt(login: Delivered, arguments: Mapping[str, Any]) -> psycopg.Connection[Any] | BaseException:
-    """A connection, or why there is none. Nothing is raised from here: psycopg's frames have the password in their
-    variables, and a traceback with them (or a `__context__`) would show it."""
-    library = _psycopg()
-    try:
-        found: psycopg.Connection[Any] = library.connect(
-            **_parameters(login, arguments, library.pq.version())
-        )
-    except library.Error as exc:
-        return _typed(exc, library)
-    except KeyboardInterrupt:
-        return KeyboardInterrupt()
-    return found
-
-
-def _parameters(login: Delivered, arguments: Mapping[str, Any], libpq: int) -> dict[str, Any]:
-    fields = login.fields
-    mode = fields.get("sslmode") or "verify-full"
-    authorities = fields.get("ca_certificate")
-    if authorities:
-        root = authority_file(str(authorities))
-    elif mode == "verify-full":
-        root = system_authorities() or ("system" if libpq >= _SYSTEM_AUTHORITIES_SINCE else "")
-    else:
-        root = ""
+def _parameters(opened: Opened, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": "connvault",
         **arguments,
-        **_PINNED,
-        "host": fields["host"],
-        "port": str(fields.get("port") or 5432),
-        "dbname": fields["database"],
-        "user": fields["user"],
-        "password": login.secrets.get("password", ""),
-        "sslmode": mode,
-        "sslrootcert": root,
+        **_pinned(),
+        "host": opened.directory,
+        "port": str(_PORT),
+        "user": str(opened.fields["user"]),
+        "dbname": str(opened.fields["database"]),
+        "sslmode": "disable",
     }
 
 
-def _typed(error: Exception, library: Any) -> UpstreamError:
-    """The stable error; the server's own words are dropped, they name users and hosts."""
-    text = str(error)
-    if isinstance(error, library.errors.ConnectionTimeout) or "timeout expired" in text:
-        return UpstreamTimeout()
-    if "authentication failed" in text or "no password supplied" in text:
-        return UpstreamAuthFailed()
-    if "FATAL" in text or "pg_hba.conf" in text:
-        return UpstreamRefused()
-    if "SSL" in text or "certificate" in text:
-        return UpstreamTlsFailed()
-    return UpstreamUnreachable()
+@functools.cache
+def _pinned() -> Mapping[str, str]:
+    """Every parameter of this libpq that a variable of the environment could set, at its default.
+
+    The environment counts only for what is not given (libpq, "Environment Variables").
+    """
+    from psycopg import pq
+
+    return {
+        name: _NEVER_EMPTY.get(name, (option.compiled or b"").decode())
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar is not None and (name := option.keyword.decode()) not in ALLOWED | _SERVICE
+    }

@@ -170,9 +170,7 @@ class Relay:
             downstream.disown(plain[0])
         return session
 
-    def _relay(
-        self, downstream: Downstream, session: Session, login: Login, parameters: Parameters
-    ) -> bool:
+    def _relay(self, downstream: Downstream, session: Session, login: Login, parameters: Parameters) -> bool:
         """Whether the session is kept for another client; the caller ends it otherwise."""
         own = (downstream.handle.id, session.pid, os.urandom(4))
         with self._lock:
