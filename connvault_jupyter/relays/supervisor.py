@@ -81,7 +81,8 @@ class RelaySupervisor:
         self._broker_lock = lock
         self._log = log
         self._lock = threading.Lock()
-        self._starting = threading.Lock()
+        # One for each lane: a stuck worker holds up its own handles only.
+        self._turns: dict[tuple[str, str], threading.Lock] = {}
         self._zygote: _Zygote | None = None
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._open: dict[str, _Open] = {}
@@ -106,7 +107,9 @@ class RelaySupervisor:
     def open(self, order: RelayOrder) -> RelayPlace:
         """The place of a handle. Raises: BrokerUnavailable."""
         handle = handle_id(order.ref)
-        with self._starting:
+        with self._lock:
+            turn = self._turns.setdefault(_key(order), threading.Lock())
+        with turn:
             found = self._open.get(handle)
             if found is None or found.lane.over:
                 found = self._listen(handle, order)
@@ -154,7 +157,7 @@ class RelaySupervisor:
             shutil.rmtree(self._base, ignore_errors=True)
 
     def _listen(self, handle: str, order: RelayOrder) -> _Open:
-        key = (order.requester.instance, order.connection_id)
+        key = _key(order)
         lane = self._lanes.get(key)
         if lane is None or lane.over:
             lane = self._new_lane(order.protocol)
@@ -220,20 +223,23 @@ class RelaySupervisor:
             self._running()
 
     def _directory(self, handle: str) -> Path:
-        if self._base is None:
-            base = self._wanted
-            longest = max(map(len, (*SOCKETS.values(), HAND_OVER_SOCKET)))
-            if len(os.fsencode(base)) + len(handle) + longest + 2 > MAX_SOCKET_PATH_BYTES:
-                base = Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))
-            else:
-                # What a broker that was killed has left there is nobody's any more.
-                shutil.rmtree(base, ignore_errors=True)
-                base.mkdir(mode=0o700)
-            self._base = base
-        directory = self._base / handle
+        with self._lock:
+            if self._base is None:
+                self._base = self._made(handle)
+            directory = self._base / handle
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700)
         return directory
+
+    def _made(self, handle: str) -> Path:
+        """The folder for all handles' own."""
+        longest = max(map(len, (*SOCKETS.values(), HAND_OVER_SOCKET)))
+        if len(os.fsencode(self._wanted)) + len(handle) + longest + 2 > MAX_SOCKET_PATH_BYTES:
+            return Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))  # noqa: S108 -- 0700, and short everywhere
+        # What a broker that was killed has left there is nobody's any more.
+        shutil.rmtree(self._wanted, ignore_errors=True)
+        self._wanted.mkdir(mode=0o700)
+        return self._wanted
 
     def _look(self) -> None:
         while not self._closed.is_set():
@@ -271,12 +277,17 @@ class RelaySupervisor:
             if last:
                 for key in [key for key, lane in self._lanes.items() if lane is found.lane]:
                     del self._lanes[key]
+                    self._turns.pop(key, None)
         if last:
             # Nobody may use what it keeps (warm logins, tokens) any more.
             found.lane.end()
         else:
             found.lane.cut(handle)
         shutil.rmtree(found.directory, ignore_errors=True)
+
+
+def _key(order: RelayOrder) -> tuple[str, str]:
+    return order.requester.instance, order.connection_id
 
 
 def handle_id(ref: str) -> str:
