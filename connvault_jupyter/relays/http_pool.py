@@ -1,0 +1,114 @@
+"""Connections to one pinned origin, kept open between requests of one requester. What is said on them is not known."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from dataclasses import dataclass
+
+from .http_pin import Pin
+from .limits import Limits
+from .upstream import connect, encrypt, shut
+
+# Servers and what stands before them let go of an idle connection after 60 s or more, some after 5: looked at when
+# one is taken.
+_IDLE_S = 55.0
+_IDLE_CONNECTIONS = 32
+
+# How long a read waits before it is looked whether anybody still wants the answer.
+TICK_S = 1.0
+
+
+@dataclass(eq=False)
+class UpstreamConnection:
+    """`used`: it has carried a request, so the server may be closing it at this moment."""
+
+    stream: socket.socket
+    used: bool = False
+    idle_since: float = 0.0
+
+    def alive(self) -> bool:
+        """Whether the server has neither closed it nor said anything unasked."""
+        poll = select.poll()
+        poll.register(self.stream, select.POLLIN)
+        return not poll.poll(0)
+
+
+class Pool:
+    """`take` gives an open connection or a new one; `give` takes it back when it is ready for the next request."""
+
+    def __init__(self, *, pin: Pin, limits: Limits) -> None:
+        self.pin = pin
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._idle: list[UpstreamConnection] = []
+        self._closed = False
+
+    def take(self) -> UpstreamConnection:
+        """The one that was used last. Raises: as `open`."""
+        while True:
+            with self._lock:
+                found = self._idle.pop() if self._idle else None
+            if found is None:
+                return self.open()
+            if time.monotonic() - found.idle_since < _IDLE_S and found.alive():
+                return found
+            shut(found.stream)
+
+    def open(self) -> UpstreamConnection:
+        """A new one. Raises: UpstreamUnreachable, UpstreamRefused, UpstreamTimeout, UpstreamTlsFailed."""
+        pin = self.pin
+        stream = connect(pin.host, pin.port, timeout_s=self._limits.connect_s)
+        if pin.encrypted:
+            fields = {"host": pin.host, "sslmode": "verify-full", "ca_certificate": pin.ca_certificate}
+            try:
+                stream = encrypt(stream, fields, timeout_s=self._limits.login_s)
+            except BaseException:
+                shut(stream)
+                raise
+        return UpstreamConnection(block(stream, self._limits))
+
+    def give(self, connection: UpstreamConnection) -> None:
+        """Keeps it, or closes it if there are enough. The oldest goes first."""
+        connection.idle_since = time.monotonic()
+        connection.used = True
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                too_many = self._idle.pop(0) if len(self._idle) > _IDLE_CONNECTIONS else None
+            else:
+                too_many = connection
+        if too_many is not None:
+            shut(too_many.stream)
+
+    def close(self) -> None:
+        """Ends those that are idle, and each one that is given from now on."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            shut(connection.stream)
+
+
+def block(stream: socket.socket, limits: Limits) -> socket.socket:
+    """Lets reads wait for `TICK_S` (BlockingIOError or TimeoutError then), and sends for `stalled_s`.
+
+    By socket options: Python's own time-outs cost a system call more for each read.
+    """
+    if isinstance(stream, ssl.SSLSocket):
+        stream.settimeout(TICK_S)
+        return stream
+    stream.setblocking(True)
+    with contextlib.suppress(OSError):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(TICK_S))
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(limits.stalled_s))
+    return stream
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))

@@ -1,0 +1,308 @@
+"""Serves one client: request by request, each checked, given its credential and sent to the pinned upstream.
+
+What comes back is `http_reply`'s business. A request is sent a second time only if nothing of it can have counted: the
+server had closed a kept connection before it said anything, and the method may be repeated (RFC 9110 9.2.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import (
+    ConnvaultError,
+    HandleInvalid,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from .authorization import Authorization
+from .copying import copy_both
+from .downstream import Downstream, Login
+from .http_answers import malformed, no_token, problem_answer
+from .http_bodies import BadBody, Body, Chunked, OfLength
+from .http_encodings import BadCoding
+from .http_gate import may_enter
+from .http_headers import upstream_request, wanted_upgrade
+from .http_heads import BadHead, RequestHead, request_head
+from .http_pool import Pool, UpstreamConnection, block
+from .http_reply import Reply
+from .http_request import Request
+from .http_streams import Exchange, Gone, Incoming, Silent
+from .limits import Limits
+from .masking import Masker, spellings
+from .upstream import shut
+
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+
+# Such a body is read before anything is sent: one write instead of a loop, and a login can be tried again.
+_SMALL_BODY_BYTES = 128 * 1024
+
+# For a client that is still sending when its answer is complete.
+_DRAIN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a login goes, and how."""
+
+    pool: Pool
+    authorization: Authorization
+
+
+class _Stale(Exception):
+    """A kept connection was closed before the server said anything."""
+
+
+class Session:
+    """`target_of` is asked for each login. `run` returns when the client or the upstream has ended it."""
+
+    def __init__(
+        self, downstream: Downstream, *, limits: Limits, target_of: Callable[[Login], Target]
+    ) -> None:
+        self._downstream = downstream
+        self._limits = limits
+        self._target_of = target_of
+        self._incoming = Incoming(downstream.stream, limits=limits, idle=self._forget)
+        self._kept: tuple[Pool, UpstreamConnection] | None = None
+        # Kept between requests as long as the lease: what must not be shown, and its spellings.
+        self._hidden: frozenset[str] = frozenset()
+        self._patterns: frozenset[bytes] = frozenset()
+
+    def run(self) -> None:
+        try:
+            while self._next():
+                pass
+        finally:
+            self._forget()
+            if self._kept is not None:
+                pool, connection = self._kept
+                if self._downstream.disown(connection.stream):
+                    pool.give(connection)
+                else:
+                    shut(connection.stream)
+
+    def _forget(self) -> None:
+        self._downstream.forget()
+        self._hidden, self._patterns = frozenset(), frozenset()
+
+    def _next(self) -> bool:
+        """One request; whether there may be another one."""
+        try:
+            data = self._incoming.head()
+            if data is None:
+                return False
+            head = request_head(data)
+        except BadHead as exc:
+            return self._refuse(None, malformed(str(exc)))
+        if not may_enter(self._downstream, head):
+            return self._refuse(head, no_token(), status=401)
+        try:
+            return self._serve(head)
+        except BadBody as exc:
+            return self._refuse(head, malformed(str(exc)))
+        except ConnvaultError as exc:
+            return self._refuse(head, exc)
+
+    def _serve(self, head: RequestHead) -> bool:
+        body = _body_of(head)
+        expects = "expect" in head.names
+        if expects and head.tokens("expect") != ["100-continue"]:
+            raise malformed("it expects something unknown")
+        login = self._downstream.lease()
+        target = self._target_of(login)
+        pin = target.pool.pin
+        pin.check(head.target)
+        logs_in = (login.fields.get("auth") or "none") != "none"
+        upgrade = wanted_upgrade(head)
+        if upgrade and (expects or not body.over):
+            raise malformed("an upgrade has no body here")
+        request = upstream_request(head, pin, logs_in=logs_in, upgrade=upgrade)
+        content: bytes | None = b""
+        if not body.over:
+            small = head.framing == "length" and head.length <= _SMALL_BODY_BYTES and not expects
+            content = self._incoming.small(body) if small else None
+        attempt = _Attempt(head, body, content, upgrade, logs_in)
+        return self._attempted(attempt, request, target, login)
+
+    def _attempted(self, attempt: _Attempt, request: Request, target: Target, login: Login) -> bool:
+        may_repeat = attempt.content is not None
+        while True:
+            signed = target.authorization.apply(request, login)
+            attempt.patterns = self._spellings(target.authorization.credentials(login))
+            connection = self._connection(target.pool)
+            try:
+                reply = self._sent(attempt, signed, connection)
+            except _Stale:
+                self._let_go(connection)
+                if may_repeat and attempt.head.method in _REPEATABLE:
+                    continue
+                raise UpstreamUnreachable(
+                    "The service closed the connection before it answered. Try again."
+                ) from None
+            except BaseException:
+                self._let_go(connection)
+                raise
+            if reply.status == 401 and may_repeat and target.authorization.refused(login):
+                # Nothing was done, and there is a new credential: once.
+                may_repeat = False
+                self._let_go(connection)
+                continue
+            return self._answered(attempt, reply, connection)
+
+    def _sent(self, attempt: _Attempt, request: Request, connection: UpstreamConnection) -> Reply:
+        """The head of the answer is there."""
+        exchange = Exchange(self._incoming, connection.stream, limits=self._limits)
+        wire = serialised(request)
+        try:
+            exchange.send(wire + attempt.content if attempt.content else wire)
+        except OSError:
+            # It may have answered before it closed.
+            if connection.used:
+                raise _Stale from None
+        if attempt.content is None:
+            exchange.upload(attempt.body, coded=attempt.head.framing == "chunked")
+        reply = Reply(
+            exchange,
+            request=attempt.head,
+            patterns=attempt.patterns,
+            logs_in=attempt.logs_in,
+            upgrade=attempt.upgrade,
+            limits=self._limits,
+        )
+        try:
+            reply.read_head()
+        except Silent:
+            raise UpstreamTimeout from None
+        except Gone:
+            raise
+        except (EOFError, OSError):
+            if connection.used and not reply.begun:
+                raise _Stale from None
+            raise UpstreamUnreachable(
+                "The service closed the connection without an answer. Check host, port and http or https."
+            ) from None
+        except BadHead:
+            raise UpstreamRefused(
+                "What answers there does not speak HTTP. Check host, port and http or https."
+            ) from None
+        return reply
+
+    def _answered(self, attempt: _Attempt, reply: Reply, connection: UpstreamConnection) -> bool:
+        whole = False
+        try:
+            if reply.switched:
+                reply.pass_head()
+                self._switched(attempt, reply, connection.stream)
+                return False
+            whole = reply.pass_on()
+        except (EOFError, BadBody, BadCoding, OSError):
+            # The head is out already: only the missing end can tell the client.
+            return False
+        finally:
+            if not whole:
+                self._let_go(connection)
+        if not reply.request_complete:
+            self._let_go(connection)
+            with contextlib.suppress(OSError):
+                self._incoming.drain(_DRAIN_S)
+            return False
+        if not reply.reusable:
+            self._let_go(connection)
+        connection.used = True
+        return reply.client_persists
+
+    def _switched(self, attempt: _Attempt, reply: Reply, upstream: socket.socket) -> None:
+        """Bytes both ways, of another protocol."""
+        client = self._incoming.stream
+        client.setblocking(True)
+        upstream.settimeout(self._limits.stalled_s)
+        early, self._incoming.buffer = self._incoming.buffer, b""
+        if early:
+            upstream.sendall(early)
+        masker = Masker(attempt.patterns)
+        came = masker(reply.rest) if reply.rest else b""
+        if came:
+            client.sendall(came)
+        with contextlib.suppress(OSError):
+            copy_both(client, upstream, limits=self._limits, to_client=masker if attempt.patterns else None)
+
+    def _connection(self, pool: Pool) -> UpstreamConnection:
+        """The one that the last request went over, if it is good; else one of the pool's."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            if kept[0] is pool and kept[1].alive():
+                self._kept = kept
+                return kept[1]
+            self._drop(kept[1])
+        connection = pool.take()
+        try:
+            self._downstream.adopt(connection.stream)
+        except HandleInvalid:
+            shut(connection.stream)
+            raise
+        self._kept = pool, connection
+        return connection
+
+    def _let_go(self, connection: UpstreamConnection) -> None:
+        self._kept = None
+        self._drop(connection)
+
+    def _drop(self, connection: UpstreamConnection) -> None:
+        self._downstream.disown(connection.stream)
+        shut(connection.stream)
+
+    def _spellings(self, hidden: set[str]) -> frozenset[bytes]:
+        if hidden != self._hidden:
+            self._hidden = frozenset(hidden)
+            self._patterns = frozenset(form for secret in hidden for form in spellings(secret))
+        return self._patterns
+
+    def _refuse(self, head: RequestHead | None, error: ConnvaultError, *, status: int | None = None) -> bool:
+        """Tells the client, and whether it may go on. A body that was not read yet makes the next head unfindable."""
+        goes_on = head is not None and head.persistent and head.framing == "length" and head.length == 0
+        # An upload may have left it non-blocking.
+        block(self._incoming.stream, self._limits)
+        self._incoming.stream.sendall(
+            problem_answer(
+                error,
+                status=status or error.status_hint,
+                body=head is None or head.method != "HEAD",
+                close=not goes_on,
+            )
+        )
+        if not goes_on:
+            with contextlib.suppress(OSError):
+                self._incoming.drain(_DRAIN_S)
+        return goes_on
+
+
+@dataclass
+class _Attempt:
+    """A request while it is tried. `content` is its whole body, `None`: it is sent while the answer is read."""
+
+    head: RequestHead
+    body: Body
+    content: bytes | None
+    upgrade: str
+    logs_in: bool
+    patterns: frozenset[bytes] = frozenset()
+
+
+def serialised(request: Request) -> bytes:
+    """The head as it goes out. Raises: UpstreamRefused: a value would begin a line of its own."""
+    lines = [f"{request.method} {request.target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.headers]
+    try:
+        wire = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    except UnicodeEncodeError:
+        raise UpstreamRefused("The request has characters that can't be sent.") from None
+    if wire.count(b"\n") != len(lines) + 1 or wire.count(b"\r") != len(lines) + 1:
+        raise UpstreamRefused("The request has characters that can't be sent.")
+    return wire
+
+
+def _body_of(head: RequestHead) -> Body:
+    return Chunked() if head.framing == "chunked" else OfLength(head.length)

@@ -1,0 +1,294 @@
+"""The two sides of an exchange: reading a client's requests, and sending a body while its answer is read already.
+
+Nothing here knows what a head says. Every wait ends: by its own limit, or because the other side has gone.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+from .http_bodies import Body, chunk, last_chunk
+from .http_heads import END, MAX_HEAD_BYTES, BadHead
+from .http_pool import TICK_S, block
+from .limits import Limits
+
+# A client's connection without a request. Its library looks whether it is still open before it uses it again.
+_KEEP_ALIVE_S = 300.0
+
+# A server that was asked and says nothing. Long polls and slow models end by the client's own time-out before.
+_SILENT_S = 3600.0
+
+_WAITING = (BlockingIOError, ssl.SSLWantReadError)
+_HANG_UP = select.POLLHUP | select.POLLERR
+_HALF_CLOSED = getattr(select, "POLLRDHUP", 0)
+
+# Reads and writes of an upload before it is looked whether an answer has come.
+_STEPS_A_TURN = 8
+
+
+class Gone(OSError):
+    """The client does not wait for an answer any more."""
+
+
+class Silent(OSError):
+    """The server has not answered in time."""
+
+
+class Incoming:
+    """A client's bytes; `buffer` is what was read and belongs to nothing yet. `idle` is called while nothing comes."""
+
+    def __init__(self, stream: socket.socket, *, limits: Limits, idle: Callable[[], None]) -> None:
+        self.stream = block(stream, limits)
+        self.buffer = b""
+        self._limits = limits
+        self._idle = idle
+        self._half_closed_at = 0.0
+
+    def head(self) -> bytes | None:
+        """The next request's head. `None`: the client has ended, or says nothing for long.
+
+        Raises: BadHead: too long. OSError: it broke off in the middle, or took too long.
+        """
+        since, started = 0, time.monotonic()
+        while (end := self.buffer.find(END, since)) < 0:
+            if len(self.buffer) >= MAX_HEAD_BYTES:
+                raise BadHead("the head is too long")
+            begun = bool(self.buffer)
+            data = self._read(MAX_HEAD_BYTES)
+            if data == b"":
+                if begun:
+                    raise Gone
+                return None
+            if data and not begun:
+                started = time.monotonic()
+            # The mark may have begun in what was there before.
+            since = max(0, len(self.buffer) - len(END) + 1)
+            self.buffer += data or b""
+            if not self._patient(time.monotonic() - started):
+                return None
+        head, self.buffer = self.buffer[: end + len(END)], self.buffer[end + len(END) :]
+        return head
+
+    def _read(self, count: int) -> bytes | None:
+        """`None`: nothing came within `TICK_S`."""
+        try:
+            return self.stream.recv(count)
+        except BlockingIOError:
+            return None
+
+    def _patient(self, waited_s: float) -> bool:
+        """Raises: Gone: half a head, for too long."""
+        if self.buffer:
+            if waited_s > self._limits.greeting_s:
+                raise Gone
+            return True
+        self._idle()
+        return waited_s <= _KEEP_ALIVE_S
+
+    def small(self, body: Body) -> bytes:
+        """A whole body that is known to be small. Raises: OSError: it broke off, or took too long."""
+        content = body.feed(self.buffer) if self.buffer else b""
+        self.buffer = body.rest
+        ends_at = time.monotonic() + self._limits.login_s
+        while not body.over:
+            data = self._read(self._limits.block_bytes)
+            if data == b"" or time.monotonic() > ends_at:
+                raise Gone
+            if data:
+                content += body.feed(data)
+                self.buffer = body.rest
+        return content
+
+    def waits(self) -> bool:
+        """Whether somebody is still there to read an answer. Who has ended its half may be, for `half_close_s`."""
+        poll = select.poll()
+        poll.register(self.stream, _HALF_CLOSED)
+        for _, events in poll.poll(0):
+            now = time.monotonic()
+            self._half_closed_at = self._half_closed_at or now
+            if events & _HANG_UP or now - self._half_closed_at > self._limits.half_close_s:
+                return False
+        return True
+
+    def drain(self, seconds: float) -> None:
+        """Reads and drops what still comes, so that the client finds the answer and not a broken connection."""
+        ends_at = time.monotonic() + seconds
+        self.buffer = b""
+        self.stream.shutdown(socket.SHUT_WR)
+        while time.monotonic() < ends_at:
+            if self._read(self._limits.block_bytes) == b"":
+                return
+
+
+class Upload:
+    """A request's body on its way, while its answer may come already. Both sockets are non-blocking for that long."""
+
+    def __init__(self, client: Incoming, upstream: socket.socket, body: Body, *, coded: bool) -> None:
+        self.over = False
+        self.broken = False
+        self._client = client
+        self._upstream = upstream
+        self._body = body
+        self._coded = coded
+        self._pending = memoryview(b"")
+        self._last = False
+        client.stream.setblocking(False)
+        upstream.setblocking(False)
+
+    def step(self, block_bytes: int) -> tuple[int, int]:
+        """Moves on; what the client and the upstream must become for the next step (poll's events).
+
+        Raises: BadBody. Gone: the client broke off in the middle.
+        """
+        for _ in range(_STEPS_A_TURN):
+            if self.over:
+                return 0, 0
+            wants = self._send() if self._pending else self._next(block_bytes)
+            if wants is not None:
+                return wants
+        return select.POLLIN, select.POLLOUT
+
+    def _send(self) -> tuple[int, int] | None:
+        try:
+            sent = self._upstream.send(self._pending)
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            return 0, select.POLLOUT
+        except ssl.SSLWantReadError:
+            return 0, select.POLLIN
+        except OSError:
+            # It may have answered before it closed: that is read next.
+            self.broken = self.over = True
+            return 0, 0
+        self._pending = self._pending[sent:]
+        return None
+
+    def _next(self, block_bytes: int) -> tuple[int, int] | None:
+        if self._last:
+            self.over = True
+            return 0, 0
+        data, self._client.buffer = self._client.buffer, b""
+        if not data:
+            try:
+                data = self._client.stream.recv(block_bytes)
+            except BlockingIOError:
+                return select.POLLIN, 0
+            if not data:
+                raise Gone
+        self._feed(data)
+        return None
+
+    def _feed(self, data: bytes) -> None:
+        content = self._body.feed(data)
+        if self._coded:
+            content = chunk(content)
+        if self._body.over:
+            self._last = True
+            self._client.buffer = self._body.rest
+            if self._coded:
+                content += last_chunk(self._body.trailers)
+        self._pending = memoryview(content)
+
+
+class Exchange:
+    """Reads from the upstream and writes to the client, and moves an upload on meanwhile, if there is one."""
+
+    def __init__(self, client: Incoming, upstream: socket.socket, *, limits: Limits) -> None:
+        self._client = client
+        self._upstream = upstream
+        self._limits = limits
+        self._upload: Upload | None = None
+
+    @property
+    def uploading(self) -> bool:
+        """Whether a part of the request is still to be sent."""
+        return self._upload is not None
+
+    def send(self, data: bytes) -> None:
+        """To the upstream, before anything else. Raises: OSError."""
+        if isinstance(self._upstream, ssl.SSLSocket):
+            self._upstream.settimeout(self._limits.stalled_s)
+            self._upstream.sendall(data)
+            block(self._upstream, self._limits)
+        else:
+            self._upstream.sendall(data)
+
+    def upload(self, body: Body, *, coded: bool) -> None:
+        """From now on this body is sent, chunked if `coded`, whenever the exchange waits."""
+        self._upload = Upload(self._client, self._upstream, body, coded=coded)
+
+    def receive(self) -> bytes:
+        """The next block from the upstream; `b""`: its end.
+
+        Raises: Gone: nobody waits for it. Silent: it says nothing. OSError: it broke.
+        """
+        waiting_since = 0.0
+        while True:
+            wants = select.POLLIN
+            try:
+                return self._upstream.recv(self._limits.block_bytes)
+            except (*_WAITING, TimeoutError):
+                pass
+            except ssl.SSLWantWriteError:
+                wants = select.POLLOUT
+            now = time.monotonic()
+            waiting_since = waiting_since or now
+            if self._upload is not None:
+                if self._turn(self._upstream, wants):
+                    waiting_since = 0.0
+            elif not self._client.waits():
+                raise Gone
+            if now - waiting_since > _SILENT_S:
+                raise Silent
+
+    def answer(self, data: bytes) -> None:
+        """To the client. Raises: OSError: it has gone, or takes nothing."""
+        if self._upload is None:
+            self._client.stream.sendall(data)
+            return
+        view = memoryview(data)
+        stalled_since = time.monotonic()
+        while view and self._upload is not None:
+            try:
+                view = view[self._client.stream.send(view) :]
+                stalled_since = time.monotonic()
+            except BlockingIOError:
+                self._turn(self._client.stream, select.POLLOUT)
+                if time.monotonic() - stalled_since > self._limits.stalled_s:
+                    raise Gone from None
+        if view:
+            # The upload has ended meanwhile, and sends wait again.
+            self._client.stream.sendall(view)
+
+    def finish(self) -> bool:
+        """The answer is complete; whether the request is too, so that both connections can go on."""
+        upload, self._upload = self._upload, None
+        if upload is None:
+            return True
+        if not upload.over:
+            # The last block may be waiting for its turn.
+            upload.step(self._limits.block_bytes)
+        block(self._client.stream, self._limits)
+        block(self._upstream, self._limits)
+        return upload.over and not upload.broken
+
+    def _turn(self, stream: socket.socket, wants: int) -> bool:
+        """Waits until `stream` or the upload can go on, at most `TICK_S`; whether something can."""
+        upload = self._upload
+        assert upload is not None  # noqa: S101 -- for the type checker; its callers have looked
+        client_wants, upstream_wants = upload.step(self._limits.block_bytes)
+        if upload.over and not upload.broken:
+            self._upload = None
+            block(self._client.stream, self._limits)
+            block(self._upstream, self._limits)
+            return True
+        wanted = {self._client.stream.fileno(): client_wants, self._upstream.fileno(): upstream_wants}
+        wanted[stream.fileno()] |= wants
+        poll = select.poll()
+        for descriptor, events in wanted.items():
+            if events:
+                poll.register(descriptor, events)
+        return bool(poll.poll(TICK_S * 1000))

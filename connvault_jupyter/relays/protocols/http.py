@@ -1,0 +1,90 @@
+"""HTTP: a reverse proxy to one base URL that logs in for its clients. It puts the parts together; they do the work."""
+
+from __future__ import annotations
+
+import threading
+
+from ...errors import UpstreamAuthFailed, UpstreamRefused
+from ..authorization import authorization_of
+from ..downstream import Downstream, Login
+from ..http_heads import BadHead
+from ..http_pin import pin_of
+from ..http_pool import Pool
+from ..http_session import Session, Target
+from ..http_trial import status_of
+from ..limits import Limits
+
+_NOTHING_THERE = frozenset({404, 405, 410, 501})
+_LOGIN = frozenset({401, 403, 407})
+_TROUBLE = frozenset({408, 425, 429})
+
+
+class Relay:
+    """Serves the handles of one connection for one requester. Connections to the upstream are kept warm for it."""
+
+    def __init__(self, *, limits: Limits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._made: tuple[tuple[int, str], Target] | None = None
+
+    def serve(self, downstream: Downstream) -> None:
+        """Until the client has no more requests, or was cut."""
+        Session(downstream, limits=self._limits, target_of=self._target).run()
+
+    def log_in(self, login: Login) -> str:
+        """Asks for the base URL with the credential, and judges the status: `HTTP 200`.
+
+        Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
+        """
+        target = self._target(login)
+        try:
+            status = status_of(target, login, limits=self._limits)
+        except BadHead:
+            raise UpstreamRefused(
+                "What answers there does not speak HTTP. Check host, port and http or https."
+            ) from None
+        _judge(status, open_service=(login.fields.get("auth") or "none") == "none")
+        return f"HTTP {status}"
+
+    def close(self) -> None:
+        """Ends the connections that nobody uses at the moment."""
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            made[1].pool.close()
+
+    def _target(self, login: Login) -> Target:
+        """The same as long as neither a field nor a secret has changed, so that an access token is kept as long."""
+        key = login.revision, login.rotation
+        with self._lock:
+            made = self._made
+            if made is None or made[0] != key:
+                pin = pin_of(login.fields)
+                authorization = authorization_of(login.fields)
+                same = made is not None and made[1].pool.pin == pin
+                if made is not None and not same:
+                    made[1].pool.close()
+                pool = made[1].pool if made is not None and same else Pool(pin=pin, limits=self._limits)
+                made = self._made = key, Target(pool, authorization)
+            return made[1]
+
+
+def _judge(status: int, *, open_service: bool) -> None:
+    """Raises: UpstreamAuthFailed, UpstreamRefused: it was no success."""
+    if 200 <= status < 300:
+        return
+    if 300 <= status < 400:
+        raise UpstreamRefused(
+            "The service answers with a redirect, which is never followed. Enter the address that it leads to."
+        )
+    if status in _LOGIN:
+        if open_service:
+            raise UpstreamAuthFailed("The service asks for a login. Choose how to log in.")
+        raise UpstreamAuthFailed
+    if status in _NOTHING_THERE:
+        raise UpstreamRefused(
+            "The service answers, but has nothing at the base URL itself, so the login could not be tried."
+        )
+    if status in _TROUBLE or status >= 500:
+        raise UpstreamRefused("The service answers that it is busy or failing. Try again later.")
+    raise UpstreamRefused
