@@ -1,0 +1,281 @@
+"""Redis: redis-py clients whose connections are logged in by the broker's relay. No password is in this process.
+
+Where and as whom to log in is the connection's, and no argument changes it. What is known of redis-py here is what its
+pools and connections promise to subclasses, and nothing of its protocol but one PING.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ...errors import ConnvaultError, from_problem
+from ..answers import Opened
+from ..lease import Lease
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+_INSTALL = 'pip install "connvault-jupyter[redis]"'
+
+# How to talk, not with whom.
+ALLOWED = frozenset(
+    {
+        "client_name",
+        "decode_responses",
+        "encoding",
+        "encoding_errors",
+        "health_check_interval",
+        "max_connections",
+        "protocol",
+        "retry",
+        "retry_on_error",
+        "retry_on_timeout",
+        "socket_connect_timeout",
+        "socket_timeout",
+    }
+)
+
+# The relay connects and logs in within this, or says why not.
+_LOGIN_S = 50.0
+
+# redis-py takes a connection from its pool for each command, and asking costs more than a command. A revoked
+# permission does not wait for it: the relay ends the connection.
+_LOOK_EVERY_S = 1.0
+
+_PROBE = b"PING\r\n"
+_OURS = re.compile(rb"-[A-Z]+ connvault ([a-z_]+): ([^\r\n]*)")
+
+
+class Client:
+    """Openers of a Redis handle."""
+
+    way = "relay"
+
+    def __init__(self, *, lease: Lease) -> None:
+        self._lease = lease
+        self._shared: tuple[int, redis.Redis] | None = None
+
+    def client(self, **arguments: Any) -> redis.Redis:
+        """A `redis.Redis` with a pool of its own; without arguments it is the same one each time.
+
+        Takes redis-py's `decode_responses`, `protocol`, `socket_timeout` (s), `health_check_interval` (s), `retry` and
+        the like. The database is the connection's. Using it asks the broker at each new connection, and once a second
+        while it is used; a replaced secret or changed connection makes it log in anew.
+
+        Raises:
+            TypeError: an argument that would say where or as whom to log in.
+            ImportError: redis is not installed.
+            When used: HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
+            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
+        """
+        _check_arguments(arguments)
+        if arguments:
+            return self._new(arguments)
+        # A forked child must not close its parent's connections.
+        if self._shared is None or self._shared[0] != os.getpid():
+            self._shared = (os.getpid(), self._new({}))
+        return self._shared[1]
+
+    def async_client(self, **arguments: Any) -> redis.asyncio.Redis:
+        """A new `redis.asyncio.Redis`; close it with `await client.aclose()`. Otherwise as `client`."""
+        _check_arguments(arguments)
+        _library()
+        import redis.asyncio
+
+        settings = redis.asyncio.Redis(unix_socket_path="-", **arguments).connection_pool.connection_kwargs
+        pool = _async_pool(redis.asyncio, _Place(self._lease), dict(settings), arguments)
+        found: redis.asyncio.Redis = redis.asyncio.Redis.from_pool(pool)
+        return found
+
+    @property
+    def url(self) -> str:
+        """`unix://` and the path of the handle's socket, for other libraries. No password is in it and none is needed:
+        it is good in this process and its children, as long as the handle is.
+
+        Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
+        """
+        return "unix://" + quote(self._lease.open().socket)
+
+    def _new(self, arguments: Mapping[str, Any]) -> redis.Redis:
+        library = _library()
+        # What redis-py makes of them, defaults included; nothing is connected.
+        settings = library.Redis(unix_socket_path="-", **arguments).connection_pool.connection_kwargs
+        pool = _pool(library, _Place(self._lease), dict(settings), arguments)
+        found: redis.Redis = library.Redis.from_pool(pool)
+        return found
+
+
+class _Place:
+    """Where the handle listens, asked anew for each connection, and with which login that was."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._looked_at = float("-inf")
+        self.login: tuple[int, str] | None = None
+
+    def open(self) -> Opened:
+        opened = self._lease.open()
+        self.login = (opened.revision, opened.rotation)
+        self._looked_at = time.monotonic()
+        return opened
+
+    def look(self) -> None:
+        """Asks whether the handle is still good, unless it was asked a moment ago. Raises: HandleInvalid, ..."""
+        if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
+            state = self._lease.check()
+            self.login = (state.revision, state.rotation)
+            self._looked_at = time.monotonic()
+
+    def raise_for(self, line: bytes) -> None:
+        """Raises: OSError: the relay is gone; what it says instead of serving."""
+        if not line:
+            raise ConnectionResetError("the relay ended the connection")
+        told = _OURS.match(line)
+        if told is not None:
+            error = from_problem({"code": told[1].decode(), "detail": told[2].decode("utf-8", "replace")})
+            error.details["connection"] = self._lease.connection
+            raise error
+
+
+def _library() -> Any:
+    try:
+        import redis
+    except ImportError as exc:
+        raise ImportError(f"redis is not installed in this kernel: {_INSTALL}") from exc
+    return redis
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> None:
+    for name in arguments:
+        if name not in ALLOWED:
+            raise TypeError(
+                f"{name!r} can't be given: where and as whom to log in comes from the connection. "
+                f"Allowed are {', '.join(sorted(ALLOWED))}."
+            )
+
+
+def _connection(library: Any, place: _Place) -> Any:
+    class Connection(library.UnixDomainSocketConnection):  # type: ignore[misc]
+        """Logged in by the relay. `login` is what with."""
+
+        login: tuple[int, str] | None = None
+
+        def _connect(self) -> socket.socket:
+            with contextlib.suppress(ConnectionError, FileNotFoundError):
+                return self._logged_in()
+            # The relay has ended meanwhile. Asked again, the broker makes another one.
+            return self._logged_in()
+
+        def _logged_in(self) -> socket.socket:
+            self.path = place.open().socket
+            stream: socket.socket = super()._connect()
+            patience_s = stream.gettimeout()
+            try:
+                stream.settimeout(_LOGIN_S)
+                stream.sendall(_PROBE)
+                line = b""
+                while not line.endswith(b"\n") and (data := stream.recv(4096)):
+                    line += data
+                place.raise_for(line)
+                stream.settimeout(patience_s)
+            except BaseException:
+                stream.close()
+                raise
+            self.login = place.login
+            return stream
+
+    return Connection
+
+
+def _pool(library: Any, place: _Place, settings: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
+    class Pool(library.ConnectionPool):  # type: ignore[misc]
+        """Of such connections: each is looked at when it is taken."""
+
+        def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+            place.look()
+            connection = super().get_connection(*args, **kwargs)
+            if connection.login != place.login:
+                try:
+                    connection.disconnect()
+                    connection.connect()
+                except BaseException:
+                    self.release(connection)
+                    raise
+            return connection
+
+    return Pool(
+        connection_class=_connection(library, place),
+        max_connections=arguments.get("max_connections"),
+        **settings,
+    )
+
+
+def _async_connection(library: Any, place: _Place) -> Any:
+    from redis.exceptions import ConnectionError as NoConnection
+
+    class Connection(library.UnixDomainSocketConnection):  # type: ignore[misc]
+        """As the other one."""
+
+        login: tuple[int, str] | None = None
+
+        async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+            refused: ConnvaultError
+            try:
+                return await super().connect_check_health(*args, **kwargs)  # type: ignore[no-any-return]
+            except NoConnection as exc:
+                # redis-py makes its own of every error, and tries again.
+                if not isinstance(exc.__cause__, ConnvaultError):
+                    raise
+                refused = exc.__cause__
+            raise refused
+
+        async def _connect(self) -> None:
+            with contextlib.suppress(ConnectionError, FileNotFoundError):
+                return await self._log_in()
+            return await self._log_in()
+
+        async def _log_in(self) -> None:
+            self.path = (await asyncio.to_thread(place.open)).socket
+            reader, writer = await asyncio.open_unix_connection(self.path)
+            try:
+                writer.write(_PROBE)
+                place.raise_for(await asyncio.wait_for(reader.readline(), _LOGIN_S))
+            except BaseException:
+                writer.close()
+                raise
+            self._reader, self._writer = reader, writer
+            self.login = place.login
+
+    return Connection
+
+
+def _async_pool(library: Any, place: _Place, settings: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
+    class Pool(library.ConnectionPool):  # type: ignore[misc]
+        """As the other one."""
+
+        async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.to_thread(place.look)
+            connection = await super().get_connection(*args, **kwargs)
+            if connection.login != place.login:
+                try:
+                    await connection.disconnect()
+                    await connection.connect()
+                except BaseException:
+                    await self.release(connection)
+                    raise
+            return connection
+
+    return Pool(
+        connection_class=_async_connection(library, place),
+        max_connections=arguments.get("max_connections"),
+        **settings,
+    )
