@@ -21,7 +21,8 @@ from typing import Any, ClassVar
 from ..contracts.problem import FieldError
 from ..contracts.providers import ProviderDefinition
 from .definition_rules import definition_from
-from .destination_line import MISSING
+from .delivery_rules import LISTENER_PLACES
+from .destination_line import MISSING, DestinationLine
 from .field_rules import FieldRules
 from .sources import MAX_DEFINITION_BYTES
 
@@ -116,11 +117,21 @@ class ProviderConformance:
             if schema.get("type") == "string":
                 self._refused({**self.example, name: f"https://someone:{_CANARY}@example.com/"}, name)
 
-    def test_when_a_client_logs_in_it_has_openers(self) -> None:
-        """A handle without a method would be of no use."""
+    def test_when_a_handle_is_made_it_has_openers(self) -> None:
+        """A handle without a method would be of no use; a connection test is a relay's."""
         provider = self._provider()
         assert all(delivery.openers for delivery in provider.deliveries)
-        assert not provider.testable or any(delivery.kind == "login" for delivery in provider.deliveries)
+        assert not provider.testable or any(delivery.kind == "relay" for delivery in provider.deliveries)
+
+    def test_when_other_programs_use_it_the_variables_are_whole(self) -> None:
+        """What the example leaves out must not be in one of them: that variable would not be set."""
+        fields = self._rules().complete(self.example)
+        for delivery in self._provider().deliveries:
+            if delivery.protocol is None:
+                continue
+            for name, text in delivery.variables.items():
+                missing = DestinationLine(text).names - LISTENER_PLACES[delivery.protocol] - fields.keys()
+                assert not missing, f"{name} lacks {missing}"
 
     def _refused(self, fields: Mapping[str, Any], name: str) -> None:
         said = _said(self._rules().check(fields))

@@ -3,7 +3,7 @@
 Beyond the contract and the form of the schema (`schema_rules`):
 - A field is one plain value. `if` looks at ordinary fields only: secrets are never among the values that are checked.
 - A secret has no default, and stands in no line that people read.
-- Who logs in with a secret says where it may be sent (`x-destination`).
+- What deliveries may promise is in `delivery_rules`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from ..contracts.problem import invalid_request
 from ..contracts.providers import ProviderDefinition
+from .delivery_rules import check_deliveries
 from .destination_line import DestinationLine, PatternError
 from .icon_rules import icon_problem
 from .schema_rules import Unusable, check_schema, conditions, keywords, places
@@ -48,6 +49,7 @@ def definition_from(text: str) -> ProviderDefinition:
     check_schema(definition.fields)
     _check_fields(definition)
     _check_secrets(definition)
+    check_deliveries(definition)
     _check_display(definition)
     return definition
 
@@ -114,9 +116,6 @@ def _check_secrets(definition: ProviderDefinition) -> None:
         raise Unusable("writeOnly may only stand at a field itself.")
     if any(secrets & _looked_at(condition) for condition in conditions(schema)):
         raise Unusable("An if must not look at a secret.")
-    logs_in = any(delivery.kind == "login" for delivery in definition.deliveries)
-    if secrets and logs_in and not definition.destination_fields:
-        raise Unusable("It logs in with a secret, so x-destination must say where that may be sent.")
 
 
 def _looked_at(condition: Any) -> frozenset[str]:

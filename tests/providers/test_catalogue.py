@@ -1,4 +1,4 @@
-"""The three built-in providers: the shipped suite for each, and what their forms say."""
+"""The built-in providers: the shipped suite for each, and what their forms say."""
 
 from __future__ import annotations
 
@@ -76,10 +76,18 @@ class TestSecret(ProviderConformance):
         return of_file("secret.json")
 
 
-def test_three_kinds_are_built_in() -> None:
-    """By name, and none is skipped."""
-    assert [found.id for found in CATALOGUE.all()] == ["http", "postgresql", "secret"]
+def test_all_that_is_there_is_used() -> None:
+    """A file that breaks a rule would be missed by nobody but its users."""
+    there = files("connvault_jupyter.providers").joinpath("catalogue").iterdir()
+    assert {f"{found.id}.json" for found in CATALOGUE.all()} == {file.name for file in there}
     assert CATALOGUE.skipped() == ()
+
+
+def test_where_there_is_a_relay_nothing_is_in_the_clear() -> None:
+    """Nor is anything built in that only logs in inside the notebook's process."""
+    modes = {found.id: {delivery.mode for delivery in found.deliveries} for found in CATALOGUE.all()}
+    assert modes.pop("secret") == {"reveal"}
+    assert all(found == {"brokered"} for found in modes.values())
 
 
 @pytest.mark.parametrize(

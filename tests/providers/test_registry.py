@@ -15,6 +15,9 @@ from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.providers.conformance import ProviderConformance
 from connvault_jupyter.providers.registry import ProviderCatalogue
 
+CATALOGUE = ProviderCatalogue(packages=False)
+BUILT_IN = {found.id for found in CATALOGUE.all()}
+
 EXAMPLE: dict[str, Any] = {
     "id": "ticker",
     "name": "Ticker",
@@ -36,7 +39,7 @@ EXAMPLE: dict[str, Any] = {
         "required": ["base_url", "token"],
     },
     "destination": "{base_url}",
-    "deliveries": [{"kind": "login", "mode": "in_clear", "client": "http", "openers": ["session"]}],
+    "deliveries": [{"kind": "login", "mode": "in_clear", "client": "arguments", "openers": ["arguments"]}],
     "snippet": 'from connvault_jupyter import connection\nconnection("{name}").session().get("/now").json()',
 }
 
@@ -122,7 +125,8 @@ def test_a_data_folder_brings_a_provider(tmp_path: Path) -> None:
     """A JSON file on the Jupyter data path is all it takes."""
     catalogue = ProviderCatalogue(directories=[folder(tmp_path / "a", ticker=EXAMPLE)], packages=False)
     assert catalogue.get("ticker") is not None
-    assert [found.name for found in catalogue.all()] == ["HTTP API", "PostgreSQL", "Secret value", "Ticker"]
+    names = [found.name for found in catalogue.all()]
+    assert names == sorted([*(found.name for found in CATALOGUE.all()), "Ticker"], key=str.casefold)
 
 
 FAILING = {
@@ -151,7 +155,7 @@ def test_a_failing_package_takes_nobody_down(
     """It is named with its reason; all others are there; its own words are not repeated."""
     install("failing_package", code)
     catalogue = ProviderCatalogue(directories=[folder(tmp_path / "a", ticker=EXAMPLE)])
-    assert {found.id for found in catalogue.all()} == {"http", "postgresql", "secret", "ticker"}
+    assert {found.id for found in catalogue.all()} == BUILT_IN | {"ticker"}
     ((source, said),) = reasons(catalogue).items()
     assert source.startswith("package failing_package: failing_package")
     assert reason in said

@@ -1,0 +1,136 @@
+"""What a definition's deliveries may promise, whoever wrote them. How a delivery works is the relays' and the kernel's.
+
+A relay logs in at the place that a person has entered: that place is made of fields with fixed names, all of them
+bound (`x-destination`), and nothing else in a definition can name another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..contracts.providers import Delivery, Mode, ProviderDefinition, RelayProtocol
+from .destination_line import DestinationLine, PatternError
+from .schema_rules import Unusable
+
+_MODES: Mapping[str, Mode] = {"relay": "brokered", "login": "in_clear", "reveal": "reveal"}
+
+_TLS = {"sslmode": "string", "ca_certificate": "string"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Fields by name and type that say where a relay connects: those that must be there, those that may."""
+
+    needed: Mapping[str, str]
+    possible: Mapping[str, str]
+
+
+_HOST_AND_PORT = {"host": "string", "port": "integer"}
+_PLACES: Mapping[RelayProtocol, _Place] = {
+    "postgresql": _Place(_HOST_AND_PORT, _TLS),
+    "mysql": _Place(_HOST_AND_PORT, _TLS),
+    "redis": _Place(_HOST_AND_PORT, _TLS),
+    # It signs for logins that others make; it does not connect itself, so there is no TLS of its own.
+    "ssh": _Place(_HOST_AND_PORT, {}),
+    "http": _Place({"base_url": "string"}, {"token_url": "string", "ca_certificate": "string"}),
+}
+_PLACE_FIELDS = frozenset(name for place in _PLACES.values() for name in (*place.needed, *place.possible))
+
+# What a listener is made of (contracts.providers.Delivery), by protocol. Such a place hides a field of its name.
+_ON_A_SOCKET = frozenset({"directory", "socket"})
+_ON_LOOPBACK_TOO = _ON_A_SOCKET | {"port", "token"}
+LISTENER_PLACES: Mapping[RelayProtocol, frozenset[str]] = {
+    "postgresql": _ON_LOOPBACK_TOO,
+    "mysql": _ON_LOOPBACK_TOO,
+    "redis": _ON_LOOPBACK_TOO,
+    "ssh": _ON_A_SOCKET,
+    "http": _ON_LOOPBACK_TOO | {"base_url"},
+}
+
+# What programs look at to find or load code, libraries, helpers, configuration, certificates and proxies. A
+# definition's data could otherwise make any program that is started with its variables run something else.
+_LOADERS = frozenset(
+    {
+        "BROWSER", "CDPATH", "CLASSPATH", "EDITOR", "ENV", "GCONV_PATH", "GLIBC_TUNABLES", "HOME", "HOSTALIASES",
+        "IFS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "KUBECONFIG", "LANG", "LESSOPEN", "LOCALDOMAIN", "LOCPATH",
+        "LOGNAME", "MYSQL_HOME", "NLSPATH", "OLDPWD", "PAGER", "PATH", "PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR",
+        "PROMPT_COMMAND", "PS4", "PWD", "RES_OPTIONS", "SHELL", "SHELLOPTS", "TEMP", "TERM", "TERMINFO", "TMP",
+        "TMPDIR", "USER", "VIRTUAL_ENV", "VISUAL", "WGETRC",
+    }
+)  # fmt: skip
+_LOADER_NAMES = re.compile(
+    r"(BASH|LD_|DYLD_|LC_|XDG_|DBUS_|MALLOC_|PYTHON|PIP_|UV_|CONDA|IPYTHON|JUPYTER|CONNVAULT|PERL|RUBY|GEM_|BUNDLE_|"
+    r"NODE|NPM_|LUA|PHP|R_|JULIA|GO[A-Z]*\Z|CARGO|RUST|DOTNET|GIT_|SSH_ASKPASS|OPENSSL|SSL_CERT|CURL_|REQUESTS_CA)"
+    r"|.*_PROXY\Z|.*_CONFIG_FILE\Z|.*_CREDENTIALS_FILE\Z|.*_CA_BUNDLE\Z"
+)
+
+
+def check_deliveries(definition: ProviderDefinition) -> None:
+    """Raises: Unusable: the first rule that is broken."""
+    relays = [one for one in definition.deliveries if one.kind == "relay"]
+    for delivery in definition.deliveries:
+        if delivery.mode != _MODES[delivery.kind]:
+            raise Unusable(f"A {delivery.kind} delivery must have the mode {_MODES[delivery.kind]}.")
+        if delivery.kind != "relay" and (
+            delivery.protocol is not None or delivery.recipe or delivery.variables
+        ):
+            raise Unusable("Only a relay has a protocol, a recipe and variables.")
+    if len(relays) > 1:
+        raise Unusable("There may be one relay only.")
+    if relays and any(one.kind == "login" for one in definition.deliveries):
+        # Code would choose the way on which it gets the secret.
+        raise Unusable("Where there is a relay, there may be no login in the clear.")
+    for relay in relays:
+        if relay.protocol is None:
+            raise Unusable("A relay must have a protocol.")
+        _check_place(definition, relay.protocol)
+        _check_recipe(definition, relay)
+        _check_variables(definition, relay, relay.protocol)
+    if definition.secret_fields and not definition.destination_fields and not definition.reveal_only:
+        raise Unusable("It logs in with a secret, so x-destination must say where that may be sent.")
+
+
+def refused_variable(name: str) -> bool:
+    """Whether a definition may not set this variable."""
+    return name in _LOADERS or _LOADER_NAMES.match(name) is not None
+
+
+def _check_place(definition: ProviderDefinition, protocol: RelayProtocol) -> None:
+    place, declared = _PLACES[protocol], definition.field_schemas
+    always = definition.fields.get("properties", {}).keys() & set(definition.fields.get("required", []))
+    for name in place.needed:
+        if name not in always:
+            raise Unusable(f"A relay for {protocol} needs a required field {name}.")
+    for name, kind in {**place.needed, **place.possible}.items():
+        if name not in declared:
+            continue
+        if declared[name].get("x-destination") is not True:
+            raise Unusable(f"{name} says where a relay for {protocol} connects, so it must be x-destination.")
+        if declared[name].get("type") != kind:
+            raise Unusable(f"The type of {name} must be {kind} for a relay for {protocol}.")
+
+
+def _check_recipe(definition: ProviderDefinition, relay: Delivery) -> None:
+    for name in relay.recipe:
+        if name in definition.field_schemas:
+            raise Unusable(f"recipe must not name the field {name}.")
+        if name in _PLACE_FIELDS:
+            raise Unusable(f"recipe says how to log in, never where: it must not name {name}.")
+
+
+def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: RelayProtocol) -> None:
+    # A secret's name may be that of a listener's place: what is filled in is the place.
+    known = LISTENER_PLACES[protocol] | (definition.field_schemas.keys() - definition.secret_fields)
+    for name, text in relay.variables.items():
+        if refused_variable(name):
+            raise Unusable(f"variables must not set {name}: it changes how programs find or load things.")
+        if not text.isprintable():
+            raise Unusable(f"{name} must be one line of text.")
+        try:
+            named = DestinationLine(text).names
+        except PatternError:
+            raise Unusable(f"{name} must be text with {{place}} places and no other braces.") from None
+        if not named <= known:
+            raise Unusable(f"{name} may use the relay's own places and plain fields only.")
