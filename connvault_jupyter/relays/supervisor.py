@@ -235,7 +235,7 @@ class RelaySupervisor:
         """The folder for all handles' own."""
         longest = max(map(len, (*SOCKETS.values(), HAND_OVER_SOCKET)))
         if len(os.fsencode(self._wanted)) + len(handle) + longest + 2 > MAX_SOCKET_PATH_BYTES:
-            return Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))  # noqa: S108 -- 0700, and short everywhere
+            return Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))  # 0700, and short everywhere
         # What a broker that was killed has left there is nobody's any more.
         shutil.rmtree(self._wanted, ignore_errors=True)
         self._wanted.mkdir(mode=0o700)

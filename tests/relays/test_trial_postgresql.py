@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ import pytest
 
 from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.providers.registry import ProviderCatalogue
-from connvault_jupyter.relays.probe import ChildProbe
 from setup_hooks.postgresql import Login, PostgresServer, free_port
+from tests.support.relay_process import tried
 from tests.support.tls import ServerCertificate, loopback_certificate
 from tests.support.tls_front import tls_front
 
@@ -35,7 +34,7 @@ def attempt(login: Login, *, timeout_s: float = 10.0, **changed: Any) -> TestOut
         "sslmode": "disable",
         **changed,
     }
-    return ChildProbe(clock=lambda: NOW, timeout_s=timeout_s)(provider, fields, {"password": login.password})
+    return tried(provider, fields, {"password": login.password}, at=NOW, timeout_s=timeout_s)
 
 
 def test_when_all_is_right_it_says_so(postgres_login: Login) -> None:
@@ -192,20 +191,3 @@ def test_when_the_certificate_does_not_fit_tls_failed(
         ca_certificate=authorities.get(authority),
     )
     assert outcome.code == "upstream_tls_failed"
-
-
-def test_the_authority_file_is_gone_afterwards(
-    postgres_login: Login,
-    tls_port: int,
-    certificate: ServerCertificate,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nothing of a test stays on the disk."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    assert attempt(
-        postgres_login, port=tls_port, sslmode="verify-full", ca_certificate=certificate.authority
-    ).ok
-    assert os.listdir(folder) == []

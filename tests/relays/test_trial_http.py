@@ -16,9 +16,9 @@ import pytest
 
 from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.providers.registry import ProviderCatalogue
-from connvault_jupyter.relays.probe import ChildProbe
 from setup_hooks.postgresql import free_port
 from tests.support.echo_api import echo_api
+from tests.support.relay_process import tried
 from tests.support.tls import loopback_certificate
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=timezone.utc)
@@ -30,7 +30,7 @@ def attempt(url: str, secrets: dict[str, str] | None = None, **fields: Any) -> T
     provider = CATALOGUE.get("http")
     assert provider is not None
     given = {"base_url": url, "allow_http": True, "auth": "bearer", **fields}
-    return ChildProbe(clock=lambda: NOW)(provider, given, {"token": TOKEN} if secrets is None else secrets)
+    return tried(provider, given, {"token": TOKEN} if secrets is None else secrets, at=NOW)
 
 
 @contextmanager
@@ -166,16 +166,13 @@ def test_when_the_certificate_is_unknown_tls_failed(tmp_path: Path) -> None:
         assert attempt(url).code == "upstream_tls_failed"
 
 
-def test_when_the_authority_is_configured_as_for_requests_it_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """REQUESTS_CA_BUNDLE is what makes the notebook's own client trust a company's CA."""
+def test_when_the_authority_is_given_it_counts(tmp_path: Path) -> None:
+    """A company's own CA is a field of the connection: what the environment says is not looked at."""
     certificate = loopback_certificate()
-    (tmp_path / "pair.pem").write_text(certificate.certificate + certificate.key)
-    (tmp_path / "authority.pem").write_text(certificate.authority)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-    with answering(200, tls=tmp_path / "pair.pem") as url:
-        assert attempt(url).ok
+    pair = tmp_path / "pair.pem"
+    pair.write_text(certificate.certificate + certificate.key)
+    with answering(200, tls=pair) as url:
+        assert attempt(url, ca_certificate=certificate.authority).ok
 
 
 def test_when_it_speaks_another_protocol_it_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""The relays' own processes, without a broker: a supervisor with its zygote, which lets the test say who may log in."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from connvault_jupyter.contracts.connections import TestOutcome
+from connvault_jupyter.contracts.providers import ProviderDefinition
+from connvault_jupyter.errors import NotAllowed
+from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
+from connvault_jupyter.relays.trial import RelayTrial
+
+COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+
+
+def _nobody(*_: Any) -> Any:
+    raise NotAllowed
+
+
+@contextlib.contextmanager
+def supervised(
+    *,
+    login: Login = _nobody,
+    still_good: Callable[[Any, str], bool] = lambda *_: True,
+    version: Callable[[], object] = lambda: 0,
+) -> Iterator[RelaySupervisor]:
+    """As `broker.main` wires it; all processes are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="cv-") as folder:
+        supervisor = RelaySupervisor(
+            command=COMMAND,
+            directory=Path(folder) / "h",
+            login=login,
+            still_good=still_good,
+            version=version,
+            lock=threading.RLock(),
+            log=logging.getLogger("connvault.tests"),
+        )
+        supervisor.start()
+        try:
+            yield supervisor
+        finally:
+            supervisor.close()
+
+
+def tried(
+    provider: ProviderDefinition,
+    fields: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    *,
+    at: datetime,
+    timeout_s: float = 10.0,
+) -> TestOutcome:
+    """A connection test, in processes that are started for it: they see the environment of now."""
+    with supervised() as supervisor:
+        trial = RelayTrial(try_login=supervisor.try_login, clock=lambda: at, timeout_s=timeout_s)
+        return trial(provider, fields, secrets)
