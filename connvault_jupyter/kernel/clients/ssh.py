@@ -7,6 +7,7 @@ is decided here, and taking the permission back ends what `connect()` gave becau
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import threading
 import weakref
@@ -34,6 +35,8 @@ _SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
 
 # draft-ietf-sshm-ssh-agent 5.6.1.
 _FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
+
+_LOG = "connvault.ssh"
 
 _OTHER_HOST_KEY = (
     "The server shows another host key than the one that is known for it. Ask who runs it, "
@@ -147,7 +150,14 @@ def _client(paramiko: Any, agent: SshAgent) -> Any:
             super().close()
             agent.close()
 
-    return BrokeredSshClient()
+    # paramiko logs what its thread meets as an error with a traceback. Here it is raised, in words; with nobody
+    # listening, logging itself would print the traceback too.
+    log = logging.getLogger(_LOG)
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    client = BrokeredSshClient()
+    client.set_log_channel(_LOG)
+    return client
 
 
 def _brokered_key(paramiko: Any, agent: SshAgent) -> Any:
