@@ -22,7 +22,7 @@ _LENGTH = rb"(0|[1-9][0-9]{0,17})\r\n"
 _HEAD = re.compile(rb"\*([1-9][0-9]{0,8})\r\n\$" + _LENGTH)
 _HEAD_BEGUN = re.compile(rb"\*(?:0\r?|[1-9][0-9]{0,8}(?:\r(?:\n(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?)?)?)?")
 _ARGUMENT = re.compile(rb"\$" + _LENGTH)
-_ARGUMENT_BEGUN = re.compile(rb"\$(?:(?:0|[1-9][0-9]{0,17})\r?)?")
+_ARGUMENT_BEGUN = re.compile(rb"(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?")
 # An argument's end and the next one's length: one match for both is half of the work of a pipeline.
 _NEXT = re.compile(rb"\r\n\$" + _LENGTH)
 _NEXT_BEGUN = re.compile(rb"(?:\r(?:\n(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?)?)?")
@@ -128,7 +128,9 @@ class Commands:
     ) -> tuple[bytes | list[bytes], int] | None:
         """What stands for the command at `at`, and where it ends; `None`: it is not whole. Raises: ProtocolError."""
         if head is not None:
-            return _whole(data, at, int(head[1]))
+            # Not before its name is known: only a watched one is bounded.
+            known = head.end() + int(head[2]) <= len(data)
+            return _whole(data, at, int(head[1])) if known else None
         if data.startswith(_EMPTY, at):
             # The server says nothing to it.
             return b"", at + len(_EMPTY)

@@ -128,12 +128,16 @@ class _Place:
         self._looked_at = time.monotonic()
         return opened
 
+    @property
+    def due(self) -> bool:
+        """Whether nobody has asked for a while."""
+        return time.monotonic() - self._looked_at >= _LOOK_EVERY_S
+
     def look(self) -> None:
-        """Asks whether the handle is still good, unless it was asked a moment ago. Raises: HandleInvalid, ..."""
-        if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
-            state = self._lease.check()
-            self.login = (state.revision, state.rotation)
-            self._looked_at = time.monotonic()
+        """Asks whether the handle is still good. Raises: HandleInvalid, ..."""
+        state = self._lease.check()
+        self.login = (state.revision, state.rotation)
+        self._looked_at = time.monotonic()
 
     def raise_for(self, line: bytes) -> None:
         """Raises: OSError: the relay is gone; what it says instead of serving."""
@@ -201,7 +205,8 @@ def _pool(library: Any, place: _Place, settings: dict[str, Any], arguments: Mapp
         """Of such connections: each is looked at when it is taken."""
 
         def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-            place.look()
+            if place.due:
+                place.look()
             connection = super().get_connection(*args, **kwargs)
             if connection.login != place.login:
                 try:
@@ -263,7 +268,8 @@ def _async_pool(library: Any, place: _Place, settings: dict[str, Any], arguments
         """As the other one."""
 
         async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-            await asyncio.to_thread(place.look)
+            if place.due:
+                await asyncio.to_thread(place.look)
             connection = await super().get_connection(*args, **kwargs)
             if connection.login != place.login:
                 try:
