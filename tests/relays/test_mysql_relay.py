@@ -21,6 +21,7 @@ from tests.support.mariadb import Account, MariaDbServer
 from tests.support.mariadb import account as account
 from tests.support.mariadb import mariadb as mariadb
 from tests.support.mysql_relay import Served, relay_worker
+from tests.support.mysql_server import Wire, serving
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 
@@ -181,6 +182,29 @@ def test_when_the_permission_ends_a_running_query_does_too(
         # Ten times the promise, for a busy machine.
         assert ended[0] - begun < 1
     assert served.logins == 1
+
+
+def test_when_the_permission_ends_a_login_under_way_does_too(served: Served) -> None:
+    """A server that says nothing holds nobody until the login's own limit of 30 s."""
+    called = threading.Event()
+
+    def silent(wire: Wire) -> None:
+        called.set()
+        wire.receive()
+
+    with serving(silent) as port:
+        served.fields["port"] = port
+        ended = threading.Event()
+
+        def connect() -> None:
+            with pytest.raises(pymysql.MySQLError):
+                served.connect()
+            ended.set()
+
+        threading.Thread(target=connect).start()
+        assert called.wait(20)
+        served.revoke()
+        assert ended.wait(5)
 
 
 def test_when_the_server_restarts_the_next_connection_works(mariadb: MariaDbServer, served: Served) -> None:
