@@ -20,6 +20,10 @@ Way = Literal["relay", "hand_over", "login", "reveal"]
 # POSIX.1-2017 8.1, without what shells and loaders look at: a definition must not set PATH or LD_PRELOAD.
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
 
+Variables = Annotated[
+    dict[VariableName, Annotated[str, StringConstraints(max_length=300)]], Field(max_length=16)
+]
+
 
 class Delivery(Contract):
     """One way in which a handle becomes a client.
@@ -30,7 +34,8 @@ class Delivery(Contract):
 
     Of a relay: `protocol` is what it speaks; `recipe` are constants that complete the fields for it (how to log in,
     never where); `variables` are environment variables for other programs, with the places `{base_url}`, `{token}`,
-    `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field.
+    `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field. `tcp_variables` count besides, and win, for
+    programs that can't use a Unix socket. A variable whose field is not given is not set.
     """
 
     kind: Literal["relay", "login", "reveal"]
@@ -39,9 +44,8 @@ class Delivery(Contract):
     openers: list[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]] = []
     protocol: RelayProtocol | None = None
     recipe: Annotated[dict[FieldName, str | int | bool], Field(max_length=16)] = {}
-    variables: Annotated[
-        dict[VariableName, Annotated[str, StringConstraints(max_length=300)]], Field(max_length=16)
-    ] = {}
+    variables: Variables = {}
+    tcp_variables: Variables = {}
 
 
 class ProviderDefinition(Contract):

@@ -20,10 +20,23 @@ T = TypeVar("T")
 WAYS = {
     "relay": "relay",
     "hand_over": "hand-over",
-    "login": "login in this process",
+    "login": "in the clear",
     "reveal": "plain text only",
 }
 MODES = {"brokered": "brokered", "in_clear": "in the clear", "reveal": "plain text only"}
+
+
+def how(mode: str, way: str) -> str:
+    """How a connection is delivered, in words: `brokered, hand-over`."""
+    return f"{MODES[mode]}, {WAYS.get(way, way)}" if mode == "brokered" else MODES.get(mode, mode)
+
+
+def how_by(way: str) -> str:
+    """The same where only the way is known."""
+    mode = {"login": "in_clear", "reveal": "reveal"}.get(way, "brokered")
+    return how(mode, way)
+
+
 DECISIONS = {
     "once": "this time",
     "session": "until this kernel stops",

@@ -12,7 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, NoReturn
 
-from ..errors import ConnvaultError, RevealForbidden
+from ..errors import ConnvaultError, NotAllowed, RevealForbidden
 from . import answers
 from .lease import Lease
 from .listing import plain
@@ -20,14 +20,15 @@ from .masked import MaskedStr
 
 HANDLE_MIME = "application/vnd.connvault.handle+json"
 
-_PUBLIC = ("name", "provider", "destination", "mode", "decision", "expires_at", "release")
+_PUBLIC = ("name", "provider", "destination", "mode", "way", "decision", "expires_at", "release")
 
 
 class Handle:
     """Permission to use one connection, in this kernel, for a while. Made by `connection()`.
 
     Openers ask the broker each time they log in or send, so a revoked permission bites at the next use and a replaced
-    secret is picked up. What is open already stays open until it is closed.
+    secret is picked up. Of a brokered connection, what is open ends with the permission; one in the clear stays open
+    until it is closed.
 
     Used as a context manager, it is released at the end of the block.
     """
@@ -59,6 +60,16 @@ class Handle:
         return self._granted.mode
 
     @property
+    def way(self) -> str:
+        """`relay` (the broker's process copies the bytes), `hand_over` (it logs in and passes the socket on), `login`
+        (in the clear) or `reveal`: how the last client was opened, or else how the next one is expected to be."""
+        for client in reversed(self._clients.values()):
+            opened: str | None = getattr(client, "way", None)
+            if opened:
+                return opened
+        return self._granted.way
+
+    @property
     def decision(self) -> str | None:
         """What the person chose: `once`, `session`, `for`, `always`; `None` if it can only ask to reveal."""
         return self._granted.decision
@@ -86,6 +97,28 @@ class Handle:
             timeout_s=wait_s(timeout_s),
         )
 
+    def env(self, *, tcp: bool = False) -> dict[str, str]:
+        """Environment variables by which other programs use the connection. No password is among them.
+
+            subprocess.run(["psql"], env={**os.environ, **handle.env()})
+
+        They lead to a socket that serves this kernel and what it starts, as long as the handle is good. `tcp`: to a
+        port on loopback, for programs that can't use a Unix socket; where there is no other way, it is that anyway.
+
+        Raises:
+            NotAllowed: the connection is not brokered.
+            HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses.
+        """
+        if not self._brokered():
+            raise NotAllowed(
+                "There are no variables for this connection: they would have to hold its secret. "
+                f"{self._what_there_is()}.",
+                connection=self.name,
+            )
+        from .environment import variables_of
+
+        return variables_of(self._lease, tcp=tcp)
+
     def release(self) -> None:
         """Gives the permission of this handle back. The next use of it, or of a pooled client's, is refused."""
         self._lease.release()
@@ -107,13 +140,14 @@ class Handle:
         raise AttributeError(self._what_there_is(), name=name, obj=self)
 
     def __dir__(self) -> list[str]:
-        return sorted({*_PUBLIC, *self._openers(), *self._revealing()})
+        env = ["env"] if self._brokered() else []
+        return sorted({*_PUBLIC, *env, *self._openers(), *self._revealing()})
 
     def __repr__(self) -> str:
         granted = self._granted
         parts = [
             f"{plain(granted.provider_name)} {self.destination}".strip(),
-            answers.MODES.get(self.mode, self.mode),
+            answers.how(self.mode, self.way),
         ]
         lasts = self._lasts()
         return f"<{granted.connection}: {', '.join([*parts, lasts] if lasts else parts)}>"
@@ -131,6 +165,7 @@ class Handle:
                 "kind": granted.provider_name,
                 "destination": self.destination,
                 "mode": granted.mode,
+                "way": self.way,
                 "expires_at": granted.expires_at.isoformat() if granted.expires_at else None,
                 "decision": granted.decision,
                 "openers": self._openers(),
@@ -151,7 +186,7 @@ class Handle:
 
         quiet = "color:var(--jp-ui-font-color2)"
         openers = " &nbsp; ".join(f".{name}" for name in self._openers())
-        how = [answers.MODES.get(self.mode, self.mode), self._lasts()]
+        how = [answers.how(self.mode, self.way), self._lasts()]
         return (
             '<div style="border:1px solid var(--jp-border-color2);border-radius:4px;padding:8px 12px;'
             'color:var(--jp-ui-font-color1)">'
@@ -180,6 +215,9 @@ class Handle:
             if name not in _PUBLIC
         ]
         return list(dict.fromkeys(names)) or self._revealing()
+
+    def _brokered(self) -> bool:
+        return any(delivery.kind == "relay" for delivery in self._granted.deliveries)
 
     def _revealing(self) -> list[str]:
         return ["reveal"] if self._granted.reveal_allowed else []

@@ -43,7 +43,10 @@ class Lease:
         return answers.delivered(self._ask("access.deliver", {"ref": self._ref}))
 
     def open(self, *, tcp: bool = False) -> answers.Opened:
-        """Where the handle listens; `tcp`: on loopback too. Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ..."""
+        """Where the handle listens; `tcp`: on loopback too.
+
+        Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
+        """
         return answers.opened(self._ask("access.open", {"ref": self._ref, "tcp": tcp}, timeout_s=OPEN_S))
 
     def check(self) -> answers.HandleState:

@@ -129,7 +129,7 @@ class ProviderConformance:
         for delivery in self._provider().deliveries:
             if delivery.protocol is None:
                 continue
-            for name, text in delivery.variables.items():
+            for name, text in (*delivery.variables.items(), *delivery.tcp_variables.items()):
                 missing = DestinationLine(text).names - LISTENER_PLACES[delivery.protocol] - fields.keys()
                 assert not missing, f"{name} lacks {missing}"
 

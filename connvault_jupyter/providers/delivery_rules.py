@@ -74,7 +74,7 @@ def check_deliveries(definition: ProviderDefinition) -> None:
         if delivery.mode != _MODES[delivery.kind]:
             raise Unusable(f"A {delivery.kind} delivery must have the mode {_MODES[delivery.kind]}.")
         if delivery.kind != "relay" and (
-            delivery.protocol is not None or delivery.recipe or delivery.variables
+            delivery.protocol is not None or delivery.recipe or delivery.variables or delivery.tcp_variables
         ):
             raise Unusable("Only a relay has a protocol, a recipe and variables.")
     if len(relays) > 1:
@@ -123,7 +123,7 @@ def _check_recipe(definition: ProviderDefinition, relay: Delivery) -> None:
 def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: RelayProtocol) -> None:
     # A secret's name may be that of a listener's place: what is filled in is the place.
     known = LISTENER_PLACES[protocol] | (definition.field_schemas.keys() - definition.secret_fields)
-    for name, text in relay.variables.items():
+    for name, text in (*relay.variables.items(), *relay.tcp_variables.items()):
         if refused_variable(name):
             raise Unusable(f"variables must not set {name}: it changes how programs find or load things.")
         if not text.isprintable():

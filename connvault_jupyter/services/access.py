@@ -148,7 +148,7 @@ class AccessService:
             port=place.port,
             token=place.token,
             fields=fields,
-            variables=dict(delivery.variables),
+            variables=delivery.variables_for(tcp=use.tcp),
             revision=opened.connection.revision,
             rotation=_rotation(sealed),
         )

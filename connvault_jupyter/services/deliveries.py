@@ -21,6 +21,11 @@ class RelayDelivery:
     protocol: RelayProtocol
     recipe: Mapping[str, Any]
     variables: Mapping[str, str]
+    tcp_variables: Mapping[str, str]
+
+    def variables_for(self, *, tcp: bool) -> dict[str, str]:
+        """The patterns of environment variables, for a handle that listens on loopback too or not."""
+        return {**self.variables, **(self.tcp_variables if tcp else {})}
 
 
 def mode_of(provider: ProviderDefinition) -> Mode:
@@ -34,7 +39,9 @@ def relay_of(provider: ProviderDefinition) -> RelayDelivery:
     """Raises: NotAllowed: it has none."""
     for delivery in provider.deliveries:
         if delivery.kind == "relay" and delivery.protocol is not None:
-            return RelayDelivery(delivery.protocol, delivery.recipe, delivery.variables)
+            return RelayDelivery(
+                delivery.protocol, delivery.recipe, delivery.variables, delivery.tcp_variables
+            )
     raise NotAllowed("There is no relay for this kind of connection.")
 
 

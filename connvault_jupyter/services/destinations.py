@@ -20,8 +20,8 @@ _DOMAIN = b"connvault-destination-1\0"
 
 @dataclass(frozen=True)
 class Destination:
-    """`fields` are complete (with the schema's defaults) and declared: what was written into a stored row besides reaches
-    no library and no relay. `values` are the destination fields among them.
+    """`fields` are complete (with the schema's defaults) and declared: what was written into a stored row besides
+    reaches no library and no relay. `values` are the destination fields among them.
 
     Made once: walking a schema at each use would cost more than unsealing.
     """

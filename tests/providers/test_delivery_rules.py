@@ -133,6 +133,14 @@ BAD: dict[str, tuple[Change, str]] = {
     "reveal in the clear": (another(kind="reveal", mode="in_clear"), "A reveal delivery must have the mode"),
     "login with a protocol": (put(*D, value={**LOGIN, "protocol": "http"}), "Only a relay has"),
     "login with a recipe": (put(*D, value={**LOGIN, "recipe": {"a": 1}}), "Only a relay has"),
+    "login with loopback variables": (
+        put(*D, value={**LOGIN, "tcp_variables": {"A_B": "x"}}),
+        "Only a relay has",
+    ),
+    "loopback variable with the secret": (
+        put(*D, "tcp_variables", value={"PGPASSWORD": "{password}"}),
+        "plain fields only",
+    ),
     "login with variables": (put(*D, value={**LOGIN, "variables": {"A_B": "x"}}), "Only a relay has"),
     "relay and login": (another(kind="login", mode="in_clear"), "no login in the clear"),
     "two relays": (lambda d: d["deliveries"].append(d["deliveries"][0]), "one relay only"),

@@ -147,6 +147,10 @@ class Handles:
         openers: tuple[str, ...] = ("engine", "connect"),
         expires_at: datetime | None = None,
         reveal_allowed: bool = True,
+        way: str | None = None,
+        protocol: str = "postgresql",
+        variables: Mapping[str, str] | None = None,
+        tcp_variables: Mapping[str, str] | None = None,
     ) -> None:
         self.fields = dict(fields)
         self.secrets = dict(secrets)
@@ -155,6 +159,11 @@ class Handles:
         self.refusal: ConnvaultError | None = None
         self.name = "warehouse"
         self.refs: set[str] = set()
+        self.token = new_ref()
+        self.port = 50_123
+        self._protocol = protocol
+        self._variables, self._tcp_variables = dict(variables or {}), dict(tcp_variables or {})
+        kinds = {"brokered": "relay", "in_clear": "login", "reveal": "reveal"}
         self._shape: dict[str, Any] = {
             "provider_id": provider_id,
             "provider_name": provider_name,
@@ -164,20 +173,21 @@ class Handles:
             "expires_at": expires_at.isoformat() if expires_at else None,
             "deliveries": [
                 {
-                    "kind": "reveal" if mode == "reveal" else "login",
+                    "kind": kinds[mode],
                     "mode": mode,
                     "client": client,
                     "openers": list(openers),
                 }
             ],
             "reveal_allowed": reveal_allowed,
-            "way": "reveal" if mode == "reveal" else "login",
+            "way": way or kinds[mode],
         }
 
     def install(self, broker: ScriptedBroker) -> Handles:
         broker.answers |= {
             "access.request": self.request,
             "access.deliver": self.deliver,
+            "access.open": self.open,
             "access.check": self.check,
             "access.reveal": self.deliver,
             "access.release": self.release,
@@ -214,6 +224,24 @@ class Handles:
             "provider_id": self._shape["provider_id"],
             "fields": self.fields,
             "secrets": self.secrets,
+            "revision": self.revision,
+            "rotation": self.rotation,
+        }
+
+    def open(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A place where nobody listens."""
+        self._refuse(body)
+        return {
+            "connection": self.name,
+            "provider_id": self._shape["provider_id"],
+            "protocol": self._protocol,
+            "directory": "/run/h",
+            "socket": "/run/h/s",
+            "hand_over": False,
+            "port": self.port if body["tcp"] else None,
+            "token": self.token,
+            "fields": self.fields,
+            "variables": {**self._variables, **(self._tcp_variables if body["tcp"] else {})},
             "revision": self.revision,
             "rotation": self.rotation,
         }

@@ -1,0 +1,79 @@
+"""Environment variables by which other programs use a brokered handle. None of them is a secret of the upstream.
+
+The patterns are a provider's data (contracts.providers.Delivery, providers.delivery_rules); what fills them in comes
+from the broker. Nothing is set here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from .answers import Opened
+from .lease import Lease
+from .masked import MaskedStr
+
+_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+# As providers.delivery_rules.LISTENER_PLACES: an agent has no port, so `{port}` is the connection's own there.
+_WITHOUT_LOOPBACK = frozenset({"ssh"})
+_NEED_LOOPBACK = frozenset({"port", "base_url"})
+
+
+def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
+    """Each variable with its value. `tcp`: those for programs that can't use a Unix socket.
+
+    A variable that needs something the connection does not have is left out. One with the handle's token has a masked
+    repr: it is of use to this kernel and its children alone, but need not be in a notebook's output.
+
+    Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
+    """
+    opened = lease.open(tcp=tcp)
+    patterns = opened.variables
+    if (
+        opened.port is None
+        and opened.protocol not in _WITHOUT_LOOPBACK
+        and any(_NEED_LOOPBACK & {*_PLACE.findall(pattern)} for pattern in patterns.values())
+    ):
+        opened = lease.open(tcp=True)
+    values = _values(opened)
+    found = {}
+    for name, pattern in patterns.items():
+        places = {*_PLACE.findall(pattern)}
+        if places <= values.keys():
+            text = _filled(pattern, values)
+            found[name] = MaskedStr(text) if "token" in places else text
+    return found
+
+
+def _values(opened: Opened) -> dict[str, str]:
+    values = {name: _text(value) for name, value in opened.fields.items() if value not in (None, "")}
+    values |= {"directory": opened.directory, "socket": opened.socket}
+    if opened.protocol not in _WITHOUT_LOOPBACK:
+        values["token"] = str.__str__(opened.token)
+        values.pop("port", None)
+        if opened.port is not None:
+            values["port"] = str(opened.port)
+            if opened.protocol == "http":
+                path = urlsplit(str(opened.fields.get("base_url", ""))).path.rstrip("/")
+                values["base_url"] = f"http://127.0.0.1:{opened.port}{path}"
+    return values
+
+
+def _filled(pattern: str, values: Mapping[str, str]) -> str:
+    # In an address a user or database must not be taken for a host or a parameter.
+    inside = "://" in pattern
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        return quote(values[name], safe="") if inside and name != "base_url" else values[name]
+
+    return _PLACE.sub(value, pattern)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
