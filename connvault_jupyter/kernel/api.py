@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+import weakref
 
-from ..errors import ConnectionNotFound, ConnvaultError
+from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid, VaultLocked
 from . import answers
 from .client import BrokerClient
 from .handle import Handle
@@ -27,6 +28,12 @@ _MAX_AGENT_CHARS = 60
 def broker() -> BrokerClient:
     """The channel of this process. Made at the first use; a connection is opened only to ask something."""
     return BrokerClient()
+
+
+@functools.cache
+def _held() -> weakref.WeakKeyDictionary[Handle, Lease]:
+    """The handles that code of this process still has, those left out of which it was told that they are over."""
+    return weakref.WeakKeyDictionary()
 
 
 def connection(
@@ -75,7 +82,28 @@ def connection(
         exc.details.setdefault("connection", name)
         raise
     granted = answers.granted(answer)
-    return Handle(granted=granted, lease=Lease(client=client, ref=granted.ref, connection=granted.connection))
+    lease = Lease(client=client, ref=granted.ref, connection=granted.connection)
+    handle = Handle(granted=granted, lease=lease)
+    _held()[handle] = lease
+    return handle
+
+
+def ended() -> ConnvaultError | None:
+    """Why a handle that code still has is good no more, told once for each; `None` where there is none.
+
+    For whoever wants to know whether it was the broker that has ended a connection.
+    """
+    for handle, lease in list(_held().items()):
+        try:
+            lease.check()
+        except (HandleInvalid, VaultLocked) as exc:
+            # A locked vault is unlocked again, and may be locked once more.
+            if isinstance(exc, HandleInvalid):
+                _held().pop(handle, None)
+            return exc
+        except ConnvaultError:
+            continue
+    return None
 
 
 def connections() -> ConnectionTable:

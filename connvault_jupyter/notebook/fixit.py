@@ -1,7 +1,8 @@
 """Typed errors in a notebook: one plain line instead of a traceback, and a card with the button that leads on.
 
 The cell stays an error, for nbconvert and papermill too. A card can only open a form or a screen: its data is part of
-the notebook and could have been written by anyone. Nothing here asks the broker, and no secret comes near.
+the notebook and could have been written by anyone. No secret comes near. The broker is asked one thing only: whether it
+has ended what a library calls a lost connection.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnvaultError, SecretInCode
+from ..errors import ConnvaultError, SecretInCode, VaultLocked
+from ..kernel import api
 from ..kernel.listing import plain
 
 if TYPE_CHECKING:
@@ -38,6 +40,27 @@ _OF_CONNECTION: Mapping[str, tuple[str, str]] = {
     "upstream_tls_failed": ("Edit connection", "edit"),
     "upstream_timeout": ("Edit connection", "edit"),
     "upstream_refused": ("Edit connection", "edit"),
+}
+
+# What libraries call it when their connection is gone: PEP 249's names, and those of clients for HTTP, Redis and SSH.
+_LOST = frozenset(
+    {
+        "OperationalError",
+        "InterfaceError",
+        "DisconnectionError",
+        "ConnectionError",
+        "ConnectionDoesNotExistError",
+        "ConnectError",
+        "ReadError",
+        "RemoteProtocolError",
+        "APIConnectionError",
+        "SSHException",
+    }
+)
+_WHY_ENDED: Mapping[str, str] = {
+    "revoked": "its permission was taken back",
+    "expired": "its time is over",
+    "changed": "the connection was changed",
 }
 
 # Our messages are "What happened. What to do."; a name may have a full stop in it, but no blank.
@@ -145,18 +168,52 @@ class FixIts:
             self._shell.events.unregister("post_run_cell", self.show_card)
 
     def show_card(self, result: ExecutionResult) -> None:
-        """After a cell that ended with one of our errors, or with an error that one of ours caused."""
+        """After a cell that ended with one of our errors, with an error that one of ours caused, or with the loss of a
+        connection that the broker has ended."""
         raised = error = result.error_in_exec or result.error_before_exec
         for _ in range(8):
             if error is None or isinstance(error, ConnvaultError):
                 break
             error = error.__cause__
-        if not isinstance(error, ConnvaultError):
-            return
-        # In a terminal the line has said it all, unless there is something to open.
-        if card(error)["actions"] or hasattr(self._shell, "kernel"):
-            instead = error is raised and _one_line(error, self._shell)
-            self._shell.display_pub.publish(data=bundle(error, instead=instead), metadata={})
+        if isinstance(error, ConnvaultError):
+            # In a terminal the line has said it all, unless there is something to open.
+            if card(error)["actions"] or hasattr(self._shell, "kernel"):
+                self._show(error, instead=error is raised and _one_line(error, self._shell))
+        elif raised is not None and (ended := _ended(raised)) is not None:
+            self._show(ended)
+
+    def _show(self, error: ConnvaultError, *, instead: bool = False) -> None:
+        self._shell.display_pub.publish(data=bundle(error, instead=instead), metadata={})
+
+
+def _ended(raised: BaseException) -> ConnvaultError | None:
+    """In our words what a library can only call a lost connection, if it was the broker that has ended it."""
+    if not _is_loss(raised):
+        return None
+    found = api.ended()
+    name = found.details.get("connection") if found else None
+    if found is None or not isinstance(name, str):
+        return found
+    if isinstance(found, VaultLocked):
+        return VaultLocked(
+            f"What “{name}” had open was ended: the vault was locked. Unlock it, then run the cell again.",
+            **found.details,
+        )
+    why = _WHY_ENDED.get(str(found.details.get("reason")), "its handle is good no more")
+    return type(found)(
+        f"What “{name}” had open was ended: {why}. Call connection() to ask again.", **found.details
+    )
+
+
+def _is_loss(raised: BaseException) -> bool:
+    error: BaseException | None = raised
+    for _ in range(8):
+        if error is None:
+            return False
+        if isinstance(error, ConnectionError | EOFError) or type(error).__name__ in _LOST:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def render(error: ConnvaultError, shell: InteractiveShell) -> list[str]:

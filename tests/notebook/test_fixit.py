@@ -212,3 +212,77 @@ def test_in_a_kernel_the_cell_fails_and_the_card_is_there(scripted_broker: Scrip
     assert error.output_type == "error"
     assert len("\n".join(error.traceback).splitlines()) == 1
     assert the_card.data[FIXIT_MIME]["code"] == "connection_not_found"
+
+
+LOSS = "class OperationalError(Exception): pass\nraise OperationalError('server closed the connection unexpectedly')"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "title", "message"),
+    [
+        (
+            errors.HandleInvalid(reason="revoked"),
+            "What “warehouse” had open was ended: its permission was taken back.",
+            "Call connection() to ask again.",
+        ),
+        (
+            errors.HandleInvalid(reason="expired"),
+            "What “warehouse” had open was ended: its time is over.",
+            "Call connection() to ask again.",
+        ),
+        (
+            errors.HandleInvalid(reason="unknown"),
+            "What “warehouse” had open was ended: its handle is good no more.",
+            "Call connection() to ask again.",
+        ),
+        (
+            errors.VaultLocked(),
+            "What “warehouse” had open was ended: the vault was locked.",
+            "Unlock it, then run the cell again.",
+        ),
+    ],
+)
+def test_a_lost_connection_that_the_broker_has_ended_says_why(
+    shell: Shell, handles: Handles, refusal: ConnvaultError, title: str, message: str
+) -> None:
+    """The library only knows that it is gone; its own error stays, and the card tells the rest."""
+    shell.run("handle = connection('warehouse')")
+    handles.refusal = refusal
+    result = shell.run(LOSS)
+    assert type(result.error_in_exec).__name__ == "OperationalError"
+    (found,) = shell.bundles(FIXIT_MIME)
+    assert (found["title"], found["message"], found["instead"]) == (title, message, False)
+
+
+def test_an_ended_handle_is_told_once(shell: Shell, handles: Handles) -> None:
+    """What is lost after that is lost for another reason."""
+    shell.run("handle = connection('warehouse')")
+    handles.refusal = errors.HandleInvalid(reason="revoked")
+    shell.run(LOSS)
+    shell.run(LOSS)
+    assert len(shell.bundles(FIXIT_MIME)) == 1
+
+
+@pytest.mark.parametrize("cell", ["1/0", "open('not there')", "raise TimeoutError"])
+def test_another_error_is_not_explained_by_an_ended_handle(shell: Shell, handles: Handles, cell: str) -> None:
+    """Nobody is asked, and no card comes."""
+    shell.run("handle = connection('warehouse')")
+    handles.refusal = errors.HandleInvalid(reason="revoked")
+    shell.run(cell)
+    assert shell.bundles(FIXIT_MIME) == []
+
+
+def test_a_lost_connection_of_a_good_handle_has_no_card(shell: Shell, handles: Handles) -> None:
+    """It was the server, or the network."""
+    shell.run("handle = connection('warehouse')")
+    shell.run(LOSS)
+    assert shell.bundles(FIXIT_MIME) == []
+
+
+def test_a_handle_that_is_gone_is_asked_nothing(shell: Shell, handles: Handles) -> None:
+    """What code let go of can't be what it lost."""
+    shell.run("handle = connection('warehouse')")
+    shell.run("del handle")
+    handles.refusal = errors.HandleInvalid(reason="revoked")
+    shell.run(LOSS)
+    assert shell.bundles(FIXIT_MIME) == []
