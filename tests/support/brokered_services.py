@@ -70,7 +70,6 @@ repr(handle), vars(type(handle)), opened.info.get_parameters()
 @contextmanager
 def _mysql(folder: Path) -> Iterator[Service]:
     server = MariaDbServer()
-    server.start()
     try:
         account = server.create(password=new_secret())
         yield Service("mysql", account.fields(), {"password": account.password}, (account.password,), _MYSQL)
