@@ -38,7 +38,11 @@ class SecretState(Contract):
 
 
 class Connection(Contract):
-    """One configured instance of a provider, as it is stored."""
+    """One configured instance of a provider, as it is stored.
+
+    `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Of a kind
+    that is good for nothing else it always may.
+    """
 
     id: Id
     provider_id: ProviderId
@@ -46,6 +50,8 @@ class Connection(Contract):
     display_name: Annotated[str, StringConstraints(max_length=100)] = ""
     scope: Literal["user", "workspace"] = "user"
     fields: Fields = {}
+    # Stored documents from before it was there have none: what they allowed stays allowed.
+    reveal_allowed: bool = True
     revision: Annotated[int, Field(ge=1)] = 1
     status: Status
     status_reason: StatusReason | None = None
@@ -90,6 +96,7 @@ class CreateConnection(Contract):
     display_name: Annotated[str, StringConstraints(max_length=100)] = ""
     scope: Literal["user", "workspace"] = "user"
     fields: Fields = {}
+    reveal_allowed: bool = True
     secrets: Annotated[dict[FieldName, SecretDraft], Field(max_length=16)] = {}
 
 
@@ -107,6 +114,7 @@ class UpdateConnection(Contract):
     name: ConnectionName | None = None
     display_name: Annotated[str, StringConstraints(max_length=100)] | None = None
     fields: Fields | None = None
+    reveal_allowed: bool | None = None
     secrets: Annotated[dict[FieldName, SecretDraft], Field(max_length=16)] = {}
 
 

@@ -191,7 +191,7 @@ class AccessService:
         """
         with self._lock:
             opened = self._opened(requester, request.ref)
-            if not self._requesting.may_reveal(opened.destination):
+            if not self._requesting.may_reveal(opened.connection, opened.destination):
                 raise RevealForbidden
             reason = self._requesting.claim(opened.connection, opened.destination, request.reason)
             subject = Subject(

@@ -129,6 +129,7 @@ class ConnectionsService:
             name=request.name,
             display_name=request.display_name,
             fields=request.fields,
+            reveal_allowed=request.reveal_allowed,
             status="draft",
             status_reason="secret_missing",
             created_at=now,
@@ -162,6 +163,9 @@ class ConnectionsService:
                 "name": old.name if request.name is None else request.name,
                 "display_name": old.display_name if request.display_name is None else request.display_name,
                 "fields": fields,
+                "reveal_allowed": old.reveal_allowed
+                if request.reveal_allowed is None
+                else request.reveal_allowed,
                 "revision": old.revision + 1,
                 "updated_at": self._clock(),
             }
@@ -178,7 +182,13 @@ class ConnectionsService:
         connection = _with(edited, after)
         with self._transactions.transaction():
             self._store.update(connection, expected_revision=old.revision)
-            self._audit.record("connection:changed", connection=connection, decided_by=actor)
+            self._audit.record(
+                "connection:changed",
+                connection=connection,
+                # Of the rest a look at the connection tells; what code may ask for is told by the record.
+                field="reveal_allowed" if edited.reveal_allowed != old.reveal_allowed else None,
+                decided_by=actor,
+            )
             if moved and target is not None:
                 for field in stored:
                     self._secrets.sealed.remove(old.id, field)

@@ -151,9 +151,10 @@ class Requesting:
             raise ConsentInterrupted
         return answer
 
-    def may_reveal(self, destination: Destination) -> bool:
-        """Whether plain text may be asked for. A connection that is good for nothing else always may."""
-        return self._reveal_allowed or destination.provider.reveal_only
+    def may_reveal(self, connection: Connection, destination: Destination) -> bool:
+        """Whether plain text may be asked for: by the server's setting and the connection's. Of a connection that is
+        good for nothing else it always may."""
+        return destination.provider.reveal_only or (self._reveal_allowed and connection.reveal_allowed)
 
     def _without_question(self, subject: Subject) -> AccessResponse | None:
         if subject.mode == "reveal":
@@ -190,6 +191,6 @@ class Requesting:
             decision=decision,
             expires_at=expires_at,
             deliveries=provider.deliveries,
-            reveal_allowed=self.may_reveal(subject.destination),
+            reveal_allowed=self.may_reveal(subject.connection, subject.destination),
             way=way_of(provider, subject.destination.fields),
         )

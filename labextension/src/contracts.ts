@@ -189,6 +189,9 @@ export interface ChangePassphrase {
 
 /**
  * One configured instance of a provider, as it is stored.
+ *
+ * `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Of a kind
+ * that is good for nothing else it always may.
  */
 export interface Connection {
   id: string;
@@ -197,6 +200,7 @@ export interface Connection {
   display_name: string;
   scope: 'user' | 'workspace';
   fields: { [name: string]: FieldValue };
+  reveal_allowed: boolean;
   revision: number;
   status: Status;
   status_reason: StatusReason | null;
@@ -234,6 +238,7 @@ export interface CreateConnection {
   display_name?: string;
   scope?: 'user' | 'workspace';
   fields?: { [name: string]: FieldValue };
+  reveal_allowed?: boolean;
   secrets?: { [name: string]: SecretDraft };
 }
 
@@ -281,7 +286,8 @@ export interface DeleteSecret {
  *
  * Of a relay: `protocol` is what it speaks; `recipe` are constants that complete the fields for it (how to log in,
  * never where); `variables` are environment variables for other programs, with the places `{base_url}`, `{token}`,
- * `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field.
+ * `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field. `tcp_variables` count besides, and win, for
+ * programs that can't use a Unix socket. A variable whose field is not given is not set.
  */
 export interface Delivery {
   kind: 'relay' | 'login' | 'reveal';
@@ -291,6 +297,7 @@ export interface Delivery {
   protocol: RelayProtocol | null;
   recipe: { [name: string]: string | number | boolean };
   variables: { [name: string]: string };
+  tcp_variables: { [name: string]: string };
 }
 
 /**
@@ -503,6 +510,7 @@ export interface UpdateConnection {
   name?: string | null;
   display_name?: string | null;
   fields?: { [name: string]: FieldValue } | null;
+  reveal_allowed?: boolean | null;
   secrets?: { [name: string]: SecretDraft };
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from connvault_jupyter.contracts.connections import UpdateConnection
+from connvault_jupyter.contracts.connections import Connection, UpdateConnection
 from connvault_jupyter.errors import (
     AccessDenied,
     AccessRequestChanged,
@@ -130,6 +131,83 @@ def test_when_reveal_is_switched_off_logins_are_not_revealed() -> None:
         world.reveal(notebook(), handle.ref, unasked)
     token = world.request(notebook(), unasked, name="token")
     world.reveal(notebook(), token.ref, world.answer("once"))
+
+
+def turned(world: World, connection: Connection, allowed: bool | None) -> Connection:
+    request = UpdateConnection(id=connection.id, revision=connection.revision, reveal_allowed=allowed)
+    return world.connections.update(request, actor="ada").connection
+
+
+def test_when_switched_off_for_the_connection_nobody_is_asked() -> None:
+    """A handle from before may not ask either; a new one says so; switched on again it may."""
+    world = World()
+    connection = world.connection()
+    before = world.request(notebook(), world.answer("session"))
+    assert before.reveal_allowed
+    connection = turned(world, connection, allowed=False)
+    assert not connection.reveal_allowed
+    after = world.request(notebook(), unasked)
+    assert not after.reveal_allowed
+    for handle in (before, after):
+        with pytest.raises(RevealForbidden):
+            world.reveal(notebook(), handle.ref, unasked)
+    world.deliver(notebook(), before.ref)
+    turned(world, connection, allowed=True)
+    world.reveal(notebook(), before.ref, world.answer("once"))
+
+
+def test_when_something_else_is_changed_it_stays(world: World) -> None:
+    """Left out is unchanged, at making too: it is on."""
+    connection = world.connection()
+    assert connection.reveal_allowed
+    connection = turned(world, turned(world, connection, allowed=False), allowed=None)
+    assert not connection.reveal_allowed
+
+
+def test_when_switched_off_while_the_question_is_open_nothing_is_shown() -> None:
+    """The yes was for another state of the connection."""
+    world = World()
+    connection = world.connection()
+    handle = world.request(notebook(), world.answer("session"))
+
+    def off() -> None:
+        world.decide("once")
+        turned(world, connection, allowed=False)
+
+    with pytest.raises((AccessRequestChanged, RevealForbidden)):
+        world.reveal(notebook(), handle.ref, world.meanwhile(off))
+    assert "access:revealed" not in world.recorded()
+
+
+def test_the_servers_setting_comes_first() -> None:
+    """A connection can forbid what the server allows, not the other way round."""
+    world = World(reveal_allowed=False)
+    assert world.connection().reveal_allowed
+    assert not world.request(notebook(), world.answer("once")).reveal_allowed
+
+
+def test_a_change_of_it_is_on_record(world: World) -> None:
+    """By whom; other changes do not look like it."""
+    connection = turned(world, world.connection(), allowed=False)
+    turned(world, connection, allowed=None)
+    rows = [row for row in world.record() if row.type == "connection:changed"]
+    assert [(row.field, row.decided_by) for row in rows] == [("reveal_allowed", "ada"), (None, "ada")]
+
+
+def test_what_was_stored_before_it_was_there_may_be_revealed(world: World) -> None:
+    """A document without it is read as one that allows."""
+    document = json.loads(world.connection().model_dump_json())
+    assert document.pop("reveal_allowed") is True
+    assert Connection.model_validate_json(json.dumps(document)).reveal_allowed
+
+
+def test_of_a_connection_that_is_good_for_nothing_else_it_always_may(world: World) -> None:
+    """Else it would be of no use."""
+    (token,) = [one.connection for one in world.connections.list().connections]
+    turned(world, token, allowed=False)
+    handle = world.request(notebook(), unasked, name="token")
+    assert handle.reveal_allowed
+    world.reveal(notebook(), handle.ref, world.answer("once"))
 
 
 def test_when_the_connection_changed_after_the_yes_nothing_is_shown(world: World) -> None:

@@ -26,6 +26,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "display_name": "Warehouse",
         "scope": "user",
         "fields": _FIELDS,
+        "reveal_allowed": False,
         "secrets": {"password": {"value": "a-password"}},
     },
     "UpdateConnection": {
