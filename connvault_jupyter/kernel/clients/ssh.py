@@ -10,7 +10,6 @@ import base64
 import logging
 import os
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from ...errors import (
@@ -105,9 +104,11 @@ class Client:
             if isinstance(exc, UpstreamError):
                 exc.details["connection"] = self._lease.connection
             raise
-        weakref.finalize(client, agent.close)
         threading.Thread(
-            target=_close_at_the_end, args=(agent, weakref.ref(client)), name="connvault-ssh", daemon=True
+            target=_close_at_the_end,
+            args=(agent, client.get_transport()),
+            name="connvault-ssh",
+            daemon=True,
         ).start()
         return client
 
@@ -115,7 +116,7 @@ class Client:
 def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float) -> paramiko.SSHClient:
     fields = opened.fields
     key = _brokered_key(paramiko, agent)
-    client = _client(paramiko, agent)
+    client = _client(paramiko)
     try:
         _trust(paramiko, client, opened)
         client.connect(
@@ -126,6 +127,7 @@ def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float)
             # Nothing else of this user's: neither another agent's keys nor those in ~/.ssh.
             allow_agent=False,
             look_for_keys=False,
+            transport_factory=_leashed(paramiko, agent),
             timeout=timeout_s,
             banner_timeout=timeout_s,
             auth_timeout=timeout_s,
@@ -142,22 +144,28 @@ def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float)
     raise error
 
 
-def _client(paramiko: Any, agent: SshAgent) -> Any:
-    class BrokeredSshClient(paramiko.SSHClient):  # type: ignore[misc]
-        """Closed by a person, too: see `_close_at_the_end`."""
-
-        def close(self) -> None:
-            super().close()
-            agent.close()
-
+def _client(paramiko: Any) -> Any:
     # paramiko logs what its thread meets as an error with a traceback. Here it is raised, in words; with nobody
     # listening, logging itself would print the traceback too.
     log = logging.getLogger(_LOG)
     if not log.handlers:
         log.addHandler(logging.NullHandler())
-    client = BrokeredSshClient()
+    client = paramiko.SSHClient()
     client.set_log_channel(_LOG)
     return client
+
+
+def _leashed(paramiko: Any, agent: SshAgent) -> Any:
+    class LeashedTransport(paramiko.Transport):  # type: ignore[misc]
+        """A session that lets go of its agent when it ends, for whatever reason. See `_close_at_the_end`."""
+
+        def run(self) -> None:
+            try:
+                super().run()
+            finally:
+                agent.close()
+
+    return LeashedTransport
 
 
 def _brokered_key(paramiko: Any, agent: SshAgent) -> Any:
@@ -231,11 +239,10 @@ def _typed(paramiko: Any, error: Exception) -> ConnvaultError:
     return UpstreamUnreachable()
 
 
-def _close_at_the_end(agent: SshAgent, client: weakref.ref[paramiko.SSHClient]) -> None:
+def _close_at_the_end(agent: SshAgent, transport: Any) -> None:
+    # Not the client: what it has opened lives on without it.
     agent.wait_for_end()
-    found = client()
-    if found is not None:
-        found.close()
+    transport.close()
 
 
 def _kind(blob: bytes) -> str:

@@ -1,0 +1,202 @@
+"""`.connect()` of an SSH handle: a paramiko client that the broker logs in, the host keys that count, its end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import wait_until
+from tests.support.requester import Asker, Refused
+from tests.support.ssh_world import SshWorld, ssh_world
+from tests.support.sshd import SshServer, UserKey, new_key
+from tests.support.sshd import sshd as sshd
+
+_ALIVE = "c.get_transport() is not None and c.get_transport().is_active()"
+
+# What this process has open besides the first one of its kind: threads of ours or paramiko's, and descriptors.
+_COUNTS = "[sum('connvault-ssh' in t.name or 'paramiko' in repr(t) for t in threading.enumerate()), len(os.listdir('/proc/self/fd'))]"  # noqa: E501 -- one expression
+
+
+@pytest.fixture(scope="module")
+def key(sshd: SshServer) -> UserKey:
+    made = new_key()
+    sshd.let_in(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def world(sshd: SshServer) -> Iterator[SshWorld]:
+    with ssh_world(sshd) as made:
+        yield made
+
+
+@pytest.fixture
+def cell(world: SshWorld, key: UserKey) -> Iterator[Asker]:
+    with world.asking(world.define(key, host_key=world.sshd.host_key)) as asking:
+        yield asking
+
+
+def refused(cell: Asker, line: str = "h.connect(timeout_s=5)") -> Refused:
+    with pytest.raises(Refused) as caught:
+        cell.run(line)
+    return caught.value
+
+
+def test_when_connected_it_runs_commands_and_moves_files(cell: Asker, tmp_path: Path) -> None:
+    """A paramiko client like any other."""
+    cell.run("import paramiko; c = h.connect()")
+    assert cell.run("isinstance(c, paramiko.SSHClient)") is True
+    assert cell.run("c.exec_command('echo hello')[1].read().decode()") == "hello\n"
+    cell.run(f"s = c.open_sftp(); s.open({str(tmp_path / 'made')!r}, 'w').write('there'); s.close()")
+    assert (tmp_path / "made").read_text() == "there"
+
+
+@pytest.mark.parametrize("kind", ["ecdsa-sha2-nistp384", "ssh-rsa"])
+def test_when_the_key_is_of_another_kind_it_connects_too(world: SshWorld, key: UserKey, kind: str) -> None:
+    """For RSA, paramiko says which hash by a flag."""
+    made = new_key(kind)
+    world.sshd.let_in(key, made)
+    with world.asking(world.define(made, host_key=world.sshd.host_key)) as cell:
+        assert cell.run("h.connect().exec_command('echo hello')[1].read().decode()") == "hello\n"
+
+
+def test_when_the_connection_has_no_host_key_known_hosts_counts(world: SshWorld, key: UserKey) -> None:
+    """An unknown host is refused, and nothing is added by itself; a known one is let pass."""
+    known = world.home / ".ssh" / "known_hosts"
+    with world.asking(world.define(key)) as cell:
+        found = refused(cell)
+        assert found.kind == "UpstreamTlsFailed"
+        assert "not known" in str(found)
+        assert not known.exists()
+        known.parent.mkdir(mode=0o700)
+        known.write_text(world.sshd.known_hosts.read_text())
+        try:
+            assert cell.run("h.connect().exec_command('echo hello')[1].read().decode()") == "hello\n"
+        finally:
+            known.unlink()
+            known.parent.rmdir()
+
+
+def test_when_the_host_shows_another_key_it_is_refused_and_nothing_signed(
+    world: SshWorld, key: UserKey
+) -> None:
+    """Before the login."""
+    with world.asking(world.define(key, host_key=new_key().public)) as cell:
+        found = refused(cell)
+        assert found.kind == "UpstreamTlsFailed"
+        assert "another host key" in str(found)
+        assert found.details["connection"].startswith("'build-")
+        assert cell.run("h.last_refusal") is None
+
+
+def test_when_the_server_does_not_know_the_key_it_is_a_failed_login(world: SshWorld) -> None:
+    """A typed error, without the server's words."""
+    with world.asking(world.define(new_key(), host_key=world.sshd.host_key)) as cell:
+        assert refused(cell).kind == "UpstreamAuthFailed"
+
+
+def test_when_the_secret_needs_a_passphrase_it_says_so(world: SshWorld) -> None:
+    """The relay's words come through the agent."""
+    locked = new_key(passphrase="open sesame")
+    name = world.define(UserKey(locked.private, locked.public), host_key=world.sshd.host_key)
+    with world.asking(name) as cell:
+        found = refused(cell)
+        assert found.kind == "SecretInvalid"
+        assert "Enter its passphrase" in str(found)
+
+
+def test_when_logins_must_be_bound_paramiko_is_told_why_not(world: SshWorld, key: UserKey) -> None:
+    """It can't name the host to the agent."""
+    name = world.define(key, host_key=world.sshd.host_key, bound_only=True)
+    with world.asking(name) as cell:
+        found = refused(cell)
+        assert found.kind == "NotAllowed"
+        assert "OpenSSH 8.9" in str(found)
+
+
+def test_when_nobody_listens_it_is_unreachable(world: SshWorld, key: UserKey) -> None:
+    """At once."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with world.asking(world.define(key, host_key=world.sshd.host_key, port=port)) as cell:
+        assert refused(cell).kind == "UpstreamUnreachable"
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 mail.example.com ESMTP\r\n" * 200])
+def test_when_no_ssh_answers_it_is_given_up(world: SshWorld, key: UserKey, greeting: bytes) -> None:
+    """A silent listener, and one of another kind."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        name = world.define(key, host_key=world.sshd.host_key, port=other.getsockname()[1])
+        with world.asking(name) as cell:
+            cell.begin("h.connect(timeout_s=1)")
+            stream, _ = other.accept()
+            with stream:
+                stream.sendall(greeting)
+                with pytest.raises(Refused) as caught:
+                    cell.finish()
+    assert caught.value.kind in ("UpstreamRefused", "UpstreamTimeout")
+    assert "mail.example.com" not in str(caught.value)
+
+
+def test_when_the_permission_is_taken_back_the_client_is_closed(cell: Asker, world: SshWorld) -> None:
+    """Within moments, though the broker is not on the session's way; and the next one is refused."""
+    cell.run(f"import time\nc = h.connect()\nalive = {_ALIVE}")
+    assert cell.run("alive") is True
+    world.revoke_all()
+    cell.run(
+        f"deadline = time.monotonic() + 5\nwhile ({_ALIVE}) and time.monotonic() < deadline: time.sleep(0.01)"
+    )
+    assert cell.run(_ALIVE) is False
+    assert refused(cell).kind == "HandleInvalid"
+
+
+def test_when_the_vault_is_locked_the_client_is_closed(cell: Asker, world: SshWorld) -> None:
+    """As every session of a handle."""
+    cell.run("c = h.connect()")
+    world.operator.call("vault.lock")
+    try:
+        wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=5, what="the client's end")
+        assert refused(cell).kind == "VaultLocked"
+    finally:
+        world.operator.set_up()
+
+
+def test_when_sessions_end_nothing_is_left(cell: Asker) -> None:
+    """Neither threads nor descriptors, whoever ends them: this side, or the server's."""
+    cell.run("import threading, gc; h.connect().close()")
+    before = cell.run(f"gc.collect() and {_COUNTS} or {_COUNTS}")
+    cell.run("for _ in range(5): h.connect().close()")
+    cell.run("ended = [h.connect() for _ in range(5)]")
+    cell.run("for c in ended: c.exec_command('kill $PPID')[1].read()")
+    cell.run("c = ended = None; gc.collect()")
+    wait_until(lambda: cell.run(_COUNTS) == before, deadline_s=5, what="threads and descriptors to end")
+
+
+def test_when_the_client_is_forgotten_the_session_is_still_cut(cell: Asker, world: SshWorld) -> None:
+    """paramiko keeps it open, and what was opened on it can be used."""
+    cell.run("import gc\nout = h.connect().exec_command('echo hello; cat')[1]; gc.collect()")
+    assert cell.run("out.readline()") == "hello\n"
+    world.revoke_all()
+    assert cell.run("out.read().decode()") == ""
+
+
+def test_when_a_login_fails_nothing_is_left(world: SshWorld) -> None:
+    """Five times refused by the server."""
+    with world.asking(world.define(new_key(), host_key=world.sshd.host_key)) as cell:
+        cell.run("import threading, gc, paramiko")
+        refused(cell)
+        before = cell.run(f"gc.collect() and {_COUNTS} or {_COUNTS}")
+        for _ in range(5):
+            refused(cell)
+        cell.run("gc.collect()")
+        wait_until(lambda: cell.run(_COUNTS) == before, deadline_s=5, what="threads and descriptors to end")
+
+
+def test_when_paramiko_is_missing_the_message_is_the_command(cell: Asker) -> None:
+    """To run in this kernel."""
+    found = refused(cell, "import sys\nsys.modules['paramiko'] = None\nh.connect()")
+    assert found.kind == "ImportError"
+    assert 'pip install "connvault-jupyter[ssh]"' in str(found)
