@@ -37,7 +37,12 @@ _BETWEEN = -1
 
 
 class ProtocolError(Exception):
-    """The client does not speak the protocol, or a watched command is too large. The text is ours."""
+    """The client does not speak the protocol, or a watched command is too large. The text is ours.
+
+    `before` is what can still be sent: the commands before it.
+    """
+
+    before: Sequence[bytes | list[bytes]] = ()
 
 
 class Commands:
@@ -63,23 +68,28 @@ class Commands:
         if self._held:
             data, self._held = self._held + data, b""
         found: list[bytes | list[bytes]] = []
-        start = at = 0
-        while True:
-            if self._left != _BETWEEN:
-                at = self._pass(data, at)
-            if self._left != _BETWEEN or at == len(data):
-                break
-            head = _HEAD.match(data, at)
-            if head is not None and self._passes(data, head):
-                self._left, self._rest = int(head[1]) - 1, int(head[2])
-                at = head.end()
-                continue
-            taken = self._take(data, at, head)
-            if taken is None:
-                break
-            piece, end = taken
-            found += [data[start:at], piece]
-            start = at = end
+        start = at = whole = 0
+        try:
+            while True:
+                if self._left != _BETWEEN:
+                    at = self._pass(data, at)
+                if self._left != _BETWEEN or at == len(data):
+                    break
+                whole = at
+                head = _HEAD.match(data, at)
+                if head is not None and self._passes(data, head):
+                    self._left, self._rest = int(head[1]) - 1, int(head[2])
+                    at = head.end()
+                    continue
+                taken = self._take(data, at, head)
+                if taken is None:
+                    break
+                piece, end = taken
+                found += [data[start:at], piece]
+                start = at = whole = end
+        except ProtocolError as exc:
+            exc.before = [piece for piece in (*found, data[start:whole]) if piece]
+            raise
         self._held = data[at:]
         found.append(data[start:at])
         return [piece for piece in found if piece]

@@ -99,7 +99,11 @@ class Raw:
     def __init__(self, place: RelayPlace) -> None:
         self.stream = socket.socket(socket.AF_UNIX)
         self.stream.settimeout(WAIT_S)
-        self.stream.connect(place.socket)
+        try:
+            self.stream.connect(place.socket)
+        except OSError:
+            self.stream.close()
+            raise
         self._read = b""
 
     def __enter__(self) -> Raw:

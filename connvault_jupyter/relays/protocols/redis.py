@@ -123,8 +123,9 @@ class _Session:
         except ProtocolError as exc:
             # As a server does it: an error, and the end. What came before is answered first.
             self._over = True
+            before = self.passed(exc.before)
             marker = self._markers.new(f"-ERR Protocol error: connvault: {exc}\r\n".encode())
-            return marker + encode([b"QUIT"])
+            return before + marker + encode([b"QUIT"])
         if len(pieces) == 1 and isinstance(pieces[0], bytes):
             return pieces[0]
         return self.passed(pieces)

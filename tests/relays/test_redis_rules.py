@@ -1,0 +1,102 @@
+"""Which Redis commands stay here: the table, whatever the spelling, and patterns as a real server reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connvault_jupyter.relays.redis_rules import RULES, SECRET_SETTINGS, WATCHED, matches, refusal
+from tests.support.redis_server import redis_server
+
+OWN = b"app"
+
+REFUSED = [
+    b"CONFIG GET requirepass", b"config get REQUIREPASS", b"Config Get *", b"CONFIG GET *pass*", b"CONFIG GET r*",
+    b"CONFIG GET require????", b"CONFIG GET [r]equirepass", b"CONFIG GET req\\uirepass", b"CONFIG GET masterauth",
+    b"CONFIG GET masteruser", b"CONFIG GET maxmemory requirepass", b"CONFIG GET tls-key-file-pass",
+    b"CONFIG SET requirepass x", b"CONFIG SET maxmemory 0 RequirePass x", b"CONFIG SET masterauth x",
+    b"ACL GETUSER default", b"acl getuser other", b"ACL LIST", b"ACL SETUSER app on nopass", b"ACL SETUSER APP >x",
+    b"REPLICAOF evil 6379", b"SLAVEOF evil 6379", b"slaveof NO ONE", b"CLUSTER MEET evil 6379",
+    b"SENTINEL CONFIG GET sentinel-pass", b"MODULE LOAD /tmp/x.so", b"MODULE LOADEX /tmp/x.so", b"RESET",
+]  # fmt: skip
+
+PASSED = [
+    b"CONFIG GET maxmemory", b"CONFIG GET maxmemory*", b"CONFIG GET", b"CONFIG GET notify-keyspace-events",
+    b"CONFIG SET maxmemory 0", b"CONFIG SET maxmemory requirepass", b"CONFIG REWRITE", b"CONFIG RESETSTAT", b"CONFIG",
+    b"ACL WHOAMI", b"ACL SETUSER other on", b"ACL SETUSER", b"ACL GENPASS", b"ACL CAT", b"CLUSTER INFO",
+    b"CLUSTER SLOTS", b"MODULE LIST", b"MONITOR", b"SLOWLOG GET", b"DEBUG OBJECT k", b"MIGRATE h 1 k 0 1 AUTH x",
+    b"SENTINEL MASTERS", b"GET requirepass", b"SET config get",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_what_would_give_the_password_away_is_refused(command: bytes) -> None:
+    """With words for people."""
+    reason = refusal(command.split(), OWN)
+    assert reason
+    assert reason.isascii()
+
+
+@pytest.mark.parametrize("command", PASSED)
+def test_everything_else_passes(command: bytes) -> None:
+    """The server's ACL decides about it."""
+    assert refusal(command.split(), OWN) is None
+
+
+def test_every_rule_is_tried_here() -> None:
+    """And its command is one that the relay looks at."""
+    tried = {tuple(command.upper().split()[:2]) for command in REFUSED}
+    for rule in RULES:
+        assert rule.command in WATCHED
+        assert any(
+            one[0] == rule.command and (not rule.subcommand or one[1] == rule.subcommand) for one in tried
+        )
+
+
+@pytest.fixture(scope="module")
+def direct() -> Iterator[redis.Redis]:
+    """A real server with a password, asked directly."""
+    with redis_server(password="canary-of-rules-1") as server, server.client() as client:
+        yield client
+
+
+_LETTERS = st.sampled_from("requipasmthx*?[]^-\\RE")
+PATTERNS = st.one_of(
+    st.text(_LETTERS, max_size=14),
+    # A name with some letters replaced by what may stand for them.
+    st.tuples(
+        st.sampled_from([name.decode() for name in SECRET_SETTINGS]),
+        st.lists(
+            st.tuples(
+                st.integers(0, 12), st.sampled_from(["*", "?", "[^x]", "[a-z]", "\\r", "[\\]a-z]", "["])
+            ),
+            max_size=4,
+        ),
+    ).map(lambda pair: _replaced(*pair)),
+)
+
+
+def _replaced(name: str, changes: list[tuple[int, str]]) -> str:
+    letters = list(name)
+    for at, by in changes:
+        letters[at % len(letters)] = by
+    return "".join(letters)
+
+
+@settings(max_examples=300)
+@given(pattern=PATTERNS)
+def test_no_pattern_that_a_server_takes_is_missed(direct: redis.Redis, pattern: str) -> None:
+    """The server is the oracle: what it answers with a secret setting, we refuse."""
+    answered = {str(name).encode() for name in direct.config_get(pattern)}
+    for name in answered & set(SECRET_SETTINGS):
+        assert matches(pattern.encode(), name)
+        assert refusal([b"CONFIG", b"GET", pattern.encode()], OWN)
+
+
+def test_a_pattern_of_stars_costs_nothing() -> None:
+    """It is walked once, without going back."""
+    assert not matches(b"*a" * 8000, b"requirepass")
