@@ -238,7 +238,7 @@ class Exchange:
             waiting_since = waiting_since or now
             if self._upload is not None:
                 if self._turn(self._upstream, wants):
-                    waiting_since = 0.0
+                    waiting_since = now
             elif not self._client.waits():
                 raise Gone
             if now - waiting_since > _SILENT_S:

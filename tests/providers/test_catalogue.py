@@ -94,7 +94,13 @@ def test_where_there_is_a_relay_nothing_is_in_the_clear() -> None:
     ("name", "secret", "destination", "reveal_only", "testable"),
     [
         ("postgresql", {"password"}, {"host", "port", "sslmode", "ca_certificate"}, False, True),
-        ("http", {"token", "password"}, {"base_url", "auth"}, False, True),
+        (
+            "http",
+            {"token", "password", "client_secret"},
+            {"base_url", "auth", "ca_certificate", "header", "query", "token_url"},
+            False,
+            True,
+        ),
         ("secret", {"value"}, set(), True, False),
     ],
 )

@@ -1,0 +1,116 @@
+"""httpx clients for one base URL, whose requests go to the handle's relay. No credential is in this process.
+
+Other addresses are refused, also where a redirect leads there: httpx asks its transport alike for both.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from ..errors import NotAllowed
+from .http_address import covers
+from .http_place import ERROR_HEADER, HttpPlace
+
+try:
+    import httpx
+except ImportError as exc:
+    raise ImportError('httpx is not installed in this kernel: pip install "connvault-jupyter[http]"') from exc
+
+# Where to send, and by what way, is the connection's.
+REFUSED = frozenset(
+    {"app", "base_url", "cert", "mounts", "proxies", "proxy", "transport", "trust_env", "uds", "verify"}
+)
+
+
+class ApiClient(httpx.Client):
+    """Relative addresses are joined to the stored one, absolute ones elsewhere refused."""
+
+    def __init__(self, *, place: HttpPlace, arguments: dict[str, Any]) -> None:
+        api = str(httpx.URL(place.base_url)).rstrip("/")
+        super().__init__(**arguments, base_url=api, transport=_Transport(place, api), trust_env=False)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a client can't be copied or pickled: it is good in this kernel only")
+
+
+class AsyncApiClient(httpx.AsyncClient):
+    """As `ApiClient`."""
+
+    def __init__(self, *, place: HttpPlace, arguments: dict[str, Any]) -> None:
+        api = str(httpx.URL(place.base_url)).rstrip("/")
+        super().__init__(**arguments, base_url=api, transport=_AsyncTransport(place, api), trust_env=False)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a client can't be copied or pickled: it is good in this kernel only")
+
+
+class _Transport(httpx.BaseTransport):
+    def __init__(self, place: HttpPlace, api: str) -> None:
+        self._place = place
+        self._api = api
+        self._path = place.opened.socket
+        self._inner = httpx.HTTPTransport(uds=self._path)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        sent = _to_relay(request, self._api, self._place)
+        try:
+            response = self._inner.handle_request(sent)
+        except httpx.ConnectError:
+            # Nothing was sent: the place is gone. Opened again, once.
+            self._move(self._place.renew())
+            response = self._inner.handle_request(sent)
+        code = response.headers.get(ERROR_HEADER)
+        if code:
+            raise self._place.error(code, response.read())
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _move(self, path: str) -> None:
+        if path != self._path:
+            self._path, self._inner = path, httpx.HTTPTransport(uds=path)
+
+
+class _AsyncTransport(httpx.AsyncBaseTransport):
+    def __init__(self, place: HttpPlace, api: str) -> None:
+        self._place = place
+        self._api = api
+        self._path = place.opened.socket
+        self._inner = httpx.AsyncHTTPTransport(uds=self._path)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        sent = _to_relay(request, self._api, self._place)
+        try:
+            response = await self._inner.handle_async_request(sent)
+        except httpx.ConnectError:
+            from anyio import to_thread
+
+            # The broker is asked on a blocking socket; it answers within milliseconds, but other tasks must not wait.
+            path = await to_thread.run_sync(self._place.renew)
+            if path != self._path:
+                self._path, self._inner = path, httpx.AsyncHTTPTransport(uds=path)
+            response = await self._inner.handle_async_request(sent)
+        code = response.headers.get(ERROR_HEADER)
+        if code:
+            raise self._place.error(code, await response.aread())
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _to_relay(request: httpx.Request, api: str, place: HttpPlace) -> httpx.Request:
+    """The request for the Unix socket, without TLS: that is the relay's. Raises: NotAllowed."""
+    if not covers(api, str(request.url)):
+        raise NotAllowed(
+            f"This client is for {api} only. Use httpx itself for other addresses.",
+            connection=place.connection,
+        )
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(scheme="http"),
+        headers=request.headers,
+        stream=request.stream,
+        extensions=request.extensions,
+    )

@@ -1,0 +1,89 @@
+"""Where a handle's HTTP relay listens, and what it says when it can't do a request. No client library is known here."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
+from .answers import Opened
+from .lease import Lease
+
+# relays.http_answers.ERROR_HEADER: on an answer of the relay's own, and on no other.
+ERROR_HEADER = "x-connvault-error"
+
+
+class HttpPlace:
+    """The Unix socket of a handle. One that is gone is opened again, once for each connection.
+
+    `opened`: as it was found when this was made. Safe to use from several threads.
+    """
+
+    def __init__(self, *, lease: Lease) -> None:
+        """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._opened = lease.open()
+        self._base_url = self._opened.fields.get("base_url")
+
+    @property
+    def opened(self) -> Opened:
+        return self._opened
+
+    @property
+    def base_url(self) -> str:
+        """As it is stored, without a slash at the end."""
+        return str(self._base_url).rstrip("/")
+
+    @property
+    def connection(self) -> str:
+        return self._lease.connection
+
+    def connect(self, timeout_s: float | None) -> socket.socket:
+        """A new connection to the relay.
+
+        Raises: HandleInvalid, VaultLocked, ...: it was gone, and the broker refuses to open it again. OSError.
+        """
+        try:
+            return _connected(self._opened.socket, timeout_s)
+        except (FileNotFoundError, ConnectionRefusedError):
+            self.renew()
+        try:
+            return _connected(self._opened.socket, timeout_s)
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise BrokerUnavailable(connection=self.connection) from None
+
+    def renew(self) -> str:
+        """Opens the place again; the path of its socket. Raises: HandleInvalid: also if the address has changed."""
+        with self._lock:
+            opened = self._lease.open()
+            if opened.fields.get("base_url") != self._base_url:
+                raise HandleInvalid(reason="changed", connection=self.connection)
+            self._opened = opened
+            return opened.socket
+
+    def error(self, code: str, content: bytes) -> ConnvaultError:
+        """What an answer with `ERROR_HEADER` says: the header's value, and the content (none for HEAD)."""
+        problem: Mapping[str, Any] = {}
+        try:
+            found = json.loads(content) if content else {}
+            problem = found if isinstance(found, dict) else {}
+        except ValueError:
+            pass
+        error = from_problem({"code": code, **problem})
+        error.details.setdefault("connection", self.connection)
+        return error
+
+
+def _connected(path: str, timeout_s: float | None) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.settimeout(timeout_s)
+        stream.connect(path)
+    except BaseException:
+        stream.close()
+        raise
+    return stream

@@ -1,0 +1,166 @@
+"""A requests session for one base URL. Its requests go to the handle's relay, which adds the credential.
+
+Addresses stay the real ones, in responses and in errors; no credential is in this process. What leads elsewhere (a
+redirect to a file store) goes there directly, and has nothing that could log in.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any, NoReturn
+
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NewConnectionError
+from urllib3.util import Timeout
+
+from ..errors import NotAllowed
+from .http_address import covers, joined, origin
+from .http_place import ERROR_HEADER, HttpPlace
+
+try:
+    import requests
+    from requests.adapters import BaseAdapter, HTTPAdapter
+except ImportError as exc:
+    raise ImportError(
+        'requests is not installed in this kernel: pip install "connvault-jupyter[http]"'
+    ) from exc
+
+_LOGIN_HEADER = re.compile(r"auth|token|key|secret|cookie|credential", re.IGNORECASE)
+
+# requests' own default.
+_POOL_CONNECTIONS = 10
+
+
+class ApiSession(requests.Session):
+    """Bound to one address. Elsewhere proxies and CA bundles of the environment count, `.netrc` does not."""
+
+    def __init__(self, *, place: HttpPlace) -> None:
+        """Raises: requests.exceptions.InvalidURL: the stored address is none."""
+        super().__init__()
+        self.base_url = _as_sent(place.base_url)
+        self._place = place
+        self._relay = _RelayAdapter(place=place)
+        # Any callable keeps requests from reading .netrc and credentials in URLs.
+        self.auth = _no_auth
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        """Like `requests.Session.request`. Raises also: NotAllowed (another address), and what the relay refuses."""
+        return super().request(method, self._joined(url), *args, **kwargs)
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """On a redirect to another origin no header that looks like a login goes along.
+
+        requests itself strips `Authorization` only, and would read `.netrc` for the new host."""
+        if origin(prepared_request.url or "") != origin(response.request.url or ""):
+            for name in [name for name in prepared_request.headers if _LOGIN_HEADER.search(name)]:
+                del prepared_request.headers[name]
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        mounted = super().get_adapter(url)
+        if not covers(self.base_url, url):
+            return mounted
+        # A caller may mount an adapter with retries: they count here too.
+        retries = getattr(mounted, "max_retries", None)
+        return self._relay if retries is None else self._relay.retrying(retries)
+
+    def close(self) -> None:
+        self._relay.close()
+        super().close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a session can't be copied or pickled: it is good in this kernel only")
+
+    def _joined(self, url: Any) -> str:
+        text = joined(self.base_url, url.decode() if isinstance(url, bytes) else str(url))
+        if not covers(self.base_url, text):
+            raise NotAllowed(
+                f"This session is for {self.base_url} only. Use requests itself for other addresses.",
+                connection=self._place.connection,
+            )
+        return text
+
+
+class _RelayAdapter(HTTPAdapter):
+    """Sends everything to the relay's Unix socket. Neither proxies nor certificates matter: it goes nowhere else."""
+
+    def __init__(self, *, place: HttpPlace) -> None:
+        super().__init__()
+        self._place = place
+        self._pools: dict[tuple[str, int | None], HTTPConnectionPool] = {}
+
+    def retrying(self, retries: Any) -> _RelayAdapter:
+        self.max_retries = retries
+        return self
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(request, *args, **kwargs)
+        code = response.headers.get(ERROR_HEADER)
+        if code:
+            raise self._place.error(code, response.content)
+        return response
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ARG002 -- as requests passes it
+        proxies: Any = None,  # noqa: ARG002
+        cert: Any = None,  # noqa: ARG002
+    ) -> HTTPConnectionPool:
+        _, host, port = origin(request.url or "")
+        pool = self._pools.get((host, port))
+        if pool is None:
+            pool = _RelayPool(host, port, place=self._place, maxsize=_POOL_CONNECTIONS, block=False)
+            pool = self._pools.setdefault((host, port), pool)
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:  # noqa: ARG002
+        return str(request.path_url)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """The relay verifies the service's certificate; here is none."""
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        super().close()
+
+
+class _RelayConnection(HTTPConnection):
+    """A connection whose socket is the relay's, whatever its host is called."""
+
+    place: HttpPlace
+
+    def _new_conn(self) -> socket.socket:
+        timeout = Timeout.resolve_default_timeout(self.timeout)
+        try:
+            return self.place.connect(timeout)
+        except OSError as exc:
+            raise NewConnectionError(
+                self, f"the relay can't be reached: {exc.strerror or 'no answer'}"
+            ) from exc
+
+
+class _RelayPool(HTTPConnectionPool):
+    ConnectionCls = _RelayConnection
+
+    def __init__(self, host: str, port: int | None, *, place: HttpPlace, **kwargs: Any) -> None:
+        super().__init__(host, port, **kwargs)
+        self._place = place
+
+    def _new_conn(self) -> Any:
+        connection: Any = super()._new_conn()
+        connection.place = self._place
+        return connection
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _as_sent(base_url: str) -> str:
+    """In the form in which requests sends it (IDNA, percent-encoding), so that the two can be compared."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(base_url, None)
+    return str(prepared.url).rstrip("/")
