@@ -30,6 +30,9 @@ MAX_AGE_S = 300.0
 _RESET_S = 2.0
 # After a login that failed: the server may have no room for a spare.
 _PAUSE_S = 60.0
+# A login takes 5 ms beside the server, 100 ms far away. Longer than that it is no shorter than another one.
+_WAIT_S = 1.0
+_YIELD_S = 0.005
 _MAX_RESET_MESSAGES = 200
 
 
@@ -43,6 +46,10 @@ class Key:
     database: str
     encryption: str
     parameters: Parameters
+
+    @property
+    def login(self) -> tuple[int, str]:
+        return self.revision, self.rotation
 
 
 def key_of(login: Login, parameters: Parameters) -> Key:
@@ -67,7 +74,9 @@ class WarmLogins:
         self._changed = threading.Condition()
         self._spares: list[tuple[Key, Session, float]] = []
         self._order: tuple[Key, Login] | None = None
-        self._busy = False
+        # The key of the order, until it is carried out; and whether a client waits for that.
+        self._coming: Key | None = None
+        self._awaited = False
         self._started = False
         self._closed = False
         self._not_before = 0.0
@@ -78,16 +87,64 @@ class WarmLogins:
         return self._size > 0
 
     def take(self, key: Key) -> Session | None:
-        """A live session, now the caller's."""
+        """A live session, now the caller's. Waits for one that is being logged in: it is ahead of a new login."""
+        found = self._taken(key)
+        if found is not None:
+            return found
         with self._changed:
-            outdated = [
-                one
-                for one in self._spares
-                if (one[0].revision, one[0].rotation) != (key.revision, key.rotation)
-            ]
-            self._spares = [one for one in self._spares if one not in outdated]
+            # One waits; whoever comes meanwhile logs in alone.
+            if self._coming != key or self._awaited:
+                return None
+            self._awaited = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._coming is None, _WAIT_S)
+            self._awaited = False
+        return self._taken(key)
+
+    def give(self, key: Key, session: Session) -> None:
+        """Keeps a session that is as fresh as after its login, or ends it."""
+        dropped = session
+        with self._changed:
+            if not self._closed and self._size and time.monotonic() - session.since < MAX_AGE_S:
+                self._spares.append((key, session, time.monotonic()))
+                self._start()
+                self._changed.notify_all()
+                if len(self._spares) <= self._size:
+                    return
+                dropped = self._surplus()
+        _end([dropped])
+
+    def order(self, key: Key, login: Login) -> None:
+        """Logs in a spare beforehand if there is none. Never blocks; `login` is let go of when that is done."""
+        with self._changed:
+            if self._closed or not self._size or self._coming or time.monotonic() < self._not_before:
+                return
+            if any(one[0] == key for one in self._spares):
+                return
+            self._coming = key
+            self._order = (key, login)
+            self._start()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Ends all of them."""
+        with self._changed:
+            self._closed = True
+            self._order = None
+            spares, self._spares = self._spares, []
+            self._changed.notify_all()
+        _end(session for _, session, _ in spares)
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._run, name="warm-logins", daemon=True).start()
+
+    def _taken(self, key: Key) -> Session | None:
+        with self._changed:
+            outdated = [one for one in self._spares if one[0].login != key.login]
             fitting = [one for one in self._spares if one[0] == key]
-            self._spares = [one for one in self._spares if one[0] != key]
+            self._spares = [one for one in self._spares if one[0].login == key.login and one[0] != key]
         _end(session for _, session, _ in outdated)
         found = None
         while fitting and found is None:
@@ -100,72 +157,43 @@ class WarmLogins:
             self._spares = [*fitting, *self._spares]
         return found
 
-    def give(self, key: Key, session: Session) -> None:
-        """Keeps a session that is as fresh as after its login, or ends it."""
-        dropped = [session]
-        with self._changed:
-            if not self._closed and self._size and time.monotonic() - session.since < MAX_AGE_S:
-                self._spares.append((key, session, time.monotonic()))
-                dropped = [one for _, one, _ in self._spares[: -self._size]]
-                self._spares = self._spares[-self._size :]
-                self._start()
-                self._changed.notify()
-        _end(dropped)
-
-    def order(self, key: Key, login: Login) -> None:
-        """Logs in a spare beforehand if there is none. Never blocks; `login` is let go of when that is done."""
-        with self._changed:
-            if self._closed or not self._size or self._busy or time.monotonic() < self._not_before:
-                return
-            if any(one[0] == key for one in self._spares):
-                return
-            self._busy = True
-            self._order = (key, login)
-            self._start()
-            self._changed.notify()
-
-    def close(self) -> None:
-        """Ends all of them."""
-        with self._changed:
-            self._closed = True
-            self._order = None
-            spares, self._spares = self._spares, []
-            self._changed.notify()
-        _end(session for _, session, _ in spares)
-
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            threading.Thread(target=self._run, name="warm-logins", daemon=True).start()
-
     def _run(self) -> None:
         while True:
             with self._changed:
-                while self._order is None and not self._closed:
-                    expired = self._expired()
-                    if expired:
-                        break
-                    self._changed.wait(self._next_expiry_s())
-                else:
-                    expired = []
+                self._changed.wait_for(lambda: self._closed or self._order is not None, self._next_expiry_s())
+                if self._order is not None:
+                    # Whoever has just taken a session goes first.
+                    self._changed.wait_for(lambda: self._closed or self._awaited, _YIELD_S)
+                order, self._order = self._order, None
+                expired = self._expired()
                 if self._closed:
                     return
-                order, self._order = self._order, None
             _end(expired)
             if order is not None:
                 self._fill(*order)
+                # Not until the next one comes: it has a secret.
                 del order
 
     def _fill(self, key: Key, login: Login) -> None:
         session = None
-        with contextlib.suppress(ConnvaultError, OSError):
+        try:
             session = self._log_in(login, key.parameters)
-        with self._changed:
-            self._busy = False
-            if session is None:
-                self._not_before = time.monotonic() + _PAUSE_S
-        if session is not None:
+        except (ConnvaultError, OSError):
+            # The next client finds out for itself.
+            self._not_before = time.monotonic() + _PAUSE_S
+        else:
             self.give(key, session)
+        finally:
+            with self._changed:
+                self._coming = None
+                self._changed.notify_all()
+
+    def _surplus(self) -> Session:
+        """Takes out the oldest one of whichever kind there are most of: clients of two kinds take turns."""
+        kinds = [key for key, _, _ in self._spares]
+        most = max(map(kinds.count, kinds))
+        place = next(place for place, kind in enumerate(kinds) if kinds.count(kind) == most)
+        return self._spares.pop(place)[1]
 
     def _expired(self) -> list[Session]:
         limit = time.monotonic() - IDLE_S
@@ -174,6 +202,7 @@ class WarmLogins:
         return expired
 
     def _next_expiry_s(self) -> float | None:
+        """How long until one has waited too long; `None`: there is none."""
         if not self._spares:
             return None
         return max(0.01, min(since for _, _, since in self._spares) + IDLE_S - time.monotonic())
