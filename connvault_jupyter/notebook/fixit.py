@@ -199,7 +199,7 @@ def _ended(raised: BaseException) -> ConnvaultError | None:
             f"What “{name}” had open was ended: the vault was locked. Unlock it, then run the cell again.",
             **found.details,
         )
-    why = _WHY_ENDED.get(str(found.details.get("reason")), "its handle is good no more")
+    why = _WHY_ENDED.get(str(found.details.get("reason")), "its permission has ended")
     return type(found)(
         f"What “{name}” had open was ended: {why}. Call connection() to ask again.", **found.details
     )

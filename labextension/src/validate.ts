@@ -48,12 +48,6 @@ import {
   time
 } from './checks';
 
-declare module './contracts' {
-  interface Connection {
-    reveal_allowed: boolean;
-  }
-}
-
 /** The questions that can be shown, and what is needed to refuse those that cannot. */
 export interface Questions {
   items: Question[];
@@ -75,7 +69,8 @@ const delivery = object<Delivery>({
   // Closed on the server; the form of a kind with a protocol of tomorrow is drawn all the same.
   protocol: orNull(text as Check<NonNullable<Delivery['protocol']>>),
   recipe: orElse(mapping(fieldValue as Check<string | number | boolean>), {}),
-  variables: orElse(mapping(text), {})
+  variables: orElse(mapping(text), {}),
+  tcp_variables: orElse(mapping(text), {})
 });
 
 const provider = object<ProviderDefinition>({

@@ -90,7 +90,7 @@ describe('lists', () => {
     const next = { ...provider(), id: 'next', deliveries: [{ ...provider().deliveries[0], protocol: 'gopher' }] };
     const { providers, unreadable } = validate.providerList({ providers: [old, next], skipped: [] });
     expect(unreadable).toBe(0);
-    expect(providers[0].deliveries[0]).toEqual({ ...old.deliveries[0], protocol: null, recipe: {}, variables: {} });
+    expect(providers[0].deliveries[0]).toEqual({ ...old.deliveries[0], protocol: null, recipe: {}, variables: {}, tcp_variables: {} });
     expect(providers[1].deliveries[0].protocol).toBe('gopher');
   });
 

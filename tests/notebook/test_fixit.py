@@ -232,7 +232,7 @@ LOSS = "class OperationalError(Exception): pass\nraise OperationalError('server 
         ),
         (
             errors.HandleInvalid(reason="unknown"),
-            "What “warehouse” had open was ended: its handle is good no more.",
+            "What “warehouse” had open was ended: its permission has ended.",
             "Call connection() to ask again.",
         ),
         (

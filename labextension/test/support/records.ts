@@ -83,7 +83,16 @@ export function provider(change: Partial<ProviderDefinition> = {}): ProviderDefi
     },
     destination: '{host}:{port}/{database}',
     deliveries: [
-      { kind: 'relay', mode: 'brokered', client: 'postgresql', openers: ['engine'], protocol: 'postgresql', recipe: {}, variables: {} }
+      {
+        kind: 'relay',
+        mode: 'brokered',
+        client: 'postgresql',
+        openers: ['engine'],
+        protocol: 'postgresql',
+        recipe: {},
+        variables: {},
+        tcp_variables: {}
+      }
     ],
     snippet: 'connection("{name}")',
     testable: true,
