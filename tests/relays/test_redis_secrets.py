@@ -1,0 +1,227 @@
+"""The password of a Redis connection comes back in no answer: refused, or masked at its length."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connvault_jupyter.relays.masking import Masker
+from connvault_jupyter.relays.protocols.redis import _patterns
+from connvault_jupyter.relays.resp import encode
+from tests.support.redis_relay import Raw, RedisRelays, redis_relays
+from tests.support.redis_server import RedisServer, redis_server
+
+PASSWORD = "canary-Redis-4711"
+HASH = hashlib.sha256(PASSWORD.encode()).hexdigest()
+# What every answer is searched for.
+TRACES = (PASSWORD.encode(), HASH.encode(), base64.b64encode(PASSWORD.encode())[:20], PASSWORD[::-1].encode())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server(password=PASSWORD, users={"other": (PASSWORD, "+@all ~*")}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def renamed() -> Iterator[RedisServer]:
+    """Where the administrator has given CONFIG another name, which no rule knows."""
+    with redis_server(password=PASSWORD, settings={"rename-command CONFIG": "hush"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def relays(server: RedisServer) -> Iterator[RedisRelays]:
+    with redis_relays() as started:
+        yield started.point(server)
+
+
+def said_to(relays: RedisRelays, *commands: bytes) -> bytes:
+    """All answers, of a connection that ends with QUIT."""
+    with Raw(relays.place()) as raw:
+        raw.send(b"".join(commands) + encode([b"QUIT"]))
+        said = raw.rest()
+    assert said.endswith(b"+OK\r\n")
+    assert not any(trace in said for trace in TRACES)
+    return said
+
+
+def test_the_search_can_find_it(server: RedisServer) -> None:
+    """Asked directly, the server gives all of it away: else the tests below would prove nothing."""
+    with server.client() as direct:
+        assert direct.config_get("requirepass") == {"requirepass": PASSWORD}
+        assert HASH in json.dumps(direct.acl_list())
+        assert HASH in json.dumps(direct.acl_getuser("default")["passwords"])
+
+
+SPELLINGS = [
+    encode([b"CONFIG", b"GET", b"requirepass"]),
+    encode([b"config", b"get", b"REQUIREPASS"]),
+    encode([b"CoNfIg", b"gEt", b"*"]),
+    encode([b"CONFIG", b"GET", b"maxmemory", b"*pass"]),
+    b"CONFIG GET requirepass\r\n",
+    b"config get requirepass\n",
+    b'"con\\x66ig" "ge\\x74" "require\\x70ass"\r\n',
+    b"'config'  'get'\t'r*'\r\n",
+    encode([b"ACL", b"LIST"]),
+    encode([b"acl", b"getuser", b"default"]),
+    encode([b"ACL", b"GETUSER", b"other"]),
+]
+
+
+@pytest.mark.parametrize("command", SPELLINGS)
+def test_in_every_spelling_it_is_refused(relays: RedisRelays, command: bytes) -> None:
+    """Small or capital letters, inline, quoted, escaped, as a pattern."""
+    assert said_to(relays, command).startswith(b"-ERR connvault not_allowed: ")
+
+
+@pytest.mark.parametrize("command", SPELLINGS)
+def test_in_a_transaction_it_is_refused(relays: RedisRelays, command: bytes) -> None:
+    """And the transaction with it."""
+    said = said_to(relays, b"MULTI\r\n", command, b"EXEC\r\n")
+    assert said.startswith(b"+OK\r\n-ERR connvault not_allowed: ")
+    assert b"-EXECABORT" in said
+
+
+def test_under_another_name_it_is_masked(
+    server: RedisServer, relays: RedisRelays, renamed: RedisServer
+) -> None:
+    """At its length, and whatever asks for it."""
+    try:
+        said = said_to(relays.point(renamed), b"hush get requirepass\r\n", b"hush get *pass*\r\n")
+    finally:
+        relays.point(server)
+    stars = b"$%d\r\n%b\r\n" % (len(PASSWORD), b"*" * len(PASSWORD))
+    assert said.count(stars) == 2
+
+
+@pytest.mark.parametrize("command", SPELLINGS)
+def test_byte_by_byte_it_is_refused(relays: RedisRelays, command: bytes) -> None:
+    """However slowly it comes."""
+    with Raw(relays.place()) as raw:
+        for at in range(len(command)):
+            raw.send(command[at : at + 1])
+        assert raw.line().startswith(b"-ERR connvault not_allowed: ")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "return redis.call('CONFIG', 'GET', 'requirepass')",
+        "return redis.pcall('config', 'get', '*')",
+        "return redis.call('ACL', 'LIST')",
+        "return redis.call('ACL', 'GETUSER', 'default')",
+        "return redis.call('CONFIG', 'GET', 'requirepass')[2]:reverse()",
+        "return redis.call('REPLICAOF', 'evil', '1')",
+        "return redis.call('MODULE', 'LOAD', '/tmp/x')",
+    ],
+)
+def test_a_script_can_not_ask_for_it(relays: RedisRelays, script: str) -> None:
+    """The server's own flag: the rules rely on it."""
+    said = said_to(relays, encode([b"EVAL", script.encode(), b"0"]))
+    assert b"not allowed from script" in said
+
+
+def test_the_logs_of_the_server_have_it_redacted(relays: RedisRelays, server: RedisServer) -> None:
+    """MONITOR and SLOWLOG while others log in: these pass, because the server keeps it back."""
+    with Raw(relays.place()) as raw:
+        raw.send(b"CONFIG SET slowlog-log-slower-than 0\r\nMONITOR\r\n")
+        assert [raw.line(), raw.line()] == [b"+OK", b"+OK"]
+        for protocol in (2, 3):
+            with server.client(protocol=protocol) as other:
+                other.ping()
+        lines = [raw.line() for _ in range(4)]
+        assert any(b"PING" in line for line in lines)
+        assert not any(trace in line for line in lines for trace in TRACES)
+    assert b"(redacted)" in said_to(relays, b"SLOWLOG GET 100\r\n")
+
+
+def forms() -> list[bytes]:
+    raw = PASSWORD.encode()
+    return [
+        raw,
+        HASH.encode(),
+        base64.b64encode(raw),
+        base64.b64encode(b"x" + raw + b"yz"),
+        json.dumps(PASSWORD).encode(),
+        quote(PASSWORD).encode(),
+    ]
+
+
+@pytest.mark.parametrize("form", forms())
+def test_what_someone_else_has_stored_comes_back_masked(
+    relays: RedisRelays, server: RedisServer, form: bytes
+) -> None:
+    """In each form, in a value, a list, a script's answer and an error; every length stays true."""
+    with server.client() as other:
+        other.set("stored", b"<" + form + b">")
+    said = said_to(
+        relays,
+        encode([b"GET", b"stored"]),
+        encode([b"MGET", b"stored", b"nothing", b"stored"]),
+        encode([b"EVAL", b"return {redis.call('GET', 'stored')}", b"0"]),
+        encode([b"EVAL", b"return redis.error_reply(redis.call('GET', 'stored'))", b"0"]),
+        encode([b"PING", b"after"]),
+    )
+    assert said.count(b"$%d\r\n<" % (len(form) + 2)) == 4
+    assert form not in said
+    assert said.endswith(b"$5\r\nafter\r\n+OK\r\n")
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(1, 60), max_size=6), pad=st.integers(0, 40))
+def test_wherever_an_answer_is_cut_it_is_masked(cuts: list[int], pad: int) -> None:
+    """The masker of the relay, with the relay's own patterns: no piece of it gets out before the rest is known."""
+    answer = encode([b"x" * pad + PASSWORD.encode() + HASH.encode()[: pad + 1], HASH.encode()])
+    mask = Masker(_patterns([PASSWORD]))
+    shown, at = b"", 0
+    for cut in [*cuts, len(answer)]:
+        shown += mask(answer[at : at + cut]) if answer[at : at + cut] else b""
+        at += cut
+    assert len(shown) == len(answer), "an answer's end is never held back"
+    assert not any(trace in shown for trace in TRACES)
+
+
+@pytest.mark.parametrize(
+    "password", ["line\nbreak-1", "\r\nfirst-and-last\r\n", 'q"uote\\d', "grün-und-weiß", "ab"]
+)
+def test_whatever_the_password_is_made_of_answers_are_not_held_back(password: str) -> None:
+    """An answer ends with a line end; what begins with one would wait for ever."""
+    mask = Masker(_patterns([password]))
+    for answer in (b"+OK\r\n", b"$3\r\nfoo\r\n", encode([password.encode()])):
+        shown = mask(answer)
+        assert len(shown) == len(answer)
+        assert len(password) < 4 or not any(
+            line.encode() in shown for line in password.splitlines() if len(line) > 3
+        )
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        b"CONFIG SET requirepass mine\r\n",
+        b"config set maxmemory 0 masterauth mine\r\n",
+        b"ACL SETUSER default on >mine\r\n",
+        b"REPLICAOF 127.0.0.1 1\r\n",
+        b"SLAVEOF 127.0.0.1 1\r\n",
+        b"MODULE LOAD /tmp/x.so\r\n",
+        b"RESET\r\n",
+    ],
+)
+def test_the_login_itself_can_not_be_changed(
+    relays: RedisRelays, server: RedisServer, attempt: bytes
+) -> None:
+    """Nor can the server be sent elsewhere with it. The connection goes on."""
+    said = said_to(relays, attempt, b"PING\r\n")
+    assert said.startswith(b"-ERR connvault not_allowed: ")
+    assert said.endswith(b"+PONG\r\n+OK\r\n")
+    with server.client() as direct:
+        assert direct.role()[0] == b"master"
+        assert direct.config_get("requirepass", "masterauth") == {"requirepass": PASSWORD, "masterauth": ""}
