@@ -1,0 +1,435 @@
+"""A brokered handle on the one path by which a secret leaves: where it listens, what its relay may log in with, how
+long what is open may stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connvault_jupyter.contracts.access import GrantFilter, GrantRef, HandleUse, Requester
+from connvault_jupyter.contracts.connections import (
+    Connection,
+    ConnectionRef,
+    DeleteConnection,
+    DeleteSecret,
+    SetSecret,
+    UpdateConnection,
+)
+from connvault_jupyter.contracts.supervision import ConsentSettings
+from connvault_jupyter.contracts.vault import UnlockVault
+from connvault_jupyter.errors import (
+    BrokerUnavailable,
+    ConnectionNotReady,
+    HandleInvalid,
+    NotAllowed,
+    SecretInvalid,
+    SecretMissing,
+    StorageFull,
+    VaultLocked,
+)
+from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support.canary import CANARY, found_in
+from tests.support.in_clear import IN_CLEAR
+from tests.support.service_world import POSTGRES, World, notebook, unasked
+
+FOREIGN = [notebook(run=2), notebook("other.ipynb"), notebook().model_copy(update={"instance": "x"})]
+IDS = ["another run", "another notebook", "another process"]
+
+
+@pytest.fixture
+def world() -> World:
+    world = World(consent=ConsentSettings(once_limit_s=100, for_s=300))
+    world.connection(provider="postgresql")
+    return world
+
+
+def the(world: World) -> Connection:
+    (found,) = world.connections.list().connections
+    return found.connection
+
+
+def given(world: World, decision: Any = "session") -> str:
+    return world.request(notebook(), world.answer(decision)).ref
+
+
+def replace_password(world: World, value: str) -> None:
+    request = {"id": the(world).id, "field": "password", "value": value}
+    world.connections.set_secret(SetSecret.model_validate(request), actor="ada")
+
+
+def test_where_there_is_a_relay_the_handle_is_brokered(world: World) -> None:
+    """The question says so, and there is nothing to choose."""
+    asked = world.request(notebook(), world.meanwhile(lambda: seen(world)))
+    assert (asked.mode, asked.way) == ("brokered", "relay")
+    assert [delivery.mode for delivery in asked.deliveries] == ["brokered"]
+
+
+def seen(world: World) -> None:
+    assert world.question().mode == "brokered"
+    world.decide("session")
+
+
+@pytest.mark.parametrize(
+    ("sslmode", "way"), [("disable", "hand_over"), ("require", "relay"), ("prefer", "relay")]
+)
+def test_a_plain_upstream_is_handed_over(world: World, sslmode: str, way: str) -> None:
+    """The state of an encrypted one can't leave its process: told to the requester and in its list."""
+    world.connection("other", provider="postgresql", fields={**POSTGRES, "sslmode": sslmode})
+    asked = world.request(notebook(), world.answer("once"), name="other")
+    assert asked.way == way
+    assert {one.name: one.way for one in world.connections.summaries().connections}["other"] == way
+    assert world.open(notebook(), asked.ref).hand_over is (way == "hand_over")
+
+
+def test_the_relays_are_warmed_while_a_person_is_asked(world: World) -> None:
+    """They take a tenth of a second, a person much longer. A standing permission needs no warning."""
+    world.request(notebook(), world.answer("session"))
+    assert world.relays.warmed == 1
+    world.connection("clear", provider=IN_CLEAR)
+    world.request(notebook(), world.answer("session"), name="clear")
+    assert world.relays.warmed == 1
+
+
+def test_opening_gives_a_place_and_no_secret(world: World) -> None:
+    """Nothing is unsealed, the connection's plain fields are there, and the order has its requester."""
+    ref = given(world)
+    world.secrets.sealed.unseal = lambda *_: pytest.fail("unsealed")  # type: ignore[method-assign]
+    found = world.open(notebook(), ref)
+    assert (found.protocol, found.directory, found.socket, found.port) == (
+        "postgresql",
+        "/run/h",
+        "/run/h/s",
+        None,
+    )
+    assert found.fields.items() >= POSTGRES.items()
+    assert found.variables["PGUSER"] == "{user}"
+    assert found_in(found.model_dump_json()) == []
+    (order,) = world.relays.orders
+    assert (order.ref, order.requester, order.connection_id, order.tcp) == (
+        ref,
+        notebook(),
+        the(world).id,
+        False,
+    )
+    assert found_in(repr(order)) == []
+    assert ref not in repr(order)
+    row = world.record()[-1]
+    assert (row.type, row.mode) == ("access:checked", "brokered")
+
+
+def test_a_port_is_opened_only_when_asked_for(world: World) -> None:
+    """With the variables that lead to it."""
+    ref = given(world)
+    assert world.open(notebook(), ref, tcp=True).port == 50_000
+    assert world.open(notebook(), ref, tcp=True).variables["PGHOST"] == "127.0.0.1"
+    assert world.open(notebook(), ref).variables["PGHOST"] == "{directory}"
+
+
+def test_the_relays_are_called_without_the_lock(world: World) -> None:
+    """A fork takes long when the machine is busy; others must not wait for it."""
+    ref = given(world)
+    free: list[bool] = []
+
+    def during() -> None:
+        from threading import Thread
+
+        def take() -> None:
+            free.append(world.lock.acquire(timeout=5))
+            world.lock.release()
+
+        thread = Thread(target=take)
+        thread.start()
+        thread.join()
+
+    world.relays.during = during
+    world.open(notebook(), ref)
+    assert free == [True]
+
+
+def test_when_no_relay_can_be_had_it_says_so(world: World) -> None:
+    """And the handle is good for another attempt."""
+    ref = given(world)
+    world.relays.broken = True
+    with pytest.raises(BrokerUnavailable):
+        world.open(notebook(), ref)
+    world.relays.broken = False
+    world.open(notebook(), ref)
+
+
+def test_a_login_is_recorded_before_the_secret_is_unsealed(world: World) -> None:
+    """No row, no release; the row says brokered and by which grant."""
+    ref = given(world)
+    unseal = world.secrets.sealed.unseal
+    before: list[str] = []
+
+    def watched(*arguments: Any) -> str:
+        assert not world.storage.open
+        before.append(world.recorded()[-1])
+        return unseal(*arguments)
+
+    world.secrets.sealed.unseal = watched  # type: ignore[assignment, method-assign]
+    found = world.login(notebook(), ref)
+    assert found.secrets["password"].get_secret_value() == CANARY
+    assert before == ["access:used"]
+    row = world.record()[-1]
+    assert (row.type, row.mode, row.connection, row.requester_instance, row.grant_id) == (
+        "access:used",
+        "brokered",
+        "warehouse",
+        notebook().instance,
+        world.grants()[0].id,
+    )
+    view = world.view(the(world))
+    assert view.last_used_at == world.clock.now
+    assert world.connections.uses(ConnectionRef(id=view.connection.id)).days[-1].uses == 1
+
+
+def test_when_the_disk_is_full_nothing_leaves(world: World) -> None:
+    """Neither a place nor a login; what is open may stay."""
+    ref = given(world)
+    world.storage.full = True
+    for use in (world.open, world.login):
+        with pytest.raises(StorageFull):
+            use(notebook(), ref)
+    assert not world.relays.orders
+    assert world.still_good(notebook(), ref)
+
+
+def test_the_recipe_completes_the_fields_and_changes_none(world: World) -> None:
+    """Constants of the definition: how to log in, never where."""
+    provider = ProviderCatalogue(packages=False).get("postgresql")
+    assert provider is not None
+    (relay,) = provider.deliveries
+    changed = provider.model_copy(
+        update={"deliveries": [relay.model_copy(update={"recipe": {"style": "plain"}})]}
+    )
+    other = World(storage=(world.storage, world.stores), registry=_Only(changed), unlocked=False)
+    other.keyring.items.update(world.keyring.items)
+    other.secrets.open_at_start()
+    ref = given(other)
+    assert other.login(notebook(), ref).fields == {**POSTGRES, "style": "plain"}
+    assert other.open(notebook(), ref).fields == {**POSTGRES, "style": "plain"}
+    assert other.relays.orders[0].fields["style"] == "plain"
+
+
+class _Only(ProviderCatalogue):
+    def __init__(self, provider: Any) -> None:
+        super().__init__(packages=False)
+        self._providers = {provider.id: provider}
+
+
+@pytest.mark.parametrize("other", FOREIGN, ids=IDS)
+def test_another_run_gets_neither_a_place_nor_a_login(world: World, other: Requester) -> None:
+    """A ref is no bearer token, and what it has open is not theirs; on record once."""
+    ref = given(world, "always")
+    for use in (world.open, world.login):
+        with pytest.raises(HandleInvalid) as refused:
+            use(other, ref)
+        assert refused.value.details == {"reason": "foreign"}
+    assert not world.still_good(other, ref)
+    assert not world.relays.orders
+    assert world.recorded().count("access:refused") == 1
+    world.login(notebook(), ref)
+
+
+def test_neither_mode_serves_the_others_handles(world: World) -> None:
+    """Brokered is never delivered in the clear; in the clear has no relay; plain text has neither. Nothing is used."""
+    world.connection("clear", provider=IN_CLEAR)
+    world.connection("token", provider="secret", fields={}, secrets={"value": CANARY})
+    brokered = given(world)
+    clear = world.request(notebook(), world.answer("session"), name="clear").ref
+    token = world.request(notebook(), unasked, name="token").ref
+    attempts: list[tuple[Callable[[Requester, str], object], str]] = [
+        (world.deliver, brokered),
+        (world.open, clear),
+        (world.login, clear),
+        (world.deliver, token),
+        (world.open, token),
+        (world.login, token),
+    ]
+    for use, ref in attempts:
+        with pytest.raises(NotAllowed):
+            use(notebook(), ref)
+    assert not world.still_good(notebook(), clear)
+    assert not world.still_good(notebook(), token)
+    assert not {"access:used", "access:checked"} & set(world.recorded())
+
+
+def revoked(world: World, ref: str) -> None:
+    (view,) = world.consent.grants(GrantFilter()).grants
+    world.consent.revoke(GrantRef(id=view.grant.id), actor="ada")
+
+
+def moved(world: World, ref: str) -> None:
+    request = {"id": the(world).id, "revision": 1, "fields": {**POSTGRES, "host": "evil.test"}}
+    world.connections.update(UpdateConnection.model_validate(request), actor="ada")
+
+
+def moved_with_a_secret(world: World, ref: str) -> None:
+    request = {
+        "id": the(world).id,
+        "revision": 1,
+        "fields": {**POSTGRES, "host": "evil.test"},
+        "secrets": {"password": {"value": "new"}},
+    }
+    world.connections.update(UpdateConnection.model_validate(request), actor="ada")
+
+
+ENDS: dict[str, tuple[Callable[[World, str], Any], type[Exception]]] = {
+    "revoked": (revoked, HandleInvalid),
+    "revoked by its own notebook": (
+        lambda world, ref: world.access.revoke_own(notebook(), _revoke_own()),
+        HandleInvalid,
+    ),
+    "released": (lambda world, ref: world.access.release(notebook(), HandleUse(ref=ref)), HandleInvalid),
+    "its time is over": (lambda world, ref: world.clock.forward(300), HandleInvalid),
+    "its run has ended": (
+        lambda world, ref: world.consent.instance_ended(notebook().instance),
+        HandleInvalid,
+    ),
+    "its document was deleted": (
+        lambda world, ref: world.consent.documents_gone(["report.ipynb"]),
+        HandleInvalid,
+    ),
+    "the vault is locked": (lambda world, ref: world.secrets.lock(actor="ada"), VaultLocked),
+    "another destination": (moved, HandleInvalid),
+    "another destination and its secret": (moved_with_a_secret, HandleInvalid),
+    "the connection is deleted": (
+        lambda world, ref: world.connections.delete(
+            DeleteConnection(id=the(world).id, revision=1), actor="ada"
+        ),
+        HandleInvalid,
+    ),
+}
+
+
+def _revoke_own() -> Any:
+    from connvault_jupyter.contracts.access import RevokeOwn
+
+    return RevokeOwn(connection="warehouse")
+
+
+@pytest.mark.parametrize(("end", "error"), ENDS.values(), ids=ENDS)
+def test_when_it_ends_nothing_more_is_given_and_what_is_open_is_cut(
+    world: World, end: Callable[[World, str], Any], error: type[Exception]
+) -> None:
+    """Every way in which a permission ends."""
+    ref = given(world, "for")
+    world.login(notebook(), ref)
+    assert world.still_good(notebook(), ref)
+    end(world, ref)
+    assert not world.still_good(notebook(), ref)
+    for use in (world.open, world.login):
+        with pytest.raises(error):
+            use(notebook(), ref)
+
+
+def test_this_time_is_cut_after_its_limit(world: World) -> None:
+    """`once` covers one handle for a bounded time, and what it has open with it."""
+    ref = given(world, "once")
+    world.clock.forward(99)
+    assert world.still_good(notebook(), ref)
+    world.clock.forward(1)
+    assert not world.still_good(notebook(), ref)
+
+
+def test_when_its_kind_is_gone_what_is_open_is_cut(world: World) -> None:
+    """Nobody can say any more where it may lead."""
+    ref = given(world, "always")
+    nxt = World(storage=(world.storage, world.stores), registry=_Nothing(), unlocked=False)
+    nxt.keyring.items.update(world.keyring.items)
+    nxt.secrets.open_at_start()
+    assert not nxt.still_good(notebook(), ref)
+    for use in (nxt.open, nxt.login):
+        with pytest.raises(ConnectionNotReady):
+            use(notebook(), ref)
+
+
+class _Nothing(ProviderCatalogue):
+    def __init__(self) -> None:
+        super().__init__(packages=False)
+        self._providers = {}
+
+
+def test_when_another_server_revokes_what_is_open_is_cut(world: World) -> None:
+    """One vault, two brokers."""
+    ref = given(world, "session")
+    other = World(storage=(world.storage, world.stores), unlocked=False, broker="4712:1000")
+    revoked(other, ref)
+    assert not world.still_good(notebook(), ref)
+
+
+def test_a_secret_that_is_missing_for_a_moment_ends_no_session(world: World) -> None:
+    """A person replaces it: the next login waits for the new one, what is open goes on."""
+    ref = given(world)
+    world.connections.delete_secret(DeleteSecret(id=the(world).id, field="password"), actor="ada")
+    assert world.still_good(notebook(), ref)
+    for use in (world.open, world.login):
+        with pytest.raises(SecretMissing):
+            use(notebook(), ref)
+    replace_password(world, "the new one")
+    assert world.login(notebook(), ref).secrets["password"].get_secret_value() == "the new one"
+
+
+def test_a_missing_secret_hides_no_revoke(world: World) -> None:
+    """The order of the two does not count."""
+    ref = given(world)
+    world.connections.delete_secret(DeleteSecret(id=the(world).id, field="password"), actor="ada")
+    revoked(world, ref)
+    assert not world.still_good(notebook(), ref)
+
+
+def test_a_replaced_secret_is_in_the_next_login(world: World) -> None:
+    """And the session before it goes on."""
+    ref = given(world)
+    before = world.login(notebook(), ref)
+    replace_password(world, "rotated")
+    after = world.login(notebook(), ref)
+    assert after.secrets["password"].get_secret_value() == "rotated"
+    assert before.rotation != after.rotation
+    assert world.still_good(notebook(), ref)
+
+
+def test_when_locked_it_works_again_after_the_unlock(world: World) -> None:
+    """The same handle; what was open is gone by then."""
+    ref = given(world)
+    world.secrets.lock(actor="ada")
+    assert not world.still_good(notebook(), ref)
+    world.secrets.unlock(UnlockVault(), actor="ada")
+    assert world.still_good(notebook(), ref)
+    world.login(notebook(), ref)
+
+
+def test_a_secret_that_does_not_open_is_not_given(world: World) -> None:
+    """The connection is marked, and its sessions end: whoever damaged it may have more in mind."""
+    from dataclasses import replace
+
+    ref = given(world)
+    for key, secret in [*world.storage.tables.secrets.items()]:
+        spoiled = secret.envelope[:-1] + bytes([secret.envelope[-1] ^ 1])
+        world.storage.tables.secrets[key] = replace(secret, envelope=spoiled)
+    with pytest.raises(SecretInvalid):
+        world.login(notebook(), ref)
+    assert not world.still_good(notebook(), ref)
+
+
+def test_asking_whether_it_may_stay_open_leaves_no_trace(world: World) -> None:
+    """It is asked five times a second."""
+    ref = given(world)
+    rows, last_used = len(world.record()), world.view(the(world)).last_used_at
+    for _ in range(5):
+        world.clock.forward(1)
+        assert world.still_good(notebook(), ref)
+        assert not world.still_good(notebook(run=2), ref)
+    assert len(world.record()) == rows
+    assert world.view(the(world)).last_used_at == last_used
+
+
+def test_the_reveal_of_a_brokered_one_is_asked_each_time(world: World) -> None:
+    """The permission to use it is none to read it."""
+    ref = given(world, "always")
+    found = world.reveal(notebook(), ref, world.answer("once"))
+    assert found.secrets["password"].get_secret_value() == CANARY
+    assert [row.mode for row in world.record() if row.type == "access:revealed"] == ["reveal"]
