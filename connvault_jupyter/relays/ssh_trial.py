@@ -66,7 +66,8 @@ async def _attempt(
         return UpstreamTlsFailed(_OTHER_HOST)
     except asyncssh.PermissionDenied:
         return UpstreamAuthFailed()
-    except (asyncssh.KeyExchangeFailed, asyncssh.ProtocolNotSupported, asyncssh.ProtocolError):
+    except (asyncssh.KeyExchangeFailed, asyncssh.ProtocolNotSupported, asyncssh.ProtocolError, ValueError):
+        # ValueError: asyncssh lets one through where what the server says is not even text.
         return UpstreamTlsFailed(_NO_COMMON_WAY)
     except (asyncio.TimeoutError, TimeoutError):
         return UpstreamTimeout()

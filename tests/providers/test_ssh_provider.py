@@ -1,0 +1,73 @@
+"""The kind of connection SSH: the shipped suite, and what its form says."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any, ClassVar
+
+import pytest
+
+from connvault_jupyter.providers.conformance import ProviderConformance
+from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support.sshd import new_key
+
+_SSH = {"host": "build.example.com", "port": 22, "user": "git"}
+_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJo/TKSw7GNqrbXH3levM8QLpA4eT/3hfxKPCZzJkToR"
+
+
+class TestSsh(ProviderConformance):
+    example: ClassVar = _SSH
+
+    def definition(self) -> Any:
+        return json.loads(
+            files("connvault_jupyter.providers").joinpath("catalogue", "ssh.json").read_text("utf-8")
+        )
+
+
+class TestSshBound(TestSsh):
+    example: ClassVar = {**_SSH, "host_key": f"{_HOST_KEY} a comment\n{_HOST_KEY}\n", "bound_only": True}
+
+
+def said(**fields: Any) -> dict[str, str]:
+    catalogue = ProviderCatalogue(packages=False)
+    provider = catalogue.get("ssh")
+    assert provider is not None
+    return {error.path: error.message for error in catalogue.check(provider, {**_SSH, **fields})}
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp521", "ssh-rsa"])
+def test_when_a_host_key_is_as_openssh_writes_it_it_is_taken(kind: str) -> None:
+    """With a comment, a second one, another line end."""
+    key = new_key(kind).public
+    assert said(host_key=key) == {}
+    assert said(host_key=f"{key} root@build\r\n{key}\n") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"build.example.com {_HOST_KEY}",
+        "SHA256:DZUemnpqgoapzdizr1BIUjcPrna56vQka6tjjb+ExEE",
+        "ssh-dss AAAAB3NzaC1kc3MAAACB",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        f"{_HOST_KEY}\nand more",
+        "ssh-ed25519",
+    ],
+)
+def test_when_a_host_key_is_something_else_it_is_said(text: str) -> None:
+    """Also a line of known_hosts: which host it is for stands in another field."""
+    assert "without the host's name" in said(host_key=text)["fields.host_key"]
+
+
+def test_when_logins_are_to_be_bound_the_host_key_is_asked_for() -> None:
+    """There would be nothing to bind them to."""
+    assert said(bound_only=True) == {
+        "fields.host_key": "Enter the host key, so that logins can be bound to it."
+    }
+
+
+@pytest.mark.parametrize("user", ["a b", "-oProxyCommand=x", "a;b", "$(x)", "a\nb", "`x`", "a/b", "a:b"])
+def test_when_a_user_could_mean_something_to_a_shell_it_is_refused(user: str) -> None:
+    """It stands on command lines."""
+    assert "fields.user" in said(user=user)
