@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnvaultError, ProviderNotFound, SecretInCode
 from ..kernel import api, own
-from ..kernel.answers import Provider
+from ..kernel.answers import Provider, how_by
 from ..kernel.handle import Handle
 from ..kernel.listing import Table, audit_table, plain, status_words
 from ..widgets.prefill import mentions_secret, secret_values
@@ -25,7 +25,7 @@ HELP = """\
 %connections list                              all connections
 %connections new PROVIDER [field=value ...]    a form for a new one; never type a secret here
 %connections use NAME [as VAR] [--reason ...]  ask for it, and assign the handle to a variable
-%connections show NAME                         what it is and whether it is ready
+%connections show NAME                         what it is, whether it is ready, and how it is delivered
 %connections revoke NAME                       give this notebook's permissions back
 %connections audit [NAME]                      what this notebook did with connections
 %connections help                              this text"""
@@ -110,6 +110,7 @@ class ConnectionsMagic:
             ("kind", found.provider_name),
             ("destination", found.destination),
             ("status", status_words(found.status, found.status_reason, vault=vault)),
+            ("delivery", how_by(found.way)),
         ]
         if found.display_name:
             rows.insert(1, ("title", found.display_name))
@@ -122,8 +123,8 @@ class ConnectionsMagic:
             print(f"This notebook has no permission for {name}.")  # noqa: T201
         else:
             print(  # noqa: T201
-                f"Given back: {count} permission{'s' if count > 1 else ''} for {name}. The next use asks again; "
-                "what is open already stays open until it is closed."
+                f"Given back: {count} permission{'s' if count > 1 else ''} for {name}. Brokered connections that were "
+                "open have ended; the next use asks again."
             )
 
     def _refuse_secrets(self, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
+LOAD = "%load_ext connvault_jupyter"
 ASK = 'from connvault_jupyter import connection\ndb = connection("warehouse", reason="monthly report")'
+BY_ENGINE = (
+    "from sqlalchemy import text\n"
+    "with db.engine().connect() as c: print('engine:', c.execute(text('select count(*) from orders')).scalar())"
+)
+SHOW = "print(db)\nget_ipython().run_line_magic('connections', 'show warehouse')"
 QUERY = "with db.connect() as c: print(c.execute(\"select 'rows:' || count(*) from orders\").fetchone()[0])"
 
 
@@ -36,7 +43,7 @@ def test_the_whole_story(
     )
     postgres.execute(f'grant select on orders to "{postgres_login.user}"', database=postgres_login.database)
     server = start_jupyter_server(app="lab" if frontend == "lab" else "notebook")
-    path = server.write_notebook("first_steps.ipynb", "print('start')", QUERY)
+    path = server.write_notebook("first_steps.ipynb", LOAD, QUERY, BY_ENGINE, SHOW)
     open_notebook(page, server, path, frontend=frontend)
 
     panel = ConnectionsPanel(page).open()
@@ -64,6 +71,7 @@ def test_the_whole_story(
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(ASK)
 
+    run_cell(page, 0)
     run_cell(page, 1, wait=False)
     dialog = ConsentDialog(page).wait()
     expect(dialog.box).to_contain_text("first_steps.ipynb")
@@ -72,12 +80,23 @@ def test_the_whole_story(
         f"{postgres_login.user}@{postgres_login.host}:{postgres_login.port}/{postgres_login.database}"
     )
     expect(dialog.box).to_contain_text("monthly report")
+    expect(page.get_by_test_id("connvault-mode-brokered")).to_have_text(
+        "Brokered: connvault logs in; the password never enters the notebook."
+    )
     expect(page.get_by_test_id("connvault-deny")).to_be_focused()
     dialog.allow()
     wait_for_cell(page, 1)
     run_cell(page, 2)
     expect(cell(page, 2)).to_contain_text("rows:7")
+    run_cell(page, 3)
+    expect(cell(page, 3)).to_contain_text("engine: 7")
+    run_cell(page, 4)
+    expect(cell(page, 4)).to_contain_text(re.compile("<warehouse: .*brokered, hand-over.*"))
+    expect(cell(page, 4).locator("table")).to_contain_text("brokered, hand-over")
 
     panel.open()
     panel.box.get_by_test_id("connvault-tab-activity").click()
     expect(panel.box).to_contain_text("first_steps.ipynb")
+    expect(panel.box.get_by_test_id("connvault-event-access:used").first).to_contain_text("brokered")
+    panel.box.get_by_test_id("connvault-tab-grants").click()
+    expect(panel.box).to_contain_text("this time · brokered, hand-over")

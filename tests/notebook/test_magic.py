@@ -110,6 +110,28 @@ def test_show_tells_state_and_destination(shell: Shell, handles: Handles) -> Non
 
 
 @pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("hand_over", "brokered, hand-over"),
+        ("relay", "brokered, relay"),
+        ("login", "in the clear"),
+        ("reveal", "plain text only"),
+    ],
+)
+def test_show_tells_how_it_is_delivered(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, way: str, words: str
+) -> None:
+    """In the words of the handle and of the panel."""
+    (known,) = scripted_broker.answers["connections.list"]({})["connections"]
+    scripted_broker.answers["connections.list"] = lambda body: {
+        "vault": "unlocked",
+        "connections": [{**known, "way": way}],
+    }
+    shell.run("%connections show warehouse")
+    assert shell.bundles(PLAIN)[0].splitlines()[-1].split(None, 1) == ["delivery", words]
+
+
+@pytest.mark.parametrize(
     ("released", "words"), [(0, "has no permission"), (1, "1 permission "), (2, "2 permissions ")]
 )
 def test_revoke_tells_how_many(
