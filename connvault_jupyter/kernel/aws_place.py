@@ -1,0 +1,197 @@
+"""Lets botocore's sessions (boto3's, aiobotocore's) talk to a handle's loopback place, and follow it when it moves.
+
+They sign with the handle's token as both keys: the relay takes it for the handle's and signs anew. Nothing of the
+machine's AWS configuration counts (files, profiles, variables, metadata service). botocore is not imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from typing import Any, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+from ..errors import BrokerUnavailable, ConnvaultError, UpstreamAuthFailed, UpstreamRefused, from_problem
+from .answers import Opened
+from .lease import Lease
+
+# relays.http_answers.ERROR_HEADER: an answer of the relay itself.
+_OURS = "x-connvault-error"
+
+_KEY_ID = re.compile(r"Credential=[^/,\s]*/")
+
+# What a client meets when nobody listens any more. By name: aiobotocore has the same ones.
+_GONE = frozenset(
+    {"ConnectionClosedError", "ConnectionError", "EndpointConnectionError", "ProxyConnectionError"}
+)
+
+_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9.]{1,60})\s*</Code>")
+
+# Amazon S3's list of error codes: what a wrong, ended or unknown key is answered with.
+_WRONG_KEY = frozenset(
+    (
+        "AuthFailure",
+        "ExpiredToken",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    )
+)
+_WRONG_TIME = frozenset(("RequestTimeTooSkewed", "RequestExpired"))
+
+# Over loopback the payload's SHA-256 is signed anyway, and servers that only resemble S3 stumble over newer checksums.
+_HOW: dict[str, Any] = {
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
+
+# Where to go, by what way, and as whom: the connection's. Last, so that nothing else counts.
+_WHERE: dict[str, Any] = {
+    "proxies": {},
+    "signature_version": "s3v4",
+    "use_dualstack_endpoint": False,
+    "use_fips_endpoint": False,
+}
+_REFUSED = frozenset(
+    (
+        *_WHERE,
+        "client_cert",
+        "proxies_config",
+        "region_name",
+        "inject_host_prefix",
+        "ignore_configured_endpoint_urls",
+    )
+)
+
+# botocore.configprovider: (name in a file, variable, default, conversion), without files and variables.
+_NO_FILES: dict[str, tuple[None, None, str | None, None]] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ca_bundle": (None, None, None, None),
+}
+
+
+class AwsPlace:
+    """Where a handle listens for clients that sign. `address` and `keys` are for the clients that are made."""
+
+    def __init__(self, *, lease: Lease) -> None:
+        """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._opened = self._open()
+
+    @property
+    def opened(self) -> Opened:
+        return self._opened
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._opened.port}"
+
+    @property
+    def token(self) -> str:
+        """The handle's: no key of the service. It opens the place, for this process and its children."""
+        return str(self._opened.token)
+
+    def renew(self) -> bool:
+        """Opens it again if it is gone; whether it is another one now. Raises: as when it is made."""
+        with self._lock:
+            before = (self._opened.port, self._opened.token)
+            self._opened = self._open()
+            return (self._opened.port, self._opened.token) != before
+
+    def session(self, kind: Any) -> Any:
+        """A botocore session of this class, bound to the place."""
+        made = kind(session_vars=_NO_FILES)
+        events = made.get_component("event_emitter")
+        events.register("before-send", self._before_send)
+        # First: botocore's own handlers would wait before they try again.
+        events.register_first("needs-retry", self._needs_retry)
+        events.register("before-parse", self._before_parse)
+        return made
+
+    def config(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of botocore's `Config`. Raises: TypeError: one that would say where or as whom."""
+        for name in given:
+            if name in _REFUSED:
+                raise TypeError(
+                    f"{name!r} can't be given: where and as whom to log in comes from the connection."
+                )
+        # A bucket in the host's name would be another host than the pinned one.
+        return {**_HOW, **given, **_WHERE, "s3": {**given.get("s3", {}), "addressing_style": "path"}}
+
+    def region(self) -> str:
+        return str(self._opened.fields.get("region") or "us-east-1")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a client of a handle can't be pickled: it is good in this kernel only")
+
+    def _before_send(self, request: Any, **_kwargs: object) -> None:
+        """Every request goes to where the place is now: a client is made once, and may outlive a relay."""
+        parts = urlsplit(request.url)
+        netloc = f"127.0.0.1:{self._opened.port}"
+        if parts.netloc == netloc:
+            return
+        request.url = urlunsplit(parts._replace(netloc=netloc))
+        signed = request.headers.get("Authorization")
+        if signed is not None:
+            text = signed.decode() if isinstance(signed, bytes) else str(signed)
+            # The signature is not looked at, so that it does not fit any more is no harm.
+            request.headers["Authorization"] = _KEY_ID.sub(f"Credential={self.token}/", text)
+
+    def _needs_retry(self, caught_exception: Any = None, **_kwargs: object) -> int | None:
+        """Nobody listens: the relay was ended or has crashed. `0` is a retry at once, `None` leaves it to botocore.
+
+        Raises: HandleInvalid, ...: the broker refuses to open the place again.
+        """
+        if type(caught_exception).__name__ not in _GONE:
+            return None
+        return 0 if self.renew() else None
+
+    def _before_parse(self, response_dict: Any, **_kwargs: object) -> None:
+        """Raises: what the relay itself answered; UpstreamAuthFailed, UpstreamRefused: the service refused the key."""
+        headers, status = response_dict["headers"], response_dict["status_code"]
+        if status < 400:
+            return
+        body = response_dict["body"]
+        content = body if isinstance(body, bytes) else b""
+        ours = headers.get(_OURS)
+        if ours:
+            raise self._named(from_problem({"code": str(ours), **_problem(content)}))
+        found = _CODE.search(content[:65536])
+        code = found[1].decode("ascii") if found else ""
+        if code in _WRONG_KEY:
+            raise self._named(UpstreamAuthFailed())
+        if code in _WRONG_TIME:
+            raise self._named(
+                UpstreamRefused(
+                    "The service refused the time of the signature. Set the clock of the machine that runs Jupyter.",
+                    reason="clock_skew",
+                )
+            )
+
+    def _open(self) -> Opened:
+        opened = self._lease.open(tcp=True)
+        if opened.port is None:
+            raise self._named(BrokerUnavailable())
+        return opened
+
+    def _named(self, error: ConnvaultError) -> ConnvaultError:
+        error.details.setdefault("connection", self._lease.connection)
+        return error
+
+
+def _problem(content: bytes) -> dict[str, Any]:
+    """An answer to HEAD has none."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,164 @@
+"""S3-compatible storage: boto3 clients and an s3fs filesystem whose requests the broker signs.
+
+No key of the service is in this process. The libraries sign with the handle's token, which opens the handle's
+loopback place and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ...errors import NotAllowed
+from ..aws_place import AwsPlace
+from ..lease import Lease
+from ..masked import MaskedStr
+
+if TYPE_CHECKING:
+    from boto3.resources.base import ServiceResource
+    from botocore.client import BaseClient
+
+_INSTALL = 'pip install "connvault-jupyter[s3]"'
+
+# How to read and cache, not where and as whom.
+ALLOWED = frozenset(
+    (
+        "asynchronous",
+        "cache_regions",
+        "default_block_size",
+        "default_cache_type",
+        "default_fill_cache",
+        "fixed_upload_size",
+        "listings_expiry_time",
+        "loop",
+        "max_concurrency",
+        "max_paths",
+        "requester_pays",
+        "s3_additional_kwargs",
+        "use_listings_cache",
+        "version_aware",
+    )
+)
+
+
+class Client:
+    """Openers of an S3 handle."""
+
+    way = "relay"
+
+    def __init__(self, *, lease: Lease) -> None:
+        self._lease = lease
+        self._at: AwsPlace | None = None
+        self._shared: dict[int, Any] = {}
+
+    @property
+    def base_url(self) -> str:
+        """The handle's place on loopback, for other libraries as endpoint (path-style). Good while the handle is.
+
+        Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
+        """
+        return self._place().address
+
+    @property
+    def token(self) -> MaskedStr:
+        """Access key ID and secret access key for `base_url`, both. It is the handle's, and no key of the service."""
+        return self._place().opened.token
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that the connection names, or an empty string."""
+        return str(self._place().opened.fields.get("bucket") or "")
+
+    def client(self, service: str = "s3", **config: Any) -> BaseClient:
+        """A new boto3 client. `config` are arguments of `botocore.config.Config`: `retries`, `read_timeout` (s), ...
+
+        Presigned URLs of it lead to the loopback place: they are good in this process and its children, as long as
+        the handle is, whatever `ExpiresIn` says.
+
+        Raises:
+            TypeError: an argument that would say where or as whom to log in.
+            ImportError: boto3 is not installed.
+            HandleInvalid, VaultLocked, ...: the broker refuses. Using the client raises these too, and
+            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused; what the
+            service answers otherwise is botocore's `ClientError`.
+        """
+        session, arguments = self._boto3(service, config)
+        found: BaseClient = session.client(service, **arguments)
+        return found
+
+    def resource(self, **config: Any) -> ServiceResource:
+        """A boto3 resource for S3; arguments and errors as those of `client()`."""
+        session, arguments = self._boto3("s3", config)
+        found: ServiceResource = session.resource("s3", **arguments)
+        return found
+
+    def filesystem(self, **arguments: Any) -> Any:
+        """An `s3fs.S3FileSystem`, to list, open and copy, for pandas, pyarrow and what else takes fsspec.
+
+        Without arguments it is the same one each time. Takes those of s3fs that say how to read and cache
+        (`default_block_size`, `use_listings_cache`, ...).
+
+        Raises: TypeError, ImportError, and what `client()` raises.
+        """
+        for name in arguments:
+            if name not in ALLOWED:
+                raise TypeError(
+                    f"{name!r} can't be given: where and as whom to log in comes from the connection. "
+                    f"Allowed are {', '.join(sorted(ALLOWED))}."
+                )
+        if arguments:
+            return self._new_filesystem(arguments)
+        # A forked child can't use its parent's event loop.
+        pid = os.getpid()
+        if pid not in self._shared:
+            self._shared = {pid: self._new_filesystem({})}
+        return self._shared[pid]
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`."""
+        return dict(self.filesystem().storage_options)
+
+    def _boto3(self, service: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        try:
+            import boto3
+            from botocore.config import Config
+            from botocore.session import Session
+        except ImportError as exc:
+            raise ImportError(f"boto3 is not installed in this kernel: {_INSTALL}") from exc
+        place = self._place()
+        signed_for = str(place.opened.fields.get("service") or "s3")
+        if service != signed_for:
+            raise NotAllowed(f"The broker signs for {signed_for} only.", connection=self._lease.connection)
+        return boto3.Session(botocore_session=place.session(Session)), {
+            "aws_access_key_id": place.token,
+            "aws_secret_access_key": place.token,
+            "config": Config(**place.config(config)),
+            "endpoint_url": place.address,
+            "region_name": place.region(),
+        }
+
+    def _new_filesystem(self, arguments: dict[str, Any]) -> Any:
+        try:
+            import s3fs  # type: ignore[import-untyped]
+            from aiobotocore.session import AioSession  # type: ignore[import-untyped]
+        except ImportError as exc:
+            raise ImportError(f"s3fs is not installed in this kernel: {_INSTALL}") from exc
+        place = self._place()
+        return s3fs.S3FileSystem(
+            **arguments,
+            key=place.token,
+            secret=place.token,
+            endpoint_url=place.address,
+            client_kwargs={"region_name": place.region()},
+            config_kwargs=place.config({}),
+            session=place.session(AioSession),
+        )
+
+    def _place(self) -> AwsPlace:
+        """One for all clients: when it moves, they all follow. Opened anew, so that a broker that refuses says so."""
+        if self._at is None:
+            self._at = AwsPlace(lease=self._lease)
+        else:
+            self._at.renew()
+        return self._at
