@@ -2,7 +2,8 @@
 
 Reading stops while the other side takes nothing, so at most one block a direction waits here. A half-close is passed
 on. An encrypted side can't be half-closed (Python's ssl has no call for it): it is ended after `half_close_s`, or as
-soon as the other direction has ended too.
+soon as the other direction has ended too. A client that is gone altogether is not waited for: where poll can tell (on a
+Unix socket), all ends as soon as what it sent is passed on.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def copy_both(
     up = _Direction(client, upstream, to_upstream)
     down = _Direction(upstream, client, to_client)
     poll = select.poll()
-    asked: dict[int, int] = {}
+    asked: dict[int, int | None] = {}
     ends_at = time.monotonic() + limits.lifetime_s
     while True:
         for direction in (up, down):
@@ -58,7 +59,7 @@ def copy_both(
         _ask(poll, asked, upstream.fileno(), _wanted(down, up))
         under_way = up.pending is not None or down.pending is not None
         if bell >= 0:
-            _ask(poll, asked, bell, 0 if under_way else select.POLLIN)
+            _ask(poll, asked, bell, None if under_way else select.POLLIN)
         now = time.monotonic()
         wait_s = min(ends_at - now, _patience_s(up, down, limits, now))
         if wait_s <= 0:
@@ -66,6 +67,8 @@ def copy_both(
         ready = poll.poll(wait_s * 1000 + 1)
         if len(ready) == 1 and ready[0][0] == bell:
             return "rung"
+        if any(asked[descriptor] == 0 for descriptor, _ in ready):
+            return "ended"
 
 
 @dataclass
@@ -135,22 +138,25 @@ class _Direction:
                 self.target.shutdown(socket.SHUT_WR)
 
 
-def _wanted(reads: _Direction, writes: _Direction) -> int:
-    """What one side is waited for: the one that `reads` takes from and `writes` goes to."""
+def _wanted(reads: _Direction, writes: _Direction) -> int | None:
+    """What one side is waited for: the one that `reads` takes from and `writes` goes to.
+
+    0: only for its end, which poll reports unasked. `None`: for nothing, not even that.
+    """
     wanted = 0
     if not reads.over and reads.pending is None and not reads.read_all:
         wanted |= reads.source_wants
     if writes.pending is not None:
         wanted |= writes.target_wants
-    return wanted
+    return wanted if wanted or reads.over else None
 
 
-def _ask(poll: select.poll, asked: dict[int, int], descriptor: int, wanted: int) -> None:
-    if asked.get(descriptor, 0) == wanted:
+def _ask(poll: select.poll, asked: dict[int, int | None], descriptor: int, wanted: int | None) -> None:
+    if asked.get(descriptor) == wanted:
         return
     asked[descriptor] = wanted
     # What is wanted for nothing is not asked at all: poll would report its hang-up again and again.
-    if wanted:
+    if wanted is not None:
         poll.register(descriptor, wanted)
     else:
         poll.unregister(descriptor)

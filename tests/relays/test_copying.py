@@ -99,6 +99,27 @@ def test_when_one_side_ends_its_half_the_other_goes_on(line: Callable[..., Line]
     assert one.outcome.result(10) == "ended"
 
 
+def test_when_the_client_has_left_altogether_nobody_waits(line: Callable[..., Line]) -> None:
+    """Its upstream may be one that can't be half-closed, and would stay open until a limit ends it."""
+    one = line()
+    one.client.sendall(b"the last words")
+    one.client.close()
+    assert one.server.recv(100) == b"the last words"
+    assert one.outcome.result(5) == "ended"
+
+
+def test_when_the_client_leaves_after_its_half_nobody_waits(line: Callable[..., Line]) -> None:
+    """As above, but later."""
+    one = line()
+    one.client.shutdown(socket.SHUT_WR)
+    assert one.server.recv(100) == b""
+    one.server.sendall(b"answer")
+    assert one.client.recv(100) == b"answer"
+    assert not one.outcome.done()
+    one.client.close()
+    assert one.outcome.result(5) == "ended"
+
+
 @pytest.mark.parametrize(
     ("limit", "set_up"),
     [
