@@ -1,0 +1,393 @@
+"""The login at a PostgreSQL server: every way in which it proves itself, and servers that lie."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import scramp  # type: ignore[import-untyped]
+
+from connvault_jupyter.errors import (
+    ConnvaultError,
+    HandleInvalid,
+    SecretInvalid,
+    SecretMissing,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamTlsFailed,
+    UpstreamUnreachable,
+)
+from connvault_jupyter.relays.downstream import Login as RelayLogin
+from connvault_jupyter.relays.limits import Limits
+from connvault_jupyter.relays.postgresql_login import Session, log_in
+from connvault_jupyter.relays.postgresql_messages import message, parameter_status, query
+from connvault_jupyter.relays.protocols.postgresql import Relay
+from connvault_jupyter.relays.upstream import shut
+from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.postgres_relay import fields_of
+from tests.support.postgres_upstream import (
+    AUTH_OK,
+    KEY,
+    READY,
+    Behaviour,
+    exactly,
+    login_to,
+    read_message,
+    read_packet,
+    says,
+    upstream,
+)
+from tests.support.tls import ServerCertificate, loopback_certificate
+
+# A hostile server costs a test no more than this.
+LIMITS = Limits(connect_s=0.5, login_s=0.5)
+PLAIN = "127.0.0.1"
+
+
+def relay_login(login: Login, **changed: Any) -> RelayLogin:
+    return RelayLogin(fields_of(login, **changed), {"password": login.password}, 1, "r1")
+
+
+def asked(session: Session, statement: str) -> bytes:
+    """The first column of the first row."""
+    session.stream.settimeout(10)
+    session.stream.sendall(query(statement))
+    found = b""
+    while True:
+        kind, body = read_message(session.stream)
+        if kind == b"D":
+            found = body[6:]
+        if kind == b"Z":
+            return found
+
+
+@pytest.fixture(scope="module")
+def certificate() -> ServerCertificate:
+    return loopback_certificate()
+
+
+@pytest.fixture(scope="module")
+def server(
+    certificate: ServerCertificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
+    """With TLS, and a user for each way to log in."""
+    settings = {"log_statement": "none"}
+    found = PostgresServer(log_file=tmp_path_factory.mktemp("tls") / "postgres.log", settings=settings)
+    found.start()
+    owner = found.data.stat()
+    found.execute("set password_encryption = 'md5'; create role old login password 'old-secret'")
+    found.execute("create role plain login password 'plain-secret'; create role nobody login password 'x'")
+    rules = [
+        "host all old 127.0.0.1/32 md5",
+        "host all plain 127.0.0.1/32 password",
+        "host all nobody 127.0.0.1/32 reject",
+        "host all all 127.0.0.1/32 scram-sha-256",
+    ]
+    for name, text in (
+        ("server.crt", certificate.certificate),
+        ("server.key", certificate.key),
+        ("pg_hba.conf", "\n".join(rules) + "\n"),
+    ):
+        file = found.data / name
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(text)
+        os.chown(file, owner.st_uid, owner.st_gid)
+    settings["ssl"] = "on"
+    found.restart()
+    yield found
+    found.close()
+
+
+def user(server: PostgresServer, name: str, password: str) -> Login:
+    return Login(server.admin.host, server.admin.port, name, "postgres", password)
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-ca", "verify-full"])
+def test_scram_with_each_mode(server: PostgresServer, certificate: ServerCertificate, mode: str) -> None:
+    """Encrypted wherever the server can and the person wants it."""
+    authority = {"ca_certificate": certificate.authority} if mode.startswith("verify") else {}
+    session = log_in(relay_login(server.admin, sslmode=mode, **authority), (), limits=Limits())
+    encrypted = asked(session, "select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+    shut(session.stream)
+    assert session.encrypted == (encrypted == b"t") == (mode != "disable")
+    assert session.pid > 0
+    assert len(session.key) == 4
+
+
+@pytest.mark.parametrize("mode", ["disable", "require"])
+def test_md5(server: PostgresServer, mode: str) -> None:
+    """What old servers ask for."""
+    session = log_in(relay_login(user(server, "old", "old-secret"), sslmode=mode), (), limits=Limits())
+    assert asked(session, "select current_user") == b"old"
+    shut(session.stream)
+
+
+def test_a_plain_password_goes_through_tls_only(server: PostgresServer) -> None:
+    """A server that asks for it otherwise does not get it."""
+    login = user(server, "plain", "plain-secret")
+    session = log_in(relay_login(login, sslmode="require"), (), limits=Limits())
+    assert asked(session, "select current_user") == b"plain"
+    shut(session.stream)
+    with pytest.raises(UpstreamTlsFailed, match="plain text"):
+        log_in(relay_login(login), (), limits=Limits())
+
+
+def test_the_channel_is_bound(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SCRAM-SHA-256-PLUS over TLS: whoever sits in between with another certificate fails."""
+    used = []
+    made = scramp.ScramClient
+
+    def spy(*arguments: Any, **named: Any) -> Any:
+        used.append(made(*arguments, **named))
+        return used[-1]
+
+    monkeypatch.setattr(scramp, "ScramClient", spy)
+    for mode in ("require", "disable"):
+        shut(log_in(relay_login(server.admin, sslmode=mode), (), limits=Limits()).stream)
+    assert [one.mechanism_name for one in used] == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "changed", "kind", "text"),
+    [
+        ("postgres", "wrong", {}, UpstreamAuthFailed, "replace the secret"),
+        ("old", "wrong", {}, UpstreamAuthFailed, "replace the secret"),
+        ("plain", "wrong", {"sslmode": "require"}, UpstreamAuthFailed, "replace the secret"),
+        ("no_such_user", "x", {}, UpstreamAuthFailed, "replace the secret"),
+        ("nobody", "x", {}, UpstreamRefused, "does not let this user in"),
+        ("postgres", None, {"database": "no_such_database"}, UpstreamRefused, "Check the database"),
+        ("postgres", None, {"sslmode": "verify-full"}, UpstreamTlsFailed, "CA certificate"),
+        ("postgres", None, {"sslmode": "verify-ca", "ca_certificate": "x"}, UpstreamTlsFailed, "CA certificate"),
+        ("postgres", None, {"port": 1}, UpstreamUnreachable, "Check host"),
+        ("postgres", "a\0b", {}, SecretInvalid, "can't be sent"),
+        ("postgres", "", {}, SecretMissing, "no secret"),
+    ],
+)  # fmt: skip
+def test_each_failure_has_its_own_error(
+    server: PostgresServer, name: str, password: str | None, changed: dict[str, Any], kind: Any, text: str
+) -> None:
+    """Advice, and nothing of what the server says or of the secret."""
+    login = user(server, name, server.admin.password if password is None else password)
+    with pytest.raises(kind, match=text) as caught:
+        log_in(relay_login(login, **changed), (), limits=Limits())
+    assert name not in caught.value.message
+    assert not password or password not in repr((caught.value, caught.value.details))
+
+
+def test_no_free_connection_is_said(server: PostgresServer) -> None:
+    """Not the password's fault."""
+    server.execute("create role single login password 'single-secret' connection limit 0")
+    with pytest.raises(UpstreamRefused, match="no free connection"):
+        log_in(relay_login(user(server, "single", "single-secret")), (), limits=Limits())
+
+
+@pytest.mark.parametrize("password", ["pässwörd ✓", "with space", "\u00a0x", "x" * 500])
+def test_passwords_of_any_letters(server: PostgresServer, password: str) -> None:
+    """As RFC 4013 prepares them, on both sides."""
+    server.execute(f"drop role if exists odd; create role odd login password '{password}'")
+    shut(log_in(relay_login(user(server, "odd", password)), (), limits=Limits()).stream)
+
+
+def test_the_test_of_a_connection_names_the_version(server: PostgresServer) -> None:
+    """Numbers only."""
+    name, version = Relay(limits=Limits()).log_in(relay_login(server.admin)).split(" ")
+    assert name == "PostgreSQL"
+    assert version.replace(".", "").isdigit()
+
+
+def test_a_cut_ends_a_login_under_way() -> None:
+    """The socket is the client's from its first moment."""
+    arrived = threading.Event()
+    sockets: list[socket.socket] = []
+
+    def silent(stream: socket.socket) -> None:
+        read_packet(stream)
+        arrived.set()
+        stream.recv(1)
+
+    def cut() -> None:
+        arrived.wait(10)
+        sockets[0].shutdown(socket.SHUT_RDWR)
+
+    with upstream(silent) as port:
+        thread = threading.Thread(target=cut)
+        thread.start()
+        with pytest.raises(UpstreamError):
+            log_in(login_to(port), (), limits=Limits(), connected=sockets.append)
+        thread.join()
+
+
+def test_what_was_cut_before_is_not_logged_in() -> None:
+    """Nothing is sent then."""
+    heard: list[bytes] = []
+
+    def refuse(stream: socket.socket) -> None:
+        raise HandleInvalid(reason="revoked")
+
+    with upstream(lambda stream: heard.append(stream.recv(100))) as port, pytest.raises(HandleInvalid):
+        log_in(login_to(port), (), limits=Limits(), connected=refuse)
+    assert b"".join(heard) == b""
+
+
+def _silent(stream: socket.socket) -> None:
+    exactly(stream, 10**6)
+
+
+def _slowly(stream: socket.socket) -> None:
+    read_packet(stream)
+    for byte in AUTH_OK * 1000:
+        stream.sendall(bytes([byte]))
+        if threading.Event().wait(0.05):
+            return
+
+
+def _endless(part: bytes) -> Behaviour:
+    def behave(stream: socket.socket) -> None:
+        read_packet(stream)
+        while True:
+            stream.sendall(part * 100)
+
+    return behave
+
+
+def _scram_server(first: Any, final: bytes) -> Behaviour:
+    """A SCRAM server that knows no password: `first` makes its nonce, salt and count; `final` is said at the end."""
+
+    def behave(stream: socket.socket) -> None:
+        read_packet(stream)
+        stream.sendall(message(b"R", struct.pack(">I", 10) + b"SCRAM-SHA-256\0\0"))
+        _, body = read_message(stream)
+        nonce = body.split(b"r=")[1]
+        stream.sendall(message(b"R", struct.pack(">I", 11) + first(nonce)))
+        read_message(stream)
+        stream.sendall(final)
+        while stream.recv(100):
+            pass
+
+    return behave
+
+
+def _good(nonce: bytes) -> bytes:
+    return b"r=" + nonce + b"more,s=" + base64.b64encode(b"s" * 16) + b",i=4096"
+
+
+FALSE_PROOF = message(b"R", struct.pack(">I", 12) + b"v=" + base64.b64encode(hashlib.sha256(b"").digest()))
+GREETING = AUTH_OK + parameter_status("server_version", "15") + KEY + READY
+
+HOSTILE: dict[str, tuple[Behaviour, type[ConnvaultError]]] = {
+    "silent": (_silent, UpstreamTimeout),
+    "a byte now and then": (_slowly, UpstreamTimeout),
+    "closes": (lambda stream: None, UpstreamRefused),
+    "http": (says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), UpstreamRefused),
+    "a length of nothing": (says(b"R\0\0\0\0"), UpstreamRefused),
+    "a length of everything": (says(b"R\xff\xff\xff\xff" + b"x" * 1000), UpstreamRefused),
+    "half a message": (says(AUTH_OK[:-1]), UpstreamTimeout),
+    "a login without a method": (says(message(b"R", b"")), UpstreamRefused),
+    "kerberos": (says(message(b"R", struct.pack(">I", 7))), UpstreamAuthFailed),
+    "a plain password": (says(message(b"R", struct.pack(">I", 3))), UpstreamTlsFailed),
+    "an md5 salt of three bytes": (says(message(b"R", struct.pack(">I", 5) + b"abc")), UpstreamAuthFailed),
+    "no mechanism": (says(message(b"R", struct.pack(">I", 10) + b"\0")), UpstreamAuthFailed),
+    "a foreign mechanism": (says(message(b"R", struct.pack(">I", 10) + b"OAUTHBEARER\0\0")), UpstreamAuthFailed),
+    "plus without tls": (
+        says(message(b"R", struct.pack(">I", 10) + b"SCRAM-SHA-256-PLUS\0\0")), UpstreamAuthFailed,
+    ),
+    "asks twice": (says(message(b"R", struct.pack(">I", 5) + b"salt") * 2), UpstreamRefused),
+    "an error without a code": (says(message(b"E", b"Mfor canary\0\0")), UpstreamRefused),
+    "an error of zeros": (says(message(b"E", b"\0" * 100)), UpstreamRefused),
+    "endless notices": (_endless(message(b"N", b"SNOTICE\0\0")), UpstreamRefused),
+    "endless settings": (
+        _endless(parameter_status("a", "b" * 1000)), UpstreamRefused,
+    ),
+    "endless settings after the login": (
+        says(AUTH_OK + parameter_status("a", "b" * 1000) * 1000), UpstreamRefused,
+    ),
+    "a setting without an end": (says(AUTH_OK + message(b"S", b"abc") + READY), UpstreamRefused),
+    "ready inside a transaction": (says(AUTH_OK + message(b"Z", b"T")), UpstreamRefused),
+    "a row before it is ready": (says(AUTH_OK + message(b"D", b"\0\0")), UpstreamRefused),
+    "a false proof": (_scram_server(_good, FALSE_PROOF), UpstreamAuthFailed),
+    "no proof": (_scram_server(_good, GREETING), UpstreamRefused),
+    "an error for a proof": (
+        _scram_server(_good, message(b"R", struct.pack(">I", 12) + b"e=other-error")), UpstreamAuthFailed,
+    ),
+    "another nonce": (
+        _scram_server(lambda nonce: _good(b"mine"), FALSE_PROOF), UpstreamAuthFailed,
+    ),
+    "a billion rounds": (
+        _scram_server(lambda nonce: _good(nonce).replace(b"4096", b"1000000000"), FALSE_PROOF),
+        UpstreamAuthFailed,
+    ),
+    "one round": (
+        _scram_server(lambda nonce: _good(nonce).replace(b"4096", b"1"), FALSE_PROOF), UpstreamAuthFailed,
+    ),
+    "bytes that are no text": (
+        _scram_server(lambda nonce: b"\xff\xfe", FALSE_PROOF), UpstreamAuthFailed,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", HOSTILE)
+def test_a_lying_server_is_given_up(which: str) -> None:
+    """In time, with a stable code, without the secret or a word of the server's."""
+    behaviour, kind = HOSTILE[which]
+    started = time.monotonic()
+    with upstream(behaviour) as port, pytest.raises(ConnvaultError) as caught:
+        log_in(login_to(port), (), limits=LIMITS)
+    assert type(caught.value) is kind
+    assert time.monotonic() - started < 5
+    assert "canary" not in repr((caught.value.args, caught.value.details))
+
+
+def test_the_positive_control_a_trusting_server_lets_us_in() -> None:
+    """The scripted servers speak the protocol where they don't lie."""
+    with upstream(says(GREETING)) as port:
+        session = log_in(login_to(port), (), limits=LIMITS)
+        shut(session.stream)
+    assert (session.pid, session.key) == (4711, struct.pack(">I", 815))
+    assert session.settings == {"server_version": "15"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "mode", "kind"),
+    [
+        (b"N", "require", UpstreamTlsFailed),
+        (b"E", "require", UpstreamRefused),
+        (b"H", "prefer", UpstreamRefused),
+        (b"S" + GREETING, "require", UpstreamRefused),
+        (b"S", "require", UpstreamTimeout),
+        (b"", "prefer", UpstreamTimeout),
+    ],
+)
+def test_no_lie_about_encryption_is_believed(answer: bytes, mode: str, kind: Any) -> None:
+    """Nor are bytes taken that came before the handshake (CVE-2021-23222)."""
+
+    def behave(stream: socket.socket) -> None:
+        exactly(stream, 8)
+        stream.sendall(answer)
+        while stream.recv(4096):
+            pass
+
+    with upstream(behave) as port, pytest.raises(ConnvaultError) as caught:
+        log_in(login_to(port, sslmode=mode), (), limits=LIMITS)
+    assert type(caught.value) is kind
+
+
+def test_what_comes_with_the_greeting_is_not_lost() -> None:
+    """A message right after ReadyForQuery is the client's."""
+    notice = message(b"N", b"SNOTICE\0\0")
+    with upstream(says(GREETING + notice)) as port:
+        session = log_in(login_to(port), (), limits=LIMITS)
+        session.stream.settimeout(5)
+        rest = session.early or session.stream.recv(100)
+        shut(session.stream)
+    assert rest == notice
