@@ -112,6 +112,10 @@ class Peers:
         process = self._processes.running(pid) if pid and boot == self._boot else None
         return process is not None and process.started == started
 
+    def process_of(self, instance: str) -> int:
+        """The pid of this run on this machine, 0 if there is none."""
+        return _run_of(instance)[0] if self.instance_alive(instance) else 0
+
     def key_of_document(self, path: str) -> str:
         """The key of a requester whose one notebook is at `path` below the root."""
         return _key("notebook", os.path.normpath(os.path.join(self._root, path)))

@@ -1,6 +1,6 @@
 """What the broker notices by itself: kernels and processes that end, time that passes. It answers no requester.
 
-Everything is done by one timer thread, and by the operator's pushes.
+Everything is done by one timer thread, by the operator's pushes, and at the end of a process that has asked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ..contracts.access import Requester
 from ..contracts.supervision import ApproverCount, DocumentsGone, KernelTable
 from ..services.consent import ConsentService
 from ..services.ports import Lock
+from .ends import ProcessEnds
 from .kernels import Kernels
 from .peers import Peers
 from .processes import Peer
@@ -21,7 +22,7 @@ from .processes import Peer
 # A question ends at most this late; the dialog counts whole seconds.
 _TICK_S = 0.2
 
-# /proc is read once per known process: a second is soon enough for a handle whose process can't use it any more.
+# /proc is read once per known process. It only finds what `ends` could not tell.
 _WATCH_EVERY_S = 1.0
 
 
@@ -49,11 +50,14 @@ class Supervision:
         self._instances: set[str] = set()
         self._watched_at = 0.0
         self._ended = threading.Event()
+        self._ends = ProcessEnds(ended=self._over, log=log)
 
     def identify(self, peer: Peer) -> Requester:
         """Like `Peers.identify`; the run is watched from now on."""
         requester = self._peers.identify(peer)
-        self._instances.add(requester.instance)
+        if requester.instance not in self._instances:
+            self._instances.add(requester.instance)
+            self._ends.watch(requester.instance, self._peers.process_of(requester.instance))
         return requester
 
     def kernels(self, table: KernelTable) -> None:
@@ -71,9 +75,11 @@ class Supervision:
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="broker-timer", daemon=True).start()
+        self._ends.start()
 
     def close(self) -> None:
         self._ended.set()
+        self._ends.close()
 
     def _run(self) -> None:
         while not self._ended.wait(_TICK_S):
@@ -95,6 +101,12 @@ class Supervision:
             return
         self._watched_at = now
         for instance in tuple(self._instances):
+            if not self._peers.instance_alive(instance):
+                self._end(instance)
+
+    def _over(self, instance: str) -> None:
+        with self._lock:
+            # Its pid may have been another process's when it began to be watched.
             if not self._peers.instance_alive(instance):
                 self._end(instance)
 
