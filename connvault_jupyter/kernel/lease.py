@@ -25,12 +25,13 @@ MAX_WAIT_S = 3600.0
 class Lease:
     """A handle ref together with the channel that it is good on."""
 
-    __slots__ = ("_client", "_ref", "connection")
+    __slots__ = ("_client", "_ref", "connection", "released")
 
     def __init__(self, *, client: BrokerClient, ref: MaskedStr, connection: str) -> None:
         self._client = client
         self._ref = ref
         self.connection = connection
+        self.released = False
 
     def __repr__(self) -> str:
         return f"<lease of {self.connection}>"
@@ -64,7 +65,11 @@ class Lease:
         )
 
     def release(self) -> None:
-        """Lets go of the handle. Harmless when it is gone already."""
+        """Lets go of the handle. Harmless when it is gone already.
+
+        `released` is for clients that don't ask at each use: this process knows at once, the relay a moment later.
+        """
+        self.released = True
         self._ask("access.release", {"ref": self._ref})
 
     def _ask(

@@ -240,9 +240,8 @@ def hostile(talk: Callable[[socket.socket], None]) -> Iterator[int]:
                 stream, _ = listener.accept()
             except OSError:
                 return
-            with stream:
-                with suppress(OSError):
-                    talk(stream)
+            with stream, suppress(OSError):
+                talk(stream)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)

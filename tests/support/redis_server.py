@@ -86,10 +86,17 @@ class RedisServer:
             lines += ["port 0", f"tls-port {self.port}", "tls-auth-clients no"]
             lines += [f"tls-cert-file {self.folder}/cert.pem", f"tls-key-file {self.folder}/key.pem"]
         if self.password:
-            lines.append(f"requirepass {self.password}")
-        lines += [f"user {name} on >{password} {rules}" for name, (password, rules) in self._users.items()]
+            lines.append(f"requirepass {_quoted(self.password)}")
+        lines += [
+            f"user {name} on {_quoted('>' + password)} {rules}"
+            for name, (password, rules) in self._users.items()
+        ]
         lines += [f"{name} {value}" for name, value in self._settings.items()]
         return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 @contextmanager

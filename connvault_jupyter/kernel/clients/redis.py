@@ -130,8 +130,8 @@ class _Place:
 
     @property
     def due(self) -> bool:
-        """Whether nobody has asked for a while."""
-        return time.monotonic() - self._looked_at >= _LOOK_EVERY_S
+        """Whether nobody has asked for a while, or there is a reason to."""
+        return self._lease.released or time.monotonic() - self._looked_at >= _LOOK_EVERY_S
 
     def look(self) -> None:
         """Asks whether the handle is still good. Raises: HandleInvalid, ..."""
