@@ -42,7 +42,7 @@ class Account:
 
 
 class MariaDbServer:
-    """Runs from `start` to `close`; `stop` and `start` in between keep data and port."""
+    """Runs from `start` to `close`; `stop` and `start` in between keep data and port. Also for a `with` block."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="connvault-my-"))
@@ -57,13 +57,20 @@ class MariaDbServer:
         ):
             (self.folder / name).write_text(text)
         self._give_away()
-        self._install()
+
+    def __enter__(self) -> MariaDbServer:
         self.start()
-        self._protect_root()
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.close()
 
     def start(self) -> None:
         """Returns when it takes logins."""
         here = self.folder
+        fresh = not (here / "data").exists()
+        if fresh:
+            self._install()
         self._process = subprocess.Popen(
             [
                 _program("mariadbd"), "--no-defaults", f"--datadir={here / 'data'}", f"--socket={here / 'socket'}",
@@ -90,7 +97,9 @@ class MariaDbServer:
                     raise RuntimeError("MariaDB did not start") from None
                 time.sleep(_PAUSE_S)
             else:
-                return
+                break
+        if fresh:
+            self._protect_root()
 
     def stop(self) -> None:
         """A crash: clients see a broken connection."""
@@ -188,9 +197,8 @@ def _free_port() -> int:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDbServer]:
     """One a worker; tests that use it are of the group `mariadb`, so there is one."""
-    server = MariaDbServer()
-    yield server
-    server.close()
+    with MariaDbServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,0 +1,334 @@
+"""MySQL on the whole path: consent, broker, relay, a real MariaDB, and a process that never has the password."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from connvault_jupyter.contracts.supervision import ConsentSettings
+from tests.support.mariadb import Account, MariaDbServer
+from tests.support.mariadb import mariadb as mariadb
+from tests.support.notebook_processes import Notebooks
+from tests.support.operator import Operator, operated_broker
+from tests.support.requester import Asker, Refused
+
+pytestmark = pytest.mark.xdist_group("mariadb")
+
+# By `sslmode`: a plain upstream's socket can be handed over, an encrypted one's can't.
+WAYS = {"disable": "hand_over", "require": "relay"}
+
+# Arguments of PyMySQL's that say where, as whom, or let the server ask for files.
+ELSEWHERE = (
+    "host",
+    "port",
+    "user",
+    "password",
+    "unix_socket",
+    "ssl",
+    "ssl_ca",
+    "local_infile",
+    "read_default_file",
+)
+
+PRELUDE = """
+import gc, os, subprocess, threading, time
+import pandas, pymysql, sqlalchemy
+from sqlalchemy import text
+
+def one(connection, query):
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+def scalar(engine, query):
+    with engine.connect() as found:
+        return found.execute(text(query)).scalar()
+
+def outcome(connection, query):
+    try:
+        return one(connection, query)
+    except pymysql.MySQLError as exc:
+        return exc.args[0]
+"""
+
+
+@dataclass
+class World:
+    operator: Operator
+    mariadb: MariaDbServer
+    account: Account
+    cell: Asker
+    id: str
+
+    def edit(self, **fields: Any) -> None:
+        revision = self.operator.call("connections.get", {"id": self.id})["connection"]["revision"]
+        body = {"id": self.id, "revision": revision, "fields": self.account.fields(**fields)}
+        self.operator.call("connections.update", body)
+
+    def rotate(self, password: str) -> None:
+        self.mariadb.set_password(self.account, password)
+        self.operator.call("secrets.set", {"id": self.id, "field": "password", "value": password})
+
+    def revoke_all(self) -> None:
+        for view in self.operator.call("grants.list")["grants"]:
+            self.operator.call("grants.revoke", {"id": view["grant"]["id"]})
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Operator, Asker]]:
+    """A broker, a person who says yes, and a process that asks. Started once: it takes three seconds."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cv-") as folder,
+        operated_broker(Path(folder), consent=ConsentSettings(cooldown_s=0)) as (operator, path),
+        Notebooks(operator, home=Path(folder), socket_path=path).open("report.ipynb") as process,
+    ):
+        process.run(PRELUDE)
+        yield operator, process
+
+
+@pytest.fixture(params=["disable", "require"])
+def world(
+    running: tuple[Operator, Asker], mariadb: MariaDbServer, request: pytest.FixtureRequest
+) -> Iterator[World]:
+    """A connection of the test's own, and a handle `h` for it."""
+    operator, process = running
+    account = mariadb.create()
+    fields, secrets = account.fields(sslmode=request.param), {"password": account.password}
+    made = operator.create(account.database, "mysql", fields, secrets)["connection"]
+    process.run(f"h = connection({account.database!r})")
+    yield World(operator, mariadb, account, process, made["id"])
+    process.run("a = b = c = e = h = found = ts = None; gc.collect()")
+    revision = operator.call("connections.get", {"id": made["id"]})["connection"]["revision"]
+    operator.call("connections.delete", {"id": made["id"], "revision": revision})
+    mariadb.drop(account)
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, world: World) -> str:
+    return WAYS[request.node.callspec.params["world"]]
+
+
+def test_when_it_is_connected_the_handle_says_how(world: World, way: str) -> None:
+    """A session of the connection's user, and nothing asked of the code."""
+    run = world.cell.run
+    run("c = h.connect()")
+    assert run("one(c, 'SELECT current_user()')") == f"{world.account.user}@127.0.0.1"
+    assert run("h.way") == way
+    assert "brokered" in run("repr(h)")
+    assert run("one(c, 'SELECT @@character_set_client')") == "utf8mb4"
+
+
+def test_when_it_is_used_all_day_it_works(world: World) -> None:
+    """Transactions, large results, errors of the server's, through connection and engine."""
+    run = world.cell.run
+    run("c = h.connect(autocommit=False); e = h.engine()")
+    run("one(c, 'CREATE TABLE t (n INT) ENGINE=InnoDB')")
+    run("one(c, 'INSERT INTO t VALUES (1)'); c.rollback()")
+    run("one(c, 'INSERT INTO t VALUES (2)'); c.commit()")
+    assert run("scalar(e, 'SELECT group_concat(n) FROM t')") == "2"
+    query = "SELECT seq, repeat('y', 300) AS y FROM seq_1_to_30000"
+    assert run(f"int(pandas.read_sql({query!r}, e).seq.sum())") == 30_000 * 30_001 // 2
+    assert run("outcome(c, 'SELECT * FROM nowhere')") == 1146
+    assert run("one(c, 'SELECT 3')") == 3
+
+
+def test_when_rows_are_set_to_what_they_were_they_count_as_found(world: World) -> None:
+    """SQLAlchemy's object mapper relies on it."""
+    world.cell.run("e = h.engine()")
+    code = (
+        "with e.begin() as s:\n    s.execute(text('CREATE TABLE t (n INT)'))\n"
+        "    s.execute(text('INSERT INTO t VALUES (1)'))\n"
+        "    found = s.execute(text('UPDATE t SET n = 1')).rowcount"
+    )
+    world.cell.run(code)
+    assert world.cell.run("found") == 1
+
+
+def test_when_a_query_is_killed_by_its_thread_it_ends(world: World) -> None:
+    """The number that the library knows is the server's."""
+    run = world.cell.run
+    run("a = h.connect(); b = h.connect(); ended = []")
+    slow = "SELECT count(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"
+    run(f"t = threading.Thread(target=lambda: ended.append(outcome(a, {slow!r}))); t.start()")
+    busy = "SELECT count(*) FROM information_schema.processlist WHERE state <> '' AND id = "
+    wait_until(lambda: run(f"one(b, {busy!r} + str(a.thread_id()))") == 1)
+    run("one(b, f'KILL QUERY {a.thread_id()}'); t.join(20)")
+    assert run("ended") == [1317]
+    assert run("one(a, 'SELECT 1')") == 1
+
+
+def test_when_a_time_out_is_given_it_counts(world: World) -> None:
+    """Also after the socket was exchanged."""
+    world.cell.run("c = h.connect(read_timeout=1)")
+    assert world.cell.run("outcome(c, 'SELECT sleep(20)')") == 2013
+
+
+def test_when_the_password_is_replaced_the_pool_logs_in_anew(world: World) -> None:
+    """At the next checkout; until then its session is used again."""
+    run = world.cell.run
+    run("e = h.engine(pool_size=1, max_overflow=0)")
+    before = run("scalar(e, 'SELECT connection_id()')")
+    assert run("scalar(e, 'SELECT connection_id()')") == before
+    world.rotate("rotated")
+    after = run("scalar(e, 'SELECT connection_id()')")
+    assert after != before
+    assert run("scalar(e, 'SELECT connection_id()')") == after
+
+
+def test_when_the_permission_ends_running_queries_and_pools_do(world: World) -> None:
+    """What is open is cut, what is asked next is told why."""
+    run = world.cell.run
+    run("c = h.connect(); e = h.engine(); scalar(e, 'SELECT 1'); ended = []")
+    run("t = threading.Thread(target=lambda: ended.append(outcome(c, 'SELECT sleep(60)'))); t.start()")
+    asleep = f"user = '{world.account.user}' AND state = 'User sleep'"
+    query = f"SELECT count(*) FROM information_schema.processlist WHERE {asleep}"
+    wait_until(lambda: world.mariadb.execute(query) == [(1,)])
+    run("begun = time.monotonic()")
+    world.revoke_all()
+    run("t.join(20)")
+    assert run("ended") == [2013]
+    # The promise is 100 ms; this machine may be busy, and begins to count before it is revoked.
+    assert run("time.monotonic() - begun") < 2
+    for code in ("scalar(e, 'SELECT 1')", "h.connect()", "h.dsn", "h.env()"):
+        with pytest.raises(Refused) as caught:
+            run(code)
+        assert caught.value.kind == "HandleInvalid"
+    # MariaDB looks for a sleeper's client every five seconds; the pool's session is gone at once.
+    wait_until(lambda: world.mariadb.sessions(world.account) <= 1)
+
+
+def test_when_the_vault_is_locked_sessions_end_too(world: World) -> None:
+    """And what is next says so."""
+    run = world.cell.run
+    run("c = h.connect()")
+    world.operator.call("vault.lock")
+    try:
+        assert run("outcome(c, 'SELECT sleep(5)')") in (2006, 2013)
+        with pytest.raises(Refused) as caught:
+            run("h.connect()")
+        assert caught.value.kind == "VaultLocked"
+    finally:
+        world.operator.set_up()
+    assert run("one(h.connect(), 'SELECT 1')") == 1
+
+
+def test_when_the_worker_dies_the_next_connection_works(world: World) -> None:
+    """A relay's crash is nobody else's, and nothing to the code but a lost connection."""
+    run = world.cell.run
+    run("c = h.connect(); e = h.engine(); scalar(e, 'SELECT 1')")
+    before = workers(world)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    assert run("one(h.connect(), 'SELECT 1')") == 1
+    assert workers(world) != before
+
+
+def test_when_the_server_is_away_it_is_said_and_then_forgotten(world: World) -> None:
+    """A restart of the database needs none of the kernel."""
+    run = world.cell.run
+    run("e = h.engine(pool_pre_ping=True); scalar(e, 'SELECT 1')")
+    world.mariadb.stop()
+    try:
+        with pytest.raises(Refused) as caught:
+            run("h.connect()")
+        assert caught.value.kind == "UpstreamUnreachable"
+        assert caught.value.details["connection"] == repr(world.account.database)
+    finally:
+        world.mariadb.start()
+    assert run("scalar(e, 'SELECT 1')") == 1
+
+
+def test_when_the_server_refuses_the_login_it_is_typed(world: World) -> None:
+    """Without a word of the server's."""
+    world.mariadb.set_password(world.account, "replaced")
+    with pytest.raises(Refused) as caught:
+        world.cell.run("h.connect()")
+    assert caught.value.kind == "UpstreamAuthFailed"
+    assert world.account.user not in str(caught.value)
+
+
+def test_when_code_says_where_or_as_whom_it_is_refused(world: World) -> None:
+    """Neither at the connection nor at the engine."""
+    for name in ELSEWHERE:
+        for code in (f"h.connect({name}='x')", f"h.engine(connect_args={{{name!r}: 'x'}})"):
+            with pytest.raises(Refused) as caught:
+                world.cell.run(code)
+            assert caught.value.kind == "TypeError"
+
+
+def test_when_other_tools_come_by_dsn_and_variables_they_work(world: World) -> None:
+    """A driver of their own, the command line over the socket and over TCP; no password of the database's."""
+    run = world.cell.run
+    assert run("scalar(sqlalchemy.create_engine(h.dsn, poolclass=sqlalchemy.NullPool), 'SELECT 5')") == 5
+    assert world.account.password not in run("h.dsn + str(h.env())")
+    shell = (
+        "subprocess.run(['mariadb', '--no-defaults', '-NBe', 'SELECT database()'], capture_output=True, text=True, "
+        "env={**os.environ, **h.env(tcp=%s)})"
+    )
+    for tcp in (False, True):
+        run(f"done = {shell % tcp}")
+        assert run("done.stdout.strip()") == world.account.database, run("done.stderr")
+        url = f"h.env(tcp={tcp})['DATABASE_URL']"
+        assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 6')") == 6
+
+
+def test_when_it_is_tested_the_server_is_named(world: World) -> None:
+    """The form's button."""
+    answer = world.operator.call("connections.test", {"id": world.id})
+    found = answer.get("test", answer)
+    assert found["ok"], found
+    assert found["server"].startswith("MariaDB 10.")
+
+
+def test_when_fifty_threads_connect_all_are_served(world: World) -> None:
+    """Each with a session of its own."""
+    code = (
+        "found = []\n"
+        "def work():\n    c = h.connect()\n    found.append((c, one(c, 'SELECT connection_id()')))\n"
+        "ts = [threading.Thread(target=work) for _ in range(50)]\n"
+        "[t.start() for t in ts]\n[t.join() for t in ts]"
+    )
+    world.cell.run(code)
+    assert world.cell.run("len({number for _, number in found})") == 50
+    assert world.cell.run("all(one(c, 'SELECT connection_id()') == number for c, number in found)")
+
+
+def test_when_hundreds_have_come_and_gone_no_descriptor_is_left(world: World) -> None:
+    """In the requester; closed, forgotten, and handed over."""
+    run = world.cell.run
+    run("h.connect().close(); gc.collect()")
+    count = "len(os.listdir('/proc/self/fd'))"
+    before = run(count)
+    run("for _ in range(60): h.connect().close()")
+    run("for _ in range(60): h.connect()")
+    run("gc.collect()")
+    assert run(count) == before
+    wait_until(lambda: world.mariadb.sessions(world.account) == 0)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+def workers(world: World) -> set[int]:
+    """The relays' processes of the broker."""
+    return {
+        worker.pid
+        for child in psutil.Process(world.operator.broker.pid).children()
+        if "connvault_jupyter.broker.relay_process" in child.cmdline()
+        for worker in child.children()
+        if worker.status() != psutil.STATUS_ZOMBIE
+    }

@@ -1,0 +1,63 @@
+"""The provider `mysql`: the shipped suite, and what its variables say to programs."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any, ClassVar
+
+import pytest
+
+from connvault_jupyter.providers.conformance import ProviderConformance
+from connvault_jupyter.providers.registry import ProviderCatalogue
+
+CATALOGUE = ProviderCatalogue(packages=False)
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+FIELDS = {"host": "db.internal", "port": 3306, "database": "sales", "user": "app", "sslmode": "require"}
+
+
+class TestMysql(ProviderConformance):
+    example: ClassVar = FIELDS
+
+    def definition(self) -> Any:
+        return json.loads(
+            files("connvault_jupyter.providers").joinpath("catalogue", "mysql.json").read_text("utf-8")
+        )
+
+
+class TestMysqlWithCertificate(TestMysql):
+    example: ClassVar = {**FIELDS, "sslmode": "verify-ca", "ca_certificate": PEM}
+
+
+def said(fields: dict[str, Any]) -> dict[str, str]:
+    provider = CATALOGUE.get("mysql")
+    assert provider is not None
+    return {error.path: error.message for error in CATALOGUE.check(provider, fields)}
+
+
+def test_when_it_is_shipped_it_is_brokered_and_nothing_else() -> None:
+    """The password is for the broker; plain text is the separate question."""
+    provider = CATALOGUE.get("mysql")
+    assert provider is not None
+    assert [(one.kind, one.mode, one.protocol) for one in provider.deliveries] == [
+        ("relay", "brokered", "mysql")
+    ]
+    assert provider.destination_fields == {"host", "port", "sslmode", "ca_certificate"}
+    assert provider.secret_fields == {"password"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"sslmode": "verify-ca"}, "fields.ca_certificate"),
+        ({"host": "db:3306/x"}, "fields.host"),
+        ({"port": 0}, "fields.port"),
+        ({"database": "mysql://db/x"}, "fields.database"),
+        ({"user": ""}, "fields.user"),
+        ({"user": "app\0root"}, "fields.user"),
+        ({"database": "sales\0"}, "fields.database"),
+    ],
+)
+def test_when_a_field_does_not_fit_it_is_refused(fields: dict[str, Any], path: str) -> None:
+    """A NUL would end the text in the protocol's packets."""
+    assert path in said({**FIELDS, **fields})
