@@ -7,7 +7,6 @@ import re
 import socket
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from .processes import Peer
 
@@ -54,15 +53,17 @@ def _own_processes() -> Iterable[int]:
 
 
 def _has(pid: int, inode: str) -> bool:
-    folder = Path(f"/proc/{pid}/fd")
     try:
-        for entry in os.scandir(folder):
-            try:
-                match = _SOCKET.fullmatch(os.readlink(entry.path))
-            except OSError:
-                continue
-            if match and match[1] == inode:
-                return True
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            return any(_inode_of(entry.path) == inode for entry in entries)
     except OSError:
+        # Another user's, or it has ended.
         return False
-    return False
+
+
+def _inode_of(path: str) -> str | None:
+    try:
+        match = _SOCKET.fullmatch(os.readlink(path))
+    except OSError:
+        return None
+    return match[1] if match else None
