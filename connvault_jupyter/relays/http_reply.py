@@ -23,6 +23,7 @@ _MAX_INTERIM = 16
 class Reply:
     """Use: `read_head`, then `pass_on`, or `pass_head` if it `switched` to another protocol.
 
+    `stored`: an object's coding is a part of it (of its length, checksums and ranges), so it is not taken off.
     `begun`: a byte of it has come. `rest` is what came after the head of a switched answer.
     """
 
@@ -33,6 +34,7 @@ class Reply:
         request: RequestHead,
         patterns: frozenset[bytes],
         logs_in: bool,
+        stored: bool,
         upgrade: str,
         limits: Limits,
     ) -> None:
@@ -40,6 +42,7 @@ class Reply:
         self._request = request
         self._mask = Masker(patterns) if patterns else None
         self._logs_in = logs_in
+        self._stored = stored
         self._upgrade = upgrade
         self._limits = limits
         self._head: ResponseHead | None = None
@@ -88,7 +91,8 @@ class Reply:
             raise UpstreamRefused("The service changes the protocol without being asked.")
         self._head = head
         self.rest = buffer
-        self._coding = "" if self._mask is None else coding_of(head.tokens("content-encoding"))
+        looks_inside = self._mask is not None and not self._stored
+        self._coding = coding_of(head.tokens("content-encoding")) if looks_inside else ""
         if self._coding is None or (self._coding and head.status == 206):
             raise UpstreamRefused(
                 "The service answers in an encoding that can't be looked through for the credential."

@@ -124,7 +124,8 @@ class Session:
         if not body.over:
             small = head.framing == "length" and head.length <= _SMALL_BODY_BYTES and not expects
             content = self._incoming.small(body) if small else None
-        attempt = _Attempt(head, body, content, upgrade, logs_in)
+        stored = login.fields.get("auth") == "sigv4"
+        attempt = _Attempt(head, body, content, upgrade, logs_in, stored)
         return self._attempted(attempt, request, target, login)
 
     def _attempted(self, attempt: _Attempt, request: Request, target: Target, login: Login) -> bool:
@@ -145,7 +146,8 @@ class Session:
             except BaseException:
                 self._let_go(connection)
                 raise
-            if reply.status == 401 and may_repeat and target.authorization.refused(login):
+            # Asked in any case: a token that is refused must not be kept, also when this request can't be repeated.
+            if reply.status == 401 and target.authorization.refused(login) and may_repeat:
                 # Nothing was done, and there is a new credential: once.
                 may_repeat = False
                 self._let_go(connection)
@@ -169,6 +171,7 @@ class Session:
             request=attempt.head,
             patterns=attempt.patterns,
             logs_in=attempt.logs_in,
+            stored=attempt.stored,
             upgrade=attempt.upgrade,
             limits=self._limits,
         )
@@ -281,13 +284,16 @@ class Session:
 
 @dataclass
 class _Attempt:
-    """A request while it is tried. `content` is its whole body, `None`: it is sent while the answer is read."""
+    """A request while it is tried. `content` is its whole body, `None`: it is sent while the answer is read.
+
+    `stored`: see `Reply`."""
 
     head: RequestHead
     body: Body
     content: bytes | None
     upgrade: str
     logs_in: bool
+    stored: bool
     patterns: frozenset[bytes] = frozenset()
 
 
