@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
@@ -155,6 +156,32 @@ def test_when_revoked_a_waiting_call_ends(world: tuple[Operator, Asker]) -> None
     with pytest.raises(Refused) as caught:
         process.finish()
     assert caught.value.kind == "HandleInvalid"
+
+
+def test_when_the_relay_was_killed_the_same_client_goes_on(world: tuple[Operator, Asker]) -> None:
+    """Its place is opened again."""
+    operator, process = world
+    process.run("c = h.client(); c.ping()")
+    for worker in workers_of(operator):
+        worker.kill()
+        worker.wait(10)
+    assert process.run("c.ping()") is True
+    process.run(
+        "async def ping():\n    async with h.async_client() as client:\n        return await client.ping()\n"
+    )
+    for worker in workers_of(operator):
+        worker.kill()
+        worker.wait(10)
+    assert process.run("asyncio.run(ping())") is True
+
+
+def workers_of(operator: Operator) -> list[psutil.Process]:
+    """The relay workers of the broker: its zygote's children."""
+    assert operator.broker.pid
+    broker = psutil.Process(operator.broker.pid)
+    found = [worker for child in broker.children() for worker in child.children()]
+    assert found
+    return found
 
 
 def test_when_the_password_was_replaced_the_pool_logs_in_anew(
