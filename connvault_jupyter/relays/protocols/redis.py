@@ -112,6 +112,7 @@ class _Session:
         self._mask = Masker(_patterns(login.secrets.values()))
         self._markers = _Markers()
         self._over = False
+        self._at_line = True
 
     def to_upstream(self, data: bytes) -> bytes:
         """A filter for `copy_both`."""
@@ -139,6 +140,11 @@ class _Session:
         shown = self._markers(data)
         if not data:
             return (self._mask(shown) if shown else b"") + self._mask(b"")
+        # No pattern has a line end in it. So an answer that ends with one, as they all do, can't end with the
+        # beginning of a secret, which is what costs time to find out.
+        whole, self._at_line = self._at_line, shown.endswith(b"\n") if shown else self._at_line
+        if whole and self._at_line:
+            return self._mask.whole(shown)
         return self._mask(shown) if shown else b""
 
     def _command(self, arguments: list[bytes]) -> bytes:
