@@ -1,7 +1,7 @@
 """`jupyter connvault`: brokered connections for programs in any language. It holds no secret: it asks as code does.
 
-    jupyter connvault env NAME             variables for the notebook's own shell or another language's kernel
-    jupyter connvault run NAME -- COMMAND  one command that may use the connection, in a terminal too
+jupyter connvault env NAME             variables for the notebook's own shell or another language's kernel
+jupyter connvault run NAME -- COMMAND  one command that may use the connection, in a terminal too
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _NOT_FOUND = 127
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's exit status. `run` does not return: the command takes this process over."""
-    asked = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    # Ours end at the first `--`; argparse would take options of the command for ours.
+    end = words.index("--") if "--" in words else len(words)
+    asked = _parser().parse_args(words[:end])
     try:
         handle = connection(asked.name, reason=asked.reason, timeout_s=asked.timeout)
         found = handle.env(tcp=asked.tcp)
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as exc:
         return _fail(str(exc))
     if asked.verb == "run":
-        return _run(asked.command, found)
+        return _run(words[end + 1 :], found)
     return _show(handle, found, asked.format)
 
 
@@ -61,10 +64,9 @@ def _show(handle: Handle, found: Mapping[str, str], form: str) -> int:
 
 
 def _run(command: Sequence[str], found: Mapping[str, str]) -> int:
-    program = list(command[1:] if command[:1] == ["--"] else command)
     try:
         # The same process goes on as the command, so the handle is the command's.
-        os.execvpe(program[0], program, {**os.environ, **found})  # noqa: S606 -- the person's own command
+        os.execvpe(command[0], list(command), {**os.environ, **found})  # noqa: S606 -- the person's own command
     except (OSError, ValueError, IndexError):
         return _fail("The command can't be started. Is it installed, and written after `--`?", _NOT_FOUND)
 
@@ -80,15 +82,20 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     env = verbs.add_parser("env", help="variables by which other programs use a connection")
     env.add_argument("--format", choices=("shell", "json"), default="shell")
-    run = verbs.add_parser("run", help="run a command that may use a connection")
+    run = verbs.add_parser(
+        "run",
+        help="run a command that may use a connection",
+        usage="jupyter connvault run [--reason REASON] [--timeout SECONDS] [--tcp] NAME -- COMMAND",
+    )
     for verb in (env, run):
         verb.add_argument("name", help="the connection's name")
         verb.add_argument("--reason", help="one sentence for the person who is asked")
-        verb.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="how long to wait (60)")
+        verb.add_argument(
+            "--timeout", type=float, default=60, metavar="SECONDS", help="how long to wait (60)"
+        )
         verb.add_argument(
             "--tcp", action="store_true", help="by loopback, for tools without Unix sockets; with a token"
         )
-    run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     return parser
 
 
