@@ -92,6 +92,8 @@ class MariaDbServer:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                # It listens there a moment before it does here.
+                (here / "socket").stat()
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError("MariaDB did not start") from None
