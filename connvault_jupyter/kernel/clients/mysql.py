@@ -203,7 +203,10 @@ def _connected(opened: Opened, arguments: Mapping[str, Any], library: Any) -> py
 
 def _taken_over(opened: Opened, connection: Any) -> bool:
     """Whether the broker's socket took the place of the relay's. Contract: relays/protocols/mysql.py."""
-    stream = connection._sock
+    stream = getattr(connection, "_sock", None)
+    if stream is None:
+        # Another PyMySQL: the relay does as well.
+        return False
     session = int.from_bytes(connection.salt[:8], "big")
     if not hand_over(opened, session, stream.fileno(), connection):
         return False
