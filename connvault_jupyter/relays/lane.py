@@ -139,6 +139,8 @@ class Lane:
             finally:
                 close_all(descriptors)
         self._forget()
+        # A worker that has crashed: nobody calls `end` for it.
+        self._pipe.close()
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "login" in message:
