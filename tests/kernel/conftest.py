@@ -1,4 +1,4 @@
-"""The scripted broker for the tests beside this file, and a handle for a real PostgreSQL."""
+"""The scripted broker for the tests beside this file, and a handle for a real PostgreSQL behind real relays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from connvault_jupyter import connection
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.canary import CANARY
-from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.postgres_handles import PostgresHandles, Stage, stage
+from tests.support.postgres_relay import fields_of
+from tests.support.scripted_broker import ScriptedBroker
 from tests.support.scripted_broker import scripted_broker as scripted_broker
 
 
@@ -21,23 +23,20 @@ def login(postgres: PostgresServer, postgres_login: Login) -> Login:
     return postgres.set_password(postgres_login, CANARY)
 
 
+@pytest.fixture(scope="module")
+def postgres_stage() -> Iterator[Stage]:
+    with stage() as found:
+        yield found
+
+
 @pytest.fixture
-def handles(scripted_broker: ScriptedBroker, login: Login) -> Handles:
+def handles(scripted_broker: ScriptedBroker, postgres_stage: Stage, login: Login) -> PostgresHandles:
     """The broker knows the login."""
-    return Handles(
-        fields={
-            "host": login.host,
-            "port": login.port,
-            "database": login.database,
-            "user": login.user,
-            "sslmode": "prefer",
-        },
-        secrets={"password": login.password},
-    ).install(scripted_broker)
+    return postgres_stage.put(scripted_broker, fields_of(login), {"password": login.password})
 
 
 @pytest.fixture
-def handle(handles: Handles) -> Handle:
+def handle(handles: PostgresHandles) -> Handle:
     return connection("warehouse")
 
 

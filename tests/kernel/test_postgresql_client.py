@@ -1,33 +1,38 @@
-"""A handle against a real PostgreSQL: logins, refusals, and what no error may show."""
+"""A brokered handle against a real PostgreSQL: ways in, refusals, places that are gone, no secret in this process."""
 
 from __future__ import annotations
 
 import functools
 import logging
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import pq
 from psycopg.rows import dict_row
 
 from connvault_jupyter.errors import (
+    BrokerUnavailable,
+    HandleInvalid,
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamTlsFailed,
     UpstreamUnreachable,
+    VaultLocked,
 )
-from connvault_jupyter.kernel.answers import Delivered
-from connvault_jupyter.kernel.clients import postgresql
 from connvault_jupyter.kernel.handle import Handle
-from setup_hooks.postgresql import Login, PostgresServer, free_port
-from tests.support.canary import CANARY, found_in
-from tests.support.scripted_broker import Handles, ScriptedBroker
+from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.canary import found_in
+from tests.support.postgres_handles import PostgresHandles
+from tests.support.postgres_relay import workers
+from tests.support.postgres_upstream import says, upstream
+from tests.support.scripted_broker import ScriptedBroker
 from tests.support.verbose import verbose_traceback
 
 
@@ -35,13 +40,60 @@ def _engine_with(handle: Handle, **given: Any) -> None:
     handle.engine(connect_args=given)
 
 
-def test_connect_logs_in(handle: Handle, login: Login) -> None:
-    """A psycopg connection as the stored user, to the stored database."""
+def _client(handle: Handle) -> Any:
+    return handle._clients["postgresql"]
+
+
+def test_connect_hands_over(handle: Handle, login: Login) -> None:
+    """A psycopg connection as the stored user, to the stored database, on the server's own socket."""
     with handle.connect() as found:
         assert found.execute("select current_user, current_database()").fetchone() == (
             login.user,
             login.database,
         )
+        with socket.socket(fileno=os.dup(found.fileno())) as stream:
+            assert stream.getpeername() == (login.host, login.port)
+    assert _client(handle).way == "hand_over"
+
+
+def test_an_encrypted_upstream_is_relayed(handles: PostgresHandles, handle: Handle, login: Login) -> None:
+    """Its state can't leave the relay; `prefer` counts as such, whatever the server then offers."""
+    handles.fields["sslmode"] = "prefer"
+    with handle.connect() as found:
+        assert found.execute("select current_user").fetchone() == (login.user,)
+        with socket.socket(fileno=os.dup(found.fileno())) as stream:
+            assert stream.family == socket.AF_UNIX
+    assert _client(handle).way == "relay"
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer"])
+async def test_connect_async(handles: PostgresHandles, handle: Handle, login: Login, mode: str) -> None:
+    """The same for asyncio."""
+    handles.fields["sslmode"] = mode
+    async with await handle.connect_async(autocommit=True) as found:
+        assert await (await found.execute("select current_user")).fetchone() == (login.user,)
+    assert _client(handle).way == ("hand_over" if mode == "disable" else "relay")
+
+
+def test_the_dsn_has_no_secret_and_works(handle: Handle, login: Login) -> None:
+    """For any program of this kernel."""
+    assert found_in(handle.dsn) == []
+    done = subprocess.run(
+        ["psql", "-X", "-A", "-t", "-c", "select current_user", handle.dsn],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.strip() == login.user
+
+
+def test_names_of_any_letters_are_in_the_dsn(handles: PostgresHandles, handle: Handle) -> None:
+    """Quoted, so that they are no part of the address."""
+    handles.fields |= {"user": "a@b/c:d", "database": "x?y&host=elsewhere"}
+    found = psycopg.conninfo.conninfo_to_dict(handle.dsn)
+    assert (found["user"], found["dbname"]) == ("a@b/c:d", "x?y&host=elsewhere")
+    assert str(found["host"]).startswith("/")
 
 
 def test_psycopgs_own_arguments_are_passed_on(handle: Handle) -> None:
@@ -62,11 +114,11 @@ def test_psycopgs_own_arguments_are_passed_on(handle: Handle) -> None:
 def test_arguments_that_say_where_are_refused(
     scripted_broker: ScriptedBroker, handle: Handle, argument: str
 ) -> None:
-    """Before the secret is fetched."""
+    """Before the broker is asked for a place."""
     for open_it in (handle.connect, functools.partial(_engine_with, handle)):
         with pytest.raises(TypeError, match="comes from the connection"):
             open_it(**{argument: "elsewhere"})
-    assert scripted_broker.count("access.deliver") == 0
+    assert scripted_broker.count("access.open") == 0
 
 
 @pytest.mark.parametrize("argument", ["creator", "url", "module"])
@@ -77,72 +129,22 @@ def test_engine_takes_no_other_way_in(handle: Handle, argument: str) -> None:
 
 
 def test_the_environment_does_not_redirect(handle: Handle, tmp_path: Path) -> None:
-    """libpq reads a dozen PG* variables and a service file for what is not given."""
+    """Every variable that this libpq reads is set to nonsense, and a service file."""
     service = tmp_path / "services"
     service.write_text(
         "[elsewhere]\nhost=192.0.2.1\nhostaddr=192.0.2.1\nport=1\nuser=no\nsslmode=verify-full\n"
     )
-    variables = {
-        "PGHOST": "192.0.2.1", "PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGDATABASE": "no", "PGUSER": "no",
-        "PGPASSWORD": "no", "PGPASSFILE": "/nowhere", "PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/nowhere",
-        "PGSSLCERT": "/nowhere", "PGSSLKEY": "/nowhere", "PGREQUIREPEER": "no", "PGGSSENCMODE": "disable",
-        "PGCHANNELBINDING": "disable", "PGSERVICEFILE": str(service), "PGSERVICE": "elsewhere",
+    harmless = {
+        "PGSERVICE", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING", "PGOPTIONS", "PGAPPNAME", "PGTARGETSESSIONATTRS",
     }  # fmt: skip
+    every = {option.envvar.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.envvar}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
+        for name in every - harmless:
+            patch.setenv(name, "nonsense")
+        patch.setenv("PGSERVICEFILE", str(service))
+        patch.setenv("PGSERVICE", "elsewhere")
         with handle.connect() as found:
             assert found.execute("select 1").fetchone() == (1,)
-
-
-def test_every_variable_of_libpq_that_redirects_is_pinned() -> None:
-    """A libpq with a new parameter must be looked at before it is trusted."""
-    known_harmless = postgresql.ALLOWED | {
-        "fallback_application_name",
-        # how, not where
-        "sslcompression", "sslsni", "ssl_min_protocol_version", "ssl_max_protocol_version", "sslnegotiation",
-        "sslcertmode", "sslcrl", "sslcrldir", "sslpassword", "sslkeylogfile", "min_protocol_version",
-        "max_protocol_version", "krbsrvname", "gsslib", "gssdelegation", "replication", "load_balance_hosts",
-        "require_auth", "scram_client_key", "scram_server_key", "keepalives", "tty", "authtype",
-        # OAuth: the server would ask for a token that we never have
-        "oauth_issuer", "oauth_client_id", "oauth_client_secret", "oauth_scope",
-        # a service fills in only what is not given
-        "service", "servicefile",
-    }  # fmt: skip
-    login = Delivered("w", "postgresql", {"host": "h", "database": "d", "user": "u"}, {}, 1, "r")
-    given = set(postgresql._parameters(login, {}, pq.version()))
-    every = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-    assert every - given - known_harmless == set()
-
-
-def test_a_wrong_password_is_a_typed_error_with_advice(
-    postgres: PostgresServer, handle: Handle, login: Login
-) -> None:
-    """The server's words name user and host; they are dropped."""
-    postgres.set_password(login, "another")
-    with pytest.raises(UpstreamAuthFailed, match="replace the secret") as caught:
-        handle.connect()
-    assert login.user not in str(caught.value)
-    assert caught.value.details == {"connection": "warehouse"}
-
-
-def test_a_secret_replaced_meanwhile_is_tried_once(
-    scripted_broker: ScriptedBroker, postgres: PostgresServer, handles: Handles, handle: Handle, login: Login
-) -> None:
-    """Between delivery and login the password was changed, at the server and in the vault."""
-    fresh = postgres.set_password(login, "another one")
-    stale = dict(handles.secrets)
-
-    def deliver(body: dict[str, Any]) -> dict[str, Any]:
-        answer = {**handles.deliver(body), "secrets": stale, "rotation": "r1"}
-        handles.secrets, handles.rotation = {"password": fresh.password}, "r2"
-        scripted_broker.answers["access.deliver"] = handles.deliver
-        return answer
-
-    scripted_broker.answers["access.deliver"] = deliver
-    with handle.connect() as found:
-        assert found.execute("select 1").fetchone() == (1,)
-    assert scripted_broker.count("access.deliver") == 2
 
 
 @pytest.mark.parametrize(
@@ -150,45 +152,122 @@ def test_a_secret_replaced_meanwhile_is_tried_once(
     [
         ({"port": 1}, UpstreamUnreachable),
         ({"host": "nowhere.invalid"}, UpstreamUnreachable),
+        ({"host": "169.254.169.254"}, UpstreamRefused),
         ({"database": "no_such_database"}, UpstreamRefused),
+        ({"user": "nobody_here"}, UpstreamAuthFailed),
         ({"sslmode": "require"}, UpstreamTlsFailed),
         ({"sslmode": "verify-full"}, UpstreamTlsFailed),
     ],
 )
-def test_every_failure_has_its_own_error(
-    handles: Handles, handle: Handle, change: dict[str, Any], kind: type[UpstreamError]
+async def test_every_failure_has_its_own_error(
+    handles: PostgresHandles, handle: Handle, change: dict[str, Any], kind: type[UpstreamError]
 ) -> None:
-    """What to check differs."""
+    """What to check differs; nothing of the server's words."""
     handles.fields |= change
-    with pytest.raises(kind):
+    with pytest.raises(kind) as caught:
+        handle.connect()
+    with pytest.raises(kind) as caught_later:
+        await handle.connect_async()
+    for error in (caught.value, caught_later.value):
+        assert error.details["connection"] == "warehouse"
+        assert not any(str(value) in str(error) for value in change.values() if value != 1)
+
+
+def test_a_wrong_password_is_a_typed_error_with_advice(
+    postgres: PostgresServer, handle: Handle, login: Login
+) -> None:
+    """Also from the engine."""
+    postgres.set_password(login, "another")
+    for open_it in (handle.connect, handle.engine().connect):
+        with pytest.raises(UpstreamAuthFailed, match="replace the secret") as caught:
+            open_it()
+        assert login.user not in str(caught.value)
+
+
+def test_a_session_of_another_kind_than_asked_for_is_refused(handle: Handle) -> None:
+    """libpq's own judgement, after the login."""
+    with pytest.raises(UpstreamRefused):
+        handle.connect(target_session_attrs="standby")
+
+
+def test_what_the_broker_says_of_the_handle_counts(handles: PostgresHandles, handle: Handle) -> None:
+    """With its details: a revoked handle is told from an unknown one."""
+    handle.connect().close()
+    handles.refused_login = HandleInvalid(reason="revoked")
+    handles.refusal = HandleInvalid(reason="revoked")
+    with pytest.raises(HandleInvalid) as caught:
+        handle.connect()
+    assert caught.value.details["reason"] == "revoked"
+
+
+def test_a_locked_vault_is_a_typed_error(handles: PostgresHandles, handle: Handle) -> None:
+    """Noticed at the login; the check alone unseals nothing."""
+    handles.refused_login = VaultLocked()
+    with pytest.raises(VaultLocked):
         handle.connect()
 
 
-@pytest.mark.parametrize("change", [{"port": 1}, {"database": "no_such_database"}, {"user": "nobody"}])
-def test_no_traceback_and_no_log_shows_the_password(
-    handles: Handles, handle: Handle, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
+def test_after_a_crash_of_the_worker_the_next_connect_works(
+    scripted_broker: ScriptedBroker, handle: Handle
 ) -> None:
-    """Verbose tracebacks print every variable, psycopg logs at DEBUG, and causes are printed too."""
+    """The place is asked for again, once, by itself."""
+    handle.connect().close()
+    handle.connect().close()
+    assert scripted_broker.count("access.open") == 1
+    for worker in workers():
+        worker.kill()
+        worker.wait(5)
+    with handle.connect() as found:
+        assert found.execute("select 1").fetchone() == (1,)
+    assert scripted_broker.count("access.open") == 2
+
+
+def test_a_place_that_is_never_there_is_given_up(
+    scripted_broker: ScriptedBroker, handles: PostgresHandles, handle: Handle
+) -> None:
+    """Not asked for again and again."""
+    opened = handles.open
+    asked = []
+
+    def elsewhere(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append(body)
+        return {**opened(body), "directory": "/nowhere"}
+
+    scripted_broker.answers["access.open"] = elsewhere
+    with pytest.raises(BrokerUnavailable):
+        handle.connect()
+    assert len(asked) == 1
+
+
+def test_a_silent_server_is_given_up(handles: PostgresHandles, handle: Handle) -> None:
+    """A listener that never answers; psycopg waits at least 2 s."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        handles.fields["port"] = silent.getsockname()[1]
+        with pytest.raises(UpstreamTimeout):
+            handle.connect(connect_timeout=2)
+
+
+def test_a_server_of_another_protocol_is_refused(handles: PostgresHandles, handle: Handle) -> None:
+    """A web server on that port, say."""
+    with upstream(says(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
+        handles.fields["port"] = port
+        with pytest.raises(UpstreamRefused, match="Check host and port"):
+            handle.connect()
+
+
+def test_nothing_here_shows_the_password(
+    handles: PostgresHandles, handle: Handle, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Verbose tracebacks print every variable, psycopg logs at DEBUG."""
     caplog.set_level(logging.DEBUG)
-    handles.fields |= change
+    with handle.connect() as found:
+        faces = [repr(found), repr(found.info.get_parameters()), found.info.dsn, repr(vars(_client(handle)))]
+    handles.fields |= {"user": "nobody_here"}
     for open_it in (handle.connect, handle.engine().connect):
         with pytest.raises(UpstreamError) as caught:
             open_it()
-        assert found_in(verbose_traceback(caught.value)) == []
-        assert caught.value.__cause__ is None
-        assert caught.value.__context__ is None
-    assert found_in(caplog.text) == []
-
-
-def test_the_positive_control_psycopg_alone_shows_it(login: Login) -> None:
-    """The same search finds the password in the traceback of a plain psycopg call."""
-
-    def connect(password: str) -> None:
-        psycopg.connect(**{**login.psycopg_kwargs(), "password": password, "port": 1})
-
-    with pytest.raises(psycopg.OperationalError) as caught:
-        connect(CANARY)
-    assert found_in(verbose_traceback(caught.value))
+        faces.append(verbose_traceback(caught.value))
+    assert found_in("\n".join([*faces, caplog.text])) == []
 
 
 @pytest.mark.parametrize("library", ["psycopg", "sqlalchemy"])
@@ -198,11 +277,3 @@ def test_a_missing_library_names_the_extra(handle: Handle, library: str) -> None
         patch.setitem(sys.modules, library, None)
         with pytest.raises(ImportError, match=r'pip install "connvault-jupyter\[postgresql\]"'):
             handle.engine(pool_size=1)
-
-
-def test_a_silent_server_is_given_up(handles: Handles, handle: Handle) -> None:
-    """A listener that never answers; psycopg waits at least 2 s."""
-    with socket.create_server(("127.0.0.1", free_port())) as silent:
-        handles.fields["port"] = silent.getsockname()[1]
-        with pytest.raises(UpstreamTimeout):
-            handle.connect(connect_timeout=2)

@@ -15,7 +15,8 @@ from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.canary import found_in
-from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.postgres_handles import PostgresHandles
+from tests.support.scripted_broker import ScriptedBroker
 
 
 def test_what_is_opened_shows_no_password(handle: Handle, engine: sqlalchemy.Engine) -> None:
@@ -45,7 +46,7 @@ def test_without_arguments_it_is_the_same_engine(handle: Handle) -> None:
 
 
 def test_a_pooled_connection_is_used_again(
-    scripted_broker: ScriptedBroker, engine: sqlalchemy.Engine
+    scripted_broker: ScriptedBroker, handles: PostgresHandles, engine: sqlalchemy.Engine
 ) -> None:
     """One login, one check a checkout."""
     pids = set()
@@ -53,12 +54,12 @@ def test_a_pooled_connection_is_used_again(
         with engine.connect() as found:
             pids.add(found.execute(sqlalchemy.text("select pg_backend_pid()")).scalar())
     assert len(pids) == 1
-    assert scripted_broker.count("access.deliver") == 1
+    assert handles.logins == 1
     assert scripted_broker.count("access.check") == 3
 
 
 def test_a_revoked_grant_bites_at_the_next_checkout(
-    postgres: PostgresServer, handles: Handles, engine: sqlalchemy.Engine, login: Login
+    postgres: PostgresServer, handles: PostgresHandles, engine: sqlalchemy.Engine, login: Login
 ) -> None:
     """And the idle connection is closed, not kept for later."""
     with engine.connect() as found:
@@ -79,7 +80,9 @@ def test_a_revoked_grant_bites_at_the_next_checkout(
         raise AssertionError("the pooled connection is still open")
 
 
-def test_after_a_new_consent_the_same_engine_works(handles: Handles, engine: sqlalchemy.Engine) -> None:
+def test_after_a_new_consent_the_same_engine_works(
+    handles: PostgresHandles, engine: sqlalchemy.Engine
+) -> None:
     """The pool is not spoilt by a refusal."""
     handles.refusal = HandleInvalid(reason="revoked")
     with pytest.raises(HandleInvalid):
@@ -91,9 +94,8 @@ def test_after_a_new_consent_the_same_engine_works(handles: Handles, engine: sql
 
 @pytest.mark.parametrize("what", ["rotation", "revision"])
 def test_a_change_makes_the_pool_log_in_anew(
-    scripted_broker: ScriptedBroker,
     postgres: PostgresServer,
-    handles: Handles,
+    handles: PostgresHandles,
     engine: sqlalchemy.Engine,
     login: Login,
     what: str,
@@ -108,7 +110,7 @@ def test_a_change_makes_the_pool_log_in_anew(
         handles.revision = 2
     with engine.connect() as found:
         assert found.execute(sqlalchemy.text("select pg_backend_pid()")).scalar() != before
-    assert scripted_broker.count("access.deliver") == 2
+    assert handles.logins == 2
 
 
 def test_many_threads_share_an_engine(handle: Handle) -> None:

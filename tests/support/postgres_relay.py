@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import logging
 import os
 import socket
 import struct
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -24,8 +19,7 @@ from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.supervisor import RelaySupervisor
 from connvault_jupyter.services.ports import RelayOrder, RelayPlace
 from setup_hooks.postgresql import Login
-
-_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+from tests.support.relay_process import supervised
 
 
 def requester(instance: str = "kernel-1") -> Requester:
@@ -86,16 +80,7 @@ class Relays:
         self.vault = vault
 
     def place(self, ref: str | None = None, *, instance: str = "kernel-1", tcp: bool = False) -> RelayPlace:
-        return self.supervisor.open(
-            RelayOrder(
-                ref=ref or new_ref(),
-                requester=requester(instance),
-                connection_id=ConnectionId("c" * 22),
-                protocol="postgresql",
-                fields=self.vault.fields,
-                tcp=tcp,
-            )
-        )
+        return self.supervisor.open(order_of(ref or new_ref(), self.vault.fields, instance=instance, tcp=tcp))
 
     def revoke(self, ref: str) -> None:
         self.vault.ended.add(ref)
@@ -106,21 +91,26 @@ class Relays:
 @contextlib.contextmanager
 def relays(vault: Vault) -> Iterator[Relays]:
     """A zygote and, from the first handle on, workers; all gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="cv-") as folder:
-        supervisor = RelaySupervisor(
-            command=_COMMAND,
-            directory=Path(folder) / "h",
-            login=vault.login,
-            still_good=lambda whose, ref: ref not in vault.ended,
-            version=lambda: vault.version,
-            lock=threading.RLock(),
-            log=logging.getLogger("connvault.tests"),
-        )
-        supervisor.start()
-        try:
-            yield Relays(supervisor, vault)
-        finally:
-            supervisor.close()
+    with supervised(
+        login=vault.login,
+        still_good=lambda whose, ref: ref not in vault.ended,
+        version=lambda: vault.version,
+    ) as supervisor:
+        yield Relays(supervisor, vault)
+
+
+def order_of(
+    ref: str, fields: dict[str, Any], *, instance: str = "kernel-1", tcp: bool = False
+) -> RelayOrder:
+    """For a handle of the one connection."""
+    return RelayOrder(
+        ref=ref,
+        requester=requester(instance),
+        connection_id=ConnectionId("c" * 22),
+        protocol="postgresql",
+        fields=fields,
+        tcp=tcp,
+    )
 
 
 def workers() -> list[psutil.Process]:
