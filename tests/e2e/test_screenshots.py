@@ -29,6 +29,13 @@ READ = (
     'pd.read_sql("select ordered_on, product, quantity, price from orders limit 4", warehouse.engine())'
 )
 MISSPELT = 'connection("wharehouse")'
+HANDLE = "warehouse"
+REVEAL = 'with warehouse.reveal("the tool wants it in a file"): pass'
+TWO = (
+    "from concurrent.futures import ThreadPoolExecutor\n"
+    "with ThreadPoolExecutor() as pool:\n"
+    '    github, cache = pool.map(connection, ["github", "cache"])'
+)
 
 
 def furnished(server: JupyterServer, login: Login) -> Rest:
@@ -42,6 +49,7 @@ def furnished(server: JupyterServer, login: Login) -> Rest:
         "github", "http", {"base_url": "https://api.github.com", "auth": "bearer"}, {"token": "made-up"}
     )
     rest.create("signing-key", "secret", {}, {"value": "made-up"})
+    rest.create("cache", "redis", {"host": "cache.internal", "sslmode": "require"}, {"password": "made-up"})
     return rest
 
 
@@ -78,7 +86,8 @@ def test_each_screen_has_its_picture(
     def picture(name: str) -> None:
         page.screenshot(path=folder / f"{name}.png", animations="disabled")
 
-    path = server.write_notebook("reports/monthly.ipynb", ASK, READ, MISSPELT, "%connections")
+    cells = (ASK, READ, MISSPELT, "%connections", HANDLE, REVEAL, TWO)
+    path = server.write_notebook("reports/monthly.ipynb", *cells)
     open_notebook(page, server, path, frontend=frontend)
     panel = ConnectionsPanel(page).open()
     expect(panel.row("warehouse")).to_be_visible()
@@ -92,6 +101,7 @@ def test_each_screen_has_its_picture(
     run_cell(page, 2)
     expect(cell(page, 2).get_by_test_id("connvault-fixit")).to_be_visible()
     panel.row("warehouse").click()
+    picture("details")
     panel.box.get_by_test_id("connvault-tab-activity").click()
     expect(panel.box).to_contain_text("monthly.ipynb")
     picture("result")
@@ -101,6 +111,9 @@ def test_each_screen_has_its_picture(
     panel.box.get_by_test_id("connvault-back").click()
     panel.box.get_by_test_id("connvault-new").click()
     picture("picker")
+    panel.box.get_by_test_id("connvault-picker-search").fill("api")
+    picture("picker-search")
+    panel.box.get_by_test_id("connvault-picker-search").fill("")
     panel.box.get_by_test_id("connvault-provider-postgresql").click()
     expect(panel.box.get_by_test_id("connvault-form")).to_be_visible()
     picture("form")
@@ -108,3 +121,13 @@ def test_each_screen_has_its_picture(
     expect(cell(page, 3).get_by_test_id("connvault-panel")).to_be_visible()
     cell(page, 3).scroll_into_view_if_needed()
     picture("panel-in-cell")
+    run_cell(page, 4)
+    expect(cell(page, 4).get_by_test_id("connvault-handle")).to_contain_text("brokered, hand-over")
+    picture("handle")
+    run_cell(page, 5, wait=False)
+    ConsentDialog(page).wait()
+    picture("question-reveal")
+    ConsentDialog(page).deny()
+    run_cell(page, 6, wait=False)
+    expect(page.get_by_test_id("connvault-queue")).to_have_text("1 of 2")
+    picture("questions")

@@ -85,13 +85,14 @@ export function Picker(props: PickerProps): JSX.Element {
                   {title}
                 </h3>
               )}
-              <div className="jp-connvault-tiles">
+              <div className={`jp-connvault-tiles ${isSearching ? 'jp-mod-found' : ''}`}>
                 {tiles.map((item, at) => (
                   <button
                     key={item.id}
                     type="button"
                     className="jp-connvault-tile"
                     data-testid={`connvault-provider-${item.id}`}
+                    title={foreignText(item.description ?? '')}
                     // What Enter in the search takes.
                     data-first={(isSearching && at === 0) || undefined}
                     onClick={() => props.onPick(item.id)}
