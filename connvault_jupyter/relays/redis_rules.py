@@ -3,8 +3,9 @@
 Refused is what gives the password or its hash back, changes it under the broker, or makes the server send it
 somewhere. The rest is the login's own right, which the server's ACL bounds: FLUSHALL, SHUTDOWN, KEYS, DEBUG, other
 users' ACL entries. MIGRATE sends only a password that its caller knows. SLOWLOG and MONITOR have it redacted by the
-server. A script can't call CONFIG, ACL, REPLICAOF or MODULE (the server's own flag `noscript`). What slips through
-under another name (`rename-command`) is masked in the answer.
+server. A script can't call CONFIG, ACL, REPLICAOF or MODULE (the server's own flag `noscript`); in a cluster it can
+call CLUSTER, so who must not may not by ACL. What slips through under another name (`rename-command`) is masked in the
+answer.
 """
 
 from __future__ import annotations

@@ -302,6 +302,15 @@ def test_over_tcp_the_token_is_the_password(relays: RedisRelays) -> None:
         )
 
 
+def test_over_tcp_a_token_may_come_byte_by_byte(relays: RedisRelays) -> None:
+    """Slow is not wrong."""
+    place = relays.place(tcp=True)
+    with tcp(place.port) as stream:
+        for one in b"AUTH " + place.token.encode() + b"\r\n":
+            stream.sendall(bytes([one]))
+        assert stream.recv(100) == b"+OK\r\n"
+
+
 @pytest.mark.parametrize(
     "sent",
     [

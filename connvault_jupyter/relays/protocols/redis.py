@@ -14,11 +14,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import secrets
 import socket
 import ssl
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
@@ -27,6 +25,7 @@ from ..downstream import Downstream, Login
 from ..limits import Limits
 from ..masking import Masker, spellings
 from ..redis_login import DEFAULT_USER, log_in, server_of
+from ..redis_markers import Markers
 from ..redis_rules import WATCHED, refusal
 from ..resp import Commands, ProtocolError, encode
 from ..upstream import shut
@@ -42,11 +41,6 @@ _OWN = frozenset({b"AUTH", b"HELLO"})
 # over TLS it is not told: what BLPOP gives to nobody until then is lost.
 _HALF_CLOSE_S = 2.0
 _HALF_CLOSE_TLS_S = 0.25
-
-# Answers that are waited for. Thousands in one pipeline are no client's way to log in.
-_MAX_MARKERS = 4096
-# A server's error is a line of some hundred bytes.
-_MAX_LINE_BYTES = 8192
 
 _DRAIN_S = 1.0
 
@@ -110,7 +104,7 @@ class _Session:
         self._commands = commands
         self._user = str(login.fields.get("user") or DEFAULT_USER).encode()
         self._mask = Masker(_patterns(login.secrets.values()))
-        self._markers = _Markers()
+        self._markers = Markers()
         self._over = False
         self._at_line = True
 
@@ -166,69 +160,6 @@ class _Session:
         return not self._downstream.over_tcp or self._downstream.authenticates(password)
 
 
-class _Markers:
-    """Commands that no server has, and what their answers are replaced by."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[bytes, bytes]] = deque()
-        self._held = b""
-        self._at_line = True
-
-    def new(self, answer: bytes) -> bytes:
-        """A command to send, whose answer will be this one. Raises: OSError: too many are waited for."""
-        if len(self._waiting) == _MAX_MARKERS:
-            raise OSError("the client waits for no answer")
-        # Digits: a server that names it in capitals names it right. Nobody can guess it, and nobody is told.
-        marker = b"%039d" % secrets.randbits(128)
-        self._waiting.append((marker, answer))
-        return encode([marker])
-
-    def __call__(self, data: bytes) -> bytes:
-        """Answers with the markers' replaced; the last line is held back if it could be one. `b""`: the end."""
-        if not self._waiting and not self._held:
-            if data:
-                self._at_line = data.endswith(b"\n")
-            return data
-        held, self._held = self._held, b""
-        if not data:
-            return held
-        # What is held back is the beginning of a line.
-        at_line = self._at_line or bool(held)
-        data = held + data
-        shown = []
-        start = 0
-        while self._waiting:
-            found = self._next(data, start)
-            if found is None:
-                break
-            line, end, answer = found
-            shown += [data[start:line], answer]
-            start = end
-            at_line = True
-        data = data[start:]
-        last = data.rfind(b"\n") + 1
-        begins = at_line if last == 0 else True
-        if self._waiting and begins and data.startswith(b"-", last) and len(data) - last < _MAX_LINE_BYTES:
-            data, self._held = data[:last], data[last:]
-        self._at_line = data.endswith(b"\n") if data else at_line
-        return b"".join(shown) + data
-
-    def _next(self, data: bytes, start: int) -> tuple[int, int, bytes] | None:
-        """Where the next marker's line begins and ends, and its answer. Earlier markers were never answered."""
-        for number, (marker, answer) in enumerate(self._waiting):
-            at = data.find(marker, start)
-            if at < 0:
-                continue
-            end = data.find(b"\r\n", at)
-            line = data.rfind(b"\n", start, at) + 1 or start
-            if end < 0 or data[line : line + 1] != b"-":
-                return None
-            for _ in range(number + 1):
-                self._waiting.popleft()
-            return line, end + 2, answer
-        return None
-
-
 def without_login(arguments: Sequence[bytes]) -> tuple[list[bytes], bytes | None]:
     """HELLO without its AUTH, and the password of it: `HELLO [version [AUTH user password] [SETNAME name]]`."""
     kept, password = list(arguments[:2]), None
@@ -252,7 +183,8 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
     """
     stream = downstream.stream
     deadline = time.monotonic() + downstream.limits.greeting_s
-    for _ in range(_ATTEMPTS):
+    wrong = 0
+    while wrong < _ATTEMPTS:
         data = _received(stream, deadline)
         try:
             pieces = commands.feed(data)
@@ -275,6 +207,7 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
             elif downstream.authenticates(given):
                 return pieces[number:]
             else:
+                wrong += 1
                 stream.sendall(_WRONG_TOKEN)
     raise OSError("too many attempts")
 
