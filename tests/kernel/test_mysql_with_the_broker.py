@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
+from connvault_jupyter.relays.limits import LIMITS
 from tests.support.mariadb import Account, MariaDbServer
 from tests.support.mariadb import mariadb as mariadb
 from tests.support.notebook_processes import Notebooks
@@ -301,6 +302,18 @@ def test_when_fifty_threads_connect_all_are_served(world: World) -> None:
     world.cell.run(code)
     assert world.cell.run("len({number for _, number in found})") == 50
     assert world.cell.run("all(one(c, 'SELECT connection_id()') == number for c, number in found)")
+
+
+def test_when_there_are_too_many_the_next_one_is_told(world: World) -> None:
+    """A loop that closes nothing ends here, not at the server's own limit; after closing, all is well."""
+    run = world.cell.run
+    run(f"found = [h.connect() for _ in range({LIMITS.connections})]")
+    with pytest.raises(Refused, match="if too many connections are open, close some") as caught:
+        run("h.connect()")
+    assert caught.value.kind == "BrokerUnavailable"
+    run("[c.close() for c in found]; found = c = None; gc.collect()")
+    wait_until(lambda: world.mariadb.sessions(world.account) == 0)
+    assert run("one(h.connect(), 'SELECT 1')") == 1
 
 
 def test_when_hundreds_have_come_and_gone_no_descriptor_is_left(world: World) -> None:

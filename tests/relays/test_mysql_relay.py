@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy
 
 from connvault_jupyter.errors import VaultLocked
+from connvault_jupyter.kernel.hand_over import hand_over
 from tests.support.mariadb import Account, MariaDbServer
 from tests.support.mariadb import account as account
 from tests.support.mariadb import mariadb as mariadb
@@ -309,6 +310,30 @@ def test_when_a_client_asks_for_local_files_they_are_not_agreed_on(served: Serve
         with pytest.raises(pymysql.MySQLError) as caught:
             cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE f")
         assert caught.value.args[0] in (1148, 4166)
+
+
+def test_when_the_number_is_another_ones_nothing_is_handed_over(served: Served) -> None:
+    """Nor the same session twice; the connection goes on through the relay."""
+    opened = served.opened()
+    with served.connect() as one_connection, served.connect() as other:
+        session = int.from_bytes(one_connection.salt[:8], "big")  # type: ignore[attr-defined]
+        descriptor = other._sock.fileno()  # type: ignore[attr-defined]
+        assert not hand_over(opened, session + 1, descriptor, other)
+        assert one(other, "SELECT connection_id()") == thread_of(other)
+        assert hand_over(opened, session, one_connection._sock.fileno(), one_connection)  # type: ignore[attr-defined]
+        assert not hand_over(opened, session, descriptor, other)
+        assert one(one_connection, "SELECT connection_id()") == thread_of(one_connection)
+        assert one(other, "SELECT connection_id()") == thread_of(other)
+
+
+def test_when_the_upstream_is_encrypted_nothing_is_handed_over(served: Served) -> None:
+    """Its state is in the relay's memory."""
+    served.fields["sslmode"] = "require"
+    with served.connect() as connection:
+        session = int.from_bytes(connection.salt[:8], "big")  # type: ignore[attr-defined]
+        stream = connection._sock  # type: ignore[attr-defined]
+        assert not hand_over(served.opened(), session, stream.fileno(), connection)
+        assert one(connection, "SHOW STATUS LIKE 'Ssl_version'") == "Ssl_version"
 
 
 def test_when_hundreds_of_clients_have_come_and_gone_no_descriptor_is_left(
