@@ -69,12 +69,9 @@ repr(handle), vars(type(handle)), opened.info.get_parameters()
 
 @contextmanager
 def _mysql(folder: Path) -> Iterator[Service]:
-    server = MariaDbServer()
-    try:
+    with MariaDbServer() as server:
         account = server.create(password=new_secret())
         yield Service("mysql", account.fields(), {"password": account.password}, (account.password,), _MYSQL)
-    finally:
-        server.close()
 
 
 _MYSQL = """
