@@ -86,6 +86,7 @@ def _told(said: str, *, has_passphrase: bool) -> SecretInvalid:
         return SecretInvalid(_LOCKED)
     if has_passphrase and ("Incorrect passphrase" in said or "Unable to decrypt" in said):
         return SecretInvalid(_NOT_OPENED)
-    if "Unknown cipher" in said or "Unknown kdf" in said:
+    # The last one: asyncssh was installed without what opens OpenSSH's own encryption.
+    if any(words in said for words in ("Unknown cipher", "Unknown kdf", "requires bcrypt")):
         return SecretInvalid(_UNKNOWN_ENCRYPTION)
     return SecretInvalid(_NO_KEY)

@@ -39,6 +39,16 @@ def cell(world: SshWorld, key: UserKey) -> Iterator[Asker]:
         yield asking
 
 
+def settled(cell: Asker) -> list[int]:
+    """The counts when no session is left: threads end a moment after what they served."""
+
+    def counted() -> list[int] | None:
+        found: list[int] = cell.run(f"[gc.collect(), {_COUNTS}][1]")
+        return None if found[0] else found
+
+    return wait_until(counted, deadline_s=20, what="the sessions' threads to end")
+
+
 def refused(cell: Asker, line: str = "h.connect(timeout_s=5)") -> Refused:
     with pytest.raises(Refused) as caught:
         cell.run(line)
@@ -167,12 +177,12 @@ def test_when_the_vault_is_locked_the_client_is_closed(cell: Asker, world: SshWo
 def test_when_sessions_end_nothing_is_left(cell: Asker) -> None:
     """Neither threads nor descriptors, whoever ends them: this side, or the server's."""
     cell.run("import threading, gc; h.connect().close()")
-    before = cell.run(f"gc.collect() and {_COUNTS} or {_COUNTS}")
+    before = settled(cell)
     cell.run("for _ in range(5): h.connect().close()")
     cell.run("ended = [h.connect() for _ in range(5)]")
     cell.run("for c in ended: c.exec_command('kill $PPID')[1].read()")
-    cell.run("c = ended = None; gc.collect()")
-    wait_until(lambda: cell.run(_COUNTS) == before, deadline_s=5, what="threads and descriptors to end")
+    cell.run("c = ended = None")
+    assert settled(cell) == before
 
 
 def test_when_the_client_is_forgotten_the_session_is_still_cut(cell: Asker, world: SshWorld) -> None:
@@ -188,11 +198,10 @@ def test_when_a_login_fails_nothing_is_left(world: SshWorld) -> None:
     with world.asking(world.define(new_key(), host_key=world.sshd.host_key)) as cell:
         cell.run("import threading, gc, paramiko")
         refused(cell)
-        before = cell.run(f"gc.collect() and {_COUNTS} or {_COUNTS}")
+        before = settled(cell)
         for _ in range(5):
             refused(cell)
-        cell.run("gc.collect()")
-        wait_until(lambda: cell.run(_COUNTS) == before, deadline_s=5, what="threads and descriptors to end")
+        assert settled(cell) == before
 
 
 def test_when_paramiko_is_missing_the_message_is_the_command(cell: Asker) -> None:

@@ -99,8 +99,7 @@ def test_when_git_clones_and_pushes_it_logs_in(cell: Asker, world: SshWorld, tmp
     known = world.sshd.known_hosts
     cell.run(
         f"""
-variables = h._lease.open().variables
-e = {{**os.environ, "SSH_AUTH_SOCK": variables["SSH_AUTH_SOCK"].format(socket=h.agent_socket),
+e = {{**os.environ, **h.env(),
      "GIT_SSH_COMMAND": "ssh -F none -o IdentityFile=none -o UserKnownHostsFile={known}",
      "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}}
 def git(*words): subprocess.run(["git", *words], env=e, check=True, timeout=60, capture_output=True)

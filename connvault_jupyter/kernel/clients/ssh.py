@@ -50,8 +50,6 @@ _NO_HOST_KEY = (
 class Client:
     """Openers of an SSH handle."""
 
-    way = "relay"
-
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease
 
