@@ -5,6 +5,7 @@ Other addresses are refused, also where a redirect leads there: httpx asks its t
 
 from __future__ import annotations
 
+import os
 from typing import Any, NoReturn
 
 from ..errors import NotAllowed
@@ -53,6 +54,9 @@ class _Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         sent = _to_relay(request, self._api, self._place)
+        if not os.path.exists(self._path):
+            # httpcore forgets to close a socket that it could not connect.
+            self._move(self._place.renew())
         try:
             response = self._inner.handle_request(sent)
         except httpx.ConnectError:
@@ -81,15 +85,12 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         sent = _to_relay(request, self._api, self._place)
+        if not os.path.exists(self._path):  # noqa: ASYNC240 -- a look at a local directory
+            await self._renew()
         try:
             response = await self._inner.handle_async_request(sent)
         except httpx.ConnectError:
-            from anyio import to_thread
-
-            # The broker is asked on a blocking socket; it answers within milliseconds, but other tasks must not wait.
-            path = await to_thread.run_sync(self._place.renew)
-            if path != self._path:
-                self._path, self._inner = path, httpx.AsyncHTTPTransport(uds=path)
+            await self._renew()
             response = await self._inner.handle_async_request(sent)
         code = response.headers.get(ERROR_HEADER)
         if code:
@@ -98,6 +99,14 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+    async def _renew(self) -> None:
+        from anyio import to_thread
+
+        # The broker is asked on a blocking socket; it answers within milliseconds, but other tasks must not wait.
+        path = await to_thread.run_sync(self._place.renew)
+        if path != self._path:
+            self._path, self._inner = path, httpx.AsyncHTTPTransport(uds=path)
 
 
 def _to_relay(request: httpx.Request, api: str, place: HttpPlace) -> httpx.Request:

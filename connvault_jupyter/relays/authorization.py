@@ -156,10 +156,12 @@ class Nothing:
 
 
 def secret_of(login: Login, name: str) -> str:
-    """Raises: SecretMissing."""
+    """Raises: SecretMissing; SecretInvalid: an empty one."""
     found = login.secrets.get(name)
-    if not found:
+    if found is None:
         raise SecretMissing
+    if not found:
+        raise SecretInvalid("The secret is empty. Enter it again.")
     return found
 
 

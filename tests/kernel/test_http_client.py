@@ -1,12 +1,15 @@
-"""A handle against real loopback servers: where the credential goes, and everywhere that it must not."""
+"""A handle against real loopback servers, through real relays: where the credential goes, and where it must not."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import logging
 import pickle
+import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,24 @@ from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 
 from connvault_jupyter import connection
-from connvault_jupyter.errors import HandleInvalid, NotAllowed, SecretInvalid, SecretMissing
-from connvault_jupyter.kernel.clients.http import ApiSession, _covers
+from connvault_jupyter.errors import (
+    ConnvaultError,
+    HandleInvalid,
+    NotAllowed,
+    SecretInvalid,
+    SecretMissing,
+    StorageFull,
+    UpstreamUnreachable,
+    VaultLocked,
+)
+from connvault_jupyter.kernel.http_address import covers
+from connvault_jupyter.kernel.http_requests import ApiSession
+from connvault_jupyter.kernel.masked import MASK
+from connvault_jupyter.relays.downstream import LEASE_S
 from tests.support.canary import CANARY, found_in
 from tests.support.echo_api import EchoApi, echo_api
-from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.http_handles import RelayedHandles, relayed
+from tests.support.scripted_broker import ScriptedBroker
 from tests.support.verbose import verbose_traceback
 
 BEARER = f"Bearer {CANARY}"
@@ -41,21 +57,15 @@ def elsewhere() -> Iterator[EchoApi]:
 
 
 @pytest.fixture
-def handles(scripted_broker: ScriptedBroker, here: EchoApi) -> Handles:
+def handles(scripted_broker: ScriptedBroker, here: EchoApi) -> Iterator[RelayedHandles]:
     """A token for everything below /v1."""
-    return Handles(
-        fields={"base_url": f"{here.origin}/v1", "auth": "bearer", "allow_http": True},
-        secrets={"token": CANARY},
-        provider_id="http",
-        provider_name="HTTP API",
-        destination=f"{here.origin}/v1",
-        client="http",
-        openers=("session", "base_url"),
-    ).install(scripted_broker)
+    fields = {"base_url": f"{here.origin}/v1", "auth": "bearer", "allow_http": True}
+    with relayed(scripted_broker, fields, {"token": CANARY}) as made:
+        yield made
 
 
 @pytest.fixture
-def session(handles: Handles) -> Iterator[ApiSession]:
+def session(handles: RelayedHandles) -> Iterator[ApiSession]:
     with connection("warehouse").session() as made:
         yield made
 
@@ -80,7 +90,7 @@ def test_the_base_itself_and_a_query_alone(session: ApiSession, here: EchoApi) -
     assert [path for path, _ in here.requests] == ["/v1", "/v1?q=1"]
 
 
-def test_basic_login(handles: Handles, here: EchoApi) -> None:
+def test_basic_login(handles: RelayedHandles, here: EchoApi) -> None:
     """RFC 7617, in UTF-8."""
     handles.fields |= {"auth": "basic", "username": "jürgen"}
     handles.secrets = {"password": CANARY}
@@ -90,7 +100,7 @@ def test_basic_login(handles: Handles, here: EchoApi) -> None:
     assert base64.b64decode(sent.removeprefix("Basic ")).decode() == f"jürgen:{CANARY}"
 
 
-def test_no_login(handles: Handles, here: EchoApi) -> None:
+def test_no_login(handles: RelayedHandles, here: EchoApi) -> None:
     """An open API: nothing is added, the use is still asked for."""
     handles.fields["auth"] = "none"
     handles.secrets = {}
@@ -123,7 +133,7 @@ def test_no_login(handles: Handles, here: EchoApi) -> None:
     ],
 )
 def test_other_addresses_are_refused(
-    session: ApiSession, here: EchoApi, elsewhere: EchoApi, handles: Handles, url: str
+    session: ApiSession, here: EchoApi, elsewhere: EchoApi, handles: RelayedHandles, url: str
 ) -> None:
     """Another scheme, host, port or path, however it is dressed. Nothing is sent."""
     target = url.format(
@@ -149,7 +159,7 @@ def test_no_address_escapes(url: str) -> None:
     """The session's own rule and requests' parser agree about where an address leads."""
     base = "http://api.test/v1"
     joined = f"{base}/{url.lstrip('/')}"
-    if not _covers(base, joined):
+    if not covers(base, joined):
         return
     prepared = requests.PreparedRequest()
     try:
@@ -158,7 +168,7 @@ def test_no_address_escapes(url: str) -> None:
         return
     assert prepared.url is not None
     assert prepared.url.startswith("http://api.test/v1")
-    assert _covers(base, prepared.url)
+    assert covers(base, prepared.url)
 
 
 @pytest.mark.parametrize("code_path", ["/v1/go", "/v1/away"])
@@ -211,7 +221,11 @@ def test_own_login_headers_do_not_follow_to_another_origin(
 
 
 def test_netrc_is_not_read(
-    handles: Handles, here: EchoApi, elsewhere: EchoApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    handles: RelayedHandles,
+    here: EchoApi,
+    elsewhere: EchoApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither for the API nor for where it redirects to."""
     netrc = tmp_path / "netrc"
@@ -241,16 +255,14 @@ def test_nothing_that_is_kept_has_the_token(
     assert found_in("\n".join(kept)) == []
 
 
-def test_no_error_shows_the_token(handles: Handles, session: ApiSession, here: EchoApi) -> None:
-    """Not its text, not a Verbose traceback through http.client, not what it remembers."""
+def test_no_error_shows_the_token(handles: RelayedHandles, session: ApiSession, here: EchoApi) -> None:
+    """Not its text, not a Verbose traceback through the libraries, not what it remembers."""
     here.server.shutdown()
     here.server.server_close()
-    with pytest.raises(requests.ConnectionError) as caught:
+    with pytest.raises(UpstreamUnreachable) as caught:
         session.get("/x")
     error = caught.value
-    assert error.request is not None
-    assert "Authorization" not in error.request.headers
-    assert error.__cause__ is error.__context__ is None
+    assert error.details["connection"] == "warehouse"
     assert found_in(verbose_traceback(error) + str(error) + repr(error.args)) == []
 
 
@@ -264,16 +276,31 @@ def test_the_positive_control_requests_alone_shows_it() -> None:
 
 
 @pytest.mark.parametrize("token", ["line\nbreak", "naïve", "€uro"])
-def test_a_token_that_no_header_can_carry_is_not_quoted(handles: Handles, token: str) -> None:
-    """http.client would print it in its ValueError."""
+def test_a_token_that_no_header_can_carry_is_not_quoted(handles: RelayedHandles, token: str) -> None:
+    """A line break would be another header."""
     handles.secrets = {"token": token}
     with connection("warehouse").session() as session, pytest.raises(SecretInvalid) as caught:
         session.get("/x")
     assert token not in str(caught.value)
-    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
-def test_a_missing_secret_is_a_typed_error(handles: Handles) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [(VaultLocked(), VaultLocked), (SecretMissing(), SecretMissing), (StorageFull(), StorageFull)],
+)
+def test_what_the_broker_refuses_to_the_relay_is_a_typed_error_here(
+    handles: RelayedHandles, session: ApiSession, refusal: ConnvaultError, kind: type[ConnvaultError]
+) -> None:
+    """With the connection's name, for the button; HEAD too, whose answer has no body."""
+    handles.refusal = refusal
+    with pytest.raises(kind) as caught:
+        session.get("/x")
+    assert caught.value.details["connection"] == "warehouse"
+    with pytest.raises(kind):
+        session.head("/x")
+
+
+def test_a_missing_secret_is_a_typed_error(handles: RelayedHandles) -> None:
     """With the connection's name, for the button."""
     handles.secrets = {}
     with connection("warehouse").session() as session, pytest.raises(SecretMissing) as caught:
@@ -281,53 +308,75 @@ def test_a_missing_secret_is_a_typed_error(handles: Handles) -> None:
     assert caught.value.details["connection"] == "warehouse"
 
 
-def test_revoking_bites_at_the_next_request(handles: Handles, session: ApiSession, here: EchoApi) -> None:
-    """Although the session and its TCP connection live on."""
+def test_revoking_bites_at_the_next_request(
+    handles: RelayedHandles, session: ApiSession, here: EchoApi
+) -> None:
+    """Although the session lives on."""
     session.get("/x")
-    handles.refusal = HandleInvalid(reason="revoked")
+    handles.revoke(HandleInvalid(reason="revoked"))
     with pytest.raises(HandleInvalid):
         session.get("/x")
     assert len(here.requests) == 1
 
 
-def test_a_replaced_token_is_picked_up(handles: Handles, session: ApiSession, here: EchoApi) -> None:
-    """At the next request."""
-    handles.secrets = {"token": "fresh"}
+def test_a_place_that_is_gone_is_opened_again(
+    handles: RelayedHandles, session: ApiSession, here: EchoApi
+) -> None:
+    """Its relay was ended, or has crashed; the session goes on, and so do httpx's clients."""
+    with connection("warehouse").client() as client:
+        session.get("/x")
+        client.get("/x")
+        before = handles.opened
+        handles.crash()
+        assert session.get("/y").ok
+        assert handles.opened == before + 1
+        assert client.get("/y").status_code == 200
+    assert [path for path, _ in here.requests] == ["/v1/x", "/v1/x", "/v1/y", "/v1/y"]
+
+
+def test_a_replaced_token_is_picked_up(handles: RelayedHandles, session: ApiSession, here: EchoApi) -> None:
+    """At the next login of the relay: a new connection's at once."""
     session.get("/x")
-    assert here.headers_of("/v1/x")["Authorization"] == "Bearer fresh"
+    handles.secrets = {"token": "fresh-token"}
+    handles.rotation = "r2"
+    with connection("warehouse").session() as another:
+        another.get("/x")
+    assert here.headers_of("/v1/x")["Authorization"] == "Bearer fresh-token"
 
 
 def test_a_changed_address_ends_the_session(
-    handles: Handles, session: ApiSession, here: EchoApi, elsewhere: EchoApi
+    handles: RelayedHandles, session: ApiSession, here: EchoApi, elsewhere: EchoApi
 ) -> None:
     """A session goes on only to where the person said."""
     handles.fields["base_url"] = elsewhere.origin
+    handles.revoke(HandleInvalid(reason="changed"))
+    handles.refusal = None
     with pytest.raises(HandleInvalid) as caught:
         session.get("/x")
     assert caught.value.details["reason"] == "changed"
     assert here.requests == elsewhere.requests == []
 
 
-def test_a_mounted_adapter_still_gets_the_token(session: ApiSession, here: EchoApi) -> None:
+def test_a_mounted_adapter_does_not_lead_past_the_relay(session: ApiSession, here: EchoApi) -> None:
     """Retries are commonly mounted."""
     session.mount("http://", HTTPAdapter(max_retries=2))
     session.get("/x")
     assert here.headers_of("/v1/x")["Authorization"] == BEARER
 
 
-@pytest.mark.parametrize("verify", [False, 0, "", None])
-def test_unchecked_certificates_are_refused(
-    handles: Handles, monkeypatch: pytest.MonkeyPatch, verify: Any
+def test_neither_proxies_nor_certificates_of_the_environment_count(
+    session: ApiSession, here: EchoApi, elsewhere: EchoApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With verify=False, or what requests takes for it, the token goes to whoever answers."""
-    # requests lets them override the session's setting.
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
-    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
-    handles.fields["base_url"] = "https://127.0.0.1:1"
-    with connection("warehouse").session() as session:
-        session.verify = verify
-        with pytest.raises(NotAllowed, match="CA bundle"):
-            session.get("/x")
+    """What is sent goes to the relay's socket and nowhere else."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, elsewhere.origin)
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    assert session.get("/x", verify=False).ok
+    with connection("warehouse").client() as client:
+        assert client.get("/y").status_code == 200
+    assert elsewhere.requests == []
+    assert len(here.requests) == 2
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
@@ -337,6 +386,59 @@ def test_a_session_is_not_copied(session: ApiSession, copied: Any) -> None:
         copied(session)
 
 
-def test_base_url_is_an_opener(handles: Handles, here: EchoApi) -> None:
-    """For clients that take an address."""
-    assert connection("warehouse").base_url == f"{here.origin}/v1"
+def test_any_library_goes_to_the_loopback_address(handles: RelayedHandles, here: EchoApi) -> None:
+    """With the handle's token where it would have the service's; without it, nobody."""
+    handle = connection("warehouse")
+    base_url, token = handle.base_url, handle.token
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", base_url)
+    assert repr(token) == MASK
+    answer = requests.get(f"{base_url}/x", headers={"X-Api-Key": str(token)}, timeout=5)
+    assert answer.json() == {"path": "/v1/x"}
+    assert here.headers_of("/v1/x")["Authorization"] == BEARER
+    assert "X-Api-Key" not in here.headers_of("/v1/x")
+    refused = requests.get(f"{base_url}/x", headers={"X-Api-Key": "guessed"}, timeout=5)
+    assert refused.status_code == 401
+    assert len(here.requests) == 1
+
+
+def test_httpx_has_the_same_rules(handles: RelayedHandles, here: EchoApi, elsewhere: EchoApi) -> None:
+    """Joined to the base, real addresses in what comes back, nothing elsewhere."""
+    with connection("warehouse").client(headers={"X-Mine": "1"}) as client:
+        response = client.get("/x")
+        assert response.json() == {"path": "/v1/x"}
+        assert str(response.url) == f"{here.origin}/v1/x"
+        assert here.headers_of("/v1/x")["Authorization"] == BEARER
+        assert here.headers_of("/v1/x")["X-Mine"] == "1"
+        for url in (f"{elsewhere.origin}/v1/x", f"{here.origin}/v2", "../admin", "/%2e%2e/admin"):
+            with pytest.raises(NotAllowed):
+                client.get(url)
+        here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
+        assert client.get("/go").status_code == 302
+        with pytest.raises(NotAllowed):
+            client.get("/go", follow_redirects=True)
+        handles.refusal = VaultLocked()
+        time.sleep(LEASE_S)
+        with pytest.raises(VaultLocked):
+            client.get("/x")
+    assert elsewhere.requests == []
+
+
+def test_httpx_async(handles: RelayedHandles, here: EchoApi) -> None:
+    """Many at once, and a place that is gone is opened again."""
+
+    async def use() -> list[int]:
+        async with connection("warehouse").async_client() as client:
+            first = await asyncio.gather(*(client.get(f"/{n}") for n in range(20)))
+            handles.crash()
+            again = await client.get("/again")
+            return [response.status_code for response in (*first, again)]
+
+    assert asyncio.run(use()) == [200] * 21
+    assert len(here.requests) == 21
+
+
+@pytest.mark.parametrize("name", ["transport", "base_url", "verify", "proxy", "mounts"])
+def test_httpx_takes_nothing_that_says_where_to_send(handles: RelayedHandles, name: str) -> None:
+    """That is the connection's."""
+    with pytest.raises(TypeError, match=name):
+        connection("warehouse").client(**{name: None})

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import base64
-import logging
 import os
 import socket
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from connvault_jupyter.contracts.access import Delivered, Requester
 from connvault_jupyter.contracts.contract import ConnectionId
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.http_heads import END, ResponseHead, response_head
-from connvault_jupyter.relays.supervisor import RelaySupervisor
+from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
 from connvault_jupyter.services.ports import RelayOrder, RelayPlace
-
-_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+from tests.support.relay_process import supervised
 
 WAIT_S = 10.0
 
@@ -58,10 +52,9 @@ class Secrets:
 class HttpRelays:
     """Opens handles for one connection: the one that `store` knows at the moment."""
 
-    def __init__(self, supervisor: RelaySupervisor, store: Secrets, folder: Path) -> None:
+    def __init__(self, supervisor: RelaySupervisor, store: Secrets) -> None:
         self.supervisor = supervisor
         self.store = store
-        self.folder = folder
 
     def point(self, base_url: str, *, secrets: dict[str, str] | None = None, **fields: Any) -> HttpRelays:
         """Goes to this address from now on."""
@@ -72,14 +65,7 @@ class HttpRelays:
         return self
 
     def order(self, ref: str | None = None, *, tcp: bool = False) -> RelayOrder:
-        return RelayOrder(
-            ref=ref or new_ref(),
-            requester=Requester(kind="notebook", key="n", instance="k", label="n", pid=os.getpid()),
-            connection_id=ConnectionId("c" * 22),
-            protocol="http",
-            fields=self.store.fields,
-            tcp=tcp,
-        )
+        return order_of(ref or new_ref(), self.store.fields, tcp=tcp)
 
     def place(self, ref: str | None = None, *, tcp: bool = False) -> RelayPlace:
         return self.supervisor.open(self.order(ref, tcp=tcp))
@@ -176,26 +162,29 @@ class RawClient:
         return found
 
 
+def order_of(ref: str, fields: dict[str, Any], *, tcp: bool = False) -> RelayOrder:
+    """For this process, whoever asks."""
+    return RelayOrder(
+        ref=ref,
+        requester=Requester(kind="notebook", key="n", instance="k", label="n", pid=os.getpid()),
+        connection_id=ConnectionId("c" * 22),
+        protocol="http",
+        fields=fields,
+        tcp=tcp,
+    )
+
+
 def new_ref() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
 
 
 @contextmanager
-def http_relays(login: Any = None) -> Iterator[HttpRelays]:
+def http_relays(login: Login | None = None) -> Iterator[HttpRelays]:
     """A zygote and, from the first handle on, a worker; all gone afterwards. `point` it at a server first."""
     store = Secrets({}, {})
-    with tempfile.TemporaryDirectory(prefix="cv-") as folder:
-        supervisor = RelaySupervisor(
-            command=_COMMAND,
-            directory=Path(folder) / "h",
-            login=login or store.login,
-            still_good=lambda _whose, ref: ref not in store.ended,
-            version=lambda: len(store.ended),
-            lock=threading.RLock(),
-            log=logging.getLogger("connvault.tests"),
-        )
-        supervisor.start()
-        try:
-            yield HttpRelays(supervisor, store, Path(folder))
-        finally:
-            supervisor.close()
+    with supervised(
+        login=login or store.login,
+        still_good=lambda _whose, ref: ref not in store.ended,
+        version=lambda: len(store.ended),
+    ) as supervisor:
+        yield HttpRelays(supervisor, store)
