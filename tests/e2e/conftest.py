@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from setup_hooks.postgresql import Login
+from tests.support.in_clear import WITH_PROVIDERS
 from tests.support.jupyter_server import JupyterServer, serve
 from tests.support.processes import wait_until
 from tests.support.rest import Rest
@@ -45,7 +46,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def warm_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     config = {"ConnvaultExtension": {"consent_timeout_s": CONSENT_TIMEOUT_S}}
-    with serve(tmp_path_factory.mktemp("lab"), config=config) as server:
+    with serve(tmp_path_factory.mktemp("lab"), config=config, env=WITH_PROVIDERS) as server:
         Rest(server).set_up()
         yield server
 

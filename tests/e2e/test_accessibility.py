@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
 from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
+from tests.support.in_clear import IN_CLEAR
 from tests.support.jupyter_server import JupyterServer, StartJupyterServer
 from tests.support.rest import PASSPHRASE
 
@@ -108,6 +109,10 @@ def test_list_and_detail(page: Page, themed: Lab, warehouse: str, theme: str) ->
     expect(panel.row(warehouse)).to_be_visible()
     accessible(panel.box)
     panel.row(warehouse).click()
+    view = themed.rest.named(warehouse)["connection"]
+    off = {"reveal_allowed": False}
+    themed.rest.call("PATCH", f"connections/{view['id']}", off, revision=view["revision"])
+    expect(panel.box.get_by_test_id("connvault-reveal-off")).to_be_visible()
     for tab in ("details", "grants", "activity"):
         panel.box.get_by_test_id(f"connvault-tab-{tab}").click()
         accessible(panel.box)
@@ -133,6 +138,10 @@ def test_picker_and_form(page: Page, themed: Lab, warehouse: str, theme: str) ->
     panel = opened(page, themed, theme, LOAD)
     panel.box.get_by_test_id("connvault-new").click()
     accessible(panel.box)
+    panel.box.get_by_test_id("connvault-picker-search").fill("data")
+    expect(panel.box.locator(".jp-connvault-tile[data-first]")).to_have_count(1)
+    accessible(panel.box)
+    panel.box.get_by_test_id("connvault-picker-search").fill("")
     panel.box.get_by_test_id("connvault-provider-postgresql").click()
     accessible(panel.box.get_by_test_id("connvault-form"))
     panel.field("name").fill(warehouse)
@@ -142,19 +151,48 @@ def test_picker_and_form(page: Page, themed: Lab, warehouse: str, theme: str) ->
     accessible(panel.box.get_by_test_id("connvault-form"))
 
 
-@pytest.mark.parametrize("reveal", [False, True])
-def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, reveal: bool) -> None:
-    """The question, and the louder one for plain text."""
-    asking = f'h = connection("{warehouse}", reason="a report")'
+@pytest.mark.parametrize("mode", ["brokered", "in_clear", "reveal"])
+def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) -> None:
+    """The question for what is brokered, the one with an amber line, and the louder one for plain text."""
+    name = warehouse
+    if mode == "in_clear":
+        name = themed.name("ledger")
+        fields = themed.rest.named(warehouse)["connection"]["fields"]
+        themed.rest.create(name, IN_CLEAR, fields, {"password": "made-up"})
+    asking = f'h = connection("{name}", reason="a report")'
     opened(page, themed, theme, LOAD, asking, "with h.reveal('to look at it'): pass")
     run_cell(page, 0)
     run_cell(page, 1, wait=False)
-    if reveal:
+    if mode == "reveal":
         ConsentDialog(page).allow("session")
         wait_for_cell(page, 1)
         run_cell(page, 2, wait=False)
     dialog = ConsentDialog(page).wait()
+    expect(page.get_by_test_id(f"connvault-mode-{mode}")).to_be_visible()
     accessible(dialog.box)
+    dialog.deny()
+
+
+def test_several_questions(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+    """Two at once, each with how its secret would travel."""
+    ledger = themed.name("ledger")
+    fields = themed.rest.named(warehouse)["connection"]["fields"]
+    themed.rest.create(ledger, IN_CLEAR, fields, {"password": "made-up"})
+    asking = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        f'with ThreadPoolExecutor() as pool: list(pool.map(connection, ["{warehouse}", "{ledger}"]))'
+    )
+    opened(page, themed, theme, LOAD, asking)
+    run_cell(page, 0)
+    run_cell(page, 1, wait=False)
+    dialog = ConsentDialog(page).wait()
+    expect(page.get_by_test_id("connvault-queue")).to_have_text("1 of 2")
+    waiting = dialog.box.get_by_role("list", name="Questions that wait")
+    expect(waiting).to_contain_text(f"{warehouse}brokered")
+    expect(waiting).to_contain_text(f"{ledger}in the clear")
+    accessible(dialog.box)
+    page.get_by_test_id("connvault-deny").click()
+    expect(page.get_by_test_id("connvault-queue")).to_have_count(0)
     dialog.deny()
 
 

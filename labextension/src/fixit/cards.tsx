@@ -101,17 +101,19 @@ export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.El
           ))}
         </small>
       </div>
-      <Pill
-        word={{ text: howWord(handle.mode, handle.way, trans), tone: words.tone }}
-        icon={words.icon}
-        title={[words.sentence, wayAdvice(handle.mode, handle.way, trans)].filter(Boolean).join(' ')}
-      />
-      {decision && (
+      <div className="jp-connvault-pills">
         <Pill
-          word={{ text: decisionWord(decision, trans), tone: 'mute' }}
-          title={handle.expiresAt ? trans.__('until %1', exactly(handle.expiresAt)) : undefined}
+          word={{ text: howWord(handle.mode, handle.way, trans), tone: words.tone }}
+          icon={words.icon}
+          title={[words.sentence, wayAdvice(handle.mode, handle.way, trans)].filter(Boolean).join(' ')}
         />
-      )}
+        {decision && (
+          <Pill
+            word={{ text: decisionWord(decision, trans), tone: 'mute' }}
+            title={handle.expiresAt ? trans.__('until %1', exactly(handle.expiresAt)) : undefined}
+          />
+        )}
+      </div>
     </div>
   );
 }

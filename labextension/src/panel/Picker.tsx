@@ -92,7 +92,6 @@ export function Picker(props: PickerProps): JSX.Element {
                     type="button"
                     className="jp-connvault-tile"
                     data-testid={`connvault-provider-${item.id}`}
-                    title={foreignText(item.description ?? '')}
                     // What Enter in the search takes.
                     data-first={(isSearching && at === 0) || undefined}
                     onClick={() => props.onPick(item.id)}
@@ -100,7 +99,7 @@ export function Picker(props: PickerProps): JSX.Element {
                     <ProviderIcon provider={item} />
                     <span className="jp-connvault-rowText">
                       <b>{foreignText(item.name)}</b>
-                      {item.description && <small>{foreignText(item.description)}</small>}
+                      {item.description && <small title={foreignText(item.description)}>{foreignText(item.description)}</small>}
                     </span>
                   </button>
                 ))}
