@@ -226,7 +226,11 @@ class AccessService:
     def release(self, requester: Requester, use: HandleUse) -> Released:
         """Lets go of a handle. Unknown and ended ones are let go of already."""
         try:
-            return Released(released=int(self._revocation.release(use.ref, requester)))
+            released = self._revocation.release(use.ref, requester)
+            if released:
+                # Nothing is published that others would have to know.
+                self._relays.changed()
+            return Released(released=int(released))
         except HandleInvalid as invalid:
             if invalid.details.get("reason") == "foreign":
                 raise

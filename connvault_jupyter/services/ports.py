@@ -376,6 +376,9 @@ class Relays(Protocol):
     def warm(self) -> None:
         """A brokered handle will be wanted soon (a person is being asked): gets ready meanwhile. Never blocks."""
 
+    def changed(self) -> None:
+        """What is open is to be looked at now. Whatever is published leads to a look anyway. Never blocks."""
+
     def open(self, order: RelayOrder) -> RelayPlace:
         """The same place each time for the same ref. Slow: call it without the lock.
 

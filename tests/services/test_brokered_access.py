@@ -326,6 +326,14 @@ def test_when_it_ends_nothing_more_is_given_and_what_is_open_is_cut(
             use(notebook(), ref)
 
 
+def test_when_released_the_relays_look_at_once(world: World) -> None:
+    """Nothing is published, so nobody else would tell them. Letting go of nothing is no reason to look."""
+    ref = given(world)
+    for _ in range(2):
+        world.access.release(notebook(), HandleUse(ref=ref))
+    assert world.relays.looks == 1
+
+
 def test_this_time_is_cut_after_its_limit(world: World) -> None:
     """`once` covers one handle for a bounded time, and what it has open with it."""
     ref = given(world, "once")

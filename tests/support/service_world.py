@@ -152,11 +152,15 @@ class RecordingRelays:
     def __init__(self) -> None:
         self.orders: list[RelayOrder] = []
         self.warmed = 0
+        self.looks = 0
         self.broken = False
         self.during: Callable[[], object] = lambda: None
 
     def warm(self) -> None:
         self.warmed += 1
+
+    def changed(self) -> None:
+        self.looks += 1
 
     def open(self, order: RelayOrder) -> RelayPlace:
         self.orders.append(order)
