@@ -158,26 +158,34 @@ class RelaySupervisor:
 
     def _listen(self, handle: str, order: RelayOrder) -> _Open:
         key = _key(order)
-        lane = self._lanes.get(key)
-        if lane is None or lane.over:
+        with self._lock:
+            # At one go: a lane whose last handle ends just now is ended with it.
+            lane = self._lanes.get(key)
+            found = None if lane is None or lane.over else self._entered(handle, order, lane)
+        if found is None:
             lane = self._new_lane(order.protocol)
             with self._lock:
                 self._lanes[key] = lane
-        directory = self._directory(handle)
-        token = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
-        found = _Open(order, lane, directory, token)
-        with self._lock:
-            # Before it listens: the first client may ask for its login at once.
-            self._open[handle] = found
+                found = self._entered(handle, order, lane)
         try:
-            found.port = lane.listen(
-                handle, directory=str(directory), token=token, fields=order.fields, tcp=order.tcp
+            found.port = found.lane.listen(
+                handle,
+                directory=str(found.directory),
+                token=found.token,
+                fields=order.fields,
+                tcp=order.tcp,
             )
         except ConnvaultError:
-            self._drop(handle)
+            self._drop(handle, found)
             raise
         # The permission may have ended while the place was made.
         self._changed.set()
+        return found
+
+    def _entered(self, handle: str, order: RelayOrder, lane: Lane) -> _Open:
+        """Before it listens: the first client may ask for its login at once. Called with the own lock."""
+        token = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
+        found = self._open[handle] = _Open(order, lane, self._directory(handle), token)
         return found
 
     def _new_lane(self, protocol: str) -> Lane:
@@ -223,10 +231,10 @@ class RelaySupervisor:
             self._running()
 
     def _directory(self, handle: str) -> Path:
-        with self._lock:
-            if self._base is None:
-                self._base = self._made(handle)
-            directory = self._base / handle
+        """Called with the own lock."""
+        if self._base is None:
+            self._base = self._made(handle)
+        directory = self._base / handle
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700)
         return directory
@@ -260,19 +268,21 @@ class RelaySupervisor:
             if not poked and version == self._seen:
                 return
             ended = [
-                handle
+                (handle, one)
                 for handle, one in opened.items()
                 if one.lane.over or not self._still_good(one.order.requester, one.order.ref)
             ]
             self._seen = version
-        for handle in ended:
-            self._drop(handle)
+        for handle, one in ended:
+            self._drop(handle, one)
 
-    def _drop(self, handle: str) -> None:
+    def _drop(self, handle: str, found: _Open) -> None:
         with self._lock:
-            found = self._open.pop(handle, None)
-            if found is None:
+            if self._open.get(handle) is not found:
+                # Opened again meanwhile, in the same directory.
                 return
+            del self._open[handle]
+            shutil.rmtree(found.directory, ignore_errors=True)
             last = not any(one.lane is found.lane for one in self._open.values())
             if last:
                 for key in [key for key, lane in self._lanes.items() if lane is found.lane]:
@@ -283,7 +293,6 @@ class RelaySupervisor:
             found.lane.end()
         else:
             found.lane.cut(handle)
-        shutil.rmtree(found.directory, ignore_errors=True)
 
 
 def _key(order: RelayOrder) -> tuple[str, str]:
