@@ -69,7 +69,7 @@ def test_a_connection_that_has_ended_has_no_process(listener: socket.socket) -> 
     accepted, _ = listener.accept()
     with accepted:
         stream.close()
-        with pytest.raises(OSError):
+        with pytest.raises(ProcessLookupError):
             tcp_peer(accepted)
 
 

@@ -18,24 +18,25 @@ class Notebooks:
         self.operator = operator
         self.socket_path = socket_path
         self._home = home
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._rows: list[dict[str, Any]] = []
 
     @contextmanager
     def open(self, path: str, *, kernel_id: str = "") -> Iterator[Asker]:
         """A process that is the kernel of the notebook at `path`, until the block ends."""
         with asker(self._home, self.socket_path) as process:
-            self._rows[path] = {
+            row = {
                 "kernel_id": kernel_id or f"kernel-of-{path}",
                 "pid": process.process.pid,
                 "display_name": "Python 3",
                 "documents": [{"path": path, "type": "notebook", "saved": True}],
             }
-            self._tell()
+            self._rows.append(row)
+            self.tell()
             try:
                 yield process
             finally:
-                del self._rows[path]
-                self._tell()
+                self._rows.remove(row)
+                self.tell()
 
     @contextmanager
     def outside(self) -> Iterator[Asker]:
@@ -52,5 +53,6 @@ class Notebooks:
         found: list[dict[str, Any]] = self.operator.call("audit.list", {"limit": 500, **filters})["events"]
         return found
 
-    def _tell(self) -> None:
-        self.operator.call("supervision.kernels", {"kernels": list(self._rows.values())})
+    def tell(self) -> None:
+        """What a server does at each change, and after a broker was restarted."""
+        self.operator.call("supervision.kernels", {"kernels": self._rows})

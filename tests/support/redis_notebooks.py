@@ -109,15 +109,13 @@ def _is_zygote(process: Any) -> bool:
 
 
 @contextmanager
-def redis_notebooks(rule: Rule, **settings: Any) -> Iterator[RedisNotebooks]:
-    """With a broker and a Redis server of their own; the server's password is the canary."""
+def redis_notebooks(rule: Rule, *, for_s: int = 600) -> Iterator[RedisNotebooks]:
+    """With a broker and a Redis server of their own, whose password is the canary. `for_s`: how long `for` is."""
+    consent = ConsentSettings(cooldown_s=0, for_s=for_s)
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
         redis_server(password=CANARY) as server,
-        operated_broker(Path(folder), rule=rule, consent=ConsentSettings(cooldown_s=0), **settings) as (
-            operator,
-            path,
-        ),
+        operated_broker(Path(folder), rule=rule, consent=consent) as (operator, path),
     ):
         yield RedisNotebooks(Notebooks(operator, home=Path(folder), socket_path=path), server, Path(folder))
 

@@ -1,0 +1,341 @@
+"""What is open ends with the permission, promptly; what may go on goes on.
+
+The promise is 100 ms; a busy machine gets a second, and a look at the clock of both processes says how long it took.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from connvault_jupyter._version import __version__
+from connvault_jupyter.contracts.supervision import BrokerSettings
+from tests.support.broker_of import runs
+from tests.support.operator import Operator
+from tests.support.processes import wait_until
+from tests.support.redis_notebooks import RedisNotebooks, now, redis_notebooks, since
+from tests.support.requester import Asker, Refused
+from tests.support.rest import PASSPHRASE
+
+CUT_S = 1.0
+DEADLINE_S = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+def rule(question: dict[str, Any]) -> str:
+    """The code's own words say what the person answers."""
+    words = question["reasons"][-1] if question["reasons"] else "session"
+    return str(words) if words in ("once", "session", "for", "always", "deny") else "session"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[RedisNotebooks]:
+    with redis_notebooks(rule) as made:
+        yield made
+
+
+@pytest.fixture
+def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+    with world.kernel() as found:
+        yield found
+
+
+End = Callable[[RedisNotebooks, Asker, str], Any]
+
+
+def move(world: RedisNotebooks, _kernel: Asker, connection_id: str) -> None:
+    connection = world.operator.call("connections.get", {"id": connection_id})["connection"]
+    world.operator.call(
+        "connections.update",
+        {
+            "id": connection_id,
+            "revision": connection["revision"],
+            "fields": {**world.fields, "port": world.server.port + 1},
+        },
+    )
+
+
+def delete(world: RedisNotebooks, _kernel: Asker, connection_id: str) -> None:
+    connection = world.operator.call("connections.get", {"id": connection_id})["connection"]
+    world.operator.call("connections.delete", {"id": connection_id, "revision": connection["revision"]})
+
+
+def own(world: RedisNotebooks, kernel: Asker, _connection_id: str) -> None:
+    kernel.run("from connvault_jupyter.kernel import own; own.revoke(h.name)")
+
+
+ENDS: dict[str, tuple[str, End]] = {
+    "revoked": ("session", lambda world, _, connection_id: world.revoke(connection_id)),
+    "revoked by the notebook": ("session", own),
+    "released": ("once", lambda _world, kernel, _id: kernel.run("h.release()")),
+    "another destination": ("always", move),
+    "deleted": ("session", delete),
+    "the document is gone": (
+        "always",
+        lambda world, *_: world.operator.call("supervision.documents_gone", {"paths": ["a.ipynb"]}),
+    ),
+    "the server says that the kernel is gone": (
+        "session",
+        lambda world, *_: world.operator.call("supervision.kernels", {"kernels": []}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("decision", "end"), ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("way", ["socket", "port"])
+def test_when_the_permission_ends_so_does_what_is_open(
+    world: RedisNotebooks, kernel: Asker, decision: str, end: End, way: str
+) -> None:
+    """Also in the middle of a command that waits; the next attempt is refused."""
+    name, connection_id = world.define()
+    kernel.run(f"h = connection({name!r}, reason={decision!r}); o = h._lease.open(tcp=True)")
+    kernel.run(
+        "s = live(h)" if way == "socket" else "s = to_port(o.port); said(s, b'AUTH', str(o.token).encode())"
+    )
+    kernel.run("s.sendall(b'BLPOP nothing 0\\r\\n'); t = []")
+    kernel.run("w = threading.Thread(target=lambda: t.append(ended(s))); w.start()")
+    began = now()
+    end(world, kernel, connection_id)
+    kernel.run("w.join(20)")
+    taken = since(began, kernel.run("t[0]"))
+    _log.info("cut after %.1f ms", taken * 1000)
+    assert taken < CUT_S
+    with pytest.raises(Refused) as caught:
+        kernel.run("h._lease.open()")
+    assert caught.value.kind == "HandleInvalid"
+
+
+def test_when_locked_everything_is_cut_and_works_again_after_the_unlock(
+    world: RedisNotebooks, kernel: Asker
+) -> None:
+    """By the same handle."""
+    name, _ = world.define()
+    kernel.run(f"h = connection({name!r}); s = live(h); t = []")
+    kernel.run("w = threading.Thread(target=lambda: t.append(ended(s))); w.start()")
+    began = now()
+    world.operator.call("vault.lock")
+    try:
+        kernel.run("w.join(20)")
+        assert since(began, kernel.run("t[0]")) < CUT_S
+        with pytest.raises(Refused) as caught:
+            kernel.run("h._lease.open()")
+        assert caught.value.kind == "VaultLocked"
+    finally:
+        world.operator.call("vault.unlock", {"passphrase": PASSPHRASE})
+    assert kernel.run("pinged(live(h))") == "+PONG\r\n"
+
+
+# A child that goes on without its parent, with a connection that is the kernel's.
+_CHILD = """
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b"PING\\r\\n"); s.recv(99)
+print("there", flush=True)
+try:
+    while s.recv(99): pass
+except ConnectionError: pass
+print(time.monotonic(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_when_the_kernel_ends_its_children_lose_what_is_open(
+    world: RedisNotebooks, how: signal.Signals
+) -> None:
+    """Nobody has told the broker; it sees the end itself."""
+    name, _ = world.define()
+    read, write = os.pipe()
+    with world.kernel("ending.ipynb") as kernel, os.fdopen(read) as said:
+        kernel.run(f"h = connection({name!r}); path = h._lease.open().socket")
+        kernel.run(
+            f"out = os.open('/proc/{os.getpid()}/fd/{write}', os.O_WRONLY);"
+            f"child = subprocess.Popen([sys.executable, '-c', {_CHILD!r}, path], stdout=out, stdin=subprocess.DEVNULL)"
+        )
+        os.close(write)
+        assert said.readline() == "there\n"
+        began = now()
+        kernel.process.send_signal(how)
+        taken = since(began, said.readline())
+    _log.info("cut after %.1f ms", taken * 1000)
+    assert taken < CUT_S
+
+
+def test_when_its_time_is_over_it_is_cut() -> None:
+    """Without anybody doing anything."""
+    with redis_notebooks(rule, for_s=1) as world:
+        name, _ = world.define()
+        with world.kernel() as kernel:
+            began = now()
+            kernel.run(f"h = connection({name!r}, reason='for'); s = live(h)")
+            assert 0.8 < since(began, kernel.run("ended(s)")) < 1 + CUT_S
+
+
+def test_when_another_server_on_the_vault_revokes_it_is_cut(world: RedisNotebooks, kernel: Asker) -> None:
+    """Two brokers, one vault; told by nobody but the database."""
+    name, connection_id = world.define()
+    kernel.run(f"h = connection({name!r}); s = live(h); t = []")
+    kernel.run("w = threading.Thread(target=lambda: t.append(ended(s))); w.start()")
+    other = Operator(rule=None)
+    folder = world.home / "other"
+    folder.mkdir(mode=0o700)
+    other.broker.start(
+        BrokerSettings(
+            data_dir=str(world.home / "vault"),
+            socket_path=str(folder / "b"),
+            server_root=str(world.home),
+            custodian="passphrase",
+            version=__version__,
+        )
+    )
+    try:
+        (grant,) = world.grants_of(connection_id)
+        # Its first call waits until it is ready.
+        other.call("grants.list")
+        began = now()
+        other.call("grants.revoke", {"id": grant})
+        kernel.run("w.join(20)")
+        taken = since(began, kernel.run("t[0]"))
+        _log.info("cut after %.1f ms", taken * 1000)
+        assert taken < CUT_S
+    finally:
+        other.broker.stop()
+
+
+def test_a_replaced_secret_ends_no_session(world: RedisNotebooks, kernel: Asker) -> None:
+    """Nor one that is missing for a moment; the next login is made with the new one."""
+    name, connection_id = world.define()
+    kernel.run(f"h = connection({name!r}); s = live(h)")
+    field = {"id": connection_id, "field": "password"}
+    world.operator.call("secrets.delete", field)
+    assert kernel.run("pinged(s)") == "+PONG\r\n"
+    # Redis may do without, so it is a login that the server refuses.
+    assert "upstream_auth_failed" in kernel.run("said(to_socket(h._lease.open().socket), b'PING')")
+    world.operator.call("secrets.set", {**field, "value": world.server.password})
+    assert kernel.run("[pinged(s), pinged(live(h))]") == ["+PONG\r\n"] * 2
+
+
+def test_one_of_two_handles_is_let_go_of_alone(world: RedisNotebooks, kernel: Asker) -> None:
+    """They share a worker, and nothing else."""
+    name, _ = world.define()
+    kernel.run(f"h = connection({name!r}); g = connection({name!r}); s, r = live(h), live(g)")
+    assert kernel.run("h._lease.open().directory != g._lease.open().directory")
+    kernel.run("h.release(); ended(s)")
+    assert kernel.run("pinged(r)") == "+PONG\r\n"
+
+
+def test_another_notebooks_session_is_not_touched(world: RedisNotebooks, kernel: Asker) -> None:
+    """Each has a permission of its own."""
+    name, connection_id = world.define()
+    kernel.run(f"h = connection({name!r}); s = live(h)")
+    with world.kernel("other.ipynb") as other:
+        other.run(f"h = connection({name!r}); s = live(h)")
+        mine, _ = sorted(
+            world.operator.call("grants.list", {"connection_id": connection_id})["grants"],
+            key=lambda view: str(view["grant"]["requester_label"]),
+        )
+        world.operator.call("grants.revoke", {"id": mine["grant"]["id"]})
+        kernel.run("ended(s)")
+        assert other.run("pinged(s)") == "+PONG\r\n"
+
+
+def workers_since(world: RedisNotebooks, before: list[int]) -> list[int]:
+    return [pid for pid in world.processes()[1] if pid not in before]
+
+
+@pytest.fixture
+def stuck(world: RedisNotebooks, kernel: Asker) -> Iterator[int]:
+    """The worker of the kernel's handle `h` (connection `stuck`), with `s` open; stopped."""
+    name, _ = world.define()
+    kernel.run("c = connection('cache1'); x = live(c)")
+    before = world.processes()[1]
+    kernel.run(f"h = connection({name!r}); s = live(h)")
+    (worker,) = workers_since(world, before)
+    os.kill(worker, signal.SIGSTOP)
+    yield worker
+    if runs(worker):
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_a_stuck_worker_holds_up_nobody_else(world: RedisNotebooks, kernel: Asker, stuck: int) -> None:
+    """Neither consent nor other handles, of the same notebook or of others."""
+    name, _ = world.define()
+    began = now()
+    with world.kernel("other.ipynb") as other:
+        other.run(f"h = connection({name!r}); s = live(h)")
+        assert other.run("pinged(s)") == "+PONG\r\n"
+    assert kernel.run("pinged(x)") == "+PONG\r\n"
+    assert kernel.run(f"pinged(live(connection({name!r})))") == "+PONG\r\n"
+    world.operator.call("audit.list")
+    assert since(began, now()) < DEADLINE_S / 2
+
+
+def test_a_stuck_worker_is_ended_by_a_cut(world: RedisNotebooks, kernel: Asker, stuck: int) -> None:
+    """It can't do it itself any more; others are cut in time all the same, and the next handle has a new worker."""
+    kernel.run("t = []; w = [threading.Thread(target=lambda s=s: t.append(ended(s))) for s in (s, x)]")
+    kernel.run("for one in w: one.start()")
+    began = now()
+    world.operator.call("vault.lock")
+    try:
+        kernel.run("for one in w: one.join(20)")
+        taken = [since(began, at) for at in kernel.run("sorted(t)")]
+        _log.info("cut after %s ms", [round(one * 1000, 1) for one in taken])
+        assert max(taken) < CUT_S
+        wait_until(
+            lambda: stuck not in world.processes()[1], deadline_s=DEADLINE_S, what="the stuck worker's end"
+        )
+    finally:
+        world.operator.call("vault.unlock", {"passphrase": PASSPHRASE})
+    assert kernel.run("[pinged(live(h)), pinged(live(c))]") == ["+PONG\r\n"] * 2
+
+
+def test_a_killed_worker_is_replaced_at_the_next_use(world: RedisNotebooks, kernel: Asker) -> None:
+    """What was open is lost; the handle is not."""
+    name, _ = world.define()
+    kernel.run("c = connection('cache1'); x = live(c)")
+    before = world.processes()[1]
+    kernel.run(f"h = connection({name!r}); s = live(h)")
+    (worker,) = workers_since(world, before)
+    os.kill(worker, signal.SIGKILL)
+    kernel.run("ended(s)")
+    assert kernel.run("[pinged(live(h)), pinged(x)]") == ["+PONG\r\n"] * 2
+    assert worker not in world.processes()[1]
+
+
+def test_a_killed_zygote_is_replaced_at_the_next_use(world: RedisNotebooks, kernel: Asker) -> None:
+    """Its workers end with it."""
+    name, _ = world.define()
+    kernel.run(f"h = connection({name!r}); s = live(h)")
+    zygote, workers = world.processes()
+    os.kill(zygote, signal.SIGKILL)
+    kernel.run("ended(s)")
+    wait_until(
+        lambda: not any(runs(pid) for pid in workers),
+        deadline_s=DEADLINE_S,
+        what="the workers' end",
+    )
+    assert kernel.run("pinged(live(h))") == "+PONG\r\n"
+    assert world.processes()[0] != zygote
+
+
+def test_after_a_killed_broker_the_same_handle_works(world: RedisNotebooks, kernel: Asker) -> None:
+    """What was open ends with it: nobody could cut it any more. Then the vault is unlocked, and on it goes."""
+    name, _ = world.define()
+    kernel.run(f"h = connection({name!r}, reason='always'); s = live(h)")
+    zygote, workers = world.processes()
+    pid = world.operator.broker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    kernel.run("ended(s)")
+    wait_until(
+        lambda: world.operator.broker.pid not in (None, pid), deadline_s=DEADLINE_S, what="a new broker"
+    )
+    wait_until(lambda: not any(map(runs, (zygote, *workers))), deadline_s=DEADLINE_S, what="their end")
+    world.operator.call("vault.unlock", {"passphrase": PASSPHRASE})
+    world.operator.call("supervision.approvers", {"count": 1})
+    world.notebooks.tell()
+    assert kernel.run("pinged(live(h))") == "+PONG\r\n"

@@ -1,0 +1,200 @@
+"""Who may use a handle's listener: its own requester, found out at each connection, by whatever way it comes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.broker_of import runs
+from tests.support.canary import found_in
+from tests.support.processes import wait_until
+from tests.support.redis_notebooks import IN_THE_KERNEL, RedisNotebooks, redis_notebooks
+from tests.support.requester import Asker
+
+
+def rule(question: dict[str, Any]) -> str:
+    return "session"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[RedisNotebooks]:
+    with redis_notebooks(rule) as made:
+        yield made
+
+
+@pytest.fixture
+def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+    """With a handle `h` for a connection of the test's own."""
+    name, _ = world.define()
+    with world.kernel() as found:
+        found.run(f"h = connection({name!r})")
+        yield found
+
+
+def refusals(world: RedisNotebooks) -> list[dict[str, Any]]:
+    return world.notebooks.record(type="access:refused")
+
+
+def test_the_kernel_itself_is_served(kernel: Asker) -> None:
+    """Logged in, without any password of its own."""
+    assert kernel.run("said(live(h), b'ECHO', b'hello')") == "$5\r\nhello\r\n"
+
+
+def test_a_login_is_on_record_as_brokered(world: RedisNotebooks, kernel: Asker) -> None:
+    """Each connection is a use."""
+    kernel.run("s = [live(h) for _ in range(3)]")
+    rows = world.notebooks.record(type="access:used")[:3]
+    assert [(row["mode"], row["requester_label"]) for row in rows] == [("brokered", "a.ipynb")] * 3
+
+
+def test_what_the_kernel_starts_is_served(kernel: Asker) -> None:
+    """A subprocess counts as the notebook, also one that outlives its shell."""
+    kernel.run("path = h._lease.open().socket")
+    kernel.run(
+        "code = 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);'"
+        "'s.sendall(bytes([80, 73, 78, 71, 13, 10])); print(s.recv(99))'"
+    )
+    assert "PONG" in kernel.run("subprocess.check_output([sys.executable, '-c', code, path]).decode()")
+    shell = "subprocess.check_output(['sh', '-c', f'{sys.executable} -c \"{code}\" {path}']).decode()"
+    assert "PONG" in kernel.run(shell)
+
+
+def test_another_notebook_is_refused_and_recorded(world: RedisNotebooks, kernel: Asker) -> None:
+    """A path is no bearer token: whoever knows it gets an error in the protocol's own form, and no session."""
+    path = kernel.run("h._lease.open().socket")
+    before = len(refusals(world))
+    with world.kernel("other.ipynb") as other:
+        answer = other.run(f"said(to_socket({path!r}), b'PING')")
+    assert answer.startswith("-")
+    assert "connvault" in answer
+    assert found_in(answer) == []
+    row = refusals(world)[0]
+    assert len(refusals(world)) == before + 1
+    assert (row["requester_label"], row["code"]) == ("other.ipynb", "handle_invalid")
+    assert kernel.run("said(live(h), b'PING')") == "+PONG\r\n"
+
+
+def test_a_script_is_refused(world: RedisNotebooks, kernel: Asker) -> None:
+    """No kernel's child, same user."""
+    path = kernel.run("h._lease.open().socket")
+    with world.notebooks.outside() as script:
+        script.run(IN_THE_KERNEL)
+        assert script.run(f"said(to_socket({path!r}), b'PING')").startswith("-")
+
+
+def test_another_run_of_the_same_notebook_is_refused(world: RedisNotebooks) -> None:
+    """The handle was the last run's."""
+    name, _ = world.define()
+    with world.kernel() as first:
+        first.run(f"h = connection({name!r}); s = live(h)")
+        path = first.run("h._lease.open().socket")
+        with world.notebooks.open("a.ipynb", kernel_id="second") as second:
+            second.run(IN_THE_KERNEL)
+            answer = second.run(
+                f"said(to_socket({path!r}), b'PING') if os.path.exists({path!r}) else '-gone'"
+            )
+    assert answer.startswith("-")
+
+
+def test_on_loopback_the_token_opens_it_for_its_own_requester(kernel: Asker) -> None:
+    """Tools that know no Unix sockets."""
+    kernel.run("o = h._lease.open(tcp=True); s = to_port(o.port)")
+    assert kernel.run("said(s, b'PING')").startswith("-NOAUTH")
+    assert kernel.run("said(s, b'AUTH', b'wrong')").startswith("-")
+    kernel.run("s = to_port(o.port)")
+    assert kernel.run("said(s, b'AUTH', str(o.token).encode())") == "+OK\r\n"
+    assert kernel.run("said(s, b'PING')") == "+PONG\r\n"
+
+
+def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, kernel: Asker) -> None:
+    """It may have been read; the broker looks which process has the connection."""
+    port, token = kernel.run("o = h._lease.open(tcp=True); found = [o.port, str.__str__(o.token)]") or (
+        kernel.run("found")
+    )
+    before = len(refusals(world))
+    with world.kernel("thief.ipynb") as other:
+        other.run(f"s = to_port({port})")
+        answer = other.run(f"said(s, b'AUTH', {token.encode()!r})")
+        if answer == "+OK\r\n":
+            answer = other.run("said(s, b'PING')")
+    assert answer.startswith("-")
+    assert len(refusals(world)) == before + 1
+    assert refusals(world)[0]["requester_label"] == "thief.ipynb"
+    assert kernel.run(f"said(to_port({port}), b'AUTH', {token.encode()!r})") == "+OK\r\n"
+
+
+def test_one_handles_token_does_not_open_anothers_port(world: RedisNotebooks, kernel: Asker) -> None:
+    """Each has its own."""
+    name, _ = world.define()
+    kernel.run(f"g = connection({name!r}); a, b = h._lease.open(tcp=True), g._lease.open(tcp=True)")
+    assert kernel.run("a.port != b.port")
+    assert kernel.run("said(to_port(b.port), b'AUTH', str(a.token).encode())").startswith("-")
+
+
+def test_the_place_is_the_same_each_time(kernel: Asker) -> None:
+    """Addresses that were given to a library stay good as long as the handle."""
+    places = kernel.run(
+        "[[o.socket, o.port, str.__str__(o.token)] for o in "
+        "(h._lease.open(tcp=True), h._lease.open(tcp=True))]"
+    )
+    assert places[0] == places[1]
+    assert kernel.run("h._lease.open().port") is None
+
+
+def test_the_place_is_private(kernel: Asker) -> None:
+    """A folder for the user alone, and below it the handle's own; a socket for the user alone."""
+    path = Path(kernel.run("h._lease.open().socket"))
+    for folder in (path.parent, path.parent.parent):
+        found = folder.stat()
+        assert stat.S_IMODE(found.st_mode) == 0o700
+        assert found.st_uid == os.geteuid()
+    for one in path.parent.iterdir():
+        assert stat.S_ISSOCK(one.stat().st_mode)
+        assert stat.S_IMODE(one.stat().st_mode) == 0o600
+
+
+def test_the_place_is_gone_with_the_handle(world: RedisNotebooks, kernel: Asker) -> None:
+    """Nothing is left to be found."""
+    path = Path(kernel.run("h._lease.open().socket"))
+    kernel.run("s = live(h); h.release()")
+    kernel.run("ended(s)")
+    # Taken down after what was open was ended.
+    wait_until(lambda: not path.parent.exists(), deadline_s=10, what="the handle's folder to go")
+
+
+def test_nothing_is_left_of_a_broker_that_has_ended() -> None:
+    """Neither places nor processes."""
+    with redis_notebooks(rule) as world:
+        name, _ = world.define()
+        with world.notebooks.outside() as script:
+            script.run(IN_THE_KERNEL)
+            script.run(f"h = connection({name!r}); s = live(h)")
+            path = Path(script.run("h._lease.open().socket"))
+            zygote, workers = world.processes()
+            world.operator.broker.stop()
+            script.run("ended(s)")
+        assert not path.parent.parent.exists()
+        wait_until(lambda: not any(map(runs, (zygote, *workers))), deadline_s=10, what="the processes' end")
+
+
+def test_no_secret_is_in_what_the_kernel_gets(kernel: Asker) -> None:
+    """Nor in what its processes could read of the place."""
+    kernel.run("s = live(h)")
+    shown = kernel.run("repr([h, h._lease.open(tcp=True), h.env(), h.env(tcp=True), h._repr_mimebundle_()])")
+    assert found_in(shown) == []
+    assert found_in(kernel.run("str(list(h.env(tcp=True).values()) + list(os.environ.items()))")) == []
+
+
+def test_variables_lead_another_program_there(kernel: Asker) -> None:
+    """redis-cli, without a password."""
+    kernel.run("e = {**os.environ, **h.env()}; t = {**os.environ, **h.env(tcp=True)}")
+    for environment in ("e", "t"):
+        shown = kernel.run(f"[v for k, v in {environment}.items() if k == 'REDIS_URL'][0]")
+        assert shown.startswith("unix://" if environment == "e" else "redis://:")
+        ran = f"subprocess.run(['redis-cli', '-u', t['REDIS_URL'], 'ping'], env={environment}, capture_output=True)"
+        assert kernel.run(f"{ran}.stdout.decode()") == "PONG\n"
