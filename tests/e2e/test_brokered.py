@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,10 @@ def test_taking_it_back_ends_a_running_query(
 def test_other_programs_use_it_without_a_password(
     page: Page, lab: Lab, warehouse: str, postgres: PostgresServer
 ) -> None:
-    """`handle.env()` is enough for psql, in a `!` line and as a subprocess; no variable is a password."""
+    """`handle.env()` is enough for psql, in a `!` line and as a subprocess; so is the command line's, in a shell.
+
+    No variable is a password.
+    """
     psql = postgres.programs / "psql"
     shell = f"import os\nos.environ.update(db.env())\n!{psql} -Atc \"select 'shell:' || 40+2\""
     process = (
@@ -142,11 +146,20 @@ def test_other_programs_use_it_without_a_password(
         "                      capture_output=True, text=True, check=True)\n"
         'print(told.stdout, sorted(name for name in db.env() if "PASS" in name.upper()))'
     )
-    granted(page, lab, warehouse, shell, process)
+    other = (
+        f"%%bash -s {sys.executable}\n"
+        f'eval "$($1 -m connvault_jupyter.cli.main env {warehouse} --reason shell)"\n'
+        f"{psql} -Atc \"select 'bash:' || 40+2\"\n{psql} -Atc \"select 'again:' || 40+2\""
+    )
+    granted(page, lab, warehouse, shell, process, other)
     run_cell(page, 2)
     expect(cell(page, 2)).to_contain_text("shell:42")
     run_cell(page, 3)
     expect(cell(page, 3)).to_contain_text(re.compile(r"process:42\s*\[\]"))
+    # The permission is the notebook's, so what it starts is not asked again; the variables outlive the command.
+    run_cell(page, 4)
+    expect(cell(page, 4)).to_contain_text("bash:42")
+    expect(cell(page, 4)).to_contain_text("again:42")
 
 
 def test_plain_text_can_be_forbidden_in_the_form(page: Page, lab: Lab, warehouse: str) -> None:
