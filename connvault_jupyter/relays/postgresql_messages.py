@@ -31,6 +31,8 @@ SSL_REQUEST = struct.pack(">II", 8, _SSL)
 TERMINATE = b"X\0\0\0\x04"
 AUTHENTICATION_OK = b"R\0\0\0\x08\0\0\0\0"
 ASK_FOR_PASSWORD = b"R\0\0\0\x08\0\0\0\x03"
+# Messages after which a server is ready again.
+_SYNCED = b"QSF"
 READY = b"Z\0\0\0\x05I"
 
 
@@ -126,10 +128,12 @@ class Wire:
 class ClientMessages:
     """A `copying.Filter` from client to server that changes nothing, and raises Terminated where a Terminate would go.
 
-    It must know where each message ends: the same five bytes can be part of a query or of copied data.
+    It must know where each message ends: the same five bytes can be part of a query or of copied data. One that comes
+    after anything else than a Query, Sync or FunctionCall is passed on: a server rolls back then what was not synced.
     """
 
     def __init__(self) -> None:
+        self._last = _SYNCED[0]
         self._skip = 0
         self._head = b""
         self._lost = False
@@ -141,16 +145,20 @@ class ClientMessages:
         if self._head:
             seen = self._head + data
             self._head = b""
-        elif data == TERMINATE and not self._skip:
+        elif data == TERMINATE and not self._skip and self._last in _SYNCED:
             raise Terminated
         position, end = self._skip, len(seen)
+        start = -1
         while position + 5 <= end:
             (length,) = _U32.unpack_from(seen, position + 1)
             if length < 4:
                 # The server will end it; until then it is passed on like everything.
                 self._lost = True
                 return data
+            start = position
             position += length + 1
+        if start >= 0:
+            self._last = seen[start]
         if position < end:
             self._head = seen[position:]
             self._skip = 0

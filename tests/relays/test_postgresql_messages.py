@@ -93,7 +93,7 @@ def test_a_zero_byte_is_never_written() -> None:
 
 
 messages = st.lists(
-    st.builds(message, st.sampled_from([b"Q", b"P", b"B", b"d", b"X"]), st.binary(max_size=40)), max_size=8
+    st.builds(message, st.sampled_from([b"Q", b"S", b"B", b"d", b"X"]), st.binary(max_size=40)), max_size=8
 )
 
 
@@ -104,9 +104,13 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 @given(messages, st.lists(st.integers(0, 400), max_size=8))
 def test_a_watched_stream_passes_as_it_is(sent: list[bytes], places: list[int]) -> None:
-    """However it is cut; it ends only at a Terminate that stands alone between two messages."""
+    """However it is cut; it ends only at a Terminate that stands alone after a Query or a Sync, or at the beginning."""
     stream, passed = ClientMessages(), b""
-    boundaries = {sum(map(len, sent[:count])) for count in range(len(sent) + 1)}
+    boundaries = {
+        sum(map(len, sent[:count]))
+        for count in range(len(sent) + 1)
+        if count == 0 or sent[count - 1][:1] in (b"Q", b"S")
+    }
     whole = b"".join(sent)
     for block in cut(whole, places):
         alone = block == TERMINATE and len(passed) in boundaries
@@ -126,6 +130,14 @@ def test_a_goodbye_is_noticed_after_any_message() -> None:
         assert stream(block) == block
     with pytest.raises(Terminated):
         stream(TERMINATE)
+
+
+@pytest.mark.parametrize("kind", [b"P", b"B", b"E", b"H", b"d", b"c"])
+def test_a_goodbye_without_a_sync_is_the_servers(kind: bytes) -> None:
+    """It rolls back what was executed since the last one; to use the session again would commit it."""
+    stream = ClientMessages()
+    stream(message(kind, b"x"))
+    assert stream(TERMINATE) == TERMINATE
 
 
 def test_after_an_impossible_length_nothing_is_a_goodbye() -> None:
