@@ -108,7 +108,7 @@ def test_a_query_through_the_handle(world: World) -> None:
     """The story: ask, be granted, use; every step on record."""
     shown = world.asker.run("h = connection('warehouse', reason='session'); None") or world.asker.run("h")
     assert "PostgreSQL" in shown
-    assert "in the clear, until this kernel stops" in shown
+    assert "brokered, hand-over, until this kernel stops" in shown
     world.asker.run("import sqlalchemy")
     assert world.asker.run("h.engine().connect().execute(sqlalchemy.text('select 41 + 1')).scalar()") == 42
     world.asker.run("h.engine().dispose()")
@@ -146,6 +146,21 @@ def test_revoking_bites_at_the_next_checkout_and_connect(world: World) -> None:
         with pytest.raises(Refused) as caught:
             world.asker.run(line)
         assert caught.value.kind == "HandleInvalid"
+
+
+@pytest.mark.parametrize("way", ["connect()", "engine().connect().connection.driver_connection"])
+def test_revoking_ends_a_query_that_runs(world: World, postgres: PostgresServer, way: str) -> None:
+    """Also on a socket that was handed over: the broker has kept its duplicate."""
+    world.asker.run(f"c = connection('warehouse').{way}; pid = c.info.backend_pid")
+    runs = f"select 1 from pg_stat_activity where pid = {world.asker.run('pid')} and wait_event = 'PgSleep'"
+    world.asker.begin("c.execute('select pg_sleep(30)')")
+    wait_until(lambda: postgres.execute(runs), deadline_s=10, what="the query to run")
+    started = time.monotonic()
+    for view in world.operator.call("grants.list")["grants"]:
+        world.operator.call("grants.revoke", {"id": view["grant"]["id"]})
+    with pytest.raises(Refused, match="closed|lost|terminated|consuming"):
+        world.asker.finish()
+    assert time.monotonic() - started < 3
 
 
 def test_a_replaced_secret_is_picked_up(
