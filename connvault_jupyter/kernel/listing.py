@@ -105,13 +105,14 @@ class ConnectionTable(Sequence[answers.Summary]):
 
     def table(self) -> Table:
         return Table(
-            ("name", "kind", "destination", "status"),
+            ("name", "kind", "destination", "status", "delivery"),
             (
                 (
                     item.name,
                     item.provider_name,
                     item.destination,
                     status_words(item.status, item.status_reason, vault=self.vault),
+                    answers.how_by(item.way),
                 )
                 for item in self._connections
             ),

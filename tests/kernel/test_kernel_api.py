@@ -100,8 +100,8 @@ def test_connections_are_a_list_that_shows_a_table(handles: Handles) -> None:
     assert found[0].status == "ready"
     assert len(found) == 1
     assert repr(found).splitlines() == [
-        "name       kind        destination                 status",
-        "warehouse  PostgreSQL  app@db.internal:5432/sales  ready",
+        "name       kind        destination                 status  delivery",
+        "warehouse  PostgreSQL  app@db.internal:5432/sales  ready   in the clear",
     ]
     assert "<td" in found._repr_html_()
 
