@@ -159,7 +159,7 @@ class Broker:
         except OSError:
             raise BrokerUnavailable("The broker can't see which process connects.") from None
         try:
-            requester = self._supervision.identify(peer)
+            requester = self._supervision.identify(peer, likely=whose)
         finally:
             peer.close()
         with self._lock:

@@ -93,6 +93,18 @@ class Peers:
             raise BrokerUnavailable(_GONE)
         return requester
 
+    def is_run_of(self, peer: Peer, requester: Requester) -> bool:
+        """Whether a fresh connection comes from the very process of this requester's run, which was found out before.
+
+        Looks at that process alone: `identify` reads its parents and its program too, which takes three times as long.
+        """
+        process = self._processes.running(peer.pid) if peer.uid == os.geteuid() else None
+        return (
+            process is not None
+            and requester.instance.endswith(f":{self._run(process)}")
+            and peer.still_there() is not False
+        )
+
     def current(self, requester: Requester) -> Requester:
         """The requester with the documents that its kernel has now (a notebook may have been renamed)."""
         pid, started = _run_of(requester.instance)

@@ -52,8 +52,10 @@ class Supervision:
         self._ended = threading.Event()
         self._ends = ProcessEnds(ended=self._over, log=log)
 
-    def identify(self, peer: Peer) -> Requester:
-        """Like `Peers.identify`; the run is watched from now on."""
+    def identify(self, peer: Peer, *, likely: Requester | None = None) -> Requester:
+        """Like `Peers.identify`; the run is watched from now on. `likely`: whose run it is, as a rule."""
+        if likely is not None and self._peers.is_run_of(peer, likely):
+            return self._peers.current(likely)
         requester = self._peers.identify(peer)
         if requester.instance not in self._instances:
             self._instances.add(requester.instance)

@@ -104,6 +104,29 @@ def test_a_kernel_with_one_notebook_is_that_notebook(here: Here) -> None:
     assert found.instance.startswith(f"kernel:k1:{process.pid}:")
 
 
+def test_a_kernel_that_was_found_out_is_known_again(here: Here) -> None:
+    """By its process alone; another process, and the same number in another run, is not it."""
+    with here.connected(kernel(here)) as (process, peer), here.connected(kernel(here)) as (_, other):
+        told(here, row(process.pid, notebook()))
+        found = here.peers.identify(peer)
+        assert here.peers.is_run_of(peer, found)
+        assert not here.peers.is_run_of(other, found)
+        assert not here.peers.is_run_of(replace(peer, uid=peer.uid + 1), found)
+        kind, kernel_id, pid, started, *machine = found.instance.split(":")
+        later = ":".join([kind, kernel_id, pid, str(int(started) + 1), *machine])
+        assert not here.peers.is_run_of(peer, found.model_copy(update={"instance": later}))
+
+
+def test_a_kernel_that_has_ended_is_not_known_again(here: Here) -> None:
+    """Its number may be another one's soon."""
+    with here.connected(kernel(here)) as (process, peer):
+        told(here, row(process.pid, notebook()))
+        found = here.peers.identify(peer)
+        process.kill()
+        process.wait()
+        assert not here.peers.is_run_of(peer, found)
+
+
 def test_a_child_of_a_kernel_is_the_kernel_s_notebook(here: Here) -> None:
     """A wrapper puts the kernel one level down, `!python x.py` even deeper."""
     with here.connected([sys.executable, "-c", VIA_CHILD, here.path, CONNECT]) as (process, peer):
