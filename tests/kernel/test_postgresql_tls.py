@@ -77,3 +77,16 @@ def test_another_name_is_refused(put: Any, certificate: ServerCertificate) -> No
     put(host="localhost", sslmode="verify-full", ca_certificate=certificate.authority)
     with pytest.raises(UpstreamTlsFailed):
         connection("warehouse").connect()
+
+
+def test_an_encrypted_session_is_used_again(put: Any) -> None:
+    """Reset through its TLS, and handed to the next client; a cut has nothing to do with the last one's."""
+    put(sslmode="require")
+    handle, pids = connection("warehouse"), []
+    for _ in range(8):
+        with handle.connect() as found:
+            row = found.execute("select pg_backend_pid(), current_setting('work_mem')").fetchone()
+            assert row == (found.info.backend_pid, "4MB")
+            found.execute("set work_mem = '9MB'")
+            pids.append(found.info.backend_pid)
+    assert len(set(pids)) < len(pids)

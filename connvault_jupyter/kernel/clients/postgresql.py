@@ -265,16 +265,24 @@ def _parameters(opened: Opened, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@functools.cache
 def _pinned() -> Mapping[str, str]:
-    """Every parameter of this libpq that a variable of the environment could set, at its default.
+    """Every parameter of this libpq that a variable of the environment could set, at its default, if one is set.
 
-    The environment counts only for what is not given (libpq, "Environment Variables").
+    The environment counts only for what is not given (libpq, "Environment Variables"). Without any such variable
+    nothing needs to be given: libpq takes longer to read thirty parameters than the relay to answer.
     """
+    variables, defaults = _environment()
+    return defaults if variables & os.environ.keys() else {}
+
+
+@functools.cache
+def _environment() -> tuple[frozenset[str], Mapping[str, str]]:
     from psycopg import pq
 
-    return {
+    known = [option for option in pq.Conninfo.get_defaults() if option.envvar is not None]
+    defaults = {
         name: _NEVER_EMPTY.get(name, (option.compiled or b"").decode())
-        for option in pq.Conninfo.get_defaults()
-        if option.envvar is not None and (name := option.keyword.decode()) not in ALLOWED | _SERVICE
+        for option in known
+        if (name := option.keyword.decode()) not in ALLOWED | _SERVICE
     }
+    return frozenset(option.envvar.decode() for option in known if option.envvar), defaults
