@@ -157,16 +157,33 @@ class RelaySupervisor:
             shutil.rmtree(self._base, ignore_errors=True)
 
     def _listen(self, handle: str, order: RelayOrder) -> _Open:
+        found = self._joined(handle, order)
+        try:
+            self._ask_to_listen(handle, found)
+        except BrokerUnavailable:
+            if not found.lane.over:
+                raise
+            # Another handle of this lane was cut meanwhile, and the worker did not follow in time: it was killed.
+            found = self._joined(handle, order)
+            self._ask_to_listen(handle, found)
+        # The permission may have ended while the place was made.
+        self._changed.set()
+        return found
+
+    def _joined(self, handle: str, order: RelayOrder) -> _Open:
         key = _key(order)
         with self._lock:
             # At one go: a lane whose last handle ends just now is ended with it.
             lane = self._lanes.get(key)
-            found = None if lane is None or lane.over else self._entered(handle, order, lane)
-        if found is None:
-            lane = self._new_lane(order.protocol)
-            with self._lock:
-                self._lanes[key] = lane
-                found = self._entered(handle, order, lane)
+            if lane is not None and not lane.over:
+                return self._entered(handle, order, lane)
+        lane = self._new_lane(order.protocol)
+        with self._lock:
+            self._lanes[key] = lane
+            return self._entered(handle, order, lane)
+
+    def _ask_to_listen(self, handle: str, found: _Open) -> None:
+        order = found.order
         try:
             found.port = found.lane.listen(
                 handle,
@@ -178,9 +195,6 @@ class RelaySupervisor:
         except ConnvaultError:
             self._drop(handle, found)
             raise
-        # The permission may have ended while the place was made.
-        self._changed.set()
-        return found
 
     def _entered(self, handle: str, order: RelayOrder, lane: Lane) -> _Open:
         """Before it listens: the first client may ask for its login at once. Called with the own lock."""
