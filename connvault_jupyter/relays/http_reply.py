@@ -24,7 +24,8 @@ class Reply:
     """Use: `read_head`, then `pass_on`, or `pass_head` if it `switched` to another protocol.
 
     `stored`: an object's coding is a part of it (of its length, checksums and ranges), so it is not taken off.
-    `begun`: a byte of it has come. `rest` is what came after the head of a switched answer.
+    `begun`: a byte of it has come. `told`: the client has a part of it. `rest` is what came after the head of a
+    switched answer.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Reply:
         self._reusable = False
         self.rest = b""
         self.begun = False
+        self.told = False
         self.client_persists = request.persistent
         self.request_complete = True
 
@@ -122,7 +124,7 @@ class Reply:
     def pass_head(self) -> None:
         """The head of a switched answer."""
         lines = ["Connection: Upgrade", f"Upgrade: {self._upgrade}"]
-        self._exchange.answer(self._head_bytes(lines))
+        self._tell(self._head_bytes(lines))
 
     def pass_on(self) -> bool:
         """Head and body to the client; `True`: both are whole.
@@ -142,7 +144,7 @@ class Reply:
         inflate = Inflating(self._coding) if self._coding else None
         mask = self._mask
         if body.over:
-            self._exchange.answer(out)
+            self._tell(out)
             self.rest = data
         elif inflate is None and not coded and isinstance(body, OfLength):
             self._pass_plain(out, data, body)
@@ -168,7 +170,7 @@ class Reply:
                         content += mask(b"")
                 out = out + content if out else content
             if out:
-                exchange.answer(out)
+                self._tell(out)
                 out = b""
             if body.over:
                 return
@@ -195,12 +197,12 @@ class Reply:
                     shown = mask(piece) if mask is not None and piece else piece
                     out += chunk(shown) if coded else shown
                     if len(out) >= self._limits.block_bytes:
-                        exchange.answer(out)
+                        self._tell(out)
                         out = b""
             if body.over:
                 break
             if out:
-                exchange.answer(out)
+                self._tell(out)
                 out = b""
             data, more = exchange.receive(), True
         if inflate is not None:
@@ -211,7 +213,11 @@ class Reply:
         else:
             out += held
         if out:
-            exchange.answer(out)
+            self._tell(out)
+
+    def _tell(self, data: bytes) -> None:
+        self.told = True
+        self._exchange.answer(data)
 
     def _body(self) -> Body:
         head = self.head

@@ -202,6 +202,8 @@ class Session:
                 return False
             whole = reply.pass_on()
         except (EOFError, BadBody, BadCoding, OSError):
+            if not reply.told:
+                raise UpstreamRefused("The service's answer is malformed.") from None
             # The head is out already: only the missing end can tell the client.
             return False
         finally:

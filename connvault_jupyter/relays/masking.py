@@ -6,10 +6,13 @@ Equal length keeps every count in the stream true: Content-Length, a bulk string
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 _MASK = b"*"
+
+_LOWER = re.compile(r"%[0-9A-F]{2}")
 
 # A shorter secret is found all over ordinary text.
 MIN_CHARS = 4
@@ -50,11 +53,29 @@ class Masker:
 
 
 def spellings(secret: str) -> set[bytes]:
-    """The forms in which a server gives a secret back: as it is, in JSON, in a URL, in Base64."""
+    """The forms in which a server gives a secret back: as it is, in JSON, in HTML, in a URL, in Base64."""
+    import html
     import json
 
     raw = secret.encode()
-    found = {raw, json.dumps(secret)[1:-1].encode(), quote(secret, safe="").encode(), quote(secret).encode()}
+    encoded = json.dumps(secret)[1:-1]
+    found = {
+        form.encode()
+        for form in (
+            encoded,
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            # As PHP and Go write it.
+            encoded.replace("/", "\\/"),
+            _escaped(encoded),
+            html.escape(secret),
+            html.escape(secret, quote=False),
+            quote(secret, safe=""),
+            quote(secret),
+            quote_plus(secret),
+            _LOWER.sub(lambda match: match[0].lower(), quote(secret, safe="")),
+        )
+    }
+    found.add(raw)
     # Base64 at each of the three places that it may begin at in a longer text, without the characters that it shares
     # with its neighbours.
     for offset in range(3):
@@ -63,6 +84,12 @@ def spellings(secret: str) -> set[bytes]:
         end = (offset + len(raw)) * 8 // 6
         found |= {text[start:end], text[start:end].translate(bytes.maketrans(b"+/", b"-_"))}
     return {one for one in found if len(one) >= MIN_CHARS}
+
+
+def _escaped(text: str) -> str:
+    for character in "&<>":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def _beginning(data: bytes, pattern: bytes) -> int:

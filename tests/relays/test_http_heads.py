@@ -264,9 +264,9 @@ def read_response(data: bytes) -> None:
         return
     try:
         found = response_head(data[: end + 4])
-        body: Body = {"chunked": Chunked, "close": UntilClose}.get(
-            found.framing, lambda: OfLength(found.length)
-        )()
+        body: Body = UntilClose()
+        if found.framing != "close":
+            body = Chunked() if found.framing == "chunked" else OfLength(found.length)
         if not body.over:
             body.feed(data[end + 4 :] or b" ")
     except (BadHead, BadBody):
