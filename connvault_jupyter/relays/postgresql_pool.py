@@ -38,13 +38,14 @@ _MAX_RESET_MESSAGES = 200
 
 @dataclass(frozen=True)
 class Key:
-    """What must be equal for a session to be another client's. `rotation` changes with the secret."""
+    """What must be equal for a session to be another client's. `rotation` changes with the secret.
+
+    `fields` are all of the connection's, in order: where, as whom, how encrypted, verified by whom.
+    """
 
     revision: int
     rotation: str
-    user: str
-    database: str
-    encryption: str
+    fields: tuple[tuple[str, str], ...]
     parameters: Parameters
 
     @property
@@ -54,15 +55,8 @@ class Key:
 
 def key_of(login: Login, parameters: Parameters) -> Key:
     """The key of what `login` would log in."""
-    fields = login.fields
-    return Key(
-        login.revision,
-        login.rotation,
-        str(fields["user"]),
-        str(fields["database"]),
-        str(fields.get("sslmode")),
-        parameters,
-    )
+    fields = tuple(sorted((name, repr(value)) for name, value in login.fields.items()))
+    return Key(login.revision, login.rotation, fields, parameters)
 
 
 class WarmLogins:

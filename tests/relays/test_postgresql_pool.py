@@ -88,16 +88,19 @@ def test_one_that_was_given_back_is_given_out(server: Server, warm: WarmLogins) 
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"revision": 2}, {"rotation": "r2"}, {"user": "b"}, {"database": "b"}, {"encryption": "require"},
-        {"parameters": ((b"options", b"-c a=b"),)},
-    ],
-)  # fmt: skip
+    "change", [{"revision": 2}, {"rotation": "r2"}, {"parameters": ((b"options", b"-c a=b"),)}]
+)
 def test_for_another_key_there_is_none(server: Server, warm: WarmLogins, change: dict[str, Any]) -> None:
     """Whatever differs."""
     warm.give(KEY, server.session())
     assert taken(warm, dataclasses.replace(KEY, **change)) is None
+
+
+@pytest.mark.parametrize("name", ["host", "port", "user", "database", "sslmode", "ca_certificate"])
+def test_every_field_is_part_of_the_key(name: str) -> None:
+    """A session that was verified by another authority is another one."""
+    assert key_of(login_to(5432, **{name: "another"}), ()) != KEY
+    assert key_of(login_to(5432), ()) == KEY
 
 
 @pytest.mark.parametrize("change", [{"revision": 2}, {"rotation": "r2"}])
