@@ -6,6 +6,8 @@ does not pass.
 
 from __future__ import annotations
 
+import re
+
 from .http_heads import Headers, RequestHead, ResponseHead
 from .http_pin import Pin
 from .http_request import Request
@@ -64,6 +66,7 @@ _NEVER_DOWN = _HOP_BY_HOP | frozenset(
 _COOKIES = frozenset({"cookie", "cookie2", "set-cookie", "set-cookie2"})
 
 # They would make the connection another protocol's, whose requests nobody checks: HTTP/2, TLS, another HTTP.
+_PROTOCOL = re.compile(r"[A-Za-z0-9._+-]{1,40}(/[A-Za-z0-9._+-]{1,20})?")
 _NO_UPGRADE = ("h2", "http", "tls", "connect")
 
 
@@ -107,9 +110,9 @@ def wanted_upgrade(head: RequestHead) -> str:
     if "upgrade" not in head.names or "upgrade" not in head.tokens("connection") or head.version != "1.1":
         return ""
     wanted = head.values("upgrade")
-    if len(wanted) != 1 or "," in wanted[0] or wanted[0].strip().lower().startswith(_NO_UPGRADE):
+    if len(wanted) != 1 or not _PROTOCOL.fullmatch(wanted[0]) or wanted[0].lower().startswith(_NO_UPGRADE):
         return ""
-    return wanted[0].strip()
+    return wanted[0]
 
 
 def client_headers(head: ResponseHead, *, logs_in: bool, decoded: bool) -> Headers:

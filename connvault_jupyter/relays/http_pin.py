@@ -83,7 +83,7 @@ def pin_of(fields: Mapping[str, Any]) -> Pin:
     if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc or parts.query or parts.fragment:
         raise _no_address()
     path = quote(parts.path, safe=_PATH).rstrip("/")
-    if not Pin(parts.scheme, host, 1, "")._covers(path) or not _TARGET.fullmatch(path or "/"):
+    if not Pin(parts.scheme, host, 1, path)._covers(path) or not _TARGET.fullmatch(path or "/"):
         raise _no_address()
     return Pin(
         parts.scheme,

@@ -165,7 +165,8 @@ def test_chunks_are_put_together_wherever_they_are_cut(
 @pytest.mark.parametrize(
     "wire",
     [
-        b"x\r\n", b"\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\na\r\n", b"1 \r\na", b"1\na\n\r\n", b"1\r\nab\r\n", b"1\r\na\n0\r\n",
+        b"x\r\n", b"\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\na\r\n", b"1 \r\na", b"1\na\n\r\n", b"1\r\nab\r\n",
+        b"1\r\na\n0\r\n",
         b"1\r\na\r0\r\n", b"FFFFFFFFFFFFFFFFF\r\n", b"1;\x00\r\na", b"1" + b"a" * 5000, b"1;" + b"x" * 5000,
         b"0\r\nno colon\r\n\r\n", b"0\r\n X: folded\r\n\r\n", b"0\r\nX : 1\r\n\r\n", b"0\r\n" + b"X: 1\r\n" * 9000,
     ],

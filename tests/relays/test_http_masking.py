@@ -1,0 +1,172 @@
+"""The credential in an answer: masked in every spelling, however it is framed, coded and cut. No sockets."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connvault_jupyter.relays.http_bodies import Chunked, chunk, last_chunk
+from connvault_jupyter.relays.http_heads import END, RequestHead, request_head, response_head
+from connvault_jupyter.relays.http_reply import Reply
+from connvault_jupyter.relays.limits import LIMITS
+from connvault_jupyter.relays.masking import spellings
+from tests.support.canary import CANARY
+
+SECRETS = (CANARY, "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "a\u00fcb&<>'\"/ +%=~")
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "": lambda data: data,
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "raw": lambda data: zlib.compress(data, wbits=-15),
+    "members": lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:]),
+}
+ASKED = request_head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+class Pieces:
+    """An exchange whose upstream says these bytes, and then ends."""
+
+    uploading = False
+
+    def __init__(self, wire: bytes, cuts: list[int]) -> None:
+        places = sorted({0, len(wire), *(cut % (len(wire) + 1) for cut in cuts)})
+        self._pieces = [wire[start:end] for start, end in itertools.pairwise(places)]
+        self.out = b""
+
+    def receive(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+    def answer(self, data: bytes) -> None:
+        assert data
+        self.out += data
+
+    def finish(self) -> bool:
+        return True
+
+
+def passed(wire: bytes, cuts: list[int], secret: str, request: RequestHead = ASKED) -> tuple[bytes, bytes]:
+    """Head and content as the client has them; it is checked that they are framed as they say."""
+    exchange = Pieces(wire, cuts)
+    reply = Reply(
+        exchange,  # type: ignore[arg-type]
+        request=request,
+        patterns=frozenset(spellings(secret)),
+        logs_in=True,
+        upgrade="",
+        stored=False,
+        limits=LIMITS,
+    )
+    reply.read_head()
+    assert reply.pass_on()
+    head, _, body = exchange.out.partition(END)
+    found = response_head(head + END)
+    if found.framing == "chunked":
+        chunks = Chunked()
+        body = chunks.feed(body)
+        assert chunks.over
+        assert chunks.rest == b""
+    else:
+        assert found.length == len(body)
+    return head, body
+
+
+def framed(content: bytes, framing: str, size: int, *headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", *headers]
+    if framing == "length":
+        lines.append(f"Content-Length: {len(content)}")
+    if framing == "chunked":
+        lines.append("Transfer-Encoding: chunked")
+        content = b"".join(chunk(content[at : at + size]) for at in range(0, len(content), size))
+        content += last_chunk([])
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
+
+
+def forms() -> list[tuple[str, bytes]]:
+    return [(secret, form) for secret in SECRETS for form in sorted(spellings(secret))]
+
+
+@given(
+    st.sampled_from(forms()),
+    st.sampled_from(["length", "chunked", "close"]),
+    st.sampled_from(sorted(CODINGS)),
+    st.binary(max_size=120),
+    st.binary(max_size=120),
+    st.integers(1, 90),
+    st.lists(st.integers(0, 2000), max_size=8),
+)
+def test_an_echo_is_masked_wherever_it_is_cut(
+    secret_and_form: tuple[str, bytes],
+    framing: str,
+    coding: str,
+    before: bytes,
+    after: bytes,
+    size: int,
+    cuts: list[int],
+) -> None:
+    """Length for length, and nothing else is changed."""
+    secret, form = secret_and_form
+    content = before + form + after
+    headers = (
+        [] if not coding else [f"Content-Encoding: {'gzip' if coding in ('gzip', 'members') else 'deflate'}"]
+    )
+    wire = framed(CODINGS[coding](content), framing, size, *headers)
+    head, body = passed(wire, cuts, secret)
+    assert len(body) == len(content)
+    assert not any(one in body for one in spellings(secret))
+    changed = [at for at, (old, new) in enumerate(zip(content, body, strict=True)) if old != new]
+    assert all(body[at : at + 1] == b"*" for at in changed)
+    if not any(one in before + b"\0" + after for one in spellings(secret)):
+        assert body.startswith(before[: -len(form)] if len(before) > len(form) else b"")
+    assert b"content-encoding" not in head.lower()
+
+
+@pytest.mark.parametrize(("secret", "form"), forms())
+def test_every_single_cut(secret: str, form: bytes) -> None:
+    """At each place of each spelling, with a length and in chunks of one byte."""
+    for framing in ("length", "chunked"):
+        wire = framed(b"<" + form + b">", framing, 1)
+        for cut in range(len(wire)):
+            _, body = passed(wire, [cut], secret)
+            assert body == b"<" + b"*" * len(form) + b">"
+
+
+@pytest.mark.parametrize(("secret", "form"), forms())
+def test_a_header_that_echoes_is_masked(secret: str, form: bytes) -> None:
+    """In its value, and in the reason."""
+    text = form.decode("latin-1")
+    wire = f"HTTP/1.1 200 It was {text}\r\nX-Echo: {text}\r\nContent-Length: 0\r\n\r\n".encode("latin-1")
+    head, _ = passed(wire, [], secret)
+    assert form not in head
+    assert b"*" * len(form.strip()) in head
+
+
+def test_a_bomb_is_passed_on_piece_by_piece() -> None:
+    """A megabyte of zeros is a kilobyte of gzip; no piece is larger than a block and its frame."""
+    content = bytes(8 << 20)
+    wire = framed(gzip.compress(content), "length", 1, "Content-Encoding: gzip")
+    exchange = Pieces(wire, [])
+    largest = 0
+
+    def answer(data: bytes) -> None:
+        nonlocal largest
+        largest = max(largest, len(data))
+
+    exchange.answer = answer  # type: ignore[method-assign]
+    reply = Reply(
+        exchange,  # type: ignore[arg-type]
+        request=ASKED,
+        patterns=frozenset(spellings(CANARY)),
+        logs_in=True,
+        upgrade="",
+        stored=False,
+        limits=LIMITS,
+    )
+    reply.read_head()
+    assert reply.pass_on()
+    assert largest <= 2 * LIMITS.block_bytes + 1000
