@@ -111,10 +111,10 @@ class AwsPlace:
         """A botocore session of this class, bound to the place."""
         made = kind(session_vars=_NO_FILES)
         events = made.get_component("event_emitter")
-        events.register("before-send", self._before_send)
-        # First: botocore's own handlers would wait before they try again.
-        events.register_first("needs-retry", self._needs_retry)
-        events.register("before-parse", self._before_parse)
+        events.register("before-send.s3", self._before_send)
+        # First: botocore's own handler would wait before it tries again, or give up.
+        events.register_first("needs-retry.s3", self._needs_retry)
+        events.register("before-parse.s3", self._before_parse)
         return made
 
     def config(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
-"""Signature Version 4: AWS's published examples, the same bytes as botocore's own signer, and what of the client counts."""
+"""Signature Version 4: AWS's published examples, the bytes of botocore's own signer, and what of the client counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import botocore.auth
 import pytest
@@ -102,10 +101,9 @@ EXAMPLES = {
 
 
 @pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signer's time stands."""
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: AT)
-    yield
 
 
 def login(secret: str = SECRET, **more: str) -> Login:
@@ -270,13 +268,7 @@ def test_when_a_client_has_signed_its_key_id_is_read(header: str, key: str | Non
 def test_when_headers_and_targets_are_nonsense_no_key_is_made_up(header: str, target: str) -> None:
     """Reading it never fails, and gives nothing that was not there."""
     found = client_key(request("/" + target, ("Authorization", header)))
-    assert (
-        found is None
-        or found in header
-        or quote(found, safe="") in target
-        or "%" in target
-        or found in target
-    )
+    assert found is None or found in unquote(header) or found in unquote(target)
 
 
 @pytest.mark.parametrize(

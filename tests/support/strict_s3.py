@@ -35,6 +35,8 @@ _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, "
     r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})"
 )
+# Less than what waits in sockets when nobody reads.
+_BEFORE_THE_PAUSE = 16384
 _WITHIN = timedelta(minutes=15)
 
 
@@ -149,11 +151,10 @@ def strict_s3() -> Iterator[StrictS3]:
 
 def _slowly(answer: Iterable[bytes], pause: Callable[[], object]) -> Iterator[bytes]:
     for block in answer:
-        half = len(block) // 2
-        yield block[:half]
-        if half > 4096:
+        yield block[:_BEFORE_THE_PAUSE]
+        if len(block) > _BEFORE_THE_PAUSE:
             pause()
-        yield block[half:]
+            yield block[_BEFORE_THE_PAUSE:]
 
 
 def _headers(environ: dict[str, Any]) -> dict[str, str]:
