@@ -1,0 +1,95 @@
+"""S3-compatible storage: the shipped suite for it, and what its form says."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any, ClassVar
+
+import pytest
+
+from connvault_jupyter.contracts.providers import ProviderDefinition
+from connvault_jupyter.providers.conformance import ProviderConformance
+from connvault_jupyter.providers.registry import ProviderCatalogue
+
+CATALOGUE = ProviderCatalogue(packages=False)
+S3 = {
+    "base_url": "https://s3.eu-central-1.amazonaws.com",
+    "region": "eu-central-1",
+    "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+}
+
+
+def definition() -> Any:
+    return json.loads(
+        files("connvault_jupyter.providers").joinpath("catalogue", "s3.json").read_text("utf-8")
+    )
+
+
+def provider() -> ProviderDefinition:
+    found = CATALOGUE.get("s3")
+    assert found is not None
+    return found
+
+
+def said(**changes: Any) -> dict[str, str]:
+    return {error.path: error.message for error in CATALOGUE.check(provider(), {**S3, **changes})}
+
+
+class TestS3(ProviderConformance):
+    example: ClassVar = S3
+
+    def definition(self) -> Any:
+        return definition()
+
+
+class TestS3OnThisMachine(ProviderConformance):
+    example: ClassVar = {
+        "base_url": "http://127.0.0.1:9000",
+        "allow_http": True,
+        "region": "us-east-1",
+        "bucket": "sales-data",
+        "access_key_id": "minio",
+    }
+
+    def definition(self) -> Any:
+        return definition()
+
+
+def test_when_a_key_leaks_only_its_id_can() -> None:
+    """The id is shown like a user's name; secret and session token are written only."""
+    assert provider().secret_fields == {"secret_access_key", "session_token"}
+    assert provider().destination_fields == {"base_url", "ca_certificate"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"base_url": "http://127.0.0.1:9000"}, "base_url"),
+        ({"base_url": "https://s3.example.com/bucket"}, "base_url"),
+        ({"base_url": "https://key:secret@s3.example.com"}, "base_url"),
+        ({"region": "eu central"}, "region"),
+        ({"region": "eu/../x"}, "region"),
+        ({"bucket": "Bucket"}, "bucket"),
+        ({"bucket": "a/b"}, "bucket"),
+        ({"access_key_id": "AKIA/20260101"}, "access_key_id"),
+        ({"access_key_id": "AKIA\nX"}, "access_key_id"),
+        ({"access_key_id": ""}, "access_key_id"),
+        ({"ca_certificate": "-----BEGIN PRIVATE KEY-----"}, "ca_certificate"),
+    ],
+)
+def test_when_a_field_can_not_be_it_is_refused(changes: dict[str, Any], field: str) -> None:
+    """Each with words of its own."""
+    assert list(said(**changes)) == [f"fields.{field}"]
+
+
+def test_when_other_programs_use_it_they_get_no_secret() -> None:
+    """The handle's token stands for both keys, and nothing looks for a machine's role."""
+    (delivery,) = provider().deliveries
+    assert (delivery.kind, delivery.mode, delivery.recipe) == (
+        "relay",
+        "brokered",
+        {"auth": "sigv4", "service": "s3"},
+    )
+    assert delivery.variables["AWS_SECRET_ACCESS_KEY"] == "{token}"
+    assert delivery.variables["AWS_EC2_METADATA_DISABLED"] == "true"
