@@ -101,6 +101,9 @@ class WarmLogins:
         with self._changed:
             if not self._closed and self._size and time.monotonic() - session.since < MAX_AGE_S:
                 self._spares.append((key, session, time.monotonic()))
+                if self._order is not None and self._order[0] == key:
+                    # There is one again before another was begun.
+                    self._order = self._coming = None
                 self._start()
                 self._changed.notify_all()
                 if len(self._spares) <= self._size:

@@ -82,8 +82,9 @@ def test_another_name_is_refused(put: Any, certificate: ServerCertificate) -> No
 def test_an_encrypted_session_is_used_again(put: Any) -> None:
     """Reset through its TLS, and handed to the next client; a cut has nothing to do with the last one's."""
     put(sslmode="require")
-    handle, pids = connection("warehouse"), []
-    for _ in range(8):
+    handle, pids = connection("warehouse"), list[int]()
+    # Which spare is given out depends on which one is ready first.
+    while len(set(pids)) == len(pids) and len(pids) < 50:
         with handle.connect() as found:
             row = found.execute("select pg_backend_pid(), current_setting('work_mem')").fetchone()
             assert row == (found.info.backend_pid, "4MB")
