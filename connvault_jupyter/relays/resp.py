@@ -28,8 +28,8 @@ _NEXT = re.compile(rb"\r\n\$" + _LENGTH)
 _NEXT_BEGUN = re.compile(rb"(?:\r(?:\n(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?)?)?")
 _EMPTY = b"*0\r\n"
 
-# sdssplitargs(): what ends a word, and what is skipped in front of one.
-_ENDS_WORD = b" \n\r\t\0"
+# sdssplitargs(): what ends a word. It also ends at a zero byte, which no line here has.
+_ENDS_WORD = b" \n\r\t"
 _ESCAPES = {0x6E: 0x0A, 0x72: 0x0D, 0x74: 0x09, 0x62: 0x08, 0x61: 0x07}
 _HEX = b"0123456789abcdefABCDEF"
 
