@@ -59,7 +59,11 @@ class MariaDbServer:
         self._give_away()
 
     def __enter__(self) -> MariaDbServer:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_exc_info: object) -> None:
@@ -92,8 +96,9 @@ class MariaDbServer:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                # It listens there a moment before it does here.
-                (here / "socket").stat()
+                # It listens there a moment before it does here; one that crashed has left its socket's file.
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(str(here / "socket"))
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError("MariaDB did not start") from None
