@@ -1,0 +1,54 @@
+"""Handles of real PostgreSQL relays as fixtures, and what the tests of them have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from connvault_jupyter.kernel.hand_over import hand_over
+from connvault_jupyter.services.ports import RelayPlace
+from setup_hooks.postgresql import Login, PostgresServer
+
+from .postgres_relay import Relays, Vault, fields_of, relays
+from .processes import wait_until
+
+
+@pytest.fixture(scope="module")
+def login(postgres: PostgresServer) -> Iterator[Login]:
+    made = postgres.create_login("reader_relay", database="shop_relay")
+    yield made
+    postgres.drop_login(made)
+
+
+@pytest.fixture(scope="module")
+def shared(login: Login) -> Iterator[Relays]:
+    """One broker's relays, for the tests that spoil nothing."""
+    with relays(Vault(fields_of(login), login.password)) as found:
+        yield found
+
+
+@pytest.fixture
+def own(postgres_login: Login) -> Iterator[Relays]:
+    """Relays for one test, with a login of its own."""
+    with relays(Vault(fields_of(postgres_login), postgres_login.password)) as found:
+        yield found
+
+
+@pytest.fixture
+def place(shared: Relays) -> RelayPlace:
+    return shared.place()
+
+
+def sleeps(postgres: PostgresServer, pid: int) -> None:
+    """Returns when this session is in its `pg_sleep`."""
+    statement = f"select 1 from pg_stat_activity where pid = {pid} and wait_event = 'PgSleep'"
+    wait_until(lambda: postgres.execute(statement), deadline_s=10, what="the query to run")
+
+
+def handed(place: RelayPlace, found: Any) -> bool:
+    """Whether the connection goes on with the server's own socket."""
+    opened: Any = SimpleNamespace(directory=place.directory)
+    return hand_over(opened, found.info.backend_pid, found.fileno(), found)
