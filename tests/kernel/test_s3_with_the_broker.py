@@ -1,0 +1,127 @@
+"""Object storage by the whole way: a real broker, its consent, its relay, and a process that never has the key."""
+
+from __future__ import annotations
+
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from connvault_jupyter.contracts.supervision import ConsentSettings
+from tests.support.canary import CANARY, found_in
+from tests.support.operator import Operator, operated_broker
+from tests.support.process_sinks import memory
+from tests.support.requester import Asker, Refused, asker
+from tests.support.strict_s3 import REGION, StrictS3, strict_s3
+
+SESSION = "Sitzung/Vogel+7/abc9Zx-geheim=="
+
+
+@dataclass(frozen=True)
+class World:
+    operator: Operator
+    server: StrictS3
+    asker: Asker
+    fresh: Asker
+    """Has asked for nothing yet, and has no pandas."""
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with (
+        strict_s3() as server,
+        tempfile.TemporaryDirectory(prefix="cv-") as folder,
+        operated_broker(Path(folder), consent=ConsentSettings(cooldown_s=0)) as (operator, path),
+        asker(Path(folder), path) as process,
+        asker(Path(folder), path) as fresh,
+    ):
+        server.secret_access_key, server.session_token = CANARY, SESSION
+        operator.create("lake", "s3", server.fields(bucket="lake-of-all"), server.secrets())
+        process.run("lake = connection('lake', reason='session')")
+        process.run("s3 = lake.client()")
+        where = f"CreateBucketConfiguration={{'LocationConstraint': {REGION!r}}}"
+        process.run(f"s3.create_bucket(Bucket=lake.bucket, {where}) and None")
+        yield World(operator, server, process, fresh)
+
+
+def test_when_used_the_whole_way_the_objects_arrive(world: World) -> None:
+    """boto3, s3fs and pandas in a process that has asked for it."""
+    run = world.asker.run
+    run("s3.put_object(Bucket=lake.bucket, Key='a b', Body=b'hello') and None")
+    assert run("s3.get_object(Bucket='lake-of-all', Key='a b')['Body'].read().decode()") == "hello"
+    assert run("lake.filesystem().ls('lake-of-all')") == ["lake-of-all/a b"]
+    run("import pandas")
+    run(
+        "pandas.DataFrame({'a': [1, 2]}).to_parquet('s3://lake-of-all/x', storage_options=lake.storage_options)"
+    )
+    assert run("int(pandas.read_parquet('lake-of-all/x', filesystem=lake.filesystem())['a'].sum())") == 3
+
+
+def test_when_shown_it_says_how_it_is_delivered(world: World) -> None:
+    """Brokered; to whom the question was put that too."""
+    assert "brokered" in world.asker.run("repr(lake)")
+    assert world.operator.asked[-1]["mode"] == "brokered"
+    assert world.asker.run("lake.client.__self__.way") == "relay"
+
+
+def test_when_used_the_secrets_are_not_in_the_process(world: World) -> None:
+    """What it has written in its memory is searched, in every disguise; the same search finds what is there."""
+    run = world.fresh.run
+    run("lake = connection('lake', reason='session')")
+    run("s3 = lake.client()")
+    run("s3.put_object(Bucket=lake.bucket, Key='seen', Body=b'hello') and None")
+    run("s3.generate_presigned_url('get_object', Params={'Bucket': 'b', 'Key': 'k'}) and None")
+    assert run("lake.filesystem().cat('lake-of-all/seen').decode()") == "hello"
+    for secret in (CANARY, SESSION):
+        assert not found_written(world.fresh, secret)
+    run(f"known = {CANARY!r}")
+    assert found_written(world.fresh, CANARY)
+
+
+def found_written(process: Asker, secret: str) -> bool:
+    """Whether it is in any area that is no file's: programs and libraries are hundreds of megabytes."""
+    pid = process.process.pid
+    return any(
+        found_in(area.content, secret) for area in memory(pid) if "/" not in area.name.partition(" ")[2]
+    )
+
+
+def test_when_another_process_has_the_token_it_is_refused(world: World) -> None:
+    """The place is the requester's: whoever connects is looked at."""
+    url = world.asker.run(
+        "s3.generate_presigned_url('get_object', Params={'Bucket': 'lake-of-all', 'Key': 'a b'})"
+    )
+    before = len(world.server.seen)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url)  # noqa: S310 -- it begins with http://127.0.0.1
+    caught.value.close()
+    assert caught.value.code == 403
+    assert caught.value.headers["X-Connvault-Error"] == "handle_invalid"
+    assert len(world.server.seen) == before
+
+
+def test_when_tested_by_the_operator_it_logs_in(world: World) -> None:
+    """A connection test is a signed request."""
+    (found,) = world.operator.call("connections.list")["connections"]
+    outcome = world.operator.call("connections.test", {"id": found["connection"]["id"]})
+    assert (outcome["ok"], outcome["server"]) == (True, "HTTP 200")
+    world.server.secret_access_key = "another"
+    try:
+        outcome = world.operator.call("connections.test", {"id": found["connection"]["id"]})
+    finally:
+        world.server.secret_access_key = CANARY
+    assert (outcome["ok"], outcome["code"]) == (False, "upstream_auth_failed")
+
+
+def test_when_revoked_the_next_use_is_refused(world: World) -> None:
+    """By the client that is there, and by any other opener."""
+    for one in world.operator.call("grants.list")["grants"]:
+        world.operator.call("grants.revoke", {"id": one["grant"]["id"]})
+    for code in ("s3.list_buckets()", "lake.filesystem().ls('lake-of-all', refresh=True)", "lake.base_url"):
+        with pytest.raises(Refused) as refused:
+            world.asker.run(code)
+        assert refused.value.kind == "HandleInvalid"
