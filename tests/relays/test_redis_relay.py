@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 import subprocess
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.relays.resp import encode
-from tests.support.processes import wait_until
-from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, new_ref, redis_relays
+from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
 from tests.support.redis_server import RedisServer, redis_server
 
 PASSWORD = "canary-of-relay-7"
@@ -215,50 +210,6 @@ def test_invalidations_are_pushed(relays: RedisRelays) -> None:
         assert [raw.line() for _ in range(3)] == [b">2", b"$10", b"invalidate"]
 
 
-def test_a_blocked_client_is_answered_when_there_is_something(relays: RedisRelays) -> None:
-    """BLPOP waits upstream, not in the relay."""
-    with relays.client() as waiting, relays.client() as other, ThreadPoolExecutor(1) as pool:
-        found = pool.submit(waiting.blpop, ["queue"], 0)
-        wait_until(lambda: blocked(other) == 1, deadline_s=WAIT_S, what="a blocked client")
-        other.rpush("queue", "job")
-        assert found.result(WAIT_S) == (b"queue", b"job")
-
-
-@pytest.mark.parametrize("how", ["close", "reset"])
-def test_when_a_blocked_client_leaves_the_server_is_told(relays: RedisRelays, how: str) -> None:
-    """Else the next job would be given to nobody."""
-    with relays.client() as other:
-        with Raw(relays.place()) as raw:
-            raw.send(b"BLPOP queue 0\r\n")
-            wait_until(lambda: blocked(other) == 1, deadline_s=WAIT_S, what="a blocked client")
-            if how == "reset":
-                raw.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        wait_until(lambda: blocked(other) == 0, deadline_s=WAIT_S, what="its end")
-        assert other.rpush("queue", "job") == 1
-        other.delete("queue")
-
-
-def blocked(client: Any) -> int:
-    return int(client.info("clients")["blocked_clients"])
-
-
-def test_what_was_sent_before_a_half_close_is_answered(relays: RedisRelays) -> None:
-    """`printf ... | nc` is a client too."""
-    with Raw(relays.place()) as raw:
-        raw.send(b"PING a\r\nPING b\r\n")
-        raw.stream.shutdown(socket.SHUT_WR)
-        assert raw.rest() == b"$1\r\na\r\n$1\r\nb\r\n"
-
-
-def test_a_client_that_speaks_nonsense_is_told_and_ended(relays: RedisRelays) -> None:
-    """After the answers that it had waited for."""
-    with Raw(relays.place()) as raw:
-        raw.send(b"PING a\r\n*1\r\n$-5\r\nCONFIG GET requirepass\r\n")
-        said = raw.rest()
-    assert said.startswith(b"$1\r\na\r\n-ERR Protocol error: connvault: ")
-    assert PASSWORD.encode() not in said
-
-
 def test_redis_cli_over_the_socket(relays: RedisRelays, tmp_path: Path) -> None:
     """As it is installed; with a password given or without."""
     place = relays.place()
@@ -279,127 +230,3 @@ async def test_redis_asyncio(relays: RedisRelays) -> None:
     async with redis.asyncio.Redis(unix_socket_path=relays.place().socket) as client:
         await client.set("a", "b")
         assert await asyncio.gather(*(client.get("a") for _ in range(100))) == [b"b"] * 100
-
-
-def test_over_tcp_the_token_is_the_password(relays: RedisRelays) -> None:
-    """In each way in which a client gives one, and pipelined with what follows."""
-    place = relays.place(tcp=True)
-    token = place.token.encode()
-    assert place.port
-    ways: list[dict[str, Any]] = [{"protocol": 2}, {"protocol": 3}, {"username": "any"}]
-    for arguments in ways:
-        with redis.Redis(port=place.port, password=place.token, **arguments) as client:
-            assert client.ping()
-    for login in (b"AUTH " + token, b"AUTH any " + token, b'auth "' + token + b'"'):
-        with tcp(place.port) as stream:
-            stream.sendall(
-                b"PING\r\n" + login + b"\r\nPING x\r\nAUTH wrong\r\nAUTH " + token + b"\r\nQUIT\r\n"
-            )
-            said = b"".join(iter(lambda: stream.recv(65536), b""))
-        assert said == (
-            b"-NOAUTH connvault: give the handle's token as the password.\r\n+OK\r\n$1\r\nx\r\n"
-            b"-WRONGPASS connvault: this is not the handle's token.\r\n+OK\r\n+OK\r\n"
-        )
-
-
-def test_over_tcp_a_token_may_come_byte_by_byte(relays: RedisRelays) -> None:
-    """Slow is not wrong."""
-    place = relays.place(tcp=True)
-    with tcp(place.port) as stream:
-        for one in b"AUTH " + place.token.encode() + b"\r\n":
-            stream.sendall(bytes([one]))
-        assert stream.recv(100) == b"+OK\r\n"
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"GET a\r\n" * 10,
-        b"AUTH \r\n" * 10,
-        b"AUTH " + b"t" * 43 + b"\r\n",
-        encode([b"HELLO", b"3", b"AUTH", b"default", b"x"]) * 3,
-        encode([b"SET", b"k", b"v" * 20_000]),
-        b"QUIT\r\n",
-        b"\x16\x03\x01",
-        b"*1\r\n$-1\r\n",
-    ],
-)
-def test_over_tcp_nothing_works_without_the_token(relays: RedisRelays, sent: bytes) -> None:
-    """No login is even asked for."""
-    place = relays.place(ref := new_ref(), tcp=True)
-    with tcp(place.port) as stream:
-        stream.sendall(sent)
-        stream.shutdown(socket.SHUT_WR)
-        said = b"".join(iter(lambda: stream.recv(65536), b""))
-    assert not said or said.startswith((b"-", b"+OK"))
-    assert ref not in relays.store.asked
-
-
-def tcp(port: int | None) -> socket.socket:
-    assert port
-    stream = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-    stream.settimeout(WAIT_S)
-    return stream
-
-
-def test_when_revoked_a_waiting_client_is_ended(relays: RedisRelays) -> None:
-    """Upstream too, and at once; the socket is gone."""
-    ref = new_ref()
-    place = relays.place(ref)
-    with Raw(place) as raw, relays.client() as other:
-        raw.send(b"BLPOP queue 0\r\n")
-        wait_until(lambda: blocked(other) == 1, deadline_s=WAIT_S, what="a blocked client")
-        relays.revoke(ref)
-        assert raw.rest() == b""
-        wait_until(lambda: blocked(other) == 0, deadline_s=WAIT_S, what="its end")
-        assert other.ping()
-    with pytest.raises((FileNotFoundError, ConnectionRefusedError)):
-        Raw(place)
-
-
-def test_fifty_clients_at_once_are_not_mixed_up(relays: RedisRelays) -> None:
-    """Each gets its own answers."""
-    place = relays.place()
-    start = threading.Barrier(50)
-
-    def work(number: int) -> bool:
-        with relays.client(place) as client:
-            start.wait(WAIT_S)
-            return all(client.echo(f"{number}:{turn}") == b"%d:%d" % (number, turn) for turn in range(20))
-
-    with ThreadPoolExecutor(50) as pool:
-        assert all(pool.map(work, range(50)))
-
-
-def test_when_clients_come_and_go_no_descriptor_stays(relays: RedisRelays, started: RedisRelays) -> None:
-    """Whatever way they end."""
-    place = relays.place()
-
-    def come_and_go() -> None:
-        for _ in range(15):
-            with relays.client(place) as client:
-                client.ping()
-            with Raw(place) as raw:
-                raw.send(b"*1\r\n$-1\r\n").rest()
-            with Raw(place):
-                pass
-
-    with relays.client(place) as client:
-        client.ping()
-        (worker,) = children(started)
-        come_and_go()
-        before = settled(client, worker)
-        come_and_go()
-        assert settled(client, worker) <= before
-
-
-def settled(client: Any, worker: psutil.Process) -> int:
-    """The worker's descriptors, when the server knows of this client alone."""
-    wait_until(
-        lambda: client.info("clients")["connected_clients"] == 1, deadline_s=WAIT_S, what="the others' ends"
-    )
-    return wait_until(
-        lambda: int(worker.num_fds()) if worker.num_threads() == 2 else None,
-        deadline_s=WAIT_S,
-        what="their threads",
-    )
