@@ -27,6 +27,7 @@ from .http_encodings import BadCoding
 from .http_gate import may_enter
 from .http_headers import upstream_request, wanted_upgrade
 from .http_heads import BadHead, RequestHead, request_head
+from .http_pin import Pin
 from .http_pool import Pool, UpstreamConnection, block
 from .http_reply import Reply
 from .http_request import Request
@@ -67,6 +68,8 @@ class Session:
         self._target_of = target_of
         self._incoming = Incoming(downstream.stream, limits=limits, idle=self._forget)
         self._kept: tuple[Pool, UpstreamConnection] | None = None
+        self._read: tuple[bytes, RequestHead] | None = None
+        self._request: tuple[Pin, bool, Request] | None = None
         # Kept between requests as long as the lease: what must not be shown, and its spellings.
         self._hidden: frozenset[str] = frozenset()
         self._patterns: frozenset[bytes] = frozenset()
@@ -94,7 +97,7 @@ class Session:
             data = self._incoming.head()
             if data is None:
                 return False
-            head = request_head(data)
+            head = self._parsed(data)
         except BadHead as exc:
             return self._refuse(None, malformed(str(exc)))
         if not may_enter(self._downstream, head):
@@ -114,12 +117,11 @@ class Session:
         login = self._downstream.lease()
         target = self._target_of(login)
         pin = target.pool.pin
-        pin.check(head.target)
         logs_in = (login.fields.get("auth") or "none") != "none"
         upgrade = wanted_upgrade(head)
         if upgrade and (expects or not body.over):
             raise malformed("an upgrade has no body here")
-        request = upstream_request(head, pin, logs_in=logs_in, upgrade=upgrade)
+        request = self._prepared(head, pin, logs_in=logs_in, upgrade=upgrade)
         content: bytes | None = b""
         if not body.over:
             small = head.framing == "length" and head.length <= _SMALL_BODY_BYTES and not expects
@@ -127,6 +129,21 @@ class Session:
         stored = login.fields.get("auth") == "sigv4"
         attempt = _Attempt(head, body, content, upgrade, logs_in, stored)
         return self._attempted(attempt, request, target, login)
+
+    def _parsed(self, data: bytes) -> RequestHead:
+        """Clients that poll or page send the same head again and again: it is read once. Raises: BadHead."""
+        if self._read is None or self._read[0] != data:
+            self._read = data, request_head(data)
+            self._request = None
+        return self._read[1]
+
+    def _prepared(self, head: RequestHead, pin: Pin, *, logs_in: bool, upgrade: str) -> Request:
+        """The checked request without its credential, made once for the same head. Raises: NotAllowed."""
+        if self._request is None or self._request[:2] != (pin, logs_in):
+            pin.check(head.target)
+            made = upstream_request(head, pin, logs_in=logs_in, upgrade=upgrade)
+            self._request = pin, logs_in, made
+        return self._request[2]
 
     def _attempted(self, attempt: _Attempt, request: Request, target: Target, login: Login) -> bool:
         may_repeat = attempt.content is not None
