@@ -1,7 +1,9 @@
-"""One request without a client: the base URL, with the credential. Only its status is looked at."""
+"""One request without a client: the base URL, with the credential. Its status counts, and a refusal's first words."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 
 from ..errors import UpstreamTimeout, UpstreamUnreachable
@@ -12,9 +14,14 @@ from .http_session import Target, serialised
 from .limits import Limits
 from .upstream import shut
 
+# Object stores say in the first hundred bytes why they refuse.
+_FIRST_WORDS_BYTES = 2048
+_FIRST_WORDS_S = 2.0
 
-def status_of(target: Target, login: Login, *, limits: Limits) -> int:
-    """The status of `GET` on the base URL. No redirect is followed and no body read; the connection is closed.
+
+def answer_of(target: Target, login: Login, *, limits: Limits) -> tuple[int, bytes]:
+    """The status of `GET` on the base URL and, if that is 403, how its body begins. No redirect is followed; the
+    connection is closed.
 
     Raises: BadHead: that is no HTTP. UpstreamError and its kinds; what the authorization raises.
     """
@@ -40,8 +47,10 @@ def status_of(target: Target, login: Login, *, limits: Limits) -> int:
             end = buffer.find(END)
             if end >= 0:
                 head = response_head(buffer[: end + len(END)])
+                if head.status == 403:
+                    return head.status, _first_words(connection.stream, buffer[end + len(END) :], ends_at)
                 if head.status >= 200:
-                    return head.status
+                    return head.status, b""
                 buffer = buffer[end + len(END) :]
                 continue
             left_s = ends_at - time.monotonic()
@@ -58,3 +67,15 @@ def status_of(target: Target, login: Login, *, limits: Limits) -> int:
         raise UpstreamUnreachable from None
     finally:
         shut(connection.stream)
+
+
+def _first_words(stream: socket.socket, begun: bytes, ends_at: float) -> bytes:
+    """As much as comes; a server that keeps it to itself has said its status already."""
+    with contextlib.suppress(OSError):
+        while len(begun) < _FIRST_WORDS_BYTES and (left_s := ends_at - time.monotonic()) > 0:
+            stream.settimeout(min(left_s, _FIRST_WORDS_S))
+            data = stream.recv(_FIRST_WORDS_BYTES)
+            if not data:
+                break
+            begun += data
+    return begun

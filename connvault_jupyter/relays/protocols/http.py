@@ -11,11 +11,13 @@ from ..http_heads import BadHead
 from ..http_pin import pin_of
 from ..http_pool import Pool
 from ..http_session import Session, Target
-from ..http_trial import status_of
+from ..http_trial import answer_of
 from ..limits import Limits
 
 _NOTHING_THERE = frozenset({404, 405, 410, 501})
 _LOGIN = frozenset({401, 403, 407})
+# Amazon S3's list of error codes: the signature was right, or it would be another one.
+_KEY_TAKEN = b"<Code>AccessDenied</Code>"
 _TROUBLE = frozenset({408, 425, 429})
 
 
@@ -32,17 +34,20 @@ class Relay:
         Session(downstream, limits=self._limits, target_of=self._target).run()
 
     def log_in(self, login: Login) -> str:
-        """Asks for the base URL with the credential, and judges the status: `HTTP 200`.
+        """Asks for the base URL with the credential, and judges the status: `HTTP 200`; empty if that says nothing.
 
         Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
         """
         target = self._target(login)
         try:
-            status = status_of(target, login, limits=self._limits)
+            status, words = answer_of(target, login, limits=self._limits)
         except BadHead:
             raise UpstreamRefused(
                 "What answers there does not speak HTTP. Check host, port and http or https."
             ) from None
+        if status == 403 and login.fields.get("auth") == "sigv4" and _KEY_TAKEN in words:
+            # What the key may do is another question: most are good for one bucket, and none for the list of all.
+            return ""
         _judge(status, open_service=(login.fields.get("auth") or "none") == "none")
         return f"HTTP {status}"
 
