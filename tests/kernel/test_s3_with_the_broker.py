@@ -90,6 +90,15 @@ def found_written(process: Asker, secret: str) -> bool:
     )
 
 
+def test_when_a_library_reads_the_environment_the_variables_are_enough(world: World) -> None:
+    """boto3 as it comes, and s3fs: no line of ours in it."""
+    run = world.asker.run
+    run("import os, boto3, s3fs")
+    run("os.environ.update(lake.env())")
+    assert run("[one['Name'] for one in boto3.client('s3').list_buckets()['Buckets']]") == ["lake-of-all"]
+    assert "lake-of-all/a b" in run("s3fs.S3FileSystem().ls('lake-of-all')")
+
+
 def test_when_another_process_has_the_token_it_is_refused(world: World) -> None:
     """The place is the requester's: whoever connects is looked at."""
     url = world.asker.run(
@@ -115,6 +124,17 @@ def test_when_tested_by_the_operator_it_logs_in(world: World) -> None:
     finally:
         world.server.secret_access_key = CANARY
     assert (outcome["ok"], outcome["code"]) == (False, "upstream_auth_failed")
+
+
+def test_when_the_key_is_good_for_one_bucket_its_test_succeeds(world: World) -> None:
+    """It may not list all of them; that it was refused by name says that the signature was right."""
+    (found,) = world.operator.call("connections.list")["connections"]
+    world.server.one_bucket = "lake-of-all"
+    try:
+        outcome = world.operator.call("connections.test", {"id": found["connection"]["id"]})
+    finally:
+        world.server.one_bucket = None
+    assert (outcome["ok"], outcome["server"]) == (True, "")
 
 
 def test_when_revoked_the_next_use_is_refused(world: World) -> None:

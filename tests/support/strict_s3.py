@@ -54,6 +54,8 @@ class StrictS3:
     skew: timedelta = timedelta()
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     pause: Callable[[], object] | None = None
+    one_bucket: str | None = None
+    """The key is good for this one only."""
 
     def fields(self, **more: Any) -> dict[str, Any]:
         """Of a connection to it."""
@@ -75,7 +77,7 @@ class StrictS3:
         self.seen.append((environ["REQUEST_METHOD"], environ["REQUEST_URI"], headers))
         said = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
         if said is None:
-            return "AccessDenied"
+            return "MissingSecurityHeader"
         key, day, region, service, names, signature = said.groups()
         if key != self.access_key_id:
             return "InvalidAccessKeyId"
@@ -89,12 +91,14 @@ class StrictS3:
         signed = names.split(";")
         must = {"host"} | {name for name in headers if name.startswith("x-amz-")}
         if not must <= set(signed):
-            return "AccessDenied"
+            return "UnsignedHeader"
         if signature != self._signature(environ, headers, signed):
             return "SignatureDoesNotMatch"
         payload = headers["x-amz-content-sha256"]
         if re.fullmatch("[0-9a-f]{64}", payload) and payload != hashlib.sha256(body).hexdigest():
             return "XAmzContentSHA256Mismatch"
+        if self.one_bucket is not None and environ["PATH_INFO"].split("/")[1] != self.one_bucket:
+            return "AccessDenied"
         return None
 
     def _signature(self, environ: dict[str, Any], headers: dict[str, str], signed: list[str]) -> str:
