@@ -100,7 +100,8 @@ def test_the_record_and_the_permission_say_brokered(page: Page, lab: Lab, wareho
     expect(panel.box).to_contain_text("until kernel stops · brokered, hand-over")
     panel.box.get_by_test_id("connvault-tab-activity").click()
     expect(panel.box.get_by_test_id("connvault-event-access:used").first).to_contain_text("brokered")
-    modes = {row["mode"] for row in lab.rest.audit() if row["type"].startswith("access:")}
+    rows = [row for row in lab.rest.audit() if row["connection"] == warehouse]
+    modes = {row["mode"] for row in rows if row["type"].startswith("access:")}
     assert modes == {"brokered"}
 
 
