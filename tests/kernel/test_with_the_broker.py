@@ -158,7 +158,7 @@ def test_revoking_ends_a_query_that_runs(world: World, postgres: PostgresServer,
     started = time.monotonic()
     for view in world.operator.call("grants.list")["grants"]:
         world.operator.call("grants.revoke", {"id": view["grant"]["id"]})
-    with pytest.raises(Refused, match="closed|lost|terminated|consuming"):
+    with pytest.raises(Refused, match=r"closed|lost|terminated|consuming"):
         world.asker.finish()
     assert time.monotonic() - started < 3
 
