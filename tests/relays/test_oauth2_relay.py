@@ -74,6 +74,23 @@ def test_when_the_token_is_refused_the_request_is_sent_again_with_another(
     assert [status for status, _ in server.api_requests][-2:] == [401, 200]
 
 
+def test_when_an_upload_can_not_be_repeated_the_next_one_has_another_token(
+    place: RelayPlace, server: TokenServer
+) -> None:
+    """Its body is gone, so the client sees the 401; the token that was refused is dropped all the same."""
+    assert asked(place).status == 200
+    server.revoke_all()
+    waiting = threading.Event()
+    for _ in range(100):
+        status = asked(place, method="POST", body=b"a" * 200_000).status
+        if status == 200:
+            break
+        assert status == 401
+        waiting.wait(0.05)
+    assert status == 200
+    assert server.fetches == 2
+
+
 def test_when_the_api_echoes_the_token_it_is_masked(place: RelayPlace) -> None:
     """Length for length."""
     shown = json.loads(asked(place, "/users?echo=1").body)
