@@ -37,7 +37,7 @@ from connvault_jupyter.kernel.masked import MASK
 from connvault_jupyter.relays.downstream import LEASE_S
 from tests.support.canary import CANARY, found_in
 from tests.support.echo_api import EchoApi, echo_api
-from tests.support.http_handles import RelayedHandles, relayed
+from tests.support.http_handles import RelayedHandles, RelayProcesses, relay_processes
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.verbose import verbose_traceback
 
@@ -56,12 +56,17 @@ def elsewhere() -> Iterator[EchoApi]:
         yield api
 
 
+@pytest.fixture(scope="module")
+def processes() -> Iterator[RelayProcesses]:
+    with relay_processes() as made:
+        yield made
+
+
 @pytest.fixture
-def handles(scripted_broker: ScriptedBroker, here: EchoApi) -> Iterator[RelayedHandles]:
+def handles(scripted_broker: ScriptedBroker, here: EchoApi, processes: RelayProcesses) -> RelayedHandles:
     """A token for everything below /v1."""
     fields = {"base_url": f"{here.origin}/v1", "auth": "bearer", "allow_http": True}
-    with relayed(scripted_broker, fields, {"token": CANARY}) as made:
-        yield made
+    return processes.serve(scripted_broker, fields, {"token": CANARY})
 
 
 @pytest.fixture

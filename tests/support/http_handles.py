@@ -39,7 +39,7 @@ class RelayedHandles(Handles):
         )
         self.opened = 0
         self.used = 0
-        self._changes = 0
+        self._revoked = False
 
     def open(self, body: dict[str, Any]) -> dict[str, Any]:
         found = super().open(body)
@@ -61,15 +61,12 @@ class RelayedHandles(Handles):
         return Delivered.model_validate(self.deliver({"ref": ref}))
 
     def still_good(self, _whose: Requester, ref: str) -> bool:
-        return self._changes == 0 and ref in self.refs
-
-    def version(self) -> int:
-        return self._changes
+        return not self._revoked and ref in self.refs
 
     def revoke(self, refusal: ConnvaultError) -> None:
         """Returns when what was open has ended."""
         self.refusal = refusal
-        self._changes += 1
+        self._revoked = True
         self.supervisor.changed()
         wait_until(lambda: not self.supervisor._open, deadline_s=5, what="the cut")
 
@@ -89,15 +86,35 @@ class RelayedHandles(Handles):
         wait_until(lambda: not self.supervisor._open, deadline_s=5, what="the end of the relays")
 
 
+class RelayProcesses:
+    """One zygote for many tests; it serves whoever is `current`."""
+
+    def __init__(self) -> None:
+        self.current: RelayedHandles | None = None
+        self.supervisor: RelaySupervisor
+
+    def login(self, client: socket.socket, whose: Requester, ref: str) -> Delivered:
+        assert self.current is not None
+        return self.current.login(client, whose, ref)
+
+    def still_good(self, whose: Requester, ref: str) -> bool:
+        return self.current is not None and self.current.still_good(whose, ref)
+
+    def serve(
+        self, broker: ScriptedBroker, fields: Mapping[str, Any], secrets: Mapping[str, str]
+    ) -> RelayedHandles:
+        """The connection `warehouse` of this broker. What was open before is cut."""
+        made = self.current = RelayedHandles(fields=fields, secrets=secrets)
+        made.supervisor = self.supervisor
+        self.supervisor.changed()
+        wait_until(lambda: not self.supervisor._open, deadline_s=5, what="the end of what was open")
+        made.install(broker)
+        return made
+
+
 @contextmanager
-def relayed(
-    broker: ScriptedBroker, fields: Mapping[str, Any], secrets: Mapping[str, str]
-) -> Iterator[RelayedHandles]:
-    """The connection `warehouse`."""
-    handles = RelayedHandles(fields=fields, secrets=secrets)
-    with supervised(
-        login=handles.login, still_good=handles.still_good, version=handles.version
-    ) as supervisor:
-        handles.supervisor = supervisor
-        handles.install(broker)
-        yield handles
+def relay_processes() -> Iterator[RelayProcesses]:
+    found = RelayProcesses()
+    with supervised(login=found.login, still_good=found.still_good) as supervisor:
+        found.supervisor = supervisor
+        yield found
