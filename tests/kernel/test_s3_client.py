@@ -423,11 +423,12 @@ def test_when_the_relay_refuses_its_error_arrives(
         assert caught.value.details["connection"] == "lake"
 
 
-def test_when_the_service_is_away_the_error_is_typed(s3: Any, relays: HttpRelays) -> None:
+def test_when_the_service_is_away_the_error_is_typed(lease: Lease, relays: HttpRelays) -> None:
     """The relay says what went wrong, at once and not after botocore's retries."""
     relays.point("http://127.0.0.1:1", secrets=relays.store.secrets, auth="sigv4", access_key_id="AKIA")
+    own: Any = Client(lease=lease).client()  # type: ignore[arg-type]
     with pytest.raises(UpstreamUnreachable):
-        s3.list_buckets()
+        own.list_buckets()
 
 
 def test_when_the_machine_is_set_up_for_aws_that_does_not_count(
