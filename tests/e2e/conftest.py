@@ -73,7 +73,7 @@ def warehouse(lab: Lab, postgres_login: Login) -> str:
 @pytest.fixture(scope="session")
 def short_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     """A server whose questions and lasting grants are over within seconds, for tests that wait for the end."""
-    config = {"ConnvaultExtension": {"consent_timeout_s": 4, "for_s": 12}}
+    config = {"ConnvaultExtension": {"consent_timeout_s": 4, "for_s": 16}}
     with serve(tmp_path_factory.mktemp("short"), config=config) as server:
         Rest(server).set_up()
         yield server
