@@ -19,8 +19,37 @@ _NAME = "hand-over"
 _PATIENCE_S = 5
 
 
-def hand_over(opened: Opened, session: int, descriptor: int, owner: object) -> bool:
-    """Puts the upstream socket of `session` in the place of `descriptor`; whether that was possible.
+# relays.downstream.GIVEN_BACK.
+_GIVEN_BACK = b"<"
+
+
+class Loan:
+    """A socket that was taken over. When `owner` is gone, the broker is told."""
+
+    def __init__(self, *, leash: int, owner: object) -> None:
+        self._leash = leash
+        self._finalizer = weakref.finalize(owner, _let_go, os.getpid(), leash)
+
+    def end(self) -> None:
+        """The library has closed it: the broker ends it too, should nobody have said goodbye to the server."""
+        self._finalizer()
+
+    def give_back(self, descriptor: int) -> None:
+        """Takes the socket out of `descriptor` again, unspoilt, for the relay to keep it warm for the next client.
+
+        Nothing may be under way on it. What the library says from now on, its goodbye, goes nowhere.
+        """
+        if self._finalizer.detach() is None:
+            return
+        ours, nowhere = socket.socketpair()
+        with ours, nowhere:
+            os.dup2(nowhere.fileno(), descriptor, inheritable=False)
+        with contextlib.suppress(OSError), socket.socket(fileno=self._leash) as leash:
+            leash.send(_GIVEN_BACK)
+
+
+def hand_over(opened: Opened, session: int, descriptor: int, owner: object) -> Loan | None:
+    """Puts the upstream socket of `session` in the place of `descriptor`; `None`: that was not possible.
 
     `session` is the number that the relay gave this client (contracts by protocol: see the relay's module). Nothing
     may be under way on `descriptor`. `owner` is the library's connection: when it is gone, the broker is told.
@@ -32,19 +61,18 @@ def hand_over(opened: Opened, session: int, descriptor: int, owner: object) -> b
             asking.sendall(struct.pack(">Q", session))
             said, descriptors, _, _ = socket.recv_fds(asking, 1, 2)
     except OSError:
-        return False
+        return None
     if not said or len(descriptors) != 2:
         for one in descriptors:
             os.close(one)
-        return False
+        return None
     upstream, leash = descriptors
     os.set_inheritable(leash, False)
     # As the library has its own socket: one that waits where it was told not to would hang.
     os.set_blocking(upstream, os.get_blocking(descriptor))
     os.dup2(upstream, descriptor, inheritable=False)
     os.close(upstream)
-    weakref.finalize(owner, _let_go, os.getpid(), leash)
-    return True
+    return Loan(leash=leash, owner=owner)
 
 
 def _let_go(owner_pid: int, leash: int) -> None:

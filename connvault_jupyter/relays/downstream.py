@@ -26,6 +26,9 @@ from .upstream import shut
 # request. A revoked permission does not wait for it: it cuts the connection.
 LEASE_S = 1.0
 
+# What a client says on the leash of a socket that it has taken out of its library as it had got it.
+GIVEN_BACK = b"<"
+
 
 @dataclass(frozen=True)
 class Login:
@@ -189,9 +192,10 @@ class Downstream:
             os.write(self._bell[1], b"!")
             return True
 
-    def hand_over(self, upstream: socket.socket) -> None:
+    def hand_over(self, upstream: socket.socket) -> bool:
         """Passes the logged-in socket on and waits until the client has closed it, was cut, or its time is over.
 
+        Whether the client has given it back, by its word: what state it is in is for the protocol to find out.
         Called after the bell has rung, with nothing under way. The client gets two descriptors: the socket, and one
         to keep as long as it uses the socket.
 
@@ -213,6 +217,10 @@ class Downstream:
             # The server's end, or a cut. What it sends is the client's to read: no POLLIN.
             poll.register(upstream, getattr(select, "POLLRDHUP", 0))
             poll.poll(self.limits.lifetime_s * 1000)
+            kept.setblocking(False)
+            with contextlib.suppress(OSError):
+                return kept.recv(1) == GIVEN_BACK and not self._ended
+            return False
         finally:
             kept.close()
             given_back()

@@ -61,10 +61,10 @@ def test_a_pooled_connection_is_used_again(
 def test_a_revoked_grant_bites_at_the_next_checkout(
     postgres: PostgresServer, handles: PostgresHandles, engine: sqlalchemy.Engine, login: Login
 ) -> None:
-    """And the idle connection is closed, not kept for later."""
+    """And the idle connection is closed, not kept for later: the broker cuts it, too."""
     with engine.connect() as found:
         pid = found.execute(sqlalchemy.text("select pg_backend_pid()")).scalar()
-    handles.refusal = HandleInvalid(reason="revoked")
+    handles.revoke(HandleInvalid(reason="revoked"))
     for _ in range(2):
         with pytest.raises(HandleInvalid) as caught:
             engine.connect()

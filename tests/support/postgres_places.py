@@ -51,4 +51,4 @@ def sleeps(postgres: PostgresServer, pid: int) -> None:
 def handed(place: RelayPlace, found: Any) -> bool:
     """Whether the connection goes on with the server's own socket."""
     opened: Any = SimpleNamespace(directory=place.directory)
-    return hand_over(opened, found.info.backend_pid, found.fileno(), found)
+    return hand_over(opened, found.info.backend_pid, found.fileno(), found) is not None

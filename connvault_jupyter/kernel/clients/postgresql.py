@@ -24,7 +24,7 @@ from ...errors import (
     from_problem,
 )
 from ..answers import Opened
-from ..hand_over import hand_over
+from ..hand_over import Loan, hand_over
 from ..lease import Lease
 
 if TYPE_CHECKING:
@@ -113,12 +113,14 @@ class Client:
         opened, fresh = self._place()
         while True:
             try:
-                found: psycopg.Connection[Any] = library.connect(**_parameters(opened, arguments))
+                found = _lending_type().connect(**_parameters(opened, arguments))
             except library.OperationalError as exc:
                 error = self._typed(exc, library)
             else:
-                self._note(opened, found, hand_over_to(opened, found))
-                return found
+                found.loan = hand_over_to(opened, found)
+                self._note(opened, found, found.loan is not None)
+                given: psycopg.Connection[Any] = found
+                return given
             if fresh or not isinstance(error, BrokerUnavailable):
                 raise error
             # The place is gone: its worker or the broker has been restarted.
@@ -137,7 +139,8 @@ class Client:
             except library.OperationalError as exc:
                 error = await asyncio.to_thread(self._typed, exc, library)
             else:
-                self._note(opened, found, await asyncio.to_thread(hand_over_to, opened, found))
+                loan = await asyncio.to_thread(hand_over_to, opened, found)
+                self._note(opened, found, loan is not None)
                 return found
             if fresh or not isinstance(error, BrokerUnavailable):
                 raise error
@@ -222,11 +225,38 @@ class Client:
         return found
 
 
-def hand_over_to(opened: Opened, connection: Any) -> bool:
-    """Lets a fresh connection of psycopg's go on with the upstream socket; whether that was possible."""
+def hand_over_to(opened: Opened, connection: Any) -> Loan | None:
+    """Lets a fresh connection of psycopg's go on with the upstream socket; `None`: that was not possible."""
     if not opened.hand_over:
-        return False
+        return None
     return hand_over(opened, connection.info.backend_pid, connection.fileno(), connection)
+
+
+@functools.cache
+def _lending_type() -> Any:
+    """psycopg's connection that gives a socket on loan back when it is closed with nothing under way."""
+    import psycopg
+
+    class Connection(psycopg.Connection[Any]):
+        loan: Loan | None = None
+
+        def close(self) -> None:
+            loan, self.loan = self.loan, None
+            if loan is not None and not self.closed and _at_rest(self.pgconn):
+                loan.give_back(self.fileno())
+            super().close()
+            if loan is not None:
+                loan.end()
+
+    return Connection
+
+
+def _at_rest(pgconn: Any) -> bool:
+    from psycopg.pq import PipelineStatus, TransactionStatus
+
+    return bool(
+        pgconn.transaction_status == TransactionStatus.IDLE and pgconn.pipeline_status == PipelineStatus.OFF
+    )
 
 
 def _login_of(connection: Any) -> str:

@@ -196,9 +196,8 @@ class Relay:
                 bell=bell,
                 to_upstream=ClientMessages() if self._warm.kept else None,
             )
-            if outcome == "rung":
-                downstream.hand_over(session.stream)
-            return False
+            if outcome != "rung" or not downstream.hand_over(session.stream):
+                return False
         except Terminated:
             pass
         finally:
