@@ -59,8 +59,10 @@ api""",
     "print(session.get('/moved').url)",
     "session.get('/silent')",
     "session.get('https://elsewhere.test/x')",
-    "print(repr(db), f'{db}', dir(db), db.env(), connections())\n"
-    "%connections show warehouse\n%connections audit\n%history",
+    (
+        "print(repr(db), f'{db}', dir(db), db.env(), connections())\n"
+        "%connections show warehouse\n%connections audit\n%history"
+    ),
     "%connections",
     "import ipywidgets\nbox = ipywidgets.Password(description='control')\nbox",
     "db.connect()",
