@@ -47,7 +47,7 @@ import time
 used, ended = 0, ""
 while used < 20_000:
     try:
-        h.session()
+        h._lease.open()
     except Exception as error:
         if ended:
             break
@@ -142,12 +142,12 @@ def test_on_a_full_disk_use_is_refused_and_what_takes_away_works(rest: Rest, dis
         granted(rest, user, "always")
         user.run(USE)
         question = ask(rest, denied)
-        before, used_before = rest.named("api"), count(rest, "access:used")
+        before, opened_before = rest.named("api"), count(rest, "access:checked")
 
         disk.fill()
         used, ended = user.run(USE_UP).split()
         assert ended == "StorageFull"
-        assert count(rest, "access:used") == used_before + int(used)
+        assert count(rest, "access:checked") == opened_before + int(used)
         assert refused(late, ASK) == "StorageFull"
         refusal = rest.send("POST", "connections", {"provider_id": "http", "name": "x" * 64})
         assert (refusal.status_code, refusal.json()["code"]) == (507, "storage_full")
