@@ -17,7 +17,7 @@ from ..errors import BrokerUnavailable, ConnvaultError, UpstreamAuthFailed, Upst
 from .answers import Opened
 from .lease import Lease
 
-# relays.http_answers.ERROR_HEADER: an answer of the relay itself.
+# relays.http.answers.ERROR_HEADER: an answer of the relay itself.
 _OURS = "x-connvault-error"
 
 _KEY_ID = re.compile(r"Credential=[^/,\s]*/")

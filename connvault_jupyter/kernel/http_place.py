@@ -12,7 +12,7 @@ from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_prob
 from .answers import Opened
 from .lease import Lease
 
-# relays.http_answers.ERROR_HEADER: on an answer of the relay's own, and on no other.
+# relays.http.answers.ERROR_HEADER: on an answer of the relay's own, and on no other.
 ERROR_HEADER = "x-connvault-error"
 
 

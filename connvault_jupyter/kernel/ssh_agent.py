@@ -20,10 +20,10 @@ _SIGN_RESPONSE = 14
 _EXTENSION = 27
 _EXTENSION_RESPONSE = 29
 _QUERY = b"query"
-# relays.protocols.ssh.REFUSAL.
+# relays.ssh.relay.REFUSAL.
 _REFUSAL = b"refusal@connvault-jupyter"
 
-# relays.ssh_agent.MAX_MESSAGE_BYTES.
+# relays.ssh.agent.MAX_MESSAGE_BYTES.
 _MAX_BYTES = 256 * 1024
 
 # A key with a passphrase takes the relay a quarter of a second, and fifty at once take their turns.

@@ -51,7 +51,7 @@ class Handle:
 
 
 class Relay(Protocol):
-    """One protocol in one worker: `Relay(limits=...)` of each module in `protocols`.
+    """One protocol in one worker: `Relay(limits=...)` of each protocol's `relay.py`.
 
     A worker serves one connection for one requester, so what a relay keeps (warm logins, tokens) is never another's.
     """

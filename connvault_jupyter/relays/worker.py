@@ -285,7 +285,7 @@ def run(stream: socket.socket, protocol: str) -> None:
 
 def module_of(protocol: str) -> Any:
     """The module of a protocol. `protocol` is one of `contracts.providers.RelayProtocol`."""
-    return importlib.import_module(f"{__package__}.protocols.{protocol}")
+    return importlib.import_module(f"{__package__}.{protocol}.relay")
 
 
 def login_of(found: Mapping[str, Any]) -> Login:

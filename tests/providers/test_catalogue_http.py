@@ -10,7 +10,7 @@ import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
 from connvault_jupyter.providers.registry import ProviderCatalogue
-from connvault_jupyter.relays.authorization import authorization_of
+from connvault_jupyter.relays.http.authorization import authorization_of
 
 CATALOGUE = ProviderCatalogue(packages=False)
 BASE = {"base_url": "https://api.example.com/v1"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.http_bodies import (
+from connvault_jupyter.relays.http.bodies import (
     BadBody,
     Body,
     Chunked,
@@ -19,7 +19,7 @@ from connvault_jupyter.relays.http_bodies import (
     chunk,
     last_chunk,
 )
-from connvault_jupyter.relays.http_heads import END, BadHead, request_head, response_head
+from connvault_jupyter.relays.http.heads import END, BadHead, request_head, response_head
 
 CORPUS = Path(__file__).parent / "corpus" / "http"
 FUZZ_EXAMPLES = int(os.environ.get("CONNVAULT_FUZZ_EXAMPLES", "100000"))

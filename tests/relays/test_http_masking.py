@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.http_bodies import Chunked, chunk, last_chunk
-from connvault_jupyter.relays.http_heads import END, RequestHead, request_head, response_head
-from connvault_jupyter.relays.http_reply import Reply
+from connvault_jupyter.relays.http.bodies import Chunked, chunk, last_chunk
+from connvault_jupyter.relays.http.heads import END, RequestHead, request_head, response_head
+from connvault_jupyter.relays.http.reply import Reply
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.masking import spellings
 from tests.support.canary import CANARY

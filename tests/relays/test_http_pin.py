@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.errors import ConnvaultError, NotAllowed, UpstreamRefused
-from connvault_jupyter.relays.authorization import authorization_of
 from connvault_jupyter.relays.downstream import Login
-from connvault_jupyter.relays.http_headers import upstream_request, wanted_upgrade
-from connvault_jupyter.relays.http_heads import END, BadHead, request_head
-from connvault_jupyter.relays.http_pin import pin_of
-from connvault_jupyter.relays.http_session import serialised
+from connvault_jupyter.relays.http.authorization import authorization_of
+from connvault_jupyter.relays.http.headers import upstream_request, wanted_upgrade
+from connvault_jupyter.relays.http.heads import END, BadHead, request_head
+from connvault_jupyter.relays.http.pin import pin_of
+from connvault_jupyter.relays.http.session import serialised
 
 FUZZ_EXAMPLES = int(os.environ.get("CONNVAULT_FUZZ_EXAMPLES", "100000"))
 

@@ -22,7 +22,7 @@ import websockets.sync.client
 import websockets.sync.server
 
 from connvault_jupyter.errors import HandleInvalid, VaultLocked
-from connvault_jupyter.relays.http_heads import END
+from connvault_jupyter.relays.http.heads import END
 from tests.support.canary import CANARY
 from tests.support.http_relay import WAIT_S, Answer, HttpRelays, RawClient, http_relays, new_ref
 from tests.support.processes import wait_until

@@ -13,8 +13,8 @@ import pytest
 
 from connvault_jupyter.errors import ConnvaultError, UpstreamTimeout
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
+from connvault_jupyter.relays.http.relay import Relay
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.protocols.http import Relay
 from tests.support.processes import wait_until
 from tests.support.web_server import Seen, WebServer, Wire, web_server
 

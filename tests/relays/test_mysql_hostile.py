@@ -17,7 +17,7 @@ from pymysql import _auth
 
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.relays.limits import Limits
-from connvault_jupyter.relays.mysql_packets import MAX_BYTES
+from connvault_jupyter.relays.mysql.packets import MAX_BYTES
 from tests.support.mysql_relay import relay_here
 from tests.support.mysql_server import DENIED, OK, MySql8, Wire, greeting, serving
 

@@ -17,7 +17,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.protocols.mysql import Relay
+from connvault_jupyter.relays.mysql.relay import Relay
 from tests.support.mariadb import Account, MariaDbServer
 from tests.support.mariadb import account as account
 from tests.support.mariadb import mariadb as mariadb

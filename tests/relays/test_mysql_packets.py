@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymysql import _auth
 
-from connvault_jupyter.relays import mysql_proofs as proofs
-from connvault_jupyter.relays.mysql_packets import (
+from connvault_jupyter.relays.mysql import proofs
+from connvault_jupyter.relays.mysql.packets import (
     Answer,
     Can,
     Greeting,

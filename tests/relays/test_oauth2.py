@@ -24,11 +24,11 @@ from connvault_jupyter.errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from connvault_jupyter.relays.authorization import authorization_of
 from connvault_jupyter.relays.downstream import Login
-from connvault_jupyter.relays.http_request import Request
+from connvault_jupyter.relays.http.authorization import authorization_of
+from connvault_jupyter.relays.http.oauth2 import ClientCredentials
+from connvault_jupyter.relays.http.request import Request
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.oauth2 import ClientCredentials
 from tests.support.tls import loopback_certificate
 from tests.support.token_server import CLIENT_SECRET, TokenServer, token_server
 

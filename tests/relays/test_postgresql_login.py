@@ -29,9 +29,9 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.relays.downstream import Login as RelayLogin
 from connvault_jupyter.relays.limits import Limits
-from connvault_jupyter.relays.postgresql_login import Session, log_in
-from connvault_jupyter.relays.postgresql_messages import message, parameter_status, query
-from connvault_jupyter.relays.protocols.postgresql import Relay
+from connvault_jupyter.relays.postgresql.login import Session, log_in
+from connvault_jupyter.relays.postgresql.messages import message, parameter_status, query
+from connvault_jupyter.relays.postgresql.relay import Relay
 from connvault_jupyter.relays.upstream import shut
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_relay import fields_of

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.downstream import Downstream, Login
 from connvault_jupyter.relays.limits import Limits
-from connvault_jupyter.relays.postgresql_login import log_in
-from connvault_jupyter.relays.postgresql_messages import (
+from connvault_jupyter.relays.postgresql.login import log_in
+from connvault_jupyter.relays.postgresql.messages import (
     TERMINATE,
     Cancel,
     ClientMessages,
@@ -36,7 +36,7 @@ from connvault_jupyter.relays.postgresql_messages import (
     startup,
     status_of,
 )
-from connvault_jupyter.relays.protocols.postgresql import Relay
+from connvault_jupyter.relays.postgresql.relay import Relay
 from tests.support.postgres_upstream import AUTH_OK, KEY, READY, client_of, login_to, says, upstream
 
 CORPUS = Path(__file__).parent / "corpus" / "postgresql"

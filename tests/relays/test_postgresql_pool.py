@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.errors import UpstreamUnreachable
-from connvault_jupyter.relays import postgresql_pool
 from connvault_jupyter.relays.downstream import Login as RelayLogin
 from connvault_jupyter.relays.limits import Limits
-from connvault_jupyter.relays.postgresql_login import Parameters, Session, log_in
-from connvault_jupyter.relays.postgresql_messages import query
-from connvault_jupyter.relays.postgresql_pool import Key, WarmLogins, key_of, reset
+from connvault_jupyter.relays.postgresql import pool as postgresql_pool
+from connvault_jupyter.relays.postgresql.login import Parameters, Session, log_in
+from connvault_jupyter.relays.postgresql.messages import query
+from connvault_jupyter.relays.postgresql.pool import Key, WarmLogins, key_of, reset
 from connvault_jupyter.relays.upstream import shut
 from setup_hooks.postgresql import Login
 from tests.support.postgres_relay import fields_of

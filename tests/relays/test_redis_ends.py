@@ -13,7 +13,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
-from connvault_jupyter.relays.resp import encode
+from connvault_jupyter.relays.redis.resp import encode
 from tests.support.processes import wait_until
 from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, new_ref, redis_relays
 from tests.support.redis_server import RedisServer, redis_server

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.redis_markers import Markers
+from connvault_jupyter.relays.redis.markers import Markers
 
 ANSWER = b"-ERR connvault not_allowed: no.\r\n"
 

@@ -15,7 +15,7 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.resp import encode
+from connvault_jupyter.relays.redis.resp import encode
 from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
 from tests.support.redis_server import RedisServer, redis_server
 

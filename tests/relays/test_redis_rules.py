@@ -9,7 +9,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.redis_rules import RULES, SECRET_SETTINGS, WATCHED, matches, refusal
+from connvault_jupyter.relays.redis.rules import RULES, SECRET_SETTINGS, WATCHED, matches, refusal
 from tests.support.redis_server import redis_server
 
 OWN = b"app"

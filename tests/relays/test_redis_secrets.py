@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connvault_jupyter.relays.downstream import Login
-from connvault_jupyter.relays.protocols.redis import _Session
-from connvault_jupyter.relays.resp import Commands, encode
+from connvault_jupyter.relays.redis.relay import _Session
+from connvault_jupyter.relays.redis.resp import Commands, encode
 from tests.support.redis_relay import Raw, RedisRelays, redis_relays
 from tests.support.redis_server import RedisServer, redis_server
 

@@ -28,7 +28,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.protocols.redis import Relay
+from connvault_jupyter.relays.redis.relay import Relay
 from setup_hooks.postgresql import free_port
 from tests.support.processes import wait_until
 from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.connection import PythonRespSerializer
 
-from connvault_jupyter.relays import resp
-from connvault_jupyter.relays.resp import Commands, ProtocolError, encode, split_inline
+from connvault_jupyter.relays.redis import resp
+from connvault_jupyter.relays.redis.resp import Commands, ProtocolError, encode, split_inline
 
 WATCHED = frozenset({b"CONFIG", b"AUTH"})
 CORPUS = Path(__file__).parent / "corpus" / "redis"

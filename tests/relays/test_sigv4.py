@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.errors import InvalidRequest, SecretInvalid, SecretMissing
-from connvault_jupyter.relays.authorization import authorization_of
 from connvault_jupyter.relays.downstream import Login
-from connvault_jupyter.relays.http_request import Request
-from connvault_jupyter.relays.sigv4 import SigV4, client_key
+from connvault_jupyter.relays.http.authorization import authorization_of
+from connvault_jupyter.relays.http.request import Request
+from connvault_jupyter.relays.http.sigv4 import SigV4, client_key
 
 HOST = "127.0.0.1:9000"
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays import ssh_agent
-from connvault_jupyter.relays.ssh_agent import Malformed
+from connvault_jupyter.relays.ssh import agent as ssh_agent
+from connvault_jupyter.relays.ssh.agent import Malformed
 from tests.support.ssh_agent_client import SESSION, login_data, session_bind, sign_request, string
 from tests.support.sshd import new_key
 

@@ -25,10 +25,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from connvault_jupyter.relays import ssh_agent, ssh_rules
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.protocols import ssh
+from connvault_jupyter.relays.ssh import agent as ssh_agent
+from connvault_jupyter.relays.ssh import relay as ssh
+from connvault_jupyter.relays.ssh import rules as ssh_rules
 from tests.support.ssh_agent_client import USER, login_data
 from tests.support.sshd import UserKey
 

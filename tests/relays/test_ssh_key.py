@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 
 from connvault_jupyter.errors import SecretInvalid, SecretMissing
-from connvault_jupyter.relays.ssh_key import private_key, public_key
+from connvault_jupyter.relays.ssh.key import private_key, public_key
 from tests.support.sshd import new_key
 
 _KINDS = [

@@ -18,8 +18,8 @@ import pytest
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid, VaultLocked
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
-from connvault_jupyter.relays.protocols.ssh import REFUSAL, Relay
-from connvault_jupyter.relays.ssh_key import public_key
+from connvault_jupyter.relays.ssh.key import public_key
+from connvault_jupyter.relays.ssh.relay import REFUSAL, Relay
 from tests.support.processes import wait_until
 from tests.support.ssh_agent_client import SSHSIG, extension, login_data, session_bind, sign_request, string
 from tests.support.sshd import UserKey, new_key

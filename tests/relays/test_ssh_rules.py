@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays import ssh_rules
-from connvault_jupyter.relays.ssh_agent import SessionBind, SignRequest
-from connvault_jupyter.relays.ssh_rules import Allowed, Bindings, Refused, host_keys, judge
+from connvault_jupyter.relays.ssh import rules as ssh_rules
+from connvault_jupyter.relays.ssh.agent import SessionBind, SignRequest
+from connvault_jupyter.relays.ssh.rules import Allowed, Bindings, Refused, host_keys, judge
 from tests.support.ssh_agent_client import SESSION, SSHSIG, USER, login_data, string
 from tests.support.sshd import new_key
 

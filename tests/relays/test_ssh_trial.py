@@ -28,7 +28,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.protocols.ssh import Relay
+from connvault_jupyter.relays.ssh.relay import Relay
 from tests.support.processes import wait_until
 from tests.support.sshd import SshServer, UserKey, new_key
 from tests.support.sshd import sshd as sshd
@@ -78,7 +78,7 @@ def test_when_let_in_it_says_what_the_server_is(sshd: SshServer, key: UserKey, h
     assert found[8].isdigit()
 
 
-@pytest.mark.parametrize("named", [new_key().public, "nonsense"])
+@pytest.mark.parametrize("named", [new_key().public, "nonsense"], ids=["another", "nonsense"])
 def test_when_the_host_key_is_another_nothing_is_signed(sshd: SshServer, key: UserKey, named: str) -> None:
     """The server never hears of the user."""
     before = sshd.log_file.read_text().count("Accepted")

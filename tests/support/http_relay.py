@@ -13,7 +13,7 @@ from typing import Any
 from connvault_jupyter.contracts.access import Delivered, Requester
 from connvault_jupyter.contracts.contract import ConnectionId
 from connvault_jupyter.errors import ConnvaultError
-from connvault_jupyter.relays.http_heads import END, ResponseHead, response_head
+from connvault_jupyter.relays.http.heads import END, ResponseHead, response_head
 from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
 from connvault_jupyter.services.ports import RelayOrder, RelayPlace
 from tests.support.relay_process import supervised
@@ -152,7 +152,7 @@ class RawClient:
         return found
 
     def _chunks(self) -> bytes:
-        from connvault_jupyter.relays.http_bodies import Chunked
+        from connvault_jupyter.relays.http.bodies import Chunked
 
         body = Chunked()
         found = body.feed(self.read) if self.read else b""

@@ -23,7 +23,7 @@ from connvault_jupyter.kernel.answers import Opened
 from connvault_jupyter.kernel.masked import MaskedStr
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
-from connvault_jupyter.relays.protocols.mysql import Relay
+from connvault_jupyter.relays.mysql.relay import Relay
 from connvault_jupyter.relays.supervisor import RelaySupervisor
 from connvault_jupyter.services.ports import RelayOrder, RelayPlace
 

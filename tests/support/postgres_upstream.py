@@ -12,8 +12,8 @@ from typing import Any
 
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import Limits
-from connvault_jupyter.relays.postgresql_messages import message
-from connvault_jupyter.relays.protocols.postgresql import Relay
+from connvault_jupyter.relays.postgresql.messages import message
+from connvault_jupyter.relays.postgresql.relay import Relay
 
 Behaviour = Callable[[socket.socket], None]
 

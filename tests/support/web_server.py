@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from connvault_jupyter.relays.http_bodies import Chunked, OfLength
-from connvault_jupyter.relays.http_heads import END, RequestHead, request_head
+from connvault_jupyter.relays.http.bodies import Chunked, OfLength
+from connvault_jupyter.relays.http.heads import END, RequestHead, request_head
 
 
 @dataclass

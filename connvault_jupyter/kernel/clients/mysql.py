@@ -202,7 +202,7 @@ def _connected(opened: Opened, arguments: Mapping[str, Any], library: Any) -> py
 
 
 def _taken_over(opened: Opened, connection: Any) -> bool:
-    """Whether the broker's socket took the place of the relay's. Contract: relays/protocols/mysql.py."""
+    """Whether the broker's socket took the place of the relay's. Contract: relays/mysql/relay.py."""
     stream = getattr(connection, "_sock", None)
     if stream is None:
         # Another PyMySQL: the relay does as well.

@@ -67,7 +67,7 @@ _SERVICE = frozenset({"service", "servicefile"})
 # A server that drops packets must not hold a cell for the system's two minutes.
 _CONNECT_TIMEOUT_S = 15
 
-# relays.protocols.postgresql: the port in its socket's name, and the setting that names the login of a session.
+# relays.postgresql.relay: the port in its socket's name, and the setting that names the login of a session.
 _PORT = 5432
 _LOGIN_SETTING = "connvault.login"
 _SAID = re.compile(r"connvault ([a-z_]+): (.*)")

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, unquote_plus
 
-from ..errors import SecretInvalid, SecretMissing, UpstreamRefused
-from .downstream import Login
-from .http_request import Request
+from ...errors import SecretInvalid, SecretMissing, UpstreamRefused
+from ..downstream import Login
+from .request import Request
 
 # RFC 9110 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

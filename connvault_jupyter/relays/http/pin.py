@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from ..errors import NotAllowed, UpstreamRefused
+from ...errors import NotAllowed, UpstreamRefused
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

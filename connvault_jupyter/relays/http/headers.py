@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from .http_heads import Headers, RequestHead, ResponseHead
-from .http_pin import Pin
-from .http_request import Request
+from .heads import Headers, RequestHead, ResponseHead
+from .pin import Pin
+from .request import Request
 
 # RFC 9110 7.6.1, and what older software calls so.
 _HOP_BY_HOP = frozenset(

@@ -24,11 +24,11 @@ from ..copying import copy_both
 from ..downstream import Downstream, Login
 from ..limits import Limits
 from ..masking import Masker, spellings
-from ..redis_login import DEFAULT_USER, log_in, server_of
-from ..redis_markers import Markers
-from ..redis_rules import WATCHED, refusal
-from ..resp import Commands, ProtocolError, encode
 from ..upstream import shut
+from .login import DEFAULT_USER, log_in, server_of
+from .markers import Markers
+from .resp import Commands, ProtocolError, encode
+from .rules import WATCHED, refusal
 
 _OK = b"+OK\r\n"
 _NO_TOKEN = b"-NOAUTH connvault: give the handle's token as the password.\r\n"

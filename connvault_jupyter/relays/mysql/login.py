@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import (
+from ...errors import (
     ConnvaultError,
     UpstreamAuthFailed,
     UpstreamRefused,
@@ -22,10 +22,11 @@ from ..errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from . import mysql_proofs as proofs
-from .downstream import Login
-from .limits import Limits
-from .mysql_packets import (
+from ..downstream import Login
+from ..limits import Limits
+from ..upstream import connect, encrypt, shut
+from . import proofs
+from .packets import (
     SCRAMBLE_BYTES,
     Answer,
     Can,
@@ -38,7 +39,6 @@ from .mysql_packets import (
     parse_switch,
     ssl_request,
 )
-from .upstream import connect, encrypt, shut
 
 # Of the login itself, whatever the client wants: without the first two there is no proof of a password.
 _NEEDED = Can.PROTOCOL_41 | Can.SECURE_CONNECTION

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 
 from ...errors import UpstreamAuthFailed, UpstreamRefused
-from ..authorization import authorization_of
 from ..downstream import Downstream, Login
-from ..http_heads import BadHead
-from ..http_pin import pin_of
-from ..http_pool import Pool
-from ..http_session import Session, Target
-from ..http_trial import answer_of
 from ..limits import Limits
+from .authorization import authorization_of
+from .heads import BadHead
+from .pin import pin_of
+from .pool import Pool
+from .session import Session, Target
+from .trial import answer_of
 
 _NOTHING_THERE = frozenset({404, 405, 410, 501})
 _LOGIN = frozenset({401, 403, 407})

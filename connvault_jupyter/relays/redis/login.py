@@ -7,16 +7,16 @@ import socket
 import time
 from collections.abc import Callable
 
-from ..errors import (
+from ...errors import (
     UpstreamAuthFailed,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from .downstream import Login
-from .limits import Limits
+from ..downstream import Login
+from ..limits import Limits
+from ..upstream import connect, encrypt, shut
 from .resp import encode
-from .upstream import connect, encrypt, shut
 
 DEFAULT_PORT = 6379
 DEFAULT_USER = "default"

@@ -11,10 +11,10 @@ import ssl
 import time
 from collections.abc import Callable
 
-from .http_bodies import Body, chunk, last_chunk
-from .http_heads import END, MAX_HEAD_BYTES, BadHead
-from .http_pool import TICK_S, block
-from .limits import Limits
+from ..limits import Limits
+from .bodies import Body, chunk, last_chunk
+from .heads import END, MAX_HEAD_BYTES, BadHead
+from .pool import TICK_S, block
 
 # A client's connection without a request. Its library looks whether it is still open before it uses it again.
 _KEEP_ALIVE_S = 300.0

@@ -24,11 +24,11 @@ import time
 from dataclasses import replace
 
 from ...errors import ConnvaultError, HandleInvalid, InvalidRequest, UpstreamAuthFailed, UpstreamRefused
-from .. import mysql_login
 from ..copying import copy_both
 from ..downstream import Downstream, Login
 from ..limits import Limits
-from ..mysql_packets import (
+from . import login as mysql_login
+from .packets import (
     SCRAMBLE_BYTES,
     Answer,
     Can,
@@ -40,7 +40,7 @@ from ..mysql_packets import (
     parse_answer,
     switch_packet,
 )
-from ..mysql_proofs import NATIVE, is_native
+from .proofs import NATIVE, is_native
 
 # What changes nothing but what the two sides say to each other.
 _OFFERED = (

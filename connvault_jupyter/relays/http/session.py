@@ -11,30 +11,30 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import (
+from ...errors import (
     ConnvaultError,
     HandleInvalid,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from ..copying import copy_both
+from ..downstream import Downstream, Login
+from ..limits import Limits
+from ..masking import Masker, spellings
+from ..upstream import shut
+from .answers import malformed, no_token, problem_answer
 from .authorization import Authorization
-from .copying import copy_both
-from .downstream import Downstream, Login
-from .http_answers import malformed, no_token, problem_answer
-from .http_bodies import BadBody, Body, Chunked, OfLength
-from .http_encodings import BadCoding
-from .http_gate import may_enter
-from .http_headers import upstream_request, wanted_upgrade
-from .http_heads import BadHead, RequestHead, request_head
-from .http_pin import Pin
-from .http_pool import Pool, UpstreamConnection, block
-from .http_reply import Reply
-from .http_request import Request
-from .http_streams import Exchange, Gone, Incoming, Silent
-from .limits import Limits
-from .masking import Masker, spellings
-from .upstream import shut
+from .bodies import BadBody, Body, Chunked, OfLength
+from .encodings import BadCoding
+from .gate import may_enter
+from .headers import upstream_request, wanted_upgrade
+from .heads import BadHead, RequestHead, request_head
+from .pin import Pin
+from .pool import Pool, UpstreamConnection, block
+from .reply import Reply
+from .request import Request
+from .streams import Exchange, Gone, Incoming, Silent
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 

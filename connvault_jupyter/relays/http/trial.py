@@ -6,13 +6,13 @@ import contextlib
 import socket
 import time
 
-from ..errors import UpstreamTimeout, UpstreamUnreachable
-from .downstream import Login
-from .http_heads import END, MAX_HEAD_BYTES, BadHead, response_head
-from .http_request import Request
-from .http_session import Target, serialised
-from .limits import Limits
-from .upstream import shut
+from ...errors import UpstreamTimeout, UpstreamUnreachable
+from ..downstream import Login
+from ..limits import Limits
+from ..upstream import shut
+from .heads import END, MAX_HEAD_BYTES, BadHead, response_head
+from .request import Request
+from .session import Target, serialised
 
 # Object stores say in the first hundred bytes why they refuse.
 _FIRST_WORDS_BYTES = 2048

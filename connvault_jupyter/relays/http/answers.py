@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from ..errors import ConnvaultError, HandleInvalid, InvalidRequest
-from .worker import problem_of
+from ...errors import ConnvaultError, HandleInvalid, InvalidRequest
+from ..worker import problem_of
 
 ERROR_HEADER = "X-Connvault-Error"
 

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..errors import ConnvaultError
-from .downstream import Login
-from .limits import Limits
-from .postgresql_login import Parameters, Session
-from .postgresql_messages import TERMINATE, Malformed, Wire, message, query
-from .upstream import shut
+from ...errors import ConnvaultError
+from ..downstream import Login
+from ..limits import Limits
+from ..upstream import shut
+from .login import Parameters, Session
+from .messages import TERMINATE, Malformed, Wire, message, query
 
 # A session that nobody wants holds one of the server's connections.
 IDLE_S = 60.0

@@ -17,12 +17,13 @@ from typing import Any
 import asyncssh
 
 from ...errors import ConnvaultError, NotAllowed
-from .. import ssh_agent, ssh_trial
 from ..downstream import Downstream, Login
 from ..limits import Limits
-from ..ssh_key import private_key, public_key
-from ..ssh_rules import OTHER_KEY, Bindings, Refused, judge
 from ..worker import problem_of
+from . import agent as ssh_agent
+from . import trial as ssh_trial
+from .key import private_key, public_key
+from .rules import OTHER_KEY, Bindings, Refused, judge
 
 REFUSAL = b"refusal@connvault-jupyter"
 

@@ -16,10 +16,10 @@ from dataclasses import field as attribute
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import BrokerUnavailable, InvalidRequest, SecretInvalid
+from ...errors import BrokerUnavailable, InvalidRequest, SecretInvalid
+from ..downstream import Login
 from .authorization import secret_of, visible
-from .downstream import Login
-from .http_request import Request
+from .request import Request
 
 # AWS's "Create a signed AWS API request": `Credential=<access key id>/<date>/<region>/<service>/aws4_request`.
 _CREDENTIAL = re.compile(r"AWS4-[A-Z0-9-]+\s(?:.*[\s,])?Credential=([^/,\s]+)/")

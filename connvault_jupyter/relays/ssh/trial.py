@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncssh
 
-from ..errors import (
+from ...errors import (
     ConnvaultError,
     UpstreamAuthFailed,
     UpstreamRefused,
@@ -18,11 +18,11 @@ from ..errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from .downstream import Login
-from .limits import Limits
-from .ssh_key import private_key, public_key
-from .ssh_rules import host_keys
-from .upstream import connect, shut
+from ..downstream import Login
+from ..limits import Limits
+from ..upstream import connect, shut
+from .key import private_key, public_key
+from .rules import host_keys
 
 _OTHER_HOST = (
     "The server shows another host key than the connection names. Check host and port, "

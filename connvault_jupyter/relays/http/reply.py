@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 
-from ..errors import UpstreamRefused
-from .http_bodies import Body, Chunked, OfLength, UntilClose, chunk, last_chunk
-from .http_encodings import Inflating, coding_of
-from .http_headers import client_headers, passing_trailers
-from .http_heads import END, MAX_HEAD_BYTES, BadHead, RequestHead, ResponseHead, response_head
-from .http_streams import Exchange, Silent
-from .limits import Limits
-from .masking import Masker
+from ...errors import UpstreamRefused
+from ..limits import Limits
+from ..masking import Masker
+from .bodies import Body, Chunked, OfLength, UntilClose, chunk, last_chunk
+from .encodings import Inflating, coding_of
+from .headers import client_headers, passing_trailers
+from .heads import END, MAX_HEAD_BYTES, BadHead, RequestHead, ResponseHead, response_head
+from .streams import Exchange, Silent
 
 # 100 and 103 and what may come: a server that sends more of them has nothing to say.
 _MAX_INTERIM = 16

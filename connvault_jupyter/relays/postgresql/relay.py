@@ -26,8 +26,9 @@ from ...errors import (
 from ..copying import copy_both
 from ..downstream import Downstream, Login
 from ..limits import Limits
-from ..postgresql_login import Parameters, Session, cancel, log_in
-from ..postgresql_messages import (
+from ..upstream import shut
+from .login import Parameters, Session, cancel, log_in
+from .messages import (
     ASK_FOR_PASSWORD,
     AUTHENTICATION_OK,
     READY,
@@ -46,8 +47,7 @@ from ..postgresql_messages import (
     parse_opening,
     query,
 )
-from ..postgresql_pool import WarmLogins, key_of, reset
-from ..upstream import shut
+from .pool import WarmLogins, key_of, reset
 
 # A setting that this relay reports beside the server's own: which login the session comes from, as
 # `<revision>.<rotation>`. By it a pool in the kernel knows a session that is out of date.

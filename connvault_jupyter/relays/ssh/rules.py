@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .ssh_agent import Malformed, Reader, SessionBind, SignRequest, user_auth
+from .agent import Malformed, Reader, SessionBind, SignRequest, user_auth
 
 _SERVICE = b"ssh-connection"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import scramp  # type: ignore[import-untyped]
 
-from ..errors import (
+from ...errors import (
     SecretInvalid,
     SecretMissing,
     UpstreamAuthFailed,
@@ -26,9 +26,10 @@ from ..errors import (
     UpstreamTimeout,
     UpstreamTlsFailed,
 )
-from .downstream import Login
-from .limits import Limits
-from .postgresql_messages import (
+from ..downstream import Login
+from ..limits import Limits
+from ..upstream import connect, encrypt, shut
+from .messages import (
     SSL_REQUEST,
     Malformed,
     Wire,
@@ -38,7 +39,6 @@ from .postgresql_messages import (
     startup,
     status_of,
 )
-from .upstream import connect, encrypt, shut
 
 Parameters = tuple[tuple[bytes, bytes], ...]
 

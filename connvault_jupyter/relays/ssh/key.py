@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import asyncssh
 
-from ..errors import ConnvaultError, SecretInvalid, SecretMissing
-from .ssh_agent import Reader
-from .ssh_rules import KEY_KINDS
+from ...errors import ConnvaultError, SecretInvalid, SecretMissing
+from .agent import Reader
+from .rules import KEY_KINDS
 
 _NO_KEY = (
     "The secret is not a private key. Paste the whole file, from -----BEGIN to -----END, "

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from ..errors import (
+from ...errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamRefused,
@@ -28,8 +28,8 @@ from ..errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from .limits import Limits
-from .upstream import connect, encrypt
+from ..limits import Limits
+from ..upstream import connect, encrypt
 
 # A JWT with hundreds of groups has 20 KiB; a header longer than this no server takes.
 _MAX_TOKEN_CHARS = 32 * 1024

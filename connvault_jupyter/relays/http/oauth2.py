@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import ConnvaultError, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTimeout
+from ...errors import ConnvaultError, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTimeout
+from ..downstream import Login
+from ..limits import LIMITS, Limits
 from .authorization import secret_of
-from .downstream import Login
-from .http_request import Request
-from .limits import LIMITS, Limits
+from .request import Request
 from .token_endpoint import fetch
 
 # Of its lifetime, so that a token does not expire on its way; at most a minute, as clocks differ.

@@ -11,9 +11,9 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .http_pin import Pin
-from .limits import Limits
-from .upstream import connect, encrypt, shut
+from ..limits import Limits
+from ..upstream import connect, encrypt, shut
+from .pin import Pin
 
 # Servers and what stands before them let go of an idle connection after 60 s or more, some after 5: looked at when
 # one is taken.

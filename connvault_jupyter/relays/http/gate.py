@@ -6,10 +6,10 @@ import base64
 import binascii
 from collections.abc import Iterator
 
-from .downstream import Downstream
-from .http_headers import CLIENT_LOGINS
-from .http_heads import RequestHead
-from .http_request import Request
+from ..downstream import Downstream
+from .headers import CLIENT_LOGINS
+from .heads import RequestHead
+from .request import Request
 
 
 def may_enter(downstream: Downstream, head: RequestHead) -> bool:
