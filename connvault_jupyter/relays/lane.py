@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
 from .pipe import Pipe, close_all
 from .upstream import shut
-from .worker import problem_of
+from .worker import FAREWELL_S, problem_of
 
 # A worker answers at once; one that doesn't is stuck.
 _ANSWER_S = 5.0
@@ -99,8 +99,18 @@ class Lane:
         except BrokerUnavailable:
             self.end()
 
+    def retire(self, handle: str) -> None:
+        """Cuts its last handle and lets the worker end by itself, which takes it a moment; then by force."""
+        self.cut(handle)
+        if not self._over:
+            killing = threading.Timer(2 * FAREWELL_S, self._kill)
+            killing.daemon = True
+            killing.start()
+            self._pipe.close()
+            self._forget()
+
     def end(self) -> None:
-        """Ends the worker and all that it has open or has passed on."""
+        """Ends the worker and all that it has open or has passed on, at once."""
         self._kill()
         self._pipe.close()
         self._forget()

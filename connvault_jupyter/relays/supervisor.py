@@ -304,7 +304,7 @@ class RelaySupervisor:
                     self._turns.pop(key, None)
         if last:
             # Nobody may use what it keeps (warm logins, tokens) any more.
-            found.lane.end()
+            found.lane.retire(handle)
         else:
             found.lane.cut(handle)
 

@@ -52,6 +52,9 @@ SOCKETS = {"postgresql": ".s.PGSQL.5432"}
 SOCKET = "s"
 
 _BACKLOG = 128
+
+# What is cut may still have something to say to its server (that a query shall end); nobody can use it meanwhile.
+FAREWELL_S = 1.0
 _TAKER_PATIENCE_S = 5
 
 
@@ -68,6 +71,8 @@ class Worker:
         self._answers: dict[int, Future[dict[str, Any]]] = {}
         self._listening: dict[str, _Listening] = {}
         self._served: dict[str, set[Downstream]] = {}
+        self._serving = 0
+        self._none_served = threading.Condition(self._lock)
         self._poll = select.poll()
         self._accepting: dict[int, Callable[[], None]] = {}
 
@@ -160,6 +165,7 @@ class Worker:
                 full = len(served) >= self._limits.connections
                 if not full:
                     served.add(downstream)
+                    self._serving += 1
             if full:
                 downstream.close()
                 return
@@ -179,9 +185,11 @@ class Worker:
         except Exception as exc:  # noqa: BLE001 -- one client must not end the others; its text could hold a secret
             _complain(exc)
         finally:
+            downstream.close()
             with self._lock:
                 self._served.get(downstream.handle.id, set()).discard(downstream)
-            downstream.close()
+                self._serving -= 1
+                self._none_served.notify_all()
 
     def _pass_on(self, stream: socket.socket, handle: str) -> None:
         """A client asks for its own upstream socket: 8 bytes, the number under which it is offered."""
@@ -263,6 +271,8 @@ class Worker:
         for handle in list(self._listening):
             self._cut(handle)
         self._relay.close()
+        with self._lock:
+            self._none_served.wait_for(lambda: not self._serving, FAREWELL_S)
 
 
 class _Listening:

@@ -46,7 +46,7 @@ class Server:
     def session(self) -> Session:
         near, far = socket.socketpair()
         self.far.append(far)
-        return Session(near, {}, b"", {}, len(self.far), b"key!")
+        return Session(near, ("127.0.0.1", 1), {}, b"", {}, len(self.far), b"key!")
 
     def ended(self, number: int) -> bool:
         """Whether the session of this number has said goodbye."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +57,7 @@ def test_a_revoke_cuts_a_running_query(own: Relays, postgres: PostgresServer, wa
     found = psycopg.connect(**conninfo(place), autocommit=True)
     if way == "hand_over":
         assert handed(place, found)
+    pid = found.info.backend_pid
     revoked: list[float] = []
 
     def revoke() -> None:
@@ -68,10 +71,26 @@ def test_a_revoke_cuts_a_running_query(own: Relays, postgres: PostgresServer, wa
         found.execute("select pg_sleep(20)")
     ended = time.monotonic()
     thread.join()
-    found.close()
     assert 0 < ended - revoked[0] < 2
+    # Not only here: at the server too, which would go on for what is left of 20 s.
+    gone = f"select 1 from pg_stat_activity where pid = {pid}"
+    wait_until(lambda: not postgres.execute(gone), deadline_s=8, what="the end of the query at the server")
+    found.close()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(**conninfo(place))
+
+
+def test_when_a_client_is_killed_its_query_ends_at_the_server(own: Relays, postgres: PostgresServer) -> None:
+    """Its kernel was restarted, say. Without a relay the server would go on until it has something to send."""
+    place = own.place()
+    code = "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('select pg_sleep(60)')"
+    address = " ".join(f"{name}={value}" for name, value in conninfo(place).items())
+    with subprocess.Popen([sys.executable, "-c", code, address]) as client:
+        running = "select pid from pg_stat_activity where wait_event = 'PgSleep' and usename like 'reader%'"
+        ((pid,),) = wait_until(lambda: postgres.execute(running), deadline_s=20, what="the query")
+        client.kill()
+    gone = f"select 1 from pg_stat_activity where pid = {pid}"
+    wait_until(lambda: not postgres.execute(gone), deadline_s=15, what="the end of the query at the server")
 
 
 def test_after_a_rotation_the_new_secret_is_used(

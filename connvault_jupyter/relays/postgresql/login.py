@@ -67,11 +67,13 @@ _REFUSALS = {
 class Session:
     """A logged-in upstream with nothing under way.
 
-    `greeting` are the server's ParameterStatus and notices as they came, `early` what followed. `key` is empty if the
-    server takes no cancel requests. `since` is when it was logged in (`time.monotonic`).
+    `address` is the one that was connected to: the server's name may have several. `greeting` are the server's
+    ParameterStatus and notices as they came, `early` what followed. `key` is empty if the server takes no cancel
+    requests. `since` is when it was logged in (`time.monotonic`).
     """
 
     stream: socket.socket
+    address: tuple[str, int]
     fields: Mapping[str, Any]
     greeting: bytes
     settings: Mapping[str, str]
@@ -139,10 +141,9 @@ def cancel(session: Session, *, limits: Limits) -> None:
 
     Raises: UpstreamError and its kinds, OSError.
     """
-    host, port = session.stream.getpeername()[:2]
     deadline = time.monotonic() + limits.connect_s
-    # The same server, if its name has several: a process number is one machine's.
-    stream = connect(host, port, timeout_s=limits.connect_s)
+    # The same server: a process number is one machine's.
+    stream = connect(*session.address, timeout_s=limits.connect_s)
     try:
         if session.encrypted:
             stream = _secured(stream, session.fields, deadline)
@@ -280,7 +281,16 @@ def _greeted(wire: Wire, stream: socket.socket, fields: Mapping[str, Any]) -> Se
         if kind == b"Z":
             if body != b"I":
                 raise Malformed
-            return Session(stream, dict(fields), bytes(greeting), settings, pid, key, wire.rest())
+            return Session(
+                stream,
+                stream.getpeername()[:2],
+                dict(fields),
+                bytes(greeting),
+                settings,
+                pid,
+                key,
+                wire.rest(),
+            )
         if kind == b"E":
             raise _refusal(body)
         if kind == b"K" and len(body) >= 8:

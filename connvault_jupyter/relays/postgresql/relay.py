@@ -58,6 +58,9 @@ _OFF = frozenset({b"false", b"off", b"no", b"0"})
 _MAX_ENCRYPTION_REQUESTS = 2
 _MAX_PASSWORD_BYTES = 1024
 
+# <netinet/tcp.h>: established, and the two states in which we alone have closed.
+_SERVER_IS_THERE = frozenset({1, 4, 5})
+
 # PostgreSQL's documentation, appendix A. The first that fits; drivers judge by it whether to try again.
 _SQLSTATES: tuple[tuple[type[ConnvaultError], str], ...] = (
     (UpstreamAuthFailed, "28P01"),
@@ -89,7 +92,7 @@ class Relay:
         try:
             opening = _opening(wire)
             if isinstance(opening, Cancel):
-                self._cancel(downstream, opening)
+                self._pass_on(downstream, opening)
                 return
             parameters = _accepted(wire, opening, downstream)
         except Malformed:
@@ -108,6 +111,9 @@ class Relay:
             kept = self._relay(downstream, session, login, parameters)
         finally:
             if not kept:
+                if downstream.ended or not _ended_by_server(session.stream):
+                    # Nobody waits any more for what it may still be doing.
+                    self._cancel(session)
                 shut(session.stream)
 
     def log_in(self, login: Login) -> str:
@@ -212,12 +218,26 @@ class Relay:
         self._warm.give(key_of(login, parameters), session)
         return True
 
-    def _cancel(self, downstream: Downstream, asked: Cancel) -> None:
+    def _pass_on(self, downstream: Downstream, asked: Cancel) -> None:
         with self._lock:
             session = self._sessions.get((downstream.handle.id, asked.pid, asked.key))
-        if session is not None and session.key:
+        if session is not None:
+            self._cancel(session)
+
+    def _cancel(self, session: Session) -> None:
+        if session.key:
             with contextlib.suppress(OSError, ConnvaultError):
                 cancel(session, limits=self._limits)
+
+
+def _ended_by_server(stream: socket.socket) -> bool:
+    """Whether it has closed its half. Ours may be closed too: the broker shuts down what was handed over itself."""
+    try:
+        state = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except (OSError, AttributeError):
+        # Not Linux; or the connection is gone altogether.
+        return True
+    return state not in _SERVER_IS_THERE
 
 
 def _opening(wire: Wire) -> Startup | Cancel:
