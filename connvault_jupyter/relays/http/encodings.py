@@ -25,12 +25,19 @@ class Inflating:
         self._gzip = coding in _GZIP
         self._inflate = zlib.decompressobj(31 if self._gzip else 15)
         self._raw_possible = not self._gzip
+        self._held = b""
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The content, in pieces. Raises: BadCoding."""
+        self._begun = self._begun or bool(data)
+        if self._raw_possible:
+            # Only the first two bytes together tell whether zlib's frame is there (RFC 1950 2.2).
+            data = self._held + data
+            if len(data) < 2:
+                self._held = data
+                return
         while data:
-            self._begun = True
             try:
                 piece = self._inflate.decompress(data, _STEP_BYTES)
             except zlib.error:
