@@ -11,8 +11,8 @@ from connvault_jupyter import connection
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.canary import CANARY
-from tests.support.postgres_handles import PostgresHandles, Stage, stage
 from tests.support.postgres_relay import fields_of
+from tests.support.relayed_handles import POSTGRESQL, RelayedHandles, Stage, stage
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.scripted_broker import scripted_broker as scripted_broker
 
@@ -25,18 +25,18 @@ def login(postgres: PostgresServer, postgres_login: Login) -> Login:
 
 @pytest.fixture(scope="module")
 def postgres_stage() -> Iterator[Stage]:
-    with stage() as found:
+    with stage(POSTGRESQL) as found:
         yield found
 
 
 @pytest.fixture
-def handles(scripted_broker: ScriptedBroker, postgres_stage: Stage, login: Login) -> PostgresHandles:
+def handles(scripted_broker: ScriptedBroker, postgres_stage: Stage, login: Login) -> RelayedHandles:
     """The broker knows the login."""
     return postgres_stage.put(scripted_broker, fields_of(login), {"password": login.password})
 
 
 @pytest.fixture
-def handle(handles: PostgresHandles) -> Handle:
+def handle(handles: RelayedHandles) -> Handle:
     return connection("warehouse")
 
 

@@ -37,7 +37,7 @@ from connvault_jupyter.kernel.masked import MASK
 from connvault_jupyter.relays.downstream import LEASE_S
 from tests.support.canary import CANARY, found_in
 from tests.support.echo_api import EchoApi, echo_api
-from tests.support.http_handles import RelayedHandles, RelayProcesses, relay_processes
+from tests.support.relayed_handles import HTTP, RelayedHandles, Stage, stage
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.verbose import verbose_traceback
 
@@ -57,16 +57,16 @@ def elsewhere() -> Iterator[EchoApi]:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[RelayProcesses]:
-    with relay_processes() as made:
-        yield made
+def http_stage() -> Iterator[Stage]:
+    with stage(HTTP) as found:
+        yield found
 
 
 @pytest.fixture
-def handles(scripted_broker: ScriptedBroker, here: EchoApi, processes: RelayProcesses) -> RelayedHandles:
+def handles(scripted_broker: ScriptedBroker, here: EchoApi, http_stage: Stage) -> RelayedHandles:
     """A token for everything below /v1."""
     fields = {"base_url": f"{here.origin}/v1", "auth": "bearer", "allow_http": True}
-    return processes.serve(scripted_broker, fields, {"token": CANARY})
+    return http_stage.put(scripted_broker, fields, {"token": CANARY})
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def test_a_place_that_is_gone_is_opened_again(
         session.get("/x")
         client.get("/x")
         before = handles.opened
-        handles.crash()
+        handles.lose()
         assert session.get("/y").ok
         assert handles.opened == before + 1
         assert client.get("/y").status_code == 200
@@ -434,7 +434,7 @@ def test_httpx_async(handles: RelayedHandles, here: EchoApi) -> None:
     async def use() -> list[int]:
         async with connection("warehouse").async_client() as client:
             first = await asyncio.gather(*(client.get(f"/{n}") for n in range(20)))
-            handles.crash()
+            handles.lose()
             again = await client.get("/again")
             return [response.status_code for response in (*first, again)]
 

@@ -29,9 +29,9 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.canary import found_in
-from tests.support.postgres_handles import PostgresHandles
-from tests.support.postgres_relay import workers
 from tests.support.postgres_upstream import says, upstream
+from tests.support.relay_process import workers
+from tests.support.relayed_handles import RelayedHandles
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.verbose import verbose_traceback
 
@@ -56,7 +56,7 @@ def test_connect_hands_over(handle: Handle, login: Login) -> None:
     assert _client(handle).way == "hand_over"
 
 
-def test_an_encrypted_upstream_is_relayed(handles: PostgresHandles, handle: Handle, login: Login) -> None:
+def test_an_encrypted_upstream_is_relayed(handles: RelayedHandles, handle: Handle, login: Login) -> None:
     """Its state can't leave the relay; `prefer` counts as such, whatever the server then offers."""
     handles.fields["sslmode"] = "prefer"
     with handle.connect() as found:
@@ -67,7 +67,7 @@ def test_an_encrypted_upstream_is_relayed(handles: PostgresHandles, handle: Hand
 
 
 @pytest.mark.parametrize("mode", ["disable", "prefer"])
-async def test_connect_async(handles: PostgresHandles, handle: Handle, login: Login, mode: str) -> None:
+async def test_connect_async(handles: RelayedHandles, handle: Handle, login: Login, mode: str) -> None:
     """The same for asyncio."""
     handles.fields["sslmode"] = mode
     async with await handle.connect_async(autocommit=True) as found:
@@ -88,7 +88,7 @@ def test_the_dsn_has_no_secret_and_works(handle: Handle, login: Login) -> None:
     assert done.stdout.strip() == login.user
 
 
-def test_names_of_any_letters_are_in_the_dsn(handles: PostgresHandles, handle: Handle) -> None:
+def test_names_of_any_letters_are_in_the_dsn(handles: RelayedHandles, handle: Handle) -> None:
     """Quoted, so that they are no part of the address."""
     handles.fields |= {"user": "a@b/c:d", "database": "x?y&host=elsewhere"}
     found = psycopg.conninfo.conninfo_to_dict(handle.dsn)
@@ -160,7 +160,7 @@ def test_the_environment_does_not_redirect(handle: Handle, tmp_path: Path) -> No
     ],
 )
 async def test_every_failure_has_its_own_error(
-    handles: PostgresHandles, handle: Handle, change: dict[str, Any], kind: type[UpstreamError]
+    handles: RelayedHandles, handle: Handle, change: dict[str, Any], kind: type[UpstreamError]
 ) -> None:
     """What to check differs; nothing of the server's words."""
     handles.fields |= change
@@ -190,7 +190,7 @@ def test_a_session_of_another_kind_than_asked_for_is_refused(handle: Handle) -> 
         handle.connect(target_session_attrs="standby")
 
 
-def test_what_the_broker_says_of_the_handle_counts(handles: PostgresHandles, handle: Handle) -> None:
+def test_what_the_broker_says_of_the_handle_counts(handles: RelayedHandles, handle: Handle) -> None:
     """With its details: a revoked handle is told from an unknown one."""
     handle.connect().close()
     handles.refused_login = HandleInvalid(reason="revoked")
@@ -200,7 +200,7 @@ def test_what_the_broker_says_of_the_handle_counts(handles: PostgresHandles, han
     assert caught.value.details["reason"] == "revoked"
 
 
-def test_a_locked_vault_is_a_typed_error(handles: PostgresHandles, handle: Handle) -> None:
+def test_a_locked_vault_is_a_typed_error(handles: RelayedHandles, handle: Handle) -> None:
     """Noticed at the login; the check alone unseals nothing."""
     handles.refused_login = VaultLocked()
     with pytest.raises(VaultLocked):
@@ -223,7 +223,7 @@ def test_after_a_crash_of_the_worker_the_next_connect_works(
 
 
 def test_a_place_that_is_never_there_is_given_up(
-    scripted_broker: ScriptedBroker, handles: PostgresHandles, handle: Handle
+    scripted_broker: ScriptedBroker, handles: RelayedHandles, handle: Handle
 ) -> None:
     """Not asked for again and again."""
     opened = handles.open
@@ -239,7 +239,7 @@ def test_a_place_that_is_never_there_is_given_up(
     assert len(asked) == 1
 
 
-def test_a_silent_server_is_given_up(handles: PostgresHandles, handle: Handle) -> None:
+def test_a_silent_server_is_given_up(handles: RelayedHandles, handle: Handle) -> None:
     """A listener that never answers; psycopg waits at least 2 s."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         handles.fields["port"] = silent.getsockname()[1]
@@ -247,7 +247,7 @@ def test_a_silent_server_is_given_up(handles: PostgresHandles, handle: Handle) -
             handle.connect(connect_timeout=2)
 
 
-def test_a_server_of_another_protocol_is_refused(handles: PostgresHandles, handle: Handle) -> None:
+def test_a_server_of_another_protocol_is_refused(handles: RelayedHandles, handle: Handle) -> None:
     """A web server on that port, say."""
     with upstream(says(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
         handles.fields["port"] = port
@@ -256,7 +256,7 @@ def test_a_server_of_another_protocol_is_refused(handles: PostgresHandles, handl
 
 
 def test_nothing_here_shows_the_password(
-    handles: PostgresHandles, handle: Handle, caplog: pytest.LogCaptureFixture
+    handles: RelayedHandles, handle: Handle, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Verbose tracebacks print every variable, psycopg logs at DEBUG."""
     caplog.set_level(logging.DEBUG)

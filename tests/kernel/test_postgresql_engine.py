@@ -15,7 +15,7 @@ from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.canary import found_in
-from tests.support.postgres_handles import PostgresHandles
+from tests.support.relayed_handles import RelayedHandles
 from tests.support.scripted_broker import ScriptedBroker
 
 
@@ -46,7 +46,7 @@ def test_without_arguments_it_is_the_same_engine(handle: Handle) -> None:
 
 
 def test_a_pooled_connection_is_used_again(
-    scripted_broker: ScriptedBroker, handles: PostgresHandles, engine: sqlalchemy.Engine
+    scripted_broker: ScriptedBroker, handles: RelayedHandles, engine: sqlalchemy.Engine
 ) -> None:
     """One login, one check a checkout."""
     pids = set()
@@ -59,7 +59,7 @@ def test_a_pooled_connection_is_used_again(
 
 
 def test_a_revoked_grant_bites_at_the_next_checkout(
-    postgres: PostgresServer, handles: PostgresHandles, engine: sqlalchemy.Engine, login: Login
+    postgres: PostgresServer, handles: RelayedHandles, engine: sqlalchemy.Engine, login: Login
 ) -> None:
     """And the idle connection is closed, not kept for later: the broker cuts it, too."""
     with engine.connect() as found:
@@ -81,7 +81,7 @@ def test_a_revoked_grant_bites_at_the_next_checkout(
 
 
 def test_after_a_new_consent_the_same_engine_works(
-    handles: PostgresHandles, engine: sqlalchemy.Engine
+    handles: RelayedHandles, engine: sqlalchemy.Engine
 ) -> None:
     """The pool is not spoilt by a refusal."""
     handles.refusal = HandleInvalid(reason="revoked")
@@ -95,7 +95,7 @@ def test_after_a_new_consent_the_same_engine_works(
 @pytest.mark.parametrize("what", ["rotation", "revision"])
 def test_a_change_makes_the_pool_log_in_anew(
     postgres: PostgresServer,
-    handles: PostgresHandles,
+    handles: RelayedHandles,
     engine: sqlalchemy.Engine,
     login: Login,
     what: str,

@@ -12,8 +12,8 @@ import pytest
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import PostgresServer
-from tests.support.postgres_handles import PostgresHandles
 from tests.support.processes import wait_until
+from tests.support.relayed_handles import RelayedHandles
 
 
 def _pid(connection: psycopg.Connection[Any]) -> int:
@@ -86,7 +86,7 @@ def test_when_closed_the_connection_is_of_no_use_any_more(handle: Handle) -> Non
 
 
 def test_when_revoked_a_session_that_was_given_back_is_ended(
-    handle: Handle, handles: PostgresHandles, postgres: PostgresServer
+    handle: Handle, handles: RelayedHandles, postgres: PostgresServer
 ) -> None:
     """It waits in a worker that ends with its last handle."""
     connection = handle.connect()

@@ -11,8 +11,8 @@ import pytest
 from connvault_jupyter import connection
 from connvault_jupyter.errors import UpstreamTlsFailed
 from setup_hooks.postgresql import PostgresServer
-from tests.support.postgres_handles import Stage
 from tests.support.postgres_relay import fields_of
+from tests.support.relayed_handles import Stage
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.tls import ServerCertificate, loopback_certificate
 

@@ -33,8 +33,10 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.kernel.answers import Opened
 from connvault_jupyter.kernel.clients.s3 import Client
 from connvault_jupyter.kernel.masked import MaskedStr
-from tests.support.http_relay import HttpRelays, http_relays, new_ref
+from tests.support.http_relay import HttpRelays, http_relays
 from tests.support.processes import wait_until
+from tests.support.relay_handles import new_ref
+from tests.support.relay_process import lose
 from tests.support.strict_s3 import REGION, SECRET_ACCESS_KEY, StrictS3, strict_s3
 
 KEYS = ["plain.txt", "a b+c.txt", "ü/č/日本.bin", "100%/%2F/=&?#", "x//y/", "it's (1)~!*", "dot/../dot"]
@@ -52,13 +54,13 @@ class Lease:
         self.opened = 0
 
     def open(self, *, tcp: bool = False) -> Opened:
-        if self.ref in self._relays.store.ended:
+        if self.ref in self._relays.vault.ended:
             raise HandleInvalid(reason="revoked")
         self.opened += 1
         place = self._relays.place(self.ref, tcp=tcp)
         return Opened(
             connection="lake", provider_id="s3", protocol="http", directory=place.directory, socket=place.socket,
-            hand_over=False, port=place.port, token=MaskedStr(place.token), fields=self._relays.store.fields,
+            hand_over=False, port=place.port, token=MaskedStr(place.token), fields=self._relays.vault.fields,
             variables={}, revision=1, rotation="r",
         )  # fmt: skip
 
@@ -67,9 +69,7 @@ class Lease:
 
     def lose_relay(self) -> None:
         """As if its worker had crashed."""
-        for one in list(self._relays.supervisor._open.values()):
-            if one.order.ref == self.ref:
-                one.lane.end()
+        lose(self._relays.supervisor)
 
 
 @pytest.fixture(scope="module")
@@ -412,7 +412,7 @@ def test_when_the_relay_refuses_its_error_arrives(
     """With and without a body to say it in, in boto3 and in s3fs."""
     client = Client(lease=lease)  # type: ignore[arg-type]
     own: Any = client.client()
-    relays.store.refusal = error
+    relays.vault.refusal = error
     for attempt in (
         own.list_buckets,
         lambda: own.head_bucket(Bucket=bucket),
@@ -425,7 +425,7 @@ def test_when_the_relay_refuses_its_error_arrives(
 
 def test_when_the_service_is_away_the_error_is_typed(lease: Lease, relays: HttpRelays) -> None:
     """The relay says what went wrong, at once and not after botocore's retries."""
-    relays.point("http://127.0.0.1:1", secrets=relays.store.secrets, auth="sigv4", access_key_id="AKIA")
+    relays.point("http://127.0.0.1:1", secrets=relays.vault.secrets, auth="sigv4", access_key_id="AKIA")
     own: Any = Client(lease=lease).client()  # type: ignore[arg-type]
     with pytest.raises(UpstreamUnreachable):
         own.list_buckets()

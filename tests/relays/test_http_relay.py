@@ -24,8 +24,10 @@ import websockets.sync.server
 from connvault_jupyter.errors import HandleInvalid, VaultLocked
 from connvault_jupyter.relays.http.heads import END
 from tests.support.canary import CANARY
-from tests.support.http_relay import WAIT_S, Answer, HttpRelays, RawClient, http_relays, new_ref
+from tests.support.http_relay import WAIT_S, Answer, HttpRelays, RawClient, http_relays
 from tests.support.processes import wait_until
+from tests.support.relay_handles import new_ref
+from tests.support.relay_process import workers
 from tests.support.tls import loopback_certificate
 from tests.support.web_server import Seen, WebServer, Wire, answering, sending, web_server
 
@@ -52,7 +54,7 @@ def server() -> Iterator[WebServer]:
 @pytest.fixture
 def relays(running: HttpRelays, server: WebServer) -> HttpRelays:
     """A token for everything below /v1."""
-    running.store.asked.clear()
+    running.vault.asked.clear()
     return running.point(f"{server.origin}/v1", auth="bearer", secrets=TOKEN)
 
 
@@ -187,7 +189,7 @@ def test_connections_are_kept_and_shared(relays: HttpRelays, server: WebServer) 
         with RawClient(place) as client:
             for _ in range(3):
                 assert client.get("/v1/x").answer().status == 200
-        wait_until(lambda: _threads(relays) == 1, deadline_s=5, what="the end of the client")
+        wait_until(lambda: _threads() == 1, deadline_s=5, what="the end of the client")
     assert server.opened == 1
 
 
@@ -197,7 +199,7 @@ def test_a_login_is_asked_for_once_a_second_at_most(relays: HttpRelays) -> None:
     with RawClient(relays.place(ref)) as client:
         for _ in range(20):
             client.get("/v1/x").answer()
-    assert 1 <= relays.store.asked.count(ref) <= 3
+    assert 1 <= relays.vault.asked.count(ref) <= 3
 
 
 def test_fifty_at_once(relays: HttpRelays, server: WebServer) -> None:
@@ -405,7 +407,7 @@ def test_a_replaced_secret_is_used_by_the_next_connection(relays: HttpRelays, se
     """And by an old one within a second."""
     with RawClient(relays.place()) as old:
         old.get("/v1/x").answer()
-        relays.store.secrets, relays.store.rotation = {"token": "fresh-token"}, "r2"
+        relays.vault.secrets, relays.vault.rotation = {"token": "fresh-token"}, "r2"
         with RawClient(relays.place()) as new:
             new.get("/v1/x").answer()
         assert server.requests[-1].header("authorization") == "Bearer fresh-token"
@@ -591,7 +593,7 @@ def test_on_tcp_nobody_gets_in_without_it(relays: HttpRelays, server: WebServer)
             answer = client.get("/v1/x", way).answer()
             assert (answer.status, answer.header("x-connvault-error")) == (401, "handle_invalid")
     assert server.requests == []
-    assert relays.store.asked == []
+    assert relays.vault.asked == []
 
 
 @pytest.mark.parametrize(
@@ -602,7 +604,7 @@ def test_what_the_broker_refuses_is_said(
 ) -> None:
     """As a Problem with the broker's own code; another process on the socket is one of these. Nothing is sent."""
     place = relays.place()
-    relays.store.refusal = refusal
+    relays.vault.refusal = refusal
     with RawClient(place) as client:
         answer = client.get("/v1/x").answer()
     assert (answer.status, answer.header("x-connvault-error")) == (status, refusal.code)
@@ -653,23 +655,21 @@ def test_no_descriptor_is_left_behind(relays: HttpRelays, server: WebServer) -> 
                 client.get("/v1/early", "Content-Length: 1000000", method="POST").head()
             with RawClient(place) as client:
                 client.send(b"GET /v1/x HT")
-        wait_until(lambda: _threads(relays) == 1, deadline_s=10, what="the end of the clients")
+        wait_until(lambda: _threads() == 1, deadline_s=10, what="the end of the clients")
 
     use()
-    before = _worker(relays).num_fds()
+    before = _worker().num_fds()
     use()
-    assert _worker(relays).num_fds() <= before + 1
+    assert _worker().num_fds() <= before + 1
 
 
-def _worker(relays: HttpRelays) -> psutil.Process:
-    zygote = relays.supervisor._zygote
-    assert zygote is not None
-    (worker,) = psutil.Process(zygote._process.pid).children()
+def _worker() -> psutil.Process:
+    (worker,) = workers()
     return worker
 
 
-def _threads(relays: HttpRelays) -> int:
-    return int(_worker(relays).num_threads())
+def _threads() -> int:
+    return int(_worker().num_threads())
 
 
 def test_the_answer_of_a_test_is_the_upstreams(client: RawClient, server: WebServer) -> None:

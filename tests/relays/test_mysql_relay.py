@@ -21,15 +21,15 @@ from connvault_jupyter.kernel.hand_over import hand_over
 from tests.support.mariadb import Account, MariaDbServer
 from tests.support.mariadb import account as account
 from tests.support.mariadb import mariadb as mariadb
-from tests.support.mysql_relay import Served, relay_worker
+from tests.support.mysql_relay import MysqlRelays, mysql_relays
 from tests.support.mysql_server import Wire, serving
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 
 
 @pytest.fixture
-def served(short_tmp_path: Path, account: Account) -> Iterator[Served]:
-    with relay_worker(short_tmp_path, account.fields(), account.password) as made:
+def served(account: Account) -> Iterator[MysqlRelays]:
+    with mysql_relays(account.fields(), account.password) as made:
         yield made
 
 
@@ -46,7 +46,7 @@ def thread_of(connection: Any) -> int:
 
 
 def test_when_a_client_connects_it_is_the_connections_user_in_its_database(
-    served: Served, account: Account
+    served: MysqlRelays, account: Account
 ) -> None:
     """Whatever the client calls itself, and whatever password it gives."""
     with served.connect(user="root", password="guess") as connection:
@@ -54,13 +54,13 @@ def test_when_a_client_connects_it_is_the_connections_user_in_its_database(
         assert one(connection, "SELECT database()") == account.database
 
 
-def test_when_a_client_names_a_database_it_begins_there(served: Served) -> None:
+def test_when_a_client_names_a_database_it_begins_there(served: MysqlRelays) -> None:
     """As `USE` would do."""
     with served.connect(database="information_schema") as connection:
         assert one(connection, "SELECT database()") == "information_schema"
 
 
-def test_when_a_transaction_is_rolled_back_nothing_is_there(served: Served) -> None:
+def test_when_a_transaction_is_rolled_back_nothing_is_there(served: MysqlRelays) -> None:
     """And what is committed stays."""
     with served.connect() as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE t (n INT) ENGINE=InnoDB")
@@ -72,7 +72,7 @@ def test_when_a_transaction_is_rolled_back_nothing_is_there(served: Served) -> N
         assert one(connection, "SELECT group_concat(n) FROM t") == "2"
 
 
-def test_when_a_result_is_large_all_of_it_arrives(served: Served) -> None:
+def test_when_a_result_is_large_all_of_it_arrives(served: MysqlRelays) -> None:
     """More than a packet of 16 MiB, and many rows."""
     with served.connect() as connection:
         assert one(connection, "SELECT repeat('x', 17000000)") == "x" * 17_000_000
@@ -81,7 +81,7 @@ def test_when_a_result_is_large_all_of_it_arrives(served: Served) -> None:
             assert sum(row[0] for row in cursor.fetchall()) == 50_000 * 50_001 // 2
 
 
-def test_when_rows_are_inserted_by_the_thousand_all_are_there(served: Served) -> None:
+def test_when_rows_are_inserted_by_the_thousand_all_are_there(served: MysqlRelays) -> None:
     """The other direction."""
     with served.connect(autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE big (n INT, text VARCHAR(400))")
@@ -89,14 +89,14 @@ def test_when_rows_are_inserted_by_the_thousand_all_are_there(served: Served) ->
         assert one(connection, "SELECT count(*) FROM big") == 10_000
 
 
-def test_when_the_servers_error_comes_it_is_the_servers(served: Served) -> None:
+def test_when_the_servers_error_comes_it_is_the_servers(served: MysqlRelays) -> None:
     """After the login nothing is translated."""
     with served.connect() as connection, pytest.raises(pymysql.ProgrammingError) as caught:
         one(connection, "SELECT * FROM nowhere")
     assert caught.value.args[0] == 1146
 
 
-def test_when_a_query_is_killed_by_its_thread_it_ends(served: Served) -> None:
+def test_when_a_query_is_killed_by_its_thread_it_ends(served: MysqlRelays) -> None:
     """As drivers and `mariadb`'s Ctrl+C do it: KILL QUERY on a second connection, with the number of the greeting."""
     with served.connect() as busy, served.connect() as other:
         thread_id = thread_of(busy)
@@ -120,21 +120,21 @@ def test_when_a_query_is_killed_by_its_thread_it_ends(served: Served) -> None:
 
 
 def test_when_the_password_is_replaced_the_next_login_has_it(
-    mariadb: MariaDbServer, served: Served, account: Account
+    mariadb: MariaDbServer, served: MysqlRelays, account: Account
 ) -> None:
     """An open session goes on."""
     with served.connect() as before:
         mariadb.set_password(account, "rotated")
         with pytest.raises(pymysql.OperationalError, match="connvault upstream_auth_failed"):
             served.connect()
-        served.password = "rotated"
+        served.vault.secrets["password"] = "rotated"
         with served.connect() as after:
             assert one(after, "SELECT 1") == one(before, "SELECT 1") == 1
 
 
-def test_when_the_login_fails_the_client_hears_our_words_only(served: Served, account: Account) -> None:
+def test_when_the_login_fails_the_client_hears_our_words_only(served: MysqlRelays, account: Account) -> None:
     """1045 as the server would say it, without its text."""
-    served.password = "wrong"
+    served.vault.secrets["password"] = "wrong"
     with pytest.raises(pymysql.OperationalError) as caught:
         served.connect()
     number, text = caught.value.args
@@ -146,22 +146,22 @@ def test_when_the_login_fails_the_client_hears_our_words_only(served: Served, ac
     assert account.user not in text
 
 
-def test_when_the_database_is_not_there_it_says_so(served: Served) -> None:
+def test_when_the_database_is_not_there_it_says_so(served: MysqlRelays) -> None:
     """Not an authentication failure."""
     with pytest.raises(pymysql.MySQLError, match="connvault upstream_refused: ") as caught:
         served.connect(database="no_such_database")
     assert caught.value.args[0] == 1105
 
 
-def test_when_the_broker_refuses_the_client_hears_why(served: Served) -> None:
+def test_when_the_broker_refuses_the_client_hears_why(served: MysqlRelays) -> None:
     """In place of the greeting."""
-    served.refusal = VaultLocked()
+    served.vault.refusal = VaultLocked()
     with pytest.raises(pymysql.MySQLError, match="connvault vault_locked: The vault is locked"):
         served.connect()
 
 
 def test_when_the_permission_ends_a_running_query_does_too(
-    mariadb: MariaDbServer, served: Served, account: Account
+    mariadb: MariaDbServer, served: MysqlRelays, account: Account
 ) -> None:
     """Within 100 ms, says the promise; at the server's side as well."""
     with contextlib.suppress(pymysql.Error), served.connect() as connection:
@@ -178,14 +178,14 @@ def test_when_the_permission_ends_a_running_query_does_too(
         query = f"SELECT count(*) FROM information_schema.processlist {asleep}"
         wait_for(lambda: mariadb.execute(query) == [(1,)])
         begun = time.monotonic()
-        served.revoke()
+        served.revoke(served.ref)
         thread.join(20)
         # Ten times the promise, for a busy machine.
         assert ended[0] - begun < 1
-    assert served.logins == 1
+    assert len(served.vault.asked) == 1
 
 
-def test_when_the_permission_ends_a_login_under_way_does_too(served: Served) -> None:
+def test_when_the_permission_ends_a_login_under_way_does_too(served: MysqlRelays) -> None:
     """A server that says nothing holds nobody until the login's own limit of 30 s."""
     called = threading.Event()
 
@@ -194,7 +194,7 @@ def test_when_the_permission_ends_a_login_under_way_does_too(served: Served) -> 
         wire.receive()
 
     with serving(silent) as port:
-        served.fields["port"] = port
+        served.vault.fields["port"] = port
         ended = threading.Event()
 
         def connect() -> None:
@@ -204,11 +204,13 @@ def test_when_the_permission_ends_a_login_under_way_does_too(served: Served) -> 
 
         threading.Thread(target=connect).start()
         assert called.wait(20)
-        served.revoke()
+        served.revoke(served.ref)
         assert ended.wait(5)
 
 
-def test_when_the_server_restarts_the_next_connection_works(mariadb: MariaDbServer, served: Served) -> None:
+def test_when_the_server_restarts_the_next_connection_works(
+    mariadb: MariaDbServer, served: MysqlRelays
+) -> None:
     """The open one ends, and while nobody is there the client is told."""
     with contextlib.suppress(pymysql.Error), served.connect() as connection:
         mariadb.stop()
@@ -223,7 +225,7 @@ def test_when_the_server_restarts_the_next_connection_works(mariadb: MariaDbServ
         assert one(again, "SELECT 1") == 1
 
 
-def test_when_fifty_connect_at_once_all_are_served(served: Served) -> None:
+def test_when_fifty_connect_at_once_all_are_served(served: MysqlRelays) -> None:
     """Each with a session of its own."""
     found: list[int] = []
     barrier = threading.Barrier(50)
@@ -242,7 +244,7 @@ def test_when_fifty_connect_at_once_all_are_served(served: Served) -> None:
 
 
 def test_when_a_client_leaves_the_server_knows(
-    mariadb: MariaDbServer, served: Served, account: Account
+    mariadb: MariaDbServer, served: MysqlRelays, account: Account
 ) -> None:
     """Without a goodbye, too."""
     connection = served.connect()
@@ -251,7 +253,7 @@ def test_when_a_client_leaves_the_server_knows(
     wait_for(lambda: mariadb.sessions(account) == 0)
 
 
-def test_when_the_command_line_client_comes_it_works(served: Served, account: Account) -> None:
+def test_when_the_command_line_client_comes_it_works(served: MysqlRelays, account: Account) -> None:
     """`mariadb` by the socket's variable, without a password."""
     variables = {"MYSQL_UNIX_PORT": served.place().socket, "MYSQL_HOST": "localhost", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
@@ -265,7 +267,7 @@ def test_when_the_command_line_client_comes_it_works(served: Served, account: Ac
     assert done.stdout.split() == [f"{account.user}@127.0.0.1", account.database], done.stderr
 
 
-def test_when_sqlalchemy_and_pandas_come_they_work(served: Served) -> None:
+def test_when_sqlalchemy_and_pandas_come_they_work(served: MysqlRelays) -> None:
     """A frame there and back, through the URL that `.dsn` gives."""
     engine = sqlalchemy.create_engine(f"mysql+pymysql://x@localhost/?unix_socket={served.place().socket}")
     try:
@@ -278,7 +280,7 @@ def test_when_sqlalchemy_and_pandas_come_they_work(served: Served) -> None:
         engine.dispose()
 
 
-def test_when_it_comes_by_tcp_the_token_is_the_password(served: Served, account: Account) -> None:
+def test_when_it_comes_by_tcp_the_token_is_the_password(served: MysqlRelays, account: Account) -> None:
     """For tools that know no Unix sockets."""
     place = served.place(tcp=True)
     assert place.port is not None
@@ -289,19 +291,21 @@ def test_when_it_comes_by_tcp_the_token_is_the_password(served: Served, account:
 
 
 @pytest.mark.parametrize("password", ["", "guess", "the connection's own"])
-def test_when_it_comes_by_tcp_without_the_token_it_is_refused(served: Served, password: str) -> None:
+def test_when_it_comes_by_tcp_without_the_token_it_is_refused(served: MysqlRelays, password: str) -> None:
     """The database's password does not open the relay either."""
     place = served.place(tcp=True)
     assert place.port is not None
     with pytest.raises(pymysql.OperationalError, match="connvault handle_invalid") as caught:
         pymysql.connect(
             host="127.0.0.1", port=place.port, user="x", ssl_disabled=True,
-            password=served.password if password.startswith("the") else password,
+            password=served.vault.secrets["password"] if password.startswith("the") else password,
         )  # fmt: skip
     assert caught.value.args[0] == 1045
 
 
-def test_when_a_client_asks_for_local_files_they_are_not_agreed_on(served: Served, tmp_path: Path) -> None:
+def test_when_a_client_asks_for_local_files_they_are_not_agreed_on(
+    served: MysqlRelays, tmp_path: Path
+) -> None:
     """A server could ask for any file of the client's."""
     file = tmp_path / "data.txt"
     file.write_text("1\n")
@@ -312,7 +316,7 @@ def test_when_a_client_asks_for_local_files_they_are_not_agreed_on(served: Serve
         assert caught.value.args[0] in (1148, 4166)
 
 
-def test_when_the_number_is_another_ones_nothing_is_handed_over(served: Served) -> None:
+def test_when_the_number_is_another_ones_nothing_is_handed_over(served: MysqlRelays) -> None:
     """Nor the same session twice; the connection goes on through the relay."""
     opened = served.opened()
     with served.connect() as one_connection, served.connect() as other:
@@ -326,9 +330,9 @@ def test_when_the_number_is_another_ones_nothing_is_handed_over(served: Served) 
         assert one(other, "SELECT connection_id()") == thread_of(other)
 
 
-def test_when_the_upstream_is_encrypted_nothing_is_handed_over(served: Served) -> None:
+def test_when_the_upstream_is_encrypted_nothing_is_handed_over(served: MysqlRelays) -> None:
     """Its state is in the relay's memory."""
-    served.fields["sslmode"] = "require"
+    served.vault.fields["sslmode"] = "require"
     with served.connect() as connection:
         session = int.from_bytes(connection.salt[:8], "big")  # type: ignore[attr-defined]
         stream = connection._sock  # type: ignore[attr-defined]
@@ -337,7 +341,7 @@ def test_when_the_upstream_is_encrypted_nothing_is_handed_over(served: Served) -
 
 
 def test_when_hundreds_of_clients_have_come_and_gone_no_descriptor_is_left(
-    served: Served, account: Account, mariadb: MariaDbServer
+    served: MysqlRelays, account: Account, mariadb: MariaDbServer
 ) -> None:
     """Of logins that worked, that were refused, and that were cut short."""
     served.connect().close()
@@ -356,11 +360,11 @@ def test_when_hundreds_of_clients_have_come_and_gone_no_descriptor_is_left(
     before = settled()
     for _ in range(60):
         served.connect().close()
-    password, served.password = served.password, "wrong"
+    password, served.vault.secrets["password"] = served.vault.secrets["password"], "wrong"
     for _ in range(30):
         with pytest.raises(pymysql.OperationalError):
             served.connect()
-    served.password = password
+    served.vault.secrets["password"] = password
     for _ in range(30):
         served.connect()._force_close()  # type: ignore[attr-defined]
     assert settled() == before

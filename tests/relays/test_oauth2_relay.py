@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from connvault_jupyter.services.ports import RelayPlace
-from tests.support.http_relay import Answer, HttpRelays, RawClient, http_relays, new_ref
+from tests.support.http_relay import Answer, HttpRelays, RawClient, http_relays
+from tests.support.relay_handles import new_ref
 from tests.support.token_server import CLIENT_SECRET, TokenServer, token_server
 
 
@@ -141,7 +142,7 @@ def test_when_the_secret_is_replaced_the_next_token_is_of_the_new_one(
     """What was kept belonged to the old one."""
     assert asked(place).status == 200
     server.secret = "another-secret"
-    relays.store.rotation = "r2"
+    relays.vault.rotation = "r2"
     point(relays, server, "another-secret")
     assert asked(place).status == 200
     assert server.fetches == 2

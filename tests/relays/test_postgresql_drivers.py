@@ -31,13 +31,10 @@ from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login
 from tests.support.postgres_places import place as place
 from tests.support.postgres_places import shared as shared
-from tests.support.postgres_relay import (
-    Relays,
-    conninfo,
-    startup_packet,
-    workers,
-)
+from tests.support.postgres_relay import conninfo, startup_packet
 from tests.support.postgres_upstream import read_message
+from tests.support.relay_handles import Relays
+from tests.support.relay_process import workers
 
 ROWS = 110_000
 STREAM = f"select repeat('x', 1000) from generate_series(1, {ROWS})"

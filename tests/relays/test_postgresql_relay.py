@@ -21,18 +21,11 @@ from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login
 from tests.support.postgres_places import own as own
-from tests.support.postgres_relay import (
-    Relays,
-    Vault,
-    conninfo,
-    fields_of,
-    new_ref,
-    relays,
-    startup_packet,
-    workers,
-)
+from tests.support.postgres_relay import conninfo, startup_packet, vault_of
 from tests.support.postgres_upstream import exactly, read_message
 from tests.support.processes import wait_until
+from tests.support.relay_handles import Relays, new_ref, relays
+from tests.support.relay_process import workers
 
 
 def _pid(place: RelayPlace, **more: Any) -> int:
@@ -100,7 +93,7 @@ def test_after_a_rotation_the_new_secret_is_used(
     place = own.place()
     with psycopg.connect(**conninfo(place)) as found:
         before = found.info.backend_pid
-    own.vault.password = postgres.set_password(postgres_login).password
+    own.vault.secrets["password"] = postgres.set_password(postgres_login).password
     own.vault.rotation = "r2"
     for _ in range(3):
         with psycopg.connect(**conninfo(place)) as found:
@@ -111,7 +104,7 @@ def test_after_a_rotation_the_new_secret_is_used(
 def test_after_a_restart_of_the_server_the_next_connect_works(tmp_path: Path) -> None:
     """The warm logins have ended with it, and are noticed."""
     with PostgresServer(log_file=tmp_path / "log") as server:
-        vault = Vault(fields_of(server.admin), server.admin.password)
+        vault = vault_of(server.admin)
         with relays(vault) as found:
             place = found.place()
             first = psycopg.connect(**conninfo(place), autocommit=True)
@@ -141,7 +134,7 @@ def test_each_failed_login_has_its_code(
     login: Login, change: dict[str, Any], code: str, sqlstate_class: str
 ) -> None:
     """By which the kernel makes the same error; none of the server's words."""
-    vault = Vault(fields_of(login, **change), login.password)
+    vault = vault_of(login, **change)
     with relays(vault) as found, socket.socket(socket.AF_UNIX) as stream:
         stream.connect(found.place().socket)
         stream.sendall(startup_packet({"user": "a"}))

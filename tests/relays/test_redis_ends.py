@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -15,8 +16,9 @@ import redis
 
 from connvault_jupyter.relays.redis.resp import encode
 from tests.support.processes import wait_until
-from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, new_ref, redis_relays
+from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.relay_handles import new_ref
 
 PASSWORD = "canary-of-relay-7"
 
@@ -135,10 +137,13 @@ def test_over_tcp_nothing_works_without_the_token(relays: RedisRelays, sent: byt
     place = relays.place(ref := new_ref(), tcp=True)
     with tcp(place.port) as stream:
         stream.sendall(sent)
-        stream.shutdown(socket.SHUT_WR)
-        said = b"".join(iter(lambda: stream.recv(65536), b""))
+        said = b""
+        # What was not read any more when it hung up makes that a reset.
+        with contextlib.suppress(OSError):
+            stream.shutdown(socket.SHUT_WR)
+            said = b"".join(iter(lambda: stream.recv(65536), b""))
     assert not said or said.startswith((b"-", b"+OK"))
-    assert ref not in relays.store.asked
+    assert ref not in relays.vault.asked
 
 
 def tcp(port: int | None) -> socket.socket:

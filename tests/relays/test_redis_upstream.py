@@ -151,7 +151,7 @@ def test_when_the_login_fails_the_client_is_told_as_its_first_answer(
 
 def test_when_the_broker_refuses_the_client_is_told(started: RedisRelays, server: RedisServer) -> None:
     """What the broker says goes through."""
-    started.point(server).store.refusal = VaultLocked()
+    started.point(server).vault.refusal = VaultLocked()
     with Raw(started.place()) as raw:
         raw.send(b"PING\r\n")
         assert raw.rest() == f"-ERR connvault vault_locked: {VaultLocked().message}\r\n".encode()

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.http_relay import HttpRelays, http_relays, new_ref
+from tests.support.http_relay import HttpRelays, http_relays
+from tests.support.relay_handles import new_ref
+from tests.support.relay_process import lose
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,7 @@ def test_when_a_lost_relay_is_opened_again_its_sockets_stay(relays: HttpRelays) 
     ref = new_ref()
     relays.place(ref)
     for _ in range(20):
-        for one in list(relays.supervisor._open.values()):
-            one.lane.end()
+        lose(relays.supervisor)
         relays.supervisor.changed()
         place = relays.place(ref)
         with socket.socket(socket.AF_UNIX) as client:

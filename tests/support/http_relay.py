@@ -1,78 +1,32 @@
-"""Real relay processes for HTTP, wired as in the broker; the test is the broker: it answers the logins."""
+"""Handles for HTTP APIs at real relay processes, and a client that sends bytes as they are."""
 
 from __future__ import annotations
 
-import base64
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from connvault_jupyter.contracts.access import Delivered, Requester
-from connvault_jupyter.contracts.contract import ConnectionId
-from connvault_jupyter.errors import ConnvaultError
+from connvault_jupyter.relays.http.bodies import Chunked
 from connvault_jupyter.relays.http.heads import END, ResponseHead, response_head
-from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
-from connvault_jupyter.services.ports import RelayOrder, RelayPlace
-from tests.support.relay_process import supervised
+from connvault_jupyter.services.ports import RelayPlace
+
+from .relay_handles import Relays, Vault, supervised_by
 
 WAIT_S = 10.0
 
 
-@dataclass
-class Secrets:
-    """What the relays are answered. `refusal` is raised instead; `asked` are the refs of all logins."""
-
-    fields: dict[str, Any]
-    secrets: dict[str, str] = field(repr=False)
-    rotation: str = "r1"
-    revision: int = 1
-    refusal: ConnvaultError | None = None
-    ended: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-
-    def login(self, _client: socket.socket, _whose: Requester, ref: str) -> Delivered:
-        self.asked.append(ref)
-        if self.refusal is not None:
-            raise self.refusal
-        return Delivered.model_validate(
-            {
-                "connection": "warehouse",
-                "provider_id": "http",
-                "fields": self.fields,
-                "secrets": self.secrets,
-                "revision": self.revision,
-                "rotation": self.rotation,
-            }
-        )
-
-
-class HttpRelays:
-    """Opens handles for one connection: the one that `store` knows at the moment."""
-
-    def __init__(self, supervisor: RelaySupervisor, store: Secrets) -> None:
-        self.supervisor = supervisor
-        self.store = store
+class HttpRelays(Relays):
+    """Handles for an HTTP API."""
 
     def point(self, base_url: str, *, secrets: dict[str, str] | None = None, **fields: Any) -> HttpRelays:
         """Goes to this address from now on."""
-        self.store.fields = {"base_url": base_url, "auth": "none", **fields}
-        self.store.secrets = secrets or {}
-        self.store.revision += 1
-        self.store.refusal = None
+        self.vault.fields = {"base_url": base_url, "auth": "none", **fields}
+        self.vault.secrets = secrets or {}
+        self.vault.revision += 1
+        self.vault.refusal = None
         return self
-
-    def order(self, ref: str | None = None, *, tcp: bool = False) -> RelayOrder:
-        return order_of(ref or new_ref(), self.store.fields, tcp=tcp)
-
-    def place(self, ref: str | None = None, *, tcp: bool = False) -> RelayPlace:
-        return self.supervisor.open(self.order(ref, tcp=tcp))
-
-    def revoke(self, ref: str) -> None:
-        self.store.ended.add(ref)
-        self.supervisor.changed()
 
 
 @dataclass
@@ -152,8 +106,6 @@ class RawClient:
         return found
 
     def _chunks(self) -> bytes:
-        from connvault_jupyter.relays.http.bodies import Chunked
-
         body = Chunked()
         found = body.feed(self.read) if self.read else b""
         while not body.over:
@@ -162,29 +114,9 @@ class RawClient:
         return found
 
 
-def order_of(ref: str, fields: dict[str, Any], *, tcp: bool = False) -> RelayOrder:
-    """For this process, whoever asks."""
-    return RelayOrder(
-        ref=ref,
-        requester=Requester(kind="notebook", key="n", instance="k", label="n", pid=os.getpid()),
-        connection_id=ConnectionId("c" * 22),
-        protocol="http",
-        fields=fields,
-        tcp=tcp,
-    )
-
-
-def new_ref() -> str:
-    return base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
-
-
 @contextmanager
-def http_relays(login: Login | None = None) -> Iterator[HttpRelays]:
-    """A zygote and, from the first handle on, a worker; all gone afterwards. `point` it at a server first."""
-    store = Secrets({}, {})
-    with supervised(
-        login=login or store.login,
-        still_good=lambda _whose, ref: ref not in store.ended,
-        version=lambda: len(store.ended),
-    ) as supervisor:
-        yield HttpRelays(supervisor, store)
+def http_relays() -> Iterator[HttpRelays]:
+    """`point` it at a server first."""
+    vault = Vault("http", {}, {})
+    with supervised_by(vault) as supervisor:
+        yield HttpRelays(supervisor, vault)

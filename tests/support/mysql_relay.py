@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pymysql
-from pydantic import SecretStr
 
-from connvault_jupyter.contracts.access import Delivered, Requester
-from connvault_jupyter.contracts.contract import ConnectionId
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.kernel.answers import Opened
 from connvault_jupyter.kernel.masked import MaskedStr
@@ -25,84 +17,37 @@ from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
 from connvault_jupyter.relays.mysql.relay import Relay
 from connvault_jupyter.relays.supervisor import RelaySupervisor
-from connvault_jupyter.services.ports import RelayOrder, RelayPlace
 
-_REQUESTER = Requester(kind="script", key="k", instance="i", label="a test", pid=1)
-_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+from .relay_handles import Relays, Vault, new_ref, supervised_by
 
 
-@dataclass
-class Served:
-    """A handle whose relay runs in a worker. `fields`, `secrets` and `refusal` may be changed at any time."""
+class MysqlRelays(Relays):
+    """Handles for a MySQL server. `ref` is the one that `connect` uses."""
 
-    fields: dict[str, Any]
-    password: str = field(repr=False)
-    supervisor: RelaySupervisor = field(init=False, repr=False)
-    ref: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    refusal: ConnvaultError | None = None
-    good: bool = True
-    logins: int = 0
-    version: int = 0
+    def __init__(self, supervisor: RelaySupervisor, vault: Vault) -> None:
+        super().__init__(supervisor, vault)
+        self.ref = new_ref()
 
-    def place(self, *, tcp: bool = False) -> RelayPlace:
-        return self.supervisor.open(
-            RelayOrder(
-                ref=self.ref,
-                requester=_REQUESTER,
-                connection_id=ConnectionId("1" * 32),
-                protocol="mysql",
-                fields=self.fields,
-                tcp=tcp,
-            )
-        )
-
-    def opened(self, *, hand_over: bool = True) -> Opened:
+    def opened(self) -> Opened:
         """As a kernel would get it."""
-        place = self.place()
+        place = self.place(self.ref)
         return Opened(
             connection="warehouse", provider_id="mysql", protocol="mysql", directory=place.directory,
-            socket=place.socket, hand_over=place.hand_over and hand_over, port=None, token=MaskedStr(place.token),
-            fields=self.fields, variables={}, revision=1, rotation="r",
+            socket=place.socket, hand_over=place.hand_over, port=None, token=MaskedStr(place.token),
+            fields=self.vault.fields, variables={}, revision=1, rotation="r",
         )  # fmt: skip
 
     def connect(self, **arguments: Any) -> pymysql.Connection[Any]:
         """PyMySQL over the Unix socket."""
-        return pymysql.connect(unix_socket=self.place().socket, **{"ssl_disabled": True, **arguments})
-
-    def revoke(self) -> None:
-        """The permission ends, as if a person had said so."""
-        self.good = False
-        self.version += 1
-        self.supervisor.changed()
-
-    def deliver(self, _client: socket.socket, _requester: Requester, _ref: str) -> Delivered:
-        self.logins += 1
-        if self.refusal is not None:
-            raise self.refusal
-        return Delivered(
-            connection="warehouse", provider_id="mysql", fields=self.fields,
-            secrets={"password": SecretStr(self.password)}, revision=1, rotation="r",
-        )  # fmt: skip
+        return pymysql.connect(unix_socket=self.place(self.ref).socket, **{"ssl_disabled": True, **arguments})
 
 
 @contextmanager
-def relay_worker(folder: Path, fields: Mapping[str, Any], password: str) -> Iterator[Served]:
-    """A zygote, and a handle for these fields. `folder` is short (Unix sockets)."""
-    served = Served(fields=dict(fields), password=password)
-    supervisor = served.supervisor = RelaySupervisor(
-        command=_COMMAND,
-        directory=folder / "h",
-        login=served.deliver,
-        still_good=lambda _requester, _ref: served.good,
-        version=lambda: served.version,
-        lock=threading.RLock(),
-        log=logging.getLogger("connvault.relays"),
-    )
-    supervisor.start()
-    try:
-        yield served
-    finally:
-        supervisor.close()
+def mysql_relays(fields: Mapping[str, Any], password: str) -> Iterator[MysqlRelays]:
+    """In a worker of the real zygote."""
+    vault = Vault("mysql", dict(fields), {"password": password})
+    with supervised_by(vault) as supervisor:
+        yield MysqlRelays(supervisor, vault)
 
 
 @contextmanager

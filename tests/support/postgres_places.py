@@ -12,8 +12,9 @@ from connvault_jupyter.kernel.hand_over import hand_over
 from connvault_jupyter.services.ports import RelayPlace
 from setup_hooks.postgresql import Login, PostgresServer
 
-from .postgres_relay import Relays, Vault, fields_of, relays
+from .postgres_relay import vault_of
 from .processes import wait_until
+from .relay_handles import Relays, relays
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +27,14 @@ def login(postgres: PostgresServer) -> Iterator[Login]:
 @pytest.fixture(scope="module")
 def shared(login: Login) -> Iterator[Relays]:
     """One broker's relays, for the tests that spoil nothing."""
-    with relays(Vault(fields_of(login), login.password)) as found:
+    with relays(vault_of(login)) as found:
         yield found
 
 
 @pytest.fixture
 def own(postgres_login: Login) -> Iterator[Relays]:
     """Relays for one test, with a login of its own."""
-    with relays(Vault(fields_of(postgres_login), postgres_login.password)) as found:
+    with relays(vault_of(postgres_login)) as found:
         yield found
 
 

@@ -1,96 +1,38 @@
-"""Real relay processes for Redis, wired as in the broker; the test is the broker: it answers the logins."""
+"""Handles for Redis at real relay processes, and a client that sends bytes as they are."""
 
 from __future__ import annotations
 
-import base64
-import logging
-import os
 import socket
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import redis
 
-from connvault_jupyter.contracts.access import Delivered, Requester
-from connvault_jupyter.contracts.contract import ConnectionId
-from connvault_jupyter.errors import ConnvaultError
-from connvault_jupyter.relays.supervisor import RelaySupervisor
-from connvault_jupyter.services.ports import RelayOrder, RelayPlace
-from tests.support.redis_server import RedisServer
+from connvault_jupyter.services.ports import RelayPlace
 
-_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+from .redis_server import RedisServer
+from .relay_handles import Relays, Vault, supervised_by
 
 WAIT_S = 10.0
 
 
-@dataclass
-class Store:
-    """What the relays are answered. `refusal` is raised instead; `asked` are the refs of all logins."""
-
-    fields: dict[str, Any]
-    secrets: dict[str, str] = field(repr=False)
-    refusal: ConnvaultError | None = None
-    ended: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-
-    def login(self, _client: socket.socket, _whose: Requester, ref: str) -> Delivered:
-        self.asked.append(ref)
-        if self.refusal is not None:
-            raise self.refusal
-        return Delivered.model_validate(
-            {
-                "connection": "cache",
-                "provider_id": "redis",
-                "fields": self.fields,
-                "secrets": self.secrets,
-                "revision": 1,
-                "rotation": "r1",
-            }
-        )
-
-
-class RedisRelays:
-    """Opens handles for one connection: the one that `store` knows at the moment."""
-
-    def __init__(self, supervisor: RelaySupervisor, store: Store) -> None:
-        self.supervisor = supervisor
-        self.store = store
+class RedisRelays(Relays):
+    """Handles for a Redis server."""
 
     def point(self, server: RedisServer, **changed: Any) -> RedisRelays:
         """Logs in to this server from now on; `changed` are fields, `password` included."""
         password = changed.pop("password", server.password)
         fields = {"host": server.host, "port": server.port, "database": 0, "sslmode": "disable"}
-        self.store.fields = {**fields, **changed}
-        self.store.secrets = {"password": password} if password else {}
-        self.store.refusal = None
+        self.vault.fields = {**fields, **changed}
+        self.vault.secrets = {"password": password} if password else {}
+        self.vault.refusal = None
         return self
-
-    def place(self, ref: str | None = None, *, tcp: bool = False) -> RelayPlace:
-        return self.supervisor.open(
-            RelayOrder(
-                ref=ref or new_ref(),
-                requester=Requester(kind="notebook", key="n", instance="k", label="n", pid=os.getpid()),
-                connection_id=ConnectionId("c" * 22),
-                protocol="redis",
-                fields=self.store.fields,
-                tcp=tcp,
-            )
-        )
 
     def client(self, place: RelayPlace | None = None, **arguments: Any) -> redis.Redis:
         """redis-py over the Unix socket, without second attempts."""
         plain: dict[str, Any] = {"retry": None, "socket_timeout": WAIT_S, **arguments}
         return redis.Redis(unix_socket_path=(place or self.place()).socket, **plain)
-
-    def revoke(self, ref: str) -> None:
-        self.store.ended.add(ref)
-        self.supervisor.changed()
 
 
 class Raw:
@@ -133,26 +75,9 @@ class Raw:
         return found
 
 
-def new_ref() -> str:
-    return base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
-
-
 @contextmanager
 def redis_relays() -> Iterator[RedisRelays]:
-    """A zygote and, from the first handle on, a worker; all gone afterwards. `point` it at a server first."""
-    store = Store({}, {})
-    with tempfile.TemporaryDirectory(prefix="cv-") as folder:
-        supervisor = RelaySupervisor(
-            command=_COMMAND,
-            directory=Path(folder) / "h",
-            login=store.login,
-            still_good=lambda _whose, ref: ref not in store.ended,
-            version=lambda: len(store.ended),
-            lock=threading.RLock(),
-            log=logging.getLogger("connvault.tests"),
-        )
-        supervisor.start()
-        try:
-            yield RedisRelays(supervisor, store)
-        finally:
-            supervisor.close()
+    """`point` it at a server first."""
+    vault = Vault("redis", {}, {})
+    with supervised_by(vault) as supervisor:
+        yield RedisRelays(supervisor, vault)

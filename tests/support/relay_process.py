@@ -1,4 +1,7 @@
-"""The relays' own processes, without a broker: a supervisor with its zygote, which lets the test say who may log in."""
+"""The relays' own processes, without a broker: a supervisor with its zygote, which lets the test say who may log in.
+
+The one place where tests start relays, end them as a crash would, and look at what the supervisor keeps to itself.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+
 from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed
 from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
 from connvault_jupyter.relays.trial import RelayTrial
 
-COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+from .processes import wait_until
+
+_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
 
 
 def _nobody(*_: Any) -> Any:
@@ -35,7 +42,7 @@ def supervised(
     """As `broker.main` wires it; all processes are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="cv-") as folder:
         supervisor = RelaySupervisor(
-            command=COMMAND,
+            command=_COMMAND,
             directory=Path(folder) / "h",
             login=login,
             still_good=still_good,
@@ -62,3 +69,28 @@ def tried(
     with supervised() as supervisor:
         trial = RelayTrial(try_login=supervisor.try_login, clock=lambda: at, timeout_s=timeout_s)
         return trial(provider, fields, secrets)
+
+
+def lose(supervisor: RelaySupervisor) -> None:
+    """As if all workers had crashed. Returns when they have ended, and the broker knows."""
+    lanes = {one.lane for one in supervisor._open.values()}
+    left = len(workers()) - len(lanes)
+    for lane in lanes:
+        lane.end()
+    wait_until(lambda: len(workers()) <= left, deadline_s=5, what="the end of the workers")
+
+
+def wait_for_the_cut(supervisor: RelaySupervisor) -> None:
+    """Until nothing is open any more."""
+    wait_until(lambda: not supervisor._open, deadline_s=5, what="the end of what was open")
+
+
+def workers() -> list[psutil.Process]:
+    """The relay workers below this process: the zygotes' children."""
+    return [
+        child
+        for zygote in psutil.Process().children()
+        if "relay_process" in " ".join(zygote.cmdline())
+        for child in zygote.children()
+        if child.status() != psutil.STATUS_ZOMBIE
+    ]

@@ -1,0 +1,114 @@
+"""Handles of one connection at real relay processes. The test is the broker: it says what the relays log in with."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from connvault_jupyter.contracts.access import Delivered, Requester
+from connvault_jupyter.contracts.contract import ConnectionId
+from connvault_jupyter.contracts.providers import RelayProtocol
+from connvault_jupyter.errors import ConnvaultError
+from connvault_jupyter.relays.supervisor import RelaySupervisor
+from connvault_jupyter.services.ports import RelayOrder, RelayPlace
+
+from .relay_process import supervised
+from .scripted_broker import new_ref as new_ref
+
+
+@dataclass
+class Vault:
+    """What the relays are answered; it may be changed at any time. `asked` are the refs of all logins.
+
+    `refusal` is raised instead.
+    """
+
+    protocol: RelayProtocol
+    fields: dict[str, Any]
+    secrets: dict[str, str] = field(repr=False)
+    revision: int = 1
+    rotation: str = "r1"
+    refusal: ConnvaultError | None = None
+    ended: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+
+    def login(self, _client: socket.socket, _whose: Requester, ref: str) -> Delivered:
+        self.asked.append(ref)
+        if self.refusal is not None:
+            raise self.refusal
+        return Delivered.model_validate(
+            {
+                "connection": "warehouse",
+                "provider_id": self.protocol,
+                "fields": self.fields,
+                "secrets": self.secrets,
+                "revision": self.revision,
+                "rotation": self.rotation,
+            }
+        )
+
+    def still_good(self, _whose: Requester, ref: str) -> bool:
+        return ref not in self.ended
+
+
+class Relays:
+    """Opens handles for the connection that `vault` knows at the moment."""
+
+    def __init__(self, supervisor: RelaySupervisor, vault: Vault) -> None:
+        self.supervisor = supervisor
+        self.vault = vault
+
+    def order(self, ref: str | None = None, *, instance: str = "kernel-1", tcp: bool = False) -> RelayOrder:
+        return order_of(self.vault.protocol, ref or new_ref(), self.vault.fields, instance=instance, tcp=tcp)
+
+    def place(self, ref: str | None = None, *, instance: str = "kernel-1", tcp: bool = False) -> RelayPlace:
+        """A new handle's, or that of this one."""
+        return self.supervisor.open(self.order(ref, instance=instance, tcp=tcp))
+
+    def revoke(self, ref: str) -> None:
+        """The permission ends, as if a person had said so. Doesn't wait for the cut."""
+        self.vault.ended.add(ref)
+        self.supervisor.changed()
+
+
+@contextmanager
+def supervised_by(vault: Vault) -> Iterator[RelaySupervisor]:
+    """A zygote and, from the first handle on, workers; all gone afterwards."""
+    with supervised(
+        login=vault.login, still_good=vault.still_good, version=lambda: len(vault.ended)
+    ) as supervisor:
+        yield supervisor
+
+
+@contextmanager
+def relays(vault: Vault) -> Iterator[Relays]:
+    with supervised_by(vault) as supervisor:
+        yield Relays(supervisor, vault)
+
+
+def requester(instance: str = "kernel-1") -> Requester:
+    """Somebody; their own process is this one."""
+    return Requester(kind="notebook", key=instance, instance=instance, label=instance, pid=os.getpid())
+
+
+def order_of(
+    protocol: RelayProtocol,
+    ref: str,
+    fields: dict[str, Any],
+    *,
+    instance: str = "kernel-1",
+    tcp: bool = False,
+) -> RelayOrder:
+    """For a handle of the one connection."""
+    return RelayOrder(
+        ref=ref,
+        requester=requester(instance),
+        connection_id=ConnectionId("c" * 22),
+        protocol=protocol,
+        fields=fields,
+        tcp=tcp,
+    )
