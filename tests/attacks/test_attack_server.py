@@ -276,14 +276,14 @@ from connvault_jupyter.kernel import answers, client, handle
 from connvault_jupyter import errors
 import socket
 class Liar(str): pass
-answers.granted.__globals__["MODES"]["in_clear"] = "brokered"
+answers.granted.__globals__["MODES"]["brokered"] = "in the clear"
 client.__version__ = Liar(client.__version__)
 client._REPEATABLE = frozenset({"access.request"})
 socket.gethostname = lambda: "another machine"
 """
     )
     asked = is_asked(rest, kernel)
-    assert asked["mode"] == "in_clear"
+    assert asked["mode"] == "brokered"
 
 
 def test_a_secret_that_was_typed_is_in_no_file_and_no_log(rest: Rest) -> None:

@@ -419,7 +419,7 @@ def test_the_requesters_list_has_no_field_beyond_the_destination(world: World) -
         ("warehouse", "ada@db.example.org:5432/sales", "ready"),
     ]
     kinds = {one.id: one for one in world.connections.provider_summaries().providers}
-    assert set(kinds["http"].secret_fields) == {"token", "password"}
+    assert set(kinds["http"].secret_fields) == {"token", "password", "client_secret"}
     assert "token" not in kinds["http"].fields
     assert [one.id for one in world.connections.providers().providers] == [
         one.id for one in catalogue().all()
