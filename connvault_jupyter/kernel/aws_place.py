@@ -6,19 +6,16 @@ machine's AWS configuration counts (files, profiles, variables, metadata service
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
-from ..errors import BrokerUnavailable, ConnvaultError, UpstreamAuthFailed, UpstreamRefused, from_problem
+from ..errors import UpstreamAuthFailed, UpstreamRefused
 from .answers import Opened
 from .lease import Lease
-
-# relays.http.answers.ERROR_HEADER: an answer of the relay itself.
-_OURS = "x-connvault-error"
+from .refusals import ERROR_HEADER, answered
 
 _KEY_ID = re.compile(r"Credential=[^/,\s]*/")
 
@@ -85,7 +82,7 @@ class AwsPlace:
         """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
         self._lease = lease
         self._lock = threading.Lock()
-        self._opened = self._open()
+        self._opened, self._port = lease.open_loopback()
 
     @property
     def opened(self) -> Opened:
@@ -93,7 +90,7 @@ class AwsPlace:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._opened.port}"
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def token(self) -> str:
@@ -103,9 +100,9 @@ class AwsPlace:
     def renew(self) -> bool:
         """Opens it again if it is gone; whether it is another one now. Raises: as when it is made."""
         with self._lock:
-            before = (self._opened.port, self._opened.token)
-            self._opened = self._open()
-            return (self._opened.port, self._opened.token) != before
+            before = (self._port, self._opened.token)
+            self._opened, self._port = self._lease.open_loopback()
+            return (self._port, self._opened.token) != before
 
     def session(self, kind: Any) -> Any:
         """A botocore session of this class, bound to the place."""
@@ -136,7 +133,7 @@ class AwsPlace:
     def _before_send(self, request: Any, **_kwargs: object) -> None:
         """Every request goes to where the place is now: a client is made once, and may outlive a relay."""
         parts = urlsplit(request.url)
-        netloc = f"127.0.0.1:{self._opened.port}"
+        netloc = f"127.0.0.1:{self._port}"
         if parts.netloc == netloc:
             return
         request.url = urlunsplit(parts._replace(netloc=netloc))
@@ -162,36 +159,16 @@ class AwsPlace:
             return
         body = response_dict["body"]
         content = body if isinstance(body, bytes) else b""
-        ours = headers.get(_OURS)
+        ours = headers.get(ERROR_HEADER)
         if ours:
-            raise self._named(from_problem({"code": str(ours), **_problem(content)}))
+            raise answered(str(ours), content, connection=self._lease.connection)
         found = _CODE.search(content[:65536])
         code = found[1].decode("ascii") if found else ""
         if code in _WRONG_KEY:
-            raise self._named(UpstreamAuthFailed())
+            raise UpstreamAuthFailed(connection=self._lease.connection)
         if code in _WRONG_TIME:
-            raise self._named(
-                UpstreamRefused(
-                    "The service refused the time of the signature. Set the clock of the machine that runs Jupyter.",
-                    reason="clock_skew",
-                )
+            raise UpstreamRefused(
+                "The service refused the time of the signature. Set the clock of the machine that runs Jupyter.",
+                reason="clock_skew",
+                connection=self._lease.connection,
             )
-
-    def _open(self) -> Opened:
-        opened = self._lease.open(tcp=True)
-        if opened.port is None:
-            raise self._named(BrokerUnavailable())
-        return opened
-
-    def _named(self, error: ConnvaultError) -> ConnvaultError:
-        error.details.setdefault("connection", self._lease.connection)
-        return error
-
-
-def _problem(content: bytes) -> dict[str, Any]:
-    """An answer to HEAD has none."""
-    try:
-        found = json.loads(content)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

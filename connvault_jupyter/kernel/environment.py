@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from .answers import Opened
+from .http_address import loopback
 from .lease import Lease
 from .masked import MaskedStr
 
@@ -57,8 +58,7 @@ def _values(opened: Opened) -> dict[str, str]:
         if opened.port is not None:
             values["port"] = str(opened.port)
             if opened.protocol == "http":
-                path = urlsplit(str(opened.fields.get("base_url", ""))).path.rstrip("/")
-                values["base_url"] = f"http://127.0.0.1:{opened.port}{path}"
+                values["base_url"] = loopback(str(opened.fields.get("base_url", "")), opened.port)
     return values
 
 

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from ..errors import NotAllowed
 from .http_address import covers
-from .http_place import ERROR_HEADER, HttpPlace
+from .http_place import HttpPlace
+from .refusals import ERROR_HEADER
 
 try:
     import httpx

@@ -1,19 +1,14 @@
-"""Where a handle's HTTP relay listens, and what it says when it can't do a request. No client library is known here."""
+"""Where a handle's HTTP relay listens: found again when it is gone. No client library is known here."""
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
-from collections.abc import Mapping
-from typing import Any
 
-from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
+from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid
 from .answers import Opened
 from .lease import Lease
-
-# relays.http.answers.ERROR_HEADER: on an answer of the relay's own, and on no other.
-ERROR_HEADER = "x-connvault-error"
+from .refusals import answered
 
 
 class HttpPlace:
@@ -66,16 +61,8 @@ class HttpPlace:
             return opened.socket
 
     def error(self, code: str, content: bytes) -> ConnvaultError:
-        """What an answer with `ERROR_HEADER` says: the header's value, and the content (none for HEAD)."""
-        problem: Mapping[str, Any] = {}
-        try:
-            found = json.loads(content) if content else {}
-            problem = found if isinstance(found, dict) else {}
-        except ValueError:
-            pass
-        error = from_problem({"code": code, **problem})
-        error.details.setdefault("connection", self.connection)
-        return error
+        """What an answer of the relay's own says; see `refusals.answered`."""
+        return answered(code, content, connection=self.connection)
 
 
 def _connected(path: str, timeout_s: float | None) -> socket.socket:

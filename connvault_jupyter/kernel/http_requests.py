@@ -17,7 +17,8 @@ from urllib3.util import Timeout
 
 from ..errors import NotAllowed
 from .http_address import covers, joined, origin
-from .http_place import ERROR_HEADER, HttpPlace
+from .http_place import HttpPlace
+from .refusals import ERROR_HEADER
 
 try:
     import requests

@@ -1,4 +1,4 @@
-"""What a handle may ask of the broker while it lives: deliver, check, reveal, release. Shows nothing, opens nothing.
+"""What a handle may ask of the broker while it lives: deliver, open, check, reveal, release. It connects to nothing.
 
 Everything is asked anew each time, so that a revoked permission or a replaced secret counts from the next use on.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ..errors import ConnvaultError
+from ..errors import BrokerUnavailable, ConnvaultError
 from . import answers
 from .client import BrokerClient
 from .masked import MaskedStr
@@ -49,6 +49,13 @@ class Lease:
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
         return answers.opened(self._ask("access.open", {"ref": self._ref, "tcp": tcp}, timeout_s=OPEN_S))
+
+    def open_loopback(self) -> tuple[answers.Opened, int]:
+        """Where it listens for what can't use a Unix socket, and the port on 127.0.0.1. Raises: as `open`."""
+        opened = self.open(tcp=True)
+        if opened.port is None:
+            raise BrokerUnavailable(connection=self.connection)
+        return opened, opened.port
 
     def check(self) -> answers.HandleState:
         """Whether the handle is still good. Raises: HandleInvalid, ..."""

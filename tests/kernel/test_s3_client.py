@@ -53,16 +53,18 @@ class Lease:
         self.ref = new_ref()
         self.opened = 0
 
-    def open(self, *, tcp: bool = False) -> Opened:
+    def open_loopback(self) -> tuple[Opened, int]:
         if self.ref in self._relays.vault.ended:
             raise HandleInvalid(reason="revoked")
         self.opened += 1
-        place = self._relays.place(self.ref, tcp=tcp)
-        return Opened(
+        place = self._relays.place(self.ref, tcp=True)
+        assert place.port is not None
+        opened = Opened(
             connection="lake", provider_id="s3", protocol="http", directory=place.directory, socket=place.socket,
             hand_over=False, port=place.port, token=MaskedStr(place.token), fields=self._relays.vault.fields,
             variables={}, revision=1, rotation="r",
         )  # fmt: skip
+        return opened, place.port
 
     def revoke(self) -> None:
         self._relays.revoke(self.ref)

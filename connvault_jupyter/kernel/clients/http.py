@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...errors import BrokerUnavailable
-from ..answers import Opened
 from ..http_address import loopback
 from ..http_place import HttpPlace
 from ..lease import Lease
@@ -63,20 +61,14 @@ class Client:
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        opened = self._open_loopback()
-        return loopback(str(opened.fields["base_url"]), opened.port or 0)
+        opened, port = self._lease.open_loopback()
+        return loopback(str(opened.fields["base_url"]), port)
 
     @property
     def token(self) -> MaskedStr:
         """What a library gives at `base_url` as API key, bearer token or password. It is the handle's, and no
         credential of the service. Raises: as `base_url`."""
-        return self._open_loopback().token
-
-    def _open_loopback(self) -> Opened:
-        opened = self._lease.open(tcp=True)
-        if opened.port is None:
-            raise BrokerUnavailable(connection=self._lease.connection)
-        return opened
+        return self._lease.open_loopback()[0].token
 
 
 def _allowed(arguments: dict[str, Any]) -> dict[str, Any]:

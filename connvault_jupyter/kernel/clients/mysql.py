@@ -6,23 +6,24 @@ to the handle's relay. Where and as whom to log in is the connection's, and no a
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
-from ...errors import BrokerUnavailable, ConnvaultError, from_problem
+from ...errors import BrokerUnavailable
 from ..answers import Opened
+from ..engines import Engines
 from ..hand_over import hand_over
 from ..lease import Lease
+from ..libraries import check_arguments, imported
+from ..refusals import said_in
 
 if TYPE_CHECKING:
     import pymysql
     import sqlalchemy
 
-_INSTALL = 'pip install "connvault-jupyter[mysql]"'
+_EXTRA = "mysql"
 
 # How to talk, not with whom. `local_infile` is not among them: a server could ask for this machine's files.
 ALLOWED = frozenset(
@@ -48,7 +49,6 @@ ALLOWED = frozenset(
 # What PyMySQL says when nobody listens, or the other end is gone: CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR,
 # CR_SERVER_LOST.
 _GONE = frozenset({2003, 2006, 2013})
-_OURS = re.compile(r"connvault ([a-z_]+): (.*)", re.DOTALL)
 
 
 class Client:
@@ -56,7 +56,15 @@ class Client:
 
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease
-        self._shared: tuple[int, sqlalchemy.Engine] | None = None
+        self._engines = Engines(
+            lease=lease,
+            url="mysql+pymysql://",
+            extra=_EXTRA,
+            allowed=ALLOWED,
+            connect=self._pooled,
+            login_of=lambda connection: self._logins.get(connection, ""),
+        )
+        self._logins: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._way = ""
 
     @property
@@ -74,7 +82,7 @@ class Client:
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
-        _check_arguments(arguments)
+        check_arguments(arguments, ALLOWED)
         return self._log_in(arguments)[0]
 
     def engine(self, **arguments: Any) -> sqlalchemy.Engine:
@@ -86,12 +94,8 @@ class Client:
 
         Raises: TypeError, ImportError. Using the engine raises what `connect()` raises.
         """
-        if arguments:
-            return self._new_engine(arguments)
-        # A forked child must not use its parent's pooled connections.
-        if self._shared is None or self._shared[0] != os.getpid():
-            self._shared = (os.getpid(), self._new_engine({}))
-        return self._shared[1]
+        _pymysql()
+        return self._engines.engine(arguments)
 
     @property
     def dsn(self) -> str:
@@ -105,50 +109,20 @@ class Client:
         socket = quote(opened.socket, safe="/")
         return f"mysql+pymysql://{user}@localhost/{database}?unix_socket={socket}&charset=utf8mb4"
 
-    def _new_engine(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
-        for name in ("creator", "module", "url"):
-            if name in arguments:
-                raise TypeError(f"engine() takes no {name!r}: the login comes from the connection")
-        connect_arguments = dict(arguments.pop("connect_args", {}))
-        _check_arguments(connect_arguments)
-        library = _pymysql()
-        try:
-            import sqlalchemy
-            from sqlalchemy import event
-            from sqlalchemy.exc import InvalidatePoolError
-        except ImportError as exc:
-            raise ImportError(f"SQLAlchemy is not installed in this kernel: {_INSTALL}") from exc
+    def _pooled(self, arguments: Mapping[str, Any]) -> pymysql.Connection[Any]:
         # SQLAlchemy's own creator asks for it: a row that is set to what it was counts as found.
-        connect_arguments["client_flag"] = library.constants.CLIENT.FOUND_ROWS
-        logins: WeakKeyDictionary[Any, tuple[int, str]] = WeakKeyDictionary()
-
-        def create() -> pymysql.Connection[Any]:
-            connection, opened = self._log_in(connect_arguments)
-            logins[connection] = (opened.revision, opened.rotation)
-            return connection
-
-        def still_good(connection: Any, _record: object, _proxy: object) -> None:
-            state = self._lease.check()
-            if logins.get(connection) != (state.revision, state.rotation):
-                raise InvalidatePoolError("the connection was changed; logging in anew")
-
-        engine = sqlalchemy.create_engine("mysql+pymysql://", creator=create, **arguments)
-        # A pooled checkout does not call the creator again: without this a revoked grant would go on working.
-        event.listen(engine, "checkout", still_good)
-        return engine
+        flags = {"client_flag": _pymysql().constants.CLIENT.FOUND_ROWS}
+        connection, opened = self._log_in({**arguments, **flags})
+        self._logins[connection] = f"{opened.revision}.{opened.rotation}"
+        return connection
 
     def _log_in(self, arguments: Mapping[str, Any]) -> tuple[pymysql.Connection[Any], Opened]:
-        library = _pymysql()
         opened = self._lease.open()
-        try:
-            connection = _connected(opened, arguments, library)
-            if connection is None:
-                # The relay has ended meanwhile. Asked again, the broker makes another one.
-                opened = self._lease.open()
-                connection = _connected(opened, arguments, library)
-        except ConnvaultError as refused:
-            refused.details["connection"] = self._lease.connection
-            raise
+        connection = self._connected(opened, arguments)
+        if connection is None:
+            # The relay has ended meanwhile. Asked again, the broker makes another one.
+            opened = self._lease.open()
+            connection = self._connected(opened, arguments)
         if connection is None:
             raise BrokerUnavailable(
                 "The relay ended the connection. Run the cell again; if too many connections are open, close some.",
@@ -157,48 +131,35 @@ class Client:
         self._way = "hand_over" if opened.hand_over and _taken_over(opened, connection) else "relay"
         return connection, opened
 
+    def _connected(self, opened: Opened, arguments: Mapping[str, Any]) -> pymysql.Connection[Any] | None:
+        """A connection through the relay; `None` if nobody is there. Raises: what the relay tells, or the server."""
+        library = _pymysql()
+        try:
+            found: pymysql.Connection[Any] = library.connect(
+                **{
+                    "charset": "utf8mb4",
+                    "program_name": "connvault",
+                    **arguments,
+                    "unix_socket": opened.socket,
+                    "user": str(opened.fields.get("user") or ""),
+                    "local_infile": False,
+                    # The way to the relay never leaves this machine; without it PyMySQL reads the system's CAs first.
+                    "ssl_disabled": True,
+                }
+            )
+        except library.MySQLError as exc:
+            number, text = (*exc.args, "", "")[:2]
+            refused = said_in(str(text), connection=self._lease.connection)
+            if refused is not None:
+                raise refused from None
+            if number in _GONE:
+                return None
+            raise
+        return found
+
 
 def _pymysql() -> Any:
-    try:
-        import pymysql
-    except ImportError as exc:
-        raise ImportError(f"PyMySQL is not installed in this kernel: {_INSTALL}") from exc
-    return pymysql
-
-
-def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    for name in arguments:
-        if name not in ALLOWED:
-            raise TypeError(
-                f"{name!r} can't be given: where and as whom to log in comes from the connection. "
-                f"Allowed are {', '.join(sorted(ALLOWED))}."
-            )
-
-
-def _connected(opened: Opened, arguments: Mapping[str, Any], library: Any) -> pymysql.Connection[Any] | None:
-    """A connection through the relay; `None` if nobody is there. Raises: what the relay tells, or the server."""
-    try:
-        found: pymysql.Connection[Any] = library.connect(
-            **{
-                "charset": "utf8mb4",
-                "program_name": "connvault",
-                **arguments,
-                "unix_socket": opened.socket,
-                "user": str(opened.fields.get("user") or ""),
-                "local_infile": False,
-                # The way to the relay never leaves this machine; without it PyMySQL reads the system's CAs first.
-                "ssl_disabled": True,
-            }
-        )
-    except library.MySQLError as exc:
-        number, text = (*exc.args, "", "")[:2]
-        told = _OURS.match(str(text))
-        if told is not None:
-            raise from_problem({"code": told[1], "detail": told[2]}) from None
-        if number in _GONE:
-            return None
-        raise
-    return found
+    return imported("pymysql", name="PyMySQL", extra=_EXTRA)
 
 
 def _taken_over(opened: Opened, connection: Any) -> bool:

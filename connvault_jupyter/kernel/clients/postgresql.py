@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,17 +20,19 @@ from ...errors import (
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
-    from_problem,
 )
 from ..answers import Opened
+from ..engines import Engines
 from ..hand_over import Loan, hand_over
 from ..lease import Lease
+from ..libraries import check_arguments, imported
+from ..refusals import of_connection, said_in
 
 if TYPE_CHECKING:
     import psycopg
     import sqlalchemy
 
-_INSTALL = 'pip install "connvault-jupyter[postgresql]"'
+_EXTRA = "postgresql"
 
 # psycopg's own arguments and the libpq parameters that say how to talk, not with whom. Everything else is refused:
 # a list of what leads elsewhere would be out of date with the next libpq.
@@ -70,7 +71,6 @@ _CONNECT_TIMEOUT_S = 15
 # relays.postgresql.relay: the port in its socket's name, and the setting that names the login of a session.
 _PORT = 5432
 _LOGIN_SETTING = "connvault.login"
-_SAID = re.compile(r"connvault ([a-z_]+): (.*)")
 
 
 class Client:
@@ -79,7 +79,14 @@ class Client:
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease
         self._opened: Opened | None = None
-        self._shared: tuple[int, sqlalchemy.Engine] | None = None
+        self._engines = Engines(
+            lease=lease,
+            url="postgresql+psycopg://",
+            extra=_EXTRA,
+            allowed=ALLOWED,
+            connect=lambda arguments: self.connect(**arguments),
+            login_of=_login_of,
+        )
         self.way: str | None = None
 
     @property
@@ -108,7 +115,7 @@ class Client:
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
-        _check_arguments(arguments)
+        check_arguments(arguments, ALLOWED)
         library = _psycopg()
         opened, fresh = self._place()
         while True:
@@ -128,7 +135,7 @@ class Client:
 
     async def connect_async(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
         """A new `psycopg.AsyncConnection`; takes and raises what `connect` does."""
-        _check_arguments(arguments)
+        check_arguments(arguments, ALLOWED)
         library = _psycopg()
         opened, fresh = await asyncio.to_thread(self._place)
         while True:
@@ -155,38 +162,8 @@ class Client:
 
         Raises: TypeError, ImportError. Using the engine raises what `connect()` raises.
         """
-        if arguments:
-            return self._new_engine(arguments)
-        # A forked child must not use its parent's pooled connections.
-        if self._shared is None or self._shared[0] != os.getpid():
-            self._shared = (os.getpid(), self._new_engine({}))
-        return self._shared[1]
-
-    def _new_engine(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
-        for name in ("creator", "module", "url"):
-            if name in arguments:
-                raise TypeError(f"engine() takes no {name!r}: the login comes from the connection")
-        connect_arguments = dict(arguments.pop("connect_args", {}))
-        _check_arguments(connect_arguments)
         _psycopg()
-        try:
-            import sqlalchemy
-            from sqlalchemy import event
-            from sqlalchemy.exc import InvalidatePoolError
-        except ImportError as exc:
-            raise ImportError(f"SQLAlchemy is not installed in this kernel: {_INSTALL}") from exc
-
-        def still_good(connection: Any, _record: object, _proxy: object) -> None:
-            state = self._lease.check()
-            if _login_of(connection) != f"{state.revision}.{state.rotation}":
-                raise InvalidatePoolError("the connection was changed; logging in anew")
-
-        engine = sqlalchemy.create_engine(
-            "postgresql+psycopg://", creator=lambda: self.connect(**connect_arguments), **arguments
-        )
-        # A pooled checkout does not call the creator again: without this a revoked grant would go on working.
-        event.listen(engine, "checkout", still_good)
-        return engine
+        return self._engines.engine(arguments)
 
     def _place(self, *, anew: bool = False) -> tuple[Opened, bool]:
         """Where the handle listens, and whether that was asked for just now."""
@@ -208,21 +185,20 @@ class Client:
         Raises: ConnvaultError: what the broker says of the handle itself.
         """
         text = str(error)
-        said = _SAID.search(text)
-        if said is not None:
-            found = from_problem({"code": said[1], "detail": said[2]})
+        found = said_in(text, connection=self._lease.connection)
+        if found is not None:
             if not isinstance(found, UpstreamError | BrokerUnavailable):
                 # It knows more than fits into a message: why a handle is no longer valid, say.
                 self._lease.check()
-        elif isinstance(error, library.errors.ConnectionTimeout) or "timeout expired" in text:
+            return found
+        if isinstance(error, library.errors.ConnectionTimeout) or "timeout expired" in text:
             found = UpstreamTimeout()
         elif "FATAL" in text or "session is" in text or "server is" in text:
             # The server's own word after the login; or it is not of the kind that `target_session_attrs` asks for.
             found = UpstreamRefused()
         else:
             found = BrokerUnavailable()
-        found.details.setdefault("connection", self._lease.connection)
-        return found
+        return of_connection(found, self._lease.connection)
 
 
 def hand_over_to(opened: Opened, connection: Any) -> Loan | None:
@@ -265,20 +241,7 @@ def _login_of(connection: Any) -> str:
 
 
 def _psycopg() -> Any:
-    try:
-        import psycopg
-    except ImportError as exc:
-        raise ImportError(f"psycopg is not installed in this kernel: {_INSTALL}") from exc
-    return psycopg
-
-
-def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    for name in arguments:
-        if name not in ALLOWED:
-            raise TypeError(
-                f"{name!r} can't be given: where and as whom to log in comes from the connection. "
-                f"Allowed are {', '.join(sorted(ALLOWED))}."
-            )
+    return imported("psycopg", name="psycopg", extra=_EXTRA)
 
 
 def _parameters(opened: Opened, arguments: Mapping[str, Any]) -> dict[str, Any]:

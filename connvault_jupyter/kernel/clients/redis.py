@@ -9,22 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import socket
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ...errors import ConnvaultError, from_problem
+from ...errors import ConnvaultError
 from ..answers import Opened
 from ..lease import Lease
+from ..libraries import check_arguments, imported
+from ..refusals import said_in
 
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
-
-_INSTALL = 'pip install "connvault-jupyter[redis]"'
 
 # How to talk, not with whom.
 ALLOWED = frozenset(
@@ -52,7 +51,6 @@ _LOGIN_S = 50.0
 _LOOK_EVERY_S = 1.0
 
 _PROBE = b"PING\r\n"
-_OURS = re.compile(rb"-[A-Z]+ connvault ([a-z_]+): ([^\r\n]*)")
 
 
 class Client:
@@ -77,7 +75,7 @@ class Client:
             When used: HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
-        _check_arguments(arguments)
+        check_arguments(arguments, ALLOWED)
         if arguments:
             return self._new(arguments)
         # A forked child must not close its parent's connections.
@@ -87,7 +85,7 @@ class Client:
 
     def async_client(self, **arguments: Any) -> redis.asyncio.Redis:
         """A new `redis.asyncio.Redis`; close it with `await client.aclose()`. Otherwise as `client`."""
-        _check_arguments(arguments)
+        check_arguments(arguments, ALLOWED)
         _library()
         import redis.asyncio
 
@@ -143,28 +141,13 @@ class _Place:
         """Raises: OSError: the relay is gone; what it says instead of serving."""
         if not line:
             raise ConnectionResetError("the relay ended the connection")
-        told = _OURS.match(line)
-        if told is not None:
-            error = from_problem({"code": told[1].decode(), "detail": told[2].decode("utf-8", "replace")})
-            error.details["connection"] = self._lease.connection
-            raise error
+        refused = said_in(line.decode("utf-8", "replace"), connection=self._lease.connection)
+        if refused is not None:
+            raise refused
 
 
 def _library() -> Any:
-    try:
-        import redis
-    except ImportError as exc:
-        raise ImportError(f"redis is not installed in this kernel: {_INSTALL}") from exc
-    return redis
-
-
-def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    for name in arguments:
-        if name not in ALLOWED:
-            raise TypeError(
-                f"{name!r} can't be given: where and as whom to log in comes from the connection. "
-                f"Allowed are {', '.join(sorted(ALLOWED))}."
-            )
+    return imported("redis", name="redis", extra="redis")
 
 
 def _connection(library: Any, place: _Place) -> Any:

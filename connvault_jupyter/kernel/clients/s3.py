@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ...errors import NotAllowed
 from ..aws_place import AwsPlace
 from ..lease import Lease
+from ..libraries import check_arguments, imported
 from ..masked import MaskedStr
 
 if TYPE_CHECKING:
     from boto3.resources.base import ServiceResource
     from botocore.client import BaseClient
 
-_INSTALL = 'pip install "connvault-jupyter[s3]"'
+_EXTRA = "s3"
 
 # How to read and cache, not where and as whom.
 ALLOWED = frozenset(
@@ -100,12 +101,7 @@ class Client:
 
         Raises: TypeError, ImportError, and what `client()` raises.
         """
-        for name in arguments:
-            if name not in ALLOWED:
-                raise TypeError(
-                    f"{name!r} can't be given: where and as whom to log in comes from the connection. "
-                    f"Allowed are {', '.join(sorted(ALLOWED))}."
-                )
+        check_arguments(arguments, ALLOWED)
         if arguments:
             return self._new_filesystem(arguments)
         # A forked child can't use its parent's event loop.
@@ -120,12 +116,10 @@ class Client:
         return dict(self.filesystem().storage_options)
 
     def _boto3(self, service: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        try:
-            import boto3
-            from botocore.config import Config
-            from botocore.session import Session
-        except ImportError as exc:
-            raise ImportError(f"boto3 is not installed in this kernel: {_INSTALL}") from exc
+        boto3 = imported("boto3", name="boto3", extra=_EXTRA)
+        from botocore.config import Config
+        from botocore.session import Session
+
         place = self._place()
         signed_for = str(place.opened.fields.get("service") or "s3")
         if service != signed_for:
@@ -139,11 +133,9 @@ class Client:
         }
 
     def _new_filesystem(self, arguments: dict[str, Any]) -> Any:
-        try:
-            import s3fs  # type: ignore[import-untyped]
-            from aiobotocore.session import AioSession  # type: ignore[import-untyped]
-        except ImportError as exc:
-            raise ImportError(f"s3fs is not installed in this kernel: {_INSTALL}") from exc
+        s3fs = imported("s3fs", name="s3fs", extra=_EXTRA)
+        from aiobotocore.session import AioSession  # type: ignore[import-untyped]
+
         place = self._place()
         return s3fs.S3FileSystem(
             **arguments,

@@ -23,12 +23,11 @@ from ...errors import (
 )
 from ..answers import Opened
 from ..lease import Lease
+from ..libraries import imported
 from ..ssh_agent import SshAgent
 
 if TYPE_CHECKING:
     import paramiko
-
-_INSTALL = 'pip install "connvault-jupyter[ssh]"'
 
 _SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
 
@@ -89,10 +88,7 @@ class Client:
             HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed (the host key), UpstreamTimeout, UpstreamRefused.
         """
-        try:
-            import paramiko
-        except ImportError as exc:
-            raise ImportError(f"paramiko is not installed in this kernel: {_INSTALL}") from exc
+        paramiko = imported("paramiko", name="paramiko", extra="ssh")
         opened = self._lease.open()
         agent = SshAgent(opened.socket)
         try:

@@ -1,0 +1,44 @@
+"""What a relay says when it refuses, as the typed error that it stands for. No client library is known here.
+
+Relays say `connvault <code>: <message>` in the words of their protocol's own error. HTTP's says the code in a header of
+its answer, and the rest as a Problem (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConnvaultError, from_problem
+
+# relays.http.answers.ERROR_HEADER: on an answer of the relay's own, and on no other.
+ERROR_HEADER = "x-connvault-error"
+
+_SAID = re.compile(r"connvault ([a-z_]+): ([^\r\n]*)")
+
+
+def said_in(text: str, *, connection: str) -> ConnvaultError | None:
+    """The error that a relay names in an error text; `None`: these are not a relay's words."""
+    said = _SAID.search(text)
+    if said is None:
+        return None
+    return of_connection(from_problem({"code": said[1], "detail": said[2]}), connection)
+
+
+def answered(code: str, content: bytes, *, connection: str) -> ConnvaultError:
+    """What an HTTP answer with `ERROR_HEADER` says: the header's value, and the content (none for HEAD)."""
+    problem: Mapping[str, Any] = {}
+    try:
+        found = json.loads(content) if content else {}
+        problem = found if isinstance(found, dict) else {}
+    except ValueError:
+        pass
+    return of_connection(from_problem({"code": code, **problem}), connection)
+
+
+def of_connection(error: ConnvaultError, connection: str) -> ConnvaultError:
+    """The same error, with the name that a fix-it needs."""
+    error.details.setdefault("connection", connection)
+    return error
