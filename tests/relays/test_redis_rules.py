@@ -22,6 +22,8 @@ REFUSED = [
     b"ACL GETUSER default", b"acl getuser other", b"ACL LIST", b"ACL SETUSER app on nopass", b"ACL SETUSER APP >x",
     b"REPLICAOF evil 6379", b"SLAVEOF evil 6379", b"slaveof NO ONE", b"CLUSTER MEET evil 6379",
     b"SENTINEL CONFIG GET sentinel-pass", b"MODULE LOAD /tmp/x.so", b"MODULE LOADEX /tmp/x.so", b"RESET",
+    b"FAILOVER TO evil 6379 FORCE TIMEOUT 1", b"failover", b"ADDREPLICAOF evil 6379",
+    b"CONFIG GET\0x requirepass", b"CONFIG GET requirepass\0x", b"CONFIG SET requirepass\0x y", b"ACL list\0",
 ]  # fmt: skip
 
 PASSED = [

@@ -127,11 +127,12 @@ class Commands:
     def _passes(self, data: bytes, head: re.Match[bytes]) -> bool:
         """Whether that is known, and so."""
         length, end = int(head[2]), head.end()
+        begun = _name(data[end : end + min(length, self._longest + 1)])
         if length > self._longest:
-            return True
+            return len(begun) > self._longest
         if self._watched is None or end + length > len(data):
             return False
-        return data[end : end + length].upper() not in self._watched
+        return begun.upper() not in self._watched
 
     def _take(
         self, data: bytes, at: int, head: re.Match[bytes] | None
@@ -152,9 +153,19 @@ class Commands:
             return None
         arguments = split_inline(line)
         end = at + len(line) + 1
-        if not arguments or self._watched is None or arguments[0].upper() in self._watched:
+        if not arguments or self._watched is None or _name(arguments[0]).upper() in self._watched:
             return arguments, end
         return encode(arguments), end
+
+
+def _name(begun: bytes) -> bytes:
+    """A command's name or its beginning. Raises: ProtocolError: with a zero byte, where it may end for a server.
+
+    Redis looks names up by strcasecmp (`dictSdsKeyCaseCompare`): one of some hundred `CONFIG\\0...` is CONFIG there.
+    """
+    if b"\0" in begun:
+        raise ProtocolError("a zero byte in the name of a command")
+    return begun
 
 
 def encode(arguments: Sequence[bytes]) -> bytes:

@@ -61,6 +61,9 @@ RULES = (
     # A server logs in to its master with `masterauth`, which is mostly `requirepass`; and a master can send it code.
     Rule(b"REPLICAOF", b"", _any, "the server would log in elsewhere with its password."),
     Rule(b"SLAVEOF", b"", _any, "the server would log in elsewhere with its password."),
+    # With FORCE, to whoever has said that it is a replica.
+    Rule(b"FAILOVER", b"", _any, "the server would log in elsewhere with its password."),
+    Rule(b"ADDREPLICAOF", b"", _any, "the server would log in elsewhere with its password."),
     Rule(b"CLUSTER", b"MEET", _any, "the server would take orders from elsewhere."),
     Rule(b"SENTINEL", b"CONFIG", _any, "this would give a password back."),
     # Code in the server reads its memory.
@@ -75,12 +78,14 @@ WATCHED = frozenset(rule.command for rule in RULES)
 def refusal(arguments: Sequence[bytes], user: bytes) -> str | None:
     """Why a command is not passed on; `None`: it is."""
     command = arguments[0].upper()
+    # Servers compare names as C strings: what comes after a zero byte may not count.
+    rest = [one.partition(b"\0")[0] for one in arguments[1:]]
     for rule in RULES:
         if rule.command == command:
             if not rule.subcommand:
                 return rule.reason
-            if len(arguments) > 1 and arguments[1].upper() == rule.subcommand:
-                return rule.reason if rule.applies(arguments[2:], user) else None
+            if rest and rest[0].upper() == rule.subcommand:
+                return rule.reason if rule.applies(rest[1:], user) else None
     return None
 
 
