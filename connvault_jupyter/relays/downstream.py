@@ -50,6 +50,14 @@ class Handle:
     fields: Mapping[str, Any]
 
 
+def no_token() -> HandleInvalid:
+    """What a client on TCP is told that did not give the handle's token."""
+    return HandleInvalid(
+        "This port is for the owner of a handle: give the handle's token as password, Bearer token or API key.",
+        reason="unknown",
+    )
+
+
 class Relay(Protocol):
     """One protocol in one worker: `Relay(limits=...)` of each protocol's `relay.py`.
 

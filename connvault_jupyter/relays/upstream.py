@@ -24,6 +24,7 @@ from ..errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from .deadlines import left_s
 
 # Metadata services that are not link-local: AWS on IPv6, Alibaba, Oracle, Azure's wire server.
 _METADATA = frozenset(
@@ -59,10 +60,7 @@ def connect(host: str, port: int, *, timeout_s: float) -> socket.socket:
     for family, address in addresses:
         stream = socket.socket(family, socket.SOCK_STREAM)
         try:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError
-            stream.settimeout(left_s)
+            stream.settimeout(left_s(deadline))
             stream.connect(address)
             stream.settimeout(None)
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -192,8 +192,10 @@ def test_when_a_client_misbehaves_it_is_let_go_of(said: bytes) -> None:
         assert stream.recv(1000)[4] == 0x0A
         stream.sendall(said)
         rest = b""
-        while block := stream.recv(1000):
-            rest += block
+        # What the relay has not read of it makes the end a reset.
+        with contextlib.suppress(ConnectionResetError):
+            while block := stream.recv(1000):
+                rest += block
         if said:
             assert b"connvault " in rest
     assert seen == []

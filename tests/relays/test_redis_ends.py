@@ -14,6 +14,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
+from connvault_jupyter.relays.downstream import no_token
 from connvault_jupyter.relays.redis.resp import encode
 from tests.support.processes import wait_until
 from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
@@ -104,10 +105,8 @@ def test_over_tcp_the_token_is_the_password(relays: RedisRelays) -> None:
                 b"PING\r\n" + login + b"\r\nPING x\r\nAUTH wrong\r\nAUTH " + token + b"\r\nQUIT\r\n"
             )
             said = b"".join(iter(lambda: stream.recv(65536), b""))
-        assert said == (
-            b"-NOAUTH connvault: give the handle's token as the password.\r\n+OK\r\n$1\r\nx\r\n"
-            b"-WRONGPASS connvault: this is not the handle's token.\r\n+OK\r\n+OK\r\n"
-        )
+        why = b" connvault handle_invalid: " + no_token().message.encode() + b"\r\n"
+        assert said == (b"-NOAUTH" + why + b"+OK\r\n$1\r\nx\r\n" + b"-WRONGPASS" + why + b"+OK\r\n+OK\r\n")
 
 
 def test_over_tcp_a_token_may_come_byte_by_byte(relays: RedisRelays) -> None:

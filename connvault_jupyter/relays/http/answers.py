@@ -5,18 +5,10 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from ...errors import ConnvaultError, HandleInvalid, InvalidRequest
+from ...errors import ConnvaultError, InvalidRequest
 from ..worker import problem_of
 
 ERROR_HEADER = "X-Connvault-Error"
-
-
-def no_token() -> HandleInvalid:
-    """A client on TCP without the handle's token."""
-    return HandleInvalid(
-        "This address is for the owner of a handle: give the handle's token as Bearer token, password or API key.",
-        reason="token",
-    )
 
 
 def malformed(what: str) -> InvalidRequest:

@@ -19,11 +19,11 @@ from ...errors import (
     UpstreamUnreachable,
 )
 from ..copying import copy_both
-from ..downstream import Downstream, Login
+from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
 from ..masking import Masker, spellings
 from ..upstream import shut
-from .answers import malformed, no_token, problem_answer
+from .answers import malformed, problem_answer
 from .authorization import Authorization
 from .bodies import BadBody, Body, Chunked, OfLength
 from .encodings import BadCoding

@@ -28,6 +28,7 @@ from ...errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from ..deadlines import left_s
 from ..limits import Limits
 from ..upstream import connect, encrypt
 
@@ -157,7 +158,7 @@ def _secured(
             "sslmode": "verify-full",
             "ca_certificate": fields.get("ca_certificate"),
         },
-        timeout_s=max(0.001, deadline - time.monotonic()),
+        timeout_s=left_s(deadline),
     )
 
 

@@ -7,6 +7,7 @@ import socket
 import time
 
 from ...errors import UpstreamTimeout, UpstreamUnreachable
+from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
 from ..upstream import shut
@@ -53,10 +54,7 @@ def answer_of(target: Target, login: Login, *, limits: Limits) -> tuple[int, byt
                     return head.status, b""
                 buffer = buffer[end + len(END) :]
                 continue
-            left_s = ends_at - time.monotonic()
-            if left_s <= 0:
-                raise UpstreamTimeout
-            connection.stream.settimeout(left_s)
+            connection.stream.settimeout(left_s(ends_at))
             data = connection.stream.recv(MAX_HEAD_BYTES)
             if not data or len(buffer) > MAX_HEAD_BYTES:
                 raise BadHead("no head")
@@ -72,8 +70,8 @@ def answer_of(target: Target, login: Login, *, limits: Limits) -> tuple[int, byt
 def _first_words(stream: socket.socket, begun: bytes, ends_at: float) -> bytes:
     """As much as comes; a server that keeps it to itself has said its status already."""
     with contextlib.suppress(OSError):
-        while len(begun) < _FIRST_WORDS_BYTES and (left_s := ends_at - time.monotonic()) > 0:
-            stream.settimeout(min(left_s, _FIRST_WORDS_S))
+        while len(begun) < _FIRST_WORDS_BYTES:
+            stream.settimeout(min(left_s(ends_at), _FIRST_WORDS_S))
             data = stream.recv(_FIRST_WORDS_BYTES)
             if not data:
                 break

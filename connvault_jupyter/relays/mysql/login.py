@@ -22,6 +22,7 @@ from ...errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
 from ..upstream import connect, encrypt, shut
@@ -120,7 +121,7 @@ def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
             reached.packets.stream = encrypt(
                 reached.packets.stream,
                 login.fields,
-                timeout_s=max(0.001, reached.packets.deadline - time.monotonic()),
+                timeout_s=left_s(reached.packets.deadline),
             )
         return dialogue.finish(answer)
 

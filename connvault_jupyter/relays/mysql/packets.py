@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from dataclasses import dataclass, field
 from enum import IntFlag
+
+from ..deadlines import left_s
 
 # A login's packets are below 1 KiB; only a client's attributes may be longer: 64 KiB in all, says MySQL.
 MAX_BYTES = 72 * 1024
@@ -109,7 +110,7 @@ class Packets:
         """Raises: TimeoutError, OSError."""
         header = len(payload).to_bytes(3, "little") + bytes([self._next])
         self._next = (self._next + 1) & 0xFF
-        self.stream.settimeout(self._left_s())
+        self.stream.settimeout(left_s(self.deadline))
         self.stream.sendall(header + payload)
 
     def restart(self) -> None:
@@ -119,18 +120,12 @@ class Packets:
     def _read(self, count: int) -> bytes:
         found = bytearray()
         while len(found) < count:
-            self.stream.settimeout(self._left_s())
+            self.stream.settimeout(left_s(self.deadline))
             block = self.stream.recv(count - len(found))
             if not block:
                 raise ConnectionError
             found += block
         return bytes(found)
-
-    def _left_s(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
 
 
 def parse_greeting(payload: bytes) -> Greeting:

@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from ...errors import ConnvaultError, HandleInvalid, InvalidRequest, UpstreamAuthFailed, UpstreamRefused
 from ..copying import copy_both
-from ..downstream import Downstream, Login
+from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
 from . import login as mysql_login
 from .packets import (
@@ -149,7 +149,7 @@ def _greeted(client: Packets, server: Greeting, scramble: bytes, downstream: Dow
             "TLS is not offered here, the way to the relay never leaves this machine."
         ) from None
     if downstream.over_tcp and not is_native(proof, downstream.handle.token.encode(), scramble):
-        raise HandleInvalid("The password is not this handle's token.", reason="unknown")
+        raise no_token()
     return replace(answer, extended=answer.extended & _EXTENDED)
 
 

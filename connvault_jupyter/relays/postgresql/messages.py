@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from ..deadlines import left_s
 
 # The server's own bound for a startup packet (MAX_STARTUP_PACKET_LENGTH).
 MAX_STARTUP_BYTES = 10_000
@@ -102,7 +103,7 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Raises: TimeoutError; OSError: the stream broke."""
-        self._stream.settimeout(self._left_s())
+        self._stream.settimeout(left_s(self._deadline))
         self._stream.sendall(data)
 
     def _take(self, count: int) -> bytes:
@@ -112,17 +113,11 @@ class Wire:
 
     def _fill(self, count: int) -> None:
         while len(self._buffer) < count:
-            self._stream.settimeout(self._left_s())
+            self._stream.settimeout(left_s(self._deadline))
             data = self._stream.recv(_BLOCK_BYTES)
             if not data:
                 raise ConnectionResetError("the stream has ended")
             self._buffer += data
-
-    def _left_s(self) -> float:
-        left_s = self._deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        return left_s
 
 
 class ClientMessages:

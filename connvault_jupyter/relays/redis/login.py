@@ -13,6 +13,7 @@ from ...errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
 from ..upstream import connect, encrypt, shut
@@ -113,8 +114,8 @@ class _Answers:
         self.left = b""
 
     def send(self, data: bytes) -> None:
-        self._wait()
         try:
+            self._stream.settimeout(left_s(self._deadline))
             self._stream.sendall(data)
         except TimeoutError:
             raise UpstreamTimeout from None
@@ -139,9 +140,9 @@ class _Answers:
     def _more(self) -> None:
         if len(self.left) > _MAX_ANSWER_BYTES:
             raise UpstreamRefused(_NO_REDIS)
-        self._wait()
         data = b""
         try:
+            self._stream.settimeout(left_s(self._deadline))
             data = self._stream.recv(4096)
         except TimeoutError:
             raise UpstreamTimeout from None
@@ -150,9 +151,3 @@ class _Answers:
         if not data:
             raise UpstreamRefused("The server ended the connection. Check port and encryption.")
         self.left += data
-
-    def _wait(self) -> None:
-        left_s = self._deadline - time.monotonic()
-        if left_s <= 0:
-            raise UpstreamTimeout
-        self._stream.settimeout(left_s)

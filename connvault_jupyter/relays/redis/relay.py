@@ -21,7 +21,8 @@ from collections.abc import Iterable, Sequence
 
 from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
 from ..copying import copy_both
-from ..downstream import Downstream, Login
+from ..deadlines import left_s
+from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
 from ..masking import Masker, spellings
 from ..upstream import shut
@@ -31,8 +32,6 @@ from .resp import Commands, ProtocolError, encode
 from .rules import WATCHED, refusal
 
 _OK = b"+OK\r\n"
-_NO_TOKEN = b"-NOAUTH connvault: give the handle's token as the password.\r\n"
-_WRONG_TOKEN = b"-WRONGPASS connvault: this is not the handle's token.\r\n"
 _ATTEMPTS = 8
 
 _OWN = frozenset({b"AUTH", b"HELLO"})
@@ -145,11 +144,11 @@ class _Session:
         name = arguments[0].upper()
         if name == b"AUTH":
             known = len(arguments) in (2, 3) and self._is_good(arguments[-1])
-            return self._markers.new(_OK if known else _WRONG_TOKEN)
+            return self._markers.new(_OK if known else _wrong_token())
         if name == b"HELLO":
             stripped, given = without_login(arguments)
             if given is not None and not self._is_good(given):
-                return self._markers.new(_WRONG_TOKEN)
+                return self._markers.new(_wrong_token())
             return encode(stripped)
         reason = refusal(arguments, self._user)
         if reason is not None:
@@ -201,14 +200,14 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
             elif name == b"HELLO":
                 given = without_login(piece)[1]
             if given is None:
-                stream.sendall(_OK if name == b"QUIT" else _NO_TOKEN)
+                stream.sendall(_OK if name == b"QUIT" else _error(no_token(), kind="NOAUTH"))
                 if name == b"QUIT":
                     raise OSError("the client has taken its leave")
             elif downstream.authenticates(given):
                 return pieces[number:]
             else:
                 wrong += 1
-                stream.sendall(_WRONG_TOKEN)
+                stream.sendall(_wrong_token())
     raise OSError("too many attempts")
 
 
@@ -229,18 +228,20 @@ def _refuse(downstream: Downstream, error: ConnvaultError) -> None:
 
 def _received(stream: socket.socket, deadline: float) -> bytes:
     """Raises: OSError: it has ended, or says nothing until the deadline."""
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise TimeoutError
-    stream.settimeout(left_s)
+    stream.settimeout(left_s(deadline))
     data = stream.recv(4096)
     if not data:
         raise OSError("the client has gone")
     return data
 
 
-def _error(error: ConnvaultError) -> bytes:
-    kind = "NOAUTH" if isinstance(error, UpstreamAuthFailed) else "ERR"
+def _wrong_token() -> bytes:
+    return _error(no_token(), kind="WRONGPASS")
+
+
+def _error(error: ConnvaultError, *, kind: str = "") -> bytes:
+    """`kind` is Redis's own, by which libraries know what to raise."""
+    kind = kind or ("NOAUTH" if isinstance(error, UpstreamAuthFailed) else "ERR")
     return f"-{kind} connvault {error.code}: {' '.join(error.message.split())}\r\n".encode()
 
 

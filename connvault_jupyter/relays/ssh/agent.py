@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..deadlines import left_s
+
 # What OpenSSH's own agent takes (authfd.h, MAX_AGENT_REPLY_LEN). The largest honest message is a login of some KB.
 MAX_MESSAGE_BYTES = 256 * 1024
 
@@ -199,10 +201,7 @@ class Reader:
 def _exactly(stream: socket.socket, count: int, deadline: float) -> bytes:
     found = bytearray()
     while len(found) < count:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        stream.settimeout(left_s)
+        stream.settimeout(left_s(deadline))
         data = stream.recv(min(count - len(found), _READ_BYTES))
         if not data:
             raise Malformed("an end in the middle")
