@@ -30,7 +30,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
@@ -52,6 +52,8 @@ SOCKETS = {"postgresql": ".s.PGSQL.5432"}
 SOCKET = "s"
 
 _BACKLOG = 128
+# Far more than any handle's clients: what waits for a thread would wait for a client to leave.
+_THREADS = 4096
 
 # What is cut may still have something to say to its server (that a query shall end); nobody can use it meanwhile.
 FAREWELL_S = 1.0
@@ -73,6 +75,8 @@ class Worker:
         self._served: dict[str, set[Downstream]] = {}
         self._serving = 0
         self._none_served = threading.Condition(self._lock)
+        # Threads are used again: making one takes a tenth of a warm connect. A client and its taker are two.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client")
         self._poll = select.poll()
         self._accepting: dict[int, Callable[[], None]] = {}
 
@@ -111,7 +115,7 @@ class Worker:
             self._cut(message["cut"])
             self._pipe.send({"cut": message["cut"]})
         elif "try" in message:
-            threading.Thread(target=self._try, args=(message,), name="trial", daemon=True).start()
+            self._threads.submit(self._try, message)
         return True
 
     def _listen(self, message: Mapping[str, Any]) -> None:
@@ -169,13 +173,13 @@ class Worker:
             if full:
                 downstream.close()
                 return
-            threading.Thread(target=self._serve, args=(downstream,), name="client", daemon=True).start()
+            self._threads.submit(self._serve, downstream)
 
     def _accept_taker(self, listener: socket.socket, handle: str) -> None:
         with contextlib.suppress(OSError):
             stream, _ = listener.accept()
             stream.setblocking(True)
-            threading.Thread(target=self._pass_on, args=(stream, handle), name="taker", daemon=True).start()
+            self._threads.submit(self._pass_on, stream, handle)
 
     def _serve(self, downstream: Downstream) -> None:
         try:

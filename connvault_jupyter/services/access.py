@@ -6,8 +6,8 @@ No other module answers with a secret, and nothing here answers before its row i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from ..contracts.access import (
     AccessRequest,
@@ -57,6 +57,8 @@ from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
 from .uses import Uses
+
+_NO_RECIPE: Mapping[str, Any] = {}
 
 _OTHERWISE: dict[Mode, str] = {
     "brokered": "The broker logs in for this connection: use its openers, or .reveal() for plain text.",
@@ -159,9 +161,7 @@ class AccessService:
         `fields` has the recipe. Raises: as `deliver`; NotAllowed: the handle is not brokered.
         """
         opened, sealed = self._use(requester, ref, "access:used", mode="brokered")
-        recipe = relay_of(opened.destination.provider).recipe
-        found = self._delivered(opened, sealed)
-        return found.model_copy(update={"fields": {**found.fields, **recipe}})
+        return self._delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
 
     def still_good(self, requester: Requester, ref: str) -> bool:
         """Whether what a brokered handle has open may stay open. Records nothing."""
@@ -283,17 +283,17 @@ class AccessService:
             self._refusals.note_foreign(requester, invalid)
             raise
 
-    def _delivered(self, opened: Opened, sealed: Sequence[SealedSecret]) -> Delivered:
+    def _delivered(
+        self, opened: Opened, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE
+    ) -> Delivered:
         connection = opened.connection
-        return Delivered.model_validate(
-            {
-                "connection": connection.name,
-                "provider_id": connection.provider_id,
-                "fields": opened.destination.fields,
-                "secrets": self._reader.open(connection, sealed, opened.destination),
-                "revision": connection.revision,
-                "rotation": _rotation(sealed),
-            }
+        return Delivered.of(
+            connection=connection.name,
+            provider_id=connection.provider_id,
+            fields={**opened.destination.fields, **recipe},
+            secrets=self._reader.open(connection, sealed, opened.destination),
+            revision=connection.revision,
+            rotation=_rotation(sealed),
         )
 
 
