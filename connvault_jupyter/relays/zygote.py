@@ -19,10 +19,15 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 from . import worker
 from .pipe import Pipe, close_all
+
+# Less than the broker waits for the zygote's end, more than a worker needs that has something to say (`FAREWELL_S`).
+_FAREWELL_S = 1.5
+_LOOK_S = 0.005
 
 
 def run(stream: socket.socket, in_child: Callable[[], object]) -> None:
@@ -80,6 +85,18 @@ class _Zygote:
                     self._pipe.send({"ended": pid})
 
     def end(self) -> None:
+        """The workers see the end of their pipes too: first they cut what they have passed on, which nobody else can.
+
+        Also one that somebody has stopped. Whoever takes too long is killed.
+        """
+        for pid in self._children:
+            os.kill(pid, signal.SIGCONT)
+        ends_at = time.monotonic() + _FAREWELL_S
+        while self._children and time.monotonic() < ends_at:
+            time.sleep(_LOOK_S)
+            for pid in tuple(self._children):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    self._children.discard(pid)
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
 

@@ -1,0 +1,183 @@
+"""A socket that was handed over is in the code's own process: what it can keep of it, and for how long."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from connvault_jupyter.contracts.supervision import ConsentSettings
+from connvault_jupyter.errors import BrokerUnavailable
+from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.broker_of import runs
+from tests.support.notebook_processes import Notebooks
+from tests.support.operator import operated_broker
+from tests.support.processes import wait_until
+from tests.support.requester import Asker, Refused
+from tests.support.rest import postgresql_fields
+
+# Speaks PostgreSQL on a bare socket, and keeps copies of what it was lent.
+ATTACKER = """
+import os, socket, struct, time
+
+def asked(stream):
+    "Whether the session still answers."
+    try:
+        stream.settimeout(5)
+        query = b"select 4711\\0"
+        stream.sendall(b"Q" + struct.pack(">I", len(query) + 4) + query)
+        said = b""
+        while b"4711" not in said:
+            data = stream.recv(4096)
+            if not data:
+                return False
+            said += data
+        return True
+    except OSError:
+        return False
+
+def copy_of(connection):
+    return socket.socket(fileno=os.dup(connection.fileno()))
+"""
+
+
+@pytest.fixture
+def notebooks(postgres: PostgresServer, postgres_login: Login) -> Iterator[Notebooks]:
+    """A broker of the test's own: some of these tests kill it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cv-") as folder,
+        operated_broker(Path(folder), consent=ConsentSettings(cooldown_s=0)) as (operator, path),
+    ):
+        fields = {**postgresql_fields(postgres_login), "sslmode": "disable"}
+        operator.create("warehouse", "postgresql", fields, {"password": postgres_login.password})
+        yield Notebooks(operator, home=Path(folder), socket_path=path)
+
+
+@pytest.fixture
+def kernel(notebooks: Notebooks) -> Iterator[Asker]:
+    with notebooks.open("a.ipynb") as found:
+        found.run(ATTACKER)
+        found.run("h = connection('warehouse'); c = h.connect(autocommit=True); mine = copy_of(c)")
+        assert found.run("c.loan is not None"), "the socket was not handed over"
+        yield found
+
+
+def revoke(notebooks: Notebooks) -> None:
+    for view in notebooks.operator.call("grants.list", {})["grants"]:
+        notebooks.operator.call("grants.revoke", {"id": view["grant"]["id"]})
+
+
+def broker_of(notebooks: Notebooks) -> Any:
+    return psutil.Process(notebooks.operator.broker.pid)
+
+
+def answers(notebooks: Notebooks) -> bool:
+    try:
+        return bool(notebooks.operator.call("vault.state"))
+    except BrokerUnavailable:
+        return False
+
+
+def workers(notebooks: Notebooks) -> list[Any]:
+    below: list[Any] = broker_of(notebooks).children(recursive=True)
+    (zygote,) = [one for one in below if "relay_process" in " ".join(one.cmdline()) and one.children()]
+    return list(zygote.children())
+
+
+def ended(kernel: Asker) -> None:
+    """The copy is of no use any more."""
+    wait_until(lambda: not kernel.run("asked(mine)"), deadline_s=10, what="the end of the session")
+
+
+def test_a_copy_of_the_socket_ends_with_the_permission(notebooks: Notebooks, kernel: Asker) -> None:
+    """The broker shuts the connection down, whoever has copies of it."""
+    assert kernel.run("asked(mine)")
+    revoke(notebooks)
+    ended(kernel)
+
+
+def test_a_copy_that_is_kept_after_giving_the_socket_back_ends_with_the_permission(
+    notebooks: Notebooks, kernel: Asker
+) -> None:
+    """The session waits in the relay for the next client then."""
+    kernel.run("c.close(); time.sleep(0.3)")
+    revoke(notebooks)
+    ended(kernel)
+
+
+@pytest.mark.parametrize("first", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_killed_or_stopped_relay_ends_the_copy_all_the_same(
+    notebooks: Notebooks, kernel: Asker, first: signal.Signals
+) -> None:
+    """Its processes are the same user's, so it can be sent signals; the broker has a copy of its own."""
+    for one in workers(notebooks):
+        one.send_signal(first)
+    revoke(notebooks)
+    ended(kernel)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+def test_a_killed_broker_takes_the_copy_with_it(
+    notebooks: Notebooks, kernel: Asker, *, stopped: bool
+) -> None:
+    """Nobody could revoke it any more. The relay sees the broker's end and cuts, also one that was stopped before."""
+    found = workers(notebooks)
+    if stopped:
+        for one in found:
+            one.send_signal(signal.SIGSTOP)
+    broker_of(notebooks).kill()
+    wait_until(lambda: not any(runs(one.pid) for one in found), deadline_s=10, what="the end of the relay")
+    assert not kernel.run("asked(mine)")
+    wait_until(lambda: answers(notebooks), deadline_s=20, what="the next broker")
+
+
+def test_when_relay_and_broker_are_killed_together_the_copy_lives_on(
+    notebooks: Notebooks, kernel: Asker
+) -> None:
+    """Not stopped: nobody is left that has the connection and would end it."""
+    broker = broker_of(notebooks)
+    broker.suspend()
+    for one in workers(notebooks):
+        one.kill()
+    broker.kill()
+    wait_until(lambda: answers(notebooks), deadline_s=20, what="the next broker")
+    assert kernel.run("asked(mine)")
+
+
+def test_a_copy_that_is_kept_after_giving_the_socket_back_lives_on_when_the_relay_is_killed(
+    notebooks: Notebooks, kernel: Asker
+) -> None:
+    """Not stopped: with the word that it is given back the broker lets go of its own copy."""
+    kernel.run("c.close(); time.sleep(0.3)")
+    for one in workers(notebooks):
+        one.kill()
+    revoke(notebooks)
+    assert kernel.run("asked(mine)")
+
+
+def test_code_that_changes_its_logins_password_goes_on_without_the_broker(
+    notebooks: Notebooks, kernel: Asker, postgres_login: Login
+) -> None:
+    """Not stopped: the service lets its users do that. The connection test and the next use say that it fails."""
+    kernel.run(
+        "c.execute(\"alter user current_user password 'of the attacker'\")".replace(
+            "current_user", postgres_login.user
+        )
+    )
+    revoke(notebooks)
+    ended(kernel)
+    kernel.run("import psycopg")
+    direct = (
+        f"psycopg.connect(host={postgres_login.host!r}, port={postgres_login.port}, user={postgres_login.user!r}, "
+        f"dbname={postgres_login.database!r}, password='of the attacker').execute('select 1').fetchone()"
+    )
+    assert kernel.run(direct) == [1] or kernel.run(direct) == "(1,)"
+    kernel.run("h = connection('warehouse')")
+    with pytest.raises(Refused) as caught:
+        kernel.run("h.connect()")
+    assert caught.value.kind == "UpstreamAuthFailed"
