@@ -193,6 +193,10 @@ class Upload:
         self._pending = memoryview(content)
 
 
+# Linux alone has it.
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
 class Exchange:
     """Reads from the upstream and writes to the client, and moves an upload on meanwhile, if there is one."""
 
@@ -201,6 +205,7 @@ class Exchange:
         self._upstream = upstream
         self._limits = limits
         self._upload: Upload | None = None
+        self._begun = False
 
     @property
     def uploading(self) -> bool:
@@ -226,6 +231,11 @@ class Exchange:
         Raises: Gone: nobody waits for it. Silent: it says nothing. OSError: it broke.
         """
         waiting_since = 0.0
+        if self._begun and _QUICKACK is not None:
+            # A server that writes head and body in two may wait for our acknowledgement of the first before it sends
+            # the second (Nagle's algorithm), and we would delay it by 40 ms. It is set for the moment only (tcp(7)).
+            self._upstream.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self._begun = True
         while True:
             wants = select.POLLIN
             try:
