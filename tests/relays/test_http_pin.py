@@ -17,7 +17,7 @@ from connvault_jupyter.relays.http.authorization import authorization_of
 from connvault_jupyter.relays.http.headers import upstream_request, wanted_upgrade
 from connvault_jupyter.relays.http.heads import END, BadHead, request_head
 from connvault_jupyter.relays.http.pin import pin_of
-from connvault_jupyter.relays.http.session import serialised
+from connvault_jupyter.relays.http.request import serialised
 
 FUZZ_EXAMPLES = int(os.environ.get("CONNVAULT_FUZZ_EXAMPLES", "100000"))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ...errors import UpstreamRefused
+
 
 @dataclass(frozen=True)
 class Request:
@@ -34,3 +36,16 @@ class Request:
         """With this header, which replaces those of the same name."""
         made = self.without(name)
         return replace(made, headers=[*made.headers, (name, value)])
+
+
+def serialised(request: Request) -> bytes:
+    """The head as it goes out. Raises: UpstreamRefused: a value would begin a line of its own."""
+    lines = [f"{request.method} {request.target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.headers]
+    try:
+        wire = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    except UnicodeEncodeError:
+        raise UpstreamRefused("The request has characters that can't be sent.") from None
+    if wire.count(b"\n") != len(lines) + 1 or wire.count(b"\r") != len(lines) + 1:
+        raise UpstreamRefused("The request has characters that can't be sent.")
+    return wire

@@ -1,6 +1,6 @@
 """Serves one client: request by request, each checked, given its credential and sent to the pinned upstream.
 
-What comes back is `http_reply`'s business. A request is sent a second time only if nothing of it can have counted: the
+What comes back is `reply`'s business. A request is sent a second time only if nothing of it can have counted: the
 server had closed a kept connection before it said anything, and the method may be repeated (RFC 9110 9.2.2).
 """
 
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from ...errors import (
     ConnvaultError,
-    HandleInvalid,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -22,7 +21,6 @@ from ..copying import copy_both
 from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
 from ..masking import Masker, spellings
-from ..upstream import shut
 from .answers import malformed, problem_answer
 from .authorization import Authorization
 from .bodies import BadBody, Body, Chunked, OfLength
@@ -30,10 +28,11 @@ from .encodings import BadCoding
 from .gate import may_enter
 from .headers import upstream_request, wanted_upgrade
 from .heads import BadHead, RequestHead, request_head
+from .hold import Hold
 from .pin import Pin
 from .pool import Pool, UpstreamConnection, block
 from .reply import Reply
-from .request import Request
+from .request import Request, serialised
 from .streams import Exchange, Gone, Incoming, Silent
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
@@ -67,7 +66,7 @@ class Session:
         self._limits = limits
         self._target_of = target_of
         self._incoming = Incoming(downstream.stream, limits=limits, idle=self._forget)
-        self._kept: tuple[Pool, UpstreamConnection] | None = None
+        self._hold = Hold(downstream)
         self._read: tuple[bytes, RequestHead] | None = None
         self._request: tuple[Pin, bool, Request] | None = None
         # Kept between requests as long as the lease: what must not be shown, and its spellings.
@@ -80,12 +79,7 @@ class Session:
                 pass
         finally:
             self._forget()
-            if self._kept is not None:
-                pool, connection = self._kept
-                if self._downstream.disown(connection.stream):
-                    pool.give(connection)
-                else:
-                    shut(connection.stream)
+            self._hold.give_back()
 
     def _forget(self) -> None:
         self._downstream.forget()
@@ -150,24 +144,24 @@ class Session:
         while True:
             signed = target.authorization.apply(request, login)
             attempt.patterns = self._spellings(target.authorization.credentials(login))
-            connection = self._connection(target.pool)
+            connection = self._hold.connection(target.pool)
             try:
                 reply = self._sent(attempt, signed, connection)
             except _Stale:
-                self._let_go(connection)
+                self._hold.let_go()
                 if may_repeat and attempt.head.method in _REPEATABLE:
                     continue
                 raise UpstreamUnreachable(
                     "The service closed the connection before it answered. Try again."
                 ) from None
             except BaseException:
-                self._let_go(connection)
+                self._hold.let_go()
                 raise
             # Asked in any case: a token that is refused must not be kept, also when this request can't be repeated.
             if reply.status == 401 and target.authorization.refused(login) and may_repeat:
                 # Nothing was done, and there is a new credential: once.
                 may_repeat = False
-                self._let_go(connection)
+                self._hold.let_go()
                 continue
             return self._answered(attempt, reply, connection)
 
@@ -225,14 +219,14 @@ class Session:
             return False
         finally:
             if not whole:
-                self._let_go(connection)
+                self._hold.let_go()
         if not reply.request_complete:
-            self._let_go(connection)
+            self._hold.let_go()
             with contextlib.suppress(OSError):
                 self._incoming.drain(_DRAIN_S)
             return False
         if not reply.reusable:
-            self._let_go(connection)
+            self._hold.let_go()
         connection.used = True
         return reply.client_persists
 
@@ -250,31 +244,6 @@ class Session:
             client.sendall(came)
         with contextlib.suppress(OSError):
             copy_both(client, upstream, limits=self._limits, to_client=masker if attempt.patterns else None)
-
-    def _connection(self, pool: Pool) -> UpstreamConnection:
-        """The one that the last request went over, if it is good; else one of the pool's."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            if kept[0] is pool and kept[1].alive():
-                self._kept = kept
-                return kept[1]
-            self._drop(kept[1])
-        connection = pool.take()
-        try:
-            self._downstream.adopt(connection.stream)
-        except HandleInvalid:
-            shut(connection.stream)
-            raise
-        self._kept = pool, connection
-        return connection
-
-    def _let_go(self, connection: UpstreamConnection) -> None:
-        self._kept = None
-        self._drop(connection)
-
-    def _drop(self, connection: UpstreamConnection) -> None:
-        self._downstream.disown(connection.stream)
-        shut(connection.stream)
 
     def _spellings(self, hidden: set[str]) -> frozenset[bytes]:
         if hidden != self._hidden:
@@ -314,19 +283,6 @@ class _Attempt:
     logs_in: bool
     stored: bool
     patterns: frozenset[bytes] = frozenset()
-
-
-def serialised(request: Request) -> bytes:
-    """The head as it goes out. Raises: UpstreamRefused: a value would begin a line of its own."""
-    lines = [f"{request.method} {request.target} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers]
-    try:
-        wire = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-    except UnicodeEncodeError:
-        raise UpstreamRefused("The request has characters that can't be sent.") from None
-    if wire.count(b"\n") != len(lines) + 1 or wire.count(b"\r") != len(lines) + 1:
-        raise UpstreamRefused("The request has characters that can't be sent.")
-    return wire
 
 
 def _body_of(head: RequestHead) -> Body:

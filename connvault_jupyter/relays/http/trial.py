@@ -12,8 +12,8 @@ from ..downstream import Login
 from ..limits import Limits
 from ..upstream import shut
 from .heads import END, MAX_HEAD_BYTES, BadHead, response_head
-from .request import Request
-from .session import Target, serialised
+from .request import Request, serialised
+from .session import Target
 
 # Object stores say in the first hundred bytes why they refuse.
 _FIRST_WORDS_BYTES = 2048
