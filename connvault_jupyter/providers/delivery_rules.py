@@ -66,6 +66,19 @@ _LOADER_NAMES = re.compile(
     r"|.*_PROXY\Z|.*_CONFIG_FILE\Z|.*_CREDENTIALS_FILE\Z|.*_CA_BUNDLE\Z"
 )
 
+# What is left may be set if it says where or as whom: no list of what runs code is ever complete (PSQLRC, PSQL_PAGER,
+# LIBMYSQL_PLUGINS, ODBCINI, TAR_OPTIONS, ...).
+_SAYS_WHERE = re.compile(
+    r"PG(HOST|PORT|USER|DATABASE|PASSWORD|SSLMODE)"
+    r"|AWS_(ALLOW_HTTP|VIRTUAL_HOSTED_STYLE_REQUEST|EC2_METADATA_DISABLED)"
+    r"|([A-Z0-9_]*_)?(URL|URI|DSN|ENDPOINT|HOST|PORT|SOCKET|SOCK|SERVER|ADDRESS|USER|USERNAME|PASSWORD|PWD|AUTH|TOKEN"
+    r"|KEY|KEY_ID|SECRET|DATABASE|DB|SCHEMA|CATALOG|ACCOUNT|PROJECT|TENANT|REGION|BUCKET|INDEX)(_[A-Z][0-9])?"
+)
+# Where other programs of the machine do their work, or get their own logins.
+_ELSEWHERE = re.compile(
+    r"DOCKER_|KUBERNETES_|AWS_CONTAINER_|AWS_EC2_METADATA_SERVICE|KRB5|VAULT_|TF_|ANSIBLE_"
+)
+
 
 def check_deliveries(definition: ProviderDefinition) -> None:
     """Raises: Unusable: the first rule that is broken."""
@@ -94,7 +107,9 @@ def check_deliveries(definition: ProviderDefinition) -> None:
 
 def refused_variable(name: str) -> bool:
     """Whether a definition may not set this variable."""
-    return name in _LOADERS or _LOADER_NAMES.match(name) is not None
+    if name in _LOADERS or _LOADER_NAMES.match(name) or _ELSEWHERE.match(name):
+        return True
+    return _SAYS_WHERE.fullmatch(name) is None
 
 
 def _check_place(definition: ProviderDefinition, protocol: RelayProtocol) -> None:
@@ -124,8 +139,6 @@ def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: 
     # A secret's name may be that of a listener's place: what is filled in is the place.
     known = LISTENER_PLACES[protocol] | (definition.field_schemas.keys() - definition.secret_fields)
     for name, text in (*relay.variables.items(), *relay.tcp_variables.items()):
-        if refused_variable(name):
-            raise Unusable(f"variables must not set {name}: it changes how programs find or load things.")
         if not text.isprintable():
             raise Unusable(f"{name} must be one line of text.")
         try:
@@ -134,3 +147,8 @@ def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: 
             raise Unusable(f"{name} must be text with {{place}} places and no other braces.") from None
         if not named <= known:
             raise Unusable(f"{name} may use the relay's own places and plain fields only.")
+        if refused_variable(name):
+            raise Unusable(
+                f"variables must not set {name}: it may change how programs find or load things. Use a name that says "
+                "where or as whom, such as one that ends with _URL, _HOST, _PORT, _USER or _TOKEN."
+            )
