@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.support.mariadb import Account, MariaDbServer
 from tests.support.mariadb import mariadb as mariadb
 from tests.support.notebook_processes import Notebooks
 from tests.support.operator import Operator, operated_broker
+from tests.support.processes import wait_until
 from tests.support.requester import Asker, Refused
 
 pytestmark = pytest.mark.xdist_group("mariadb")
@@ -162,7 +162,9 @@ def test_when_a_query_is_killed_by_its_thread_it_ends(world: World) -> None:
     slow = "SELECT count(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"
     run(f"t = threading.Thread(target=lambda: ended.append(outcome(a, {slow!r}))); t.start()")
     busy = "SELECT count(*) FROM information_schema.processlist WHERE state <> '' AND id = "
-    wait_until(lambda: run(f"one(b, {busy!r} + str(a.thread_id()))") == 1)
+    wait_until(
+        lambda: run(f"one(b, {busy!r} + str(a.thread_id()))") == 1, deadline_s=20, what="the query to run"
+    )
     run("one(b, f'KILL QUERY {a.thread_id()}'); t.join(20)")
     assert run("ended") == [1317]
     assert run("one(a, 'SELECT 1')") == 1
@@ -193,7 +195,7 @@ def test_when_the_permission_ends_running_queries_and_pools_do(world: World) -> 
     run("t = threading.Thread(target=lambda: ended.append(outcome(c, 'SELECT sleep(60)'))); t.start()")
     asleep = f"user = '{world.account.user}' AND state = 'User sleep'"
     query = f"SELECT count(*) FROM information_schema.processlist WHERE {asleep}"
-    wait_until(lambda: world.mariadb.execute(query) == [(1,)])
+    wait_until(lambda: world.mariadb.execute(query) == [(1,)], deadline_s=20, what="the query to run")
     run("begun = time.monotonic()")
     world.revoke_all()
     run("t.join(20)")
@@ -205,7 +207,9 @@ def test_when_the_permission_ends_running_queries_and_pools_do(world: World) -> 
             run(code)
         assert caught.value.kind == "HandleInvalid"
     # MariaDB looks for a sleeper's client every five seconds; the pool's session is gone at once.
-    wait_until(lambda: world.mariadb.sessions(world.account) <= 1)
+    wait_until(
+        lambda: world.mariadb.sessions(world.account) <= 1, deadline_s=20, what="the end of the sessions"
+    )
 
 
 def test_when_the_vault_is_locked_sessions_end_too(world: World) -> None:
@@ -312,7 +316,9 @@ def test_when_there_are_too_many_the_next_one_is_told(world: World) -> None:
         run("h.connect()")
     assert caught.value.kind == "BrokerUnavailable"
     run("[c.close() for c in found]; found = c = None; gc.collect()")
-    wait_until(lambda: world.mariadb.sessions(world.account) == 0)
+    wait_until(
+        lambda: world.mariadb.sessions(world.account) == 0, deadline_s=20, what="the end of the sessions"
+    )
     assert run("one(h.connect(), 'SELECT 1')") == 1
 
 
@@ -326,14 +332,9 @@ def test_when_hundreds_have_come_and_gone_no_descriptor_is_left(world: World) ->
     run("for _ in range(60): h.connect()")
     run("gc.collect()")
     assert run(count) == before
-    wait_until(lambda: world.mariadb.sessions(world.account) == 0)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
+    wait_until(
+        lambda: world.mariadb.sessions(world.account) == 0, deadline_s=20, what="the end of the sessions"
+    )
 
 
 def workers(world: World) -> set[int]:

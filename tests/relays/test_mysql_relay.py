@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
-import psutil  # type: ignore[import-untyped]
 import pymysql
 import pytest
 import sqlalchemy
@@ -23,6 +22,8 @@ from tests.support.mariadb import account as account
 from tests.support.mariadb import mariadb as mariadb
 from tests.support.mysql_relay import MysqlRelays, mysql_relays
 from tests.support.mysql_server import Wire, serving
+from tests.support.processes import wait_until
+from tests.support.relay_process import workers
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 
@@ -112,7 +113,7 @@ def test_when_a_query_is_killed_by_its_thread_it_ends(served: MysqlRelays) -> No
         thread = threading.Thread(target=sleep)
         thread.start()
         query = f"SELECT count(*) FROM information_schema.processlist WHERE id = {thread_id} AND state <> ''"
-        wait_for(lambda: one(other, query) == 1)
+        wait_until(lambda: one(other, query) == 1, deadline_s=20, what="the query to run")
         one(other, f"KILL QUERY {thread_id}")
         thread.join(20)
         assert [failure.args[0] for failure in failures] == [1317]
@@ -176,7 +177,7 @@ def test_when_the_permission_ends_a_running_query_does_too(
         thread.start()
         asleep = f"WHERE user = '{account.user}' AND state = 'User sleep'"
         query = f"SELECT count(*) FROM information_schema.processlist {asleep}"
-        wait_for(lambda: mariadb.execute(query) == [(1,)])
+        wait_until(lambda: mariadb.execute(query) == [(1,)], deadline_s=20, what="the query to run")
         begun = time.monotonic()
         served.revoke(served.ref)
         thread.join(20)
@@ -250,7 +251,7 @@ def test_when_a_client_leaves_the_server_knows(
     connection = served.connect()
     assert mariadb.sessions(account) == 1
     connection._force_close()  # type: ignore[attr-defined]
-    wait_for(lambda: mariadb.sessions(account) == 0)
+    wait_until(lambda: mariadb.sessions(account) == 0, deadline_s=20, what="the end of its session")
 
 
 def test_when_the_command_line_client_comes_it_works(served: MysqlRelays, account: Account) -> None:
@@ -345,19 +346,9 @@ def test_when_hundreds_of_clients_have_come_and_gone_no_descriptor_is_left(
 ) -> None:
     """Of logins that worked, that were refused, and that were cut short."""
     served.connect().close()
-    (zygote,) = [
-        one
-        for one in psutil.Process().children()
-        if "connvault_jupyter.broker.relay_process" in one.cmdline()
-    ]
-    (worker,) = zygote.children()
-
-    def settled() -> int:
-        wait_for(lambda: mariadb.sessions(account) == 0)
-        wait_for(lambda: worker.num_threads() == 1)
-        return int(worker.num_fds())
-
-    before = settled()
+    (worker,) = workers()
+    wait_until(lambda: mariadb.sessions(account) == 0, deadline_s=20, what="the end of the first")
+    before = worker.num_fds()
     for _ in range(60):
         served.connect().close()
     password, served.vault.secrets["password"] = served.vault.secrets["password"], "wrong"
@@ -367,11 +358,5 @@ def test_when_hundreds_of_clients_have_come_and_gone_no_descriptor_is_left(
     served.vault.secrets["password"] = password
     for _ in range(30):
         served.connect()._force_close()  # type: ignore[attr-defined]
-    assert settled() == before
-
-
-def wait_for(condition: Any, *, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
+    wait_until(lambda: worker.num_fds() <= before, deadline_s=20, what="the end of all")
+    assert mariadb.sessions(account) == 0

@@ -6,44 +6,22 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
 from connvault_jupyter.relays.downstream import no_token
 from connvault_jupyter.relays.redis.resp import encode
 from tests.support.processes import wait_until
-from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_places import PASSWORD
+from tests.support.redis_places import relays as relays
+from tests.support.redis_places import server as server
+from tests.support.redis_places import started as started
+from tests.support.redis_relay import WAIT_S, Raw, RedisRelays
 from tests.support.relay_handles import new_ref
-
-PASSWORD = "canary-of-relay-7"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server(password=PASSWORD, users={"app": ("app-canary-8", "+@all ~*")}) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[RedisRelays]:
-    with redis_relays() as relays:
-        yield relays
-
-
-@pytest.fixture
-def relays(started: RedisRelays, server: RedisServer) -> RedisRelays:
-    return started.point(server)
-
-
-def children(started: RedisRelays) -> list[psutil.Process]:
-    found = [one for one in psutil.Process().children() if "relay_process" in " ".join(one.cmdline())]
-    return [child for zygote in found for child in zygote.children()]
+from tests.support.relay_process import workers
 
 
 def test_a_blocked_client_is_answered_when_there_is_something(relays: RedisRelays) -> None:
@@ -181,7 +159,7 @@ def test_fifty_clients_at_once_are_not_mixed_up(relays: RedisRelays) -> None:
         assert all(pool.map(work, range(50)))
 
 
-def test_when_clients_come_and_go_no_descriptor_stays(relays: RedisRelays, started: RedisRelays) -> None:
+def test_when_clients_come_and_go_no_descriptor_stays(relays: RedisRelays) -> None:
     """Whatever way they end."""
     place = relays.place()
 
@@ -196,20 +174,9 @@ def test_when_clients_come_and_go_no_descriptor_stays(relays: RedisRelays, start
 
     with relays.client(place) as client:
         client.ping()
-        (worker,) = children(started)
-        come_and_go()
-        before = settled(client, worker)
-        come_and_go()
-        assert settled(client, worker) <= before
-
-
-def settled(client: Any, worker: psutil.Process) -> int:
-    """The worker's descriptors, when the server knows of this client alone."""
-    wait_until(
-        lambda: client.info("clients")["connected_clients"] == 1, deadline_s=WAIT_S, what="the others' ends"
-    )
-    return wait_until(
-        lambda: int(worker.num_fds()) if worker.num_threads() == 2 else None,
-        deadline_s=WAIT_S,
-        what="their threads",
-    )
+        (worker,) = workers()
+        before = worker.num_fds()
+        for _ in range(2):
+            come_and_go()
+            wait_until(lambda: worker.num_fds() <= before, deadline_s=WAIT_S, what="the others' ends")
+        assert client.info("clients")["connected_clients"] == 1

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 import redis.asyncio
@@ -16,27 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.relays.redis.resp import encode
-from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
-from tests.support.redis_server import RedisServer, redis_server
-
-PASSWORD = "canary-of-relay-7"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server(password=PASSWORD, users={"app": ("app-canary-8", "+@all ~*")}) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[RedisRelays]:
-    with redis_relays() as relays:
-        yield relays
-
-
-@pytest.fixture
-def relays(started: RedisRelays, server: RedisServer) -> RedisRelays:
-    return started.point(server)
+from tests.support.redis_places import relays as relays
+from tests.support.redis_places import server as server
+from tests.support.redis_places import started as started
+from tests.support.redis_relay import WAIT_S, Raw, RedisRelays
+from tests.support.redis_server import RedisServer
+from tests.support.relay_process import workers
 
 
 @pytest.fixture(params=[2, 3])
@@ -45,11 +29,6 @@ def client(relays: RedisRelays, request: pytest.FixtureRequest) -> Iterator[Any]
     with relays.client(protocol=request.param) as made:
         made.flushall()
         yield made
-
-
-def children(started: RedisRelays) -> list[psutil.Process]:
-    found = [one for one in psutil.Process().children() if "relay_process" in " ".join(one.cmdline())]
-    return [child for zygote in found for child in zygote.children()]
 
 
 def test_commands_and_values_of_all_kinds(client: Any) -> None:
@@ -94,12 +73,12 @@ def test_a_pipeline_of_ten_thousand(client: Any) -> None:
     assert answers[10_000:] == [b"%d" % number for number in range(0, 10_000, 100)]
 
 
-def test_a_value_of_64_mib_passes_in_little_memory(relays: RedisRelays, started: RedisRelays) -> None:
+def test_a_value_of_64_mib_passes_in_little_memory(relays: RedisRelays) -> None:
     """Both ways; the worker holds a block or two of it."""
     value = bytes(range(256)) * (64 * 4096)
     with relays.client() as client:
         client.ping()
-        (worker,) = children(started)
+        (worker,) = workers()
         before = worker.memory_info().rss
         client.set("large", value)
         assert client.get("large") == value

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connvault_jupyter.relays.downstream import Login
-from connvault_jupyter.relays.redis.relay import _Session
+from connvault_jupyter.relays.redis.relay import Session
 from connvault_jupyter.relays.redis.resp import Commands, encode
 from tests.support.redis_relay import Raw, RedisRelays, redis_relays
 from tests.support.redis_server import RedisServer, redis_server
@@ -180,7 +180,7 @@ def test_what_someone_else_has_stored_comes_back_masked(
 def filtered(pieces: list[bytes], password: str = PASSWORD) -> bytes:
     """What a client gets of these pieces of answers, as a connection passes them on."""
     nobody: Any = None
-    session = _Session(nobody, Commands(None), Login({}, {"password": password}, 1, "r"))
+    session = Session(nobody, Commands(None), Login({}, {"password": password}, 1, "r"))
     return b"".join(session.to_client(piece) for piece in pieces if piece)
 
 

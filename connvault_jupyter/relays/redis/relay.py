@@ -73,7 +73,7 @@ class Relay:
             except ConnvaultError as exc:
                 _refuse(downstream, exc)
                 return
-            session = _Session(downstream, commands, login)
+            session = Session(downstream, commands, login)
             del login
             limits = dataclasses.replace(
                 self._limits,
@@ -95,7 +95,7 @@ class Relay:
         """See `relays.downstream.Relay`."""
 
 
-class _Session:
+class Session:
     """What goes through one logged-in connection."""
 
     def __init__(self, downstream: Downstream, commands: Commands, login: Login) -> None:
