@@ -1,4 +1,4 @@
-"""Looking into the relays' processes as the same ordinary user: a worker has a secret for the length of a login. Linux."""
+"""Looking into the relays' processes as the same ordinary user: they have a secret for a login's length. Linux."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ with redis_notebooks(lambda question: "session") as world:
     name, _ = world.define()
     with world.kernel() as kernel:
         kernel.run(f"h = connection({name!r}); s = live(h)")
-        zygote, (worker,) = world.processes()
+        _, (worker,) = world.processes()
         plain = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         pids = {"zygote": zygote, "worker": worker, "control": plain.pid}
         done = subprocess.run(
@@ -66,7 +66,7 @@ def test_a_relay_that_is_made_to_crash_leaves_no_core_and_ends_its_sessions() ->
     with redis_notebooks(lambda question: "session") as world, world.kernel() as kernel:
         name, _ = world.define()
         kernel.run(f"h = connection({name!r}); s = live(h)")
-        zygote, (worker,) = world.processes()
+        _, (worker,) = world.processes()
         before = cores(Path("/"), Path.cwd(), world.home)
         os.kill(worker, signal.SIGABRT)
         kernel.run("ended(s)")
