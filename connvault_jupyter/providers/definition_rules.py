@@ -37,7 +37,7 @@ def definition_from(text: str) -> ProviderDefinition:
         Unusable: it breaks a rule. The first one that was found is told.
     """
     try:
-        raw = json.loads(text, parse_constant=_no_constant)
+        raw = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise Unusable(f"It is not valid JSON{line}.") from None
@@ -52,6 +52,14 @@ def definition_from(text: str) -> ProviderDefinition:
     check_deliveries(definition)
     _check_display(definition)
     return definition
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Python takes the last of two, a reader the first: nobody could say what was reviewed.
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Unusable("It has a name twice in one object.")
+    return found
 
 
 def _no_constant(name: str) -> Any:

@@ -155,6 +155,13 @@ def test_when_a_rule_is_broken_the_reason_says_which(
     assert reason in str(caught.value)
 
 
+def test_when_a_name_is_there_twice_the_definition_is_refused() -> None:
+    """A reader would take the first one for what counts, a parser the last."""
+    text = json.dumps(GOOD).replace('"destination":', '"destination": "elsewhere", "destination":')
+    with pytest.raises(Unusable, match="twice"):
+        definition_from(text)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "1", '"x"', '{"id": NaN}', "[" * 100_000, '{"a":' * 50_000, "\x00"]
 )
