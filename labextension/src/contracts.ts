@@ -287,7 +287,8 @@ export interface DeleteSecret {
  * Of a relay: `protocol` is what it speaks; `recipe` are constants that complete the fields for it (how to log in,
  * never where); `variables` are environment variables for other programs, with the places `{base_url}`, `{token}`,
  * `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field. `tcp_variables` count besides, and win, for
- * programs that can't use a Unix socket. A variable whose field is not given is not set.
+ * programs that can't use a Unix socket. A variable whose field is not given is not set. Names say where or as whom
+ * (`..._URL`, `..._HOST`, `..._TOKEN`); others are refused (`providers.delivery_rules`).
  */
 export interface Delivery {
   kind: 'relay' | 'login' | 'reveal';
