@@ -1,0 +1,207 @@
+"""At the places where a handle's sockets lie: false ones, links, floods of connections that are not the requester's."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.support.broker_of import runs
+from tests.support.canary import found_in
+from tests.support.processes import wait_until
+from tests.support.redis_notebooks import RedisNotebooks, redis_notebooks
+from tests.support.requester import Asker, Refused
+
+# `limits.connections`.
+PLACES = 256
+FLOOD = 400
+SOME = 8
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[RedisNotebooks]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+    with redis_notebooks(lambda question: "session") as made:
+        yield made
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+    """With a handle `h` that has a live session `s`."""
+    name, _ = world.define()
+    with world.kernel() as found:
+        found.run(f"h = connection({name!r}); s = live(h)")
+        yield found
+
+
+def directory_of(kernel: Asker) -> Path:
+    return Path(kernel.run("h._lease.open().directory"))
+
+
+def worker_of(world: RedisNotebooks) -> Any:
+    (pid,) = world.processes()[1]
+    return psutil.Process(pid)
+
+
+def connected(path: Path) -> socket.socket:
+    """A process of the same user that is not the requester: this one."""
+    stream = socket.socket(socket.AF_UNIX)
+    # Waits while the listener's queue is full, which it would not with a time-out.
+    stream.connect(str(path))
+    stream.settimeout(10)
+    return stream
+
+
+def listening(path: Path, heard: list[bytes]) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve() -> None:
+        try:
+            stream, _ = listener.accept()
+            with stream:
+                heard.append(stream.recv(4096))
+                stream.sendall(b"+PONG\r\n")
+        except OSError:
+            pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener
+
+
+def test_a_false_socket_in_a_handles_place_hears_no_secret(kernel: Asker) -> None:
+    """Not stopped: the notebook is led to another server. But no way to the service comes by it."""
+    path = directory_of(kernel) / "s"
+    heard: list[bytes] = []
+    path.unlink()
+    with listening(path, heard):
+        assert kernel.run("pinged(to_socket(h._lease.open().socket))") == "+PONG\r\n"
+    assert heard
+    assert found_in(heard[0].decode()) == []
+
+
+def test_a_link_in_a_handles_place_leads_no_socket_elsewhere(
+    world: RedisNotebooks, kernel: Asker, tmp_path: Path
+) -> None:
+    """When the relay has to be made anew: the broker makes the folder itself, or none."""
+    place = directory_of(kernel)
+    worker = worker_of(world)
+    worker.kill()
+    wait_until(lambda: not runs(worker.pid), deadline_s=10, what="the worker's end")
+    kernel.run("ended(s)")
+    shutil.rmtree(place)
+    place.symlink_to(tmp_path)
+    with pytest.raises(Refused):
+        kernel.run("live(h)")
+    assert list(tmp_path.iterdir()) == []
+    place.unlink()
+    assert kernel.run("pinged(live(h))") == "+PONG\r\n"
+
+
+def test_strangers_that_connect_leave_nothing_behind(world: RedisNotebooks, kernel: Asker) -> None:
+    """No session, no descriptor, no thread, and one row of the record in a while."""
+    path = directory_of(kernel) / "s"
+    broker, worker = psutil.Process(world.operator.broker.pid), worker_of(world)
+    before = broker.num_fds() + worker.num_fds()
+    rows = len(world.notebooks.record(type="access:refused"))
+    for number in range(FLOOD):
+        with connected(path) as stream:
+            stream.sendall(b"PING\r\n")
+            if number % 2:
+                assert stream.recv(64).startswith(b"-")
+    assert len(world.notebooks.record(type="access:refused")) <= rows + 1
+    # Some may come and go by themselves.
+    allowed = before + SOME
+    wait_until(
+        lambda: broker.num_fds() + worker.num_fds() <= allowed, deadline_s=20, what="the descriptors to close"
+    )
+    assert kernel.run("pinged(s)") == "+PONG\r\n"
+    assert kernel.run("pinged(live(h))") == "+PONG\r\n"
+
+
+def test_strangers_that_say_nothing_take_a_handles_places(kernel: Asker) -> None:
+    """Not stopped: denial of service among processes of one user. What is open goes on, and the places come back."""
+    path = directory_of(kernel) / "s"
+    held = [connected(path) for _ in range(PLACES)]
+    kernel.run("again = []")
+    kernel.run("again.append(pinged(to_socket(h._lease.open().socket)))")
+    assert kernel.run("again") == [""]
+    assert kernel.run("pinged(s)") == "+PONG\r\n"
+    for stream in held:
+        stream.close()
+    wait_until(
+        lambda: kernel.run("pinged(to_socket(h._lease.open().socket))") == "+PONG\r\n",
+        deadline_s=10,
+        what="a place",
+    )
+
+
+def test_a_handle_has_as_many_clients_as_it_may_and_in_little_memory(
+    world: RedisNotebooks, kernel: Asker
+) -> None:
+    """Also from its own requester; what is too much is turned away, and each costs far below 16 MB."""
+    worker = worker_of(world)
+    before = worker.memory_info().rss
+    kernel.run("path = h._lease.open().socket; held = []")
+    kernel.run(
+        f"for _ in range({PLACES + 40}): held.append(socket.socket(socket.AF_UNIX)); held[-1].connect(path)"
+    )
+    kernel.run("answers = [pinged(one) for one in held]")
+    assert kernel.run("answers.count('+PONG\\r\\n')") == PLACES - 1
+    assert worker.num_threads() < PLACES + 20
+    assert (worker.memory_info().rss - before) / PLACES < 1 << 20
+
+
+def test_another_notebook_is_served_while_one_floods(world: RedisNotebooks, kernel: Asker) -> None:
+    """Each has a worker of its own, and questions to the broker take their turns."""
+    path = directory_of(kernel) / "s"
+    name, _ = world.define()
+    stop = threading.Event()
+
+    def flood() -> None:
+        while not stop.is_set():
+            try:
+                with connected(path) as stream:
+                    stream.sendall(b"PING\r\n")
+                    stream.recv(64)
+            except OSError:
+                pass
+
+    threads = [threading.Thread(target=flood, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        with world.kernel("b.ipynb") as other:
+            other.run(f"h = connection({name!r})")
+            other.run("began = time.monotonic(); p = [pinged(live(h)) for _ in range(20)]")
+            assert other.run("p == ['+PONG\\r\\n'] * 20")
+            assert other.run("time.monotonic() - began") < 10
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_revoke_cuts_in_the_middle_of_a_flood(world: RedisNotebooks) -> None:
+    """A worker that is too busy to follow is killed."""
+    name, connection_id = world.define()
+    with world.kernel() as kernel:
+        kernel.run(f"h = connection({name!r}); s = live(h); t = []")
+        path = directory_of(kernel) / "s"
+        held = [connected(path) for _ in range(PLACES // 2)]
+        kernel.run("w = threading.Thread(target=lambda: t.append(ended(s))); w.start()")
+        world.revoke(connection_id)
+        kernel.run("w.join(20)")
+        assert kernel.run("len(t)") == 1
+        for stream in held:
+            stream.close()
