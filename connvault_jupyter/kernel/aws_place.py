@@ -94,7 +94,7 @@ class AwsPlace:
 
     @property
     def token(self) -> str:
-        """The handle's: no key of the service. It opens the place, for this process and its children."""
+        """The handle's: no key of the service. It opens the place, for whom the handle is."""
         return str(self._opened.token)
 
     def renew(self) -> bool:

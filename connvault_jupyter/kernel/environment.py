@@ -27,7 +27,7 @@ def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
     """Each variable with its value. `tcp`: those for programs that can't use a Unix socket.
 
     A variable that needs something the connection does not have is left out. One with the handle's token has a masked
-    repr: it is of use to this kernel and its children alone, but need not be in a notebook's output.
+    repr: it is of use to nobody else, but need not be in a notebook's output.
 
     Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
     """

@@ -102,8 +102,9 @@ class Handle:
 
             subprocess.run(["psql"], env={**os.environ, **handle.env()})
 
-        They lead to a socket that serves this kernel and what it starts, as long as the handle is good. `tcp`: to a
-        port on loopback, for programs that can't use a Unix socket; where there is no other way, it is that anyway.
+        They lead to a socket that serves this kernel and what it starts, as long as the handle is good. In a plain
+        script, which has no kernel, they serve its own process alone. `tcp`: to a port on loopback, for programs that
+        can't use a Unix socket; where there is no other way, it is that anyway.
 
         Raises:
             NotAllowed: the connection is not brokered.

@@ -52,13 +52,17 @@ def test_a_login_is_on_record_as_brokered(world: RedisNotebooks, kernel: Asker) 
     assert [(row["mode"], row["requester_label"]) for row in rows] == [("brokered", "a.ipynb")] * 3
 
 
+# Says PING to the socket at its first argument, and prints the answer.
+PING = (
+    "code = 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);'"
+    "'s.sendall(bytes([80, 73, 78, 71, 13, 10])); print(s.recv(99))'"
+)
+
+
 def test_what_the_kernel_starts_is_served(kernel: Asker) -> None:
     """A subprocess counts as the notebook, also one that outlives its shell."""
     kernel.run("path = h._lease.open().socket")
-    kernel.run(
-        "code = 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);'"
-        "'s.sendall(bytes([80, 73, 78, 71, 13, 10])); print(s.recv(99))'"
-    )
+    kernel.run(PING)
     assert "PONG" in kernel.run("subprocess.check_output([sys.executable, '-c', code, path]).decode()")
     shell = "subprocess.check_output(['sh', '-c', f'{sys.executable} -c \"{code}\" {path}']).decode()"
     assert "PONG" in kernel.run(shell)
@@ -85,6 +89,19 @@ def test_a_script_is_refused(world: RedisNotebooks, kernel: Asker) -> None:
     with world.notebooks.outside() as script:
         script.run(IN_THE_KERNEL)
         assert script.run(f"said(to_socket({path!r}), b'PING')").startswith("-")
+
+
+def test_what_a_plain_script_starts_is_another_requester(world: RedisNotebooks) -> None:
+    """There is no kernel that both would belong to."""
+    name, _ = world.define()
+    with world.notebooks.outside() as script:
+        script.run(IN_THE_KERNEL)
+        script.run(PING)
+        script.run(f"h = connection({name!r}); path = h._lease.open().socket")
+        assert script.run("said(live(h), b'PING')") == "+PONG\r\n"
+        answer = script.run("subprocess.check_output([sys.executable, '-c', code, path]).decode()")
+        assert "connvault handle_invalid" in answer
+        assert script.run("said(live(h), b'PING')") == "+PONG\r\n"
 
 
 def test_another_run_of_the_same_notebook_is_refused(world: RedisNotebooks) -> None:

@@ -57,7 +57,7 @@ class Client:
     @property
     def base_url(self) -> str:
         """The handle's place on loopback, with the path of the stored address, for any other library; `token` opens it.
-        Good in this process and its children, as long as the handle is.
+        Good for whom and as long as `Handle.env()`.
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """

@@ -99,8 +99,8 @@ class Client:
 
     @property
     def dsn(self) -> str:
-        """A SQLAlchemy URL without a password. It leads to the handle's socket: good in this process and its children,
-        as long as the handle is.
+        """A SQLAlchemy URL without a password. It leads to the handle's socket: good for whom and as long as
+        `Handle.env()`.
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """

@@ -93,7 +93,7 @@ class Client:
     def dsn(self) -> str:
         """An address in libpq's form, without a password, for psql, asyncpg, pandas, ADBC, DuckDB and the like.
 
-        It is good for this kernel and its children, as long as the handle is.
+        Good for whom and as long as `Handle.env()`.
 
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """

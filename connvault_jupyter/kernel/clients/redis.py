@@ -96,8 +96,8 @@ class Client:
 
     @property
     def url(self) -> str:
-        """`unix://` and the path of the handle's socket, for other libraries. No password is in it and none is needed:
-        it is good in this process and its children, as long as the handle is.
+        """`unix://` and the path of the handle's socket, for other libraries. No password is in it and none is needed.
+        Good for whom and as long as `Handle.env()`.
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """

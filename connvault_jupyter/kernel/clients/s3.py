@@ -73,8 +73,8 @@ class Client:
     def client(self, service: str = "s3", **config: Any) -> BaseClient:
         """A new boto3 client. `config` are arguments of `botocore.config.Config`: `retries`, `read_timeout` (s), ...
 
-        Presigned URLs of it lead to the loopback place: they are good in this process and its children, as long as
-        the handle is, whatever `ExpiresIn` says.
+        Presigned URLs of it lead to the loopback place: they are good for whom and as long as `Handle.env()`, whatever
+        `ExpiresIn` says.
 
         Raises:
             TypeError: an argument that would say where or as whom to log in.
