@@ -39,14 +39,13 @@ from tests.support.postgres_upstream import (
     AUTH_OK,
     KEY,
     READY,
-    Behaviour,
     exactly,
     login_to,
     read_message,
     read_packet,
     says,
-    upstream,
 )
+from tests.support.scripted_upstream import Behaviour, upstream
 from tests.support.tls import ServerCertificate, loopback_certificate
 
 # A hostile server costs a test no more than this.

@@ -37,7 +37,8 @@ from connvault_jupyter.relays.postgresql.messages import (
     status_of,
 )
 from connvault_jupyter.relays.postgresql.relay import Relay
-from tests.support.postgres_upstream import AUTH_OK, KEY, READY, client_of, login_to, says, upstream
+from tests.support.postgres_upstream import AUTH_OK, KEY, READY, client_of, login_to, says
+from tests.support.scripted_upstream import upstream
 
 CORPUS = Path(__file__).parent / "corpus" / "postgresql"
 LIMITS = Limits(connect_s=0.2, login_s=0.2, greeting_s=0.2, warm_logins=0)

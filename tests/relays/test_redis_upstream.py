@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -33,6 +31,7 @@ from setup_hooks.postgresql import free_port
 from tests.support.processes import wait_until
 from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.scripted_upstream import dripping, upstream
 from tests.support.tls import loopback_certificate
 
 PASSWORD = "canary-of-logins-3"
@@ -230,40 +229,10 @@ def test_when_the_server_restarts_the_same_handle_goes_on(started: RedisRelays) 
             assert client.ping()
 
 
-@contextmanager
-def hostile(talk: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port whose every client is talked to like that, then hung up on."""
-
-    def serve() -> None:
-        while True:
-            try:
-                stream, _ = listener.accept()
-            except OSError:
-                return
-            with stream, suppress(OSError):
-                talk(stream)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(WAIT_S)
-
-
-def trickle(stream: socket.socket) -> None:
-    """A byte now and then, never a line's end."""
-    ended = threading.Event()
-    while not ended.wait(0.05):
-        stream.sendall(b"+")
-
-
 HOSTILE = {
     "says nothing": (lambda stream: stream.recv(1), UpstreamError),
     "hangs up": (lambda stream: None, UpstreamError),
-    "trickles": (trickle, UpstreamTimeout),
+    "trickles": (dripping(b"", b"+"), UpstreamTimeout),
     "never ends its line": (lambda stream: stream.sendall(b"-" * 10_000_000), UpstreamRefused),
     "speaks HTTP": (lambda stream: stream.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), UpstreamRefused),
     "says too much": (lambda stream: stream.sendall(b"+OK\r\n+PONG\r\n+MORE\r\n"), UpstreamRefused),
@@ -281,7 +250,7 @@ def test_a_hostile_server_ends_in_a_code_and_in_time(way: str) -> None:
     """One deadline for the whole login, and a bound for what is read."""
     talk, kind = HOSTILE[way]
     started_at = time.monotonic()
-    with hostile(talk) as port, pytest.raises(kind) as caught:
+    with upstream(talk) as port, pytest.raises(kind) as caught:
         Relay(limits=HASTY).log_in(
             Login({"host": "127.0.0.1", "port": port, "sslmode": "disable"}, {"password": PASSWORD}, 1, "r")
         )
@@ -302,7 +271,7 @@ def test_when_a_server_lies_about_a_length_only_its_client_waits(
         stream.sendall(b"$1000000\r\nshort\r\n")
         stream.recv(4096)
 
-    with hostile(lie) as port:
+    with upstream(lie) as port:
         liar = started.point(server, port=port).place()
         with Raw(liar) as raw:
             raw.send(b"GET a\r\n")

@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import asyncssh
@@ -30,6 +30,7 @@ from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.ssh.relay import Relay
 from tests.support.processes import wait_until
+from tests.support.scripted_upstream import Behaviour, dripping, upstream
 from tests.support.sshd import SshServer, UserKey, new_key
 from tests.support.sshd import sshd as sshd
 
@@ -49,24 +50,10 @@ def log_in(fields: dict[str, Any], key: UserKey, **limits: Any) -> str:
 
 
 @contextlib.contextmanager
-def server(behave: Callable[[socket.socket], None]) -> Iterator[dict[str, Any]]:
-    """Fields of a connection to a listener that serves one client so."""
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            stream, _ = listener.accept()
-            with stream:
-                behave(stream)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield {"host": "127.0.0.1", "port": listener.getsockname()[1], "user": "deploy"}
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-            assert not thread.is_alive()
+def server(behave: Behaviour) -> Iterator[dict[str, Any]]:
+    """Fields of a connection to a server that does so."""
+    with upstream(behave) as port:
+        yield {"host": "127.0.0.1", "port": port, "user": "deploy"}
 
 
 @pytest.mark.parametrize("host_key", [False, True])
@@ -122,12 +109,6 @@ def _silent(stream: socket.socket) -> None:
     stream.recv(1)
 
 
-def _drip(stream: socket.socket) -> None:
-    for byte in _BANNER * 100:
-        stream.sendall(bytes([byte]))
-        time.sleep(0.02)  # what is tested: a server that is this slow
-
-
 def _lying(stream: socket.socket) -> None:
     stream.sendall(_BANNER + struct.pack(">IB", 0x7FFFFFFF, 4) + bytes(100_000))
     stream.recv(1 << 16)
@@ -138,7 +119,7 @@ def _noise(stream: socket.socket) -> None:
     stream.recv(1 << 16)
 
 
-@pytest.mark.parametrize("behave", [_silent, _drip])
+@pytest.mark.parametrize("behave", [_silent, dripping(b"SSH-2.0-", b"x"), dripping(_BANNER, b"\0")])
 def test_when_the_server_is_slow_it_is_given_up(key: UserKey, behave: Any) -> None:
     """The time is for the whole login."""
     started = time.monotonic()

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition
@@ -17,7 +16,8 @@ from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, Upstream
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.relays.trial import RelayTrial
 from tests.support.processes import wait_until
-from tests.support.relay_process import supervised
+from tests.support.relay_process import supervised, workers
+from tests.support.scripted_upstream import dripping, upstream
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=timezone.utc)
 CANARY = "canary-9d2c41"
@@ -84,25 +84,17 @@ def test_when_there_is_no_relay_for_it_it_says_so() -> None:
 def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
     """One byte a while: no single read ever times out. The worker is hardened meanwhile, and gone afterwards."""
     arrived = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # An authentication request of 256 bytes, as they say.
+    drip = dripping(b"R\0\0\1\0", b"\0", every_s=0.1)
 
-        def serve() -> None:
-            client, _ = listener.accept()
-            with client:
-                client.recv(65536)
-                arrived.set()
-                stop = threading.Event()
-                try:
-                    # An authentication request of 256 bytes, as they say.
-                    client.sendall(b"R\0\0\1\0")
-                    while not stop.wait(0.1):
-                        client.sendall(b"\0")
-                except OSError:
-                    return
+    def behave(client: socket.socket) -> None:
+        client.recv(65536)
+        arrived.set()
+        drip(client)
 
-        threading.Thread(target=serve, daemon=True).start()
+    with upstream(behave) as port:
         fields = {
-            "host": "127.0.0.1", "port": listener.getsockname()[1], "database": "d", "user": "u",
+            "host": "127.0.0.1", "port": port, "database": "d", "user": "u",
             "sslmode": "disable",
         }  # fmt: skip
         with supervised() as supervisor:
@@ -114,19 +106,10 @@ def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
             )
             thread.start()
             assert arrived.wait(20)
-            workers = _workers()
-            assert len(workers) == 1
-            assert CANARY not in " ".join(workers[0].cmdline())
+            found = workers()
+            assert len(found) == 1
+            assert CANARY not in " ".join(found[0].cmdline())
             thread.join(20)
             assert outcomes[0].code == "upstream_timeout"
             assert time.monotonic() - started < 10
-            wait_until(lambda: not workers[0].is_running(), deadline_s=10, what="the end of the worker")
-
-
-def _workers() -> list[psutil.Process]:
-    return [
-        child
-        for zygote in psutil.Process().children()
-        if "relay_process" in " ".join(zygote.cmdline())
-        for child in zygote.children()
-    ]
+            wait_until(lambda: not found[0].is_running(), deadline_s=10, what="the end of the worker")

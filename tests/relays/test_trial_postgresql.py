@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +15,7 @@ from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from setup_hooks.postgresql import Login, PostgresServer, free_port
 from tests.support.relay_process import tried
+from tests.support.scripted_upstream import upstream
 from tests.support.tls import ServerCertificate, loopback_certificate
 from tests.support.tls_front import tls_front
 
@@ -104,18 +104,13 @@ def test_when_the_server_is_silent_it_times_out(postgres_login: Login, silent_po
 
 def test_when_something_else_answers_it_is_no_login(postgres_login: Login) -> None:
     """A web server on that port, say: some failure, none of its words."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve() -> None:
-            client, _ = listener.accept()
-            with client:
-                client.recv(1024)
-                client.sendall(b"HTTP/1.1 400 canary\r\n\r\n")
+    def answer(client: socket.socket) -> None:
+        client.recv(1024)
+        client.sendall(b"HTTP/1.1 400 canary\r\n\r\n")
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        outcome = attempt(postgres_login, port=listener.getsockname()[1])
-        thread.join()
+    with upstream(answer) as port:
+        outcome = attempt(postgres_login, port=port)
     assert not outcome.ok
     assert "canary" not in outcome.model_dump_json()
 

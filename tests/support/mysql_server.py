@@ -6,18 +6,17 @@ package's code, and itself tested with PyMySQL. After a login it answers every c
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import socket
 import ssl
 import struct
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.scripted_upstream import upstream
 from tests.support.tls import ServerCertificate
 
 CACHING_SHA2 = b"caching_sha2_password"
@@ -80,28 +79,17 @@ Serve = Callable[[Wire], None]
 def serving(serve: Serve) -> Iterator[int]:
     """A port of 127.0.0.1; each client is served in a thread."""
 
-    def one(stream: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            stream.settimeout(20)
-            wire = Wire(stream)
-            try:
-                serve(wire)
-            finally:
-                wire.stream.close()
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                stream, _ = listener.accept()
-                threading.Thread(target=one, args=(stream,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
+    def behave(stream: socket.socket) -> None:
+        stream.settimeout(20)
+        wire = Wire(stream)
         try:
-            yield int(listener.getsockname()[1])
+            serve(wire)
         finally:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
+            # TLS has made another one of it.
+            wire.stream.close()
+
+    with upstream(behave) as port:
+        yield port
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Servers that lie: each connection is given to a function of the test. And a client of the relay without a process."""
+"""PostgreSQL's protocol for servers that lie, and a client of the relay without a process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,11 @@ from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.postgresql.messages import message
 from connvault_jupyter.relays.postgresql.relay import Relay
 
-Behaviour = Callable[[socket.socket], None]
+from .scripted_upstream import Behaviour
 
 AUTH_OK = message(b"R", struct.pack(">I", 0))
 READY = message(b"Z", b"I")
 KEY = message(b"K", struct.pack(">II", 4711, 815))
-
-
-@contextmanager
-def upstream(behaviour: Behaviour) -> Iterator[int]:
-    """A port of 127.0.0.1 where each connection is treated like that, in a thread, and closed then."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_accept, args=(listener, behaviour), daemon=True).start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
 
 
 def says(*parts: bytes) -> Behaviour:
@@ -110,14 +99,3 @@ def client_of(
         downstream.cut()
         thread.join(10)
         relay.close()
-
-
-def _accept(listener: socket.socket, behaviour: Behaviour) -> None:
-    def treat(stream: socket.socket) -> None:
-        with stream, contextlib.suppress(OSError):
-            behaviour(stream)
-
-    with contextlib.suppress(OSError):
-        while True:
-            stream, _ = listener.accept()
-            threading.Thread(target=treat, args=(stream,), daemon=True).start()
