@@ -21,7 +21,7 @@ def main(upstream: str, port_file: str) -> None:
             request.method,
             f"http://127.0.0.1:{upstream}{request.path_qs}",
             headers=headers,
-            data=request.content,
+            data=request.content if request.can_read_body else None,
         ) as found:
             kept = {name: value for name, value in found.headers.items() if name.lower() != "connection"}
             answer = web.StreamResponse(status=found.status, headers=kept)
