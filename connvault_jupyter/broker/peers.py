@@ -43,6 +43,11 @@ _INVISIBLE = re.compile(
 
 _UNSEEN = " (with characters that can't be seen)"
 
+# What a folder of installed programs has: a virtual environment, conda's; and where pip puts those of a user. All of
+# them lie below a root that is the home directory.
+_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+_USER_PROGRAMS = (".local", "bin")
+
 
 class Peers:
     """`owner_pid` is the server's (kernels and terminals are its children), `server_root` an absolute path."""
@@ -240,7 +245,9 @@ class Peers:
         """Whether it is one of the person's own files: entry points such as `ipython` run anything."""
         if not file.is_relative_to(self._root):
             return False
-        return not any((folder / "pyvenv.cfg").exists() for folder in file.parents)
+        if file.parent.parts[-2:] == _USER_PROGRAMS:
+            return False
+        return not any((folder / name).exists() for folder in file.parents for name in _ENVIRONMENT_MARKS)
 
 
 def displayable(text: str) -> str:
