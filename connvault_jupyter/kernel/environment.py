@@ -68,7 +68,11 @@ def _filled(pattern: str, values: Mapping[str, str]) -> str:
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
-        return quote(values[name], safe="") if inside and name != "base_url" else values[name]
+        if not inside or name == "base_url":
+            return values[name]
+        # `unix://{socket}`: there it is the address's path itself.
+        is_path = name == "socket" and pattern.endswith("://", 0, match.start())
+        return quote(values[name], safe="/" if is_path else "")
 
     return _PLACE.sub(value, pattern)
 

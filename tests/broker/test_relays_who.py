@@ -212,6 +212,6 @@ def test_variables_lead_another_program_there(kernel: Asker) -> None:
     kernel.run("e = {**os.environ, **h.env()}; t = {**os.environ, **h.env(tcp=True)}")
     for environment in ("e", "t"):
         shown = kernel.run(f"[v for k, v in {environment}.items() if k == 'REDIS_URL'][0]")
-        assert shown.startswith("unix://" if environment == "e" else "redis://:")
+        assert shown.startswith("unix:///" if environment == "e" else "redis://:")
         ran = f"subprocess.run(['redis-cli', '-u', t['REDIS_URL'], 'ping'], env={environment}, capture_output=True)"
         assert kernel.run(f"{ran}.stdout.decode()") == "PONG\n"
