@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -23,14 +24,15 @@ def upstream(behaviour: Behaviour) -> Iterator[int]:
                 listener.shutdown(socket.SHUT_RDWR)
 
 
-def dripping(begin: bytes, byte: bytes, *, every_s: float = 0.02) -> Behaviour:
-    """Says `begin`, and then this byte again and again until the other side has had enough."""
+def dripping(begin: bytes, slowly: bytes, *, every_s: float = 0.02) -> Behaviour:
+    """Says `begin`, and then byte by byte `slowly`, again and again, until the other side has had enough."""
 
     def behave(stream: socket.socket) -> None:
         stream.sendall(begin)
         clock = threading.Event()
-        while not clock.wait(every_s):
-            stream.sendall(byte)
+        for byte in itertools.cycle(slowly):
+            clock.wait(every_s)
+            stream.sendall(bytes([byte]))
 
     return behave
 
