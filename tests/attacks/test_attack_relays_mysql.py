@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,5 +32,6 @@ def test_a_server_tells_its_users_the_hash_of_their_password(served: MysqlRelays
 
 def test_a_client_that_asks_to_read_local_files_is_not_agreed_with(served: MysqlRelays) -> None:
     """A hostile server could ask for any of them otherwise."""
-    with served.connect(local_infile=True) as connection:
+    connection: Any = served.connect(local_infile=True)
+    with connection:
         assert not connection.server_capabilities & 0x80
