@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import quote, unquote_plus
 
 from ...errors import SecretInvalid, SecretMissing, UpstreamRefused
@@ -37,7 +37,11 @@ _FRAMING = frozenset(
 
 class Authorization(Protocol):
     """One way to log in. Made for one revision and rotation of one connection, and used by several threads at once:
-    what it keeps (an access token) is dropped with it when a field or a secret changes."""
+    what it keeps (an access token) is dropped with it when a field or a secret changes.
+
+    `steady`: `apply` makes the same of the same request and login each time."""
+
+    steady: ClassVar[bool]
 
     def apply(self, request: Request, login: Login, /) -> Request:
         """The request with its credential. The client's own (`Authorization`, cookies' likes) are gone already.
@@ -85,6 +89,8 @@ def authorization_of(fields: Mapping[str, Any]) -> Authorization:
 class Header:
     """The secret `token` in a header, after a scheme if there is one (RFC 6750 2.1: `Authorization: Bearer`)."""
 
+    steady: ClassVar[bool] = True
+
     def __init__(self, name: str, scheme: str = "") -> None:
         if (
             not _TOKEN.fullmatch(name)
@@ -109,6 +115,8 @@ class Header:
 class Basic:
     """The field `username` and the secret `password`, in UTF-8 (RFC 7617)."""
 
+    steady: ClassVar[bool] = True
+
     def apply(self, request: Request, login: Login) -> Request:
         return request.with_header("Authorization", f"Basic {_pair(login)}")
 
@@ -121,6 +129,8 @@ class Basic:
 
 class Query:
     """The secret `token` as a query parameter, in the place of the client's own under this name."""
+
+    steady: ClassVar[bool] = True
 
     def __init__(self, name: str) -> None:
         if not name or not name.isascii() or not name.isprintable():
@@ -144,6 +154,8 @@ class Query:
 
 class Nothing:
     """An open service."""
+
+    steady: ClassVar[bool] = True
 
     def apply(self, request: Request, _login: Login) -> Request:
         return request

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from ...errors import ConnvaultError, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTimeout
@@ -43,6 +43,8 @@ class _Kept:
 
 class ClientCredentials:
     """By the fields of `token_endpoint.fetch` and the secret `client_secret`. `clock` in seconds, any origin."""
+
+    steady: ClassVar[bool] = False
 
     def __init__(
         self,

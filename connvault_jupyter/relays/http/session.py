@@ -69,7 +69,8 @@ class Session:
         self._hold = Hold(downstream)
         self._read: tuple[bytes, RequestHead] | None = None
         self._request: tuple[Pin, bool, Request] | None = None
-        # Kept between requests as long as the lease: what must not be shown, and its spellings.
+        # Kept between requests as long as the lease: the last head with its login; what must not be shown.
+        self._signed: tuple[Request, Login, bytes, frozenset[bytes]] | None = None
         self._hidden: frozenset[str] = frozenset()
         self._patterns: frozenset[bytes] = frozenset()
 
@@ -83,6 +84,7 @@ class Session:
 
     def _forget(self) -> None:
         self._downstream.forget()
+        self._signed = None
         self._hidden, self._patterns = frozenset(), frozenset()
 
     def _next(self) -> bool:
@@ -142,11 +144,10 @@ class Session:
     def _attempted(self, attempt: _Attempt, request: Request, target: Target, login: Login) -> bool:
         may_repeat = attempt.content is not None
         while True:
-            signed = target.authorization.apply(request, login)
-            attempt.patterns = self._spellings(target.authorization.credentials(login))
+            wire, attempt.patterns = self._with_login(request, target, login)
             connection = self._hold.connection(target.pool)
             try:
-                reply = self._sent(attempt, signed, connection)
+                reply = self._sent(attempt, wire, connection)
             except _Stale:
                 self._hold.let_go()
                 if may_repeat and attempt.head.method in _REPEATABLE:
@@ -165,10 +166,19 @@ class Session:
                 continue
             return self._answered(attempt, reply, connection)
 
-    def _sent(self, attempt: _Attempt, request: Request, connection: UpstreamConnection) -> Reply:
+    def _with_login(self, request: Request, target: Target, login: Login) -> tuple[bytes, frozenset[bytes]]:
+        """The head as it goes out, and what the answer must not show. Raises: what `Authorization.apply` does."""
+        kept = self._signed
+        if kept is not None and kept[0] is request and kept[1] is login:
+            return kept[2], kept[3]
+        wire = serialised(target.authorization.apply(request, login))
+        patterns = self._spellings(target.authorization.credentials(login))
+        self._signed = (request, login, wire, patterns) if target.authorization.steady else None
+        return wire, patterns
+
+    def _sent(self, attempt: _Attempt, wire: bytes, connection: UpstreamConnection) -> Reply:
         """The head of the answer is there."""
         exchange = Exchange(self._incoming, connection.stream, limits=self._limits)
-        wire = serialised(request)
         try:
             exchange.send(wire + attempt.content if attempt.content else wire)
         except OSError:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from ...errors import BrokerUnavailable, InvalidRequest, SecretInvalid
@@ -72,6 +72,8 @@ class SigV4:
     A presigned URL of the client is good on the loopback place only, for the requester of its handle, as long as the
     handle: its own expiry says nothing, because there is no secret behind it. It is sent on as a signed request.
     """
+
+    steady: ClassVar[bool] = False
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         """Raises: BrokerUnavailable: botocore is not installed."""
