@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from connvault_jupyter import connection
 from connvault_jupyter.errors import UpstreamTlsFailed
 from setup_hooks.postgresql import PostgresServer
+from tests.support.postgres import encrypted_postgres
 from tests.support.postgres_relay import fields_of
 from tests.support.relayed_handles import Stage
 from tests.support.scripted_broker import ScriptedBroker
@@ -27,19 +27,9 @@ def tls_postgres(
     certificate: ServerCertificate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PostgresServer]:
     """A server that offers TLS."""
-    settings = {"log_statement": "none"}
-    server = PostgresServer(log_file=tmp_path_factory.mktemp("tls") / "postgres.log", settings=settings)
-    server.start()
-    owner = server.data.stat()
-    for name, text in (("server.crt", certificate.certificate), ("server.key", certificate.key)):
-        file = server.data / name
-        file.touch(mode=0o600)
-        file.write_text(text)
-        os.chown(file, owner.st_uid, owner.st_gid)
-    settings["ssl"] = "on"
-    server.restart()
-    yield server
-    server.close()
+    log_file = tmp_path_factory.mktemp("tls") / "postgres.log"
+    with encrypted_postgres(certificate, log_file) as server:
+        yield server
 
 
 @pytest.fixture

@@ -10,27 +10,16 @@ import pytest
 
 from tests.support.processes import wait_until
 from tests.support.requester import Asker, Refused
-from tests.support.ssh_world import SshWorld, ssh_world
-from tests.support.sshd import SshServer, UserKey, new_key
+from tests.support.ssh_world import SshWorld
+from tests.support.ssh_world import key as key
+from tests.support.ssh_world import world as world
+from tests.support.sshd import UserKey, new_key
 from tests.support.sshd import sshd as sshd
 
 _ALIVE = "c.get_transport() is not None and c.get_transport().is_active()"
 
 # What this process has open besides the first one of its kind: threads of ours or paramiko's, and descriptors.
 _COUNTS = "[sum('connvault-ssh' in t.name or 'paramiko' in repr(t) for t in threading.enumerate()), len(os.listdir('/proc/self/fd'))]"  # noqa: E501 -- one expression
-
-
-@pytest.fixture(scope="module")
-def key(sshd: SshServer) -> UserKey:
-    made = new_key()
-    sshd.let_in(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def world(sshd: SshServer) -> Iterator[SshWorld]:
-    with ssh_world(sshd) as made:
-        yield made
 
 
 @pytest.fixture

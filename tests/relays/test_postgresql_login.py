@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import socket
 import struct
 import threading
@@ -34,6 +33,7 @@ from connvault_jupyter.relays.postgresql.messages import message, parameter_stat
 from connvault_jupyter.relays.postgresql.relay import Relay
 from connvault_jupyter.relays.upstream import shut
 from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.postgres import encrypted_postgres
 from tests.support.postgres_relay import fields_of
 from tests.support.postgres_upstream import (
     AUTH_OK,
@@ -80,32 +80,19 @@ def server(
     certificate: ServerCertificate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PostgresServer]:
     """With TLS, and a user for each way to log in."""
-    settings = {"log_statement": "none"}
-    found = PostgresServer(log_file=tmp_path_factory.mktemp("tls") / "postgres.log", settings=settings)
-    found.start()
-    owner = found.data.stat()
-    found.execute("set password_encryption = 'md5'; create role old login password 'old-secret'")
-    found.execute("create role plain login password 'plain-secret'; create role nobody login password 'x'")
+    prepare = (
+        "set password_encryption = 'md5'; create role old login password 'old-secret';"
+        "create role plain login password 'plain-secret'; create role nobody login password 'x'"
+    )
     rules = [
         "host all old 127.0.0.1/32 md5",
         "host all plain 127.0.0.1/32 password",
         "host all nobody 127.0.0.1/32 reject",
-        "host all all 127.0.0.1/32 scram-sha-256",
+        "host all all 127.0.0.1/32 scram-sha-256\n",
     ]
-    for name, text in (
-        ("server.crt", certificate.certificate),
-        ("server.key", certificate.key),
-        ("pg_hba.conf", "\n".join(rules) + "\n"),
-    ):
-        file = found.data / name
-        file.unlink(missing_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(text)
-        os.chown(file, owner.st_uid, owner.st_gid)
-    settings["ssl"] = "on"
-    found.restart()
-    yield found
-    found.close()
+    log_file = tmp_path_factory.mktemp("tls") / "postgres.log"
+    with encrypted_postgres(certificate, log_file, rules="\n".join(rules), prepare=prepare) as found:
+        yield found
 
 
 def user(server: PostgresServer, name: str, password: str) -> Login:

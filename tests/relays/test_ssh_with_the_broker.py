@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.process_sinks import memory
 from tests.support.processes import clean_environment, wait_until
 from tests.support.requester import Asker, Refused
-from tests.support.ssh_world import SshWorld, ssh_world
-from tests.support.sshd import SshServer, UserKey, new_key
+from tests.support.ssh_world import SshWorld
+from tests.support.ssh_world import key as key
+from tests.support.ssh_world import world as world
+from tests.support.sshd import UserKey, new_key
 from tests.support.sshd import sshd as sshd
 
 _HELLO = "ssh(h._lease.open().fields['user'] + '@127.0.0.1', 'echo hello')"
@@ -34,20 +36,6 @@ async def all_of_them(fields):
     return sorted(await asyncio.gather(*(one(number, fields) for number in range(50))))
 path = h.agent_socket
 """
-
-
-@pytest.fixture(scope="module")
-def key(sshd: SshServer) -> UserKey:
-    """The one that the server lets in."""
-    made = new_key()
-    sshd.let_in(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def world(sshd: SshServer) -> Iterator[SshWorld]:
-    with ssh_world(sshd) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.support.notebook_processes import Notebooks
 from tests.support.operator import Operator, operated_broker
 from tests.support.requester import Asker
-from tests.support.sshd import SshServer, UserKey
+from tests.support.sshd import SshServer, UserKey, new_key
+from tests.support.sshd import sshd as sshd
 
 # What a cell of the test has: `h`, and `ssh(...)`, which runs the program with the handle's agent and nothing else of
 # this user's.
@@ -84,3 +87,17 @@ def ssh_world(sshd: SshServer) -> Iterator[SshWorld]:
         operated_broker(Path(folder), consent=ConsentSettings(cooldown_s=0)) as (operator, path),
     ):
         yield SshWorld(operator, path, sshd, Path(folder))
+
+
+@pytest.fixture(scope="module")
+def key(sshd: SshServer) -> UserKey:
+    """The one that the server lets in."""
+    made = new_key()
+    sshd.let_in(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def world(sshd: SshServer) -> Iterator[SshWorld]:
+    with ssh_world(sshd) as made:
+        yield made
