@@ -40,7 +40,6 @@ from tests.support.relay_process import lose
 from tests.support.strict_s3 import REGION, SECRET_ACCESS_KEY, StrictS3, strict_s3
 
 KEYS = ["plain.txt", "a b+c.txt", "ü/č/日本.bin", "100%/%2F/=&?#", "x//y/", "it's (1)~!*", "dot/../dot"]
-PART = 8 * 1024 * 1024
 
 
 class Lease:

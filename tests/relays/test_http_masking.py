@@ -50,9 +50,8 @@ class Pieces:
         return True
 
 
-def passed(wire: bytes, cuts: list[int], secret: str, request: RequestHead = ASKED) -> tuple[bytes, bytes]:
-    """Head and content as the client has them; it is checked that they are framed as they say."""
-    exchange = Pieces(wire, cuts)
+def pass_on(exchange: Pieces, secret: str, request: RequestHead) -> None:
+    """As a session does it, with an upstream that logs in with this secret."""
     reply = Reply(
         exchange,  # type: ignore[arg-type]
         request=request,
@@ -64,6 +63,12 @@ def passed(wire: bytes, cuts: list[int], secret: str, request: RequestHead = ASK
     )
     reply.read_head()
     assert reply.pass_on()
+
+
+def passed(wire: bytes, cuts: list[int], secret: str, request: RequestHead = ASKED) -> tuple[bytes, bytes]:
+    """Head and content as the client has them; it is checked that they are framed as they say."""
+    exchange = Pieces(wire, cuts)
+    pass_on(exchange, secret, request)
     head, _, body = exchange.out.partition(END)
     found = response_head(head + END)
     if found.framing == "chunked":
@@ -169,15 +174,5 @@ def test_a_bomb_is_passed_on_piece_by_piece() -> None:
         largest = max(largest, len(data))
 
     exchange.answer = answer  # type: ignore[method-assign]
-    reply = Reply(
-        exchange,  # type: ignore[arg-type]
-        request=ASKED,
-        patterns=frozenset(spellings(CANARY)),
-        logs_in=True,
-        upgrade="",
-        stored=False,
-        limits=LIMITS,
-    )
-    reply.read_head()
-    assert reply.pass_on()
+    pass_on(exchange, CANARY, ASKED)
     assert largest <= 2 * LIMITS.block_bytes + 1000

@@ -1,4 +1,4 @@
-"""Redis through real relay processes and a real server: what clients do, and what ends them."""
+"""Redis through real relay processes and a real server: what clients do. How they begin and end is another file."""
 
 from __future__ import annotations
 
