@@ -18,7 +18,6 @@ from .answers import Opened
 _NAME = "hand-over"
 _PATIENCE_S = 5
 
-
 # relays.downstream.GIVEN_BACK.
 _GIVEN_BACK = b"<"
 
@@ -48,31 +47,58 @@ class Loan:
             leash.send(_GIVEN_BACK)
 
 
+class Taker:
+    """A line to the relay on which a socket can be asked for, once. Opened before the library connects: meanwhile the
+    relay gets ready to answer it. It gives up after 5 s without a word."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._line: socket.socket | None = None
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        line.settimeout(_PATIENCE_S)
+        try:
+            line.connect(os.path.join(opened.directory, _NAME))
+        except OSError:
+            line.close()
+        else:
+            self._line = line
+
+    def __enter__(self) -> Taker:
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        if self._line is not None:
+            self._line.close()
+
+    def take(self, session: int, descriptor: int, owner: object) -> Loan | None:
+        """See `hand_over`."""
+        if self._line is None:
+            return None
+        try:
+            self._line.sendall(struct.pack(">Q", session))
+            said, descriptors, _, _ = socket.recv_fds(self._line, 1, 2)
+        except OSError:
+            return None
+        if not said or len(descriptors) != 2:
+            for one in descriptors:
+                os.close(one)
+            return None
+        upstream, leash = descriptors
+        os.set_inheritable(leash, False)
+        # As the library has its own socket: one that waits where it was told not to would hang.
+        os.set_blocking(upstream, os.get_blocking(descriptor))
+        os.dup2(upstream, descriptor, inheritable=False)
+        os.close(upstream)
+        return Loan(leash=leash, owner=owner)
+
+
 def hand_over(opened: Opened, session: int, descriptor: int, owner: object) -> Loan | None:
     """Puts the upstream socket of `session` in the place of `descriptor`; `None`: that was not possible.
 
     `session` is the number that the relay gave this client (contracts by protocol: see the relay's module). Nothing
     may be under way on `descriptor`. `owner` is the library's connection: when it is gone, the broker is told.
     """
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-            asking.settimeout(_PATIENCE_S)
-            asking.connect(os.path.join(opened.directory, _NAME))
-            asking.sendall(struct.pack(">Q", session))
-            said, descriptors, _, _ = socket.recv_fds(asking, 1, 2)
-    except OSError:
-        return None
-    if not said or len(descriptors) != 2:
-        for one in descriptors:
-            os.close(one)
-        return None
-    upstream, leash = descriptors
-    os.set_inheritable(leash, False)
-    # As the library has its own socket: one that waits where it was told not to would hang.
-    os.set_blocking(upstream, os.get_blocking(descriptor))
-    os.dup2(upstream, descriptor, inheritable=False)
-    os.close(upstream)
-    return Loan(leash=leash, owner=owner)
+    with Taker(opened) as taker:
+        return taker.take(session, descriptor, owner)
 
 
 def _let_go(owner_pid: int, leash: int) -> None:

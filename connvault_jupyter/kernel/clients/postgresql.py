@@ -11,6 +11,7 @@ import asyncio
 import functools
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from ...errors import (
 )
 from ..answers import Opened
 from ..engines import Engines
-from ..hand_over import Loan, hand_over
+from ..hand_over import Loan, Taker, hand_over
 from ..lease import Lease
 from ..libraries import check_arguments, imported
 from ..refusals import of_connection, said_in
@@ -119,15 +120,17 @@ class Client:
         library = _psycopg()
         opened, fresh = self._place()
         while True:
-            try:
-                found = _lending_type().connect(**_parameters(opened, arguments))
-            except library.OperationalError as exc:
-                error = self._typed(exc, library)
-            else:
-                found.loan = hand_over_to(opened, found)
-                self._note(opened, found, found.loan is not None)
-                given: psycopg.Connection[Any] = found
-                return given
+            with Taker(opened) if opened.hand_over else nullcontext() as taker:
+                try:
+                    found = _lending_type().connect(**_parameters(opened, arguments))
+                except library.OperationalError as exc:
+                    error = self._typed(exc, library)
+                else:
+                    if taker is not None:
+                        found.loan = taker.take(found.info.backend_pid, found.fileno(), found)
+                    self._note(opened, found, found.loan is not None)
+                    given: psycopg.Connection[Any] = found
+                    return given
             if fresh or not isinstance(error, BrokerUnavailable):
                 raise error
             # The place is gone: its worker or the broker has been restarted.
