@@ -24,6 +24,15 @@ PLACES = 256
 FLOOD = 400
 SOME = 8
 
+# With a time-out it would not wait while the listener's queue is full.
+PATIENT = """
+def patient(handle):
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(handle._lease.open().socket)
+    stream.settimeout(20)
+    return stream
+"""
+
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[RedisNotebooks]:
@@ -40,6 +49,7 @@ def kernel(world: RedisNotebooks) -> Iterator[Asker]:
     name, _ = world.define()
     with world.kernel() as found:
         found.run(f"h = connection({name!r}); s = live(h)")
+        found.run(PATIENT)
         yield found
 
 
@@ -85,7 +95,7 @@ def test_a_false_socket_in_a_handles_place_hears_no_secret(kernel: Asker) -> Non
     heard: list[bytes] = []
     path.unlink()
     with listening(path, heard):
-        assert kernel.run("pinged(to_socket(h._lease.open().socket))") == "+PONG\r\n"
+        assert kernel.run("pinged(patient(h))") == "+PONG\r\n"
     assert heard
     assert found_in(heard[0].decode()) == []
 
@@ -134,13 +144,13 @@ def test_strangers_that_say_nothing_take_a_handles_places(kernel: Asker) -> None
     path = directory_of(kernel) / "s"
     held = [connected(path) for _ in range(PLACES)]
     kernel.run("again = []")
-    kernel.run("again.append(pinged(to_socket(h._lease.open().socket)))")
+    kernel.run("again.append(pinged(patient(h)))")
     assert kernel.run("again") == [""]
     assert kernel.run("pinged(s)") == "+PONG\r\n"
     for stream in held:
         stream.close()
     wait_until(
-        lambda: kernel.run("pinged(to_socket(h._lease.open().socket))") == "+PONG\r\n",
+        lambda: kernel.run("pinged(patient(h))") == "+PONG\r\n",
         deadline_s=10,
         what="a place",
     )
@@ -152,10 +162,8 @@ def test_a_handle_has_as_many_clients_as_it_may_and_in_little_memory(
     """Also from its own requester; what is too much is turned away, and each costs far below 16 MB."""
     worker = worker_of(world)
     before = worker.memory_info().rss
-    kernel.run("path = h._lease.open().socket; held = []")
-    kernel.run(
-        f"for _ in range({PLACES + 40}): held.append(socket.socket(socket.AF_UNIX)); held[-1].connect(path)"
-    )
+    kernel.run("held = []")
+    kernel.run(f"for _ in range({PLACES + 40}): held.append(patient(h))")
     kernel.run("answers = [pinged(one) for one in held]")
     assert kernel.run("answers.count('+PONG\\r\\n')") == PLACES - 1
     assert worker.num_threads() < PLACES + 20
