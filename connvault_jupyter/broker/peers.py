@@ -68,8 +68,8 @@ class Peers:
         self._monotonic = monotonic
         self._machine, self._boot = processes.machine()
 
-    def identify(self, peer: Peer) -> Requester:
-        """The requester behind a fresh connection. Waits up to 2 s for a kernel that the server has just started.
+    def identify(self, peer: Peer, *, patience_s: float = _PATIENCE_S) -> Requester:
+        """The requester behind a fresh connection. Waits that long for a kernel that the server has just started.
 
         Raises:
             NotAllowed: another user's process.
@@ -80,12 +80,12 @@ class Peers:
         process = self._processes.running(peer.pid)
         if process is None or peer.still_there() is False:
             raise BrokerUnavailable(_GONE)
-        deadline = self._monotonic() + _PATIENCE_S
+        deadline = self._monotonic() + patience_s
         while True:
             line = self._ancestors(process)
             known = next((found for found in map(self._kernels.at, line) if found), None)
             if known is not None:
-                deadline = min(deadline, known.seen_at + _PATIENCE_S)
+                deadline = min(deadline, known.seen_at + patience_s)
             now = self._monotonic()
             settled = known.row.documents if known else not self._looks_like_kernel(line)
             if settled or now >= deadline:

@@ -53,10 +53,16 @@ class Supervision:
         self._ends = ProcessEnds(ended=self._over, log=log)
 
     def identify(self, peer: Peer, *, likely: Requester | None = None) -> Requester:
-        """Like `Peers.identify`; the run is watched from now on. `likely`: whose run it is, as a rule."""
-        if likely is not None and self._peers.is_run_of(peer, likely):
+        """Like `Peers.identify`; the run is watched from now on. `likely`: whose run it is, as a rule.
+
+        A kernel that has just been started is not waited for then: it is another one's, and must not hold up this one.
+        """
+        if likely is None:
+            requester = self._peers.identify(peer)
+        elif self._peers.is_run_of(peer, likely):
             return self._peers.current(likely)
-        requester = self._peers.identify(peer)
+        else:
+            requester = self._peers.identify(peer, patience_s=0.0)
         if requester.instance not in self._instances:
             self._instances.add(requester.instance)
             self._ends.watch(requester.instance, self._peers.process_of(requester.instance))

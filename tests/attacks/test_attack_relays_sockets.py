@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,6 +200,34 @@ def test_another_notebook_is_served_while_one_floods(world: RedisNotebooks, kern
         stop.set()
         for thread in threads:
             thread.join()
+
+
+AS_A_NEW_KERNEL = """
+import socket, sys
+held = []
+for _ in range(8):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(sys.argv[1])
+    held[-1].sendall(b"PING\\r\\n")
+print("connected", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_strangers_that_look_like_a_new_kernel_hold_up_nobody(kernel: Asker) -> None:
+    """At the broker's own door one is waited for until the server has told whose it is; here it is not."""
+    command = [sys.executable, "-c", AS_A_NEW_KERNEL, str(directory_of(kernel) / "s")]
+    # A child of the broker's owner, which is this process.
+    with subprocess.Popen(
+        command, env={"JPY_PARENT_PID": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as stranger:
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == b"connected\n"
+        kernel.run("began = time.monotonic()")
+        assert kernel.run("pinged(patient(h))") == "+PONG\r\n"
+        # One of them would be waited for that long, and they take their turns.
+        assert kernel.run("time.monotonic() - began") < 2
+        stranger.communicate()
 
 
 def test_a_revoke_cuts_in_the_middle_of_a_flood(world: RedisNotebooks) -> None:
