@@ -24,7 +24,7 @@ with redis_notebooks(lambda question: "session") as world:
     name, _ = world.define()
     with world.kernel() as kernel:
         kernel.run(f"h = connection({name!r}); s = live(h)")
-        _, (worker,) = world.processes()
+        zygote, (worker,) = world.processes()
         plain = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         pids = {"zygote": zygote, "worker": worker, "control": plain.pid}
         done = subprocess.run(
