@@ -12,7 +12,7 @@ from typing import Any
 
 import pymysql
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pymysql import _auth
 
@@ -150,6 +150,7 @@ _PACKETS = st.one_of(
 )
 
 
+@example(first=greeting(), rest=[b"\0"])
 @given(first=st.one_of(st.just(greeting()), st.binary(max_size=120)), rest=st.lists(_PACKETS, max_size=7))
 @settings(max_examples=60)
 def test_when_a_server_says_anything_the_client_hears_of_it(first: bytes, rest: list[bytes]) -> None:

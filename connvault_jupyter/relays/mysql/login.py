@@ -55,6 +55,10 @@ _ROUNDS = 5
 _NOT_LET_IN = frozenset({1045, 1251, 1524, 1698, 1820, 1862, 2059, 3118, 4151})
 _NEEDS_TLS = 3159
 
+# OK_Packet of protocol 4.1: its header, two numbers, status and warnings. A shorter one is no end of a login: drivers
+# refuse it in words of their own.
+_SHORTEST_OK_BYTES = 7
+
 _NOT_MYSQL = "What answers there does not speak MySQL's protocol. Check host and port."
 _NO_TLS = "The server offers no encryption. Set Encryption to None only if it is on this machine."
 _SHA2_NEEDS_TLS = (
@@ -178,6 +182,8 @@ class _Dialogue:
             payload = self._packets.receive()
             match payload[:1]:
                 case b"\x00":
+                    if len(payload) < _SHORTEST_OK_BYTES:
+                        raise Malformed
                     return payload
                 case b"\xff":
                     raise _judged(payload)
