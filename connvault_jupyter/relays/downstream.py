@@ -91,7 +91,7 @@ class Downstream:
         over_tcp: bool,
         limits: Limits,
         ask: Callable[[Downstream], Login],
-        hand: Callable[[Downstream, int], Callable[[], None]],
+        hand: Callable[[Downstream, int], Callable[[bool], None]],
     ) -> None:
         self.stream = stream
         self.handle = handle
@@ -215,7 +215,8 @@ class Downstream:
         kept, leash = socket.socketpair()
         upstream.setblocking(True)
         # First the broker: whatever becomes of this process, it can cut what was passed on.
-        given_back = self._hand(self, upstream.fileno())
+        returned = self._hand(self, upstream.fileno())
+        given = False
         try:
             with leash:
                 socket.send_fds(taker, [b"+"], [upstream.fileno(), leash.fileno()])
@@ -227,8 +228,8 @@ class Downstream:
             poll.poll(self.limits.lifetime_s * 1000)
             kept.setblocking(False)
             with contextlib.suppress(OSError):
-                return kept.recv(1) == GIVEN_BACK and not self._ended
-            return False
+                given = kept.recv(1) == GIVEN_BACK and not self._ended
+            return given
         finally:
             kept.close()
-            given_back()
+            returned(given)

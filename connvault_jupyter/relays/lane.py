@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import logging
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ _ANSWER_S = 5.0
 
 # Cutting takes a worker a millisecond. What was promised is 100 ms, so one that takes longer is killed.
 _CUT_S = 0.05
+
+# A session that waits in the worker for whichever handle comes next.
+_NO_HANDLE = ""
 
 Answer = Callable[[str, socket.socket], Mapping[str, Any]]
 """(handle, the client's socket) -> the login as it crosses the pipe. Raises: ConnvaultError."""
@@ -158,10 +162,7 @@ class Lane:
         elif "handed" in message:
             self._keep(message["handed"], message["handle"], descriptors[0])
         elif "returned" in message:
-            with self._lock:
-                found = self._handed.pop(message["returned"], None)
-            if found is not None:
-                found[1].close()
+            self._let_go(message["returned"], kept=message["kept"])
         else:
             for kind in ("listening", "cut", "tried"):
                 with self._lock:
@@ -181,9 +182,34 @@ class Lane:
         stream = socket.socket(fileno=os.dup(descriptor))
         with self._lock:
             if not self._over:
+                self._close_what_ended(stream)
                 self._handed[number] = (handle, stream)
                 return
         shut(stream)
+
+    def _let_go(self, number: int, *, kept: bool) -> None:
+        """A session that was given back belongs to no handle; whoever gave it back may have a copy of it.
+
+        So it is ended with the worker, also with one that is killed.
+        """
+        with self._lock:
+            found = self._handed.pop(number, None)
+            if found is not None and kept:
+                self._handed[number] = (_NO_HANDLE, found[1])
+                return
+        if found is not None:
+            found[1].close()
+
+    def _close_what_ended(self, next_one: socket.socket) -> None:
+        """Of those that were given back: what is passed on again, and what the worker has ended meanwhile.
+
+        Called with the lock.
+        """
+        again = os.fstat(next_one.fileno()).st_ino
+        for number, (of, stream) in list(self._handed.items()):
+            if of == _NO_HANDLE and (os.fstat(stream.fileno()).st_ino == again or _ended(stream)):
+                del self._handed[number]
+                stream.close()
 
     def _forget(self) -> None:
         with self._lock:
@@ -195,6 +221,12 @@ class Lane:
         for answer in waiting.values():
             if not answer.done():
                 answer.set_exception(OSError("the worker has ended"))
+
+
+def _ended(stream: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(stream, 0)
+    return bool(poll.poll(0))
 
 
 def refused() -> HandleInvalid:

@@ -7,14 +7,16 @@
                                                   <-  {"login": n, "handle"} + the client's socket
     {"answer": n, "login" | "problem"}            ->
                                                   <-  {"handed": n} + the upstream socket
-                                                  <-  {"returned": n}
+                                                  <-  {"returned": n, "kept": given back}
     {"cut": handle}                               ->
                                                   <-  {"cut": handle}
     {"try": n, "login"}                           ->
                                                   <-  {"tried": n, "server" | "problem"}
 
-The end of the pipe is the end of the process. A secret is here from an answer to the end of its login, for HTTP at most
-a second longer. Nothing is written to disk but sockets.
+The end of the pipe is the end of the process. A secret is here from an answer to the end of its login, with exceptions:
+HTTP uses it for at most a second longer, and keeps an OAuth2 access token until it expires; Redis keeps the password as
+long as a connection, to mask it; PostgreSQL until a session for the next client is logged in. Nothing is written to disk
+but sockets.
 """
 
 from __future__ import annotations
@@ -74,6 +76,7 @@ class Worker:
         self._listening: dict[str, _Listening] = {}
         self._served: dict[str, set[Downstream]] = {}
         self._serving = 0
+        self._taking = 0
         self._none_served = threading.Condition(self._lock)
         # Threads are used again: making one takes a tenth of a warm connect. A client and its taker are two.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client")
@@ -179,6 +182,14 @@ class Worker:
         with contextlib.suppress(OSError):
             stream, _ = listener.accept()
             stream.setblocking(True)
+            with self._lock:
+                # Anybody of this user can ask, and each who asks has a thread for as long as he is waited for.
+                full = self._taking >= self._limits.connections
+                if not full:
+                    self._taking += 1
+            if full:
+                shut(stream)
+                return
             self._threads.submit(self._pass_on, stream, handle)
 
     def _serve(self, downstream: Downstream) -> None:
@@ -211,6 +222,8 @@ class Worker:
         except OSError:
             pass
         finally:
+            with self._lock:
+                self._taking -= 1
             if not taken:
                 shut(stream)
 
@@ -235,17 +248,17 @@ class Worker:
             with self._lock:
                 self._answers.pop(number, None)
 
-    def _hand(self, downstream: Downstream, upstream: int) -> Callable[[], None]:
+    def _hand(self, downstream: Downstream, upstream: int) -> Callable[[bool], None]:
         number = next(self._numbers)
         if downstream.ended:
             raise HandleInvalid(reason="revoked")
         self._pipe.send({"handed": number, "handle": downstream.handle.id}, [upstream])
 
-        def given_back() -> None:
+        def returned(given_back: bool) -> None:
             with contextlib.suppress(OSError):
-                self._pipe.send({"returned": number})
+                self._pipe.send({"returned": number, "kept": given_back})
 
-        return given_back
+        return returned
 
     def _try(self, message: Mapping[str, Any]) -> None:
         answer: dict[str, Any]

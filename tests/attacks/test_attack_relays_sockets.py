@@ -243,3 +243,13 @@ def test_a_revoke_cuts_in_the_middle_of_a_flood(world: RedisNotebooks) -> None:
         assert kernel.run("len(t)") == 1
         for stream in held:
             stream.close()
+
+
+def test_strangers_that_ask_for_sockets_have_few_threads(world: RedisNotebooks, kernel: Asker) -> None:
+    """Each is waited for; those that are too many are turned away."""
+    worker = worker_of(world)
+    held = [connected(directory_of(kernel) / "hand-over") for _ in range(2 * PLACES)]
+    assert worker.num_threads() < PLACES + 20
+    assert kernel.run("pinged(s)") == "+PONG\r\n"
+    for stream in held:
+        stream.close()

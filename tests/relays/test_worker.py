@@ -205,7 +205,7 @@ def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> N
         assert broker.relay.upstream.recv(100) == b"straight"
         upstream.close()
         os.close(descriptors[1])
-        assert broker.next()[0] == {"returned": message["handed"]}
+        assert broker.next()[0] == {"returned": message["handed"], "kept": False}
         for copy in copies:
             os.close(copy)
 
