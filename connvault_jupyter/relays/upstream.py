@@ -125,6 +125,13 @@ def tls_context(mode: str, authorities: str) -> ssl.SSLContext:
     return context
 
 
+def is_the_server(stream: socket.socket, fields: Mapping[str, Any]) -> bool:
+    """Whether the other end is the server that the connection names, and nobody on the way: by its certificate, or
+    because there is no way (it is this machine). Only then a password may be sent as it is, encrypted or not."""
+    verified = isinstance(stream, ssl.SSLSocket) and fields.get("sslmode") in ("verify-ca", "verify-full")
+    return verified or ipaddress.ip_address(stream.getpeername()[0].partition("%")[0]).is_loopback
+
+
 def shut(stream: socket.socket | None) -> None:
     """Ends a connection and closes it, whatever state it is in."""
     if stream is not None:

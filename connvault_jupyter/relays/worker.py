@@ -13,10 +13,9 @@
     {"try": n, "login"}                           ->
                                                   <-  {"tried": n, "server" | "problem"}
 
-The end of the pipe is the end of the process. A secret is here from an answer to the end of its login, with exceptions:
-HTTP uses it for at most a second longer, and keeps an OAuth2 access token until it expires; Redis keeps the password as
-long as a connection, to mask it; PostgreSQL until a session for the next client is logged in. Nothing is written to disk
-but sockets.
+The end of the pipe is the end of the process. A secret is here from an answer to the end of its login; for HTTP up to a
+second longer, and an OAuth2 access token until it expires; for Redis as long as the connection, to mask it; for
+PostgreSQL until a session for the next client is logged in. Nothing is written to disk but sockets.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_what_it_does_not_take(fields: dict[str, Any], path: str) -> None:
 
 def test_without_a_choice_the_login_is_encrypted() -> None:
     """Plain text is chosen, never fallen into."""
-    assert CATALOGUE.complete(provider(), {})["sslmode"] == "require"
+    assert CATALOGUE.complete(provider(), {})["sslmode"] == "verify-full"
 
 
 def test_the_variables_have_no_place_for_the_password() -> None:

@@ -177,7 +177,7 @@ def test_when_the_user_has_caching_sha2_the_password_crosses_in_tls_only(
 
 def test_when_sha2_has_to_see_the_password_without_tls_the_advice_is_tls() -> None:
     """What to change, in the form's words."""
-    with serving(MySql8(b"x")) as port, pytest.raises(UpstreamTlsFailed, match="Set Encryption to Require"):
+    with serving(MySql8(b"x")) as port, pytest.raises(UpstreamTlsFailed, match="verified server"):
         log_in(scripted(port), PASSWORD)
 
 

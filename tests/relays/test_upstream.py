@@ -16,7 +16,7 @@ from connvault_jupyter.errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from connvault_jupyter.relays.upstream import connect, encrypt
+from connvault_jupyter.relays.upstream import connect, encrypt, is_the_server
 
 
 @pytest.fixture
@@ -139,3 +139,23 @@ def test_when_the_authority_is_no_certificate_it_is_typed(listener: socket.socke
             {"host": "127.0.0.1", "sslmode": "verify-full", "ca_certificate": authority},
             timeout_s=5,
         )
+
+
+class _Far(socket.socket):
+    """An end that is not on this machine, as far as it says."""
+
+    def getpeername(self) -> tuple[str, int]:
+        return "192.0.2.7", 5432
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-full"])
+def test_when_nobody_has_verified_it_a_far_server_gets_no_password_as_it_is(mode: str) -> None:
+    """Encryption alone does not say with whom; and without encryption no mode says anything."""
+    with _Far() as far:
+        assert not is_the_server(far, {"sslmode": mode})
+
+
+def test_when_it_is_this_machine_nobody_is_on_the_way(listener: socket.socket) -> None:
+    """Loopback needs no certificate."""
+    with connect("127.0.0.1", listener.getsockname()[1], timeout_s=5) as stream:
+        assert is_the_server(stream, {"sslmode": "require"})

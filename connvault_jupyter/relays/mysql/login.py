@@ -1,7 +1,7 @@
 """Logs in at a MySQL or MariaDB server: its greeting, TLS, the proof of the password. What its client wants is given.
 
-The password crosses in the clear over TLS only: for caching_sha2_password, whose server has forgotten the user, over
-any; for mysql_clear_password, which a server in the middle could ask for, over verified TLS. Never encrypted with a key
+The password crosses in the clear over TLS only, and to a server that was verified (for caching_sha2_password, whose
+server has forgotten the user, also to this machine's): one in the middle could ask for it. Never encrypted with a key
 that the server sends along. Nothing of the server's text leaves this module.
 """
 
@@ -25,7 +25,7 @@ from ...errors import (
 from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
-from ..upstream import connect, encrypt, shut
+from ..upstream import connect, encrypt, is_the_server, shut
 from . import proofs
 from .packets import (
     SCRAMBLE_BYTES,
@@ -62,8 +62,8 @@ _SHORTEST_OK_BYTES = 7
 _NOT_MYSQL = "What answers there does not speak MySQL's protocol. Check host and port."
 _NO_TLS = "The server offers no encryption. Set Encryption to None only if it is on this machine."
 _SHA2_NEEDS_TLS = (
-    "The server wants the password itself (caching_sha2_password), which is sent over an encrypted connection only. "
-    "Set Encryption to Require or better."
+    "The server wants the password itself (caching_sha2_password), which is sent to a verified server only. "
+    "Set Encryption to one that verifies it, or log in once by another client: the server then remembers the user."
 )
 _CLEAR_NEEDS_TLS = (
     "The server wants the password in the clear (mysql_clear_password), which is sent to a verified server only. "
@@ -118,7 +118,7 @@ def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
     """
     with _failures_as_ours():
         secured = _tls_mode(login.fields, reached.greeting)
-        dialogue = _Dialogue(reached, password_of(login), verified=secured in ("verify-ca", "verify-full"))
+        dialogue = _Dialogue(reached, login.fields, password_of(login))
         answer = dialogue.answer(wanted, login.fields, tls=bool(secured))
         if secured:
             reached.packets.send(ssl_request(answer))
@@ -148,11 +148,11 @@ def _tls_mode(fields: Mapping[str, Any], greeting: Greeting) -> str:
 
 
 class _Dialogue:
-    def __init__(self, reached: Reached, password: bytes, *, verified: bool) -> None:
+    def __init__(self, reached: Reached, fields: Mapping[str, Any], password: bytes) -> None:
         self._packets = reached.packets
         self._greeting = reached.greeting
         self._password = password
-        self._verified = verified
+        self._fields = fields
         offered = reached.greeting.plugin
         # A server whose default is another way asks for it once it knows who comes.
         self._plugin = offered if offered in _AT_ONCE else proofs.NATIVE
@@ -210,13 +210,13 @@ class _Dialogue:
             return
         if payload != b"\x01\x04":
             raise Malformed
-        if not self._encrypted:
+        if not (self._encrypted and is_the_server(self._packets.stream, self._fields)):
             raise UpstreamTlsFailed(_SHA2_NEEDS_TLS)
         self._packets.send(self._password + b"\0")
 
     def _proof(self, plugin: bytes, scramble: bytes) -> bytes:
         if plugin == proofs.CLEAR:
-            if not (self._encrypted and self._verified):
+            if not (self._encrypted and self._fields.get("sslmode") in ("verify-ca", "verify-full")):
                 raise UpstreamTlsFailed(_CLEAR_NEEDS_TLS)
             return self._password + b"\0"
         prove = _PROOFS.get(plugin)

@@ -28,7 +28,7 @@ from ...errors import (
 )
 from ..downstream import Login
 from ..limits import Limits
-from ..upstream import connect, encrypt, shut
+from ..upstream import connect, encrypt, is_the_server, shut
 from .messages import (
     SSL_REQUEST,
     Malformed,
@@ -116,7 +116,7 @@ def log_in(
         wire = Wire(stream, deadline=deadline)
         user = str(fields["user"]).encode()
         wire.send(startup(((b"user", user), (b"database", str(fields["database"]).encode()), *parameters)))
-        _authenticate(wire, stream, user, password)
+        _authenticate(wire, stream, fields, user, password)
         session = _greeted(wire, stream, fields)
         stream.settimeout(None)
         return session
@@ -187,7 +187,9 @@ def _secured(stream: socket.socket, fields: Mapping[str, Any], deadline: float) 
     return encrypt(stream, fields, timeout_s=max(0.001, deadline - time.monotonic()))
 
 
-def _authenticate(wire: Wire, stream: socket.socket, user: bytes, password: bytes) -> None:
+def _authenticate(
+    wire: Wire, stream: socket.socket, fields: Mapping[str, Any], user: bytes, password: bytes
+) -> None:
     asked = False
     for _ in range(_MAX_MESSAGES):
         kind, body = wire.message()
@@ -203,8 +205,24 @@ def _authenticate(wire: Wire, stream: socket.socket, user: bytes, password: byte
         if asked:
             raise Malformed
         asked = True
+        if method == _CLEARTEXT:
+            _check_cleartext(stream, fields)
         _prove(wire, stream, method, body[4:], user, password)
     raise Malformed
+
+
+def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
+    """Raises: UpstreamTlsFailed: somebody on the way could read the password, or be the one who asks for it."""
+    if not isinstance(stream, ssl.SSLSocket):
+        raise UpstreamTlsFailed(
+            "The server wants the password in plain text, and the connection is not encrypted. "
+            "Choose an encryption, or let the server use scram-sha-256."
+        )
+    if not is_the_server(stream, fields):
+        raise UpstreamTlsFailed(
+            "The server wants the password in plain text, and nobody has verified that it is the server. "
+            "Choose an encryption that verifies it, or let the server use scram-sha-256."
+        )
 
 
 def _prove(
@@ -215,11 +233,6 @@ def _prove(
     elif method == _MD5 and len(asked) == 4:
         wire.send(message(b"p", _md5(user, password, asked) + b"\0"))
     elif method == _CLEARTEXT:
-        if not isinstance(stream, ssl.SSLSocket):
-            raise UpstreamTlsFailed(
-                "The server wants the password in plain text, and the connection is not encrypted. "
-                "Choose an encryption, or let the server use scram-sha-256."
-            )
         wire.send(message(b"p", password + b"\0"))
     else:
         raise UpstreamAuthFailed(_OTHER_LOGIN)
