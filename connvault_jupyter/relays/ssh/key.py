@@ -49,7 +49,7 @@ def private_key(secrets: Mapping[str, str], *, checked: bool = False) -> asyncss
     if wrong is None:
         try:
             key = asyncssh.import_private_key(text, passphrase, unsafe_skip_rsa_key_validation=checked)
-        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as exc:
+        except Exception as exc:  # noqa: BLE001 -- a broken key makes the libraries raise anything: OverflowError ...
             wrong = _told(str(exc), has_passphrase=passphrase is not None)
         else:
             if key.algorithm in KEY_KINDS:
@@ -64,7 +64,7 @@ def public_key(key: bytes) -> asyncssh.SSHKey | None:
     try:
         kind = Reader(key).string().decode("ascii")
         return asyncssh.import_public_key(f"{kind} {base64.b64encode(key).decode()}")
-    except (asyncssh.KeyImportError, ValueError):
+    except Exception:  # noqa: BLE001 -- as above; here the bytes are a client's
         return None
 
 
