@@ -10,6 +10,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ...errors import (
     ConnvaultError,
@@ -26,7 +27,7 @@ from .authorization import Authorization
 from .bodies import BadBody, Body, Chunked, OfLength
 from .encodings import BadCoding
 from .gate import may_enter
-from .headers import upstream_request, wanted_upgrade
+from .headers import passing_trailers, upstream_request, wanted_upgrade
 from .heads import BadHead, RequestHead, request_head
 from .hold import Hold
 from .pin import Pin
@@ -186,7 +187,11 @@ class Session:
             if connection.used:
                 raise _Stale from None
         if attempt.content is None:
-            exchange.upload(attempt.body, coded=attempt.head.framing == "chunked")
+            exchange.upload(
+                attempt.body,
+                coded=attempt.head.framing == "chunked",
+                passing=partial(passing_trailers, logs_in=attempt.logs_in),
+            )
         reply = Reply(
             exchange,
             request=attempt.head,

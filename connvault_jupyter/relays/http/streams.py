@@ -22,6 +22,8 @@ _KEEP_ALIVE_S = 300.0
 # A server that was asked and says nothing. Long polls and slow models end by the client's own time-out before.
 _SILENT_S = 3600.0
 
+Trailers = list[tuple[bytes, bytes]]
+
 _WAITING = (BlockingIOError, ssl.SSLWantReadError)
 _HANG_UP = select.POLLHUP | select.POLLERR
 _HALF_CLOSED = getattr(select, "POLLRDHUP", 0)
@@ -127,13 +129,22 @@ class Incoming:
 class Upload:
     """A request's body on its way, while its answer may come already. Both sockets are non-blocking for that long."""
 
-    def __init__(self, client: Incoming, upstream: socket.socket, body: Body, *, coded: bool) -> None:
+    def __init__(
+        self,
+        client: Incoming,
+        upstream: socket.socket,
+        body: Body,
+        *,
+        coded: bool,
+        passing: Callable[[Trailers], Trailers],
+    ) -> None:
         self.over = False
         self.broken = False
         self._client = client
         self._upstream = upstream
         self._body = body
         self._coded = coded
+        self._passing = passing
         self._pending = memoryview(b"")
         self._last = False
         client.stream.setblocking(False)
@@ -189,7 +200,7 @@ class Upload:
             self._last = True
             self._client.buffer = self._body.rest
             if self._coded:
-                content += last_chunk(self._body.trailers)
+                content += last_chunk(self._passing(self._body.trailers))
         self._pending = memoryview(content)
 
 
@@ -221,9 +232,12 @@ class Exchange:
         else:
             self._upstream.sendall(data)
 
-    def upload(self, body: Body, *, coded: bool) -> None:
-        """From now on this body is sent, chunked if `coded`, whenever the exchange waits."""
-        self._upload = Upload(self._client, self._upstream, body, coded=coded)
+    def upload(self, body: Body, *, coded: bool, passing: Callable[[Trailers], Trailers]) -> None:
+        """From now on this body is sent, chunked if `coded`, whenever the exchange waits.
+
+        `passing` picks the trailers that may go with it.
+        """
+        self._upload = Upload(self._client, self._upstream, body, coded=coded, passing=passing)
 
     def receive(self) -> bytes:
         """The next block from the upstream; `b""`: its end.
