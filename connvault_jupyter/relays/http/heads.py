@@ -137,13 +137,17 @@ def response_head(data: bytes) -> ResponseHead:
     parser = httptools.HttpResponseParser(found)
     _feed(parser, data, found)
     framing, length = _framing(found, "close")
+    status = parser.get_status_code()
+    if status < 100:
+        # RFC 9110 15: not even an interim answer.
+        raise BadHead("there is no such status")
     return ResponseHead(
         version=_version(parser),
         headers=found.headers,
         names=frozenset(found.names),
         framing=framing,
         length=length,
-        status=parser.get_status_code(),
+        status=status,
         reason=found.status.decode("latin-1"),
     )
 
