@@ -67,12 +67,15 @@ class EncryptionRequest:
 
 
 class Wire:
-    """Reads and writes messages until one deadline (`time.monotonic`), however slowly the other side speaks."""
+    """Reads and writes messages until one deadline (`time.monotonic`), however slowly the other side speaks.
 
-    def __init__(self, stream: socket.socket, *, deadline: float) -> None:
+    `read` is what was received of the stream before, by another one's `rest`.
+    """
+
+    def __init__(self, stream: socket.socket, *, deadline: float, read: bytes = b"") -> None:
         self._stream = stream
         self._deadline = deadline
-        self._buffer = bytearray()
+        self._buffer = bytearray(read)
 
     def message(self, max_bytes: int = MAX_LOGIN_BYTES) -> tuple[bytes, bytes]:
         """Type and body. Raises: Malformed; TimeoutError; OSError: the stream has ended or broke."""

@@ -108,7 +108,7 @@ class Relay:
             return
         kept = False
         try:
-            kept = self._relay(downstream, session, login, parameters)
+            kept = self._relay(downstream, session, login, parameters, early=wire.rest())
         finally:
             if not kept:
                 if downstream.ended or not _ended_by_server(session.stream):
@@ -122,7 +122,8 @@ class Relay:
         session = log_in(login, parameters, limits=self._limits)
         try:
             # A pooler takes a login by itself; only a question reaches the server behind it.
-            wire = Wire(session.stream, deadline=time.monotonic() + self._limits.login_s)
+            deadline = time.monotonic() + self._limits.login_s
+            wire = Wire(session.stream, deadline=deadline, read=session.early)
             wire.send(query("SELECT 1"))
             kind = b""
             while kind != b"Z":
@@ -176,8 +177,19 @@ class Relay:
             downstream.disown(plain[0])
         return session
 
-    def _relay(self, downstream: Downstream, session: Session, login: Login, parameters: Parameters) -> bool:
-        """Whether the session is kept for another client; the caller ends it otherwise."""
+    def _relay(
+        self,
+        downstream: Downstream,
+        session: Session,
+        login: Login,
+        parameters: Parameters,
+        *,
+        early: bytes,
+    ) -> bool:
+        """Whether the session is kept for another client; the caller ends it otherwise.
+
+        `early` is what the client has said before it was let in; no more than a block.
+        """
         own = (downstream.handle.id, session.pid, os.urandom(4))
         with self._lock:
             self._sessions[own] = session
@@ -195,12 +207,11 @@ class Relay:
                 + READY
                 + session.early
             )
+            watched = ClientMessages() if self._warm.kept else None
+            if early:
+                session.stream.sendall(watched(early) if watched is not None else early)
             outcome = copy_both(
-                downstream.stream,
-                session.stream,
-                limits=self._limits,
-                bell=bell,
-                to_upstream=ClientMessages() if self._warm.kept else None,
+                downstream.stream, session.stream, limits=self._limits, bell=bell, to_upstream=watched
             )
             if outcome != "rung" or not downstream.hand_over(session.stream):
                 return False
