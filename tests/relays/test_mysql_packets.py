@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import random
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -99,7 +93,10 @@ def test_when_an_answer_is_written_it_is_read_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.name for path in CORPUS.iterdir() if not path.name.startswith("err"))
+    "name",
+    sorted(
+        path.name for path in CORPUS.iterdir() if path.name.startswith(("greeting-", "answer-", "switch-"))
+    ),
 )
 def test_when_a_packet_is_cut_anywhere_it_is_read_or_refused(name: str) -> None:
     """Never another error."""
@@ -207,86 +204,3 @@ def check(parse: Callable[[bytes], object], payload: bytes) -> bool:
     except Malformed:
         return False
     return True
-
-
-@pytest.mark.fuzz
-@pytest.mark.timeout(0)
-def test_when_packets_are_mutated_for_long_nothing_breaks() -> None:
-    """`CONNVAULT_FUZZ_EXAMPLES` mutants of the corpus, or as many as `CONNVAULT_FUZZ_SECONDS` allow.
-
-    A mutant that reaches lines in an order that none did before joins the corpus for the rest of the run.
-    """
-    source = random.Random(int(os.environ.get("CONNVAULT_FUZZ_SEED", "1")))  # noqa: S311 -- to be repeated
-    examples = int(os.environ.get("CONNVAULT_FUZZ_EXAMPLES", "100000"))
-    ends_at = time.monotonic() + float(os.environ.get("CONNVAULT_FUZZ_SECONDS", "600"))
-    pool = [(path.name.partition("-")[0], path.read_bytes()) for path in sorted(CORPUS.iterdir())]
-    steps = _Steps()
-    for kind, data in pool:
-        steps.new(PARSERS[kind], data)
-    read = refused = 0
-    for _ in range(examples):
-        if time.monotonic() > ends_at:
-            break
-        kind, data = source.choice(pool)
-        for _ in range(source.randint(1, 4)):
-            data = mutated(data, source)
-        outcome, fresh = steps.new(PARSERS[kind], data)
-        read, refused = read + outcome, refused + (not outcome)
-        if fresh and len(data) < 2000:
-            pool.append((kind, data))
-    # Mutants that are all refused, or all read, would prove nothing.
-    assert read
-    assert refused
-
-
-class _Steps:
-    """Which line of the packets' module came after which, ever."""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[str, int, int]] = set()
-
-    def new(self, parse: Callable[[bytes], object], data: bytes) -> tuple[bool, bool]:
-        """Whether it was read, and whether it went a way that none did before."""
-        before = len(self._seen)
-        sys.settrace(self._called)
-        try:
-            outcome = check(parse, data)
-        finally:
-            sys.settrace(None)
-        return outcome, len(self._seen) > before
-
-    def _called(self, frame: FrameType, _event: str, _argument: object) -> Any:
-        if not frame.f_code.co_filename.endswith("mysql_packets.py"):
-            return None
-        name, last = frame.f_code.co_name, 0
-
-        def stepped(frame: FrameType, _event: str, _argument: object) -> Any:
-            nonlocal last
-            self._seen.add((name, last, frame.f_lineno))
-            last = frame.f_lineno
-            return stepped
-
-        return stepped
-
-
-def mutated(data: bytes, source: random.Random) -> bytes:
-    at, other = sorted((source.randint(0, len(data)), source.randint(0, len(data))))
-    match source.randrange(5):
-        case 0:
-            return data[:at] + source.randbytes(source.randint(1, 4)) + data[at:]
-        case 1:
-            return data[:at] + data[other:]
-        case 2:
-            return (
-                data[:at]
-                + source.choice((b"\x00", b"\xff", b"\xfb", b"\xfc", b"\xfd", b"\xfe"))
-                + data[at + 1 :]
-            )
-        case 3:
-            return data[:other] + data[at:]
-        case _:
-            return (
-                data[:at]
-                + bytes(byte ^ 1 << source.randrange(8) for byte in data[at : at + 1])
-                + data[at + 1 :]
-            )

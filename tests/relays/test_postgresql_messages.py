@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import random
 import socket
 import struct
 import time
@@ -15,10 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.downstream import Downstream, Login
 from connvault_jupyter.relays.limits import Limits
-from connvault_jupyter.relays.postgresql.login import log_in
 from connvault_jupyter.relays.postgresql.messages import (
     TERMINATE,
     Cancel,
@@ -34,7 +29,6 @@ from connvault_jupyter.relays.postgresql.messages import (
     parse_opening,
     sqlstate_of,
     startup,
-    status_of,
 )
 from connvault_jupyter.relays.postgresql.relay import Relay
 from tests.support.postgres_upstream import AUTH_OK, KEY, READY, client_of, login_to, says
@@ -240,101 +234,3 @@ def test_what_the_server_sends_at_once_reaches_the_client() -> None:
     assert KEY not in found
     assert KEY[:9] in found
     assert b"canary" not in found
-
-
-def corpus() -> list[bytes]:
-    return [path.read_bytes() for path in sorted(CORPUS.iterdir())]
-
-
-def mutated(generator: random.Random, seeds: list[bytes]) -> bytes:
-    data = bytearray(generator.choice(seeds))
-    for _ in range(generator.randrange(1, 6)):
-        place = generator.randrange(len(data) + 1)
-        match generator.randrange(5):
-            case 0:
-                data[place : place + 1] = bytes([generator.randrange(256)])
-            case 1:
-                del data[place : place + generator.randrange(1, 8)]
-            case 2:
-                data[place:place] = generator.choice(seeds)[: generator.randrange(40)]
-            case 3:
-                data[place : place + 4] = generator.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x04"])
-            case _:
-                data[place:place] = bytes(generator.randrange(64))
-    return bytes(data)
-
-
-def check_parsers(data: bytes) -> None:
-    """Each parser takes it or says Malformed; a watched stream passes it unchanged."""
-    for parse in (parse_opening, status_of):
-        with contextlib.suppress(Malformed):
-            parse(data[4:] if len(data) > 8 else data + bytes(8))
-    sqlstate_of(data)
-    stream, passed = ClientMessages(), b""
-    try:
-        for start in range(0, len(data), 7):
-            passed += stream(data[start : start + 7])
-    except Terminated:
-        return
-    assert passed == data
-
-
-def check_login(server: bytes) -> None:
-    """A server that says this is logged in at or refused with an error of ours, in time."""
-    started = time.monotonic()
-    with upstream(says(server)) as port:
-        try:
-            session = log_in(login_to(port), (), limits=LIMITS)
-        except ConnvaultError:
-            pass
-        else:
-            session.stream.close()
-    assert time.monotonic() - started < 10
-
-
-def check_client(sent: bytes) -> None:
-    """A client that says this is served or let go; its thread ends."""
-    with (
-        upstream(says(AUTH_OK + KEY + READY)) as port,
-        client_of(Relay(limits=LIMITS), lambda _: login_to(port), limits=LIMITS) as (stream, thread),
-    ):
-        stream.sendall(sent)
-        stream.shutdown(socket.SHUT_WR)
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-def run(count: int, *, seconds: float, seed: int) -> None:
-    generator, seeds = random.Random(seed), corpus()  # noqa: S311 -- a test's dice
-    ends = time.monotonic() + seconds
-    for number in range(count):
-        data = mutated(generator, seeds)
-        check_parsers(data)
-        # Sockets and threads: one in fifty is enough.
-        if number % 50 == 0:
-            check_login(data)
-            check_client(data)
-        if time.monotonic() > ends:
-            return
-
-
-def test_the_corpus_does_no_harm() -> None:
-    """Openings, greetings and streams that were seen or made up."""
-    seeds = corpus()
-    assert len(seeds) >= 8
-    for data in seeds:
-        check_parsers(data)
-
-
-def test_a_few_mutations_do_no_harm() -> None:
-    """A moment of what `make fuzz` does for long."""
-    run(300, seconds=5, seed=1)
-
-
-@pytest.mark.fuzz
-@pytest.mark.timeout(3600)
-def test_many_mutations_do_no_harm() -> None:
-    """As many as `CONNVAULT_FUZZ_EXAMPLES` says, for ten minutes at most."""
-    seed = int(os.environ.get("CONNVAULT_FUZZ_SEED", "0")) or time.time_ns()
-    print(f"CONNVAULT_FUZZ_SEED={seed}")  # noqa: T201 -- shown if it fails
-    run(int(os.environ.get("CONNVAULT_FUZZ_EXAMPLES", "100000")), seconds=600, seed=seed)

@@ -1,0 +1,354 @@
+"""HTTP for the fuzzer: heads, bodies, codings, masks, a client on either door of the relay, a server that lies."""
+
+from __future__ import annotations
+
+import posixpath
+import zlib
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import httptools
+
+from connvault_jupyter.errors import ConnvaultError
+from connvault_jupyter.relays import masking
+from connvault_jupyter.relays.downstream import Login
+from connvault_jupyter.relays.http import (
+    bodies,
+    encodings,
+    gate,
+    headers,
+    heads,
+    pin,
+    pool,
+    reply,
+    request,
+    session,
+    streams,
+    token_endpoint,
+    trial,
+)
+from connvault_jupyter.relays.http import relay as http_relay
+from connvault_jupyter.relays.http.bodies import BadBody, Body, Chunked, OfLength, UntilClose
+from connvault_jupyter.relays.http.encodings import BadCoding, Inflating
+from connvault_jupyter.relays.http.heads import END, BadHead, request_head, response_head
+from connvault_jupyter.relays.http.relay import Relay
+from connvault_jupyter.relays.limits import LIMITS
+from connvault_jupyter.relays.masking import Masker
+
+from .canary import CANARY
+from .fuzz_oracles import SAID, SPELLINGS, is_masked, is_ours, keeps_quiet
+from .guided_fuzz import Target
+from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, downstream_of, reached, replaced
+
+_FIELDS = {"base_url": "http://api.test/v1/users", "auth": "bearer"}
+_LOGIN = Login(_FIELDS, {"token": CANARY}, 1, "r1")
+_TOKEN_FIELDS = {"token_url": "http://id.test/token", "allow_http": True, "client_id": "c"}
+
+# deflate makes at most 1,032 bytes of one (zlib's own description).
+_MOST_OF_A_BYTE = 1032
+_OWN_BYTES = 16 * 1024
+
+_ASKED = (
+    b"GET /v1/users/7 HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
+    b"HEAD /v1/users HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /v1/users HTTP/1.0\r\nHost: a\r\n\r\n",
+    b"GET /v1/users/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+)
+_ANSWERS = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+)
+
+
+@dataclass
+class Message:
+    """One message as `Read` has it."""
+
+    url: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+    whole: bool = False
+
+
+class Read:
+    """What llhttp, which is no code of ours, reads in a stream of messages."""
+
+    def __init__(self, kind: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]) -> None:
+        self.messages: list[Message] = []
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parser = kind(self)
+
+    def feed(self, data: bytes) -> Read:
+        """All of it, or as far as it is HTTP. Raises: httptools.HttpParserError."""
+        with suppress(httptools.HttpParserUpgrade):
+            self._parser.feed_data(data)
+        return self
+
+    def on_message_begin(self) -> None:
+        self._url, self._headers = b"", []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.messages.append(Message(self._url, self._headers))
+
+    def on_body(self, body: bytes) -> None:
+        self.messages[-1].body += body
+
+    def on_message_complete(self) -> None:
+        self.messages[-1].whole = True
+
+
+def read_request(data: bytes) -> None:
+    """A head and a body, or one of our two refusals; and never another reading than llhttp's."""
+    end = data.find(END)
+    if end < 0:
+        return
+    try:
+        found = request_head(data[: end + 4])
+        body: Body = Chunked() if found.framing == "chunked" else OfLength(found.length)
+        content = b"" if body.over else body.feed(data[end + 4 :] or b" ")
+    except (BadHead, BadBody):
+        return
+    assert found.target.startswith("/")
+    assert not {"\r", "\n"} & set("".join(name + value for name, value in found.headers))
+    if not body.over or "upgrade" in found.names:
+        return
+    whole = data[: len(data) - len(body.rest)] if body.rest else data
+    if found.framing == "length":
+        whole = data[: end + 4 + found.length]
+    reference = Read(httptools.HttpRequestParser)
+    try:
+        reference.feed(whole)
+    except httptools.HttpParserError:
+        # It looks into extensions and trailers' values, which are not passed on as they are.
+        assert found.framing == "chunked"
+        return
+    assert [(one.body, one.whole) for one in reference.messages] == [(content, True)]
+
+
+def read_response(data: bytes) -> None:
+    """As `read_request`, with a status that there can be."""
+    end = data.find(END)
+    if end < 0:
+        return
+    try:
+        found = response_head(data[: end + 4])
+        body: Body = UntilClose()
+        if found.framing != "close":
+            body = Chunked() if found.framing == "chunked" else OfLength(found.length)
+        if not body.over:
+            body.feed(data[end + 4 :] or b" ")
+    except (BadHead, BadBody):
+        return
+    assert 100 <= found.status <= 999
+
+
+def _chunked(data: bytes) -> None:
+    """Wherever it is cut, the same content, end, rest and trailers."""
+    outcomes: list[tuple[bytes, bool, bytes, list[tuple[bytes, bytes]]] | None] = []
+    for blocks in ([data], cut(data)):
+        body, content, rest = Chunked(), b"", b""
+        try:
+            for block in filter(None, blocks):
+                if body.over:
+                    rest += block
+                else:
+                    content += body.feed(block)
+                    assert len(body._held) - body._at <= 4096 + len(block)
+        except BadBody:
+            outcomes.append(None)
+        else:
+            outcomes.append((content, body.over, body.rest + rest, body.trailers))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] is None or len(outcomes[0][0]) <= len(data)
+
+
+def _coding(data: bytes) -> None:
+    """Wherever it is cut, the same content, each piece of it bounded."""
+    coding = "gzip" if data[:1] < b"\x80" else "deflate"
+    outcomes: list[tuple[int, int] | None] = []
+    for blocks in ([data[1:]], cut(data[1:])):
+        inflating, content, crc = Inflating(coding), 0, 0
+        try:
+            for block in filter(None, blocks):
+                for piece in inflating.feed(block):
+                    assert len(piece) <= 256 * 1024
+                    content += len(piece)
+                    crc = zlib.crc32(piece, crc)
+            inflating.finish()
+        except BadCoding:
+            outcomes.append(None)
+        else:
+            outcomes.append((content, crc))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] is None or outcomes[0][0] <= _MOST_OF_A_BYTE * len(data)
+
+
+def _mask(data: bytes) -> None:
+    """Wherever it is cut, no spelling of the secret is left, and no byte too many or too few."""
+    for blocks in ([data], cut(data)):
+        masker = Masker(SPELLINGS)
+        shown = b"".join(masker(block) for block in blocks if block) + masker(b"")
+        is_masked(shown)
+        assert len(shown) == len(data)
+        assert any(one in data for one in SPELLINGS) or shown == data
+
+
+def _client(data: bytes, *, over_tcp: bool = False) -> None:
+    for blocks in ([data], cut(data)):
+        told, sent = _served(blocks, _ANSWERS, over_tcp=over_tcp)
+        keeps_quiet(told, told=data)
+        for wire in sent:
+            _pinned(wire)
+        assert not any(sent) or not over_tcp or _has_token(data)
+
+
+def _pinned(wire: bytes) -> None:
+    """An oracle of its own: each request upstream is for the pinned host, below the pinned path, with one login."""
+    reading = Read(httptools.HttpRequestParser).feed(wire)
+    for message in reading.messages:
+        names = [name.replace(b"_", b"-") for name, _ in message.headers]
+        values = dict(message.headers)
+        assert names.count(b"host") == names.count(b"authorization") == 1
+        assert values[b"host"] == b"api.test"
+        assert values[b"authorization"] == b"Bearer " + CANARY.encode()
+        assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
+        assert not {b"x-original-url", b"x-rewrite-url", b"x-forwarded-host", b"x-api-key", b"cookie"} & {
+            *names
+        }
+        path = message.url.decode("latin-1").partition("?")[0]
+        for _ in range(20):
+            # As the most careless server: backslashes, parameters, dots, after each decoding.
+            seen = "/".join(part.partition(";")[0] for part in path.replace("\\", "/").split("/"))
+            plain = posixpath.normpath("/" + seen.lstrip("/"))
+            assert plain == "/v1/users" or plain.startswith("/v1/users/"), path
+            path = unquote(path, "latin-1")
+
+
+def _has_token(data: bytes) -> bool:
+    """Plainly, or in a form that the corpus has."""
+    return TOKEN.encode() in data or b"dGhlLXRva2Vu" in data or b"OnRoZS10b2tlb" in data or b"asic" in data
+
+
+def _served(
+    blocks: list[bytes], answers: tuple[bytes, ...] | list[list[bytes]], *, over_tcp: bool = False
+) -> tuple[bytes, list[bytes]]:
+    """What a client is sent, and a server on each connection."""
+    with ExitStack() as stack:
+        client = stack.enter_context(Scripted(*blocks))
+        upstreams = [
+            stack.enter_context(Scripted(*(one if isinstance(one, list) else [one, *answers]), late=1))
+            for one in answers
+        ]
+        stack.enter_context(replaced(pool, connect=reached(*upstreams)))
+        stack.enter_context(replaced(session, copy_both=copy_scripted))
+        relaying = Relay(limits=LIMITS)
+        downstream = downstream_of(client, _LOGIN, limits=LIMITS, over_tcp=over_tcp)
+        try:
+            relaying.serve(downstream)
+        except ConnvaultError as exc:
+            is_ours(exc)
+        except OSError:
+            pass
+        finally:
+            downstream.close()
+            relaying.close()
+        return bytes(client.sent), [bytes(one.sent) for one in upstreams]
+
+
+def _answer(data: bytes) -> None:
+    """Whatever a server says, its echo of the secret reaches nobody, and what does is HTTP that ends."""
+    if b"gzip" in data or b"deflate" in data:
+        # What it makes of this much is looked through here again and again.
+        data = data[:6000]
+    for asked in _ASKED:
+        outcomes = []
+        for blocks in ([data], cut(data)):
+            told, _ = _served([asked], [blocks])
+            is_masked(told)
+            assert len(told) <= _MOST_OF_A_BYTE * len(data) + _OWN_BYTES
+            outcomes.append(_contents(told))
+        # Of an answer that turns out to be broken, the beginning may have passed already.
+        assert outcomes[0] == outcomes[1] or None in outcomes
+    _tried(data)
+
+
+def _contents(told: bytes) -> list[bytes] | None:
+    """The bodies; `None`: not all of them are whole, or nobody can know."""
+    reading = Read(httptools.HttpResponseParser)
+    try:
+        reading.feed(told)
+    except httptools.HttpParserError:
+        return None
+    for message in reading.messages:
+        is_masked(message.body)
+        names = {name for name, _ in message.headers}
+        assert not names & {b"set-cookie", b"alt-svc", b"strict-transport-security"}
+        if not message.whole or b"x-connvault-error" in names:
+            return None
+    return [message.body for message in reading.messages]
+
+
+def _tried(data: bytes) -> None:
+    """The connection test."""
+    for blocks in ([data], cut(data)):
+        with Scripted(*blocks) as upstream, replaced(pool, connect=reached(upstream)):
+            try:
+                assert Relay(limits=LIMITS).log_in(_LOGIN) in {f"HTTP {status}" for status in range(200, 300)}
+            except ConnvaultError as exc:
+                is_ours(exc)
+
+
+def _token(data: bytes) -> None:
+    """A token endpoint that lies: a token that can be sent, or an error of ours."""
+    for blocks in ([data], cut(data)):
+        with Scripted(*blocks) as upstream, replaced(token_endpoint, connect=reached(upstream)):
+            try:
+                found = token_endpoint.fetch(_TOKEN_FIELDS, CANARY, limits=LIMITS)
+            except ConnvaultError as exc:
+                is_ours(exc)
+            else:
+                assert found.value.isascii()
+                assert found.value.isprintable()
+                assert 0 < found.lifetime_s <= 24 * 3600
+
+
+TARGET = Target(
+    "http",
+    {
+        "request": read_request,
+        "response": read_response,
+        "chunked": _chunked,
+        "coding": _coding,
+        "mask": _mask,
+        "client": _client,
+        "tcp": lambda data: _client(data, over_tcp=True),
+        "answer": _answer,
+        "token": _token,
+    },
+    (
+        bodies, encodings, gate, headers, heads, pin, pool, reply, request, session, streams, token_endpoint, trial,
+        http_relay, masking,
+    ),
+    (
+        b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 401 Unauthorized\r\n", b"HTTP/1.0", b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 5\r\n", b"Connection: close\r\n", b"Connection: keep-alive\r\n",
+        b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n", b"Expect: 100-continue\r\n",
+        b"Host: a\r\n", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Trailer: x\r\n",
+        b"Set-Cookie: a=b\r\n", b"/..", b"/%2e%2e", b"%25", b"/v1/users",
+        b"GET /v1/users HTTP/1.1\r\nHost: a\r\n\r\n", b"Authorization: Bearer the-token\r\n",
+        b"Authorization: Basic eDp0aGUtdG9rZW4=\r\n", b"X-Api-Key: the-token\r\n",
+        b'{"access_token":"x","expires_in":9}', SAID, *SPELLINGS,
+    ),
+)  # fmt: skip

@@ -1,0 +1,223 @@
+"""Redis for the fuzzer: commands, a client on either door of the relay, answers with secrets, a server that lies."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+from connvault_jupyter.errors import ConnvaultError
+from connvault_jupyter.relays import masking
+from connvault_jupyter.relays.downstream import Login
+from connvault_jupyter.relays.limits import Limits
+from connvault_jupyter.relays.redis import login as redis_login
+from connvault_jupyter.relays.redis import markers, relay, resp, rules
+from connvault_jupyter.relays.redis.relay import Relay
+from connvault_jupyter.relays.redis.resp import Commands, ProtocolError, encode
+
+from .canary import CANARY
+from .fuzz_oracles import SAID, SPELLINGS, is_masked, is_ours, keeps_quiet
+from .guided_fuzz import Target
+from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, downstream_of, reached, replaced
+
+LIMITS = Limits(login_s=20, greeting_s=20)
+WATCHED = frozenset({b"CONFIG", b"AUTH"})
+_OF_THE_RELAY = rules.WATCHED | {b"AUTH", b"HELLO"}
+_LOGIN = encode([b"AUTH", CANARY.encode()]) + encode([b"PING"])
+
+Pieces = list[bytes | list[bytes]]
+
+
+def login() -> Login:
+    fields = {"host": "cache.test", "port": 6379, "sslmode": "disable"}
+    return Login(fields, {"password": CANARY}, 1, "r1")
+
+
+def marker(number: int) -> bytes:
+    """The one that is made as so-manieth here."""
+    return b"%039d" % number
+
+
+def reread(data: bytes) -> list[list[bytes]]:
+    """The server's reading (processMultibulkBuffer), which skips two bytes after an argument unseen.
+
+    It ends where the server would end the connection. Inline commands have no quotes here.
+    """
+    found: list[list[bytes]] = []
+    at = 0
+    while True:
+        end = data.find(b"\r\n", at)
+        if end < 0:
+            return found
+        if data[at : at + 1] != b"*":
+            found.append(data[at:end].split())
+            at = end + 2
+            continue
+        count, at = int(data[at + 1 : end]), end + 2
+        command = []
+        for _ in range(count):
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                return found
+            if data[at : at + 1] != b"$":
+                return found
+            length, at = int(data[at + 1 : end]), end + 2
+            if at + length + 2 > len(data):
+                return found
+            command.append(data[at : at + length])
+            at += length + 2
+        found.append(command)
+
+
+def _commands(data: bytes) -> None:
+    """What passes is framed as an independent reader frames it; where it is cut changes nothing."""
+    whole, pieces = _fed([data]), _fed(cut(data))
+    assert (whole is None) == (pieces is None)
+    if pieces is None:
+        return
+    assert pieces == whole
+    for command in reread(b"".join(one if isinstance(one, bytes) else encode(one) for one in pieces)):
+        assert not command or command[0].upper() not in WATCHED or command in pieces
+
+
+def _fed(blocks: Iterable[bytes], watched: frozenset[bytes] | None = WATCHED) -> Pieces | None:
+    """With neighbouring bytes joined. `None`: that is not the protocol."""
+    commands, found = Commands(watched), Pieces()
+    try:
+        for block in blocks:
+            for piece in commands.feed(block):
+                if isinstance(piece, bytes) and found and isinstance(found[-1], bytes):
+                    found[-1] += piece
+                else:
+                    found.append(piece)
+            assert len(commands._held) <= resp.MAX_COMMAND_BYTES + len(block)
+    except ProtocolError:
+        return None
+    return found
+
+
+def _client(data: bytes, *, over_tcp: bool = False) -> None:
+    outcomes = [_served(blocks, over_tcp=over_tcp) for blocks in ([data], cut(data))]
+    # Of a command that is not whole, or turns out to be none, the beginning may have passed already.
+    ran = [(told, reread(passed)) for told, passed in outcomes]
+    assert ran[0] == ran[1] or None in (_fed([data], None), _fed([data], _OF_THE_RELAY))
+    for told, passed in outcomes:
+        keeps_quiet(told, told=data)
+        assert not passed or not over_tcp or TOKEN.encode() in data
+        assert not passed or passed.startswith(_LOGIN)
+        rest = passed.removeprefix(_LOGIN)
+        keeps_quiet(rest, told=data)
+        for command in reread(rest):
+            _harmless(command)
+
+
+def _harmless(command: list[bytes]) -> None:
+    """An oracle of its own: as a server compares names, without the case and up to a zero byte."""
+    name, *arguments = (one.partition(b"\0")[0].lower() for one in command or [b""])
+    assert name not in (b"auth", b"replicaof", b"slaveof", b"failover", b"reset")
+    assert name != b"hello" or b"auth" not in arguments[1:2]
+    begun = name, *arguments[:1]
+    assert begun not in ((b"acl", b"list"), (b"acl", b"getuser"), (b"module", b"load"), (b"cluster", b"meet"))
+    if begun == (b"config", b"get"):
+        for pattern in arguments[1:]:
+            assert not fnmatch.fnmatchcase("requirepass", pattern.decode("latin-1"))
+    assert begun != (b"config", b"set") or b"requirepass" not in arguments[1::2]
+
+
+def _served(blocks: list[bytes], *, over_tcp: bool) -> tuple[bytes, bytes]:
+    """What a client and a server are sent."""
+    with Scripted(*blocks) as client, Scripted(b"+OK\r\n+PONG\r\n", b"+OK\r\n$1\r\nx\r\n") as upstream:
+        downstream = downstream_of(client, login(), limits=LIMITS, over_tcp=over_tcp)
+        with _here(upstream):
+            try:
+                Relay(limits=LIMITS).serve(downstream)
+            except OSError:
+                pass
+            finally:
+                downstream.close()
+        return bytes(client.sent), bytes(upstream.sent)
+
+
+@contextmanager
+def _here(upstream: Scripted) -> Iterator[None]:
+    numbers = itertools.count()
+    counted = SimpleNamespace(randbits=lambda _bits: next(numbers))
+    with (
+        replaced(relay, copy_both=copy_scripted),
+        replaced(redis_login, connect=reached(upstream)),
+        replaced(markers, secrets=counted),
+    ):
+        yield
+
+
+def _reply(data: bytes) -> None:
+    """Answers while three markers are waited for. The same however they come, and nothing is held back for good."""
+    outcomes = [_answered(blocks) for blocks in ([data], cut(data))]
+    assert outcomes[0] == outcomes[1] or not _usual(data)
+    for shown in outcomes:
+        is_masked(shown)
+        assert len(shown) <= len(data) + 1000
+
+
+def _usual(data: bytes) -> bool:
+    """Whether a server would say it so: markers in errors only, each once and in order, in lines of some length."""
+    named = re.findall(rb"0{38}[012]", data)
+    in_errors = re.findall(rb"^-[^\n]*?(0{38}[012])", data, re.MULTILINE)
+    lines = data.split(b"\n")
+    return (
+        named == in_errors == sorted(set(named))
+        and max(map(len, lines)) < 8000
+        and data.count(b"\n") == data.count(b"\r\n")
+    )
+
+
+def _answered(blocks: list[bytes]) -> bytes:
+    with Scripted() as client, Scripted() as upstream, _here(upstream):
+        downstream = downstream_of(client, login(), limits=LIMITS)
+        session = relay.Session(downstream, Commands(rules.WATCHED), login())
+        session.passed([[b"AUTH", b"x"], [b"CONFIG", b"GET", b"*"], [b"RESET"]])
+        shown = b""
+        for block in blocks:
+            shown += session.to_client(block)
+            assert len(session._markers._held) + len(session._mask._held) <= 8192 + len(CANARY) * 6
+        downstream.close()
+        return shown + session.to_client(b"")
+
+
+def _server(data: bytes) -> None:
+    # Where it is cut does count here: what comes before it was asked for is refused, if it is seen.
+    _log_in([data])
+    _log_in(cut(data))
+
+
+def _log_in(blocks: list[bytes]) -> None:
+    with Scripted(*blocks) as upstream, replaced(redis_login, connect=reached(upstream)):
+        try:
+            name = Relay(limits=LIMITS).log_in(login())
+            assert re.fullmatch(r"|(Redis|Valkey|KeyDB|Dragonfly) [0-9.]{1,19}", name)
+        except ConnvaultError as exc:
+            is_ours(exc)
+        assert upstream.sent in (_LOGIN, _LOGIN + encode([b"HELLO", b"2"]))
+
+
+TARGET = Target(
+    "redis",
+    {
+        "commands": _commands,
+        "client": _client,
+        "tcp": lambda data: _client(data, over_tcp=True),
+        "reply": _reply,
+        "server": _server,
+    },
+    (resp, markers, rules, relay, redis_login, masking),
+    (
+        b"\r\n", b"*1\r\n", b"*2\r\n", b"*3\r\n", b"$0\r\n\r\n", b"$4\r\n", b"$6\r\n", b"*0\r\n", b"-ERR ",
+        b"\0", b"\\x", b"CONFIG", b"GET", b"SET", b"requirepass", b"AUTH", b"HELLO", b"ACL", b"RESET",
+        b"QUIT", b"MULTI", SAID, encode([b"AUTH", TOKEN.encode()]), encode([b"CONFIG", b"GET", b"req*"]),
+        encode([b"HELLO", b"3", b"AUTH", b"a", b"b"]), b"-ERR unknown command '" + marker(0) + b"'\r\n",
+        marker(1), marker(2), *SPELLINGS,
+    ),
+)  # fmt: skip
