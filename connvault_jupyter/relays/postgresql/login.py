@@ -44,6 +44,8 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 # Of a greeting: a server has a dozen settings to report and a notice or two.
 _MAX_MESSAGES = 500
+# Of PBKDF2, at the server's word: some tenths of a second. A server has 4,096 unless told otherwise (`scram_iterations`).
+_MAX_ITERATIONS = 1_000_000
 _MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
 # The server ignores the name in SCRAM, and takes the one of the startup packet (its documentation, 55.3.1).
 _NO_NAME = "*"
@@ -256,6 +258,8 @@ def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -
             message(b"p", client.mechanism_name.encode() + b"\0" + struct.pack(">I", len(first)) + first)
         )
         client.set_server_first(_sasl(wire, _SASL_CONTINUE))
+        if int(client.iterations) > _MAX_ITERATIONS:
+            raise UpstreamRefused("The server wants too much work for a login. Check host and port.")
         wire.send(message(b"p", client.get_client_final().encode()))
         client.set_server_final(_sasl(wire, _SASL_FINAL))
     except (scramp.ScramException, UnicodeError):
