@@ -44,7 +44,7 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 # Of a greeting: a server has a dozen settings to report and a notice or two.
 _MAX_MESSAGES = 500
-# Of PBKDF2, at the server's word: some tenths of a second. A server has 4,096 unless told otherwise (`scram_iterations`).
+# Of PBKDF2, at the server's word: some tenths of a second. A server has 4,096 by default (`scram_iterations`).
 _MAX_ITERATIONS = 1_000_000
 _MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
 # The server ignores the name in SCRAM, and takes the one of the startup packet (its documentation, 55.3.1).
