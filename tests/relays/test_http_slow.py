@@ -38,7 +38,7 @@ class Served:
             over_tcp=False,
             limits=SHORT,
             ask=lambda _: Login(self.fields, {"token": "canary-token"}, 1, "r1"),
-            hand=lambda *_: lambda: None,
+            hand=lambda *_: lambda _given: None,
         )
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()

@@ -53,7 +53,7 @@ class Agent:
             over_tcp=over_tcp,
             limits=self.limits,
             ask=self._login,
-            hand=lambda _downstream, _descriptor: lambda: None,
+            hand=lambda _downstream, _descriptor: lambda _given: None,
         )
         thread = threading.Thread(target=self._serve, args=(downstream,))
         self.served.append((downstream, thread))

@@ -73,7 +73,7 @@ def relay_here(
             over_tcp=over_tcp,
             limits=limits,
             ask=login,
-            hand=lambda _downstream, _descriptor: lambda: None,
+            hand=lambda _downstream, _descriptor: lambda _given: None,
         )
         try:
             relay.serve(downstream)

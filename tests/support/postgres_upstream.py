@@ -79,7 +79,7 @@ def client_of(
         over_tcp=over_tcp,
         limits=limits,
         ask=ask,
-        hand=lambda downstream, descriptor: lambda: None,
+        hand=lambda downstream, descriptor: lambda _given: None,
     )
 
     def serve() -> None:

@@ -88,7 +88,7 @@ class Scripted(socket.socket):
         return b"".join(reversed(self._said))
 
 
-class ScriptedTls(Scripted, ssl.SSLSocket):
+class ScriptedTls(Scripted, ssl.SSLSocket):  # type: ignore[misc] -- it is asked for its kind, and for bytes
     """As if it were encrypted."""
 
     def __init__(self, plain: Scripted) -> None:
@@ -124,7 +124,7 @@ def downstream_of(
         over_tcp=over_tcp,
         limits=limits,
         ask=lambda _downstream: login,
-        hand=lambda _downstream, _descriptor: lambda: None,
+        hand=lambda _downstream, _descriptor: lambda _given: None,
     )
 
 
