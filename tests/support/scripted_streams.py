@@ -88,7 +88,7 @@ class Scripted(socket.socket):
         return b"".join(reversed(self._said))
 
 
-class ScriptedTls(Scripted, ssl.SSLSocket):  # type: ignore[misc] -- it is asked for its kind, and for bytes
+class ScriptedTls(Scripted, ssl.SSLSocket):  # type: ignore[misc]  # asked for its kind, and for bytes
     """As if it were encrypted."""
 
     def __init__(self, plain: Scripted) -> None:
