@@ -70,6 +70,9 @@ def _answer(data: bytes) -> None:
     found = packets.parse_answer(data, ALL)
     can = found.capabilities
     if can & (Can.PLUGIN_AUTH_LENENC | Can.SECURE_CONNECTION):
+        # What it says, not what there happens to be.
+        said = data[32 + len(found.user) + 1]
+        assert len(found.proof) == said or said >= 0xFB
         assert packets.parse_answer(packets.answer_packet(found), can) == found
 
 

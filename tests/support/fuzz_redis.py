@@ -44,7 +44,8 @@ def marker(number: int) -> bytes:
 def reread(data: bytes) -> list[list[bytes]]:
     """The server's reading (processMultibulkBuffer), which skips two bytes after an argument unseen.
 
-    It ends where the server would end the connection. Inline commands have no quotes here.
+    It ends where the server would end the connection. Inline commands have no quotes here, and no number that gets here
+    may be one that a server reads otherwise (string2ll).
     """
     found: list[list[bytes]] = []
     at = 0
@@ -56,7 +57,7 @@ def reread(data: bytes) -> list[list[bytes]]:
             found.append(data[at:end].split())
             at = end + 2
             continue
-        count, at = int(data[at + 1 : end]), end + 2
+        count, at = _number(data[at + 1 : end]), end + 2
         command = []
         for _ in range(count):
             end = data.find(b"\r\n", at)
@@ -64,12 +65,17 @@ def reread(data: bytes) -> list[list[bytes]]:
                 return found
             if data[at : at + 1] != b"$":
                 return found
-            length, at = int(data[at + 1 : end]), end + 2
+            length, at = _number(data[at + 1 : end]), end + 2
             if at + length + 2 > len(data):
                 return found
             command.append(data[at : at + length])
             at += length + 2
         found.append(command)
+
+
+def _number(digits: bytes) -> int:
+    assert re.fullmatch(rb"0|[1-9][0-9]*", digits)
+    return int(digits)
 
 
 def _commands(data: bytes) -> None:
