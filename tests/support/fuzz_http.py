@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import zlib
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
 from urllib.parse import unquote
 
 import httptools
@@ -39,6 +38,7 @@ from connvault_jupyter.relays.masking import Masker
 from .canary import CANARY
 from .fuzz_oracles import SAID, SPELLINGS, is_masked, is_ours, keeps_quiet
 from .guided_fuzz import Target
+from .llhttp_reading import Read
 from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, downstream_of, reached, replaced
 
 _FIELDS = {"base_url": "http://api.test/v1/users", "auth": "bearer"}
@@ -61,50 +61,6 @@ _ANSWERS = (
     b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
 )
-
-
-@dataclass
-class Message:
-    """One message as `Read` has it."""
-
-    url: bytes
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
-    whole: bool = False
-
-
-class Read:
-    """What llhttp, which is no code of ours, reads in a stream of messages."""
-
-    def __init__(self, kind: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]) -> None:
-        self.messages: list[Message] = []
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._parser = kind(self)
-
-    def feed(self, data: bytes) -> Read:
-        """All of it, or as far as it is HTTP. Raises: httptools.HttpParserError."""
-        with suppress(httptools.HttpParserUpgrade):
-            self._parser.feed_data(data)
-        return self
-
-    def on_message_begin(self) -> None:
-        self._url, self._headers = b"", []
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        self.messages.append(Message(self._url, self._headers))
-
-    def on_body(self, body: bytes) -> None:
-        self.messages[-1].body += body
-
-    def on_message_complete(self) -> None:
-        self.messages[-1].whole = True
 
 
 def read_request(data: bytes) -> None:
