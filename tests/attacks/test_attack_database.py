@@ -268,9 +268,9 @@ AUDIT_EDITS: dict[str, str] = {
 }
 
 
-@pytest.fixture(scope="module")
-def spoilable() -> Iterator[tuple[Notebooks, Path]]:
-    """A broker with a record and a vault of its own."""
+@pytest.fixture
+def recorded() -> Iterator[tuple[Notebooks, Path]]:
+    """A broker with a record and a vault of its own, to be spoilt: it remembers how far its record has come."""
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as name,
         operated_broker(Path(name), rule=by_reason) as (operator, path),
@@ -293,20 +293,6 @@ def put(opened: sqlite3.Connection, rows: str) -> None:
     opened.execute("DROP TABLE checkpoint_then")
     opened.execute(f"INSERT INTO audit SELECT * FROM {rows}")
     opened.execute("COMMIT")
-
-
-@pytest.fixture
-def recorded(spoilable: tuple[Notebooks, Path]) -> Iterator[tuple[Notebooks, Path]]:
-    """What is spoilt in it is put back afterwards."""
-    tables = ("audit_checkpoint", "vault", "open_questions")
-    with database(spoilable[1]) as opened:
-        for table in ("audit", *tables):
-            opened.execute(f"CREATE TEMP TABLE kept_{table} AS SELECT * FROM {table}")
-        yield spoilable
-        for table in tables:
-            opened.execute(f"DELETE FROM {table}")
-            opened.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
-        put(opened, "kept_audit")
 
 
 @pytest.mark.parametrize("name", AUDIT_EDITS)
