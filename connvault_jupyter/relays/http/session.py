@@ -38,6 +38,9 @@ from .streams import Exchange, Gone, Incoming, Silent
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
+# A body has no meaning in these (RFC 9110 9.3), and a server that leaves it unread takes it for the next request.
+_BODY_UNEXPECTED = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+
 # Such a body is read before anything is sent: one write instead of a loop, and a login can be tried again.
 _SMALL_BODY_BYTES = 128 * 1024
 
@@ -240,7 +243,7 @@ class Session:
             with contextlib.suppress(OSError):
                 self._incoming.drain(_DRAIN_S)
             return False
-        if not reply.reusable:
+        if not reply.reusable or (attempt.content != b"" and attempt.head.method in _BODY_UNEXPECTED):
             self._hold.let_go()
         connection.used = True
         return reply.client_persists
