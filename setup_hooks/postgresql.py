@@ -120,6 +120,13 @@ class PostgresServer:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the running server's first process, from which the others are forked."""
+        if self._process is None:
+            raise PostgresUnavailable("the server is not running: start() it first")
+        return self._process.pid
+
     def start(self) -> None:
         """Creates the cluster if it is the first time; returns when the server answers a login."""
         if not self.data.exists():

@@ -71,9 +71,17 @@ BUDGETS: dict[str, Budget] = {
         "PostgreSQL connect with a warm login against a direct SCRAM connect", "us", 3, by="ratio", at="least"
     ),
     # Without a budget.
-    "http_relay_tcp_added_us": Budget("the same by loopback with the handle's token", "us"),
-    "http_aiohttp_added_us": Budget("a reverse proxy with aiohttp, added to a small request, p50", "us"),
-    "http_mitmproxy_added_us": Budget("mitmproxy, added to a small request, p50", "us"),
+    **{
+        f"http_{place}_added{where}_us": Budget(f"{name}, added to a small request, p50{how}", "us")
+        for place, name in (
+            ("relay", "HTTP relay"),
+            ("relay_tcp", "HTTP relay by loopback with the handle's token"),
+            ("aiohttp", "a reverse proxy with aiohttp"),
+            ("mitmproxy", "mitmproxy"),
+        )
+        for where, how in (("_together", ", on one processor"), ("", ""))
+        if (place, where) != ("relay", "")
+    },
     **{
         f"http_{place}_rps_{clients}": Budget(
             f"small requests through {name} with {clients} clients, against direct", "1/s"
@@ -85,7 +93,9 @@ BUDGETS: dict[str, Budget] = {
     "http_relay_cpu_s_per_gb": Budget("processor time of the HTTP relay for a GB of download", "s"),
     "http_worker_rss_0_mb": Budget("an HTTP relay's worker, resident, after the downloads", "MB"),
     "http_worker_rss_100_mb": Budget("the same with 100 clients more", "MB"),
+    "pg_relay_added_together_us": Budget("PostgreSQL relay, added to SELECT 1, p50, on one processor", "us"),
     "pg_pgbouncer_added_us": Budget("pgbouncer, added to SELECT 1, p50", "us"),
+    "pg_pgbouncer_added_together_us": Budget("pgbouncer, added to SELECT 1, p50, on one processor", "us"),
     "pg_connect_relay_speedup": Budget("PostgreSQL connect through the relay, warm, against direct", "us"),
     "pg_connect_pgbouncer_speedup": Budget("connect through pgbouncer, warm, against direct", "us"),
     **{

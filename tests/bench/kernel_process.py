@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from tests.support.operator import Operator
 from tests.support.processes import clean_environment
 
 from .children import ROOT
+from .placement import children
 
 
 class KernelProcess:
@@ -23,6 +23,10 @@ class KernelProcess:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def ask(self, what: str, **arguments: Any) -> Any:
         """What `contenders` or `relay_contenders` finds."""
@@ -64,11 +68,4 @@ def kernel_process(operator: Operator, socket_path: str, home: Path) -> Iterator
 
 def workers_of(broker_pid: int) -> list[int]:
     """The relays' workers of a broker: its grandchildren."""
-    return [pid for child in _children(broker_pid) for pid in _children(child)]
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        found += Path(f"/proc/{pid}/task/{task}/children").read_text().split()
-    return [int(child) for child in found]
+    return [pid for child in children(broker_pid) for pid in children(child)]

@@ -15,8 +15,8 @@ from tests.support.processes import wait_until
 
 
 @contextmanager
-def pgbouncer(home: Path, login: Login) -> Iterator[int]:
-    """Its port on loopback. The user is asked for no password there, which is the best case for it."""
+def pgbouncer(home: Path, login: Login) -> Iterator[tuple[int, int]]:
+    """Its process, and its port on loopback. The user is asked for no password there, which is the best case for it."""
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     if not os.path.exists(program):
         raise AssertionError("pgbouncer is not installed; `make bench` installs it where it may")
@@ -45,7 +45,7 @@ def pgbouncer(home: Path, login: Login) -> Iterator[int]:
     ) as process:
         wait_until(lambda: _listens(port), deadline_s=10, what="pgbouncer")
         try:
-            yield port
+            yield process.pid, port
         finally:
             process.terminate()
             process.wait(10)

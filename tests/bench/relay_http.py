@@ -18,14 +18,16 @@ from tests.support.processes import wait_until
 from .children import ROOT
 from .figures import Figure, Plan
 from .kernel_process import KernelProcess, kernel_process, workers_of
+from .placement import Places
 from .processes import cpu_s, resident_mb
 
 IDS = (
-    "http_relay_added_us",
+    *(
+        f"http_{how}_added{where}_us"
+        for how in ("relay", "relay_tcp", "aiohttp", "mitmproxy")
+        for where in ("", "_together")
+    ),
     "http_relay_gb_s",
-    "http_relay_tcp_added_us",
-    "http_aiohttp_added_us",
-    "http_mitmproxy_added_us",
     *(f"http_relay_rps_{clients}" for clients in (1, 8, 50)),
     *(f"http_aiohttp_rps_{clients}" for clients in (1, 8, 50)),
     "http_aiohttp_gb_s",
@@ -41,25 +43,29 @@ _SECONDS = 3.0
 
 def measure(plan: Plan) -> Iterator[Figure]:
     with ExitStack() as stack:
-        upstream = stack.enter_context(
+        upstream_pid, upstream = stack.enter_context(
             _listening([sys.executable, "-m", "tests.bench.http_upstream"], plan.home / "u")
         )
         proxy = [sys.executable, "-m", "tests.bench.aiohttp_proxy", str(upstream)]
+        aiohttp_pid, aiohttp = stack.enter_context(_listening(proxy, plan.home / "a"))
+        mitmproxy_pid, mitmproxy = stack.enter_context(_mitmproxy(upstream, plan.home))
         options: dict[str, Any] = {
             "connection": _NAME,
             "upstream": upstream,
-            "aiohttp": stack.enter_context(_listening(proxy, plan.home / "a")),
-            "mitmproxy": stack.enter_context(_mitmproxy(upstream, plan.home)),
+            "aiohttp": aiohttp,
+            "mitmproxy": mitmproxy,
             "size": _SIZE,
         }
         operator, socket_path = stack.enter_context(operated_broker(plan.home))
         fields = {"base_url": f"http://127.0.0.1:{upstream}", "auth": "bearer", "allow_http": True}
         operator.create(_NAME, "http", fields, {"token": "a-made-up-token-of-40-characters-0123456"})
         kernel = stack.enter_context(kernel_process(operator, socket_path, plan.home / "kernel"))
-        yield from _requests(kernel, options, plan.rounds_or(25))
-        yield from _throughput(kernel, options)
         broker_pid = operator.broker.pid
         assert broker_pid is not None
+        places = Places(kernel.pid, (upstream_pid,), (broker_pid, aiohttp_pid, mitmproxy_pid))
+        yield from _requests(kernel, places, options, plan.rounds_or(25))
+        places.anywhere()
+        yield from _throughput(kernel, options)
         yield from _downloads(kernel, options, plan.rounds_or(5), broker_pid)
         (worker,) = workers_of(broker_pid)
         yield Figure("http_worker_rss_0_mb", resident_mb(worker))
@@ -67,19 +73,19 @@ def measure(plan: Plan) -> Iterator[Figure]:
         yield Figure("http_worker_rss_100_mb", resident_mb(worker))
 
 
-def _requests(kernel: KernelProcess, options: dict[str, Any], rounds: int) -> Iterator[Figure]:
+def _requests(
+    kernel: KernelProcess, places: Places, options: dict[str, Any], rounds: int
+) -> Iterator[Figure]:
+    ours = ("http_relay", "http_relay_tcp", "http_aiohttp", "http_mitmproxy")
     names = ["http_direct", "http_relayed", "http_relayed_tcp", "http_aiohttp", "http_mitmproxy"]
-    found = kernel.ask("compare", names=names, rounds=rounds, options=options)
-    direct = found["http_direct"]["medians_us"]
-    for figure, name in (
-        ("http_relay_added_us", "http_relayed"),
-        ("http_relay_tcp_added_us", "http_relayed_tcp"),
-        ("http_aiohttp_added_us", "http_aiohttp"),
-        ("http_mitmproxy_added_us", "http_mitmproxy"),
-    ):
-        ours = found[name]["medians_us"]
-        added = median(mine - raw for mine, raw in zip(ours, direct, strict=True))
-        yield Figure(figure, added, median(direct), median(ours) / median(direct))
+    for place, where in ((places.together, "_together"), (places.apart, "")):
+        place()
+        found = kernel.ask("compare", names=names, rounds=rounds, options=options)
+        direct = found["http_direct"]["medians_us"]
+        for figure, name in zip(ours, names[1:], strict=True):
+            taken = found[name]["medians_us"]
+            added = median(mine - raw for mine, raw in zip(taken, direct, strict=True))
+            yield Figure(f"{figure}_added{where}_us", added, median(direct), median(taken) / median(direct))
 
 
 def _throughput(kernel: KernelProcess, options: dict[str, Any]) -> Iterator[Figure]:
@@ -111,17 +117,18 @@ def _downloads(
 
 
 @contextmanager
-def _listening(command: Sequence[str], port_file: Path) -> Iterator[int]:
+def _listening(command: Sequence[str], port_file: Path) -> Iterator[tuple[int, int]]:
+    """Its process and its port."""
     with subprocess.Popen([*command, str(port_file)], cwd=ROOT, stdin=subprocess.DEVNULL) as process:
         try:
             wait_until(port_file.exists, deadline_s=20, what=command[2])
-            yield int(port_file.read_text())
+            yield process.pid, int(port_file.read_text())
         finally:
             process.terminate()
 
 
 @contextmanager
-def _mitmproxy(upstream: int, home: Path) -> Iterator[int]:
+def _mitmproxy(upstream: int, home: Path) -> Iterator[tuple[int, int]]:
     if not MITMPROXY.exists():
         raise AssertionError(
             "mitmproxy is not installed; `make bench` installs it in an environment of its own"
@@ -135,7 +142,7 @@ def _mitmproxy(upstream: int, home: Path) -> Iterator[int]:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: _answers(port), deadline_s=40, what="mitmproxy")
-            yield port
+            yield process.pid, port
         finally:
             process.terminate()
 

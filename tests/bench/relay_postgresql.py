@@ -12,12 +12,15 @@ from tests.support.operator import operated_broker
 from .figures import Figure, Plan
 from .kernel_process import KernelProcess, kernel_process, workers_of
 from .pgbouncer import pgbouncer
+from .placement import Places
 from .processes import cpu_s, resident_mb
 
 IDS = (
     "pg_handover_ratio",
     "pg_relay_added_us",
+    "pg_relay_added_together_us",
     "pg_pgbouncer_added_us",
+    "pg_pgbouncer_added_together_us",
     "pg_connect_speedup",
     "pg_connect_relay_speedup",
     "pg_connect_pgbouncer_speedup",
@@ -49,7 +52,7 @@ def measure(plan: Plan) -> Iterator[Figure]:
         script = plan.home / "select.sql"
         script.write_text("SELECT 1;\n")
         with (
-            pgbouncer(plan.home / "pgbouncer", login) as bouncer,
+            pgbouncer(plan.home / "pgbouncer", login) as (bouncer_pid, bouncer),
             kernel_process(operator, socket_path, plan.home / "kernel") as kernel,
         ):
             options = {
@@ -60,11 +63,13 @@ def measure(plan: Plan) -> Iterator[Figure]:
                 "script": str(script),
                 "copy": _COPY,
             }
-            yield from _round_trips(kernel, options, plan.rounds_or(25))
-            yield from _connects(kernel, options, plan.rounds_or(15))
-            yield from _throughput(kernel, options)
             broker_pid = operator.broker.pid
             assert broker_pid is not None
+            places = Places(kernel.pid, (server.pid,), (broker_pid, bouncer_pid))
+            yield from _round_trips(kernel, places, options, plan.rounds_or(25))
+            places.anywhere()
+            yield from _connects(kernel, options, plan.rounds_or(15))
+            yield from _throughput(kernel, options)
             yield from _copies(kernel, options, plan.rounds_or(5), broker_pid)
             yield from _memory(kernel, options, broker_pid)
 
@@ -76,16 +81,24 @@ def _dsn(login: Login, port: int) -> str:
     )
 
 
-def _round_trips(kernel: KernelProcess, options: dict[str, Any], rounds: int) -> Iterator[Figure]:
+def _round_trips(
+    kernel: KernelProcess, places: Places, options: dict[str, Any], rounds: int
+) -> Iterator[Figure]:
     names = ["pg_direct", "pg_handed", "pg_relayed", "pg_bouncer"]
-    found = kernel.ask("compare", names=names, rounds=rounds, options=options)
-    direct = found["pg_direct"]["medians_us"]
-    p50 = {name: median(found[name]["medians_us"]) for name in names}
-    ratio = median(ours / raw for ours, raw in zip(found["pg_handed"]["medians_us"], direct, strict=True))
-    yield Figure("pg_handover_ratio", p50["pg_handed"], p50["pg_direct"], ratio)
-    for figure, name in (("pg_relay_added_us", "pg_relayed"), ("pg_pgbouncer_added_us", "pg_bouncer")):
-        added = median(ours - raw for ours, raw in zip(found[name]["medians_us"], direct, strict=True))
-        yield Figure(figure, added, p50["pg_direct"], p50[name] / p50["pg_direct"])
+    for place, where in ((places.together, "_together"), (places.apart, "")):
+        place()
+        found = kernel.ask("compare", names=names, rounds=rounds, options=options)
+        p50 = {name: median(found[name]["medians_us"]) for name in names}
+        direct = found["pg_direct"]["medians_us"]
+        if where:
+            # Where a difference of a microsecond is seen.
+            ratio = median(
+                ours / raw for ours, raw in zip(found["pg_handed"]["medians_us"], direct, strict=True)
+            )
+            yield Figure("pg_handover_ratio", p50["pg_handed"], p50["pg_direct"], ratio)
+        for figure, name in (("pg_relay_added", "pg_relayed"), ("pg_pgbouncer_added", "pg_bouncer")):
+            added = median(ours - raw for ours, raw in zip(found[name]["medians_us"], direct, strict=True))
+            yield Figure(f"{figure}{where}_us", added, p50["pg_direct"], p50[name] / p50["pg_direct"])
 
 
 def _connects(kernel: KernelProcess, options: dict[str, Any], rounds: int) -> Iterator[Figure]:
