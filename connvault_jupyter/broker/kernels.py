@@ -11,9 +11,12 @@ from ..contracts.supervision import KernelRow, KernelTable
 from .processes import Processes, Running
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownKernel:
-    """A row with the process that it names. `seen_at` is the monotonic time at which this run was first told."""
+    """A row with the process that it names. `seen_at` is the monotonic time at which this run was first told.
+
+    Each is equal to itself alone: what is found out about one is good until the next table comes.
+    """
 
     row: KernelRow
     process: Running

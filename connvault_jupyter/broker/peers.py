@@ -16,6 +16,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from ..contracts.access import Requester
 from ..errors import BrokerUnavailable, NotAllowed
@@ -67,6 +68,7 @@ class Peers:
         self._owner_pid = owner_pid
         self._monotonic = monotonic
         self._machine, self._boot = processes.machine()
+        self._current: WeakKeyDictionary[KnownKernel, tuple[Requester, Requester]] = WeakKeyDictionary()
 
     def identify(self, peer: Peer, *, patience_s: float = _PATIENCE_S) -> Requester:
         """The requester behind a fresh connection. Waits that long for a kernel that the server has just started.
@@ -116,9 +118,16 @@ class Peers:
         known = (
             self._kernels.at(Running(pid, 0, started)) if requester.instance.startswith("kernel:") else None
         )
-        if known is None or self.instance_of(known) != requester.instance:
+        if known is None:
             return requester
-        return self._of_kernel(known, requester.pid, requester.evidence)
+        asked, found = self._current.get(known, (None, requester))
+        if asked is not requester:
+            # Each connect of a handle asks for the same one.
+            found = requester
+            if self.instance_of(known) == requester.instance:
+                found = self._of_kernel(known, requester.pid, requester.evidence)
+            self._current[known] = requester, found
+        return found
 
     def instance_alive(self, instance: str) -> bool:
         """Whether this run still exists. One of another machine can't be told from here and counts as alive."""
@@ -252,6 +261,9 @@ class Peers:
 
 def displayable(text: str) -> str:
     """`text` without control, bidirectional, zero width and undecodable characters, at most a path long."""
+    if text.isprintable():
+        # Nothing of the kind is in it; most names are.
+        return text[:_MAX_PATH]
     kept = (char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
     return "".join(kept)[:_MAX_PATH]
 

@@ -18,7 +18,7 @@ from .answers import Opened
 _NAME = "hand-over"
 _PATIENCE_S = 5
 
-# relays.downstream.GIVEN_BACK.
+# relays.lending.GIVEN_BACK.
 _GIVEN_BACK = b"<"
 
 

@@ -12,6 +12,7 @@ import contextlib
 import select
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,25 @@ from .limits import Limits
 Filter = Callable[[bytes], bytes]
 """What to send on for what was read; `b""` is the end of the stream: what was held back. May raise to end it all."""
 
-Outcome = Literal["ended", "rung"]
+Outcome = Literal["ended", "stopped"]
+
+
+class Stop:
+    """Stops a copying from another thread, at a moment at which nothing is under way.
+
+    Whether that is so when the copying begins is for its caller to say.
+    """
+
+    def __init__(self, *, at_rest: bool = False) -> None:
+        self.changed = threading.Condition()
+        self.at_rest = at_rest
+        self.called = False
+
+    def __call__(self, patience_s: float) -> bool:
+        """Whether it is stopped: neither side is touched any more, though its thread may not have noticed yet."""
+        with self.changed:
+            self.called = self.called or self.changed.wait_for(lambda: self.at_rest, patience_s)
+            return self.called
 
 
 def copy_both(
@@ -30,45 +49,50 @@ def copy_both(
     upstream: socket.socket,
     *,
     limits: Limits,
-    bell: int = -1,
+    stop: Stop | None = None,
     to_upstream: Filter | None = None,
     to_client: Filter | None = None,
 ) -> Outcome:
     """`ended`: both directions are over, or a limit was reached; the caller closes both sockets.
 
-    `rung`: the descriptor `bell` became readable while nothing was under way; both sockets are as they were. Both
-    are non-blocking from here on.
+    `stopped`: by `stop`, as soon as one side gives a sign of life. Until then both sides are non-blocking.
 
     Raises: OSError: a side broke; what a filter raises.
     """
-    client.setblocking(False)
-    upstream.setblocking(False)
+    stop = stop or Stop()
     up = _Direction(client, upstream, to_upstream)
     down = _Direction(upstream, client, to_client)
     poll = select.poll()
     asked: dict[int, int | None] = {}
+    ready: list[tuple[int, int]] = []
     ends_at = time.monotonic() + limits.lifetime_s
     while True:
-        for direction in (up, down):
-            # What TLS has decrypted already is not seen by poll.
-            while not direction.over and direction.step(limits.block_bytes):
-                pass
-        if up.over and down.over:
-            return "ended"
-        _ask(poll, asked, client.fileno(), _wanted(up, down))
-        _ask(poll, asked, upstream.fileno(), _wanted(down, up))
-        under_way = up.pending is not None or down.pending is not None
-        if bell >= 0:
-            _ask(poll, asked, bell, None if under_way else select.POLLIN)
-        now = time.monotonic()
-        wait_s = min(ends_at - now, _patience_s(up, down, limits, now))
-        if wait_s <= 0:
-            return "ended"
+        with stop.changed:
+            if stop.called:
+                return "stopped"
+            stop.at_rest = False
+            if not asked:
+                # Not before: once it is stopped, both sides are somebody else's.
+                client.setblocking(False)
+                upstream.setblocking(False)
+            if any(asked[descriptor] == 0 for descriptor, _ in ready):
+                return "ended"
+            for direction in (up, down):
+                # What TLS has decrypted already is not seen by poll.
+                while not direction.over and direction.step(limits.block_bytes):
+                    pass
+            if up.over and down.over:
+                return "ended"
+            _ask(poll, asked, client.fileno(), _wanted(up, down))
+            _ask(poll, asked, upstream.fileno(), _wanted(down, up))
+            now = time.monotonic()
+            wait_s = min(ends_at - now, _patience_s(up, down, limits, now))
+            if wait_s <= 0:
+                return "ended"
+            if up.pending is None and down.pending is None:
+                stop.at_rest = True
+                stop.changed.notify()
         ready = poll.poll(wait_s * 1000 + 1)
-        if len(ready) == 1 and ready[0][0] == bell:
-            return "rung"
-        if any(asked[descriptor] == 0 for descriptor, _ in ready):
-            return "ended"
 
 
 @dataclass

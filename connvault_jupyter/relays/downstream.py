@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
-import select
 import socket
 import threading
 import time
@@ -19,15 +18,13 @@ from dataclasses import field as attribute
 from typing import Any, Protocol
 
 from ..errors import HandleInvalid
+from .lending import Lending
 from .limits import Limits
 from .upstream import shut
 
 # A request more often than that shares its login with the one before: the record has a row a second, not a row a
 # request. A revoked permission does not wait for it: it cuts the connection.
 LEASE_S = 1.0
-
-# What a client says on the leash of a socket that it has taken out of its library as it had got it.
-GIVEN_BACK = b"<"
 
 
 @dataclass(frozen=True)
@@ -104,9 +101,7 @@ class Downstream:
         # Duplicates: shutting one down ends the connection, and touches no TLS state that another thread is using.
         self._adopted: dict[socket.socket, socket.socket] = {}
         self._lease: tuple[float, Login] | None = None
-        self._session: int | None = None
-        self._bell: tuple[int, int] | None = None
-        self._taker: socket.socket | None = None
+        self.lending: Lending | None = None
 
     @property
     def ended(self) -> bool:
@@ -151,6 +146,8 @@ class Downstream:
 
     def disown(self, upstream: socket.socket) -> bool:
         """A cut ends this connection no more: it is kept for another client. `False`: it was cut already."""
+        if self.lending is not None:
+            self.lending.close()
         with self._lock:
             copy = self._adopted.pop(upstream, None)
             if copy is not None:
@@ -173,63 +170,20 @@ class Downstream:
             self._ended = True
             self._lease = None
             adopted, self._adopted = self._adopted, {}
-            bell, self._bell = self._bell, None
-            taker, self._taker = self._taker, None
-        for stream in (self.stream, *adopted.values(), taker):
+        for stream in (self.stream, *adopted.values()):
             shut(stream)
-        for descriptor in bell or ():
-            os.close(descriptor)
+        if self.lending is not None:
+            self.lending.close()
 
-    def offer(self, session: int) -> int:
-        """Lets the client ask for its upstream socket under this number; a descriptor that rings when it does."""
-        bell = os.pipe()
-        with self._lock:
-            self._session, self._bell = session, bell
-        return bell[0]
+    def lend(self, session: int, upstream: socket.socket, *, at_rest: bool = True) -> Lending:
+        """Lets the client ask for its upstream socket under this number, for as long as the copying goes on.
 
-    def offers(self, session: int) -> bool:
-        """Whether it has offered its socket under this number, and nobody has asked yet."""
-        return self._session == session and self._taker is None
-
-    def take(self, taker: socket.socket) -> bool:
-        """The client asks on `taker`; whether the offer still stood. From another thread."""
-        with self._lock:
-            if self._ended or self._bell is None or self._taker is not None:
-                return False
-            self._taker = taker
-            os.write(self._bell[1], b"!")
-            return True
-
-    def hand_over(self, upstream: socket.socket) -> bool:
-        """Passes the logged-in socket on and waits until the client has closed it, was cut, or its time is over.
-
-        Whether the client has given it back, by its word: what state it is in is for the protocol to find out.
-        Called after the bell has rung, with nothing under way. The client gets two descriptors: the socket, and one
-        to keep as long as it uses the socket.
-
-        Raises: OSError: the client has gone meanwhile.
+        `at_rest`: whether nothing is under way before that.
         """
-        taker = self._taker
-        if taker is None:
-            raise OSError("nobody asked for the socket")
-        kept, leash = socket.socketpair()
-        upstream.setblocking(True)
-        # First the broker: whatever becomes of this process, it can cut what was passed on.
-        returned = self._hand(self, upstream.fileno())
-        given = False
-        try:
-            with leash:
-                socket.send_fds(taker, [b"+"], [upstream.fileno(), leash.fileno()])
-            shut(taker)
-            poll = select.poll()
-            poll.register(kept, select.POLLIN)
-            # The server's end, or a cut. What it sends is the client's to read: no POLLIN.
-            poll.register(upstream, getattr(select, "POLLRDHUP", 0))
-            poll.poll(self.limits.lifetime_s * 1000)
-            kept.setblocking(False)
-            with contextlib.suppress(OSError):
-                given = kept.recv(1) == GIVEN_BACK and not self._ended
-            return given
-        finally:
-            kept.close()
-            returned(given)
+        self.lending = Lending(
+            session=session,
+            upstream=upstream,
+            hand=lambda descriptor: self._hand(self, descriptor),
+            at_rest=at_rest,
+        )
+        return self.lending

@@ -158,7 +158,7 @@ class Lane:
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "login" in message:
-            self._answer_login(message["login"], message["handle"], descriptors[0])
+            self._answer_login(message["login"], *descriptors)
         elif "handed" in message:
             self._keep(message["handed"], message["handle"], descriptors[0])
         elif "returned" in message:
@@ -170,13 +170,13 @@ class Lane:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
 
-    def _answer_login(self, number: int, handle: str, descriptor: int) -> None:
-        with socket.socket(fileno=os.dup(descriptor)) as client:
+    def _answer_login(self, handle: str, asks: int, waits: int) -> None:
+        with socket.socket(fileno=os.dup(asks)) as client, socket.socket(fileno=os.dup(waits)) as line:
             try:
                 answer: dict[str, Any] = {"login": self._answer(handle, client)}
             except ConnvaultError as exc:
                 answer = {"problem": problem_of(exc)}
-        self._pipe.send({"answer": number, **answer})
+            Pipe(line).send(answer)
 
     def _keep(self, number: int, handle: str, descriptor: int) -> None:
         stream = socket.socket(fileno=os.dup(descriptor))

@@ -25,7 +25,7 @@ class Limits:
     # Of a handle; more than any pool's default.
     connections: int = 256
     # Logged-in sessions that wait in a worker for the next client, where a protocol can keep some; 0: none.
-    warm_logins: int = 2
+    warm_logins: int = 4
     # One read. Two of them a direction stay far below 16 MiB a connection.
     block_bytes: int = 256 * 1024
 

@@ -28,10 +28,15 @@ _SEND_TIMEOUT_S = 2
 class Pipe:
     """One end. Any thread may send; one thread receives."""
 
-    def __init__(self, stream: socket.socket) -> None:
+    def __init__(self, stream: socket.socket, *, receive_timeout_s: int = 0) -> None:
+        """`receive_timeout_s`: after that long without a byte receiving fails; 0: never."""
         self._stream = stream
         self._sending = threading.Lock()
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _SEND_TIMEOUT_S, 0))
+        for option, seconds in (
+            (socket.SO_SNDTIMEO, _SEND_TIMEOUT_S),
+            (socket.SO_RCVTIMEO, receive_timeout_s),
+        ):
+            stream.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", seconds, 0))
 
     def fileno(self) -> int:
         return self._stream.fileno()

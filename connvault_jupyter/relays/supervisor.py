@@ -110,17 +110,7 @@ class RelaySupervisor:
         with self._lock:
             turn = self._turns.setdefault(_key(order), threading.Lock())
         with turn:
-            found = self._open.get(handle)
-            if found is None or found.lane.over:
-                found = self._listen(handle, order)
-            elif order.tcp and found.port is None:
-                found.port = found.lane.listen(
-                    handle,
-                    directory=str(found.directory),
-                    token=found.token,
-                    fields=order.fields,
-                    tcp=True,
-                )
+            found = self._listening(handle, order)
         name = SOCKETS.get(order.protocol, SOCKET)
         return RelayPlace(
             directory=str(found.directory),
@@ -156,18 +146,21 @@ class RelaySupervisor:
         if self._base is not None:
             shutil.rmtree(self._base, ignore_errors=True)
 
-    def _listen(self, handle: str, order: RelayOrder) -> _Open:
-        found = self._joined(handle, order)
+    def _listening(self, handle: str, order: RelayOrder) -> _Open:
+        """The worker is asked each time: one that is just being killed would still take a client, and lose it."""
+        before = self._open.get(handle)
+        found = self._joined(handle, order) if before is None or before.lane.over else before
         try:
-            self._ask_to_listen(handle, found)
+            self._ask_to_listen(handle, found, tcp=order.tcp)
         except BrokerUnavailable:
             if not found.lane.over:
                 raise
-            # Another handle of this lane was cut meanwhile, and the worker did not follow in time: it was killed.
+            # It has ended; or another handle of its lane was cut, and it was killed for not following in time.
             found = self._joined(handle, order)
-            self._ask_to_listen(handle, found)
-        # The permission may have ended while the place was made.
-        self._changed.set()
+            self._ask_to_listen(handle, found, tcp=order.tcp)
+        if found is not before:
+            # The permission may have ended while the place was made.
+            self._changed.set()
         return found
 
     def _joined(self, handle: str, order: RelayOrder) -> _Open:
@@ -182,15 +175,14 @@ class RelaySupervisor:
             self._lanes[key] = lane
             return self._entered(handle, order, lane)
 
-    def _ask_to_listen(self, handle: str, found: _Open) -> None:
-        order = found.order
+    def _ask_to_listen(self, handle: str, found: _Open, *, tcp: bool) -> None:
         try:
             found.port = found.lane.listen(
                 handle,
                 directory=str(found.directory),
                 token=found.token,
-                fields=order.fields,
-                tcp=order.tcp,
+                fields=found.order.fields,
+                tcp=tcp,
             )
         except ConnvaultError:
             self._drop(handle, found)

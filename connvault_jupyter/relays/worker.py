@@ -4,8 +4,8 @@
     {"listen": handle, "directory", "token",
      "fields", "tcp"}                             ->
                                                   <-  {"listening": handle, "port"}
-                                                  <-  {"login": n, "handle"} + the client's socket
-    {"answer": n, "login" | "problem"}            ->
+                                                  <-  {"login": handle} + the client's socket, and one for
+                                                      the answer: {"login" | "problem"}
                                                   <-  {"handed": n} + the upstream socket
                                                   <-  {"returned": n, "kept": given back}
     {"cut": handle}                               ->
@@ -25,24 +25,24 @@ import importlib
 import itertools
 import json
 import os
-import select
 import socket
 import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
 from .downstream import Downstream, Handle, Login, Relay
 from .limits import LIMITS, Limits
+from .listener import Listener
 from .pipe import Pipe, close_all
 from .upstream import shut
 
 # The broker looks up who a fresh kernel is for at most 2 s.
-_ANSWER_S = 10.0
+_ANSWER_S = 10
 
 # A thread's stack: libraries for TLS and SigV4 stay far below it, and it bounds what 256 clients cost.
 _STACK_BYTES = 512 * 1024
@@ -71,29 +71,18 @@ class Worker:
         self._limits = limits
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._answers: dict[int, Future[dict[str, Any]]] = {}
         self._listening: dict[str, _Listening] = {}
-        self._served: dict[str, set[Downstream]] = {}
         self._serving = 0
         self._taking = 0
         self._none_served = threading.Condition(self._lock)
         # Threads are used again: making one takes a tenth of a warm connect. A client and its taker are two.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client")
-        self._poll = select.poll()
-        self._accepting: dict[int, Callable[[], None]] = {}
 
     def run(self) -> None:
         """Returns when the broker has hung up; everything of it is closed then."""
-        self._poll.register(self._pipe, select.POLLIN)
         try:
-            while True:
-                for descriptor, _ in self._poll.poll():
-                    if descriptor != self._pipe.fileno():
-                        accept = self._accepting.get(descriptor)
-                        if accept is not None:
-                            accept()
-                    elif not self._told():
-                        return
+            while self._told():
+                pass
         finally:
             self._end()
 
@@ -106,12 +95,7 @@ class Worker:
             return False
         message, descriptors = received
         close_all(descriptors)
-        if "answer" in message:
-            with self._lock:
-                answer = self._answers.pop(message["answer"], None)
-            if answer is not None:
-                answer.set_result(message)
-        elif "listen" in message:
+        if "listen" in message:
             self._listen(message)
         elif "cut" in message:
             self._cut(message["cut"])
@@ -122,76 +106,59 @@ class Worker:
 
     def _listen(self, message: Mapping[str, Any]) -> None:
         handle = Handle(message["listen"], message["directory"], message["token"], message["fields"])
-        listening = self._listening.get(handle.id)
+        with self._lock:
+            listening = self._listening.setdefault(handle.id, _Listening(handle))
         try:
-            if listening is None:
-                listening = self._listening[handle.id] = _Listening(handle)
+            if not listening.doors:
                 path = os.path.join(handle.directory, SOCKETS.get(self._protocol, SOCKET))
-                self._accept_on(listening, _unix(path), over_tcp=False)
-                taking = _unix(os.path.join(handle.directory, HAND_OVER_SOCKET))
-                listening.sockets.append(taking)
-                self._watch(taking, lambda: self._accept_taker(taking, handle.id))
+                self._clients_at(_unix(path), listening, over_tcp=False)
+                self._takers_at(_unix(os.path.join(handle.directory, HAND_OVER_SOCKET)), listening)
             if message["tcp"] and listening.port is None:
-                inet = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-                inet.bind(("127.0.0.1", 0))
-                inet.listen(_BACKLOG)
-                self._accept_on(listening, inet, over_tcp=True)
+                inet = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
                 listening.port = inet.getsockname()[1]
+                self._clients_at(inet, listening, over_tcp=True)
         except OSError:
             self._cut(handle.id)
             self._pipe.send({"listening": handle.id, "failed": True})
             return
         self._pipe.send({"listening": handle.id, "port": listening.port})
 
-    def _accept_on(self, listening: _Listening, listener: socket.socket, *, over_tcp: bool) -> None:
-        listening.sockets.append(listener)
-        self._watch(listener, lambda: self._accept(listener, listening.handle, over_tcp=over_tcp))
-
-    def _watch(self, listener: socket.socket, accept: Callable[[], None]) -> None:
-        listener.setblocking(False)
-        self._accepting[listener.fileno()] = accept
-        self._poll.register(listener, select.POLLIN)
-
-    def _accept(self, listener: socket.socket, handle: Handle, *, over_tcp: bool) -> None:
-        with contextlib.suppress(OSError):
-            stream, _ = listener.accept()
-            stream.setblocking(True)
+    def _clients_at(self, socket_: socket.socket, listening: _Listening, *, over_tcp: bool) -> None:
+        def serve(stream: socket.socket) -> None:
             if over_tcp:
-                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with contextlib.suppress(OSError):
+                    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             downstream = Downstream(
                 stream=stream,
-                handle=handle,
+                handle=listening.handle,
                 over_tcp=over_tcp,
                 limits=self._limits,
                 ask=self._login,
                 hand=self._hand,
             )
-            with self._lock:
-                served = self._served.setdefault(handle.id, set())
-                full = len(served) >= self._limits.connections
-                if not full:
-                    served.add(downstream)
-                    self._serving += 1
-            if full:
-                downstream.close()
-                return
-            self._threads.submit(self._serve, downstream)
+            self._serve(downstream, listening)
 
-    def _accept_taker(self, listener: socket.socket, handle: str) -> None:
-        with contextlib.suppress(OSError):
-            stream, _ = listener.accept()
-            stream.setblocking(True)
-            with self._lock:
-                # Anybody of this user can ask, and each who asks has a thread for as long as he is waited for.
-                full = self._taking >= self._limits.connections
-                if not full:
-                    self._taking += 1
-            if full:
-                shut(stream)
-                return
-            self._threads.submit(self._pass_on, stream, handle)
+        listening.doors.append(Listener(socket_, serve=serve, threads=self._threads))
 
-    def _serve(self, downstream: Downstream) -> None:
+    def _takers_at(self, socket_: socket.socket, listening: _Listening) -> None:
+        def serve(stream: socket.socket) -> None:
+            self._pass_on(stream, listening)
+
+        listening.doors.append(Listener(socket_, serve=serve, threads=self._threads))
+
+    def _serve(self, downstream: Downstream, listening: _Listening) -> None:
+        with self._lock:
+            # The handle may have been cut while this client came in.
+            welcome = (
+                self._listening.get(listening.handle.id) is listening
+                and len(listening.served) < self._limits.connections
+            )
+            if welcome:
+                listening.served.add(downstream)
+                self._serving += 1
+        if not welcome:
+            downstream.close()
+            return
         try:
             self._relay.serve(downstream)
         except (ConnvaultError, OSError):
@@ -201,51 +168,61 @@ class Worker:
         finally:
             downstream.close()
             with self._lock:
-                self._served.get(downstream.handle.id, set()).discard(downstream)
+                listening.served.discard(downstream)
                 self._serving -= 1
                 self._none_served.notify_all()
 
-    def _pass_on(self, stream: socket.socket, handle: str) -> None:
+    def _pass_on(self, stream: socket.socket, listening: _Listening) -> None:
         """A client asks for its own upstream socket: 8 bytes, the number under which it is offered."""
-        taken = False
+        with self._lock:
+            # Anybody of this user can ask, and each who asks has a thread for as long as he is waited for.
+            full = self._taking >= self._limits.connections
+            self._taking += not full
+        if full:
+            shut(stream)
+            return
         try:
             stream.settimeout(_TAKER_PATIENCE_S)
             number = stream.recv(8, socket.MSG_WAITALL)
             if len(number) == 8:
                 (session,) = struct.unpack(">Q", number)
-                with self._lock:
-                    served = list(self._served.get(handle, ()))
-                found = next((one for one in served if one.offers(session)), None)
-                # The broker has looked who `found` is; whoever asks for its socket must be the same process.
-                taken = found is not None and _same_process(found.stream, stream) and found.take(stream)
-        except OSError:
-            pass
+                self._lend(session, stream, listening)
+        except (ConnvaultError, OSError):
+            pass  # It finds its line closed.
         finally:
             with self._lock:
                 self._taking -= 1
-            if not taken:
-                shut(stream)
+            shut(stream)
+
+    def _lend(self, session: int, taker: socket.socket, listening: _Listening) -> None:
+        with self._lock:
+            served = tuple(listening.served)
+        for downstream in served:
+            lending = downstream.lending
+            # The broker has looked who it is; whoever asks for its socket must be the same process.
+            if lending is not None and lending.session == session and _same_process(downstream.stream, taker):
+                lending.take(taker)
+                return
 
     def _login(self, downstream: Downstream) -> Login:
-        message = self._ask({"login": 0, "handle": downstream.handle.id}, downstream.stream.fileno())
+        # The answer comes on a line of its own, to this thread: by another one it would come 50 us later.
+        ours, theirs = socket.socketpair()
+        with ours:
+            answers = Pipe(ours, receive_timeout_s=_ANSWER_S)
+            try:
+                with theirs:
+                    descriptors = [downstream.stream.fileno(), theirs.fileno()]
+                    self._pipe.send({"login": downstream.handle.id}, descriptors)
+                received = answers.receive()
+            except (OSError, ValueError):
+                received = None
+        if received is None:
+            raise BrokerUnavailable
+        message, _ = received
         problem = message.get("problem")
         if problem is not None:
             raise from_problem(problem)
         return login_of(message["login"])
-
-    def _ask(self, message: dict[str, Any], descriptor: int) -> dict[str, Any]:
-        number = next(self._numbers)
-        answer: Future[dict[str, Any]] = Future()
-        with self._lock:
-            self._answers[number] = answer
-        try:
-            self._pipe.send({**message, "login": number}, [descriptor])
-            return answer.result(_ANSWER_S)
-        except (OSError, ValueError, FutureTimeout):
-            raise BrokerUnavailable from None
-        finally:
-            with self._lock:
-                self._answers.pop(number, None)
 
     def _hand(self, downstream: Downstream, upstream: int) -> Callable[[bool], None]:
         number = next(self._numbers)
@@ -272,16 +249,13 @@ class Worker:
             self._pipe.send({"tried": message["try"], **answer})
 
     def _cut(self, handle: str) -> None:
-        listening = self._listening.pop(handle, None)
         with self._lock:
-            served = self._served.pop(handle, set())
+            listening = self._listening.pop(handle, None)
+            served = () if listening is None else tuple(listening.served)
         for downstream in served:
             downstream.cut()
-        if listening is not None:
-            for listener in listening.sockets:
-                self._accepting.pop(listener.fileno(), None)
-                self._poll.unregister(listener)
-                listener.close()
+        for door in () if listening is None else listening.doors:
+            door.close()
 
     def _end(self) -> None:
         for handle in list(self._listening):
@@ -291,11 +265,12 @@ class Worker:
             self._none_served.wait_for(lambda: not self._serving, FAREWELL_S)
 
 
+@dataclass
 class _Listening:
-    def __init__(self, handle: Handle) -> None:
-        self.handle = handle
-        self.sockets: list[socket.socket] = []
-        self.port: int | None = None
+    handle: Handle
+    doors: list[Listener] = field(default_factory=list)
+    port: int | None = None
+    served: set[Downstream] = field(default_factory=set)
 
 
 def run(stream: socket.socket, protocol: str) -> None:

@@ -249,9 +249,10 @@ def workers_since(world: RedisNotebooks, before: list[int]) -> list[int]:
 
 @pytest.fixture
 def stuck(world: RedisNotebooks, kernel: Asker) -> Iterator[int]:
-    """The worker of the kernel's handle `h` (connection `stuck`), with `s` open; stopped."""
+    """The worker of the kernel's handle `h`, with `s` open; stopped. Another one of `c`, with `x` open, goes on."""
     name, _ = world.define()
-    kernel.run("c = connection('cache1'); x = live(c)")
+    other, _ = world.define()
+    kernel.run(f"c = connection({other!r}); x = live(c)")
     before = world.processes()[1]
     kernel.run(f"h = connection({name!r}); s = live(h)")
     (worker,) = workers_since(world, before)
@@ -296,7 +297,8 @@ def test_a_stuck_worker_is_ended_by_a_cut(world: RedisNotebooks, kernel: Asker, 
 def test_a_killed_worker_is_replaced_at_the_next_use(world: RedisNotebooks, kernel: Asker) -> None:
     """What was open is lost; the handle is not."""
     name, _ = world.define()
-    kernel.run("c = connection('cache1'); x = live(c)")
+    other, _ = world.define()
+    kernel.run(f"c = connection({other!r}); x = live(c)")
     before = world.processes()[1]
     kernel.run(f"h = connection({name!r}); s = live(h)")
     (worker,) = workers_since(world, before)

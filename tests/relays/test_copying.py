@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.copying import copy_both
+from connvault_jupyter.relays.copying import Stop, copy_both
 from connvault_jupyter.relays.limits import LIMITS, Limits
 from tests.support.tls import loopback_certificate
 
@@ -31,14 +31,14 @@ class Line:
         self.client.settimeout(10)
         self.server.settimeout(10)
         self._pool = ThreadPoolExecutor(1)
-        self._sides = (ours, theirs)
+        self.sides = (ours, theirs)
         self.outcome = self._pool.submit(copy_both, ours, theirs, limits=limits, **options)  # type: ignore[arg-type]
 
     def close(self) -> None:
         for stream in (self.client, self.server):
             stream.close()
         self.outcome.exception(10)
-        for stream in self._sides:
+        for stream in self.sides:
             stream.close()
         self._pool.shutdown()
 
@@ -139,26 +139,55 @@ def test_when_a_limit_is_reached_it_ends(
 
 
 def _fill(stream: socket.socket) -> None:
-    stream.setblocking(False)
+    """Until nobody takes anything any more for a tenth of a second."""
+    stream.settimeout(0.1)
     try:
         while True:
             stream.send(b"x" * 65536)
-    except (BlockingIOError, BrokenPipeError):
+    except (TimeoutError, BrokenPipeError):
         stream.settimeout(10)
 
 
-def test_when_rung_at_rest_it_returns_with_both_sides_whole(line: Callable[..., Line]) -> None:
-    """A hand-over begins where nothing is under way."""
-    hear, ring = os.pipe()
-    try:
-        one = line(bell=hear)
-        one.client.sendall(b"before")
-        assert one.server.recv(100) == b"before"
-        os.write(ring, b"!")
-        assert one.outcome.result(10) == "rung"
-    finally:
-        os.close(hear)
-        os.close(ring)
+def test_when_stopped_at_rest_what_comes_next_is_nobodys(line: Callable[..., Line]) -> None:
+    """A hand-over begins where nothing is under way: what the server says from then on is the new owner's."""
+    stop = Stop()
+    one = line(stop=stop)
+    one.client.sendall(b"before")
+    assert one.server.recv(100) == b"before"
+    assert stop(10)
+    one.server.sendall(b"after")
+    assert one.outcome.result(10) == "stopped"
+    assert one.sides[1].recv(100) == b"after"
+
+
+def test_when_stopped_before_it_begins_it_touches_nothing(line: Callable[..., Line]) -> None:
+    """Whether a socket blocks is one setting for all who have it."""
+    stop = Stop(at_rest=True)
+    assert stop(10)
+    one = line(stop=stop)
+    assert one.outcome.result(10) == "stopped"
+    assert all(side.getblocking() for side in one.sides)
+
+
+def test_when_something_is_under_way_it_is_not_stopped(line: Callable[..., Line]) -> None:
+    """Bytes that wait here would be lost."""
+    stop = Stop()
+    one = line(stop=stop)
+    _fill(one.client)
+    assert not stop(0.2)
+    while not stop(0.05):
+        assert one.server.recv(1 << 20)
+    one.client.close()
+    assert one.outcome.result(10) == "stopped"
+
+
+def test_when_it_is_over_it_is_not_stopped_any_more(line: Callable[..., Line]) -> None:
+    """Nobody is left who could give the sockets away."""
+    stop = Stop()
+    one = line(stop=stop)
+    one.client.close()
+    assert one.outcome.result(10) == "ended"
+    assert not stop(0)
 
 
 def test_when_filtered_what_is_held_back_comes_at_the_end(line: Callable[..., Line]) -> None:

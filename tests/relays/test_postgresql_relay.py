@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from connvault_jupyter.errors import HandleInvalid, VaultLocked
+from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.services.ports import RelayPlace
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps
@@ -258,8 +259,10 @@ def test_no_descriptor_is_left_behind(own: Relays) -> None:
         list(pool.map(client, range(200)))
 
     def settled() -> bool:
-        # Two spares at most, each one descriptor.
+        # The warm logins, each one descriptor.
         now = {worker.pid: worker.num_fds() for worker in own_workers(place)}
-        return now.keys() == before.keys() and all(now[pid] <= before[pid] + 2 for pid in before)
+        return now.keys() == before.keys() and all(
+            now[pid] <= before[pid] + LIMITS.warm_logins for pid in before
+        )
 
     wait_until(settled, deadline_s=15, what="the descriptors to be closed")

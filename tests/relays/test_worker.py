@@ -1,4 +1,4 @@
-"""A worker, spoken to as the broker speaks: listens, asks for logins, passes sockets on, cuts. Its relay echoes."""
+"""A worker, spoken to as the broker speaks: listens, asks for logins, passes sockets on, cuts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.errors import ConnvaultError, UpstreamAuthFailed
+from connvault_jupyter.relays.copying import copy_both
 from connvault_jupyter.relays.downstream import Downstream, Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.pipe import Pipe
@@ -26,8 +27,8 @@ _LOGIN = {"fields": {"host": "db"}, "secrets": {"password": "pw-1"}, "revision":
 _SESSION = 77
 
 
-class EchoRelay:
-    """Says who it has logged in as, then echoes; offers its upstream (one end of a pair) to be taken over."""
+class PlainRelay:
+    """Says who it has logged in as, then copies; its upstream, one end of a pair, may be taken over."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -40,19 +41,15 @@ class EchoRelay:
             downstream.stream.sendall(exc.code.encode())
             return
         downstream.adopt(self._ours)
-        bell = downstream.offer(_SESSION)
+        lending = downstream.lend(_SESSION, self._ours)
         downstream.stream.sendall(login.secrets["password"].encode())
-        while data := downstream.stream.recv(100):
-            if data == b"hand me over":
-                os.read(bell, 1)
-                downstream.hand_over(self._ours)
-                return
-            downstream.stream.sendall(data)
+        if copy_both(downstream.stream, self._ours, limits=LIMITS, stop=lending.stop) == "stopped":
+            lending.wait(LIMITS.lifetime_s)
 
     def log_in(self, login: Login) -> str:
         if login.secrets["password"] != "pw-1":
             raise UpstreamAuthFailed
-        return "Echo 1.0"
+        return "Plain 1.0"
 
     def close(self) -> None:
         self.closed = True
@@ -66,7 +63,7 @@ class Broker:
         ours, theirs = socket.socketpair()
         self.folder = folder
         self.pipe = Pipe(ours)
-        self.relay = EchoRelay()
+        self.relay = PlainRelay()
         self.token = "t" * 43
         worker = Worker(
             pipe=Pipe(theirs),
@@ -94,8 +91,10 @@ class Broker:
         message, descriptors = self.next()
         for descriptor in descriptors:
             assert stat.S_ISSOCK(os.fstat(descriptor).st_mode)
-            os.close(descriptor)
-        self.pipe.send({"answer": message["login"], **answer})
+        waits = Pipe(socket.socket(fileno=descriptors[1]))
+        os.close(descriptors[0])
+        waits.send(answer)
+        waits.close()
         return message
 
     def client(self, name: str = SOCKET) -> socket.socket:
@@ -145,7 +144,7 @@ def test_when_a_client_comes_its_login_is_asked_for(broker: Broker) -> None:
     broker.listen()
     for _ in range(2):
         with broker.client() as client:
-            assert broker.answer(login=_LOGIN)["handle"] == "h1"
+            assert broker.answer(login=_LOGIN) == {"login": "h1"}
             assert client.recv(100) == b"pw-1"
 
 
@@ -183,7 +182,7 @@ def test_when_too_many_come_the_next_is_turned_away(broker: Broker) -> None:
     with broker.client() as fourth:
         assert fourth.recv(100) == b""
     clients[0].sendall(b"still here")
-    assert clients[0].recv(100) == b"still here"
+    assert broker.relay.upstream.recv(100) == b"still here"
     for client in clients:
         client.close()
 
@@ -195,14 +194,16 @@ def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> N
         broker.answer(login=_LOGIN)
         client.recv(100)
         taker.sendall(struct.pack(">Q", _SESSION))
-        client.sendall(b"hand me over")
         said, descriptors, _, _ = socket.recv_fds(taker, 1, 2)
         assert said == b"+"
         message, copies = broker.next()
         assert message["handed"]
         upstream = socket.socket(fileno=descriptors[0])
+        client.close()
         upstream.sendall(b"straight")
         assert broker.relay.upstream.recv(100) == b"straight"
+        broker.relay.upstream.sendall(b"back")
+        assert upstream.recv(100) == b"back"
         upstream.close()
         os.close(descriptors[1])
         assert broker.next()[0] == {"returned": message["handed"], "kept": False}
@@ -240,7 +241,7 @@ def test_when_another_process_asks_for_the_socket_it_gets_nothing(broker: Broker
         assert done.stdout.strip() == "(b'', [])", done.stderr
 
 
-@pytest.mark.parametrize(("password", "told"), [("pw-1", {"server": "Echo 1.0"}), ("pw-2", None)])
+@pytest.mark.parametrize(("password", "told"), [("pw-1", {"server": "Plain 1.0"}), ("pw-2", None)])
 def test_when_a_login_is_tried_its_outcome_is_told(
     broker: Broker, password: str, told: dict[str, str] | None
 ) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from connvault_jupyter.relays.copying import Filter
+from connvault_jupyter.relays.copying import Filter, Stop
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import Limits
 
@@ -133,7 +133,7 @@ def copy_scripted(
     upstream: socket.socket,
     *,
     limits: Limits,
-    bell: int = -1,
+    stop: Stop | None = None,
     to_upstream: Filter | None = None,
     to_client: Filter | None = None,
 ) -> str:

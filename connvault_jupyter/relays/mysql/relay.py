@@ -120,12 +120,14 @@ class Relay:
         scramble: bytes,
     ) -> None:
         upstream = reached.packets.stream
-        bell = -1
+        lending = None
         if not downstream.over_tcp and not isinstance(upstream, ssl.SSLSocket):
-            bell = downstream.offer(int.from_bytes(scramble[:8], "big"))
+            lending = downstream.lend(int.from_bytes(scramble[:8], "big"), upstream)
         client.send(ok)
-        if copy_both(downstream.stream, upstream, limits=self._limits, bell=bell) == "rung":
-            downstream.hand_over(upstream)
+        stop = None if lending is None else lending.stop
+        outcome = copy_both(downstream.stream, upstream, limits=self._limits, stop=stop)
+        if lending is not None and outcome == "stopped":
+            lending.wait(self._limits.lifetime_s)
 
 
 def _greeted(client: Packets, server: Greeting, scramble: bytes, downstream: Downstream) -> Answer:

@@ -194,10 +194,10 @@ class Relay:
         with self._lock:
             self._sessions[own] = session
         try:
-            bell = -1
+            lending = None
             if session.pid and not session.encrypted and not downstream.over_tcp:
                 # Before the client can know the number.
-                bell = downstream.offer(session.pid)
+                lending = downstream.lend(session.pid, session.stream, at_rest=not early)
             wire = Wire(downstream.stream, deadline=time.monotonic() + self._limits.greeting_s)
             wire.send(
                 AUTHENTICATION_OK
@@ -211,9 +211,13 @@ class Relay:
             if early:
                 session.stream.sendall(watched(early) if watched is not None else early)
             outcome = copy_both(
-                downstream.stream, session.stream, limits=self._limits, bell=bell, to_upstream=watched
+                downstream.stream,
+                session.stream,
+                limits=self._limits,
+                stop=None if lending is None else lending.stop,
+                to_upstream=watched,
             )
-            if outcome != "rung" or not downstream.hand_over(session.stream):
+            if lending is None or outcome != "stopped" or not lending.wait(self._limits.lifetime_s):
                 return False
         except Terminated:
             pass

@@ -1,0 +1,106 @@
+"""A logged-in upstream socket that its client may take over: offered under a number, asked for once, given back or not.
+
+Two threads meet here. The one that serves the client copies until the other one, which was asked for the socket, has
+stopped it and passed the socket on; it then waits for the socket's return. The client's own end of the relay, which it
+gives up for the socket, is what wakes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Callable
+
+from .copying import Stop
+
+# What a client says on the leash of a socket that it has taken out of its library as it had got it.
+GIVEN_BACK = b"<"
+
+# A client asks when its library has logged in: what is under way then is over in a moment.
+_REST_S = 5.0
+
+
+class Lending:
+    """`hand` tells the broker of a descriptor that is passed on, and returns what tells it of its return.
+
+    `at_rest`: whether nothing is under way before the copying begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: int,
+        upstream: socket.socket,
+        hand: Callable[[int], Callable[[bool], None]],
+        at_rest: bool,
+    ) -> None:
+        self.session = session
+        self.stop = Stop(at_rest=at_rest)
+        self._upstream = upstream
+        self._hand = hand
+        # Held while the socket is passed on.
+        self._passing = threading.Lock()
+        self._asked = False
+        self._leash: socket.socket | None = None
+        self._returned: Callable[[bool], None] | None = None
+
+    @property
+    def offered(self) -> bool:
+        """Whether it may still be asked for. A session that goes on with another client has another lending then."""
+        return not self._asked
+
+    def take(self, taker: socket.socket) -> bool:
+        """Passes the socket on to the client at the other end of `taker`; whether that was possible.
+
+        It gets two descriptors: the socket, and a leash to keep as long as it uses the socket.
+
+        Raises: OSError: the client or the broker has gone; HandleInvalid: it was cut.
+        """
+        with self._passing:
+            if self._asked or not self.stop(_REST_S):
+                return False
+            self._asked = True
+            self._upstream.setblocking(True)
+            # First the broker: whatever becomes of this process, it can cut what was passed on.
+            self._returned = self._hand(self._upstream.fileno())
+            self._leash, leash = socket.socketpair()
+            with leash:
+                socket.send_fds(taker, [b"+"], [self._upstream.fileno(), leash.fileno()])
+            return True
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits until the client lets go of the socket, the socket's end or a cut; whether the client gave it back.
+
+        By its word: what state the socket is in is for the protocol to find out.
+        """
+        with self._passing:
+            leash = self._leash
+        given_back = False
+        if leash is not None:
+            poll = select.poll()
+            poll.register(leash, select.POLLIN)
+            # The server's end, or a cut. What it sends is the client's to read: no POLLIN.
+            poll.register(self._upstream, getattr(select, "POLLRDHUP", 0))
+            poll.poll(timeout_s * 1000)
+            leash.setblocking(False)
+            with contextlib.suppress(OSError):
+                given_back = leash.recv(1) == GIVEN_BACK
+        self._over(given_back=given_back)
+        return given_back
+
+    def close(self) -> None:
+        """Nobody may ask any more, and nobody waits."""
+        self._over(given_back=False)
+
+    def _over(self, *, given_back: bool) -> None:
+        with self._passing:
+            self._asked = True
+            leash, self._leash = self._leash, None
+            returned, self._returned = self._returned, None
+        if leash is not None:
+            leash.close()
+        if returned is not None:
+            # Its duplicate is needed no more; or kept for the next client, if the session was given back.
+            returned(given_back)

@@ -1,0 +1,107 @@
+"""A socket that its client may take over: once, never of a client that was cut, and never without the broker's copy."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from connvault_jupyter.errors import HandleInvalid
+from connvault_jupyter.relays.lending import GIVEN_BACK, Lending
+
+
+class Lender:
+    """A lending at rest. `told` is what the broker has heard."""
+
+    def __init__(self) -> None:
+        self.upstream, self.server = socket.socketpair()
+        self.client, self.taker = socket.socketpair()
+        self.told: list[object] = []
+        self.refuses = False
+        self.lending = Lending(session=1, upstream=self.upstream, hand=self._hand, at_rest=True)
+
+    def _hand(self, descriptor: int) -> Callable[[bool], None]:
+        if self.refuses:
+            raise HandleInvalid(reason="revoked")
+        self.told.append(descriptor)
+        return self.told.append
+
+    def received(self) -> list[int]:
+        """The descriptors that the client has got."""
+        self.client.settimeout(10)
+        return socket.recv_fds(self.client, 1, 2)[1]
+
+    def close(self) -> None:
+        self.lending.close()
+        for stream in (self.upstream, self.server, self.client, self.taker):
+            stream.close()
+
+
+@pytest.fixture
+def lender() -> Iterator[Lender]:
+    found = Lender()
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize(("said", "given_back"), [(GIVEN_BACK, True), (b"", False), (b"?", False)])
+def test_when_the_client_lets_go_the_broker_is_told(lender: Lender, said: bytes, given_back: bool) -> None:
+    """Its duplicate came first; whether it keeps one is the client's word."""
+    assert lender.lending.take(lender.taker)
+    upstream, leash = lender.received()
+    assert lender.told == [lender.upstream.fileno()]
+    os.write(leash, said)
+    os.close(leash)
+    assert lender.lending.wait(10) is given_back
+    assert lender.told[1:] == [given_back]
+    os.close(upstream)
+
+
+def test_when_asked_twice_the_second_gets_nothing(lender: Lender) -> None:
+    """One session has one client."""
+    assert lender.lending.take(lender.taker)
+    assert not lender.lending.take(lender.taker)
+    for descriptor in lender.received():
+        os.close(descriptor)
+
+
+def test_when_it_was_cut_nothing_is_passed_on(lender: Lender) -> None:
+    """The broker takes no duplicate of it, so it could not be ended any more. Nor by asking again."""
+    lender.refuses = True
+    with pytest.raises(HandleInvalid):
+        lender.lending.take(lender.taker)
+    lender.refuses = False
+    assert not lender.lending.take(lender.taker)
+    assert not lender.lending.wait(10)
+    assert lender.told == []
+
+
+def test_when_the_client_has_gone_the_broker_lets_go(lender: Lender) -> None:
+    """It had got its duplicate already."""
+    lender.client.close()
+    with pytest.raises(BrokenPipeError):
+        lender.lending.take(lender.taker)
+    assert not lender.lending.wait(0)
+    assert lender.told == [lender.upstream.fileno(), False]
+
+
+def test_when_the_server_ends_nobody_waits_for_the_client(lender: Lender) -> None:
+    """The session is over, whoever still holds it."""
+    assert lender.lending.take(lender.taker)
+    held = lender.received()
+    lender.server.close()
+    assert not lender.lending.wait(10)
+    for descriptor in held:
+        os.close(descriptor)
+
+
+def test_when_closed_without_waiting_the_broker_is_told_once(lender: Lender) -> None:
+    """The relay has failed meanwhile."""
+    assert lender.lending.take(lender.taker)
+    lender.lending.close()
+    lender.lending.close()
+    assert lender.told[1:] == [False]
+    for descriptor in lender.received():
+        os.close(descriptor)
