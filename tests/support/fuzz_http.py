@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import zlib
+from collections.abc import Sequence
 from contextlib import ExitStack
 from urllib.parse import unquote
 
@@ -36,10 +37,10 @@ from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.masking import Masker
 
 from .canary import CANARY
-from .fuzz_oracles import SAID, SPELLINGS, is_masked, is_ours, keeps_quiet
+from .fuzz_oracles import SAID, SPELLINGS, is_masked, is_ours, keeps_quiet, log_in, serve
 from .guided_fuzz import Target
 from .llhttp_reading import Read
-from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, downstream_of, reached, replaced
+from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, reached, replaced
 
 _FIELDS = {"base_url": "http://api.test/v1/users", "auth": "bearer"}
 _LOGIN = Login(_FIELDS, {"token": CANARY}, 1, "r1")
@@ -161,7 +162,7 @@ def _mask(data: bytes) -> None:
 
 def _client(data: bytes, *, over_tcp: bool = False) -> None:
     for blocks in ([data], cut(data)):
-        told, sent = _served(blocks, _ANSWERS, over_tcp=over_tcp)
+        told, sent = _served(blocks, [(one, *_ANSWERS) for one in _ANSWERS], over_tcp=over_tcp)
         keeps_quiet(told, told=data)
         for wire in sent:
             _pinned(wire)
@@ -196,29 +197,18 @@ def _has_token(data: bytes) -> bool:
 
 
 def _served(
-    blocks: list[bytes], answers: tuple[bytes, ...] | list[list[bytes]], *, over_tcp: bool = False
+    blocks: list[bytes], answers: Sequence[Sequence[bytes]], *, over_tcp: bool = False
 ) -> tuple[bytes, list[bytes]]:
-    """What a client is sent, and a server on each connection."""
+    """What a client is sent, and a server on each connection, on which it has the `answers` of that one."""
     with ExitStack() as stack:
         client = stack.enter_context(Scripted(*blocks))
-        upstreams = [
-            stack.enter_context(Scripted(*(one if isinstance(one, list) else [one, *answers]), late=1))
-            for one in answers
-        ]
+        upstreams = [stack.enter_context(Scripted(*said, late=1)) for said in answers]
         stack.enter_context(replaced(pool, connect=reached(*upstreams)))
         stack.enter_context(replaced(session, copy_both=copy_scripted))
         relaying = Relay(limits=LIMITS)
-        downstream = downstream_of(client, _LOGIN, limits=LIMITS, over_tcp=over_tcp)
-        try:
-            relaying.serve(downstream)
-        except ConnvaultError as exc:
-            is_ours(exc)
-        except OSError:
-            pass
-        finally:
-            downstream.close()
-            relaying.close()
-        return bytes(client.sent), [bytes(one.sent) for one in upstreams]
+        stack.callback(relaying.close)
+        serve(relaying, client, _LOGIN, limits=LIMITS, over_tcp=over_tcp)
+    return bytes(client.sent), [bytes(one.sent) for one in upstreams]
 
 
 def _answer(data: bytes) -> None:
@@ -258,10 +248,7 @@ def _tried(data: bytes) -> None:
     """The connection test."""
     for blocks in ([data], cut(data)):
         with Scripted(*blocks) as upstream, replaced(pool, connect=reached(upstream)):
-            try:
-                assert Relay(limits=LIMITS).log_in(_LOGIN) in {f"HTTP {status}" for status in range(200, 300)}
-            except ConnvaultError as exc:
-                is_ours(exc)
+            log_in(Relay(limits=LIMITS), _LOGIN, "HTTP 2[0-9][0-9]")
 
 
 def _token(data: bytes) -> None:

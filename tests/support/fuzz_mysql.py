@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.mysql import login as mysql_login
@@ -14,26 +12,16 @@ from connvault_jupyter.relays.mysql.packets import Can, Malformed
 from connvault_jupyter.relays.mysql.relay import Relay
 
 from .canary import CANARY
-from .fuzz_oracles import SAID, is_ours, keeps_quiet
+from .fuzz_oracles import LOGIN_BYTES, SAID, keeps_quiet, log_in, serve
 from .guided_fuzz import Target
 from .mysql_server import OK, greeting
-from .scripted_streams import (
-    TOKEN,
-    Scripted,
-    copy_scripted,
-    cut,
-    downstream_of,
-    encrypted,
-    reached,
-    replaced,
-)
+from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, encrypted, reached, replaced
 
 LIMITS = Limits(login_s=20, greeting_s=20)
 ALL = (1 << 32) - 1
 SCRAMBLE = b"ABCDEFGHIJKLMNOPQRST"
 # MySQL 8 as an honest server, which takes the first proof.
 _HONEST = greeting(plugin=proofs.NATIVE), OK
-_LOGIN_BYTES = 16 * 1024
 
 
 def framed(*payloads: bytes, first: int = 0) -> bytes:
@@ -83,30 +71,22 @@ def _switch(data: bytes) -> None:
 
 def _served(blocks: list[bytes], server: bytes, *, over_tcp: bool = False) -> tuple[bytes, bytes]:
     """What a client and a server are sent."""
-    relaying = Relay(limits=LIMITS)
-    with Scripted(*blocks) as client, Scripted(*cut(server)) as upstream:
-        downstream = downstream_of(client, login(), limits=LIMITS, over_tcp=over_tcp)
-        with (
-            replaced(relay, copy_both=copy_scripted, _scramble=lambda: SCRAMBLE),
-            replaced(mysql_login, connect=reached(upstream)),
-        ):
-            try:
-                relaying.serve(downstream)
-            except ConnvaultError as exc:
-                is_ours(exc)
-            except OSError:
-                pass
-            finally:
-                downstream.close()
-        keeps_quiet(client.sent, upstream.sent)
-        return bytes(client.sent), bytes(upstream.sent)
+    with (
+        Scripted(*blocks) as client,
+        Scripted(*cut(server)) as upstream,
+        replaced(relay, copy_both=copy_scripted, _scramble=lambda: SCRAMBLE),
+        replaced(mysql_login, connect=reached(upstream)),
+    ):
+        serve(Relay(limits=LIMITS), client, login(), limits=LIMITS, over_tcp=over_tcp)
+    keeps_quiet(client.sent, upstream.sent)
+    return bytes(client.sent), bytes(upstream.sent)
 
 
 def _client(data: bytes, *, over_tcp: bool = False) -> None:
     server = framed(_HONEST[0]) + framed(_HONEST[1], first=2) + framed(OK, first=1)
     told, passed = _served([data], server, over_tcp=over_tcp)
     assert _served(cut(data), server, over_tcp=over_tcp) == (told, passed)
-    assert sum(map(len, _payloads(told))) <= _LOGIN_BYTES
+    assert sum(map(len, _payloads(told))) <= LOGIN_BYTES
     if passed:
         # Whoever the client says it is.
         assert passed[36:].startswith(b"reader\0")
@@ -134,23 +114,13 @@ def _tls(data: bytes) -> None:
 
 def _logged_in(blocks: list[bytes], mode: str) -> tuple[str, bytes]:
     """The server's name or the code of the failure, and what it was sent."""
-    upstream = Scripted(*blocks)
-    inner: list[Scripted] = []
-
-    def into_tls(stream: Scripted, *_arguments: object, **_named: object) -> Scripted:
-        inner.append(encrypted(stream))
-        return inner[0]
-
-    with replaced(mysql_login, connect=reached(upstream), encrypt=into_tls):
-        try:
-            name = Relay(limits=LIMITS).log_in(login(mode))
-            assert re.fullmatch(r"|(MySQL|MariaDB) [0-9]{1,4}(\.[0-9]{1,4}){0,3}", name)
-        except ConnvaultError as exc:
-            is_ours(exc)
-            name = exc.code
-        finally:
-            upstream.close()
-    assert len(upstream.sent) <= _LOGIN_BYTES
+    names = r"|(MySQL|MariaDB) [0-9]{1,4}(\.[0-9]{1,4}){0,3}"
+    with (
+        Scripted(*blocks) as upstream,
+        replaced(mysql_login, connect=reached(upstream), encrypt=encrypted),
+    ):
+        name = log_in(Relay(limits=LIMITS), login(mode), names)
+    assert len(upstream.sent) <= LOGIN_BYTES
     return name, bytes(upstream.sent)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from connvault_jupyter.errors import ConnvaultError
+from connvault_jupyter.relays.downstream import Login, Relay
+from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.masking import spellings
 
 from .canary import CANARY, disguises
-from .scripted_streams import words_of
+from .scripted_streams import Scripted, downstream_of, words_of
 
 # A server of the samples says it wherever it may say something.
 SAID = b"s3rver-words"
+# Neither a client nor a server is sent more before a login is over.
+LOGIN_BYTES = 16 * 1024
 
 _DISGUISES = tuple(disguises().values())
 _PART = disguises()["part"]
@@ -32,3 +38,27 @@ def is_ours(error: ConnvaultError) -> None:
     words = words_of(error)
     assert SAID.decode() not in words, "the server's words"
     keeps_quiet(words.encode("utf-8", "backslashreplace"))
+
+
+def serve(relay: Relay, client: Scripted, login: Login, *, limits: Limits, over_tcp: bool = False) -> None:
+    """To the end, whoever brings it about. An error that reaches the worker is ours."""
+    downstream = downstream_of(client, login, limits=limits, over_tcp=over_tcp)
+    try:
+        relay.serve(downstream)
+    except ConnvaultError as exc:
+        is_ours(exc)
+    except OSError:
+        pass
+    finally:
+        downstream.close()
+
+
+def log_in(relay: Relay, login: Login, names: str) -> str:
+    """The code of the failure, or what a person is told of the server, which is one of the `names` (a pattern)."""
+    try:
+        name = relay.log_in(login)
+    except ConnvaultError as exc:
+        is_ours(exc)
+        return exc.code
+    assert re.fullmatch(names, name)
+    return name

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 from scramp import core as scram  # type: ignore[import-untyped]
 
-from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.postgresql import login as postgresql_login
@@ -29,24 +28,14 @@ from connvault_jupyter.relays.postgresql.messages import (
 from connvault_jupyter.relays.postgresql.relay import Relay
 
 from .canary import CANARY
-from .fuzz_oracles import SAID, is_ours, keeps_quiet
+from .fuzz_oracles import LOGIN_BYTES, SAID, keeps_quiet, log_in, serve
 from .guided_fuzz import Target
 from .postgres_upstream import AUTH_OK, KEY, READY
-from .scripted_streams import (
-    TOKEN,
-    Scripted,
-    copy_scripted,
-    cut,
-    downstream_of,
-    encrypted,
-    reached,
-    replaced,
-)
+from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, encrypted, reached, replaced
 
 LIMITS = Limits(login_s=20, greeting_s=20, warm_logins=0)
 # The client's part of each SCRAM dialogue, so that a whole one can lie in the corpus.
 NONCE = "n0nce"
-_LOGIN_BYTES = 16 * 1024
 _GREETED = AUTH_OK + message(b"S", b"server_version\x0016.1\0") + KEY + READY
 
 # After these a server is ready again, so a goodbye can be held back.
@@ -110,27 +99,21 @@ def _client(data: bytes, *, over_tcp: bool = False) -> None:
         # What comes after it is the client's, to the last byte.
         assert data.endswith(passed[4 + len(opening) :])
         assert not over_tcp or TOKEN.encode() in data
-    _messages(told.lstrip(b"N") if told[:1] == b"N" else told)
+    # As often as it asked for encryption: no.
+    _messages(told.lstrip(b"N"))
 
 
 def _served(blocks: list[bytes], server: bytes, *, over_tcp: bool = False) -> tuple[bytes, bytes]:
     """What a client and a server are sent."""
-    with Scripted(*blocks) as client, Scripted(server) as upstream:
-        downstream = downstream_of(client, login(), limits=LIMITS, over_tcp=over_tcp)
-        with (
-            replaced(relay, copy_both=copy_scripted, os=SimpleNamespace(urandom=bytes)),
-            replaced(postgresql_login, connect=reached(upstream)),
-        ):
-            try:
-                Relay(limits=LIMITS).serve(downstream)
-            except ConnvaultError as exc:
-                is_ours(exc)
-            except OSError:
-                pass
-            finally:
-                downstream.close()
-        keeps_quiet(client.sent, upstream.sent)
-        return bytes(client.sent), bytes(upstream.sent)
+    with (
+        Scripted(*blocks) as client,
+        Scripted(server) as upstream,
+        replaced(relay, copy_both=copy_scripted, os=SimpleNamespace(urandom=bytes)),
+        replaced(postgresql_login, connect=reached(upstream)),
+    ):
+        serve(Relay(limits=LIMITS), client, login(), limits=LIMITS, over_tcp=over_tcp)
+    keeps_quiet(client.sent, upstream.sent)
+    return bytes(client.sent), bytes(upstream.sent)
 
 
 def _server(data: bytes) -> None:
@@ -155,20 +138,13 @@ def _tls(data: bytes) -> None:
 
 def _logged_in(blocks: list[bytes], mode: str) -> tuple[str, bytes]:
     """The server's name or the code of the failure, and what it was sent."""
-    upstream = Scripted(*blocks)
     with (
+        Scripted(*blocks) as upstream,
         replaced(postgresql_login, connect=reached(upstream), encrypt=encrypted),
         replaced(scram, token_hex=lambda: NONCE),
     ):
-        try:
-            name = Relay(limits=LIMITS).log_in(login(mode))
-            assert re.fullmatch(r"|PostgreSQL [0-9.]+", name)
-        except ConnvaultError as exc:
-            is_ours(exc)
-            name = exc.code
-        finally:
-            upstream.close()
-    assert len(upstream.sent) <= _LOGIN_BYTES
+        name = log_in(Relay(limits=LIMITS), login(mode), r"|PostgreSQL [0-9.]+")
+    assert len(upstream.sent) <= LOGIN_BYTES
     return name, bytes(upstream.sent)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays import masking
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import Limits
@@ -19,7 +18,7 @@ from connvault_jupyter.relays.redis.relay import Relay
 from connvault_jupyter.relays.redis.resp import Commands, ProtocolError, encode
 
 from .canary import CANARY
-from .fuzz_oracles import SAID, SPELLINGS, is_masked, is_ours, keeps_quiet
+from .fuzz_oracles import SAID, SPELLINGS, is_masked, keeps_quiet, log_in, serve
 from .guided_fuzz import Target
 from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, downstream_of, reached, replaced
 
@@ -136,16 +135,10 @@ def _harmless(command: list[bytes]) -> None:
 
 def _served(blocks: list[bytes], *, over_tcp: bool) -> tuple[bytes, bytes]:
     """What a client and a server are sent."""
-    with Scripted(*blocks) as client, Scripted(b"+OK\r\n+PONG\r\n", b"+OK\r\n$1\r\nx\r\n") as upstream:
-        downstream = downstream_of(client, login(), limits=LIMITS, over_tcp=over_tcp)
-        with _here(upstream):
-            try:
-                Relay(limits=LIMITS).serve(downstream)
-            except OSError:
-                pass
-            finally:
-                downstream.close()
-        return bytes(client.sent), bytes(upstream.sent)
+    answers = b"+OK\r\n+PONG\r\n", b"+OK\r\n$1\r\nx\r\n"
+    with Scripted(*blocks) as client, Scripted(*answers) as upstream, _here(upstream):
+        serve(Relay(limits=LIMITS), client, login(), limits=LIMITS, over_tcp=over_tcp)
+    return bytes(client.sent), bytes(upstream.sent)
 
 
 @contextmanager
@@ -196,17 +189,9 @@ def _answered(blocks: list[bytes]) -> bytes:
 
 def _server(data: bytes) -> None:
     # Where it is cut does count here: what comes before it was asked for is refused, if it is seen.
-    _log_in([data])
-    _log_in(cut(data))
-
-
-def _log_in(blocks: list[bytes]) -> None:
-    with Scripted(*blocks) as upstream, replaced(redis_login, connect=reached(upstream)):
-        try:
-            name = Relay(limits=LIMITS).log_in(login())
-            assert re.fullmatch(r"|(Redis|Valkey|KeyDB|Dragonfly) [0-9.]{1,19}", name)
-        except ConnvaultError as exc:
-            is_ours(exc)
+    for blocks in ([data], cut(data)):
+        with Scripted(*blocks) as upstream, replaced(redis_login, connect=reached(upstream)):
+            log_in(Relay(limits=LIMITS), login(), r"|(Redis|Valkey|KeyDB|Dragonfly) [0-9.]{1,19}")
         assert upstream.sent in (_LOGIN, _LOGIN + encode([b"HELLO", b"2"]))
 
 
