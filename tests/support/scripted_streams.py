@@ -105,12 +105,12 @@ class ScriptedTls(Scripted, ssl.SSLSocket):  # type: ignore[misc]  # asked for i
         return 0
 
 
-def cut(data: bytes, *, most: int = 8) -> list[bytes]:
+def cut(data: bytes) -> list[bytes]:
     """In pieces, at places that depend on the data alone."""
     chance = random.Random(zlib.crc32(data))  # noqa: S311 -- to be repeated
     if len(data) <= 200 and chance.random() < 0.3:
         return [data[at : at + 1] for at in range(len(data))]
-    places = {chance.randint(0, len(data)) for _ in range(chance.randint(1, most))}
+    places = {chance.randint(0, len(data)) for _ in range(chance.randint(1, 8))}
     return [data[start:end] for start, end in itertools.pairwise(sorted({0, len(data), *places}))]
 
 
