@@ -10,6 +10,7 @@ raises for what must not be. The samples are files `tests/relays/corpus/<protoco
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import os
 import random
@@ -142,7 +143,7 @@ class Ways:
                 waiting += inner
                 for code in inner:
                     # A class's body runs when it is imported.
-                    if code.co_flags & 0x2:
+                    if code.co_flags & inspect.CO_NEWLOCALS:
                         lines = {line for _, _, line in code.co_lines() if line}
                         count += len(lines - {code.co_firstlineno})
         return count
@@ -195,9 +196,9 @@ def checked(target: Target, sample: Sample, ways: Ways, *, memory: bool = False)
                 check(data)
         if memory:
             _measured(lambda: check(data))
+    except (KeyboardInterrupt, SystemExit):
+        raise
     except BaseException as exc:
-        if isinstance(exc, KeyboardInterrupt | SystemExit):
-            raise
         place = ROOT / "build" / "fuzz" / target.name
         place.mkdir(parents=True, exist_ok=True)
         path = place / file_name(door, data, "broke")
@@ -231,17 +232,20 @@ def distil(target: Target, found: Iterable[Sample]) -> int:
     seen: set[Way] = set()
     count = 0
     candidates: dict[Sample, set[Way]] = {}
-    for path in sorted(target.folder.iterdir()):
-        sample = path.name.partition("-")[0], path.read_bytes()
+    paths = sorted(target.folder.iterdir())
+    unnamed = [path for path in paths if path.name.split("-")[1] == _FOUND]
+    for path, sample in zip(paths, target.samples(), strict=True):
         taken = checked(target, sample, ways)
-        if path.name.split("-")[1].startswith(_FOUND):
+        if path in unnamed:
             candidates[sample] = taken
-            path.unlink()
         else:
             seen |= taken
             count += 1
     for sample in found:
         candidates.setdefault(sample, checked(target, sample, ways))
+    # Now that none of them has broken anything.
+    for path in unnamed:
+        path.unlink()
     while candidates and count < MOST_SAMPLES:
         best = max(candidates, key=lambda one: (len(candidates[one] - seen), -len(one[1]), one))
         if not candidates[best] - seen:
@@ -258,10 +262,9 @@ def file_name(door: str, data: bytes, kind: str) -> str:
 
 
 def budget() -> dict[str, Any]:
-    """Of a long run: `CONNVAULT_FUZZ_SECONDS` if it is set, else `CONNVAULT_FUZZ_EXAMPLES` rounds."""
-    seconds = os.environ.get("CONNVAULT_FUZZ_SECONDS")
+    """Of a long run: `CONNVAULT_FUZZ_SECONDS` if it is set, else `CONNVAULT_FUZZ_EXAMPLES` rounds; and its seed."""
     seed = int(os.environ.get("CONNVAULT_FUZZ_SEED", "1"))
-    if seconds:
+    if seconds := os.environ.get("CONNVAULT_FUZZ_SECONDS"):
         return {"seconds": float(seconds), "seed": seed}
     return {"rounds": int(os.environ.get("CONNVAULT_FUZZ_EXAMPLES", "100000")), "seed": seed}
 
