@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..errors import UpstreamAuthFailed, UpstreamRefused
 from .answers import Opened
 from .lease import Lease
+from .libraries import check_arguments
 from .refusals import ERROR_HEADER, answered
 
 _KEY_ID = re.compile(r"Credential=[^/,\s]*/")
@@ -55,14 +56,22 @@ _WHERE: dict[str, Any] = {
     "use_dualstack_endpoint": False,
     "use_fips_endpoint": False,
 }
-_REFUSED = frozenset(
+# How to ask.
+_CONFIG = frozenset(
     (
-        *_WHERE,
-        "client_cert",
-        "proxies_config",
-        "region_name",
-        "inject_host_prefix",
-        "ignore_configured_endpoint_urls",
+        *_HOW,
+        "connect_timeout",
+        "disable_request_compression",
+        "max_pool_connections",
+        "parameter_validation",
+        "read_timeout",
+        "request_min_compression_size_bytes",
+        "retries",
+        "s3",
+        "tcp_keepalive",
+        "user_agent",
+        "user_agent_appid",
+        "user_agent_extra",
     )
 )
 
@@ -116,11 +125,7 @@ class AwsPlace:
 
     def config(self, given: dict[str, Any]) -> dict[str, Any]:
         """Arguments of botocore's `Config`. Raises: TypeError: one that would say where or as whom."""
-        for name in given:
-            if name in _REFUSED:
-                raise TypeError(
-                    f"{name!r} can't be given: where and as whom to log in comes from the connection."
-                )
+        check_arguments(given, _CONFIG)
         # A bucket in the host's name would be another host than the pinned one.
         return {**_HOW, **given, **_WHERE, "s3": {**given.get("s3", {}), "addressing_style": "path"}}
 

@@ -18,9 +18,18 @@ try:
 except ImportError as exc:
     raise ImportError('httpx is not installed in this kernel: pip install "connvault-jupyter[http]"') from exc
 
-# Where to send, and by what way, is the connection's.
-REFUSED = frozenset(
-    {"app", "base_url", "cert", "mounts", "proxies", "proxy", "transport", "trust_env", "uds", "verify"}
+# How to ask, not where, by what way and as whom.
+ALLOWED = frozenset(
+    {
+        "cookies",
+        "default_encoding",
+        "event_hooks",
+        "follow_redirects",
+        "headers",
+        "max_redirects",
+        "params",
+        "timeout",
+    }
 )
 
 
@@ -74,6 +83,7 @@ class _Transport(httpx.BaseTransport):
 
     def _move(self, path: str) -> None:
         if path != self._path:
+            self._inner.close()
             self._path, self._inner = path, httpx.HTTPTransport(uds=path)
 
 
@@ -107,6 +117,7 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
         # The broker is asked on a blocking socket; it answers within milliseconds, but other tasks must not wait.
         path = await to_thread.run_sync(self._place.renew)
         if path != self._path:
+            await self._inner.aclose()
             self._path, self._inner = path, httpx.AsyncHTTPTransport(uds=path)
 
 

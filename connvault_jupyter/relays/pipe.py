@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _LENGTH = struct.Struct(">I")
@@ -72,6 +72,17 @@ class Pipe:
             close_all(descriptors)
             raise
         return message, descriptors
+
+    def messages(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """What `receive` gives, until the end, however that comes."""
+        while True:
+            try:
+                received = self.receive()
+            except OSError:
+                return
+            if received is None:
+                return
+            yield received
 
     def close(self) -> None:
         """For both directions: the other end sees it even if a copy of this one is open somewhere."""

@@ -9,17 +9,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import itertools
 import logging
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,20 +25,12 @@ from ..contracts.access import Delivered, Requester
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError
 from ..services.ports import Lock, RelayOrder, RelayPlace
+from .forks import Forks
 from .lane import Lane, refused
-from .pipe import Pipe
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
 # Another server's revoke is noticed this late; one of this broker at once.
 _LOOK_EVERY_S = 0.2
-
-_FORK_S = 10.0
-
-# What a worker may see of the server's environment: how to find libraries and certificates. PG*, AWS_* and proxies
-# would send a secret elsewhere, tokens of the server are nobody's business.
-_PASSED_ON = (
-    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
-)  # fmt: skip
 
 Login = Callable[[socket.socket, Requester, str], Delivered]
 """(a client's socket, whose handle, its ref) -> a login, after the client was found out. Raises: ConnvaultError."""
@@ -83,7 +72,7 @@ class RelaySupervisor:
         self._lock = threading.Lock()
         # One for each lane: a stuck worker holds up its own handles only.
         self._turns: dict[tuple[str, str], threading.Lock] = {}
-        self._zygote: _Zygote | None = None
+        self._forks: Forks | None = None
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._open: dict[str, _Open] = {}
         self._base: Path | None = None
@@ -101,7 +90,7 @@ class RelaySupervisor:
 
     def warm(self) -> None:
         """Starts the zygote, if it does not run. Never blocks."""
-        if self._zygote is None or self._zygote.over:
+        if self._forks is None or self._forks.over:
             threading.Thread(target=self._warm, name="relay-warm", daemon=True).start()
 
     def open(self, order: RelayOrder) -> RelayPlace:
@@ -138,11 +127,11 @@ class RelaySupervisor:
         with self._lock:
             lanes, self._lanes = list(self._lanes.values()), {}
             self._open = {}
-            zygote, self._zygote = self._zygote, None
+            forks, self._forks = self._forks, None
         for lane in lanes:
             lane.end()
-        if zygote is not None:
-            zygote.end()
+        if forks is not None:
+            forks.end()
         if self._base is not None:
             shutil.rmtree(self._base, ignore_errors=True)
 
@@ -195,15 +184,15 @@ class RelaySupervisor:
         return found
 
     def _new_lane(self, protocol: str) -> Lane:
-        zygote = self._running()
+        forks = self._running()
         pid: Future[int] = Future()
 
         def kill() -> None:
             if pid.done() and pid.exception() is None:
-                zygote.kill(pid.result())
+                forks.kill(pid.result())
 
         return Lane(
-            fork=lambda descriptor: zygote.fork(protocol, descriptor, pid),
+            fork=lambda descriptor: forks.fork(protocol, descriptor, pid),
             kill=kill,
             answer=self._answer,
             log=self._log,
@@ -221,16 +210,16 @@ class RelaySupervisor:
             "rotation": delivered.rotation,
         }
 
-    def _running(self) -> _Zygote:
+    def _running(self) -> Forks:
         with self._lock:
             if self._closed.is_set():
                 raise BrokerUnavailable
-            if self._zygote is None or self._zygote.over:
+            if self._forks is None or self._forks.over:
                 try:
-                    self._zygote = _Zygote(self._command, self._log)
+                    self._forks = Forks(self._command)
                 except OSError as exc:
                     raise BrokerUnavailable("The relays' process can't be started.") from exc
-            return self._zygote
+            return self._forks
 
     def _warm(self) -> None:
         with contextlib.suppress(BrokerUnavailable):
@@ -308,99 +297,3 @@ def _key(order: RelayOrder) -> tuple[str, str]:
 def handle_id(ref: str) -> str:
     """The name of a handle between broker and worker, and of its directory. The same after a restart."""
     return hashlib.sha256(b"connvault-handle-1\0" + ref.encode()).hexdigest()[:12]
-
-
-class _Zygote:
-    def __init__(self, command: Sequence[str], log: logging.Logger) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-                    [*command, str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    cwd="/",
-                    env=_environment(),
-                    start_new_session=True,
-                )
-            except OSError:
-                ours.close()
-                raise
-        self._pipe = Pipe(ours)
-        self._log = log
-        self._lock = threading.Lock()
-        self._lanes = itertools.count(1)
-        self._forks: dict[int, Future[int]] = {}
-        self.over = False
-        threading.Thread(target=self._read, name="relay-zygote", daemon=True).start()
-
-    def fork(self, protocol: str, descriptor: socket.socket, pid: Future[int]) -> None:
-        """A new worker with this descriptor as its pipe. Raises: BrokerUnavailable."""
-        lane = next(self._lanes)
-        with self._lock:
-            self._forks[lane] = pid
-        try:
-            self._pipe.send({"fork": lane, "protocol": protocol}, [descriptor.fileno()])
-            pid.result(_FORK_S)
-        except (OSError, FutureTimeout):
-            raise BrokerUnavailable("A relay can't be started. Look into the server log.") from None
-        finally:
-            with self._lock:
-                self._forks.pop(lane, None)
-
-    def kill(self, pid: int) -> None:
-        """Ends a worker. It is the zygote's child, so the pid is no other process's."""
-        with contextlib.suppress(OSError):
-            self._pipe.send({"kill": pid})
-
-    def end(self) -> None:
-        self._pipe.close()
-        try:
-            self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                received = self._pipe.receive()
-            except OSError:
-                received = None
-            if received is None:
-                break
-            message = received[0]
-            if "forked" in message:
-                with self._lock:
-                    waiting = self._forks.get(message["forked"])
-                if waiting is None or waiting.done():
-                    continue
-                if "missing" in message:
-                    waiting.set_exception(_missing(message["missing"]))
-                else:
-                    waiting.set_result(message["pid"])
-        self.over = True
-        with self._lock:
-            forks, self._forks = self._forks, {}
-        for waiting in forks.values():
-            if not waiting.done():
-                waiting.set_exception(OSError("the zygote has ended"))
-        # Reaped by whoever comes first.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
-
-
-def _missing(module: object) -> BrokerUnavailable:
-    return BrokerUnavailable(
-        f"The Python package {str(module)[:60]!r} is missing beside the Jupyter server. Install it there; "
-        "the documentation of connvault-jupyter says with which extra."
-    )
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {
-        **kept,
-        "PYTHONSAFEPATH": "1",
-        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
-    }

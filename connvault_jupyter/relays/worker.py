@@ -81,20 +81,13 @@ class Worker:
     def run(self) -> None:
         """Returns when the broker has hung up; everything of it is closed then."""
         try:
-            while self._told():
-                pass
+            for message, descriptors in self._pipe.messages():
+                close_all(descriptors)
+                self._told(message)
         finally:
             self._end()
 
-    def _told(self) -> bool:
-        try:
-            received = self._pipe.receive()
-        except OSError:
-            return False
-        if received is None:
-            return False
-        message, descriptors = received
-        close_all(descriptors)
+    def _told(self, message: dict[str, Any]) -> None:
         if "listen" in message:
             self._listen(message)
         elif "cut" in message:
@@ -102,7 +95,6 @@ class Worker:
             self._pipe.send({"cut": message["cut"]})
         elif "try" in message:
             self._threads.submit(self._try, message)
-        return True
 
     def _listen(self, message: Mapping[str, Any]) -> None:
         handle = Handle(message["listen"], message["directory"], message["token"], message["fields"])

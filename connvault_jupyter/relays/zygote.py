@@ -4,7 +4,6 @@
     {"fork": lane, "protocol"} + a socket ->
                                          <-  {"forked": lane, "pid"} | {"forked": lane, "missing": module}
     {"kill": pid}                        ->
-                                         <-  {"ended": pid}
 
 It has no thread and never holds a secret: those go straight from the broker to a worker. It is the workers' parent, so
 the pid that it kills is still theirs. The end of the pipe ends it and them.
@@ -27,7 +26,6 @@ from .pipe import Pipe, close_all
 
 # Less than the broker waits for the zygote's end, more than a worker needs that has something to say (`FAREWELL_S`).
 _FAREWELL_S = 1.5
-_LOOK_S = 0.005
 
 
 def run(stream: socket.socket, in_child: Callable[[], object]) -> None:
@@ -44,8 +42,6 @@ def run(stream: socket.socket, in_child: Callable[[], object]) -> None:
     while True:
         ready = [descriptor for descriptor, _ in poll.poll()]
         if reaped in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(reaped, 4096)
             zygote.reap()
         if stream.fileno() in ready and not zygote.told():
             zygote.end()
@@ -77,12 +73,13 @@ class _Zygote:
         return True
 
     def reap(self) -> None:
+        """Takes note of the workers that have ended."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._descriptors[0], 4096)
         for pid in tuple(self._children):
             found, _ = os.waitpid(pid, os.WNOHANG)
             if found:
                 self._children.discard(pid)
-                with contextlib.suppress(OSError):
-                    self._pipe.send({"ended": pid})
 
     def end(self) -> None:
         """The workers see the end of their pipes too: first they cut what they have passed on, which nobody else can.
@@ -92,11 +89,11 @@ class _Zygote:
         for pid in self._children:
             os.kill(pid, signal.SIGCONT)
         ends_at = time.monotonic() + _FAREWELL_S
-        while self._children and time.monotonic() < ends_at:
-            time.sleep(_LOOK_S)
-            for pid in tuple(self._children):
-                if os.waitpid(pid, os.WNOHANG)[0]:
-                    self._children.discard(pid)
+        reaped = select.poll()
+        reaped.register(self._descriptors[0], select.POLLIN)
+        while self._children and (left_s := ends_at - time.monotonic()) > 0:
+            reaped.poll(left_s * 1000)
+            self.reap()
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
 

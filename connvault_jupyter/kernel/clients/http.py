@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..http_address import loopback
 from ..http_place import HttpPlace
 from ..lease import Lease
+from ..libraries import check_arguments
 from ..masked import MaskedStr
 
 if TYPE_CHECKING:
@@ -41,18 +42,21 @@ class Client:
     def client(self, **arguments: Any) -> httpx.Client:
         """A new `httpx.Client` for the stored address, by the rules of `session()`; a redirect elsewhere is refused.
 
-        Takes what httpx takes (`timeout` in s, `headers`, `follow_redirects`, ...) but what says where or by what way
-        to send. Raises: TypeError: that. ImportError: no httpx. Otherwise as `session()`.
-        """
-        from ..http_httpx import ApiClient
+        Takes httpx's `timeout` (s), `headers`, `params`, `cookies`, `follow_redirects` and the like.
 
-        return ApiClient(place=HttpPlace(lease=self._lease), arguments=_allowed(arguments))
+        Raises: TypeError: an argument that would say where or as whom. ImportError: no httpx. Otherwise as `session()`.
+        """
+        from ..http_httpx import ALLOWED, ApiClient
+
+        check_arguments(arguments, ALLOWED)
+        return ApiClient(place=HttpPlace(lease=self._lease), arguments=arguments)
 
     def async_client(self, **arguments: Any) -> httpx.AsyncClient:
         """A new `httpx.AsyncClient`; otherwise as `client()`."""
-        from ..http_httpx import AsyncApiClient
+        from ..http_httpx import ALLOWED, AsyncApiClient
 
-        return AsyncApiClient(place=HttpPlace(lease=self._lease), arguments=_allowed(arguments))
+        check_arguments(arguments, ALLOWED)
+        return AsyncApiClient(place=HttpPlace(lease=self._lease), arguments=arguments)
 
     @property
     def base_url(self) -> str:
@@ -69,14 +73,3 @@ class Client:
         """What a library gives at `base_url` as API key, bearer token or password. It is the handle's, and no
         credential of the service. Raises: as `base_url`."""
         return self._lease.open_loopback()[0].token
-
-
-def _allowed(arguments: dict[str, Any]) -> dict[str, Any]:
-    from ..http_httpx import REFUSED
-
-    for name in arguments:
-        if name in REFUSED:
-            raise TypeError(
-                f"{name!r} can't be given: where to send, and by what way, comes from the connection."
-            )
-    return arguments

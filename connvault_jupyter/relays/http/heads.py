@@ -51,17 +51,17 @@ class Head:
         parts = ",".join(self.values(name)).lower().split(",")
         return [part.strip() for part in parts if part.strip()]
 
+    @property
+    def persistent(self) -> bool:
+        """Whether the connection goes on after this message (RFC 9112 9.3)."""
+        connection = self.tokens("connection")
+        return "close" not in connection and (self.version == "1.1" or "keep-alive" in connection)
+
 
 @dataclass(frozen=True)
 class RequestHead(Head):
     method: str
     target: str = field(repr=False)
-
-    @property
-    def persistent(self) -> bool:
-        """RFC 9112 9.3."""
-        connection = self.tokens("connection")
-        return "close" not in connection and (self.version == "1.1" or "keep-alive" in connection)
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,6 @@ class ResponseHead(Head):
 
     status: int
     reason: str
-
-    @property
-    def persistent(self) -> bool:
-        connection = self.tokens("connection")
-        return "close" not in connection and (self.version == "1.1" or "keep-alive" in connection)
 
 
 class _Found:

@@ -8,7 +8,6 @@ that the server sends along. Nothing of the server's text leaves this module.
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -94,7 +93,8 @@ def reach(fields: Mapping[str, Any], *, limits: Limits, deadline: float) -> Iter
     Raises: UpstreamUnreachable, UpstreamTimeout, UpstreamRefused.
     """
     host, port = str(fields["host"]), int(fields.get("port") or 3306)
-    stream = connect(host, port, timeout_s=min(limits.connect_s, max(0.0, deadline - time.monotonic())))
+    with _failures_as_ours():
+        stream = connect(host, port, timeout_s=min(limits.connect_s, left_s(deadline)))
     packets = Packets(stream, deadline=deadline)
     try:
         with _failures_as_ours():

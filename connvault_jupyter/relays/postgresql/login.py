@@ -26,6 +26,7 @@ from ...errors import (
     UpstreamTimeout,
     UpstreamTlsFailed,
 )
+from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
 from ..upstream import connect, encrypt, is_the_server, shut
@@ -186,7 +187,7 @@ def _secured(stream: socket.socket, fields: Mapping[str, Any], deadline: float) 
     # Bytes before the handshake would count as if they had come through it (CVE-2021-23222).
     if answer != b"S" or wire.rest():
         raise Malformed
-    return encrypt(stream, fields, timeout_s=max(0.001, deadline - time.monotonic()))
+    return encrypt(stream, fields, timeout_s=left_s(deadline))
 
 
 def _authenticate(

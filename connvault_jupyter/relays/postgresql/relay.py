@@ -16,6 +16,7 @@ import time
 from ...errors import (
     BrokerUnavailable,
     ConnvaultError,
+    HandleInvalid,
     NotAllowed,
     StorageError,
     UpstreamAuthFailed,
@@ -24,7 +25,7 @@ from ...errors import (
     VaultError,
 )
 from ..copying import copy_both
-from ..downstream import Downstream, Login
+from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
 from ..upstream import shut
 from .login import Parameters, Session, cancel, log_in
@@ -64,6 +65,7 @@ _SERVER_IS_THERE = frozenset({1, 4, 5})
 # PostgreSQL's documentation, appendix A. The first that fits; drivers judge by it whether to try again.
 _SQLSTATES: tuple[tuple[type[ConnvaultError], str], ...] = (
     (UpstreamAuthFailed, "28P01"),
+    (HandleInvalid, "28P01"),
     (UpstreamRefused, "08004"),
     (UpstreamError, "08001"),
     (NotAllowed, "28000"),
@@ -268,7 +270,7 @@ def _opening(wire: Wire) -> Startup | Cancel:
 def _accepted(wire: Wire, opening: Startup, downstream: Downstream) -> Parameters:
     """The parameters to pass on, after the client has shown that it may talk at all.
 
-    Raises: Malformed; UpstreamAuthFailed, NotAllowed: it may not.
+    Raises: Malformed; HandleInvalid, NotAllowed: it may not.
     """
     options = [name for name, _ in opening.parameters if name.startswith(b"_pq_.")]
     if opening.minor or options:
@@ -279,9 +281,7 @@ def _accepted(wire: Wire, opening: Startup, downstream: Downstream) -> Parameter
         if kind != b"p" or not given.endswith(b"\0"):
             raise Malformed
         if not downstream.authenticates(given[:-1]):
-            raise NotAllowed(
-                "The password is not this handle's token. Take it from the handle.", sqlstate="28P01"
-            )
+            raise no_token()
     passed_on: dict[bytes, bytes] = {}
     for name, value in opening.parameters:
         if name == b"replication":

@@ -1,6 +1,6 @@
 """Messages of the agent protocol (draft-ietf-sshm-ssh-agent 5): read in bounds, parsed, built. It judges nothing.
 
-No key and no rule is here: what may be signed is decided in `ssh_rules`.
+No key and no rule is here: what may be signed is decided in `rules`.
 """
 
 from __future__ import annotations

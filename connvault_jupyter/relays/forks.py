@@ -1,0 +1,116 @@
+"""The broker's end of the zygote: starts it, asks it for workers, has them killed. It knows nothing of what they do."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from ..errors import BrokerUnavailable
+from .pipe import Pipe, close_all
+
+_FORK_S = 10.0
+
+# What a worker may see of the server's environment: how to find libraries and certificates. PG*, AWS_* and proxies
+# would send a secret elsewhere, tokens of the server are nobody's business.
+_PASSED_ON = (
+    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+
+
+class Forks:
+    """`command` starts the zygote. `over`: it has ended, and its workers with it."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """Raises: OSError: it can't be started."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+                    [*command, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    cwd="/",
+                    env=_environment(),
+                    start_new_session=True,
+                )
+            except OSError:
+                ours.close()
+                raise
+        self._pipe = Pipe(ours)
+        self._lock = threading.Lock()
+        self._lanes = itertools.count(1)
+        self._forks: dict[int, Future[int]] = {}
+        self.over = False
+        threading.Thread(target=self._read, name="relay-zygote", daemon=True).start()
+
+    def fork(self, protocol: str, descriptor: socket.socket, pid: Future[int]) -> None:
+        """A new worker with this descriptor as its pipe. Raises: BrokerUnavailable."""
+        lane = next(self._lanes)
+        with self._lock:
+            self._forks[lane] = pid
+        try:
+            self._pipe.send({"fork": lane, "protocol": protocol}, [descriptor.fileno()])
+            pid.result(_FORK_S)
+        except (OSError, FutureTimeout):
+            raise BrokerUnavailable("A relay can't be started. Look into the server log.") from None
+        finally:
+            with self._lock:
+                self._forks.pop(lane, None)
+
+    def kill(self, pid: int) -> None:
+        """Ends a worker. It is the zygote's child, so the pid is no other process's."""
+        with contextlib.suppress(OSError):
+            self._pipe.send({"kill": pid})
+
+    def end(self) -> None:
+        """Ends the zygote and, through it, its workers; returns when it has gone."""
+        self._pipe.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self) -> None:
+        for message, descriptors in self._pipe.messages():
+            close_all(descriptors)
+            with self._lock:
+                waiting = self._forks.get(message.get("forked", 0))
+            if waiting is None or waiting.done():
+                continue
+            if "missing" in message:
+                waiting.set_exception(_missing(message["missing"]))
+            else:
+                waiting.set_result(message["pid"])
+        self.over = True
+        with self._lock:
+            forks, self._forks = self._forks, {}
+        for waiting in forks.values():
+            if not waiting.done():
+                waiting.set_exception(OSError("the zygote has ended"))
+        # Reaped by whoever comes first.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(2)
+
+
+def _missing(module: object) -> BrokerUnavailable:
+    return BrokerUnavailable(
+        f"The Python package {str(module)[:60]!r} is missing beside the Jupyter server. Install it there; "
+        "the documentation of connvault-jupyter says with which extra."
+    )
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        **kept,
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+    }
