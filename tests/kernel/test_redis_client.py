@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
@@ -16,6 +15,7 @@ from tests.support.canary import CANARY
 from tests.support.operator import Operator, operated_broker
 from tests.support.processes import wait_until
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.relay_process import relays_below
 from tests.support.requester import Asker, Refused, asker
 
 OTHER_PASSWORD = "another-canary-51"
@@ -149,10 +149,7 @@ def test_when_revoked_a_waiting_call_ends(world: tuple[Operator, Asker]) -> None
     operator, process = world
     process.run("c = h.client(socket_timeout=None); c.delete('queue')")
     process.begin("c.blpop('queue', 0)")
-    granted = operator.call("grants.list")["grants"]
-    ours = [one["grant"]["id"] for one in granted if one["connection"] == "cache"]
-    for grant in ours:
-        operator.call("grants.revoke", {"id": grant})
+    operator.revoke_all("cache")
     with pytest.raises(Refused) as caught:
         process.finish()
     assert caught.value.kind == "HandleInvalid"
@@ -162,26 +159,21 @@ def test_when_the_relay_was_killed_the_same_client_goes_on(world: tuple[Operator
     """Its place is opened again."""
     operator, process = world
     process.run("c = h.client(); c.ping()")
-    for worker in workers_of(operator):
-        worker.kill()
-        worker.wait(10)
+    kill_workers(operator)
     assert process.run("c.ping()") is True
     process.run(
         "async def ping():\n    async with h.async_client() as client:\n        return await client.ping()\n"
     )
-    for worker in workers_of(operator):
-        worker.kill()
-        worker.wait(10)
+    kill_workers(operator)
     assert process.run("asyncio.run(ping())") is True
 
 
-def workers_of(operator: Operator) -> list[psutil.Process]:
-    """The relay workers of the broker: its zygote's children."""
-    assert operator.broker.pid
-    broker = psutil.Process(operator.broker.pid)
-    found = [worker for child in broker.children() for worker in child.children()]
+def kill_workers(operator: Operator) -> None:
+    _, found = relays_below(operator.broker.pid)
     assert found
-    return found
+    for worker in found:
+        worker.kill()
+        worker.wait(10)
 
 
 def test_when_the_password_was_replaced_the_pool_logs_in_anew(

@@ -140,8 +140,7 @@ def test_the_list_has_names_and_states(world: World) -> None:
 def test_revoking_bites_at_the_next_checkout_and_connect(world: World) -> None:
     """The person takes it back in the panel."""
     world.asker.run("h = connection('warehouse'); e = h.engine(); e.connect().close()")
-    for view in world.operator.call("grants.list")["grants"]:
-        world.operator.call("grants.revoke", {"id": view["grant"]["id"]})
+    world.operator.revoke_all()
     for line in ("e.connect()", "h.connect()"):
         with pytest.raises(Refused) as caught:
             world.asker.run(line)
@@ -156,8 +155,7 @@ def test_revoking_ends_a_query_that_runs(world: World, postgres: PostgresServer,
     world.asker.begin("c.execute('select pg_sleep(30)')")
     wait_until(lambda: postgres.execute(runs), deadline_s=10, what="the query to run")
     started = time.monotonic()
-    for view in world.operator.call("grants.list")["grants"]:
-        world.operator.call("grants.revoke", {"id": view["grant"]["id"]})
+    world.operator.revoke_all()
     with pytest.raises(Refused, match=r"closed|lost|terminated|consuming"):
         world.asker.finish()
     assert time.monotonic() - started < 3

@@ -67,6 +67,12 @@ class Operator:
         else:
             self.call("vault.unlock", {"passphrase": PASSPHRASE})
 
+    def revoke_all(self, connection: str = "") -> None:
+        """Every permission; of this connection alone, if its name is given."""
+        for view in self.call("grants.list")["grants"]:
+            if connection in ("", view["connection"]):
+                self.call("grants.revoke", {"id": view["grant"]["id"]})
+
     def create(self, name: str, provider_id: str, fields: dict[str, Any], secrets: dict[str, str]) -> Any:
         body = {
             "provider_id": provider_id,

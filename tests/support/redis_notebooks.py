@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
 from connvault_jupyter.contracts.supervision import ConsentSettings
 
 from .canary import CANARY
 from .notebook_processes import Notebooks
 from .operator import Operator, operated_broker
 from .redis_server import RedisServer, redis_server
+from .relay_process import relays_below
 from .requester import Asker
 
 # What a kernel gets to use a handle with nothing but the standard library. A `RedisError` is an answer that is one.
@@ -92,8 +91,8 @@ class RedisNotebooks:
 
     def processes(self) -> tuple[int, list[int]]:
         """(the zygote's pid, its workers')."""
-        (zygote,) = [one for one in psutil.Process(self.operator.broker.pid).children() if _is_zygote(one)]
-        return zygote.pid, [one.pid for one in zygote.children() if one.status() != psutil.STATUS_ZOMBIE]
+        zygote, workers = relays_below(self.operator.broker.pid)
+        return zygote.pid, [one.pid for one in workers]
 
     def grants_of(self, connection_id: str) -> list[str]:
         found = self.operator.call("grants.list", {"connection_id": connection_id})["grants"]
@@ -102,10 +101,6 @@ class RedisNotebooks:
     def revoke(self, connection_id: str) -> None:
         for grant in self.grants_of(connection_id):
             self.operator.call("grants.revoke", {"id": grant})
-
-
-def _is_zygote(process: Any) -> bool:
-    return any("relay_process" in part for part in process.cmdline())
 
 
 @contextmanager

@@ -86,11 +86,20 @@ def wait_for_the_cut(supervisor: RelaySupervisor) -> None:
 
 
 def workers() -> list[psutil.Process]:
-    """The relay workers below this process: the zygotes' children."""
-    return [
-        child
-        for zygote in psutil.Process().children()
-        if "relay_process" in " ".join(zygote.cmdline())
-        for child in zygote.children()
-        if child.status() != psutil.STATUS_ZOMBIE
-    ]
+    """The relay workers below this process, of whatever supervisor."""
+    return [worker for zygote in _zygotes(None) for worker in _alive(zygote)]
+
+
+def relays_below(broker_pid: int | None) -> tuple[psutil.Process, list[psutil.Process]]:
+    """A broker's zygote, and the workers that it has forked."""
+    assert broker_pid is not None
+    (zygote,) = _zygotes(broker_pid)
+    return zygote, _alive(zygote)
+
+
+def _zygotes(pid: int | None) -> list[psutil.Process]:
+    return [one for one in psutil.Process(pid).children() if "relay_process" in " ".join(one.cmdline())]
+
+
+def _alive(zygote: psutil.Process) -> list[psutil.Process]:
+    return [child for child in zygote.children() if child.status() != psutil.STATUS_ZOMBIE]

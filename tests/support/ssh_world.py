@@ -64,13 +64,8 @@ class SshWorld:
 
     def test(self, name: str) -> dict[str, Any]:
         """The outcome of a connection test."""
-        answer = self.operator.call("connections.test", {"id": self._ids[name]})
-        found: dict[str, Any] = answer.get("test", answer)
+        found: dict[str, Any] = self.operator.call("connections.test", {"id": self._ids[name]})
         return found
-
-    def revoke_all(self) -> None:
-        for view in self.operator.call("grants.list")["grants"]:
-            self.operator.call("grants.revoke", {"id": view["grant"]["id"]})
 
     @contextlib.contextmanager
     def asking(self, name: str) -> Iterator[Asker]:
