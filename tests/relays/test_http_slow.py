@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import socket
 import threading
-import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.http.relay import Relay
 from connvault_jupyter.relays.limits import LIMITS
 from tests.support.processes import wait_until
+from tests.support.scripted_upstream import dripping
 from tests.support.web_server import Seen, WebServer, Wire, web_server
 
 SHORT = dataclasses.replace(
@@ -24,24 +26,34 @@ SHORT = dataclasses.replace(
 REQUEST = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
+class Secrets(dict[str, str]):
+    """A dictionary that can be watched."""
+
+
 class Served:
-    """A client's end, and the relay that serves the other one in a thread."""
+    """A client's end, and the relay that serves the other one in a thread. `given` are the secrets that it got."""
 
     def __init__(self, base_url: str) -> None:
         self.stream, theirs = socket.socketpair()
         self.stream.settimeout(10)
         self.fields = {"base_url": base_url, "auth": "bearer"}
+        self.given: list[weakref.ref[Secrets]] = []
         self.relay = Relay(limits=SHORT)
         self.downstream = Downstream(
             stream=theirs,
             handle=Handle("h", "", "t" * 43, self.fields),
             over_tcp=False,
             limits=SHORT,
-            ask=lambda _: Login(self.fields, {"token": "canary-token"}, 1, "r1"),
+            ask=self._login,
             hand=lambda *_: lambda _given: None,
         )
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
+
+    def _login(self, _downstream: Downstream) -> Login:
+        secrets = Secrets(token="canary-token")
+        self.given.append(weakref.ref(secrets))
+        return Login(self.fields, secrets, 1, "r1")
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError, ConnvaultError):
@@ -72,11 +84,9 @@ def served(server: WebServer) -> Iterator[Served]:
 
 
 def drip(stream: socket.socket, data: bytes) -> None:
-    """A byte every 50 ms, until the other end has had enough."""
+    """Until the other end has had enough."""
     with contextlib.suppress(OSError):
-        for byte in data:
-            stream.sendall(bytes([byte]))
-            time.sleep(0.05)
+        dripping(b"", data, every_s=0.05)(stream)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +164,16 @@ def test_a_cut_ends_a_request_that_waits(served: Served, server: WebServer) -> N
     assert served.ended()
 
 
-def test_the_lease_of_an_idle_connection_is_let_go_of(served: Served) -> None:
-    """A secret is here a second longer than it is used, and no longer."""
+def test_the_secret_of_an_idle_connection_is_let_go_of(served: Served) -> None:
+    """It is here a second longer than it is used, and no longer: nothing refers to it."""
     served.stream.sendall(REQUEST)
     served.stream.recv(65536)
-    assert served.downstream._lease is not None
-    wait_until(lambda: served.downstream._lease is None, deadline_s=5, what="the end of the lease")
+    (secrets,) = served.given
+    assert secrets() is not None
+    wait_until(lambda: gc.collect() >= 0 and secrets() is None, deadline_s=5, what="the secret to go")
+    served.stream.sendall(REQUEST)
+    assert served.stream.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert len(served.given) == 2
 
 
 def test_a_trial_of_a_slow_server_ends(server: WebServer) -> None:

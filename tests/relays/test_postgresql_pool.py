@@ -32,12 +32,14 @@ class Server:
 
     def __init__(self) -> None:
         self.far: list[socket.socket] = []
+        self.asked = 0
         self.broken = False
         self.allowed = threading.Event()
         self.allowed.set()
 
     def log_in(self, login: RelayLogin, parameters: Parameters) -> Session:
         assert login.secrets
+        self.asked += 1
         self.allowed.wait(10)
         if self.broken:
             raise UpstreamUnreachable
@@ -157,10 +159,10 @@ def test_one_that_was_logged_in_long_ago_is_not_kept(server: Server, warm: WarmL
 def test_one_is_logged_in_beforehand(server: Server, warm: WarmLogins) -> None:
     """And no second one while there is one."""
     warm.order(KEY, LOGIN)
-    wait_until(lambda: server.far, deadline_s=5, what="the login")
-    wait_until(lambda: warm._coming is None, deadline_s=5, what="its end")
+    session = wait_until(lambda: warm.take(KEY), deadline_s=5, what="the login")
+    warm.give(KEY, session)
     warm.order(KEY, LOGIN)
-    assert (taken(warm), taken(warm), len(server.far)) == (1, None, 1)
+    assert (taken(warm), taken(warm), server.asked) == (1, None, 1)
 
 
 def test_a_client_waits_for_the_one_that_is_coming(server: Server, warm: WarmLogins) -> None:
@@ -168,24 +170,26 @@ def test_a_client_waits_for_the_one_that_is_coming(server: Server, warm: WarmLog
     server.allowed.clear()
     warm.order(KEY, LOGIN)
     found: list[int | None] = []
-    thread = threading.Thread(target=lambda: found.append(taken(warm)))
-    thread.start()
-    wait_until(lambda: warm._awaited, deadline_s=5, what="the client to wait")
-    assert taken(warm) is None
+    clients = [threading.Thread(target=lambda: found.append(taken(warm))) for _ in range(2)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: found, deadline_s=5, what="one that does not wait")
     server.allowed.set()
-    thread.join(5)
-    assert found == [1]
+    for client in clients:
+        client.join(5)
+    assert found == [None, 1]
 
 
 def test_after_a_failed_login_beforehand_there_is_a_pause(server: Server, warm: WarmLogins) -> None:
     """The server may have no room; its next client finds out for itself."""
     server.broken = True
     warm.order(KEY, LOGIN)
-    wait_until(lambda: warm._coming is None, deadline_s=5, what="the failure")
+    # Waits for what is coming, here for its failure.
+    assert taken(warm) is None
     server.broken = False
     warm.order(KEY, LOGIN)
-    assert warm._coming is None
     assert taken(warm) is None
+    assert server.asked == 1
 
 
 def test_the_secret_is_let_go_of(server: Server, warm: WarmLogins) -> None:
