@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
@@ -96,6 +96,17 @@ def forms() -> list[tuple[str, bytes]]:
     return [(secret, form) for secret in SECRETS for form in sorted(spellings(secret))]
 
 
+def places(content: bytes, patterns: Iterable[bytes]) -> set[int]:
+    """Of every byte that belongs to one of them."""
+    found = set()
+    for pattern in patterns:
+        at = content.find(pattern)
+        while at >= 0:
+            found |= {*range(at, at + len(pattern))}
+            at = content.find(pattern, at + 1)
+    return found
+
+
 @given(
     st.sampled_from(forms()),
     st.sampled_from(["length", "chunked", "close"]),
@@ -124,10 +135,9 @@ def test_an_echo_is_masked_wherever_it_is_cut(
     head, body = passed(wire, cuts, secret)
     assert len(body) == len(content)
     assert not any(one in body for one in spellings(secret))
-    changed = [at for at, (old, new) in enumerate(zip(content, body, strict=True)) if old != new]
+    changed = {at for at, (old, new) in enumerate(zip(content, body, strict=True)) if old != new}
     assert all(body[at : at + 1] == b"*" for at in changed)
-    if not any(one in before + b"\0" + after for one in spellings(secret)):
-        assert body.startswith(before[: -len(form)] if len(before) > len(form) else b"")
+    assert changed <= places(content, spellings(secret))
     assert b"content-encoding" not in head.lower()
 
 
@@ -167,12 +177,8 @@ def test_a_bomb_is_passed_on_piece_by_piece() -> None:
     content = bytes(8 << 20)
     wire = framed(gzip.compress(content), "length", 1, "Content-Encoding: gzip")
     exchange = Pieces(wire, [])
-    largest = 0
-
-    def answer(data: bytes) -> None:
-        nonlocal largest
-        largest = max(largest, len(data))
-
-    exchange.answer = answer  # type: ignore[method-assign]
+    sizes: list[int] = []
+    exchange.answer = lambda data: sizes.append(len(data))  # type: ignore[method-assign]
     pass_on(exchange, CANARY, ASKED)
-    assert largest <= 2 * LIMITS.block_bytes + 1000
+    assert sum(sizes) > len(content)
+    assert max(sizes) <= 2 * LIMITS.block_bytes + 1000
