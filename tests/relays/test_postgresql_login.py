@@ -45,7 +45,7 @@ from tests.support.postgres_upstream import (
     read_packet,
     says,
 )
-from tests.support.scripted_upstream import Behaviour, upstream
+from tests.support.scripted_upstream import Behaviour, dripping, upstream
 from tests.support.tls import ServerCertificate, loopback_certificate
 
 # A hostile server costs a test no more than this.
@@ -232,10 +232,7 @@ def _silent(stream: socket.socket) -> None:
 
 def _slowly(stream: socket.socket) -> None:
     read_packet(stream)
-    for byte in AUTH_OK * 1000:
-        stream.sendall(bytes([byte]))
-        if threading.Event().wait(0.05):
-            return
+    dripping(b"", AUTH_OK, every_s=0.05)(stream)
 
 
 def _endless(part: bytes) -> Behaviour:
