@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,8 @@ from .relay_handles import Relays, relays
 
 @pytest.fixture(scope="module")
 def login(postgres: PostgresServer) -> Iterator[Login]:
-    made = postgres.create_login("reader_relay", database="shop_relay")
+    suffix = secrets.token_hex(4)
+    made = postgres.create_login(f"reader_{suffix}", database=f"shop_{suffix}")
     yield made
     postgres.drop_login(made)
 
