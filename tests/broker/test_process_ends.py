@@ -105,10 +105,13 @@ def test_no_descriptor_is_left_of_what_has_ended(ends: Ends) -> None:
 
 def test_when_closed_its_thread_ends() -> None:
     """And what is watched afterwards is not."""
+    before = {*threading.enumerate()}
     made = Ends()
+    (thread,) = {*threading.enumerate()} - before
     made.watching.close()
-    made.watching.watch("late", os.getpid())
-    for thread in threading.enumerate():
-        if thread.name == "broker-ends":
-            thread.join(DEADLINE_S)
-    assert "broker-ends" not in {thread.name for thread in threading.enumerate()}
+    with child() as late:
+        made.watching.watch("late", late.pid)
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+        late.communicate()
+    assert made.told.empty()

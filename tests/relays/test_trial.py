@@ -82,7 +82,7 @@ def test_when_there_is_no_relay_for_it_it_says_so() -> None:
 
 
 def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
-    """One byte a while: no single read ever times out. The worker is hardened meanwhile, and gone afterwards."""
+    """One byte a while: no single read ever times out. The worker's arguments say nothing, and then it is gone."""
     arrived = threading.Event()
     # An authentication request of 256 bytes, as they say.
     drip = dripping(b"R\0\0\1\0", b"\0", every_s=0.1)
