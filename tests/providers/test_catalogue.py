@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from typing import Any, ClassVar
 
 import pytest
 
-from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.providers.conformance import ProviderConformance
-from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support.catalogue import CATALOGUE, PEM, definition, provider, said
 
-CATALOGUE = ProviderCatalogue(packages=False)
 HOST_CHARACTERS = "Host has characters that can't be used here, such as a line break."
 NAME_ALONE = "Enter the name of the database alone, not an address."
 USERINFO = "An address must not hold a user or password. Enter them in their own fields."
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 PG = {"host": "db.internal", "port": 5432, "database": "sales", "user": "app", "sslmode": "require"}
 HTTP = {"base_url": "https://api.example.com/v1", "auth": "bearer"}
-
-
-def of_file(name: str) -> Any:
-    return json.loads(files("connvault_jupyter.providers").joinpath("catalogue", name).read_text("utf-8"))
-
-
-def provider(name: str) -> ProviderDefinition:
-    found = CATALOGUE.get(name)
-    assert found is not None
-    return found
-
-
-def said(name: str, fields: dict[str, Any]) -> dict[str, str]:
-    return {error.path: error.message for error in CATALOGUE.check(provider(name), fields)}
 
 
 class TestPostgresql(ProviderConformance):
     example: ClassVar = PG
 
     def definition(self) -> Any:
-        return of_file("postgresql.json")
+        return definition("postgresql")
 
 
 class TestPostgresqlWithCertificate(ProviderConformance):
     example: ClassVar = {**PG, "sslmode": "verify-ca", "ca_certificate": PEM}
 
     def definition(self) -> Any:
-        return of_file("postgresql.json")
+        return definition("postgresql")
 
 
 class TestHttpBearer(ProviderConformance):
     example: ClassVar = HTTP
 
     def definition(self) -> Any:
-        return of_file("http.json")
+        return definition("http")
 
 
 class TestHttpBasic(ProviderConformance):
@@ -66,14 +48,14 @@ class TestHttpBasic(ProviderConformance):
     }
 
     def definition(self) -> Any:
-        return of_file("http.json")
+        return definition("http")
 
 
 class TestSecret(ProviderConformance):
     example: ClassVar = {"description": "Licence key of the solver"}
 
     def definition(self) -> Any:
-        return of_file("secret.json")
+        return definition("secret")
 
 
 def test_all_that_is_there_is_used() -> None:

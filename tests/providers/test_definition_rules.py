@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from connvault_jupyter.providers.definition_rules import definition_from
 from connvault_jupyter.providers.icon_rules import icon_problem
 from connvault_jupyter.providers.schema_rules import Unusable
+from tests.support.definition_changes import Change, put, text_of
 
 GOOD: dict[str, Any] = {
     "id": "metrics",
@@ -42,27 +41,11 @@ GOOD: dict[str, Any] = {
 }
 
 
-def changed(change: Callable[[dict[str, Any]], object]) -> str:
-    definition = copy.deepcopy(GOOD)
-    change(definition)
-    return json.dumps(definition)
-
-
-def put(*path: str | int, value: Any) -> Callable[[dict[str, Any]], object]:
-    def change(definition: dict[str, Any]) -> None:
-        place: Any = definition
-        for part in path[:-1]:
-            place = place[part]
-        place[path[-1]] = value
-
-    return change
-
-
 F = "fields"
 P = ("fields", "properties")
 TOKEN = ("fields", "allOf", 0, "then", "properties", "token")
 
-BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+BAD: dict[str, tuple[Change, str]] = {
     "no id": (lambda d: d.pop("id"), "id is missing"),
     "id with a path": (put("id", value="../x"), "id has characters"),
     "unknown name": (put("colour", value="red"), "colour is not known here"),
@@ -146,12 +129,10 @@ def test_the_good_one_is_good() -> None:
 
 
 @pytest.mark.parametrize(("change", "reason"), BAD.values(), ids=BAD)
-def test_when_a_rule_is_broken_the_reason_says_which(
-    change: Callable[[dict[str, Any]], object], reason: str
-) -> None:
+def test_when_a_rule_is_broken_the_reason_says_which(change: Change, reason: str) -> None:
     """One change, one reason, in words."""
     with pytest.raises(Unusable) as caught:
-        definition_from(changed(change))
+        definition_from(text_of(GOOD, change))
     assert reason in str(caught.value)
 
 
@@ -195,7 +176,7 @@ def test_when_anything_stands_anywhere_it_is_used_or_refused(
 ) -> None:
     """No other exception, and what is used keeps its secrets out of the destination."""
     try:
-        found = definition_from(changed(put(*where, value=value)))
+        found = definition_from(text_of(GOOD, put(*where, value=value)))
     except Unusable:
         return
     assert not found.secret_fields & found.destination_fields

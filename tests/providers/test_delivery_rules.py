@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import pytest
@@ -12,6 +11,7 @@ from connvault_jupyter.contracts.providers import RelayProtocol
 from connvault_jupyter.providers.definition_rules import definition_from
 from connvault_jupyter.providers.delivery_rules import LISTENER_PLACES, refused_variable
 from connvault_jupyter.providers.schema_rules import Unusable
+from tests.support.definition_changes import Change, both, drop, put, text_of
 
 TEXT = {"type": "string"}
 BOUND = {"type": "string", "x-destination": True}
@@ -69,37 +69,8 @@ WEB: dict[str, Any] = {
     ],
 }
 
-Change = Callable[[dict[str, Any]], object]
 D = ("deliveries", 0)
 P = ("fields", "properties")
-
-
-def put(*path: str | int, value: Any) -> Change:
-    def change(definition: dict[str, Any]) -> None:
-        place: Any = definition
-        for part in path[:-1]:
-            place = place[part]
-        place[path[-1]] = value
-
-    return change
-
-
-def drop(*path: str | int) -> Change:
-    def change(definition: dict[str, Any]) -> None:
-        place: Any = definition
-        for part in path[:-1]:
-            place = place[part]
-        del place[path[-1]]
-
-    return change
-
-
-def both(*changes: Change) -> Change:
-    def change(definition: dict[str, Any]) -> None:
-        for one in changes:
-            one(definition)
-
-    return change
 
 
 def without(name: str) -> Change:
@@ -109,13 +80,6 @@ def without(name: str) -> Change:
         put("destination", value=""),
         lambda definition: definition["fields"]["required"].remove(name),
     )
-
-
-def text_of(definition: Mapping[str, Any], change: Change) -> str:
-    # Not a deep copy: that would keep what is shared shared.
-    changed = json.loads(json.dumps(definition))
-    change(changed)
-    return json.dumps(changed)
 
 
 def another(**delivery: Any) -> Change:

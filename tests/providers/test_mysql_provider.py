@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from typing import Any, ClassVar
 
 import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support.catalogue import PEM, definition, provider, said
 
-CATALOGUE = ProviderCatalogue(packages=False)
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 FIELDS = {"host": "db.internal", "port": 3306, "database": "sales", "user": "app", "sslmode": "require"}
 
 
@@ -20,30 +16,21 @@ class TestMysql(ProviderConformance):
     example: ClassVar = FIELDS
 
     def definition(self) -> Any:
-        return json.loads(
-            files("connvault_jupyter.providers").joinpath("catalogue", "mysql.json").read_text("utf-8")
-        )
+        return definition("mysql")
 
 
 class TestMysqlWithCertificate(TestMysql):
     example: ClassVar = {**FIELDS, "sslmode": "verify-ca", "ca_certificate": PEM}
 
 
-def said(fields: dict[str, Any]) -> dict[str, str]:
-    provider = CATALOGUE.get("mysql")
-    assert provider is not None
-    return {error.path: error.message for error in CATALOGUE.check(provider, fields)}
-
-
 def test_when_it_is_shipped_it_is_brokered_and_nothing_else() -> None:
     """The password is for the broker; plain text is the separate question."""
-    provider = CATALOGUE.get("mysql")
-    assert provider is not None
-    assert [(one.kind, one.mode, one.protocol) for one in provider.deliveries] == [
+    found = provider("mysql")
+    assert [(one.kind, one.mode, one.protocol) for one in found.deliveries] == [
         ("relay", "brokered", "mysql")
     ]
-    assert provider.destination_fields == {"host", "port", "sslmode", "ca_certificate"}
-    assert provider.secret_fields == {"password"}
+    assert found.destination_fields == {"host", "port", "sslmode", "ca_certificate"}
+    assert found.secret_fields == {"password"}
 
 
 @pytest.mark.parametrize(
@@ -60,4 +47,4 @@ def test_when_it_is_shipped_it_is_brokered_and_nothing_else() -> None:
 )
 def test_when_a_field_does_not_fit_it_is_refused(fields: dict[str, Any], path: str) -> None:
     """A NUL would end the text in the protocol's packets."""
-    assert path in said({**FIELDS, **fields})
+    assert path in said("mysql", {**FIELDS, **fields})

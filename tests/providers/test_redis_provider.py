@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from typing import Any, ClassVar
 
 import pytest
 
-from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.providers.conformance import ProviderConformance
-from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support.catalogue import CATALOGUE, PEM, definition, provider, said
 
-CATALOGUE = ProviderCatalogue(packages=False)
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 REDIS = {"host": "cache.internal", "port": 6379, "database": 2, "user": "app", "sslmode": "require"}
 
 
@@ -21,37 +16,29 @@ class TestRedis(ProviderConformance):
     example: ClassVar = REDIS
 
     def definition(self) -> Any:
-        return json.loads(
-            files("connvault_jupyter.providers").joinpath("catalogue", "redis.json").read_text()
-        )
+        return definition("redis")
 
 
 class TestRedisWithCertificate(TestRedis):
     example: ClassVar = {**REDIS, "sslmode": "verify-ca", "ca_certificate": PEM}
 
 
-def provider() -> ProviderDefinition:
-    found = CATALOGUE.get("redis")
-    assert found is not None
-    return found
-
-
 def test_it_is_brokered_and_nothing_else() -> None:
     """No login in the notebook's process is offered."""
-    assert {(one.kind, one.mode, one.protocol) for one in provider().deliveries} == {
+    assert {(one.kind, one.mode, one.protocol) for one in provider("redis").deliveries} == {
         ("relay", "brokered", "redis")
     }
 
 
 def test_what_is_secret_and_what_is_bound() -> None:
     """Who and which number is shown, not bound."""
-    assert provider().secret_fields == {"password"}
-    assert provider().destination_fields == {"host", "port", "sslmode", "ca_certificate"}
+    assert provider("redis").secret_fields == {"password"}
+    assert provider("redis").destination_fields == {"host", "port", "sslmode", "ca_certificate"}
 
 
 def test_no_password_is_needed() -> None:
     """Many servers of a private network have none."""
-    assert CATALOGUE.missing_secrets(provider(), {"host": "cache"}, frozenset()) == frozenset()
+    assert CATALOGUE.missing_secrets(provider("redis"), {"host": "cache"}, frozenset()) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +51,7 @@ def test_no_password_is_needed() -> None:
 )
 def test_the_line_that_people_see(fields: dict[str, Any], line: str) -> None:
     """With its defaults."""
-    assert CATALOGUE.destination(provider(), fields) == line
+    assert CATALOGUE.destination(provider("redis"), fields) == line
 
 
 @pytest.mark.parametrize(
@@ -80,15 +67,15 @@ def test_the_line_that_people_see(fields: dict[str, Any], line: str) -> None:
 )
 def test_what_it_does_not_take(fields: dict[str, Any], path: str) -> None:
     """Beside the field. `prefer` is no choice: a Redis server does not say whether it could encrypt."""
-    assert f"fields.{path}" in {error.path for error in CATALOGUE.check(provider(), fields)}
+    assert f"fields.{path}" in said("redis", fields)
 
 
 def test_without_a_choice_the_login_is_encrypted() -> None:
     """Plain text is chosen, never fallen into."""
-    assert CATALOGUE.complete(provider(), {})["sslmode"] == "verify-full"
+    assert CATALOGUE.complete(provider("redis"), {})["sslmode"] == "verify-full"
 
 
 def test_the_variables_have_no_place_for_the_password() -> None:
     """A URL of the socket, and for redis-cli the handle's own token."""
-    (delivery,) = provider().deliveries
+    (delivery,) = provider("redis").deliveries
     assert delivery.variables == {"REDIS_URL": "unix://{socket}", "REDISCLI_AUTH": "{token}"}

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from typing import Any, ClassVar
 
 import pytest
 
-from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.providers.conformance import ProviderConformance
-from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support.catalogue import definition, provider, said
 
-CATALOGUE = ProviderCatalogue(packages=False)
 S3 = {
     "base_url": "https://s3.eu-central-1.amazonaws.com",
     "region": "eu-central-1",
@@ -20,27 +16,11 @@ S3 = {
 }
 
 
-def definition() -> Any:
-    return json.loads(
-        files("connvault_jupyter.providers").joinpath("catalogue", "s3.json").read_text("utf-8")
-    )
-
-
-def provider() -> ProviderDefinition:
-    found = CATALOGUE.get("s3")
-    assert found is not None
-    return found
-
-
-def said(**changes: Any) -> dict[str, str]:
-    return {error.path: error.message for error in CATALOGUE.check(provider(), {**S3, **changes})}
-
-
 class TestS3(ProviderConformance):
     example: ClassVar = S3
 
     def definition(self) -> Any:
-        return definition()
+        return definition("s3")
 
 
 class TestS3OnThisMachine(ProviderConformance):
@@ -53,13 +33,13 @@ class TestS3OnThisMachine(ProviderConformance):
     }
 
     def definition(self) -> Any:
-        return definition()
+        return definition("s3")
 
 
 def test_when_a_key_leaks_only_its_id_can() -> None:
     """The id is shown like a user's name; secret and session token are written only."""
-    assert provider().secret_fields == {"secret_access_key", "session_token"}
-    assert provider().destination_fields == {"base_url", "ca_certificate"}
+    assert provider("s3").secret_fields == {"secret_access_key", "session_token"}
+    assert provider("s3").destination_fields == {"base_url", "ca_certificate"}
 
 
 @pytest.mark.parametrize(
@@ -80,12 +60,12 @@ def test_when_a_key_leaks_only_its_id_can() -> None:
 )
 def test_when_a_field_can_not_be_it_is_refused(changes: dict[str, Any], field: str) -> None:
     """Each with words of its own."""
-    assert list(said(**changes)) == [f"fields.{field}"]
+    assert list(said("s3", {**S3, **changes})) == [f"fields.{field}"]
 
 
 def test_when_other_programs_use_it_they_get_no_secret() -> None:
     """The handle's token stands for both keys, and nothing looks for a machine's role."""
-    (delivery,) = provider().deliveries
+    (delivery,) = provider("s3").deliveries
     assert (delivery.kind, delivery.mode, delivery.recipe) == (
         "relay",
         "brokered",

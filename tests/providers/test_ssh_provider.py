@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from typing import Any, ClassVar
 
 import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from connvault_jupyter.providers.registry import ProviderCatalogue
+from tests.support import catalogue
 from tests.support.sshd import new_key
 
 _SSH = {"host": "build.example.com", "port": 22, "user": "git"}
@@ -20,9 +18,7 @@ class TestSsh(ProviderConformance):
     example: ClassVar = _SSH
 
     def definition(self) -> Any:
-        return json.loads(
-            files("connvault_jupyter.providers").joinpath("catalogue", "ssh.json").read_text("utf-8")
-        )
+        return catalogue.definition("ssh")
 
 
 class TestSshBound(TestSsh):
@@ -30,10 +26,7 @@ class TestSshBound(TestSsh):
 
 
 def said(**fields: Any) -> dict[str, str]:
-    catalogue = ProviderCatalogue(packages=False)
-    provider = catalogue.get("ssh")
-    assert provider is not None
-    return {error.path: error.message for error in catalogue.check(provider, {**_SSH, **fields})}
+    return catalogue.said("ssh", {**_SSH, **fields})
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp521", "ssh-rsa"])

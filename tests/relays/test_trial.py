@@ -11,22 +11,16 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition
+from connvault_jupyter.contracts.providers import Delivery
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, UpstreamAuthFailed
-from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.relays.trial import RelayTrial
+from tests.support.catalogue import provider
 from tests.support.processes import wait_until
 from tests.support.relay_process import supervised, workers
 from tests.support.scripted_upstream import dripping, upstream
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=timezone.utc)
 CANARY = "canary-9d2c41"
-
-
-def provider(name: str = "postgresql") -> ProviderDefinition:
-    found = ProviderCatalogue(packages=False).get(name)
-    assert found is not None
-    return found
 
 
 def _trial(answer: str | ConnvaultError, asked: list[Any] | None = None) -> RelayTrial:
@@ -43,7 +37,7 @@ def _trial(answer: str | ConnvaultError, asked: list[Any] | None = None) -> Rela
 def test_when_it_logs_in_the_server_is_named() -> None:
     """With the recipe of the kind of connection, as a relay would."""
     asked: list[Any] = []
-    outcome = _trial("PostgreSQL 15.4", asked)(provider(), {"host": "db"}, {"password": CANARY})
+    outcome = _trial("PostgreSQL 15.4", asked)(provider("postgresql"), {"host": "db"}, {"password": CANARY})
     assert (outcome.ok, outcome.detail, outcome.server, outcome.at) == (
         True,
         "Connected.",
@@ -59,25 +53,25 @@ def test_when_it_logs_in_the_server_is_named() -> None:
 @pytest.mark.parametrize("said", ["PostgreSQL 16 <b>", "x" * 100, "PostgreSQL 16\n", "canary"])
 def test_when_the_server_calls_itself_anything_it_is_not_shown(said: str) -> None:
     """A name of ours and numbers, or nothing."""
-    assert _trial(said)(provider(), {}, {}).server == ""
+    assert _trial(said)(provider("postgresql"), {}, {}).server == ""
 
 
 def test_when_the_login_fails_its_code_and_words_are_ours() -> None:
     """An ordinary failure is an outcome."""
-    outcome = _trial(UpstreamAuthFailed())(provider(), {}, {})
+    outcome = _trial(UpstreamAuthFailed())(provider("postgresql"), {}, {})
     assert (outcome.ok, outcome.code) == (False, "upstream_auth_failed")
     assert "replace the secret" in outcome.detail
 
 
 def test_when_no_relay_can_be_had_it_is_an_outcome() -> None:
     """Out of processes, or a library is missing."""
-    assert _trial(BrokerUnavailable("no"))(provider(), {}, {}).code == "broker_unavailable"
+    assert _trial(BrokerUnavailable("no"))(provider("postgresql"), {}, {}).code == "broker_unavailable"
 
 
 def test_when_there_is_no_relay_for_it_it_says_so() -> None:
     """A kind that logs in inside the notebook has nothing to test with."""
     deliveries = [Delivery(kind="login", mode="in_clear", client="arguments", openers=["arguments"])]
-    outcome = _trial("x")(provider().model_copy(update={"deliveries": deliveries}), {}, {})
+    outcome = _trial("x")(provider("postgresql").model_copy(update={"deliveries": deliveries}), {}, {})
     assert "can't be tested" in outcome.detail
 
 
@@ -102,7 +96,7 @@ def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
             outcomes: list[Any] = []
             started = time.monotonic()
             thread = threading.Thread(
-                target=lambda: outcomes.append(trial(provider(), fields, {"password": CANARY}))
+                target=lambda: outcomes.append(trial(provider("postgresql"), fields, {"password": CANARY}))
             )
             thread.start()
             assert arrived.wait(20)
