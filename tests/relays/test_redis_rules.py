@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.relays.redis.rules import RULES, SECRET_SETTINGS, WATCHED, matches, refusal
@@ -91,6 +91,8 @@ def _replaced(name: str, changes: list[tuple[int, str]]) -> str:
 
 @settings(max_examples=300)
 @given(pattern=PATTERNS)
+@example(pattern="*")
+@example(pattern="[r]equire\\pas?")
 def test_no_pattern_that_a_server_takes_is_missed(direct: redis.Redis, pattern: str) -> None:
     """The server is the oracle: what it answers with a secret setting, we refuse."""
     answered = {str(name).encode() for name in direct.config_get(pattern)}

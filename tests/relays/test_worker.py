@@ -122,8 +122,8 @@ def broker(short_tmp_path: Path) -> Iterator[Broker]:
     found.close()
 
 
-def test_when_told_to_listen_the_socket_is_this_users_alone(broker: Broker) -> None:
-    """Nobody else may even connect."""
+def test_when_told_to_listen_its_sockets_are_there(broker: Broker) -> None:
+    """Its process's umask makes them this user's alone, which is looked at where there is a process."""
     assert broker.listen() == {"listening": "h1", "port": None}
     for name in (SOCKET, HAND_OVER_SOCKET):
         assert stat.S_ISSOCK((broker.folder / name).stat().st_mode)
