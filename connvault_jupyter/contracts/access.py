@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from .connections import Fields
 from .contract import Claim, ConnectionName, Contract, FieldName, FieldValue, Id, ProviderId, Timestamp
-from .providers import Delivery, Mode, RelayProtocol, VariableName, Way
+from .providers import Delivery, DeliveryForm, Mode, RelayProtocol, VariableName
 
 RequesterKind = Literal["notebook", "console", "script", "detached", "server"]
 DecisionKind = Literal["deny", "deny_always", "once", "session", "for", "always"]
@@ -74,7 +74,7 @@ class AccessResponse(Contract):
     expires_at: Timestamp | None
     deliveries: list[Delivery]
     reveal_allowed: bool
-    way: Way = "login"
+    delivery: DeliveryForm = "login"
 
 
 class HandleState(Contract):

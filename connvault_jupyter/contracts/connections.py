@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints
 
 from .contract import ConnectionName, Contract, FieldName, FieldValue, Id, ProviderId, Timestamp
-from .providers import Mode, Way
+from .providers import DeliveryForm, Mode
 
 Status = Literal["ready", "draft", "invalid"]
 StatusReason = Literal[
@@ -79,7 +79,7 @@ class ConnectionView(Contract):
     destination: str
     secrets: dict[FieldName, SecretState] = {}
     modes: list[Mode] = []
-    way: Way = "login"
+    delivery: DeliveryForm = "login"
     last_used_at: Timestamp | None = None
     last_test: TestOutcome | None = None
 
@@ -143,7 +143,7 @@ class ConnectionSummary(Contract):
     destination: str
     status: Status
     status_reason: StatusReason | None = None
-    way: Way = "login"
+    delivery: DeliveryForm = "login"
 
 
 class ConnectionSummaryList(Contract):

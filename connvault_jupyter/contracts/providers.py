@@ -15,7 +15,7 @@ RelayProtocol = Literal["postgresql", "mysql", "redis", "http", "ssh"]
 
 # How a handle becomes a client, as people are told: the broker logs in and copies bytes, or passes the socket on once
 # it is logged in; a library logs in inside the requester's process; plain text only.
-Way = Literal["relay", "hand_over", "login", "reveal"]
+DeliveryForm = Literal["relay", "hand_over", "login", "reveal"]
 
 # POSIX.1-2017 8.1, without what shells and loaders look at: a definition must not set PATH or LD_PRELOAD.
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]

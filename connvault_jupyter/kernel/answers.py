@@ -17,7 +17,7 @@ from .masked import MaskedStr
 
 T = TypeVar("T")
 
-WAYS = {
+DELIVERIES = {
     "relay": "relay",
     "hand_over": "hand-over",
     "login": "in the clear",
@@ -26,15 +26,19 @@ WAYS = {
 MODES = {"brokered": "brokered", "in_clear": "in the clear", "reveal": "plain text only"}
 
 
-def how(mode: str, way: str) -> str:
+def how(mode: str, delivery: str) -> str:
     """How a connection is delivered, in words: `brokered, hand-over`."""
-    return f"{MODES[mode]}, {WAYS.get(way, way)}" if mode == "brokered" else MODES.get(mode, mode)
+    return (
+        f"{MODES[mode]}, {DELIVERIES.get(delivery, delivery)}"
+        if mode == "brokered"
+        else MODES.get(mode, mode)
+    )
 
 
-def how_by(way: str) -> str:
-    """The same where only the way is known."""
-    mode = {"login": "in_clear", "reveal": "reveal"}.get(way, "brokered")
-    return how(mode, way)
+def how_by(delivery: str) -> str:
+    """The same where only the delivery is known."""
+    mode = {"login": "in_clear", "reveal": "reveal"}.get(delivery, "brokered")
+    return how(mode, delivery)
 
 
 DECISIONS = {
@@ -70,7 +74,7 @@ class Granted:
     expires_at: datetime | None
     deliveries: tuple[Delivery, ...]
     reveal_allowed: bool
-    way: str = "login"
+    delivery: str = "login"
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class Summary:
     destination: str
     status: str
     status_reason: str | None
-    way: str = "login"
+    delivery: str = "login"
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ def granted(body: Mapping[str, Any]) -> Granted:
                 for item in body["deliveries"]
             ),
             reveal_allowed=body["reveal_allowed"] is True,
-            way=_text(body.get("way", "login")),
+            delivery=_text(body.get("delivery", "login")),
         )
     )
 
@@ -241,7 +245,7 @@ def summaries(body: Mapping[str, Any]) -> Summaries:
                     _text(item["destination"]),
                     _text(item["status"]),
                     _optional_text(item.get("status_reason")),
-                    _text(item.get("way", "login")),
+                    _text(item.get("delivery", "login")),
                 )
                 for item in body["connections"]
             ),

@@ -20,7 +20,7 @@ from .masked import MaskedStr
 
 HANDLE_MIME = "application/vnd.connvault.handle+json"
 
-_PUBLIC = ("name", "provider", "destination", "mode", "way", "decision", "expires_at", "release")
+_PUBLIC = ("name", "provider", "destination", "mode", "delivery", "decision", "expires_at", "release")
 
 
 class Handle:
@@ -60,14 +60,14 @@ class Handle:
         return self._granted.mode
 
     @property
-    def way(self) -> str:
+    def delivery(self) -> str:
         """`relay` (the broker's process copies the bytes), `hand_over` (it logs in and passes the socket on), `login`
         (in the clear) or `reveal`: how the last client was opened, or else how the next one is expected to be."""
         for client in reversed(self._clients.values()):
-            opened: str | None = getattr(client, "way", None)
+            opened: str | None = getattr(client, "delivery", None)
             if opened:
                 return opened
-        return self._granted.way
+        return self._granted.delivery
 
     @property
     def decision(self) -> str | None:
@@ -148,7 +148,7 @@ class Handle:
         granted = self._granted
         parts = [
             f"{plain(granted.provider_name)} {self.destination}".strip(),
-            answers.how(self.mode, self.way),
+            answers.how(self.mode, self.delivery),
         ]
         lasts = self._lasts()
         return f"<{granted.connection}: {', '.join([*parts, lasts] if lasts else parts)}>"
@@ -166,7 +166,7 @@ class Handle:
                 "kind": granted.provider_name,
                 "destination": self.destination,
                 "mode": granted.mode,
-                "way": self.way,
+                "delivery": self.delivery,
                 "expires_at": granted.expires_at.isoformat() if granted.expires_at else None,
                 "decision": granted.decision,
                 "openers": self._openers(),
@@ -187,7 +187,7 @@ class Handle:
 
         quiet = "color:var(--jp-ui-font-color2)"
         openers = " &nbsp; ".join(f".{name}" for name in self._openers())
-        how = [answers.how(self.mode, self.way), self._lasts()]
+        how = [answers.how(self.mode, self.delivery), self._lasts()]
         return (
             '<div style="border:1px solid var(--jp-border-color2);border-radius:4px;padding:8px 12px;'
             'color:var(--jp-ui-font-color1)">'

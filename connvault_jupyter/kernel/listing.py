@@ -112,7 +112,7 @@ class ConnectionTable(Sequence[answers.Summary]):
                     item.provider_name,
                     item.destination,
                     status_words(item.status, item.status_reason, vault=self.vault),
-                    answers.how_by(item.way),
+                    answers.how_by(item.delivery),
                 )
                 for item in self._connections
             ),

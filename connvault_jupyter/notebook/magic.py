@@ -110,7 +110,7 @@ class ConnectionsMagic:
             ("kind", found.provider_name),
             ("destination", found.destination),
             ("status", status_words(found.status, found.status_reason, vault=vault)),
-            ("delivery", how_by(found.way)),
+            ("delivery", how_by(found.delivery)),
         ]
         if found.display_name:
             rows.insert(1, ("title", found.display_name))

@@ -25,7 +25,7 @@ from .worker import FAREWELL_S, problem_of
 # A worker answers at once; one that doesn't is stuck.
 _ANSWER_S = 5.0
 
-# Cutting takes a worker a millisecond, 20 on a machine that is very busy. What was promised is 100 ms, so one that takes
+# Cutting takes a worker a millisecond, 20 on a very busy machine. What was promised is 100 ms, so one that takes
 # longer is killed, and what its other handles had open is lost.
 _CUT_S = 0.08
 

@@ -14,8 +14,8 @@ from ..contracts.connections import (
     SecretState,
     TestOutcome,
 )
-from ..contracts.providers import Mode, ProviderDefinition, ProviderSummary, ProviderSummaryList, Way
-from .deliveries import way_of
+from ..contracts.providers import DeliveryForm, Mode, ProviderDefinition, ProviderSummary, ProviderSummaryList
+from .deliveries import delivery_of
 from .destinations import Destinations
 from .ports import ConnectionStore, ProviderRegistry, SealedSecret
 from .secrets import SecretsService
@@ -79,7 +79,7 @@ class ConnectionViews:
                     destination="" if provider is None else self._destinations.of(connection, provider).line,
                     status=connection.status,
                     status_reason=connection.status_reason,
-                    way=self._way(connection, provider),
+                    delivery=self._delivery(connection, provider),
                 )
             )
         return ConnectionSummaryList(connections=found, vault=self._secrets.short_state)
@@ -101,10 +101,10 @@ class ConnectionViews:
             )
         return ProviderSummaryList(providers=found)
 
-    def _way(self, connection: Connection, provider: ProviderDefinition | None) -> Way:
+    def _delivery(self, connection: Connection, provider: ProviderDefinition | None) -> DeliveryForm:
         if provider is None:
             return "login"
-        return way_of(provider, self._destinations.of(connection, provider).fields)
+        return delivery_of(provider, self._destinations.of(connection, provider).fields)
 
     def _view(
         self,
@@ -120,7 +120,7 @@ class ConnectionViews:
             destination="" if provider is None else self._destinations.of(stored, provider).line,
             secrets=secrets,
             modes=[] if provider is None else _modes(provider),
-            way=self._way(stored, provider),
+            delivery=self._delivery(stored, provider),
             last_used_at=last_used.get(stored.id),
             last_test=_still_true(tests.get(stored.id), stored, secrets.values()),
         )

@@ -1,4 +1,4 @@
-"""How a connection is delivered: which of its provider's ways, in which mode. Nothing is delivered from here."""
+"""How a connection is delivered: in which form, in which mode. Nothing is delivered from here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..contracts.providers import Mode, ProviderDefinition, RelayProtocol, Way
+from ..contracts.providers import DeliveryForm, Mode, ProviderDefinition, RelayProtocol
 from ..errors import NotAllowed
 
 # A logged-in socket is passed on where the requester's library can go on with it and the broker need not look at what
@@ -45,7 +45,7 @@ def relay_of(provider: ProviderDefinition) -> RelayDelivery:
     raise NotAllowed("There is no relay for this kind of connection.")
 
 
-def way_of(provider: ProviderDefinition, fields: Mapping[str, Any]) -> Way:
+def delivery_of(provider: ProviderDefinition, fields: Mapping[str, Any]) -> DeliveryForm:
     """How a handle for these fields becomes a client."""
     match mode_of(provider):
         case "brokered":

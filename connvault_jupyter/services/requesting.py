@@ -11,7 +11,7 @@ from ..errors import AccessDenied, ConnvaultError, ConsentInterrupted, ConsentWi
 from .audit import AuditService
 from .claims import MAX_CLAIM_CHARS, masked
 from .consent import ConsentService
-from .deliveries import mode_of, way_of
+from .deliveries import delivery_of, mode_of
 from .destinations import Destination
 from .grants import Grants, Subject
 from .handles import Handles
@@ -192,5 +192,5 @@ class Requesting:
             expires_at=expires_at,
             deliveries=provider.deliveries,
             reveal_allowed=self.may_reveal(subject.connection, subject.destination),
-            way=way_of(provider, subject.destination.fields),
+            delivery=delivery_of(provider, subject.destination.fields),
         )

@@ -78,6 +78,12 @@ export type DecisionKind =
   | 'for'
   | 'always';
 
+export type DeliveryForm =
+  | 'relay'
+  | 'hand_over'
+  | 'login'
+  | 'reveal';
+
 export type Duration =
   | 'once'
   | 'session'
@@ -123,12 +129,6 @@ export type StatusReason =
   | 'secret_unreadable'
   | 'provider_missing'
   | 'provider_changed';
-
-export type Way =
-  | 'relay'
-  | 'hand_over'
-  | 'login'
-  | 'reveal';
 
 /**
  * One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
@@ -224,7 +224,7 @@ export interface ConnectionView {
   destination: string;
   secrets: { [name: string]: SecretState };
   modes: Mode[];
-  way: Way;
+  delivery: DeliveryForm;
   last_used_at: string | null;
   last_test: TestOutcome | null;
 }

@@ -27,7 +27,7 @@ import type {
   TestOutcome,
   UseDay,
   VaultState,
-  Way
+  DeliveryForm
 } from './contracts';
 import type { Check, Readable } from './checks';
 import {
@@ -55,7 +55,7 @@ export interface Questions {
 }
 
 const mode = oneOf('brokered', 'in_clear', 'reveal');
-const way = oneOf<Way>('relay', 'hand_over', 'login', 'reveal');
+const deliveryForm = oneOf<DeliveryForm>('relay', 'hand_over', 'login', 'reveal');
 const requesterKind = oneOf('notebook', 'console', 'script', 'detached', 'server');
 const decision = oneOf('deny', 'deny_always', 'once', 'session', 'for', 'always');
 const duration = oneOf('once', 'session', 'for', 'always');
@@ -136,7 +136,7 @@ const checkConnectionView = object<ConnectionView>({
   secrets: orElse(mapping(object<SecretState>({ ref: text, set_at: time })), {}),
   modes: orElse(list(mode), []),
   // An older server tells none; what it has is in the clear or plain text.
-  way: orElse(way, 'login'),
+  delivery: orElse(deliveryForm, 'login'),
   last_used_at: orNull(time),
   last_test: orNull(checkTestOutcome)
 });

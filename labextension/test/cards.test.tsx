@@ -108,8 +108,8 @@ describe('a handle', () => {
     ['in_clear', 'login', 'in the clear'],
     ['in_clear', 'relay', 'in the clear'],
     ['reveal', 'reveal', 'plain text']
-  ])('that is %s by %s says %s', (mode, way, words) => {
-    render(<HandleCard handle={readHandle({ ...HANDLE, mode, way })!} provider={provider()} trans={trans} />);
+  ])('that is %s by %s says %s', (mode, delivery, words) => {
+    render(<HandleCard handle={readHandle({ ...HANDLE, mode, delivery })!} provider={provider()} trans={trans} />);
     expect(document.querySelector('.jp-connvault-pill')?.textContent).toBe(words);
   });
 

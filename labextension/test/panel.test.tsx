@@ -256,8 +256,8 @@ describe('one connection', () => {
     ['brokered', 'relay', 'brokered, relayconnvault logs in; the secret never enters the notebook. What code sends and gets goes through connvault.'],
     ['in_clear', 'login', "in the clearThe secret passes through the notebook's process. "],
     ['reveal', 'reveal', 'plain textCode can read, print and copy it. Asked for each time. ']
-  ] as const)('that is %s by %s says so', async (mode, way, words) => {
-    connvault.connections.items = [connectionView({}, { modes: [mode], way })];
+  ] as const)('that is %s by %s says so', async (mode, delivery, words) => {
+    connvault.connections.items = [connectionView({}, { modes: [mode], delivery })];
     await draw();
     expect(screen.getByTestId(`connvault-how-${mode}`).textContent).toBe(words);
   });
@@ -270,7 +270,7 @@ describe('one connection', () => {
 
   test('of plain text alone does not say that it is off', async () => {
     connvault.connections.providers = [provider({ deliveries: provider().deliveries.map(item => ({ ...item, mode: 'reveal' })) })];
-    connvault.connections.items = [connectionView({ reveal_allowed: false }, { modes: ['reveal'], way: 'reveal' })];
+    connvault.connections.items = [connectionView({ reveal_allowed: false }, { modes: ['reveal'], delivery: 'reveal' })];
     await draw();
     expect(screen.queryByTestId('connvault-reveal-off')).toBeNull();
   });

@@ -116,12 +116,12 @@ describe('a connection', () => {
 
   test('of an older server may be asked for plain text, and logs in', () => {
     const connection = { ...connectionView().connection, reveal_allowed: undefined };
-    const view = { ...connectionView(), way: undefined };
-    expect(validate.connectionView({ ...view, connection })).toEqual({ ...connectionView(), way: 'login' });
+    const view = { ...connectionView(), delivery: undefined };
+    expect(validate.connectionView({ ...view, connection })).toEqual({ ...connectionView(), delivery: 'login' });
   });
 
-  test('by a way of a newer server is refused', () => {
-    expect(() => validate.connectionView({ ...connectionView(), way: 'teleport' })).toThrow(ContractError);
+  test('by a delivery of a newer server is refused', () => {
+    expect(() => validate.connectionView({ ...connectionView(), delivery: 'teleport' })).toThrow(ContractError);
   });
 
   test('fields that may be left out get their default', () => {

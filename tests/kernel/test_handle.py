@@ -94,25 +94,25 @@ def test_it_says_what_where_how_and_how_long(scripted_broker: ScriptedBroker) ->
     )
 
 
-@pytest.mark.parametrize(("way", "words"), [("relay", "relay"), ("hand_over", "hand-over")])
-def test_a_brokered_one_says_by_which_way(scripted_broker: ScriptedBroker, way: str, words: str) -> None:
+@pytest.mark.parametrize(("delivery", "words"), [("relay", "relay"), ("hand_over", "hand-over")])
+def test_a_brokered_one_says_its_delivery(scripted_broker: ScriptedBroker, delivery: str, words: str) -> None:
     """Expected from the connection's fields, in text, HTML and for the front end."""
-    _handles(scripted_broker, mode="brokered", way=way, decision="session")
+    _handles(scripted_broker, mode="brokered", delivery=delivery, decision="session")
     handle = connection("warehouse")
     bundle = handle._repr_mimebundle_()
     assert repr(handle).endswith(f", brokered, {words}, until this kernel stops>")
     assert f"brokered, {words} · until" in bundle["text/html"]
-    assert bundle[HANDLE_MIME]["way"] == way
+    assert bundle[HANDLE_MIME]["delivery"] == delivery
 
 
 def test_once_a_client_was_opened_it_says_what_happened(scripted_broker: ScriptedBroker) -> None:
     """A library that can't take a socket over is relayed, whatever was expected."""
-    _handles(scripted_broker, mode="brokered", way="hand_over")
+    _handles(scripted_broker, mode="brokered", delivery="hand_over")
     handle = connection("warehouse")
-    handle._clients["postgresql"] = SimpleNamespace(way=None)
-    assert handle.way == "hand_over"
-    handle._clients["postgresql"].way = "relay"
-    assert handle.way == "relay"
+    handle._clients["postgresql"] = SimpleNamespace(delivery=None)
+    assert handle.delivery == "hand_over"
+    handle._clients["postgresql"].delivery = "relay"
+    assert handle.delivery == "relay"
     assert "brokered, relay" in repr(handle)
 
 
@@ -131,7 +131,7 @@ def test_the_bundle_has_what_the_front_end_draws(scripted_broker: ScriptedBroker
         "kind": "PostgreSQL",
         "destination": "app@db.internal:5432/sales",
         "mode": "in_clear",
-        "way": "login",
+        "delivery": "login",
         "expires_at": None,
         "decision": "once",
         "openers": ["engine", "connect"],

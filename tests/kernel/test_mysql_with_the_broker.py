@@ -23,7 +23,7 @@ from tests.support.requester import Asker, Refused
 pytestmark = pytest.mark.xdist_group("mariadb")
 
 # By `sslmode`: a plain upstream's socket can be handed over, an encrypted one's can't.
-WAYS = {"disable": "hand_over", "require": "relay"}
+DELIVERIES = {"disable": "hand_over", "require": "relay"}
 
 # Arguments of PyMySQL's that say where, as whom, or let the server ask for files.
 ELSEWHERE = (
@@ -109,16 +109,16 @@ def world(
 
 
 @pytest.fixture
-def way(request: pytest.FixtureRequest, world: World) -> str:
-    return WAYS[request.node.callspec.params["world"]]
+def delivery(request: pytest.FixtureRequest, world: World) -> str:
+    return DELIVERIES[request.node.callspec.params["world"]]
 
 
-def test_when_it_is_connected_the_handle_says_how(world: World, way: str) -> None:
+def test_when_it_is_connected_the_handle_says_how(world: World, delivery: str) -> None:
     """A session of the connection's user, and nothing asked of the code."""
     run = world.cell.run
     run("c = h.connect()")
     assert run("one(c, 'SELECT current_user()')") == f"{world.account.user}@127.0.0.1"
-    assert run("h.way") == way
+    assert run("h.delivery") == delivery
     assert "brokered" in run("repr(h)")
     assert run("one(c, 'SELECT @@character_set_client')") == "utf8mb4"
 

@@ -54,7 +54,7 @@ def test_connect_hands_over(handle: Handle, login: Login) -> None:
         )
         with socket.socket(fileno=os.dup(found.fileno())) as stream:
             assert stream.getpeername() == (login.host, login.port)
-    assert _client(handle).way == "hand_over"
+    assert _client(handle).delivery == "hand_over"
 
 
 def test_an_encrypted_upstream_is_relayed(handles: RelayedHandles, handle: Handle, login: Login) -> None:
@@ -64,7 +64,7 @@ def test_an_encrypted_upstream_is_relayed(handles: RelayedHandles, handle: Handl
         assert found.execute("select current_user").fetchone() == (login.user,)
         with socket.socket(fileno=os.dup(found.fileno())) as stream:
             assert stream.family == socket.AF_UNIX
-    assert _client(handle).way == "relay"
+    assert _client(handle).delivery == "relay"
 
 
 @pytest.mark.parametrize("mode", ["disable", "prefer"])
@@ -73,7 +73,7 @@ async def test_connect_async(handles: RelayedHandles, handle: Handle, login: Log
     handles.fields["sslmode"] = mode
     async with await handle.connect_async(autocommit=True) as found:
         assert await (await found.execute("select current_user")).fetchone() == (login.user,)
-    assert _client(handle).way == ("hand_over" if mode == "disable" else "relay")
+    assert _client(handle).delivery == ("hand_over" if mode == "disable" else "relay")
 
 
 def test_the_dsn_has_no_secret_and_works(handle: Handle, login: Login) -> None:

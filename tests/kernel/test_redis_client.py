@@ -105,7 +105,7 @@ def test_the_handle_says_how(world: tuple[Operator, Asker]) -> None:
         "repr(h) + repr(h.client()) + repr(h.client().connection_pool.connection_kwargs)"
     )
     assert {"client", "async_client", "url"} <= set(process.run("dir(h)"))
-    assert Client.way == "relay"
+    assert Client.delivery == "relay"
 
 
 @pytest.mark.parametrize(

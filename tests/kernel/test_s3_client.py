@@ -481,6 +481,6 @@ def test_when_looked_at_no_secret_is_in_the_client(client: Client, s3: Any, buck
     filesystem = client.filesystem()
     shown = repr(vars(client)) + repr(vars(filesystem)) + repr(vars(s3)) + repr(client.storage_options)
     assert SECRET_ACCESS_KEY not in shown
-    assert client.way == "relay"
+    assert client.delivery == "relay"
     with pytest.raises(TypeError):
         pickle.dumps(client._place())

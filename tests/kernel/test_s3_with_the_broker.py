@@ -66,7 +66,7 @@ def test_when_shown_it_says_how_it_is_delivered(world: World) -> None:
     """Brokered; to whom the question was put that too."""
     assert "brokered" in world.asker.run("repr(lake)")
     assert world.operator.asked[-1]["mode"] == "brokered"
-    assert world.asker.run("lake.client.__self__.way") == "relay"
+    assert world.asker.run("lake.client.__self__.delivery") == "relay"
 
 
 def test_when_used_the_secrets_are_not_in_the_process(world: World) -> None:

@@ -110,7 +110,7 @@ def test_show_tells_state_and_destination(shell: Shell, handles: Handles) -> Non
 
 
 @pytest.mark.parametrize(
-    ("way", "words"),
+    ("delivery", "words"),
     [
         ("hand_over", "brokered, hand-over"),
         ("relay", "brokered, relay"),
@@ -119,13 +119,13 @@ def test_show_tells_state_and_destination(shell: Shell, handles: Handles) -> Non
     ],
 )
 def test_show_tells_how_it_is_delivered(
-    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, way: str, words: str
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, delivery: str, words: str
 ) -> None:
     """In the words of the handle and of the panel."""
     (known,) = scripted_broker.answers["connections.list"]({})["connections"]
     scripted_broker.answers["connections.list"] = lambda body: {
         "vault": "unlocked",
-        "connections": [{**known, "way": way}],
+        "connections": [{**known, "delivery": delivery}],
     }
     shell.run("%connections show warehouse")
     assert shell.bundles(PLAIN)[0].splitlines()[-1].split(None, 1) == ["delivery", words]

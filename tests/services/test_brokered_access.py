@@ -62,7 +62,7 @@ def replace_password(world: World, value: str) -> None:
 def test_where_there_is_a_relay_the_handle_is_brokered(world: World) -> None:
     """The question says so, and there is nothing to choose."""
     asked = world.request(notebook(), world.meanwhile(lambda: seen(world)))
-    assert (asked.mode, asked.way) == ("brokered", "relay")
+    assert (asked.mode, asked.delivery) == ("brokered", "relay")
     assert [delivery.mode for delivery in asked.deliveries] == ["brokered"]
 
 
@@ -72,15 +72,15 @@ def seen(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sslmode", "way"), [("disable", "hand_over"), ("require", "relay"), ("prefer", "relay")]
+    ("sslmode", "delivery"), [("disable", "hand_over"), ("require", "relay"), ("prefer", "relay")]
 )
-def test_a_plain_upstream_is_handed_over(world: World, sslmode: str, way: str) -> None:
+def test_a_plain_upstream_is_handed_over(world: World, sslmode: str, delivery: str) -> None:
     """The state of an encrypted one can't leave its process: told to the requester and in its list."""
     world.connection("other", provider="postgresql", fields={**POSTGRES, "sslmode": sslmode})
     asked = world.request(notebook(), world.answer("once"), name="other")
-    assert asked.way == way
-    assert {one.name: one.way for one in world.connections.summaries().connections}["other"] == way
-    assert world.open(notebook(), asked.ref).hand_over is (way == "hand_over")
+    assert asked.delivery == delivery
+    assert {one.name: one.delivery for one in world.connections.summaries().connections}["other"] == delivery
+    assert world.open(notebook(), asked.ref).hand_over is (delivery == "hand_over")
 
 
 def test_the_relays_are_warmed_while_a_person_is_asked(world: World) -> None:

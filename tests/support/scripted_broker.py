@@ -147,7 +147,7 @@ class Handles:
         openers: tuple[str, ...] = ("engine", "connect"),
         expires_at: datetime | None = None,
         reveal_allowed: bool = True,
-        way: str | None = None,
+        delivery: str | None = None,
         protocol: str = "postgresql",
         variables: Mapping[str, str] | None = None,
         tcp_variables: Mapping[str, str] | None = None,
@@ -180,7 +180,7 @@ class Handles:
                 }
             ],
             "reveal_allowed": reveal_allowed,
-            "way": way or kinds[mode],
+            "delivery": delivery or kinds[mode],
         }
 
     def install(self, broker: ScriptedBroker) -> Handles:
@@ -202,7 +202,7 @@ class Handles:
                         "destination": self._shape["destination"],
                         "status": "ready",
                         "status_reason": None,
-                        "way": self._shape["way"],
+                        "delivery": self._shape["delivery"],
                     }
                 ],
             },

@@ -14,7 +14,7 @@ from ..lease import Lease
 class Client:
     """Openers of a handle whose library does the login."""
 
-    way = "login"
+    delivery = "login"
 
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Client:
     """Openers of an HTTP handle."""
 
-    way = "relay"
+    delivery = "relay"
 
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease

@@ -65,12 +65,12 @@ class Client:
             login_of=lambda connection: self._logins.get(connection, ""),
         )
         self._logins: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-        self._way = ""
+        self._delivery = ""
 
     @property
-    def way(self) -> str:
+    def delivery(self) -> str:
         """How the last connection was made, `relay` or `hand_over`; empty before the first."""
-        return self._way
+        return self._delivery
 
     def connect(self, **arguments: Any) -> pymysql.Connection[Any]:
         """A new PyMySQL connection. Takes PyMySQL's `autocommit`, `charset`, `cursorclass`, `database`,
@@ -128,7 +128,7 @@ class Client:
                 "The relay ended the connection. Run the cell again; if too many connections are open, close some.",
                 connection=self._lease.connection,
             )
-        self._way = "hand_over" if opened.hand_over and _taken_over(opened, connection) else "relay"
+        self._delivery = "hand_over" if opened.hand_over and _taken_over(opened, connection) else "relay"
         return connection, opened
 
     def _connected(self, opened: Opened, arguments: Mapping[str, Any]) -> pymysql.Connection[Any] | None:

@@ -75,7 +75,7 @@ _LOGIN_SETTING = "connvault.login"
 
 
 class Client:
-    """Openers of a PostgreSQL handle. `way` is how the last connection went: `relay` or `hand_over`."""
+    """Openers of a PostgreSQL handle. `delivery` is how the last connection went: `relay` or `hand_over`."""
 
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease
@@ -88,7 +88,7 @@ class Client:
             connect=lambda arguments: self.connect(**arguments),
             login_of=_login_of,
         )
-        self.way: str | None = None
+        self.delivery: str | None = None
 
     @property
     def dsn(self) -> str:
@@ -177,7 +177,7 @@ class Client:
         return opened, True
 
     def _note(self, opened: Opened, connection: Any, handed_over: bool) -> None:
-        self.way = "hand_over" if handed_over else "relay"
+        self.delivery = "hand_over" if handed_over else "relay"
         if _login_of(connection).partition(".")[0] != str(opened.revision):
             # Edited meanwhile: another user or database is to be named next time.
             self._opened = None

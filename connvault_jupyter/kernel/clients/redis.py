@@ -56,7 +56,7 @@ _PROBE = b"PING\r\n"
 class Client:
     """Openers of a Redis handle."""
 
-    way = "relay"
+    delivery = "relay"
 
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease

@@ -45,7 +45,7 @@ ALLOWED = frozenset(
 class Client:
     """Openers of an S3 handle."""
 
-    way = "relay"
+    delivery = "relay"
 
     def __init__(self, *, lease: Lease) -> None:
         self._lease = lease

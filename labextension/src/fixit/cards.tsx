@@ -8,7 +8,7 @@ import type { ProviderDefinition } from '../contracts';
 import type { IconName } from '../icons';
 import { Icon } from '../icons';
 import { Pill, ProviderIcon } from '../panel/pieces';
-import { decisionWord, howWord, modeWords, wayAdvice } from '../panel/words';
+import { decisionWord, howWord, modeWords, deliveryAdvice } from '../panel/words';
 import { exactly } from '../times';
 import type { FixIt, FixItAction, HandleInfo } from './payload';
 
@@ -103,9 +103,9 @@ export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.El
       </div>
       <div className="jp-connvault-pills">
         <Pill
-          word={{ text: howWord(handle.mode, handle.way, trans), tone: words.tone }}
+          word={{ text: howWord(handle.mode, handle.delivery, trans), tone: words.tone }}
           icon={words.icon}
-          title={[words.sentence, wayAdvice(handle.mode, handle.way, trans)].filter(Boolean).join(' ')}
+          title={[words.sentence, deliveryAdvice(handle.mode, handle.delivery, trans)].filter(Boolean).join(' ')}
         />
         {decision && (
           <Pill

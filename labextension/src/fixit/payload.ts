@@ -3,7 +3,7 @@
  */
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
-import type { Mode, Way } from '../contracts';
+import type { Mode, DeliveryForm } from '../contracts';
 import { foreignText } from '../foreignText';
 import { CommandIDs } from '../tokens';
 
@@ -35,14 +35,14 @@ export interface HandleInfo {
   destination: string;
   mode: Mode;
   /** How a brokered handle becomes a client; `null` where an older notebook does not say. */
-  way: Way | null;
+  delivery: DeliveryForm | null;
   decision: string;
   expiresAt: string | null;
   openers: string[];
 }
 
 const MOST_ACTIONS = 2;
-const WAYS: readonly Way[] = ['relay', 'hand_over', 'login', 'reveal'];
+const DELIVERY_FORMS: readonly DeliveryForm[] = ['relay', 'hand_over', 'login', 'reveal'];
 
 type Json = { [key: string]: unknown };
 
@@ -98,7 +98,7 @@ export function readHandle(data: unknown): HandleInfo | null {
     kind: text(data.kind),
     destination: text(data.destination),
     mode,
-    way: WAYS.find(item => item === data.way) ?? null,
+    delivery: DELIVERY_FORMS.find(item => item === data.delivery) ?? null,
     decision: text(data.decision),
     expiresAt: typeof expiresAt === 'string' && !Number.isNaN(Date.parse(expiresAt)) ? expiresAt : null,
     openers: (Array.isArray(openers) ? openers : []).map(text).filter(name => /^[a-z_]\w*$/i.test(name))

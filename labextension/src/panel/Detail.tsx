@@ -121,7 +121,7 @@ export function Detail(props: DetailProps): JSX.Element {
         {tab === 'grants' && (
           <GrantsTab
             grants={grants.value ?? []}
-            way={view.way}
+            delivery={view.delivery}
             uses={uses.value ?? []}
             trouble={grants.trouble}
             now={now}

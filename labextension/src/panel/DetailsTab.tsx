@@ -16,7 +16,7 @@ import { Icon } from '../icons';
 import { ago, exactly } from '../times';
 import { ActivityRows } from './ActivityTab';
 import { Banner, Foreign } from './pieces';
-import { howWord, modeWords, statusAdvice, wayAdvice } from './words';
+import { howWord, modeWords, statusAdvice, deliveryAdvice } from './words';
 
 const RECENT_ROWS = 3;
 
@@ -86,12 +86,12 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
           <span className="jp-connvault-label">{trans.__('How notebooks use it')}</span>
           {(view.modes ?? []).map(mode => {
             const words = modeWords(mode, trans);
-            const advice = wayAdvice(mode, view.way, trans);
+            const advice = deliveryAdvice(mode, view.delivery, trans);
             return (
               <div key={mode} className="jp-connvault-box jp-mod-top" data-testid={`connvault-how-${mode}`}>
                 <Icon name={words.icon} className={`jp-mod-${words.tone}`} />
                 <span className="jp-connvault-grow">
-                  <b className="jp-connvault-first">{howWord(mode, view.way, trans)}</b>
+                  <b className="jp-connvault-first">{howWord(mode, view.delivery, trans)}</b>
                   <p className="jp-connvault-hint">
                     {words.sentence} {advice}
                   </p>

@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
 
-import type { GrantView, UseDay, Way } from '../contracts';
+import type { GrantView, UseDay, DeliveryForm } from '../contracts';
 import { fileName, foreignText } from '../foreignText';
 import { ago, exactly, stamp } from '../times';
 import { Glyph } from './pieces';
@@ -13,7 +13,7 @@ import { decisionWord, grantTrouble, howWord, requesterIcon } from './words';
 export interface GrantsTabProps {
   grants: readonly GrantView[];
   /** How the connection is delivered now; a permission ends when that changes. */
-  way: Way;
+  delivery: DeliveryForm;
   uses: readonly UseDay[];
   trouble: string;
   now: number;
@@ -21,7 +21,7 @@ export interface GrantsTabProps {
   onRevoke: (grantId: string) => Promise<void>;
 }
 
-export function GrantsTab({ grants, way, uses, trouble, now, trans, onRevoke }: GrantsTabProps): JSX.Element {
+export function GrantsTab({ grants, delivery, uses, trouble, now, trans, onRevoke }: GrantsTabProps): JSX.Element {
   const [failed, setFailed] = useState('');
   const [busy, setBusy] = useState<ReadonlySet<string>>(new Set());
 
@@ -59,7 +59,7 @@ export function GrantsTab({ grants, way, uses, trouble, now, trans, onRevoke }: 
                 <b>
                   <bdi>{fileName(grant.requester_label)}</bdi>
                 </b>
-                <small>{terms(view, way, now, trans)}</small>
+                <small>{terms(view, delivery, now, trans)}</small>
               </span>
               <button
                 type="button"
@@ -84,7 +84,7 @@ export function GrantsTab({ grants, way, uses, trouble, now, trans, onRevoke }: 
   );
 }
 
-function terms(view: GrantView, way: Way, now: number, trans: TranslationBundle): string {
+function terms(view: GrantView, delivery: DeliveryForm, now: number, trans: TranslationBundle): string {
   const { grant } = view;
   const said = stamp(grant.created_at, now);
   if (grant.decision === 'deny_always') {
@@ -97,7 +97,7 @@ function terms(view: GrantView, way: Way, now: number, trans: TranslationBundle)
       : decisionWord(grant.decision, trans);
   const parts = [
     trouble || until,
-    howWord(grant.mode, view.counts ? way : null, trans),
+    howWord(grant.mode, view.counts ? delivery : null, trans),
     grant.agent ? trans.__('only for %1', foreignText(grant.agent)) : '',
     trans._n('%1 use', '%1 uses', view.uses),
     view.last_used_at ? ago(view.last_used_at, now, trans) : ''

@@ -15,7 +15,7 @@ import type {
   Question,
   RequesterKind,
   VaultState,
-  Way
+  DeliveryForm
 } from '../contracts';
 import { fileName } from '../foreignText';
 import type { IconName } from '../icons';
@@ -106,23 +106,23 @@ export function modeWords(mode: Mode, trans: TranslationBundle): ModeWords {
   }
 }
 
-/** How the secret travels, in a word or two: the mode, and of what is brokered by which way, where that is known. */
-export function howWord(mode: Mode, way: Way | null, trans: TranslationBundle): string {
-  if (mode === 'brokered' && way === 'hand_over') {
+/** How the secret travels, in a word or two: the mode, and of what is brokered the delivery, where that is known. */
+export function howWord(mode: Mode, delivery: DeliveryForm | null, trans: TranslationBundle): string {
+  if (mode === 'brokered' && delivery === 'hand_over') {
     return trans.__('brokered, hand-over');
   }
-  if (mode === 'brokered' && way === 'relay') {
+  if (mode === 'brokered' && delivery === 'relay') {
     return trans.__('brokered, relay');
   }
   return modeWords(mode, trans).word;
 }
 
-/** What more there is to say about a way, after the mode's own sentence; `''` where that says it all. */
-export function wayAdvice(mode: Mode, way: Way | null, trans: TranslationBundle): string {
-  if (mode === 'brokered' && way === 'hand_over') {
+/** What more there is to say about a delivery, after the mode's own sentence; `''` where that says it all. */
+export function deliveryAdvice(mode: Mode, delivery: DeliveryForm | null, trans: TranslationBundle): string {
+  if (mode === 'brokered' && delivery === 'hand_over') {
     return trans.__('Then it hands the open connection over, so queries are as fast as without it.');
   }
-  if (mode === 'brokered' && way === 'relay') {
+  if (mode === 'brokered' && delivery === 'relay') {
     return trans.__('What code sends and gets goes through connvault.');
   }
   return '';

@@ -123,7 +123,7 @@ export function connectionView(
     destination: 'db.internal:5432/sales',
     secrets: { password: { ref: 'r1', set_at: T0 } },
     modes: ['brokered'],
-    way: 'hand_over',
+    delivery: 'hand_over',
     last_used_at: null,
     last_test: null,
     ...around

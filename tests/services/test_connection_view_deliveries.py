@@ -35,7 +35,7 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize(
-    ("provider", "sslmode", "way"),
+    ("provider", "sslmode", "delivery"),
     [
         ("relayed", "disable", "hand_over"),
         ("relayed", "require", "relay"),
@@ -43,10 +43,10 @@ def world(tmp_path: Path) -> World:
         ("secret", None, "reveal"),
     ],
 )
-def test_when_the_operator_looks_then_the_view_names_the_way(
-    world: World, provider: str, sslmode: str | None, way: str
+def test_when_the_operator_looks_then_the_view_names_the_delivery(
+    world: World, provider: str, sslmode: str | None, delivery: str
 ) -> None:
     """Plain upstream: hand-over; encrypted: relay; a library in the process: login; nothing but plain text: reveal."""
     fields = {**POSTGRES, "sslmode": sslmode} if sslmode else {}
     draft = CreateConnection.model_validate({"provider_id": provider, "name": "db", "fields": fields})
-    assert world.connections.create(draft, actor="ada").way == way
+    assert world.connections.create(draft, actor="ada").delivery == delivery
