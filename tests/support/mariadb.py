@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,12 @@ from typing import Any
 import pymysql
 import pytest
 
+from setup_hooks.postgresql import free_port
+from tests.support.processes import wait_until
 from tests.support.tls import ServerCertificate, loopback_certificate
 
 # Installing takes 0.6 s and a start 0.5 s on two busy cores.
 _DEADLINE_S = 40.0
-_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class MariaDbServer:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="connvault-my-"))
         self.certificate: ServerCertificate = loopback_certificate()
-        self.port = _free_port()
+        self.port = free_port()
         self._root_password = secrets.token_urlsafe(12)
         self._process: subprocess.Popen[bytes] | None = None
         for name, text in (
@@ -92,19 +92,7 @@ class MariaDbServer:
             cwd=here,
             start_new_session=True,
         )  # fmt: skip
-        deadline = time.monotonic() + _DEADLINE_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                # It listens there a moment before it does here; one that crashed has left its socket's file.
-                with socket.socket(socket.AF_UNIX) as probe:
-                    probe.connect(str(here / "socket"))
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("MariaDB did not start") from None
-                time.sleep(_PAUSE_S)
-            else:
-                break
+        wait_until(self._answers, deadline_s=_DEADLINE_S, what="MariaDB", process=self._process)
         if fresh:
             self._protect_root()
 
@@ -152,6 +140,16 @@ class MariaDbServer:
         where = f"WHERE user = '{account.user}'"
         return int(self.execute(f"SELECT count(*) FROM information_schema.processlist {where}")[0][0])
 
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            # It listens there a moment before it does here; one that crashed has left its socket's file.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self.folder / "socket"))
+        except OSError:
+            return False
+        return True
+
     def _root(self, password: str) -> Any:
         return pymysql.connect(
             unix_socket=str(self.folder / "socket"), user="root", password=password, ssl_disabled=True,
@@ -193,12 +191,6 @@ def _program(name: str) -> str:
     )
     assert found is not None, f"{name} is missing: install Debian's package mariadb-server"
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
