@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,14 +23,18 @@ from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.kernel.client import BrokerClient
 
-Call = Callable[[], object]
-Options = Mapping[str, Any]
+from . import relay_contenders
+from .relay_contenders import Call, Options
 
-# A slow contender is called less often in a round; the others as often as a median needs to stand still.
-BATCHES = {"keyring": 8, "rest": 50, **dict.fromkeys(("pg_connect_direct", "pg_connect_handed"), 20)}
-BATCHES |= dict.fromkeys(("pg_connect_relayed", "pg_connect_bouncer"), 20)
-BATCHES |= dict.fromkeys(("pg_direct", "pg_handed"), 1000)
+# How often a contender is called in a round: as often as a median needs to stand still, a slow one less often, and the
+# two whose budget is two hundredths of each other more often.
 BATCH = 200
+BATCHES = {
+    "keyring": 8,
+    "rest": 50,
+    **dict.fromkeys(("pg_direct", "pg_handed"), 1000),
+    **{f"pg_connect_{how}": 20 for how in ("direct", "handed", "relayed", "bouncer")},
+}
 
 _ECHO = """
 import socket, sys
@@ -40,27 +44,24 @@ while data := stream.recv(65536):
 """
 
 
-def compare(names: Sequence[str], rounds: int, options: Options) -> dict[str, dict[str, Any]]:
-    """Calls the contenders by turns (A B A B ...), in batches, after a warm-up round.
-
-    By name: `medians_us` of each round, and over all calls `p99_us` and how many `calls` there were.
-    """
-    calls = {name: _maker(name)(options) for name in names}
-    samples: dict[str, list[list[int]]] = {name: [] for name in names}
+def compare(names: Sequence[str], rounds: int, options: Options) -> dict[str, list[float]]:
+    """Calls the contenders by turns, in batches, after a warm-up round. By name: the median of each round, in us."""
+    calls = {name: _CONTENDERS[name](options) for name in names}
+    medians_us: dict[str, list[float]] = {name: [] for name in names}
     shuffled = random.Random(0)  # noqa: S311 -- an order, and no secret
     for index in range(-1, rounds):
         # Each in any place and after any other, as often: what the one before leaves in the caches favours nobody.
         for name in shuffled.sample(names, len(names)):
-            taken = _timed(calls[name], BATCHES.get(name, BATCH))
+            taken = sorted(timed(calls[name], BATCHES.get(name, BATCH)))
             if index >= 0:
-                samples[name].append(taken)
-    return {name: _summary(batches) for name, batches in samples.items()}
+                medians_us[name].append(taken[len(taken) // 2] / 1000)
+    return medians_us
 
 
-def steady(name: str, options: Options, *, seconds: float, every_s: float) -> dict[str, Any]:
-    """One contender alone for `seconds`, a call each `every_s` (0: one after the other). As `compare`'s summary."""
-    call = _maker(name)(options)
-    _timed(call, BATCH)
+def steady(name: str, options: Options, *, seconds: float, every_s: float) -> dict[str, float]:
+    """One contender alone for `seconds`, a call each `every_s` (0: one after the other): `p50_us` and `p99_us`."""
+    call = _CONTENDERS[name](options)
+    timed(call, BATCH)
     taken: list[int] = []
     clock = time.perf_counter_ns
     gc.disable()
@@ -74,18 +75,12 @@ def steady(name: str, options: Options, *, seconds: float, every_s: float) -> di
         call()
         taken.append(clock() - before)
     gc.enable()
-    return _summary([taken])
+    taken.sort()
+    return {"p50_us": taken[len(taken) // 2] / 1000, "p99_us": taken[len(taken) * 99 // 100] / 1000}
 
 
-def _maker(name: str) -> Callable[[Options], Call]:
-    if name in _CONTENDERS:
-        return _CONTENDERS[name]
-    from tests.bench.relay_contenders import CONTENDERS
-
-    return CONTENDERS[name]
-
-
-def _timed(call: Call, times: int) -> list[int]:
+def timed(call: Call, times: int) -> list[int]:
+    """How long each of so many calls took, in ns."""
     clock = time.perf_counter_ns
     taken = [0] * times
     gc.collect()
@@ -96,16 +91,6 @@ def _timed(call: Call, times: int) -> list[int]:
         taken[index] = clock() - before
     gc.enable()
     return taken
-
-
-def _summary(batches: Sequence[Sequence[int]]) -> dict[str, Any]:
-    every = sorted(taken for batch in batches for taken in batch)
-    return {
-        "medians_us": [sorted(batch)[len(batch) // 2] / 1000 for batch in batches],
-        "p99_us": every[min(len(every) - 1, len(every) * 99 // 100)] / 1000,
-        "max_us": every[-1] / 1000,
-        "calls": len(every),
-    }
 
 
 def _client(options: Options) -> BrokerClient:
@@ -209,6 +194,7 @@ _CONTENDERS: dict[str, Callable[[Options], Call]] = {
     "socketpair": _socketpair,
     "keyring": _keyring,
     "rest": _rest,
+    **relay_contenders.CONTENDERS,
 }
 
 

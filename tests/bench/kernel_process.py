@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+
 from connvault_jupyter.contracts.frames import SOCKET_VARIABLE
 from tests.support.operator import Operator
 from tests.support.processes import clean_environment
 
 from .children import ROOT
-from .placement import children
 
 
 class KernelProcess:
@@ -68,4 +69,4 @@ def kernel_process(operator: Operator, socket_path: str, home: Path) -> Iterator
 
 def workers_of(broker_pid: int) -> list[int]:
     """The relays' workers of a broker: its grandchildren."""
-    return [pid for child in children(broker_pid) for pid in children(child)]
+    return [worker.pid for child in psutil.Process(broker_pid).children() for worker in child.children()]

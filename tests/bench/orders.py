@@ -11,5 +11,5 @@ if __name__ == "__main__":
     for line in sys.stdin:
         orders = json.loads(line)
         what = orders.pop("what")
-        module = contenders if what in ("compare", "steady") else relay_contenders
+        module = contenders if what == "compare" else relay_contenders
         print(json.dumps(getattr(module, what)(**orders)), flush=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
 
 
 @dataclass(frozen=True)
@@ -23,47 +24,30 @@ class Places:
     servers: tuple[int, ...]
     between: tuple[int, ...]
 
-    def together(self) -> None:
-        """All on one processor."""
-        _place((self.client, *self.servers, *self.between), {min(_processors())})
+    def in_turn(self) -> Iterator[str]:
+        """Two placements, by what the figures' ids say of them; then the scheduler chooses again."""
+        everywhere = os.sched_getaffinity(0) if sys.platform == "linux" else {0}
+        one, other = {min(everywhere)}, {max(everywhere)}
+        self._place(one, one, one)
+        yield "_together"
+        # What is between them where there is room.
+        self._place(one, other, everywhere)
+        yield ""
+        self._place(everywhere, everywhere, everywhere)
 
-    def apart(self) -> None:
-        """The client on one processor, the servers on another, what is between them where there is room."""
-        processors = _processors()
-        _place((self.client,), {min(processors)})
-        _place(self.servers, {max(processors)})
-        _place(self.between, processors)
-
-    def anywhere(self) -> None:
-        """As the scheduler chooses."""
-        _place((self.client, *self.servers, *self.between), _processors())
-
-
-def children(pid: int) -> list[int]:
-    """The processes that one has started and that still run."""
-    found: list[int] = []
-    for task in _tasks(pid):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-    return found
+    def _place(self, client: set[int], servers: set[int], between: set[int]) -> None:
+        _run_on(client, self.client)
+        _run_on(servers, *self.servers)
+        _run_on(between, *self.between)
 
 
-def _tasks(pid: int) -> list[int]:
-    """None of a process that has ended meanwhile."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return [int(task) for task in os.listdir(f"/proc/{pid}/task")]
-    return []
-
-
-def _processors() -> set[int]:
-    return os.sched_getaffinity(0) if sys.platform == "linux" else set()
-
-
-def _place(pids: Iterable[int], processors: set[int]) -> None:
+def _run_on(processors: set[int], *pids: int) -> None:
     if sys.platform != "linux":
         return
-    for pid in pids:
-        for task in _tasks(pid):
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(task, processors)
-        _place(children(pid), processors)
+    for above in map(psutil.Process, pids):
+        for process in (above, *above.children(recursive=True)):
+            # What ends meanwhile needs no place.
+            with suppress(psutil.NoSuchProcess):
+                for thread in process.threads():
+                    with suppress(ProcessLookupError):
+                        os.sched_setaffinity(thread.id, processors)

@@ -1,6 +1,6 @@
 """What the relays are timed against, in the process that uses them: direct access, and what one would use instead.
 
-Imported by `contenders` in a child, so it is light until a contender is made.
+Imported by `contenders`, so it is as light until a contender is made.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ Call = Callable[[], object]
 Options = Mapping[str, Any]
 
 _READ = 1 << 20
+_SECONDS = 3.0
 
 
 def _handle(options: Options) -> Any:
@@ -118,11 +119,14 @@ def _http_direct(options: Options) -> Call:
 
 
 def _http_relayed(options: Options) -> Call:
+    return _asking(_relay(options), _head("/small"))
+
+
+def _relay(options: Options) -> socket.socket:
     """By the Unix socket, as `.session()` and `.client()` do."""
-    opened = _handle(options)._lease.open()
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    stream.connect(opened.socket)
-    return _asking(stream, _head("/small"))
+    stream.connect(_handle(options)._lease.open().socket)
+    return stream
 
 
 def _http_relayed_tcp(options: Options) -> Call:
@@ -156,18 +160,28 @@ CONTENDERS: dict[str, Callable[[Options], Call]] = {
 }
 
 
-def download(names: Sequence[str], rounds: int, options: Options) -> dict[str, list[float]]:
-    """GB/s of each round, by turns: one body with a Content-Length."""
-    size = int(options["size"])
-    streams = {name: _downloading(name, options) for name in names}
+def _by_turns(names: Sequence[str], rounds: int, measured: Callable[[str], float]) -> dict[str, list[float]]:
+    """What is measured of each in each round: a slow minute is everybody's."""
     found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
-        for name, (stream, head) in streams.items():
-            begun = time.perf_counter()
-            stream.sendall(head)
-            _drain(stream, size)
-            found[name].append(size / (time.perf_counter() - begun) / 1e9)
+        for name in names:
+            found[name].append(measured(name))
     return found
+
+
+def download(names: Sequence[str], rounds: int, options: Options) -> dict[str, list[float]]:
+    """GB/s: one body with a Content-Length."""
+    size = int(options["size"])
+    streams = {name: _downloading(name, options) for name in names}
+
+    def gb_s(name: str) -> float:
+        stream, head = streams[name]
+        begun = time.perf_counter()
+        stream.sendall(head)
+        _drain(stream, size)
+        return size / (time.perf_counter() - begun) / 1e9
+
+    return _by_turns(names, rounds, gb_s)
 
 
 def _downloading(name: str, options: Options) -> tuple[socket.socket, bytes]:
@@ -175,9 +189,7 @@ def _downloading(name: str, options: Options) -> tuple[socket.socket, bytes]:
     if name == "http_direct":
         return _tcp(options["upstream"]), _head(path, "direct")
     if name == "http_relayed":
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        stream.connect(_handle(options)._lease.open().socket)
-        return stream, _head(path)
+        return _relay(options), _head(path)
     return _tcp(options[name.removeprefix("http_")]), _head(path)
 
 
@@ -193,11 +205,15 @@ def _drain(stream: socket.socket, size: int) -> None:
         left -= count
 
 
-def throughput(name: str, clients: int, seconds: float, options: Options) -> float:
+def throughput(names: Sequence[str], clients: int, options: Options) -> dict[str, list[float]]:
     """Requests a second of `clients` threads, each with a connection of its own."""
+    return _by_turns(names, 2, lambda name: _requests_a_second(name, clients, options))
+
+
+def _requests_a_second(name: str, clients: int, options: Options) -> float:
     calls = [CONTENDERS[name](options) for _ in range(clients)]
     counts = [0] * clients
-    until = time.perf_counter() + seconds
+    until = time.perf_counter() + _SECONDS
 
     def run(index: int) -> None:
         call = calls[index]
@@ -214,13 +230,17 @@ def throughput(name: str, clients: int, seconds: float, options: Options) -> flo
     return sum(counts) / (time.perf_counter() - begun)
 
 
-def pgbench(place: str, clients: int, seconds: float, options: Options) -> float:
+def pgbench(names: Sequence[str], clients: int, options: Options) -> dict[str, list[float]]:
     """`SELECT 1` a second by pgbench(1), whose clients cost little beside what they measure."""
-    environment = {**os.environ, **_pgbench_variables(place, options)}
+    return _by_turns(names, 2, lambda name: _selects_a_second(name, clients, options))
+
+
+def _selects_a_second(name: str, clients: int, options: Options) -> float:
+    environment = {**os.environ, **_pgbench_variables(name, options)}
     done = subprocess.run(
         [
             options["pgbench"], "--no-vacuum", "--protocol=simple", f"--client={clients}", "--jobs=2",
-            f"--time={seconds:.0f}", f"--file={options['script']}",
+            f"--time={_SECONDS:.0f}", f"--file={options['script']}",
         ],
         env=environment,
         capture_output=True,
@@ -233,11 +253,10 @@ def pgbench(place: str, clients: int, seconds: float, options: Options) -> float
     raise AssertionError(done.stderr)
 
 
-def _pgbench_variables(place: str, options: Options) -> dict[str, str]:
-    if place == "relayed":
+def _pgbench_variables(name: str, options: Options) -> dict[str, str]:
+    if name == "relayed":
         return dict(_handle(options).env())
-    direct = options[place]
-    parts = dict(part.split("=", 1) for part in direct.split())
+    parts = dict(part.split("=", 1) for part in options[name].split())
     return {
         "PGHOST": parts["host"],
         "PGPORT": parts["port"],
@@ -248,19 +267,18 @@ def _pgbench_variables(place: str, options: Options) -> dict[str, str]:
 
 
 def copy_out(names: Sequence[str], rounds: int, options: Options) -> dict[str, list[float]]:
-    """MB/s of a COPY of many rows, by turns."""
-    found: dict[str, list[float]] = {name: [] for name in names}
+    """MB/s of a COPY of many rows."""
     connections = {
         name: _psycopg(options["direct"] if name == "pg_direct" else _handle(options).dsn) for name in names
     }
-    for _ in range(rounds):
-        for name, connection in connections.items():
-            begun, size = time.perf_counter(), 0
-            with connection.cursor().copy(options["copy"]) as copying:
-                for block in copying:
-                    size += len(block)
-            found[name].append(size / (time.perf_counter() - begun) / 1e6)
-    return found
+
+    def mb_s(name: str) -> float:
+        begun = time.perf_counter()
+        with connections[name].cursor().copy(options["copy"]) as copying:
+            size = sum(map(len, copying))
+        return size / (time.perf_counter() - begun) / 1e6
+
+    return _by_turns(names, rounds, mb_s)
 
 
 _HELD: list[Any] = []
@@ -274,6 +292,6 @@ def hold(count: int, options: Options) -> int:
 
 
 def hold_http(count: int, options: Options) -> int:
-    """Opens connections to the relay, asks once on each, and keeps them; how many are open."""
+    """The same over HTTP; nothing is asked on them."""
     _HELD.extend(_http_relayed(options) for _ in range(count))
     return len(_HELD)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from setup_hooks.bootstrap import MITMPROXY
@@ -16,29 +15,16 @@ from tests.support.operator import operated_broker
 from tests.support.processes import wait_until
 
 from .children import ROOT
-from .figures import Figure, Plan
+from .figures import BUDGETS, Figure, Plan, added, rate
 from .kernel_process import KernelProcess, kernel_process, workers_of
 from .placement import Places
 from .processes import cpu_s, resident_mb
 
-IDS = (
-    *(
-        f"http_{how}_added{where}_us"
-        for how in ("relay", "relay_tcp", "aiohttp", "mitmproxy")
-        for where in ("", "_together")
-    ),
-    "http_relay_gb_s",
-    *(f"http_relay_rps_{clients}" for clients in (1, 8, 50)),
-    *(f"http_aiohttp_rps_{clients}" for clients in (1, 8, 50)),
-    "http_aiohttp_gb_s",
-    "http_relay_cpu_s_per_gb",
-    "http_worker_rss_0_mb",
-    "http_worker_rss_100_mb",
-)
+IDS = tuple(figure_id for figure_id in BUDGETS if figure_id.startswith("http_"))
 
 _NAME = "service"
 _SIZE = 1 << 30
-_SECONDS = 3.0
+_NAMES = ("http_direct", "http_relayed", "http_aiohttp")
 
 
 def measure(plan: Plan) -> Iterator[Figure]:
@@ -64,7 +50,6 @@ def measure(plan: Plan) -> Iterator[Figure]:
         assert broker_pid is not None
         places = Places(kernel.pid, (upstream_pid,), (broker_pid, aiohttp_pid, mitmproxy_pid))
         yield from _requests(kernel, places, options, plan.rounds_or(25))
-        places.anywhere()
         yield from _throughput(kernel, options)
         yield from _downloads(kernel, options, plan.rounds_or(5), broker_pid)
         (worker,) = workers_of(broker_pid)
@@ -76,43 +61,31 @@ def measure(plan: Plan) -> Iterator[Figure]:
 def _requests(
     kernel: KernelProcess, places: Places, options: dict[str, Any], rounds: int
 ) -> Iterator[Figure]:
-    ours = ("http_relay", "http_relay_tcp", "http_aiohttp", "http_mitmproxy")
-    names = ["http_direct", "http_relayed", "http_relayed_tcp", "http_aiohttp", "http_mitmproxy"]
-    for place, where in ((places.together, "_together"), (places.apart, "")):
-        place()
+    names = (*_NAMES, "http_relayed_tcp", "http_mitmproxy")
+    for where in places.in_turn():
         found = kernel.ask("compare", names=names, rounds=rounds, options=options)
-        direct = found["http_direct"]["medians_us"]
-        for figure, name in zip(ours, names[1:], strict=True):
-            taken = found[name]["medians_us"]
-            added = median(mine - raw for mine, raw in zip(taken, direct, strict=True))
-            yield Figure(f"{figure}_added{where}_us", added, median(direct), median(taken) / median(direct))
+        direct = found["http_direct"]
+        yield added(f"http_relay_added{where}_us", found["http_relayed"], direct)
+        yield added(f"http_relay_tcp_added{where}_us", found["http_relayed_tcp"], direct)
+        yield added(f"http_aiohttp_added{where}_us", found["http_aiohttp"], direct)
+        yield added(f"http_mitmproxy_added{where}_us", found["http_mitmproxy"], direct)
 
 
 def _throughput(kernel: KernelProcess, options: dict[str, Any]) -> Iterator[Figure]:
     for clients in (1, 8, 50):
-        found: dict[str, list[float]] = {"http_direct": [], "http_relayed": [], "http_aiohttp": []}
-        for _ in range(2):
-            for name, rates in found.items():
-                rates.append(
-                    kernel.ask("throughput", name=name, clients=clients, seconds=_SECONDS, options=options)
-                )
-        direct = median(found["http_direct"])
-        for figure, name in (("http_relay_rps", "http_relayed"), ("http_aiohttp_rps", "http_aiohttp")):
-            rate = median(found[name])
-            yield Figure(f"{figure}_{clients}", rate, direct, rate / direct)
+        found = kernel.ask("throughput", names=_NAMES, clients=clients, options=options)
+        yield rate(f"http_relay_rps_{clients}", found["http_relayed"], found["http_direct"])
+        yield rate(f"http_aiohttp_rps_{clients}", found["http_aiohttp"], found["http_direct"])
 
 
 def _downloads(
     kernel: KernelProcess, options: dict[str, Any], rounds: int, broker_pid: int
 ) -> Iterator[Figure]:
-    names = ["http_direct", "http_relayed", "http_aiohttp"]
     before = sum(map(cpu_s, workers_of(broker_pid)))
-    found = kernel.ask("download", names=names, rounds=rounds, options=options)
+    found = kernel.ask("download", names=_NAMES, rounds=rounds, options=options)
     used_s = sum(map(cpu_s, workers_of(broker_pid))) - before
-    direct = median(found["http_direct"])
-    for figure, name in (("http_relay_gb_s", "http_relayed"), ("http_aiohttp_gb_s", "http_aiohttp")):
-        rate = median(found[name])
-        yield Figure(figure, rate, direct, rate / direct)
+    yield rate("http_relay_gb_s", found["http_relayed"], found["http_direct"])
+    yield rate("http_aiohttp_gb_s", found["http_aiohttp"], found["http_direct"])
     yield Figure("http_relay_cpu_s_per_gb", used_s / (rounds * _SIZE / 1e9))
 
 

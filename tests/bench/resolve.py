@@ -7,7 +7,7 @@ from statistics import median
 
 from .children import contest
 from .contenders import BATCH
-from .figures import Figure, Plan
+from .figures import Figure, Plan, slower
 from .processes import cpu_s
 from .sample import NAME, broker_with_connection
 
@@ -33,13 +33,10 @@ def measure(plan: Plan) -> Iterator[Figure]:
         contest(("deliver",), rounds=rounds, options=options, home=home)
         # With the warm-up batch. What the broker does beside it, once a second, is in it too.
         broker_us = (cpu_s(pid) - before) * 1e6 / ((rounds + 1) * BATCH)
-    p50 = {name: median(taken["medians_us"]) for name, taken in found.items()}
+    p50 = {name: median(medians_us) for name, medians_us in found.items()}
     yield Figure("resolve_p50_us", p50["deliver"])
     yield Figure("resolve_wire_p50_us", p50["wire"])
     yield Figure("resolve_broker_cpu_us", broker_us)
     yield Figure("check_p50_us", p50["check"])
     yield Figure("noop_p50_us", p50["noop"])
-    # Of each round, then the median: a slow minute of the machine slows both.
-    pairs = zip(found["deliver"]["medians_us"], found["socketpair"]["medians_us"], strict=True)
-    ratio = median(ours / raw for ours, raw in pairs)
-    yield Figure("resolve_vs_socketpair", p50["deliver"], p50["socketpair"], ratio)
+    yield slower("resolve_vs_socketpair", found["deliver"], found["socketpair"])

@@ -77,15 +77,15 @@ def measure(plan: Plan) -> Iterator[Figure]:
                     closed.append(_steady(asker, every_s=0.0))
                     rates.append((_count(reader) - begin) / (time.monotonic() - at) / 1e6)
     yield Figure("resolve_p99_busy_us", median(each["p99_us"] for each in busy))
-    yield Figure("resolve_p50_busy_us", median(each["medians_us"][0] for each in busy))
+    yield Figure("resolve_p50_busy_us", median(each["p50_us"] for each in busy))
     yield Figure("resolve_p99_idle_us", median(each["p99_us"] for each in idle))
     yield Figure("resolve_p99_busy_closed_us", median(each["p99_us"] for each in closed))
     yield Figure("busy_mb_s", median(rates))
 
 
-def _steady(kernel: Kernel, *, every_s: float) -> dict[str, Any]:
+def _steady(kernel: Kernel, *, every_s: float) -> dict[str, float]:
     options = {"connection": NAME}
-    found: dict[str, Any] = kernel.value(
+    found: dict[str, float] = kernel.value(
         f"contenders.steady('deliver', {options!r}, seconds=4, every_s={every_s})"
     )
     return found
