@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 
 import aiohttp
@@ -12,7 +11,7 @@ from aiohttp import web
 _DROPPED = {"host", "content-length", "transfer-encoding", "connection"}
 
 
-def main(upstream: str, port_file: str) -> None:
+def main(upstream: int, port: int) -> None:
     async def relay(request: web.Request) -> web.StreamResponse:
         session: aiohttp.ClientSession = request.app["session"]
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
@@ -37,16 +36,11 @@ def main(upstream: str, port_file: str) -> None:
         app.router.add_route("*", "/{path:.*}", relay)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        with open(f"{port_file}.new", "w", encoding="ascii") as file:  # noqa: ASYNC230 -- before anything is served
-            file.write(str(port))
-        os.replace(f"{port_file}.new", port_file)
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         await asyncio.Event().wait()
 
     asyncio.run(run())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(int(sys.argv[1]), int(sys.argv[2]))

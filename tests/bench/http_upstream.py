@@ -1,8 +1,7 @@
-"""A web service to measure with: as little work as Python can do for a request. `python -m ... PORT_FILE`."""
+"""A web service to measure with: as little work as Python can do for a request. `python -m ... PORT`."""
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import threading
@@ -12,7 +11,7 @@ _BLOCK = memoryview(b"0123456789abcdef" * (1 << 16))
 
 
 def serve(stream: socket.socket) -> None:
-    """`/small`: two bytes. `/large/N`: N bytes. Any other: the head of the request, as it came."""
+    """`/large/N`: N bytes. Any other: two."""
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     buffer = b""
     with stream:
@@ -24,12 +23,10 @@ def serve(stream: socket.socket) -> None:
                 buffer += data
             head, _, buffer = buffer.partition(b"\r\n\r\n")
             path = head.split(b" ", 2)[1]
-            if path == b"/small":
-                stream.sendall(_SMALL)
-            elif path.startswith(b"/large/"):
+            if path.startswith(b"/large/"):
                 _send(stream, int(path.removeprefix(b"/large/")))
             else:
-                stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(head), head))
+                stream.sendall(_SMALL)
 
 
 def _send(stream: socket.socket, size: int) -> None:
@@ -38,16 +35,12 @@ def _send(stream: socket.socket, size: int) -> None:
         size -= stream.send(_BLOCK[:size])
 
 
-def main(port_file: str) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-        # In one step: whoever looks must not see half of it.
-        with open(f"{port_file}.new", "w", encoding="ascii") as file:
-            file.write(str(listener.getsockname()[1]))
-        os.replace(f"{port_file}.new", port_file)
+def main(port: int) -> None:
+    with socket.create_server(("127.0.0.1", port), backlog=256) as listener:
         while True:
             stream, _ = listener.accept()
             threading.Thread(target=serve, args=(stream,), daemon=True).start()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(int(sys.argv[1]))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from setup_hooks.postgresql import Login, free_port
-from tests.support.processes import wait_until
+
+from .listening import listening
 
 
 @contextmanager
@@ -37,23 +36,5 @@ def pgbouncer(home: Path, login: Login) -> Iterator[tuple[int, int]]:
         path.chmod(0o644)
     # It refuses to run as root.
     as_user = ["-u", "postgres"] if os.geteuid() == 0 else []
-    with subprocess.Popen(
-        [program, "-q", *as_user, str(settings)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        wait_until(lambda: _listens(port), deadline_s=10, what="pgbouncer")
-        try:
-            yield process.pid, port
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    with listening([program, "-q", *as_user, str(settings)], port, home=home) as pid:
+        yield pid, port

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from setup_hooks.bootstrap import MITMPROXY
 from setup_hooks.postgresql import free_port
 from tests.support.operator import operated_broker
-from tests.support.processes import wait_until
 
-from .children import ROOT
 from .figures import BUDGETS, Figure, Plan, added, rate
 from .kernel_process import KernelProcess, kernel_process, workers_of
+from .listening import listening
 from .placement import Places
 from .processes import cpu_s, resident_mb
 
@@ -29,12 +27,15 @@ _NAMES = ("http_direct", "http_relayed", "http_aiohttp")
 
 def measure(plan: Plan) -> Iterator[Figure]:
     with ExitStack() as stack:
-        upstream_pid, upstream = stack.enter_context(
-            _listening([sys.executable, "-m", "tests.bench.http_upstream"], plan.home / "u")
+        upstream, aiohttp, mitmproxy = (free_port() for _ in range(3))
+        upstream_pid, aiohttp_pid, mitmproxy_pid = (
+            stack.enter_context(listening(command, port, home=plan.home))
+            for command, port in (
+                ([sys.executable, "-m", "tests.bench.http_upstream", str(upstream)], upstream),
+                ([sys.executable, "-m", "tests.bench.aiohttp_proxy", str(upstream), str(aiohttp)], aiohttp),
+                (_mitmproxy(upstream, mitmproxy, plan.home), mitmproxy),
+            )
         )
-        proxy = [sys.executable, "-m", "tests.bench.aiohttp_proxy", str(upstream)]
-        aiohttp_pid, aiohttp = stack.enter_context(_listening(proxy, plan.home / "a"))
-        mitmproxy_pid, mitmproxy = stack.enter_context(_mitmproxy(upstream, plan.home))
         options: dict[str, Any] = {
             "connection": _NAME,
             "upstream": upstream,
@@ -89,42 +90,13 @@ def _downloads(
     yield Figure("http_relay_cpu_s_per_gb", used_s / (rounds * _SIZE / 1e9))
 
 
-@contextmanager
-def _listening(command: Sequence[str], port_file: Path) -> Iterator[tuple[int, int]]:
-    """Its process and its port."""
-    with subprocess.Popen([*command, str(port_file)], cwd=ROOT, stdin=subprocess.DEVNULL) as process:
-        try:
-            wait_until(port_file.exists, deadline_s=20, what=command[2])
-            yield process.pid, int(port_file.read_text())
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def _mitmproxy(upstream: int, home: Path) -> Iterator[tuple[int, int]]:
+def _mitmproxy(upstream: int, port: int, home: Path) -> list[str]:
     if not MITMPROXY.exists():
         raise AssertionError(
             "mitmproxy is not installed; `make bench` installs it in an environment of its own"
         )
-    port = free_port()
-    command = [
+    return [
         str(MITMPROXY), "--quiet", "--mode", f"reverse:http://127.0.0.1:{upstream}", "--listen-host", "127.0.0.1",
         "--listen-port", str(port), "--set", f"confdir={home / 'mitmproxy'}",
         "--set", "modify_headers=/~q/Authorization/Bearer made-up",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: _answers(port), deadline_s=40, what="mitmproxy")
-            yield process.pid, port
-        finally:
-            process.terminate()
-
-
-def _answers(port: int) -> bool:
-    import socket
-
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
