@@ -25,7 +25,6 @@ def fresh(
     home: Path,
     env: Mapping[str, str] | None = None,
     orders: Any = None,
-    timeout_s: float = 300.0,
 ) -> Any:
     """Runs this Python with `argv` in a clean environment; what it prints as JSON. `orders` go in by stdin."""
     environment = {**clean_environment(home), **(env or {})}
@@ -36,7 +35,7 @@ def fresh(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -76,10 +75,10 @@ class Kernel:
         wanted = {"value": f"json.dumps({expression})"}
         return str(self._client.execute(code, silent=False, store_history=False, user_expressions=wanted))
 
-    def answer(self, ticket: str, *, timeout_s: float = 120.0) -> Any:
+    def answer(self, ticket: str) -> Any:
         """The value, when the code is done. Raises AssertionError with the kernel's own words if it failed."""
         while True:
-            reply = self._client.get_shell_msg(timeout=timeout_s)
+            reply = self._client.get_shell_msg(timeout=120)
             if reply["parent_header"].get("msg_id") == ticket:
                 break
         content = reply["content"]

@@ -11,7 +11,7 @@ from tests.support.jupyter_server import serve
 from tests.support.processes import wait_until
 from tests.support.rest import Rest
 
-from .children import ROOT, Kernel
+from .children import Kernel
 from .figures import Figure, Plan, percentile
 from .page import bench_page, clock_error_ms
 from .sample import NAME, SECRETS, fields
@@ -41,8 +41,7 @@ def measure(plan: Plan) -> Iterator[Figure]:
         open_notebook(page, server, server.write_notebook("report.ipynb", ""))
         session = server.request("GET", "api/sessions").json()[0]
         kernel = Kernel(server, session["path"])
-        kernel.value("0", f"import sys, time; sys.path.insert(0, {str(ROOT)!r})")
-        kernel.value("0", "from connvault_jupyter import connection")
+        kernel.value("0", "import time; from connvault_jupyter import connection")
         taken = [_drawn_ms(kernel, page, rest) for _ in range(rounds + 1)][1:]
         kernel.close()
     yield Figure("dialog_drawn_ms", median(taken))

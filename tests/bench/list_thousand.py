@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from tests.support.jupyter_server import serve
 from tests.support.operator import Operator, operated_broker
 from tests.support.rest import PREFIX, Rest
 
+from .contenders import timed
 from .figures import Figure, Plan
 from .sample import SECRETS, fields
 
@@ -62,12 +61,4 @@ def config(home: Path) -> dict[str, dict[str, Any]]:
 
 def _median_ms(call: Callable[[], object], rounds: int) -> float:
     call()
-    taken = []
-    gc.collect()
-    gc.disable()
-    for _ in range(rounds):
-        before = time.perf_counter_ns()
-        call()
-        taken.append((time.perf_counter_ns() - before) / 1e6)
-    gc.enable()
-    return median(taken)
+    return median(timed(call, rounds)) / 1e6

@@ -47,7 +47,7 @@ _DRAWN = f"""() => {{
   return painted.then(time => time - began);
 }}"""
 
-# From before the request of this very page (the panel's own way of storing) to the new row painted.
+# From the moment at which this very page knows that it has stored (the panel's own way) to the new row painted.
 _NEW = """async ([url, body, row]) => {
   const xsrf = document.cookie.match(/_xsrf=([^;]*)/)?.[1] ?? '';
   const painted = window.benchPaintedWhen(() => !!document.querySelector(row));

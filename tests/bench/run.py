@@ -1,6 +1,6 @@
 """`make bench`: measures what the design has a budget for, prints the table, writes build/bench.json.
 
-    python tests/bench/run.py [--only ID,ID] [--rounds N]
+    python tests/bench/run.py [--only ID,ID] [--rounds N] [--output FILE]
 
 A missed budget is a row that says so and no failure of the run; a measurement that could not be made is both.
 """
