@@ -102,6 +102,8 @@ class Downstream:
         self._adopted: dict[socket.socket, socket.socket] = {}
         self._lease: tuple[float, Login] | None = None
         self.lending: Lending | None = None
+        # Whether the broker has given it a login.
+        self.let_in = False
 
     @property
     def ended(self) -> bool:
@@ -120,7 +122,9 @@ class Downstream:
         """
         if self._ended:
             raise HandleInvalid(reason="revoked")
-        return self._ask(self)
+        found = self._ask(self)
+        self.let_in = True
+        return found
 
     def lease(self, max_age_s: float = LEASE_S) -> Login:
         """Like `login`, or the last one if it is not older than that."""

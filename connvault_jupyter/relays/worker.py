@@ -140,14 +140,18 @@ class Worker:
 
     def _serve(self, downstream: Downstream, listening: _Listening) -> None:
         with self._lock:
+            leaves = None
+            if len(listening.served) >= self._limits.connections:
+                # Whoever is there longest without a login: anybody of this user can come and say nothing.
+                silent = (one for one in listening.served if not (one.let_in or one.ended))
+                leaves = next(silent, downstream)
             # The handle may have been cut while this client came in.
-            welcome = (
-                self._listening.get(listening.handle.id) is listening
-                and len(listening.served) < self._limits.connections
-            )
+            welcome = self._listening.get(listening.handle.id) is listening and leaves is not downstream
             if welcome:
-                listening.served.add(downstream)
+                listening.served[downstream] = None
                 self._serving += 1
+        if leaves is not None:
+            leaves.cut()
         if not welcome:
             downstream.close()
             return
@@ -160,7 +164,7 @@ class Worker:
         finally:
             downstream.close()
             with self._lock:
-                listening.served.discard(downstream)
+                listening.served.pop(downstream, None)
                 self._serving -= 1
                 self._none_served.notify_all()
 
@@ -262,7 +266,8 @@ class _Listening:
     handle: Handle
     doors: list[Listener] = field(default_factory=list)
     port: int | None = None
-    served: set[Downstream] = field(default_factory=set)
+    # In the order in which they have come.
+    served: dict[Downstream, None] = field(default_factory=dict)
 
 
 def run(stream: socket.socket, protocol: str) -> None:

@@ -139,19 +139,14 @@ def test_strangers_that_connect_leave_nothing_behind(world: RedisNotebooks, kern
     assert kernel.run("pinged(live(h))") == "+PONG\r\n"
 
 
-def test_strangers_that_say_nothing_take_a_handles_places(kernel: Asker) -> None:
-    """Not stopped: denial of service among processes of one user. What is open goes on, and the places come back."""
+def test_strangers_that_say_nothing_make_room(kernel: Asker) -> None:
+    """They are in nobody's way who may log in, and what is open goes on."""
     path = directory_of(kernel) / "s"
     with contextlib.ExitStack() as stack:
         for _ in range(PLACES):
             stack.enter_context(connected(path))
-        assert kernel.run("pinged(patient(h))") == ""
+        assert kernel.run("pinged(patient(h))") == "+PONG\r\n"
         assert kernel.run("pinged(s)") == "+PONG\r\n"
-    wait_until(
-        lambda: kernel.run("pinged(patient(h))") == "+PONG\r\n",
-        deadline_s=10,
-        what="a place",
-    )
 
 
 def test_a_handle_has_as_many_clients_as_it_may_and_in_little_memory(

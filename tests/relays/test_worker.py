@@ -187,6 +187,28 @@ def test_when_too_many_come_the_next_is_turned_away(broker: Broker) -> None:
         client.close()
 
 
+def test_when_silent_ones_hold_the_places_the_first_of_them_leaves(broker: Broker) -> None:
+    """Who has a login stays, and who comes is served."""
+    broker.listen()
+    with broker.client() as first:
+        broker.answer(login=_LOGIN)
+        assert first.recv(100) == b"pw-1"
+        # The relay asks for their logins, and waits.
+        silent = [broker.client() for _ in range(2)]
+        asked = [broker.next() for _ in silent]
+        with broker.client() as late:
+            gone = silent[0].recv(100)
+            broker.answer(login=_LOGIN)
+            assert (gone, late.recv(100)) == (b"", b"pw-1")
+        first.sendall(b"still here")
+        assert broker.relay.upstream.recv(100) == b"still here"
+        for _, descriptors in asked:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        for client in silent:
+            client.close()
+
+
 def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> None:
     """The broker gets a duplicate first, and is told when the client has let go."""
     broker.listen()
