@@ -244,8 +244,9 @@ def test_when_another_implementation_signs_it_works_too(
     assert "STREAMING-UNSIGNED-PAYLOAD-TRAILER" in payloads
 
 
-def test_when_a_url_is_presigned_it_leads_to_the_loopback_place(client: Client, s3: Any, bucket: str) -> None:
+def test_when_a_url_is_presigned_it_leads_to_the_loopback_place(client: Client, bucket: str) -> None:
     """It is good there, with the handle's token and with no other."""
+    s3: Any = client.client()
     s3.put_object(Bucket=bucket, Key="a b", Body=b"hello")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b"}, ExpiresIn=60)
     assert url.startswith(client.base_url + "/")
@@ -365,11 +366,13 @@ def test_when_revoked_during_a_download_it_ends(s3: Any, bucket: str, lease: Lea
 
     server.pause = pause
     body = own.get_object(Bucket=bucket, Key="long")["Body"]
-    assert reached.wait(20)
-    lease.revoke()
-    with pytest.raises((IncompleteReadError, ResponseStreamingError, ReadTimeoutError)):
-        body.read()
-    going_on.set()
+    try:
+        assert reached.wait(20)
+        lease.revoke()
+        with pytest.raises((IncompleteReadError, ResponseStreamingError, ReadTimeoutError)):
+            body.read()
+    finally:
+        going_on.set()
     server.pause = None
     with pytest.raises(HandleInvalid):
         own.list_buckets()

@@ -22,6 +22,9 @@ from tests.support.strict_s3 import REGION, StrictS3, strict_s3
 SESSION = "Sitzung/Vogel+7/abc9Zx-geheim=="
 
 
+_ASK = "lake = connection('lake', reason='session'); s3 = lake.client()"
+
+
 @dataclass(frozen=True)
 class World:
     operator: Operator
@@ -42,8 +45,7 @@ def world() -> Iterator[World]:
     ):
         server.secret_access_key, server.session_token = CANARY, SESSION
         operator.create("lake", "s3", server.fields(bucket="lake-of-all"), server.secrets())
-        process.run("lake = connection('lake', reason='session')")
-        process.run("s3 = lake.client()")
+        process.run(_ASK)
         where = f"CreateBucketConfiguration={{'LocationConstraint': {REGION!r}}}"
         process.run(f"s3.create_bucket(Bucket=lake.bucket, {where}) and None")
         process.run("s3.put_object(Bucket=lake.bucket, Key='a b', Body=b'hello') and None")
@@ -72,8 +74,7 @@ def test_when_shown_it_says_how_it_is_delivered(world: World) -> None:
 def test_when_used_the_secrets_are_not_in_the_process(world: World) -> None:
     """What it has written in its memory is searched, in every disguise; the same search finds what is there."""
     run = world.fresh.run
-    run("lake = connection('lake', reason='session')")
-    run("s3 = lake.client()")
+    run(_ASK)
     run("s3.put_object(Bucket=lake.bucket, Key='seen', Body=b'hello') and None")
     run("s3.generate_presigned_url('get_object', Params={'Bucket': 'b', 'Key': 'k'}) and None")
     assert run("lake.filesystem().cat('lake-of-all/seen').decode()") == "hello"
@@ -150,7 +151,11 @@ def test_when_revoked_the_next_use_is_refused(world: World) -> None:
             return exc.kind
         return ""
 
-    first = wait_until(lambda: refused("s3.list_buckets() and None"), deadline_s=10, what="the cut")
-    assert first == "HandleInvalid"
-    assert refused("lake.filesystem().ls('lake-of-all', refresh=True)") == "HandleInvalid"
-    assert refused("lake.base_url") == "HandleInvalid"
+    try:
+        first = wait_until(lambda: refused("s3.list_buckets() and None"), deadline_s=10, what="the cut")
+        assert first == "HandleInvalid"
+        assert refused("lake.filesystem().ls('lake-of-all', refresh=True)") == "HandleInvalid"
+        assert refused("lake.base_url") == "HandleInvalid"
+    finally:
+        # As it was, for whichever test is next.
+        world.asker.run(_ASK)
