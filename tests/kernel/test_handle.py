@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 from datetime import datetime, timedelta, timezone
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,17 +102,6 @@ def test_a_brokered_one_says_its_delivery(scripted_broker: ScriptedBroker, deliv
     assert repr(handle).endswith(f", brokered, {words}, until this kernel stops>")
     assert f"brokered, {words} · until" in bundle["text/html"]
     assert bundle[HANDLE_MIME]["delivery"] == delivery
-
-
-def test_once_a_client_was_opened_it_says_what_happened(scripted_broker: ScriptedBroker) -> None:
-    """A library that can't take a socket over is relayed, whatever was expected."""
-    _handles(scripted_broker, mode="brokered", delivery="hand_over")
-    handle = connection("warehouse")
-    handle._clients["postgresql"] = SimpleNamespace(delivery=None)
-    assert handle.delivery == "hand_over"
-    handle._clients["postgresql"].delivery = "relay"
-    assert handle.delivery == "relay"
-    assert "brokered, relay" in repr(handle)
 
 
 def test_without_an_end_none_is_told(scripted_broker: ScriptedBroker) -> None:

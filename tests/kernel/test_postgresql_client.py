@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from connvault_jupyter import connection
 from connvault_jupyter.errors import (
     BrokerUnavailable,
     HandleInvalid,
@@ -41,12 +42,12 @@ def _engine_with(handle: Handle, **given: Any) -> None:
     handle.engine(connect_args=given)
 
 
-def _client(handle: Handle) -> Any:
-    return handle._clients["postgresql"]
-
-
 def test_connect_hands_over(handle: Handle, login: Login) -> None:
-    """A psycopg connection as the stored user, to the stored database, on the server's own socket."""
+    """A psycopg connection as the stored user, to the stored database, on the server's own socket.
+
+    Once it was opened the handle says what happened, whatever was expected.
+    """
+    assert handle.delivery == "relay"
     with handle.connect() as found:
         assert found.execute("select current_user, current_database()").fetchone() == (
             login.user,
@@ -54,26 +55,36 @@ def test_connect_hands_over(handle: Handle, login: Login) -> None:
         )
         with socket.socket(fileno=os.dup(found.fileno())) as stream:
             assert stream.getpeername() == (login.host, login.port)
-    assert _client(handle).delivery == "hand_over"
+    assert handle.delivery == "hand_over"
 
 
-def test_an_encrypted_upstream_is_relayed(handles: RelayedHandles, handle: Handle, login: Login) -> None:
+def test_an_encrypted_upstream_is_relayed(handles: RelayedHandles, login: Login) -> None:
     """Its state can't leave the relay; `prefer` counts as such, whatever the server then offers."""
     handles.fields["sslmode"] = "prefer"
+    handles.delivery = "hand_over"
+    handle = connection("warehouse")
+    assert handle.delivery == "hand_over"
     with handle.connect() as found:
         assert found.execute("select current_user").fetchone() == (login.user,)
         with socket.socket(fileno=os.dup(found.fileno())) as stream:
             assert stream.family == socket.AF_UNIX
-    assert _client(handle).delivery == "relay"
+    assert handle.delivery == "relay"
+    assert "brokered, relay" in repr(handle)
 
 
-@pytest.mark.parametrize("mode", ["disable", "prefer"])
-async def test_connect_async(handles: RelayedHandles, handle: Handle, login: Login, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "expected", "happened"), [("disable", "relay", "hand_over"), ("prefer", "hand_over", "relay")]
+)
+async def test_connect_async(
+    handles: RelayedHandles, login: Login, mode: str, expected: str, happened: str
+) -> None:
     """The same for asyncio."""
     handles.fields["sslmode"] = mode
+    handles.delivery = expected
+    handle = connection("warehouse")
     async with await handle.connect_async(autocommit=True) as found:
         assert await (await found.execute("select current_user")).fetchone() == (login.user,)
-    assert _client(handle).delivery == ("hand_over" if mode == "disable" else "relay")
+    assert handle.delivery == happened
 
 
 def test_the_dsn_has_no_secret_and_works(handle: Handle, login: Login) -> None:
@@ -261,8 +272,9 @@ def test_nothing_here_shows_the_password(
 ) -> None:
     """Verbose tracebacks print every variable, psycopg logs at DEBUG."""
     caplog.set_level(logging.DEBUG)
+    client = handle.connect.__self__
     with handle.connect() as found:
-        faces = [repr(found), repr(found.info.get_parameters()), found.info.dsn, repr(vars(_client(handle)))]
+        faces = [repr(found), repr(found.info.get_parameters()), found.info.dsn, repr(vars(client))]
     handles.fields |= {"user": "nobody_here"}
     for open_it in (handle.connect, handle.engine().connect):
         with pytest.raises(UpstreamError) as caught:

@@ -103,4 +103,5 @@ def test_when_a_forked_child_ends_the_sessions_go_on(handle: Handle) -> None:
         child = multiprocessing.get_context("fork").Process(target=connection.close)
         child.start()
         child.join(30)
+        assert child.exitcode == 0
         assert connection.execute("select 2").fetchone() == (2,)

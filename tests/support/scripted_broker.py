@@ -180,8 +180,9 @@ class Handles:
                 }
             ],
             "reveal_allowed": reveal_allowed,
-            "delivery": delivery or kinds[mode],
         }
+        # What a request is told to expect.
+        self.delivery = delivery or kinds[mode]
 
     def install(self, broker: ScriptedBroker) -> Handles:
         broker.answers |= {
@@ -202,7 +203,7 @@ class Handles:
                         "destination": self._shape["destination"],
                         "status": "ready",
                         "status_reason": None,
-                        "delivery": self._shape["delivery"],
+                        "delivery": self.delivery,
                     }
                 ],
             },
@@ -215,7 +216,7 @@ class Handles:
             raise ConnectionNotFound
         ref = new_ref()
         self.refs.add(ref)
-        return {"ref": ref, "connection": self.name, **self._shape}
+        return {"ref": ref, "connection": self.name, "delivery": self.delivery, **self._shape}
 
     def deliver(self, body: dict[str, Any]) -> dict[str, Any]:
         self._refuse(body)
