@@ -159,8 +159,8 @@ def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, 
     assert question["destination"] == "https://evil.test/v1"
     assert refused(a, "connection('moved', reason='once')")[0] == "SecretInvalid"
     assert refused(a, "connection('moved')")[0] == "SecretInvalid"
-    (row,) = notebooks.record(type="secret:unreadable")
-    assert row["connection"] == "moved"
+    rows = [row["connection"] for row in notebooks.record(type="secret:unreadable")]
+    assert rows.count("moved") == 1
 
 
 def test_a_sealed_secret_in_another_connection_does_not_open(

@@ -48,10 +48,10 @@ def test_another_notebooks_ref_opens_nothing(notebooks: Notebooks, operation: st
 
 def test_the_next_run_of_a_notebook_can_not_use_the_last_ones_ref(notebooks: Notebooks) -> None:
     """The kernel id is the same after a restart; the process is not."""
-    with notebooks.open("a.ipynb", kernel_id="k") as first:
+    with notebooks.open("restarted.ipynb", kernel_id="k") as first:
         first.run(GET)
         ref = first.run(REF)
-    with notebooks.open("a.ipynb", kernel_id="k") as second:
+    with notebooks.open("restarted.ipynb", kernel_id="k") as second:
         second.run(USE)
         assert refused(second, f"use('access.deliver', ref={ref!r})")[0] == "HandleInvalid"
         # Its grant ended with the kernel too: a person is asked again.

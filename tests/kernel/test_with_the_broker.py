@@ -61,10 +61,10 @@ def ruled(login: Login) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def unanswered() -> Iterator[Running]:
-    """A broker whose questions stay open."""
+    """A broker whose questions stay open. After one that nobody has answered the next one does not have to wait."""
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
-        operated_broker(Path(folder), rule=None) as (operator, path),
+        operated_broker(Path(folder), rule=None, consent=ConsentSettings(cooldown_s=0)) as (operator, path),
     ):
         operator.create("api", "http", {"base_url": "https://api.test", "auth": "bearer"}, {"token": CANARY})
         yield operator, path
