@@ -6,8 +6,8 @@ import { ConnectionForm } from '../src/form/ConnectionForm';
 import { SecretInputs } from '../src/form/secretInputs';
 import * as schemaForm from '../src/form/SchemaForm';
 import { ProblemError } from '../src/restapi';
-import { secretFields } from '../src/form/schema';
-import { catalogue } from './support/catalogue';
+import { formSchema, isDeclared, propertiesOf, secretFields } from '../src/form/schema';
+import { catalogue, KINDS } from './support/catalogue';
 import { connectionView, provider, trans } from './support/records';
 
 const CANARY = 'hunter2-canary';
@@ -168,6 +168,43 @@ describe('the kinds that come with the package', () => {
     expect(screen.queryByTestId('connvault-field-token')).toBeNull();
     expect(input('password')).toBeTruthy();
     expect(input('username')).toBeTruthy();
+  });
+
+  test.each(KINDS)('of %s draw declared fields only, whatever is chosen', kind => {
+    draw({ provider: catalogue(kind) });
+    const declared = Object.entries(propertiesOf(catalogue(kind).fields)).filter(([, field]) => isDeclared(field));
+    const check = (): void => {
+      const form = screen.getByTestId('connvault-form');
+      expect(form.textContent).not.toMatch(/Unsupported field schema|undefined/);
+      const names = [...form.querySelectorAll('.jp-connvault-schemaForm label')].map(label => label.getAttribute('for') ?? '');
+      for (const id of names.filter(Boolean)) {
+        expect(declared.map(([name]) => name)).toContain(id.slice(id.indexOf('_') + 1));
+        expect(document.getElementById(id)?.getAttribute('name')).toBeTruthy();
+      }
+    };
+    check();
+    for (const box of [false, true]) {
+      for (const switched of box ? document.querySelectorAll('.jp-connvault-schemaForm input[type=checkbox]') : []) {
+        fireEvent.click(switched);
+        check();
+      }
+      for (const name of [...document.querySelectorAll('.jp-connvault-schemaForm select')].map(item => item.getAttribute('name')!)) {
+        const select = (): HTMLSelectElement => input(name) as unknown as HTMLSelectElement;
+        for (const { value } of [...select().options]) {
+          fireEvent.change(select(), { target: { value } });
+          check();
+        }
+      }
+    }
+  });
+
+  test('ask for the token endpoint before the client that logs in there', () => {
+    draw({ provider: catalogue('http'), prefill: { fields: { auth: 'oauth2' } } });
+    const names = [...document.querySelectorAll('.jp-connvault-schemaForm [name]')].map(item => item.getAttribute('name'));
+    expect(names).toEqual([
+      'base_url', 'allow_http', 'auth', 'token_url', 'client_id', 'client_secret', 'scope', 'audience', 'client_auth', 'ca_certificate'
+    ]);
+    expect(formSchema(catalogue('http')).destination).toContain('token_url');
   });
 });
 

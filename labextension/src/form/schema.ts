@@ -42,26 +42,37 @@ function isObject(value: unknown): value is { [key: string]: unknown } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** All properties, those of conditional parts too. */
+/**
+ * All properties, those of conditional parts too. Where one is declared (with its type) counts over a condition that
+ * only adds a rule to it.
+ */
 export function propertiesOf(schema: unknown): { [name: string]: Property } {
   if (!isObject(schema)) {
     return {};
   }
   const found: { [name: string]: Property } = {};
+  const add = (properties: { [name: string]: unknown }): void => {
+    for (const [name, property] of Object.entries(properties)) {
+      if (isObject(property)) {
+        found[name] = isDeclared(property) ? { ...found[name], ...property } : { ...property, ...found[name] };
+      }
+    }
+  };
   for (const key of LISTED) {
     for (const part of Array.isArray(schema[key]) ? (schema[key] as unknown[]) : []) {
-      Object.assign(found, propertiesOf(part));
+      add(propertiesOf(part));
     }
   }
   for (const key of CONDITIONAL) {
-    Object.assign(found, propertiesOf(schema[key]));
+    add(propertiesOf(schema[key]));
   }
-  for (const [name, property] of Object.entries(isObject(schema.properties) ? schema.properties : {})) {
-    if (isObject(property)) {
-      found[name] = { ...found[name], ...property };
-    }
-  }
+  add(isObject(schema.properties) ? schema.properties : {});
   return found;
+}
+
+/** Whether this says what the field is; every provider's declaration has a type, of its own or by a reference. */
+export function isDeclared(property: unknown): boolean {
+  return isObject(property) && (property.type !== undefined || property.$ref !== undefined);
 }
 
 export function secretFields(provider: ProviderDefinition): string[] {

@@ -16,6 +16,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Icon } from '../icons';
 import { FieldFrame } from './FieldFrame';
 import type { Problems } from './problems';
+import { isDeclared } from './schema';
 import { SecretInputBox } from './SecretInputBox';
 import type { SecretInputs } from './secretInputs';
 
@@ -88,6 +89,10 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps): JSX.Elemen
     (schema.properties?.[name] as { [key: string]: unknown } | undefined)?.[key];
   const lines: (typeof properties)[] = [];
   for (const item of properties) {
+    // A rule for a field that is not there now, such as one of another way to log in.
+    if (!isDeclared(schema.properties?.[item.name])) {
+      continue;
+    }
     const group = keyword(item.name, 'x-group');
     const line = lines[lines.length - 1];
     if (group !== undefined && line && keyword(line[0].name, 'x-group') === group) {

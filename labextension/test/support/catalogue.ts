@@ -1,12 +1,16 @@
+/// <reference types="vite/client" />
 /** The kinds of connections as the package brings them, from the files themselves. */
-import http from '../../../connvault_jupyter/providers/catalogue/http.json';
-import postgresql from '../../../connvault_jupyter/providers/catalogue/postgresql.json';
-import secret from '../../../connvault_jupyter/providers/catalogue/secret.json';
-
 import type { ProviderDefinition } from '../../src/contracts';
 
-const CATALOGUE: { [id: string]: unknown } = { http, postgresql, secret };
+const FILES = import.meta.glob<ProviderDefinition>('../../../connvault_jupyter/providers/catalogue/*.json', {
+  eager: true,
+  import: 'default'
+});
+
+const CATALOGUE = new Map(Object.values(FILES).map(item => [item.id, item]));
+
+export const KINDS: readonly string[] = [...CATALOGUE.keys()];
 
 export function catalogue(id: string): ProviderDefinition {
-  return CATALOGUE[id] as ProviderDefinition;
+  return CATALOGUE.get(id)!;
 }
