@@ -3,12 +3,14 @@ long what is open may stay."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from connvault_jupyter.contracts.access import GrantFilter, GrantRef, HandleUse, Requester
+from connvault_jupyter.contracts.access import GrantFilter, GrantRef, HandleUse, Requester, RevokeOwn
 from connvault_jupyter.contracts.connections import (
     Connection,
     ConnectionRef,
@@ -29,10 +31,9 @@ from connvault_jupyter.errors import (
     StorageFull,
     VaultLocked,
 )
-from connvault_jupyter.providers.registry import ProviderCatalogue
 from tests.support.canary import CANARY, found_in
 from tests.support.in_clear import IN_CLEAR
-from tests.support.service_world import POSTGRES, World, notebook, unasked
+from tests.support.service_world import POSTGRES, UpdatedCatalogue, World, catalogue, notebook, unasked
 
 FOREIGN = [notebook(run=2), notebook("other.ipynb"), notebook().model_copy(update={"instance": "x"})]
 IDS = ["another run", "another notebook", "another process"]
@@ -133,13 +134,11 @@ def test_the_relays_are_called_without_the_lock(world: World) -> None:
     free: list[bool] = []
 
     def during() -> None:
-        from threading import Thread
-
         def take() -> None:
             free.append(world.lock.acquire(timeout=5))
             world.lock.release()
 
-        thread = Thread(target=take)
+        thread = threading.Thread(target=take)
         thread.start()
         thread.join()
 
@@ -199,25 +198,23 @@ def test_when_the_disk_is_full_nothing_leaves(world: World) -> None:
 
 def test_the_recipe_completes_the_fields_and_changes_none(world: World) -> None:
     """Constants of the definition: how to log in, never where."""
-    provider = ProviderCatalogue(packages=False).get("postgresql")
+    provider = catalogue().get("postgresql")
     assert provider is not None
     (relay,) = provider.deliveries
     changed = provider.model_copy(
         update={"deliveries": [relay.model_copy(update={"recipe": {"style": "plain"}})]}
     )
-    other = World(storage=(world.storage, world.stores), registry=_Only(changed), unlocked=False)
+    other = World(
+        storage=(world.storage, world.stores),
+        registry=UpdatedCatalogue({"postgresql": changed}),
+        unlocked=False,
+    )
     other.keyring.items.update(world.keyring.items)
     other.secrets.open_at_start()
     ref = given(other)
     assert other.login(notebook(), ref).fields == {**POSTGRES, "style": "plain"}
     assert other.open(notebook(), ref).fields == {**POSTGRES, "style": "plain"}
     assert other.relays.orders[0].fields["style"] == "plain"
-
-
-class _Only(ProviderCatalogue):
-    def __init__(self, provider: Any) -> None:
-        super().__init__(packages=False)
-        self._providers = {provider.id: provider}
 
 
 @pytest.mark.parametrize("other", FOREIGN, ids=IDS)
@@ -280,7 +277,7 @@ def moved_with_a_secret(world: World, ref: str) -> None:
 ENDS: dict[str, tuple[Callable[[World, str], Any], type[Exception]]] = {
     "revoked": (revoked, HandleInvalid),
     "revoked by its own notebook": (
-        lambda world, ref: world.access.revoke_own(notebook(), _revoke_own()),
+        lambda world, ref: world.access.revoke_own(notebook(), RevokeOwn(connection="warehouse")),
         HandleInvalid,
     ),
     "released": (lambda world, ref: world.access.release(notebook(), HandleUse(ref=ref)), HandleInvalid),
@@ -303,12 +300,6 @@ ENDS: dict[str, tuple[Callable[[World, str], Any], type[Exception]]] = {
         HandleInvalid,
     ),
 }
-
-
-def _revoke_own() -> Any:
-    from connvault_jupyter.contracts.access import RevokeOwn
-
-    return RevokeOwn(connection="warehouse")
 
 
 @pytest.mark.parametrize(("end", "error"), ENDS.values(), ids=ENDS)
@@ -346,19 +337,15 @@ def test_this_time_is_cut_after_its_limit(world: World) -> None:
 def test_when_its_kind_is_gone_what_is_open_is_cut(world: World) -> None:
     """Nobody can say any more where it may lead."""
     ref = given(world, "always")
-    nxt = World(storage=(world.storage, world.stores), registry=_Nothing(), unlocked=False)
+    nxt = World(
+        storage=(world.storage, world.stores), registry=UpdatedCatalogue({"postgresql": None}), unlocked=False
+    )
     nxt.keyring.items.update(world.keyring.items)
     nxt.secrets.open_at_start()
     assert not nxt.still_good(notebook(), ref)
     for use in (nxt.open, nxt.login):
         with pytest.raises(ConnectionNotReady):
             use(notebook(), ref)
-
-
-class _Nothing(ProviderCatalogue):
-    def __init__(self) -> None:
-        super().__init__(packages=False)
-        self._providers = {}
 
 
 def test_when_another_server_revokes_what_is_open_is_cut(world: World) -> None:
@@ -412,8 +399,6 @@ def test_when_locked_it_works_again_after_the_unlock(world: World) -> None:
 
 def test_a_secret_that_does_not_open_is_not_given(world: World) -> None:
     """The connection is marked, and its sessions end: whoever damaged it may have more in mind."""
-    from dataclasses import replace
-
     ref = given(world)
     for key, secret in [*world.storage.tables.secrets.items()]:
         spoiled = secret.envelope[:-1] + bytes([secret.envelope[-1] ^ 1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -34,10 +33,8 @@ from connvault_jupyter.errors import (
     VaultLocked,
     VaultNotSetUp,
 )
-from connvault_jupyter.providers.registry import ProviderCatalogue
 from tests.support.canary import CANARY
-from tests.support.in_clear import PROVIDERS
-from tests.support.service_world import NOON, POSTGRES, World, catalogue, notebook, unasked
+from tests.support.service_world import NOON, POSTGRES, UpdatedCatalogue, World, catalogue, notebook, unasked
 
 HTTP = {"base_url": "https://api.example.org/v1", "auth": "bearer"}
 
@@ -61,21 +58,9 @@ def paths(refused: pytest.ExceptionInfo[InvalidFields]) -> list[str]:
     return [error["path"] for error in refused.value.details["errors"]]
 
 
-class Shrinking(ProviderCatalogue):
-    """The catalogue after an update of a package: some definitions are gone or others."""
-
-    def __init__(self, changed: Mapping[str, ProviderDefinition | None]) -> None:
-        super().__init__(packages=False, directories=[str(PROVIDERS)])
-        for provider_id, definition in changed.items():
-            if definition is None:
-                del self._providers[provider_id]
-            else:
-                self._providers[provider_id] = definition
-
-
 def updated(world: World, **changed: ProviderDefinition | None) -> World:
     """The next start, with other providers."""
-    nxt = World(storage=(world.storage, world.stores), unlocked=False, registry=Shrinking(changed))
+    nxt = World(storage=(world.storage, world.stores), unlocked=False, registry=UpdatedCatalogue(changed))
     nxt.keyring.items.update(world.keyring.items)
     nxt.secrets.open_at_start()
     return nxt

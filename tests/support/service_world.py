@@ -439,6 +439,18 @@ class Caller:
         return settled in first.done
 
 
+class UpdatedCatalogue(ProviderCatalogue):
+    """The catalogue after an update of a package: some definitions are gone (`None`) or others."""
+
+    def __init__(self, changed: Mapping[str, ProviderDefinition | None]) -> None:
+        super().__init__(packages=False, directories=[str(PROVIDERS)])
+        for provider_id, definition in changed.items():
+            if definition is None:
+                del self._providers[provider_id]
+            else:
+                self._providers[provider_id] = definition
+
+
 _CATALOGUE: list[ProviderCatalogue] = []
 
 
