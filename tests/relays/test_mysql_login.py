@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,8 +81,6 @@ def test_when_an_ed25519_password_is_wrong_it_is_refused(ed25519_account: Accoun
 
 def test_when_pynacl_is_missing_it_says_so(ed25519_account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what to install."""
-    import sys
-
     monkeypatch.setitem(sys.modules, "nacl", None)
     with pytest.raises(UpstreamAuthFailed, match="PyNaCl is missing"):
         log_in(ed25519_account.fields(), ed25519_account.password)

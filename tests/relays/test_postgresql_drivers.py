@@ -68,7 +68,7 @@ def _cancelled(postgres: PostgresServer, found: psycopg.Connection[Any]) -> floa
     return time.monotonic() - started
 
 
-def test_psql(place: RelayPlace, login: Login) -> None:
+def test_psql_logs_in(place: RelayPlace, login: Login) -> None:
     """The program that everybody has."""
     done = subprocess.run(
         ["psql", "-X", "-A", "-t", "-F", ",", "-c", WHO, dsn(place)],
@@ -80,7 +80,7 @@ def test_psql(place: RelayPlace, login: Login) -> None:
     assert tuple(done.stdout.strip().split(",")) == who(login)
 
 
-def test_psycopg_transactions(place: RelayPlace, login: Login) -> None:
+def test_psycopg_commits_and_rolls_back(place: RelayPlace, login: Login) -> None:
     """Committed, rolled back; user and database are the connection's, whatever the client says."""
     with psycopg.connect(**conninfo(place)) as found:
         assert found.execute(WHO.encode()).fetchone() == who(login)
@@ -115,13 +115,13 @@ def test_binary_data_that_looks_like_a_goodbye_passes(place: RelayPlace) -> None
             assert row == (value,)
 
 
-async def test_psycopg_async(place: RelayPlace, login: Login) -> None:
+async def test_psycopg_logs_in_asynchronously(place: RelayPlace, login: Login) -> None:
     """The asynchronous connection of psycopg."""
     async with await psycopg.AsyncConnection.connect(**conninfo(place)) as found:
         assert await (await found.execute(WHO.encode())).fetchone() == who(login)
 
 
-def test_psycopg2(place: RelayPlace, login: Login) -> None:
+def test_psycopg2_logs_in(place: RelayPlace, login: Login) -> None:
     """The older driver."""
     found = psycopg2.connect(dsn(place))
     with found.cursor() as cursor:
@@ -130,14 +130,14 @@ def test_psycopg2(place: RelayPlace, login: Login) -> None:
     found.close()
 
 
-def test_sqlalchemy_and_pandas(place: RelayPlace, login: Login) -> None:
+def test_sqlalchemy_and_pandas_log_in(place: RelayPlace, login: Login) -> None:
     """By the address alone."""
     engine = sqlalchemy.create_engine(dsn(place).replace("postgresql:", "postgresql+psycopg:"))
     assert pd.read_sql("select current_user as who", engine).to_dict("records") == [{"who": login.user}]
     engine.dispose()
 
 
-async def test_asyncpg(place: RelayPlace, login: Login) -> None:
+async def test_asyncpg_logs_in(place: RelayPlace, login: Login) -> None:
     """With its prepared statements and binary results."""
     found = await asyncpg.connect(dsn(place))
     async with found.transaction():
@@ -147,7 +147,7 @@ async def test_asyncpg(place: RelayPlace, login: Login) -> None:
 
 
 @pytest.mark.parametrize("over_tcp", [False, True])
-def test_pg8000(shared: Relays, login: Login, over_tcp: bool) -> None:
+def test_pg8000_logs_in(shared: Relays, login: Login, over_tcp: bool) -> None:
     """Over the socket without, over TCP with the handle's token as password."""
     place = shared.place(tcp=over_tcp)
     where: dict[str, Any] = (
@@ -160,14 +160,14 @@ def test_pg8000(shared: Relays, login: Login, over_tcp: bool) -> None:
     found.close()
 
 
-def test_adbc(place: RelayPlace, login: Login) -> None:
+def test_adbc_logs_in(place: RelayPlace, login: Login) -> None:
     """Arrow tables out of libpq."""
     with adbc.connect(dsn(place)) as found, found.cursor() as cursor:
         cursor.execute("select current_user::text as who, 1::int as one")
         assert cursor.fetch_arrow_table().to_pydict() == {"who": [login.user], "one": [1]}
 
 
-def test_duckdb_scans(place: RelayPlace) -> None:
+def test_duckdb_scans_a_table(place: RelayPlace) -> None:
     """DuckDB's own reader, from the installed extension."""
     extension = next(Path(scanner.__file__).parent.rglob("postgres_scanner.duckdb_extension"))
     with psycopg.connect(**conninfo(place), autocommit=True) as found:
@@ -293,7 +293,7 @@ def test_a_hundred_megabytes_are_streamed(place: RelayPlace) -> None:
     assert memory < 100e6
 
 
-def test_fifty_at_once(shared: Relays) -> None:
+def test_fifty_at_once_have_fifty_sessions(shared: Relays) -> None:
     """Each its own session."""
     place = shared.place()
     barrier = threading.Barrier(50)

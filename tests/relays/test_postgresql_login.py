@@ -100,7 +100,9 @@ def user(server: PostgresServer, name: str, password: str) -> Login:
 
 
 @pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-ca", "verify-full"])
-def test_scram_with_each_mode(server: PostgresServer, certificate: ServerCertificate, mode: str) -> None:
+def test_scram_lets_in_with_each_mode(
+    server: PostgresServer, certificate: ServerCertificate, mode: str
+) -> None:
     """Encrypted wherever the server can and the person wants it."""
     authority = {"ca_certificate": certificate.authority} if mode.startswith("verify") else {}
     session = log_in(relay_login(server.admin, sslmode=mode, **authority), (), limits=Limits())
@@ -112,7 +114,7 @@ def test_scram_with_each_mode(server: PostgresServer, certificate: ServerCertifi
 
 
 @pytest.mark.parametrize("mode", ["disable", "require"])
-def test_md5(server: PostgresServer, mode: str) -> None:
+def test_md5_lets_in(server: PostgresServer, mode: str) -> None:
     """What old servers ask for."""
     session = log_in(relay_login(user(server, "old", "old-secret"), sslmode=mode), (), limits=Limits())
     assert asked(session, "select current_user") == b"old"
@@ -179,7 +181,7 @@ def test_no_free_connection_is_said(server: PostgresServer) -> None:
 
 
 @pytest.mark.parametrize("password", ["pässwörd ✓", "with space", "\u00a0x", "x" * 500])
-def test_passwords_of_any_letters(server: PostgresServer, password: str) -> None:
+def test_passwords_of_any_letters_let_in(server: PostgresServer, password: str) -> None:
     """As RFC 4013 prepares them, on both sides."""
     server.execute(f"drop role if exists odd; create role odd login password '{password}'")
     shut(log_in(relay_login(user(server, "odd", password)), (), limits=Limits()).stream)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -194,8 +196,6 @@ def test_after_a_failed_login_beforehand_there_is_a_pause(server: Server, warm: 
 
 def test_the_secret_is_let_go_of(server: Server, warm: WarmLogins) -> None:
     """When the login beforehand is over, nothing refers to it."""
-    import gc
-    import weakref
 
     class Watched(dict[str, str]):
         pass

@@ -204,8 +204,8 @@ def test_redis_cli_over_the_socket(relays: RedisRelays, tmp_path: Path) -> None:
         assert done.stderr == b""
 
 
-async def test_redis_asyncio(relays: RedisRelays) -> None:
-    """A hundred at once on one client."""
+async def test_a_hundred_at_once_on_one_asyncio_client(relays: RedisRelays) -> None:
+    """Each gets its own answer."""
     async with redis.asyncio.Redis(unix_socket_path=relays.place().socket) as client:
         await client.set("a", "b")
         assert await asyncio.gather(*(client.get("a") for _ in range(100))) == [b"b"] * 100

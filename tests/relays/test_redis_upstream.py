@@ -157,7 +157,9 @@ def test_when_the_broker_refuses_the_client_is_told(started: RedisRelays, server
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
-def test_through_tls(started: RedisRelays, encrypted: RedisServer, mode: str) -> None:
+def test_through_tls_all_arrives_and_who_leaves_is_noticed(
+    started: RedisRelays, encrypted: RedisServer, mode: str
+) -> None:
     """With a value that needs many records; a blocked client that leaves is noticed."""
     assert encrypted.tls
     authority = {} if mode == "require" else {"ca_certificate": encrypted.tls.authority}

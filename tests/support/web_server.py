@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -159,15 +158,11 @@ def answering(content: bytes, *headers: str, status: str = "200 OK") -> Handler:
     return rule
 
 
-def sending(*pieces: bytes, close: bool = False) -> Handler:
-    """Sends exactly this, a write for each piece; `close`: and hangs up."""
+def sending(data: bytes, *, close: bool = False) -> Handler:
+    """Sends exactly this; `close`: and hangs up."""
 
-    def rule(wire: Wire, seen: Seen) -> bool:
-        for number, piece in enumerate(pieces):
-            if number:
-                # So that each is a read of its own at the other end.
-                time.sleep(0.002)
-            wire.send(piece)
+    def rule(wire: Wire, _seen: Seen) -> bool:
+        wire.send(data)
         return not close
 
     return rule
