@@ -8,6 +8,8 @@ import { strengthOf } from '../src/panel/strength';
 import { statusWord } from '../src/panel/words';
 import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, provider, T0, trans, vaultState } from './support/records';
 
+const FAILED_TEST = { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' };
+
 let connvault: FakeConnvault;
 let navigation: Navigation;
 let inserted: string[];
@@ -135,7 +137,25 @@ test.each([
   ['invalid', 'secret_unreadable', 'unlocked', 'Replace secret'],
   ['invalid', 'provider_changed', 'unlocked', 'Draft']
 ] as const)('%s with %s in a vault that is %s is called %s', (status, status_reason, vault, word) => {
-  expect(statusWord({ status, status_reason }, vault, trans).text).toBe(word);
+  expect(statusWord({ connection: { status, status_reason }, last_test: null }, vault, trans).text).toBe(word);
+});
+
+test.each([
+  ['ready', 'unlocked', true, 'Ready', 'ok'],
+  ['ready', 'unlocked', false, 'Test failed', 'warn'],
+  ['ready', 'locked', false, 'Locked', 'mute'],
+  ['draft', 'unlocked', false, 'Draft', 'mute']
+] as const)('%s in a vault that is %s, its last test ok: %s, is called %s', (status, vault, ok, text, tone) => {
+  const view = connectionView({ status }, { last_test: { ...FAILED_TEST, ok } });
+  expect(statusWord(view, vault, trans)).toEqual({ text, tone });
+});
+
+test('a failed test shows in the list and beside the name', async () => {
+  connvault.connections.items = [connectionView({}, { last_test: FAILED_TEST })];
+  await draw();
+  expect(screen.getByTestId('connvault-row-warehouse').textContent).toContain('Test failed');
+  fireEvent.click(screen.getByTestId('connvault-row-warehouse'));
+  expect(screen.getByTestId('connvault-detail').textContent).toMatch(/^warehouse.*Test failed/);
 });
 
 describe('the vault', () => {
@@ -328,9 +348,7 @@ describe('one connection', () => {
   });
 
   test('shows what a test found', async () => {
-    connvault.connections.items = [
-      connectionView({}, { last_test: { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' } })
-    ];
+    connvault.connections.items = [connectionView({}, { last_test: FAILED_TEST })];
     await draw();
     expect(screen.getByTestId('connvault-last-test').textContent).toContain('The service refused the login.');
     await press('connvault-test');

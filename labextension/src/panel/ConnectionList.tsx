@@ -133,7 +133,7 @@ const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen
       >
         <ProviderIcon provider={provider} />
         <b title={name}>{name}</b>
-        <Pill word={statusWord(connection, vault, trans)} />
+        <Pill word={statusWord(item, vault, trans)} />
         <small title={label}>{label}</small>
       </button>
     </li>

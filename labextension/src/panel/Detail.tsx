@@ -80,7 +80,7 @@ export function Detail(props: DetailProps): JSX.Element {
   return (
     <section className="jp-connvault-screen" aria-label={connection.name} data-testid="connvault-detail">
       <ScreenHeader title={connection.name} onBack={props.onBack} trans={trans}>
-        {!statusAdvice(view, trans) && <Pill word={statusWord(connection, props.vault, trans)} />}
+        {!statusAdvice(view, trans) && <Pill word={statusWord(view, props.vault, trans)} />}
       </ScreenHeader>
       <div className="jp-connvault-tabs" role="tablist" aria-label={connection.name} onKeyDown={event => turn(event, tab, props.onTab)}>
         {TABS.map(item => (

@@ -28,9 +28,9 @@ export interface Word {
   tone: Tone;
 }
 
-/** The state of a connection in one word. */
+/** The state of a connection in one word. One that is complete is not called ready while its last test failed. */
 export function statusWord(
-  connection: Pick<Connection, 'status' | 'status_reason'>,
+  { connection, last_test }: { connection: Pick<Connection, 'status' | 'status_reason'> } & Pick<ConnectionView, 'last_test'>,
   vault: VaultState['state'] | undefined,
   trans: TranslationBundle
 ): Word {
@@ -44,7 +44,12 @@ export function statusWord(
       ? { text: trans.__('Needs password'), tone: 'warn' }
       : { text: trans.__('Draft'), tone: 'mute' };
   }
-  return vault === 'locked' ? { text: trans.__('Locked'), tone: 'mute' } : { text: trans.__('Ready'), tone: 'ok' };
+  if (vault === 'locked') {
+    return { text: trans.__('Locked'), tone: 'mute' };
+  }
+  return last_test?.ok === false
+    ? { text: trans.__('Test failed'), tone: 'warn' }
+    : { text: trans.__('Ready'), tone: 'ok' };
 }
 
 /** Whether a secret is what has to be entered before the connection can be used. */
