@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.broker_of import runs
 from tests.support.canary import found_in
+from tests.support.descriptors import limited
 from tests.support.processes import wait_until
 from tests.support.redis_notebooks import RedisNotebooks, redis_notebooks
 from tests.support.requester import Asker, Refused
@@ -25,7 +26,6 @@ from tests.support.requester import Asker, Refused
 # `limits.connections`.
 PLACES = 256
 FLOOD = 400
-SOME = 8
 
 # With a time-out it would not wait while the listener's queue is full.
 PATIENT = """
@@ -121,22 +121,16 @@ def test_a_link_in_a_handles_place_leads_no_socket_elsewhere(
 def test_strangers_that_connect_leave_nothing_behind(world: RedisNotebooks, kernel: Asker) -> None:
     """No session, no descriptor, no thread, and one row of the record in a while."""
     path = directory_of(kernel) / "s"
-    broker, worker = psutil.Process(world.operator.broker.pid), worker_of(world)
-    before = broker.num_fds() + worker.num_fds()
     rows = len(world.notebooks.record(type="access:refused"))
-    for number in range(FLOOD):
-        with connected(path) as stream:
-            stream.sendall(b"PING\r\n")
-            if number % 2:
-                assert stream.recv(64).startswith(b"-")
+    with limited(world.operator.broker.pid, worker_of(world).pid):
+        for number in range(FLOOD):
+            with connected(path) as stream:
+                stream.sendall(b"PING\r\n")
+                if number % 2:
+                    assert stream.recv(64).startswith(b"-")
+        assert kernel.run("pinged(s)") == "+PONG\r\n"
+        assert kernel.run("pinged(live(h))") == "+PONG\r\n"
     assert len(world.notebooks.record(type="access:refused")) <= rows + 1
-    # Some may come and go by themselves.
-    allowed = before + SOME
-    wait_until(
-        lambda: broker.num_fds() + worker.num_fds() <= allowed, deadline_s=20, what="the descriptors to close"
-    )
-    assert kernel.run("pinged(s)") == "+PONG\r\n"
-    assert kernel.run("pinged(live(h))") == "+PONG\r\n"
 
 
 def test_strangers_that_say_nothing_make_room(kernel: Asker) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.descriptors import limited
 from tests.support.redis_notebooks import RedisNotebooks, redis_notebooks
 from tests.support.requester import Asker
-
-# Each of the processes needs about thirty; a descriptor that is left for each handle would be 200 more.
-LIMIT = 96
 
 _COME_AND_GO = """
 def come_and_go(name, times):
@@ -45,21 +42,13 @@ def kernel(world: RedisNotebooks) -> Iterator[Asker]:
         yield found
 
 
-def limit(pid: int | None) -> None:
-    """From now on the process can't have more descriptors than that: it need not be looked into, which it forbids."""
-    assert pid is not None
-    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (LIMIT, hard))
-
-
 def test_two_hundred_handles_leave_nothing_open(world: RedisNotebooks, kernel: Asker) -> None:
     """In the broker, its zygote and the worker of the connection."""
     name, _ = world.define()
     kernel.run(f"kept = connection({name!r}); s = live(kept)")
     zygote, (worker,) = world.processes()
-    for pid in (world.operator.broker.pid, zygote, worker):
-        limit(pid)
-    assert kernel.run(f"come_and_go({name!r}, 200)") == 200
+    with limited(world.operator.broker.pid, zygote, worker):
+        assert kernel.run(f"come_and_go({name!r}, 200)") == 200
     assert world.processes() == (zygote, [worker])
     assert kernel.run("pinged(s)") == "+PONG\r\n"
     assert kernel.run("len(os.listdir(os.path.dirname(kept._lease.open().directory)))") == 1
@@ -69,9 +58,8 @@ def test_workers_that_come_and_go_leave_nothing_open(world: RedisNotebooks, kern
     """Without a handle that is kept each one has a worker of its own."""
     name, _ = world.define()
     kernel.run(f"come_and_go({name!r}, 1)")
-    for pid in (world.operator.broker.pid, world.processes()[0]):
-        limit(pid)
-    assert kernel.run(f"come_and_go({name!r}, 100)") == 100
+    with limited(world.operator.broker.pid, world.processes()[0]):
+        assert kernel.run(f"come_and_go({name!r}, 100)") == 100
 
 
 def test_the_limit_would_be_reached(world: RedisNotebooks, kernel: Asker) -> None:
@@ -79,7 +67,6 @@ def test_the_limit_would_be_reached(world: RedisNotebooks, kernel: Asker) -> Non
     name, _ = world.define()
     kernel.run(f"kept = connection({name!r}); s = live(kept); open_ones = []")
     _, (worker,) = world.processes()
-    limit(worker)
     kernel.run(
         "def many():\n"
         "    for _ in range(100):\n"
@@ -88,4 +75,5 @@ def test_the_limit_would_be_reached(world: RedisNotebooks, kernel: Asker) -> Non
         "        open_ones.append(one)\n"
         "        if pinged(one) != '+PONG\\r\\n': return 'refused'\n"
     )
-    assert kernel.run("many()") == "refused"
+    with limited(worker):
+        assert kernel.run("many()") == "refused"

@@ -25,7 +25,14 @@ from connvault_jupyter.relays.trial import RelayTrial
 
 from .processes import wait_until
 
-_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+# As a broker starts it, but that it may be looked into: only root could count a hardened process's descriptors.
+_OPEN = """
+import runpy
+from connvault_jupyter.broker import hardening
+hardening.become_non_dumpable = lambda: False
+runpy.run_module("connvault_jupyter.broker.relay_process", run_name="__main__")
+"""
+_COMMAND = (sys.executable, "-c", _OPEN)
 
 
 def _nobody(*_: Any) -> Any:
