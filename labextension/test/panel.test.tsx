@@ -5,7 +5,7 @@ import { Navigation } from '../src/models/navigation';
 import { placeOf } from '../src/models/opening';
 import { Panel } from '../src/panel/Panel';
 import { strengthOf } from '../src/panel/strength';
-import { statusWord } from '../src/panel/words';
+import { eventWords, statusWord } from '../src/panel/words';
 import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, provider, T0, trans, vaultState } from './support/records';
 
 const FAILED_TEST = { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' };
@@ -156,6 +156,18 @@ test('a failed test shows in the list and beside the name', async () => {
   expect(screen.getByTestId('connvault-row-warehouse').textContent).toContain('Test failed');
   fireEvent.click(screen.getByTestId('connvault-row-warehouse'));
   expect(screen.getByTestId('connvault-detail').textContent).toMatch(/^warehouse.*Test failed/);
+});
+
+test.each([
+  ['access:used', 'brokered', 'once', 'ok'],
+  ['access:granted', 'brokered', 'always', 'ok'],
+  ['access:revealed', 'reveal', 'once', 'err'],
+  ['access:revealed', 'reveal', null, 'err'],
+  ['grant:revoked', 'brokered', 'session', 'mute'],
+  ['grant:revoked', 'brokered', null, 'mute'],
+  ['grant:voided', 'brokered', 'always', 'mute']
+] as const)('what happened as %s, %s, decided %s, is told in the tone %s', (type, mode, decision, tone) => {
+  expect(eventWords(auditEvent({ type, mode, decision }), trans).outcome?.tone).toBe(tone);
 });
 
 describe('the vault', () => {

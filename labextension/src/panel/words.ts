@@ -296,9 +296,22 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
     return { text: trans.__('passed'), tone: 'ok' };
   }
   if (event.decision) {
-    return { text: rowWord(event.decision, trans), tone: 'ok' };
+    return { text: rowWord(event.decision, trans), tone: consentTone(event, 'ok') };
   }
-  return event.mode ? { text: modeWords(event.mode, trans).word, tone: modeTone(event.mode) } : null;
+  return event.mode ? { text: modeWords(event.mode, trans).word, tone: consentTone(event, modeTone(event.mode)) } : null;
+}
+
+/** The usual colour, but not that of consent where a secret came out, or where the consent is over. */
+function consentTone({ type }: AuditEvent, usual: Tone): Tone {
+  switch (type) {
+    case 'access:revealed':
+      return 'err';
+    case 'grant:revoked':
+    case 'grant:voided':
+      return 'mute';
+    default:
+      return usual;
+  }
 }
 
 function modeTone(mode: Mode): Tone {
