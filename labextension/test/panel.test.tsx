@@ -6,6 +6,7 @@ import { placeOf } from '../src/models/opening';
 import { Panel } from '../src/panel/Panel';
 import { strengthOf } from '../src/panel/strength';
 import { eventWords, statusWord } from '../src/panel/words';
+import { catalogue } from './support/catalogue';
 import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, provider, T0, trans, vaultState } from './support/records';
 
 const FAILED_TEST = { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' };
@@ -594,6 +595,70 @@ describe('the picker', () => {
     expect((screen.getByTestId('connvault-field-password') as HTMLInputElement).value).toBe('hunter2-canary');
     expect(JSON.stringify(navigation.place)).not.toContain('hunter2-canary');
     expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
+  });
+});
+
+describe('the search of the picker', () => {
+  const box = (): HTMLInputElement => screen.getByTestId('connvault-picker-search');
+  const paste = (text: string): Promise<void> =>
+    act(async () => {
+      fireEvent.paste(box(), { clipboardData: { getData: () => text } });
+    });
+  const typeIn = (value: string): void => void fireEvent.change(box(), { target: { value } });
+
+  beforeEach(async () => {
+    connvault.connections.providers = ['postgresql', 'mysql', 'redis', 'http'].map(catalogue);
+    navigation.go({ screen: 'picker' });
+    await draw();
+  });
+
+  test.each([
+    ['mysql://app:hunter2-canary@db.internal/sales', 'host', 'db.internal'],
+    ['rediss://:hunter2-canary@cache.internal/3', 'database', '3'],
+    ['https://app:hunter2-canary@api.example.com', 'base_url', 'https://api.example.com']
+  ])('takes %j apart, pasted or with Enter', async (text, field, value) => {
+    typeIn(text);
+    expect(screen.getByText('Press Enter to fill in a form with it.')).toBeTruthy();
+    await act(async () => void fireEvent.keyDown(box(), { key: 'Enter' }));
+    await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
+    expect((screen.getByTestId(`connvault-field-${field}`) as HTMLInputElement).value).toBe(value);
+    expect((screen.getByTestId('connvault-field-password') as HTMLInputElement).value).toBe('hunter2-canary');
+    await go({ screen: 'picker' });
+    await paste(text);
+    await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
+    expect((screen.getByTestId('connvault-field-password') as HTMLInputElement).value).toBe('hunter2-canary');
+    expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
+  });
+
+  test.each(['mongodb://app:hunter2-canary@db/sales', 'curl -u app:hunter2-canary https://api.example.com'])(
+    'does not keep %j, and says so',
+    async text => {
+      await paste(text);
+      expect(screen.getByRole('alert').textContent).toContain('removed from the box');
+      typeIn('p');
+      expect(screen.queryByRole('alert')).toBeNull();
+      typeIn(text);
+      expect(screen.getByRole('alert').textContent).toContain('removed from the box');
+      expect(box().value).toBe('');
+      expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
+      expect(screen.getByTestId('connvault-provider-mysql')).toBeTruthy();
+    }
+  );
+
+  test('does not keep a URL of a kind that is not offered', async () => {
+    await act(async () => {
+      connvault.connections.providers = [catalogue('http')];
+      connvault.connections.changed.emit();
+    });
+    await paste('mysql://app:hunter2-canary@db/sales');
+    expect(screen.getByRole('alert')).toBeTruthy();
+    expect(box().value).toBe('');
+  });
+
+  test('leaves an address without a password to be read', () => {
+    typeIn('mongodb://db:27017');
+    expect(box().value).toBe('mongodb://db:27017');
+    expect(screen.getByText(/Nothing here is called that/)).toBeTruthy();
   });
 });
 

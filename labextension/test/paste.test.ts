@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 
-import { parsePasted } from '../src/form/paste';
+import { mayHoldPassword, parsePasted, PASTEABLE } from '../src/form/paste';
+import { propertiesOf } from '../src/form/schema';
+import { catalogue } from './support/catalogue';
 
 test.each([
   [
@@ -35,7 +37,48 @@ test.each([
   expect(parsePasted(text)).toEqual({ providerId: 'http', fields, secrets });
 });
 
-test.each(['', 'warehouse', 'mysql://x', 'select * from users', 'psql', 'postgresql://', 'ftp://x/y', 'https://'])(
+test.each([
+  [
+    'mysql://app:s%40cret@db.internal:3307/sales?ssl-mode=VERIFY_IDENTITY',
+    'mysql',
+    { host: 'db.internal', port: 3307, database: 'sales', user: 'app', sslmode: 'verify-full' },
+    { password: 's@cret' }
+  ],
+  ['mysql+pymysql://app@db/sales', 'mysql', { host: 'db', database: 'sales', user: 'app' }, {}],
+  ['mariadb://app:pw@db/sales?ssl_mode=odd', 'mysql', { host: 'db', database: 'sales', user: 'app' }, { password: 'pw' }],
+  ['MYSQL_URL=mysql://db', 'mysql', { host: 'db' }, {}],
+  ['redis://localhost:6380/2', 'redis', { host: 'localhost', port: 6380, database: '2', sslmode: 'disable' }, {}],
+  ['redis://:pw@cache?db=3', 'redis', { host: 'cache', database: '3', sslmode: 'disable' }, { password: 'pw' }],
+  ['rediss://me:p%3Aw@cache.internal', 'redis', { host: 'cache.internal', user: 'me', sslmode: 'verify-full' }, { password: 'p:w' }],
+  ['REDIS_URL="rediss://[::1]:6379/0"', 'redis', { host: '::1', port: 6379, database: '0', sslmode: 'verify-full' }, {}],
+  ['valkeys://cache', 'redis', { host: 'cache', sslmode: 'verify-full' }, {}]
+])('%j is taken apart', (text, providerId, fields, secrets) => {
+  expect(parsePasted(text)).toEqual({ providerId, fields, secrets });
+});
+
+test.each([...PASTEABLE])('what a URL of %s looks like is known, and names its fields as its kind does', (providerId, example) => {
+  const pasted = parsePasted(example);
+  expect(pasted?.providerId).toBe(providerId);
+  expect(Object.keys(propertiesOf(catalogue(providerId).fields))).toEqual(expect.arrayContaining(Object.keys(pasted!.fields)));
+});
+
+test.each([
+  ['mongodb://app:pw@db/sales', true],
+  ['mongodb+srv://app:p@ss/w:rd@db', true],
+  ['amqp://:pw@mq', true],
+  ['see ftp://a:b@c', true],
+  ['curl -u me:pw https://api.example.com', true],
+  ['$ curl https://api.example.com', true],
+  ['mongodb://db:27017/sales', false],
+  ['mongodb://app@db', false],
+  ['curl', false],
+  ['me:pw@db', false],
+  ['', false]
+])('%j may hold a password: %s', (text, may) => {
+  expect(mayHoldPassword(text)).toBe(may);
+});
+
+test.each(['', 'warehouse', 'mysql://', 'redis://', 'sslmode=require', 'mongodb://a:b@c', 'select * from users', 'psql', 'postgresql://', 'ftp://x/y', 'https://'])(
   '%j is nothing that is known here',
   text => {
     expect(parsePasted(text)).toBeNull();
@@ -43,7 +86,7 @@ test.each(['', 'warehouse', 'mysql://x', 'select * from users', 'psql', 'postgre
 );
 
 test('a password is never among the fields', () => {
-  for (const text of ['postgresql://a:hunter2@h/d', 'psql "password=hunter2 host=h"', 'https://a:hunter2@h/']) {
+  for (const text of ['postgresql://a:hunter2@h/d', 'mysql://a:hunter2@h/d', 'redis://:hunter2@h', 'psql "password=hunter2 host=h"', 'https://a:hunter2@h/']) {
     expect(JSON.stringify(parsePasted(text)?.fields)).not.toContain('hunter2');
   }
 });

@@ -7,7 +7,7 @@ import { useId, useRef, useState } from 'react';
 
 import { FieldFrame } from './FieldFrame';
 import type { Pasted } from './paste';
-import { parsePasted } from './paste';
+import { parsePasted, PASTEABLE } from './paste';
 
 export interface PasteBoxProps {
   providerId: string;
@@ -54,7 +54,7 @@ export function PasteBox(props: PasteBoxProps): JSX.Element {
             autoFocus
             autoComplete="off"
             spellCheck={false}
-            placeholder="postgresql://user@host:5432/database"
+            placeholder={PASTEABLE.get(providerId)}
             aria-describedby={`${id}__error ${id}__help`}
             onPaste={event => {
               event.preventDefault();

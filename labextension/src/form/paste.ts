@@ -10,14 +10,25 @@ export interface Pasted {
   secrets: { [name: string]: string };
 }
 
-/** The kinds of connections that `parsePasted` knows. */
-export const PASTEABLE: ReadonlySet<string> = new Set(['postgresql', 'http']);
+/** The kinds of connections that `parsePasted` knows, each with what a URL of it looks like. */
+export const PASTEABLE: ReadonlyMap<string, string> = new Map([
+  ['postgresql', 'postgresql://user@host:5432/database'],
+  ['mysql', 'mysql://user@host:3306/database'],
+  ['redis', 'rediss://user@host:6379/0'],
+  ['http', 'https://api.example.com/v1']
+]);
 
 /** What the text says, or `null` when it is neither a URL nor a command that is known here. */
 export function parsePasted(text: string): Pasted | null {
   const line = text.trim().replace(/^%?(?:export\s+)?[A-Z_]+=/, '').replace(/^(['"])(.*)\1$/s, '$2');
   if (/^postgres(ql)?(\+\w+)?:\/\//i.test(line)) {
-    return fromDatabaseUrl(line);
+    return fromPostgresUrl(line);
+  }
+  if (/^(mysql|mariadb)(\+\w+)?:\/\//i.test(line)) {
+    return fromMysqlUrl(line);
+  }
+  if (/^(redis|valkey)s?:\/\//i.test(line)) {
+    return fromRedisUrl(line);
   }
   if (/^\$?\s*psql\b/.test(line)) {
     return fromPsql(words(line.replace(/^\$\s*/, '')).slice(1));
@@ -29,6 +40,14 @@ export function parsePasted(text: string): Pasted | null {
     return fromHttpUrl(line);
   }
   return null;
+}
+
+/**
+ * Whether a password may stand in a text that `parsePasted` does not know: a URL with one before its host, or a call of
+ * `curl`, which takes one in a dozen ways.
+ */
+export function mayHoldPassword(text: string): boolean {
+  return /:\/\/[^\s:/]*:\S+@/.test(text) || /^\s*(\$\s*)?curl\s+\S/.test(text);
 }
 
 function decoded(part: string): string {
@@ -51,21 +70,62 @@ function url(text: string): URL | null {
 const DATABASE_URL =
   /^[a-z0-9+]+:\/\/(?:(?<login>[^/?#]*)@)?(?<host>\[[^\]]*\]|[^/:?#@]*)(?::(?<port>\d+))?(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?/i;
 
-function fromDatabaseUrl(text: string): Pasted | null {
+type Found = { [key: string]: string | null | undefined };
+
+function urlParts(text: string): { found: Found; query: URLSearchParams } | null {
   const parts = DATABASE_URL.exec(text)?.groups;
   if (!parts) {
     return null;
   }
   const query = new URLSearchParams(parts.query ?? '');
   const [user, password] = (parts.login ?? '').split(/:(.*)/s);
-  return database({
+  const found = {
     host: decoded(parts.host).replace(/^\[|\]$/g, '') || query.get('host'),
     port: parts.port ?? query.get('port'),
-    dbname: decoded(parts.database ?? '') || query.get('dbname'),
+    dbname: decoded(parts.database ?? ''),
     user: decoded(user) || query.get('user'),
-    password: decoded(password ?? '') || query.get('password'),
-    sslmode: query.get('sslmode')
-  });
+    password: decoded(password ?? '') || query.get('password')
+  };
+  return { found, query };
+}
+
+function fromPostgresUrl(text: string): Pasted | null {
+  const parts = urlParts(text);
+  return (
+    parts &&
+    database('postgresql', {
+      ...parts.found,
+      dbname: parts.found.dbname || parts.query.get('dbname'),
+      sslmode: parts.query.get('sslmode')
+    })
+  );
+}
+
+// MySQL's own words for `--ssl-mode`.
+const MYSQL_SSL_MODES: { [mode: string]: string } = {
+  DISABLED: 'disable',
+  PREFERRED: 'prefer',
+  REQUIRED: 'require',
+  VERIFY_CA: 'verify-ca',
+  VERIFY_IDENTITY: 'verify-full'
+};
+
+function fromMysqlUrl(text: string): Pasted | null {
+  const parts = urlParts(text);
+  const mode = parts?.query.get('ssl-mode') ?? parts?.query.get('ssl_mode') ?? '';
+  return parts && database('mysql', { ...parts.found, sslmode: MYSQL_SSL_MODES[mode.toUpperCase()] });
+}
+
+function fromRedisUrl(text: string): Pasted | null {
+  const parts = urlParts(text);
+  return (
+    parts &&
+    database('redis', {
+      ...parts.found,
+      dbname: parts.found.dbname || parts.query.get('db'),
+      sslmode: /^(rediss|valkeys):/i.test(text) ? 'verify-full' : 'disable'
+    })
+  );
 }
 
 const PSQL_OPTIONS: { [option: string]: string } = {
@@ -93,12 +153,12 @@ function fromPsql(args: string[]): Pasted | null {
   }
   const target = found.dbname ?? rest[0];
   if (target && /^postgres(ql)?:\/\//i.test(target)) {
-    return fromDatabaseUrl(target);
+    return fromPostgresUrl(target);
   }
   if (target && target.includes('=')) {
     return fromKeywords(target);
   }
-  return database({ ...found, dbname: target, user: found.user ?? rest[1] });
+  return database('postgresql', { ...found, dbname: target, user: found.user ?? rest[1] });
 }
 
 function fromKeywords(text: string): Pasted | null {
@@ -106,10 +166,10 @@ function fromKeywords(text: string): Pasted | null {
   for (const match of text.matchAll(/(\w+)\s*=\s*(?:'((?:\\.|[^'\\])*)'|(\S+))/g)) {
     found[match[1]] = (match[2] ?? match[3]).replace(/\\(.)/g, '$1');
   }
-  return database({ ...found, host: found.host ?? found.hostaddr });
+  return database('postgresql', { ...found, host: found.host ?? found.hostaddr });
 }
 
-function database(found: { [key: string]: string | null | undefined }): Pasted | null {
+function database(providerId: string, found: Found): Pasted | null {
   const fields: Pasted['fields'] = {};
   const port = Number(found.port);
   if (found.host) {
@@ -124,13 +184,13 @@ function database(found: { [key: string]: string | null | undefined }): Pasted |
   if (found.user) {
     fields.user = found.user;
   }
+  if (!Object.keys(fields).length && !found.password) {
+    return null;
+  }
   if (found.sslmode) {
     fields.sslmode = found.sslmode;
   }
-  if (!Object.keys(fields).length) {
-    return null;
-  }
-  return { providerId: 'postgresql', fields, secrets: found.password ? { password: found.password } : {} };
+  return { providerId, fields, secrets: found.password ? { password: found.password } : {} };
 }
 
 function fromHttpUrl(text: string): Pasted | null {

@@ -7,7 +7,7 @@ import { useState } from 'react';
 import type { ProviderDefinition, SkippedProvider } from '../contracts';
 import { foreignText } from '../foreignText';
 import type { Pasted } from '../form/paste';
-import { parsePasted } from '../form/paste';
+import { mayHoldPassword, parsePasted } from '../form/paste';
 import { Icon } from '../icons';
 import { intoRows } from './ConnectionList';
 import { byName, CATEGORIES, categoryTitle, searched } from './kinds';
@@ -29,6 +29,7 @@ export interface PickerProps {
 export function Picker(props: PickerProps): JSX.Element {
   const { providers, skipped, trans } = props;
   const [query, setQuery] = useState('');
+  const [isRefused, setRefused] = useState(false);
   const isSearching = query.trim() !== '';
   const found = isSearching ? searched(providers, query, trans) : byName(providers);
   const groups = isSearching
@@ -37,6 +38,29 @@ export function Picker(props: PickerProps): JSX.Element {
         title: categoryTitle(category, trans),
         tiles: found.filter(item => (item.category ?? 'other') === category)
       }));
+
+  const known = (text: string): Pasted | null => {
+    const pasted = parsePasted(text);
+    return pasted && providers.some(item => item.id === pasted.providerId) ? pasted : null;
+  };
+  const refuse = (): void => {
+    setQuery('');
+    setRefused(true);
+  };
+  /** Takes a URL or command out of the box; `false` for what is only searched for. */
+  const take = (text: string): boolean => {
+    const pasted = known(text);
+    if (pasted) {
+      setQuery('');
+      props.onPaste(pasted);
+      return true;
+    }
+    if (mayHoldPassword(text)) {
+      refuse();
+      return true;
+    }
+    return false;
+  };
 
   return (
     <section className="jp-connvault-screen" aria-label={trans.__('New connection')}>
@@ -51,17 +75,23 @@ export function Picker(props: PickerProps): JSX.Element {
           placeholder={trans.__('Search or paste a URL …')}
           value={query}
           onPaste={event => {
-            const pasted = parsePasted(event.clipboardData.getData('text/plain'));
-            if (pasted && providers.some(item => item.id === pasted.providerId)) {
-              // It may hold a password, which must not come into the search's state.
+            // It may hold a password, which must not come into the search's state.
+            if (take(event.clipboardData.getData('text/plain'))) {
               event.preventDefault();
-              props.onPaste(pasted);
             }
           }}
-          onChange={event => setQuery(event.target.value)}
+          onChange={event => {
+            const text = event.target.value;
+            if (mayHoldPassword(text) && !known(text)) {
+              refuse();
+            } else {
+              setQuery(text);
+              setRefused(false);
+            }
+          }}
           onKeyDown={event => {
             intoRows(event);
-            if (event.key === 'Enter' && isSearching && found.length && !event.nativeEvent.isComposing) {
+            if (event.key === 'Enter' && isSearching && !event.nativeEvent.isComposing && !take(query) && found.length) {
               props.onPick(found[0].id);
             }
           }}
@@ -76,6 +106,14 @@ export function Picker(props: PickerProps): JSX.Element {
         <span className="jp-connvault-unseen" role="status">
           {isSearching && found.length > 0 && trans._n('%1 kind found', '%1 kinds found', found.length)}
         </span>
+        {isRefused && (
+          <div className="jp-connvault-banner jp-mod-warn" role="alert" data-testid="connvault-picker-refused">
+            <Icon name="warn" />
+            <span>
+              {trans.__('Not recognised. As a password may be in it, it was removed from the box. Choose a kind instead.')}
+            </span>
+          </div>
+        )}
         {groups
           .filter(({ tiles }) => tiles.length > 0)
           .map(({ title, tiles }) => (
@@ -108,7 +146,9 @@ export function Picker(props: PickerProps): JSX.Element {
           ))}
         {!found.length && (
           <p className="jp-connvault-empty" role="status">
-            {trans.__('Nothing here is called that. An API may do with “HTTP API”; “Secret value” keeps anything else.')}
+            {known(query)
+              ? trans.__('Press Enter to fill in a form with it.')
+              : trans.__('Nothing here is called that. An API may do with “HTTP API”; “Secret value” keeps anything else.')}
           </p>
         )}
         {skipped.length > 0 && (
