@@ -113,6 +113,16 @@ describe('a handle', () => {
     expect(document.querySelector('.jp-connvault-pill')?.textContent).toBe(words);
   });
 
+  test('that has ended says that and nothing of how or for how long', () => {
+    render(<HandleCard handle={readHandle({ ...HANDLE, ended: true })!} provider={provider()} trans={trans} />);
+    const pills = [...document.querySelectorAll('.jp-connvault-pill')];
+    expect(pills.map(pill => [pill.textContent, pill.classList.contains('jp-mod-mute')])).toEqual([['ended', true]]);
+  });
+
+  test.each([undefined, false, null, 'yes', 1])('has not ended where it says %j', ended => {
+    expect(readHandle({ ...HANDLE, ended })?.ended).toBe(false);
+  });
+
   test.each([null, 'text', {}, { ...HANDLE, name: '' }, { ...HANDLE, mode: 'odd' }])('%j is none', data => {
     expect(readHandle(data)).toBeNull();
   });

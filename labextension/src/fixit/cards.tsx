@@ -75,8 +75,6 @@ const ATTRIBUTES = new Set(['dsn', 'base_url']);
 const DECISIONS = ['once', 'session', 'for', 'always'] as const;
 
 export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.Element {
-  const words = modeWords(handle.mode, trans);
-  const decision = DECISIONS.find(item => item === handle.decision);
   return (
     <div className="jp-connvault-card jp-connvault-handle" data-testid="connvault-handle">
       <ProviderIcon provider={provider} />
@@ -102,19 +100,33 @@ export function HandleCard({ handle, provider, trans }: HandleCardProps): JSX.El
         </small>
       </div>
       <div className="jp-connvault-pills">
-        <Pill
-          word={{ text: howWord(handle.mode, handle.delivery, trans), tone: words.tone }}
-          icon={words.icon}
-          title={[words.sentence, deliveryAdvice(handle.mode, handle.delivery, trans)].filter(Boolean).join(' ')}
-        />
-        {decision && (
-          <Pill
-            word={{ text: decisionWord(decision, trans), tone: 'mute' }}
-            title={handle.expiresAt ? trans.__('until %1', exactly(handle.expiresAt)) : undefined}
-          />
+        {handle.ended ? (
+          <Pill word={{ text: trans.__('ended'), tone: 'mute' }} />
+        ) : (
+          <HowAndHowLong handle={handle} trans={trans} />
         )}
       </div>
     </div>
+  );
+}
+
+function HowAndHowLong({ handle, trans }: Pick<HandleCardProps, 'handle' | 'trans'>): JSX.Element {
+  const words = modeWords(handle.mode, trans);
+  const decision = DECISIONS.find(item => item === handle.decision);
+  return (
+    <>
+      <Pill
+        word={{ text: howWord(handle.mode, handle.delivery, trans), tone: words.tone }}
+        icon={words.icon}
+        title={[words.sentence, deliveryAdvice(handle.mode, handle.delivery, trans)].filter(Boolean).join(' ')}
+      />
+      {decision && (
+        <Pill
+          word={{ text: decisionWord(decision, trans), tone: 'mute' }}
+          title={handle.expiresAt ? trans.__('until %1', exactly(handle.expiresAt)) : undefined}
+        />
+      )}
+    </>
   );
 }
 

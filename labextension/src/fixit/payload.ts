@@ -39,6 +39,8 @@ export interface HandleInfo {
   decision: string;
   expiresAt: string | null;
   openers: string[];
+  /** Known to be over when it was drawn; an older notebook does not say. */
+  ended: boolean;
 }
 
 const MOST_ACTIONS = 2;
@@ -101,6 +103,7 @@ export function readHandle(data: unknown): HandleInfo | null {
     delivery: DELIVERY_FORMS.find(item => item === data.delivery) ?? null,
     decision: text(data.decision),
     expiresAt: typeof expiresAt === 'string' && !Number.isNaN(Date.parse(expiresAt)) ? expiresAt : null,
-    openers: (Array.isArray(openers) ? openers : []).map(text).filter(name => /^[a-z_]\w*$/i.test(name))
+    openers: (Array.isArray(openers) ? openers : []).map(text).filter(name => /^[a-z_]\w*$/i.test(name)),
+    ended: data.ended === true
   };
 }
