@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { insertBelowIndex } from '../src/models/insertion';
+import { insertBelowIndex, insertedSource } from '../src/models/insertion';
 
 const code = (source: string) => ({ isCode: true, source });
 const text = (source: string) => ({ isCode: false, source });
@@ -20,5 +20,19 @@ describe('a cell with code is inserted', () => {
     ['and into an empty notebook', [], -1, -1]
   ])('%s', (_, cells, active, below) => {
     expect(insertBelowIndex(cells, active)).toBe(below);
+  });
+});
+
+describe('inserted code', () => {
+  test.each([
+    ['nothing is loaded', [code('a')]],
+    ['only words are about loading', [text('%load_ext connvault_jupyter'), code('# %load_ext connvault_jupyter')]],
+    ['there is no cell', []]
+  ])('loads the extension first where %s', (_, cells) => {
+    expect(insertedSource(cells, 'use()')).toBe('%load_ext connvault_jupyter\n\nuse()');
+  });
+
+  test('stands alone where a cell loads it', () => {
+    expect(insertedSource([code('a'), LOAD], 'use()')).toBe('use()');
   });
 });

@@ -1,5 +1,5 @@
 /**
- * Where in a notebook a new cell goes that uses a connection.
+ * Where in a notebook a new cell goes that uses a connection, and what stands in it.
  */
 
 const LOADS = /^[ \t]*%(re)?load_ext[ \t]+connvault_jupyter\b/m;
@@ -15,6 +15,14 @@ export interface Place {
  * inserted above `%load_ext` would run without it.
  */
 export function insertBelowIndex(cells: readonly Place[], active: number): number {
-  const loads = cells.findIndex(({ isCode, source }) => isCode && LOADS.test(source));
-  return Math.max(active, loads);
+  return Math.max(active, cells.findIndex(isLoading));
+}
+
+/** The code to insert; where no cell loads the extension, it does so itself. */
+export function insertedSource(cells: readonly Place[], code: string): string {
+  return cells.some(isLoading) ? code : `%load_ext connvault_jupyter\n\n${code}`;
+}
+
+function isLoading({ isCode, source }: Place): boolean {
+  return isCode && LOADS.test(source);
 }

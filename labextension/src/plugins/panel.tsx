@@ -10,7 +10,7 @@ import type { Widget } from '@lumino/widgets';
 import { lazy, Suspense } from 'react';
 
 import { connectionsIcon } from '../icons';
-import { insertBelowIndex } from '../models/insertion';
+import { insertBelowIndex, insertedSource } from '../models/insertion';
 import { Navigation } from '../models/navigation';
 import { placeOf } from '../models/opening';
 import { CommandIDs, IConnvault } from '../tokens';
@@ -118,12 +118,14 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         const { content } = notebook;
-        content.activeCellIndex = insertBelowIndex(
-          content.widgets.map(({ model }) => ({ isCode: model.type === 'code', source: model.sharedModel.getSource() })),
-          content.activeCellIndex
-        );
+        const cells = content.widgets.map(({ model }) => ({
+          isCode: model.type === 'code',
+          source: model.sharedModel.getSource()
+        }));
+        content.activeCellIndex = insertBelowIndex(cells, content.activeCellIndex);
         NotebookActions.insertBelow(content);
-        content.activeCell?.model.sharedModel.setSource(snippet.replaceAll('{name}', view.connection.name));
+        const code = snippet.replaceAll('{name}', view.connection.name);
+        content.activeCell?.model.sharedModel.setSource(insertedSource(cells, code));
         shell.activateById(notebook.id);
         content.activate();
       }
