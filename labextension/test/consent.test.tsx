@@ -113,6 +113,16 @@ describe('the dialog', () => {
     expect(get('connvault-duration-session').dataset.chosen).toBe('true');
   });
 
+  test.each([
+    ['Untitled1.ipynb', 'notebook', ['once', 'session'], true],
+    ['Untitled1.ipynb', 'notebook', ['once', 'session', 'for'], false],
+    ['Untitled Folder/report.ipynb', 'notebook', ['once', 'session'], false],
+    ['Untitled.py', 'script', ['once', 'session'], false]
+  ] as const)('from %s (%s) with %j to choose from says why there is no more: %s', (label, kind, durations, says) => {
+    dialog.ask([openQuestion({ durations: [...durations] }, { label, path: label, kind })]);
+    expect(find('connvault-unnamed') !== null).toBe(says);
+  });
+
   test('gives the focus back when it closes', () => {
     const editor = document.body.appendChild(document.createElement('textarea'));
     editor.focus();

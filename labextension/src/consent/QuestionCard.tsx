@@ -203,6 +203,15 @@ function Durations({ question, duration, trans, onDuration }: QuestionCardProps)
           </label>
         ))}
       </div>
+      {isUnnamed(question) && (
+        <small data-testid="connvault-unnamed">{trans.__('Give the notebook a name to allow it for longer.')}</small>
+      )}
     </fieldset>
   );
+}
+
+/** Whether it is for want of a name that nothing longer is offered. */
+function isUnnamed({ requester, durations }: Question): boolean {
+  const isShort = !durations.includes('for') && !durations.includes('always');
+  return isShort && requester.kind === 'notebook' && /^Untitled/.test(fileName(requester.label));
 }
