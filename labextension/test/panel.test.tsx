@@ -635,15 +635,21 @@ describe('the search of the picker', () => {
     async text => {
       await paste(text);
       expect(screen.getByRole('alert').textContent).toContain('removed from the box');
-      typeIn('p');
-      expect(screen.queryByRole('alert')).toBeNull();
       typeIn(text);
-      expect(screen.getByRole('alert').textContent).toContain('removed from the box');
       expect(box().value).toBe('');
       expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
       expect(screen.getByTestId('connvault-provider-mysql')).toBeTruthy();
     }
   );
+
+  test('says so while the rest is typed, until the box is emptied', () => {
+    typeIn('mongodb://app:hunter2-canary@');
+    expect(box().value).toBe('');
+    typeIn('db/sales');
+    expect(screen.getByRole('alert')).toBeTruthy();
+    typeIn('');
+    expect(screen.queryByRole('alert')).toBeNull();
+  });
 
   test('does not keep a URL of a kind that is not offered', async () => {
     await act(async () => {

@@ -86,7 +86,8 @@ export function Picker(props: PickerProps): JSX.Element {
               refuse();
             } else {
               setQuery(text);
-              setRefused(false);
+              // Who types it to its end is still to read why it went.
+              setRefused(isRefused && text !== '');
             }
           }}
           onKeyDown={event => {
