@@ -35,9 +35,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
+from .doors import Doors
 from .downstream import Downstream, Handle, Login, Relay
 from .limits import LIMITS, Limits
-from .listener import Listener
 from .pipe import Pipe, close_all
 from .upstream import shut
 
@@ -77,6 +77,7 @@ class Worker:
         self._none_served = threading.Condition(self._lock)
         # Threads are used again: making one takes a tenth of a warm connect. A client and its taker are two.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client")
+        self._doors = Doors(threads=self._threads)
 
     def run(self) -> None:
         """Returns when the broker has hung up; everything of it is closed then."""
@@ -101,7 +102,7 @@ class Worker:
         with self._lock:
             listening = self._listening.setdefault(handle.id, _Listening(handle))
         try:
-            if not listening.doors:
+            if not listening.sockets:
                 path = os.path.join(handle.directory, SOCKETS.get(self._protocol, SOCKET))
                 self._clients_at(_unix(path), listening, over_tcp=False)
                 self._takers_at(_unix(os.path.join(handle.directory, HAND_OVER_SOCKET)), listening)
@@ -130,13 +131,12 @@ class Worker:
             )
             self._serve(downstream, listening)
 
-        listening.doors.append(Listener(socket_, serve=serve, threads=self._threads))
+        listening.sockets.append(socket_)
+        self._doors.open(socket_, serve)
 
     def _takers_at(self, socket_: socket.socket, listening: _Listening) -> None:
-        def serve(stream: socket.socket) -> None:
-            self._pass_on(stream, listening)
-
-        listening.doors.append(Listener(socket_, serve=serve, threads=self._threads))
+        listening.sockets.append(socket_)
+        self._doors.open(socket_, lambda stream: self._pass_on(stream, listening))
 
     def _serve(self, downstream: Downstream, listening: _Listening) -> None:
         with self._lock:
@@ -250,12 +250,13 @@ class Worker:
             served = () if listening is None else tuple(listening.served)
         for downstream in served:
             downstream.cut()
-        for door in () if listening is None else listening.doors:
-            door.close()
+        for socket_ in () if listening is None else listening.sockets:
+            self._doors.close(socket_)
 
     def _end(self) -> None:
         for handle in list(self._listening):
             self._cut(handle)
+        self._doors.end()
         self._relay.close()
         with self._lock:
             self._none_served.wait_for(lambda: not self._serving, FAREWELL_S)
@@ -264,7 +265,7 @@ class Worker:
 @dataclass
 class _Listening:
     handle: Handle
-    doors: list[Listener] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)
     port: int | None = None
     # In the order in which they have come.
     served: dict[Downstream, None] = field(default_factory=dict)
