@@ -212,13 +212,17 @@ class AccessDenied(NotAllowed):
     """`details["reason"]`: `denied` (a person), `never` (a stored no) or `cooldown` (asked too soon after a no)."""
 
     code = "access_denied"
-    default_message = "Access was denied. If that was a mistake, run the cell again and allow it."
+    default_message = (
+        "Access was denied. If that was a mistake, run the cell again in half a minute and allow it."
+    )
 
 
 class ConsentTimeout(NotAllowed):
     code = "consent_timeout"
     status_hint = 408
-    default_message = "Nobody answered in time. Run the cell again and answer the question in the browser."
+    default_message = (
+        "Nobody answered in time. Run the cell again in half a minute and answer the question in the browser."
+    )
 
 
 class ConsentInterrupted(NotAllowed):

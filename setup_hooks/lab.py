@@ -107,7 +107,8 @@ def run_lab(environment: Mapping[str, str]) -> int:
         argv.append("--allow-root")
     argv += shlex.split(os.environ.get("CONNVAULT_LAB_ARGS", ""))
     if (HOME / "root" / NOTEBOOK).exists():
-        argv.append(str(HOME / "root" / NOTEBOOK))
+        # In the address that is printed, too: the browser may be on another machine.
+        argv += [f"--LabApp.default_url=/lab/tree/{NOTEBOOK}", str(HOME / "root" / NOTEBOOK)]
 
     def leave_it_to_jupyterlab(_number: int, _frame: FrameType | None) -> None:
         """The terminal sends Ctrl+C to both; this process must outlive JupyterLab to stop the database."""

@@ -145,13 +145,8 @@ class Handle:
         return sorted({*_PUBLIC, *env, *self._openers(), *self._revealing()})
 
     def __repr__(self) -> str:
-        granted = self._granted
-        parts = [
-            f"{plain(granted.provider_name)} {self.destination}".strip(),
-            answers.how(self.mode, self.delivery),
-        ]
-        lasts = self._lasts()
-        return f"<{granted.connection}: {', '.join([*parts, lasts] if lasts else parts)}>"
+        what = f"{plain(self.provider)} {self.destination}".strip()
+        return f"<{self.name}: {', '.join([what, *self._state()])}>"
 
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
@@ -169,6 +164,7 @@ class Handle:
                 "delivery": self.delivery,
                 "expires_at": granted.expires_at.isoformat() if granted.expires_at else None,
                 "decision": granted.decision,
+                "ended": self._lease.ended,
                 "openers": self._openers(),
             },
         }
@@ -187,15 +183,21 @@ class Handle:
 
         quiet = "color:var(--jp-ui-font-color2)"
         openers = " &nbsp; ".join(f".{name}" for name in self._openers())
-        how = [answers.how(self.mode, self.delivery), self._lasts()]
         return (
             '<div style="border:1px solid var(--jp-border-color2);border-radius:4px;padding:8px 12px;'
             'color:var(--jp-ui-font-color1)">'
             f"<b>{html.escape(self.name)}</b> "
             f'<span style="{quiet}">{html.escape(plain(self.provider))} {html.escape(self.destination)}</span><br>'
-            f'<small style="{quiet}">{html.escape(" · ".join(part for part in how if part))}'
+            f'<small style="{quiet}">{html.escape(" · ".join(self._state()))}'
             f"{' · <code>' + openers + '</code>' if openers else ''}</small></div>"
         )
+
+    def _state(self) -> list[str]:
+        """How it is delivered and for how long; or that it has ended, as far as this process knows: nobody is asked."""
+        if self._lease.ended:
+            return ["ended"]
+        lasts = self._lasts()
+        return [answers.how(self.mode, self.delivery), *([lasts] if lasts else [])]
 
     def _lasts(self) -> str:
         words = answers.DECISIONS.get(self.decision or "", self.decision or "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ..errors import BrokerUnavailable, ConnvaultError
+from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid
 from . import answers
 from .client import BrokerClient
 from .masked import MaskedStr
@@ -25,13 +25,15 @@ MAX_WAIT_S = 3600.0
 class Lease:
     """A handle ref together with the channel that it is good on."""
 
-    __slots__ = ("_client", "_ref", "connection", "released")
+    __slots__ = ("_client", "_ref", "connection", "ended", "released")
 
     def __init__(self, *, client: BrokerClient, ref: MaskedStr, connection: str) -> None:
         self._client = client
         self._ref = ref
         self.connection = connection
         self.released = False
+        # What this process was told: that the handle is good no more.
+        self.ended = False
 
     def __repr__(self) -> str:
         return f"<lease of {self.connection}>"
@@ -76,7 +78,7 @@ class Lease:
 
         `released` is for clients that don't ask at each use: this process knows at once, the relay a moment later.
         """
-        self.released = True
+        self.released = self.ended = True
         self._ask("access.release", {"ref": self._ref})
 
     def _ask(
@@ -87,5 +89,6 @@ class Lease:
                 return self._client.ask(operation, body)
             return self._client.ask(operation, body, timeout_s=timeout_s)
         except ConnvaultError as exc:
+            self.ended = self.ended or isinstance(exc, HandleInvalid)
             exc.details.setdefault("connection", self.connection)
             raise

@@ -201,7 +201,7 @@ def _ended(raised: BaseException) -> ConnvaultError | None:
         )
     why = _WHY_ENDED.get(str(found.details.get("reason")), "its permission has ended")
     return type(found)(
-        f"What “{name}” had open was ended: {why}. Call connection() to ask again.", **found.details
+        f'What “{name}” had open was ended: {why}. Call connection("{name}") to ask again.', **found.details
     )
 
 

@@ -30,6 +30,7 @@ from .grants import Grants, Subject
 from .handles import Handles
 from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Transactions
 from .questions import Granted, Pending, Ticket, digest_of, durations, shown
+from .refusals import said_never
 from .revocation import Revocation
 from .secrets import SecretsService
 from .transitions import Happening
@@ -242,14 +243,11 @@ class ConsentService:
             )
             return
 
-        def refused() -> AccessDenied:
-            return AccessDenied(reason="never")
-
         try:
             self._asking.close(
                 pending,
                 Happening.REFUSED,
-                refused,
+                said_never,
                 decision="deny_always",
                 actor=actor,
                 also=lambda: self._grants.give(subject, "deny_always", seconds=None, actor=actor),
@@ -257,5 +255,5 @@ class ConsentService:
         finally:
             # "Never" answers whatever else this requester asks about the connection.
             for other in self._asking.of_requester(subject.requester.key, subject.connection.id):
-                self._asking.close(other, Happening.REFUSED, refused, decision="deny", actor=actor)
+                self._asking.close(other, Happening.REFUSED, said_never, decision="deny", actor=actor)
         self._publish(Event(event="grants:changed"))

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from ..contracts.access import Requester
 from ..contracts.connections import Connection
-from ..errors import ConnvaultError, HandleInvalid, StorageError
+from ..errors import AccessDenied, ConnvaultError, HandleInvalid, StorageError
 from .audit import AuditService
 from .pauses import Until
 from .ports import Clock
 
 # As long as the pause after a no: a loop makes two rows a minute.
 NOTED_EVERY_S = 30
+
+
+def said_never() -> AccessDenied:
+    """A person has said *never*, just now or before."""
+    return AccessDenied(
+        "This notebook may never use this connection. Remove that entry in the Connections panel first.",
+        reason="never",
+    )
 
 
 class Refusals:

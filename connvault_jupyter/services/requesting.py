@@ -7,7 +7,7 @@ from datetime import datetime
 from ..contracts.access import AccessRequest, AccessResponse, DecisionKind, Requester
 from ..contracts.connections import Connection
 from ..contracts.contract import HandleRef
-from ..errors import AccessDenied, ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
+from ..errors import ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
 from .audit import AuditService
 from .claims import MAX_CLAIM_CHARS, masked
 from .consent import ConsentService
@@ -19,7 +19,7 @@ from .opening import Opening
 from .ports import Lock, Relays, RunningRequesters, Transactions, Wait
 from .questions import Granted, Ticket
 from .reader import SecretReader
-from .refusals import Refusals
+from .refusals import Refusals, said_never
 from .secrets import SecretsService
 
 # `contracts.access.AccessRequest.agent`.
@@ -103,10 +103,7 @@ class Requesting:
         """Raises: AccessDenied (`never`)."""
         never = self._grants.never(subject.connection.id, subject.requester)
         if never is not None:
-            error = AccessDenied(
-                "This notebook may never use this connection. Remove that entry in the Connections panel first.",
-                reason="never",
-            )
+            error = said_never()
             self._refusals.note(subject.requester, subject.connection, error)
             raise error
 

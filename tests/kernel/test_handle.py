@@ -122,9 +122,32 @@ def test_the_bundle_has_what_the_front_end_draws(scripted_broker: ScriptedBroker
         "delivery": "login",
         "expires_at": None,
         "decision": "once",
+        "ended": False,
         "openers": ["engine", "connect"],
     }
     assert set(bundle) == {HANDLE_MIME, "text/plain", "text/html"}
+
+
+@pytest.mark.parametrize("how", ["released", "refused"])
+def test_one_that_is_known_to_have_ended_says_so(scripted_broker: ScriptedBroker, how: str) -> None:
+    """Nobody is asked for it: what a use was told is remembered."""
+    _handles(scripted_broker, mode="brokered", delivery="hand_over", decision="session")
+    handle = connection("warehouse")
+    assert "ended" not in repr(handle)
+    if how == "released":
+        handle.release()
+    else:
+
+        def refuse(_body: object) -> Any:
+            raise HandleInvalid(reason="revoked")
+
+        scripted_broker.answers["access.check"] = refuse
+        with pytest.raises(HandleInvalid):
+            handle._lease.check()
+    bundle = handle._repr_mimebundle_()
+    assert repr(handle).endswith(", ended>")
+    assert "hand-over" not in bundle["text/html"]
+    assert bundle[HANDLE_MIME]["ended"] is True
 
 
 def test_strings_from_outside_are_escaped_and_cleaned(scripted_broker: ScriptedBroker) -> None:

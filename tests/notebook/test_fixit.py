@@ -223,17 +223,17 @@ LOSS = "class OperationalError(Exception): pass\nraise OperationalError('server 
         (
             errors.HandleInvalid(reason="revoked"),
             "What “warehouse” had open was ended: its permission was taken back.",
-            "Call connection() to ask again.",
+            'Call connection("warehouse") to ask again.',
         ),
         (
             errors.HandleInvalid(reason="expired"),
             "What “warehouse” had open was ended: its time is over.",
-            "Call connection() to ask again.",
+            'Call connection("warehouse") to ask again.',
         ),
         (
             errors.HandleInvalid(reason="unknown"),
             "What “warehouse” had open was ended: its permission has ended.",
-            "Call connection() to ask again.",
+            'Call connection("warehouse") to ask again.',
         ),
         (
             errors.VaultLocked(),
