@@ -123,6 +123,21 @@ def test_over_tcp_nothing_works_without_the_token(relays: RedisRelays, sent: byt
     assert ref not in relays.vault.asked
 
 
+def test_over_tcp_few_wrong_tokens_are_too_many(relays: RedisRelays) -> None:
+    """Also if all of them come at once, and the right one after them."""
+    place = relays.place(ref := new_ref(), tcp=True)
+    wrong, right = encode([b"AUTH", b"guessed"]), encode([b"AUTH", place.token.encode()])
+    with tcp(place.port) as stream:
+        stream.sendall(wrong * 20 + right + encode([b"PING"]))
+        said = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := stream.recv(65536):
+                said += data
+    assert said.count(b"-WRONGPASS") <= 8
+    assert b"PONG" not in said
+    assert ref not in relays.vault.asked
+
+
 def tcp(port: int | None) -> socket.socket:
     assert port
     stream = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)

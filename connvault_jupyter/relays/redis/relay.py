@@ -183,7 +183,7 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
     stream = downstream.stream
     deadline = time.monotonic() + downstream.limits.greeting_s
     wrong = 0
-    while wrong < _ATTEMPTS:
+    while True:
         data = _received(stream, deadline)
         try:
             pieces = commands.feed(data)
@@ -208,7 +208,9 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
             else:
                 wrong += 1
                 stream.sendall(_wrong_token())
-    raise OSError("too many attempts")
+                # Also within what has come at once.
+                if wrong == _ATTEMPTS:
+                    raise OSError("too many attempts")
 
 
 def _refuse(downstream: Downstream, error: ConnvaultError) -> None:
