@@ -193,15 +193,11 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
         for number, piece in enumerate(pieces):
             if isinstance(piece, bytes):
                 raise OSError("no command that could log in")
-            name = piece[0].upper()
-            given = None
-            if name == b"AUTH" and len(piece) in (2, 3):
-                given = piece[-1]
-            elif name == b"HELLO":
-                given = without_login(piece)[1]
+            given = _given_by(piece)
             if given is None:
-                stream.sendall(_OK if name == b"QUIT" else _error(no_token(), kind="NOAUTH"))
-                if name == b"QUIT":
+                leaves = piece[0].upper() == b"QUIT"
+                stream.sendall(_OK if leaves else _error(no_token(), kind="NOAUTH"))
+                if leaves:
                     raise OSError("the client has taken its leave")
             elif downstream.authenticates(given):
                 return pieces[number:]
@@ -211,6 +207,14 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
                 # Also within what has come at once.
                 if wrong == _ATTEMPTS:
                     raise OSError("too many attempts")
+
+
+def _given_by(command: Sequence[bytes]) -> bytes | None:
+    """The password of a command that logs in; `None`: it does not."""
+    name = command[0].upper()
+    if name == b"AUTH" and len(command) in (2, 3):
+        return command[-1]
+    return without_login(command)[1] if name == b"HELLO" else None
 
 
 def _refuse(downstream: Downstream, error: ConnvaultError) -> None:
