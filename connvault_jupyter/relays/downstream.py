@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,9 @@ from .upstream import shut
 # A request more often than that shares its login with the one before: the record has a row a second, not a row a
 # request. A revoked permission does not wait for it: it cuts the connection.
 LEASE_S = 1.0
+
+# socket(7): on, for 0 s.
+_NO_LINGER = struct.pack("@ii", 1, 0)
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,12 @@ class Downstream:
         with self._lock:
             self._ended = True
             self._lease = None
-            streams = [self.stream, *self._adopted.values()]
-        for stream in streams:
+            upstreams = tuple(self._adopted.values())
+        for upstream in upstreams:
+            # Closing it resets it then. A server that waits for room to send would not hear of a mere end for a minute.
+            with contextlib.suppress(OSError):
+                upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        for stream in (self.stream, *upstreams):
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(stream, socket.SHUT_RDWR)
 
