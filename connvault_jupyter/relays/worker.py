@@ -195,8 +195,11 @@ class Worker:
             served = tuple(listening.served)
         for downstream in served:
             lending = downstream.lending
+            # A client that is just leaving may have had the same session.
+            if lending is None or lending.session != session or not lending.offered:
+                continue
             # The broker has looked who it is; whoever asks for its socket must be the same process.
-            if lending is not None and lending.session == session and _same_process(downstream.stream, taker):
+            if _same_process(downstream.stream, taker):
                 lending.take(taker)
                 return
 

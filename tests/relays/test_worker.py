@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import socket
@@ -200,8 +201,8 @@ def test_when_silent_ones_hold_the_places_the_first_of_them_leaves(broker: Broke
             gone = silent[0].recv(100)
             broker.answer(login=_LOGIN)
             assert (gone, late.recv(100)) == (b"", b"pw-1")
-        first.sendall(b"still here")
-        assert broker.relay.upstream.recv(100) == b"still here"
+            first.sendall(b"still here")
+            assert broker.relay.upstream.recv(100) == b"still here"
         for _, descriptors in asked:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -231,6 +232,24 @@ def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> N
         assert broker.next()[0] == {"returned": message["handed"], "kept": False}
         for copy in copies:
             os.close(copy)
+
+
+def test_when_a_session_has_a_next_client_that_one_gets_its_socket(broker: Broker) -> None:
+    """Also while the one before is just leaving."""
+    broker.listen()
+    held = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            client = stack.enter_context(broker.client())
+            taker = stack.enter_context(broker.client(HAND_OVER_SOCKET))
+            broker.answer(login=_LOGIN)
+            client.recv(100)
+            taker.sendall(struct.pack(">Q", _SESSION))
+            said, descriptors, _, _ = socket.recv_fds(taker, 1, 2)
+            assert said == b"+"
+            held += descriptors + broker.next()[1]
+    for descriptor in held:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("asked", [struct.pack(">Q", 1), b"1234567"])
