@@ -150,10 +150,11 @@ def test_a_handle_has_as_many_clients_as_it_may_and_in_little_memory(
     worker = worker_of(world)
     before = worker.memory_info().rss
     kernel.run("held = []")
-    kernel.run(f"for _ in range({PLACES + 40}): held.append(patient(h))")
+    kernel.run(f"for _ in range({3 * PLACES}): held.append(patient(h))")
     kernel.run("answers = [pinged(one) for one in held]")
     assert kernel.run("answers.count('+PONG\\r\\n')") == PLACES - 1
-    assert worker.num_threads() < PLACES + 20
+    # A client that leaves for another one has its thread for a moment more.
+    assert worker.num_threads() < 2 * PLACES
     assert (worker.memory_info().rss - before) / PLACES < 1 << 20
 
 
@@ -236,5 +237,5 @@ def test_strangers_that_ask_for_sockets_have_few_threads(world: RedisNotebooks, 
         held = [stack.enter_context(connected(door)) for _ in range(2 * PLACES)]
         # Those that came first are waited for.
         assert all(stream.recv(1) == b"" for stream in held[PLACES:])
-        assert worker.num_threads() < PLACES + 20
+        assert worker.num_threads() < PLACES + PLACES // 2
         assert kernel.run("pinged(s)") == "+PONG\r\n"

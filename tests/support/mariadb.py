@@ -56,6 +56,9 @@ class MariaDbServer:
             ("key.pem", self.certificate.key),
         ):
             (self.folder / name).write_text(text)
+        # A MariaDB that starts removes the temporary tables that it finds, also those of another one.
+        self._temporary = self.folder / "tmp"
+        self._temporary.mkdir()
         self._give_away()
 
     def __enter__(self) -> MariaDbServer:
@@ -79,6 +82,7 @@ class MariaDbServer:
             [
                 _program("mariadbd"), "--no-defaults", f"--datadir={here / 'data'}", f"--socket={here / 'socket'}",
                 f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={here / 'pid'}", *_as_whom(),
+                f"--tmpdir={self._temporary}",
                 f"--ssl-ca={here / 'ca.pem'}", f"--ssl-cert={here / 'server.pem'}", f"--ssl-key={here / 'key.pem'}",
                 "--plugin-load-add=auth_ed25519", "--max-connections=300", "--skip-name-resolve",
                 "--max-allowed-packet=64M",
@@ -157,17 +161,21 @@ class MariaDbServer:
         )  # fmt: skip
 
     def _install(self) -> None:
-        subprocess.run(
+        done = subprocess.run(
             [
                 _program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder / 'data'}", *_as_whom(),
                 "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
                 "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=16M",
             ],
-            check=True,
-            capture_output=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             timeout=_DEADLINE_S,
             cwd=self.folder,
+            env={**os.environ, "TMPDIR": str(self._temporary)},
         )  # fmt: skip
+        assert done.returncode == 0, done.stdout
 
     def _protect_root(self) -> None:
         with contextlib.closing(self._root("")) as connection, connection.cursor() as cursor:
