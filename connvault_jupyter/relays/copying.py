@@ -36,12 +36,21 @@ class Stop:
         self.changed = threading.Condition()
         self.at_rest = at_rest
         self.called = False
+        self._over = False
 
     def __call__(self, patience_s: float) -> bool:
         """Whether it is stopped: neither side is touched any more, though its thread may not have noticed yet."""
         with self.changed:
-            self.called = self.called or self.changed.wait_for(lambda: self.at_rest, patience_s)
+            if not self.called:
+                self.changed.wait_for(lambda: self.at_rest or self._over, patience_s)
+                self.called = self.at_rest and not self._over
             return self.called
+
+    def over(self) -> None:
+        """There is nothing to stop any more: whoever waits for it need not."""
+        with self.changed:
+            self._over = True
+            self.changed.notify_all()
 
 
 def copy_both(

@@ -92,6 +92,8 @@ class Lending:
 
     def close(self) -> None:
         """Nobody may ask any more, and nobody waits."""
+        # Whoever is just asking holds the lock.
+        self.stop.over()
         self._over(given_back=False)
 
     def _over(self, *, given_back: bool) -> None:

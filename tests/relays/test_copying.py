@@ -190,6 +190,13 @@ def test_when_it_is_over_it_is_not_stopped_any_more(line: Callable[..., Line]) -
     assert not stop(0)
 
 
+def test_when_it_is_said_to_be_over_nothing_is_stopped() -> None:
+    """Also at rest: its sockets are going to be closed, or are another client's."""
+    stop = Stop(at_rest=True)
+    stop.over()
+    assert not stop(10)
+
+
 def test_when_filtered_what_is_held_back_comes_at_the_end(line: Callable[..., Line]) -> None:
     """A filter is told of the end of the stream, so that it can give back what it kept."""
     kept = bytearray()

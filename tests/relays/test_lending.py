@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from connvault_jupyter.errors import HandleInvalid
+from connvault_jupyter.relays.copying import Stop
 from connvault_jupyter.relays.lending import GIVEN_BACK, Lending
 
 
@@ -105,3 +108,27 @@ def test_when_closed_without_waiting_the_broker_is_told_once(lender: Lender) -> 
     assert lender.told[1:] == [False]
     for descriptor in lender.received():
         os.close(descriptor)
+
+
+class Announced(Stop):
+    """Says when it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+
+    def __call__(self, patience_s: float) -> bool:
+        self.asked.set()
+        return super().__call__(patience_s)
+
+
+def test_when_it_ends_while_a_client_asks_neither_waits_for_the_other(lender: Lender) -> None:
+    """Something was under way until the end; the session is on its way to its next client."""
+    stop = lender.lending.stop = Announced()
+    with ThreadPoolExecutor(2) as pool:
+        asking = pool.submit(lender.lending.take, lender.taker)
+        assert stop.asked.wait(10)
+        # Far below the patience of who asks.
+        pool.submit(lender.lending.close).result(2)
+        assert not asking.result(2)
+    assert lender.told == []
