@@ -33,22 +33,25 @@ class Stop:
     """
 
     def __init__(self, *, at_rest: bool = False) -> None:
-        self.changed = threading.Condition()
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
+        self.awaited = False
         self.at_rest = at_rest
         self.called = False
         self._over = False
 
     def __call__(self, patience_s: float) -> bool:
         """Whether it is stopped: neither side is touched any more, though its thread may not have noticed yet."""
-        with self.changed:
+        with self.lock:
             if not self.called:
+                self.awaited = True
                 self.changed.wait_for(lambda: self.at_rest or self._over, patience_s)
                 self.called = self.at_rest and not self._over
             return self.called
 
     def over(self) -> None:
         """There is nothing to stop any more: whoever waits for it need not."""
-        with self.changed:
+        with self.lock:
             self._over = True
             self.changed.notify_all()
 
@@ -76,7 +79,7 @@ def copy_both(
     ready: list[tuple[int, int]] = []
     ends_at = time.monotonic() + limits.lifetime_s
     while True:
-        with stop.changed:
+        with stop.lock:
             if stop.called:
                 return "stopped"
             stop.at_rest = False
@@ -100,7 +103,8 @@ def copy_both(
                 return "ended"
             if up.pending is None and down.pending is None:
                 stop.at_rest = True
-                stop.changed.notify()
+                if stop.awaited:
+                    stop.changed.notify_all()
         ready = poll.poll(wait_s * 1000 + 1)
 
 
