@@ -33,19 +33,20 @@ class Stop:
     """
 
     def __init__(self, *, at_rest: bool = False) -> None:
+        # Held by the copying while it does not rest.
         self.lock = threading.Lock()
-        self.changed = threading.Condition(self.lock)
-        self.awaited = False
         self.at_rest = at_rest
         self.called = False
+        self._changed = threading.Condition(self.lock)
+        self._awaited = False
         self._over = False
 
     def __call__(self, patience_s: float) -> bool:
         """Whether it is stopped: neither side is touched any more, though its thread may not have noticed yet."""
         with self.lock:
             if not self.called:
-                self.awaited = True
-                self.changed.wait_for(lambda: self.at_rest or self._over, patience_s)
+                self._awaited = True
+                self._changed.wait_for(lambda: self.at_rest or self._over, patience_s)
                 self.called = self.at_rest and not self._over
             return self.called
 
@@ -53,7 +54,13 @@ class Stop:
         """There is nothing to stop any more: whoever waits for it need not."""
         with self.lock:
             self._over = True
-            self.changed.notify_all()
+            self._changed.notify_all()
+
+    def rest(self) -> None:
+        """Nothing is under way. The lock is held."""
+        self.at_rest = True
+        if self._awaited:
+            self._changed.notify_all()
 
 
 def copy_both(
@@ -102,9 +109,7 @@ def copy_both(
             if wait_s <= 0:
                 return "ended"
             if up.pending is None and down.pending is None:
-                stop.at_rest = True
-                if stop.awaited:
-                    stop.changed.notify_all()
+                stop.rest()
         ready = poll.poll(wait_s * 1000 + 1)
 
 

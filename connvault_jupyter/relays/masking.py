@@ -34,6 +34,12 @@ class Masker:
     def __bool__(self) -> bool:
         return bool(self._patterns)
 
+    def fresh(self) -> Masker:
+        """One of the same secrets for another stream."""
+        made = Masker(())
+        made._patterns = self._patterns
+        return made
+
     def __call__(self, data: bytes) -> bytes:
         """What can be passed on. `b""`: the stream has ended, and what was held back comes out."""
         if not data:

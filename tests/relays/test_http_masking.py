@@ -15,7 +15,7 @@ from connvault_jupyter.relays.http.bodies import Chunked, chunk, last_chunk
 from connvault_jupyter.relays.http.heads import END, RequestHead, request_head, response_head
 from connvault_jupyter.relays.http.reply import Reply
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.masking import spellings
+from connvault_jupyter.relays.masking import Masker, spellings
 from tests.support.canary import CANARY
 
 SECRETS = (CANARY, "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "a\u00fcb&<>'\"/ +%=~")
@@ -55,7 +55,7 @@ def pass_on(exchange: Pieces, secret: str, request: RequestHead) -> None:
     reply = Reply(
         exchange,  # type: ignore[arg-type]
         request=request,
-        patterns=frozenset(spellings(secret)),
+        mask=Masker(spellings(secret)),
         logs_in=True,
         upgrade="",
         stored=False,

@@ -6,6 +6,7 @@ is sent, and no header's meaning is known but the framing.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -48,10 +49,12 @@ class Head:
 
     def tokens(self, name: str) -> list[str]:
         """The members of a list header, in small letters (RFC 9110 5.6.1)."""
+        if name not in self.names:
+            return []
         parts = ",".join(self.values(name)).lower().split(",")
         return [part.strip() for part in parts if part.strip()]
 
-    @property
+    @functools.cached_property
     def persistent(self) -> bool:
         """Whether the connection goes on after this message (RFC 9112 9.3)."""
         connection = self.tokens("connection")

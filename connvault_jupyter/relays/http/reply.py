@@ -33,7 +33,7 @@ class Reply:
         exchange: Exchange,
         *,
         request: RequestHead,
-        patterns: frozenset[bytes],
+        mask: Masker,
         logs_in: bool,
         stored: bool,
         upgrade: str,
@@ -41,7 +41,8 @@ class Reply:
     ) -> None:
         self._exchange = exchange
         self._request = request
-        self._mask = Masker(patterns) if patterns else None
+        # Of this answer alone.
+        self._mask = mask.fresh() if mask else None
         self._logs_in = logs_in
         self._stored = stored
         self._upgrade = upgrade
@@ -115,10 +116,11 @@ class Reply:
             since = max(0, len(buffer) - len(END) + 1)
             buffer = buffer + data if buffer else data
             end = buffer.find(END, since)
-            now = time.monotonic()
-            started = started or now
-            if now - started > self._limits.login_s:
-                raise Silent
+            if end < 0:
+                now = time.monotonic()
+                started = started or now
+                if now - started > self._limits.login_s:
+                    raise Silent
         return buffer[: end + len(END)], buffer[end + len(END) :]
 
     def pass_head(self) -> None:
@@ -161,13 +163,17 @@ class Reply:
     def _pass_plain(self, out: bytes, data: bytes, body: OfLength) -> None:
         """Byte for byte but for what is masked: the way of large downloads and small answers."""
         exchange, mask = self._exchange, self._mask
+        begun = False
         while True:
             if data:
                 content = body.feed(data)
-                if mask is not None:
+                if mask is not None and body.over and not begun:
+                    content = mask.whole(content)
+                elif mask is not None:
                     content = mask(content)
                     if body.over:
                         content += mask(b"")
+                begun = True
                 out = out + content if out else content
             if out:
                 self._tell(out)

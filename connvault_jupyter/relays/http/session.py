@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from ...errors import (
@@ -74,9 +74,9 @@ class Session:
         self._read: tuple[bytes, RequestHead] | None = None
         self._request: tuple[Pin, bool, Request] | None = None
         # Kept between requests as long as the lease: the last head with its login; what must not be shown.
-        self._signed: tuple[Request, Login, bytes, frozenset[bytes]] | None = None
+        self._signed: tuple[Request, Login, bytes, Masker] | None = None
         self._hidden: frozenset[str] = frozenset()
-        self._patterns: frozenset[bytes] = frozenset()
+        self._mask = Masker(())
 
     def run(self) -> None:
         try:
@@ -89,7 +89,7 @@ class Session:
     def _forget(self) -> None:
         self._downstream.forget()
         self._signed = None
-        self._hidden, self._patterns = frozenset(), frozenset()
+        self._hidden, self._mask = frozenset(), Masker(())
 
     def _next(self) -> bool:
         """One request; whether there may be another one."""
@@ -148,7 +148,7 @@ class Session:
     def _attempted(self, attempt: _Attempt, request: Request, target: Target, login: Login) -> bool:
         may_repeat = attempt.content is not None
         while True:
-            wire, attempt.patterns = self._with_login(request, target, login)
+            wire, attempt.mask = self._with_login(request, target, login)
             connection = self._hold.connection(target.pool)
             try:
                 reply = self._sent(attempt, wire, connection)
@@ -170,15 +170,15 @@ class Session:
                 continue
             return self._answered(attempt, reply, connection)
 
-    def _with_login(self, request: Request, target: Target, login: Login) -> tuple[bytes, frozenset[bytes]]:
+    def _with_login(self, request: Request, target: Target, login: Login) -> tuple[bytes, Masker]:
         """The head as it goes out, and what the answer must not show. Raises: what `Authorization.apply` does."""
         kept = self._signed
         if kept is not None and kept[0] is request and kept[1] is login:
             return kept[2], kept[3]
         wire = serialised(target.authorization.apply(request, login))
-        patterns = self._spellings(target.authorization.credentials(login))
-        self._signed = (request, login, wire, patterns) if target.authorization.steady else None
-        return wire, patterns
+        mask = self._masking(target.authorization.credentials(login))
+        self._signed = (request, login, wire, mask) if target.authorization.steady else None
+        return wire, mask
 
     def _sent(self, attempt: _Attempt, wire: bytes, connection: UpstreamConnection) -> Reply:
         """The head of the answer is there."""
@@ -198,7 +198,7 @@ class Session:
         reply = Reply(
             exchange,
             request=attempt.head,
-            patterns=attempt.patterns,
+            mask=attempt.mask,
             logs_in=attempt.logs_in,
             stored=attempt.stored,
             upgrade=attempt.upgrade,
@@ -256,18 +256,18 @@ class Session:
         early, self._incoming.buffer = self._incoming.buffer, b""
         if early:
             upstream.sendall(early)
-        masker = Masker(attempt.patterns)
-        came = masker(reply.rest) if reply.rest else b""
+        mask = attempt.mask.fresh()
+        came = mask(reply.rest) if reply.rest else b""
         if came:
             client.sendall(came)
         with contextlib.suppress(OSError):
-            copy_both(client, upstream, limits=self._limits, to_client=masker if attempt.patterns else None)
+            copy_both(client, upstream, limits=self._limits, to_client=mask or None)
 
-    def _spellings(self, hidden: set[str]) -> frozenset[bytes]:
+    def _masking(self, hidden: set[str]) -> Masker:
         if hidden != self._hidden:
             self._hidden = frozenset(hidden)
-            self._patterns = frozenset(form for secret in hidden for form in spellings(secret))
-        return self._patterns
+            self._mask = Masker(form for secret in hidden for form in spellings(secret))
+        return self._mask
 
     def _refuse(self, head: RequestHead | None, error: ConnvaultError, *, status: int | None = None) -> bool:
         """Tells the client, and whether it may go on. A body that was not read yet makes the next head unfindable."""
@@ -300,7 +300,7 @@ class _Attempt:
     upgrade: str
     logs_in: bool
     stored: bool
-    patterns: frozenset[bytes] = frozenset()
+    mask: Masker = field(default_factory=lambda: Masker(()))
 
 
 def _body_of(head: RequestHead) -> Body:
