@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .blocks import ReadSize
 from .limits import Limits
 
 Filter = Callable[[bytes], bytes]
@@ -79,8 +80,8 @@ def copy_both(
     Raises: OSError: a side broke; what a filter raises.
     """
     stop = stop or Stop()
-    up = _Direction(client, upstream, to_upstream)
-    down = _Direction(upstream, client, to_client)
+    up = _Direction(client, upstream, to_upstream, ReadSize(limits.block_bytes))
+    down = _Direction(upstream, client, to_client, ReadSize(limits.block_bytes))
     poll = select.poll()
     asked: dict[int, int | None] = {}
     ready: list[tuple[int, int]] = []
@@ -98,7 +99,7 @@ def copy_both(
                 return "ended"
             for direction in (up, down):
                 # What TLS has decrypted already is not seen by poll.
-                while not direction.over and direction.step(limits.block_bytes):
+                while not direction.over and direction.step():
                     pass
             if up.over and down.over:
                 return "ended"
@@ -118,6 +119,7 @@ class _Direction:
     source: socket.socket
     target: socket.socket
     transform: Filter | None
+    read_size: ReadSize
     pending: memoryview | None = None
     # What each side must become for the next step: TLS may have to write in order to read.
     source_wants: int = select.POLLIN
@@ -127,7 +129,7 @@ class _Direction:
     moved_at: float = field(default_factory=time.monotonic)
     ended_at: float = 0.0
 
-    def step(self, block_bytes: int) -> bool:
+    def step(self) -> bool:
         """Sends what waits, or reads the next block; whether more can be done at once."""
         if self.pending is not None:
             return self._send()
@@ -135,7 +137,7 @@ class _Direction:
             self._close_half()
             return False
         try:
-            data = self.source.recv(block_bytes)
+            data = self.source.recv(self.read_size.bytes)
         except (BlockingIOError, ssl.SSLWantReadError):
             self.source_wants = select.POLLIN
             return False
@@ -145,6 +147,7 @@ class _Direction:
         except ssl.SSLEOFError:
             data = b""
         self.moved_at = time.monotonic()
+        self.read_size.came(len(data))
         if not data:
             self.read_all = True
             self.ended_at = self.moved_at

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable
 
+from ..blocks import ReadSize
 from ..limits import Limits
 from .bodies import Body, chunk, last_chunk
 from .heads import END, MAX_HEAD_BYTES, BadHead
@@ -137,6 +138,7 @@ class Upload:
         *,
         coded: bool,
         passing: Callable[[Trailers], Trailers],
+        limits: Limits,
     ) -> None:
         self.over = False
         self.broken = False
@@ -146,11 +148,12 @@ class Upload:
         self._coded = coded
         self._passing = passing
         self._pending = memoryview(b"")
+        self._read_size = ReadSize(limits.block_bytes)
         self._last = False
         client.stream.setblocking(False)
         upstream.setblocking(False)
 
-    def step(self, block_bytes: int) -> tuple[int, int]:
+    def step(self) -> tuple[int, int]:
         """Moves on; what the client and the upstream must become for the next step (poll's events).
 
         Raises: BadBody. Gone: the client broke off in the middle.
@@ -158,7 +161,7 @@ class Upload:
         for _ in range(_STEPS_A_TURN):
             if self.over:
                 return 0, 0
-            wants = self._send() if self._pending else self._next(block_bytes)
+            wants = self._send() if self._pending else self._next()
             if wants is not None:
                 return wants
         return select.POLLIN, select.POLLOUT
@@ -177,18 +180,19 @@ class Upload:
         self._pending = self._pending[sent:]
         return None
 
-    def _next(self, block_bytes: int) -> tuple[int, int] | None:
+    def _next(self) -> tuple[int, int] | None:
         if self._last:
             self.over = True
             return 0, 0
         data, self._client.buffer = self._client.buffer, b""
         if not data:
             try:
-                data = self._client.stream.recv(block_bytes)
+                data = self._client.stream.recv(self._read_size.bytes)
             except BlockingIOError:
                 return select.POLLIN, 0
             if not data:
                 raise Gone
+            self._read_size.came(len(data))
         self._feed(data)
         return None
 
@@ -216,6 +220,7 @@ class Exchange:
         self._upstream = upstream
         self._limits = limits
         self._upload: Upload | None = None
+        self._read_size = ReadSize(limits.block_bytes)
         self._begun = False
 
     @property
@@ -237,7 +242,9 @@ class Exchange:
 
         `passing` picks the trailers that may go with it.
         """
-        self._upload = Upload(self._client, self._upstream, body, coded=coded, passing=passing)
+        self._upload = Upload(
+            self._client, self._upstream, body, coded=coded, passing=passing, limits=self._limits
+        )
 
     def receive(self) -> bytes:
         """The next block from the upstream; `b""`: its end.
@@ -253,11 +260,14 @@ class Exchange:
         while True:
             wants = select.POLLIN
             try:
-                return self._upstream.recv(self._limits.block_bytes)
+                data = self._upstream.recv(self._read_size.bytes)
             except (*_WAITING, TimeoutError):
                 pass
             except ssl.SSLWantWriteError:
                 wants = select.POLLOUT
+            else:
+                self._read_size.came(len(data))
+                return data
             now = time.monotonic()
             waiting_since = waiting_since or now
             if self._upload is not None:
@@ -294,7 +304,7 @@ class Exchange:
             return True
         if not upload.over:
             # The last block may be waiting for its turn.
-            upload.step(self._limits.block_bytes)
+            upload.step()
         block(self._client.stream, self._limits)
         block(self._upstream, self._limits)
         return upload.over and not upload.broken
@@ -303,7 +313,7 @@ class Exchange:
         """Waits until `stream` or the upload can go on, at most `TICK_S`; whether something can."""
         upload = self._upload
         assert upload is not None  # noqa: S101 -- for the type checker; its callers have looked
-        client_wants, upstream_wants = upload.step(self._limits.block_bytes)
+        client_wants, upstream_wants = upload.step()
         if upload.over and not upload.broken:
             self._upload = None
             block(self._client.stream, self._limits)
