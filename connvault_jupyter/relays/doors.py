@@ -1,7 +1,7 @@
 """Accepts clients, each in a thread of its own: whoever accepts one serves it. No protocol and no handle is known here.
 
-A client that one thread accepts and another one serves waits for the second one to wake up. So two threads wait, at all
-doors; who lets a client in and serves it sees to it that somebody still waits, and comes back afterwards.
+A client that one thread accepts and another one serves waits for the second one to wake up. So some threads wait, at
+all doors; who lets a client in and serves it sees to it that somebody still waits, and comes back afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-_WAITING = 2
+# A client that asks for its upstream's socket comes with a second connection, and none of the two wakes a thread then.
+_WAITING = 3
 
 # Without a free descriptor nobody can be let in: by then some client may have left.
 _FULL_PAUSE_S = 0.05
