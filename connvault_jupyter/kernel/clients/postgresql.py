@@ -268,7 +268,7 @@ def _pinned() -> Mapping[str, str]:
     nothing needs to be given: libpq takes longer to read thirty parameters than the relay to answer.
     """
     variables, defaults = _environment()
-    return defaults if variables & os.environ.keys() else {}
+    return {} if variables.isdisjoint(os.environ) else defaults
 
 
 @functools.cache
