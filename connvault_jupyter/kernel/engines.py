@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .lease import Lease
-from .libraries import check_arguments, imported
+from .libraries import ArgumentRefused, check_arguments, imported
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -57,7 +57,7 @@ class Engines:
     def _new(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
         for name in _NOT_GIVEN:
             if name in arguments:
-                raise TypeError(f"engine() takes no {name!r}: the login comes from the connection")
+                raise ArgumentRefused(f"engine() takes no {name!r}: the login comes from the connection")
         given = dict(arguments.pop("connect_args", {}))
         check_arguments(given, self._allowed)
         library = imported("sqlalchemy", name="SQLAlchemy", extra=self._extra)

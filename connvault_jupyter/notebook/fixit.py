@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnvaultError, SecretInCode, VaultLocked
 from ..kernel import api
+from ..kernel.libraries import ArgumentRefused
 from ..kernel.listing import plain
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+
+# A line says it all.
+_SHORT: tuple[type[Exception], ...] = (ConnvaultError, ArgumentRefused)
 
 FIXIT_MIME = "application/vnd.connvault.fixit+json"
 OPEN_COMMAND = "connvault:open"
@@ -154,16 +158,18 @@ class FixIts:
     def install(self) -> None:
         shell = self._shell
 
-        def _render_traceback_(error: ConnvaultError) -> list[str]:
+        def _render_traceback_(error: ConnvaultError | ArgumentRefused) -> list[str]:
             return render(error, shell)
 
         # Set from here and not in errors.py: the errors know no front end.
-        ConnvaultError._render_traceback_ = _render_traceback_  # type: ignore[attr-defined]
+        for kind in _SHORT:
+            kind._render_traceback_ = _render_traceback_  # type: ignore[attr-defined]
         shell.events.register("post_run_cell", self.show_card)
 
     def remove(self) -> None:
-        if "_render_traceback_" in vars(ConnvaultError):
-            del ConnvaultError._render_traceback_  # type: ignore[attr-defined]
+        for kind in _SHORT:
+            if "_render_traceback_" in vars(kind):
+                del kind._render_traceback_  # type: ignore[attr-defined]
         if self.show_card in self._shell.events.callbacks["post_run_cell"]:
             self._shell.events.unregister("post_run_cell", self.show_card)
 
@@ -216,18 +222,19 @@ def _is_loss(raised: BaseException) -> bool:
     return False
 
 
-def render(error: ConnvaultError, shell: InteractiveShell) -> list[str]:
+def render(error: ConnvaultError | ArgumentRefused, shell: InteractiveShell) -> list[str]:
     """One line: the error's name and what to do. With `%xmode Verbose` the traceback as well.
 
     Called twice for an error by some front ends, so it must change nothing.
     """
-    line = f"{type(error).__name__}: {plain(error.message)}"
+    said = error.message if isinstance(error, ConnvaultError) else str(error)
+    line = f"{type(error).__name__}: {plain(said)}"
     if _one_line(error, shell):
         return [line]
     frames = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
     return list(frames)
 
 
-def _one_line(error: ConnvaultError, shell: InteractiveShell) -> bool:
+def _one_line(error: ConnvaultError | ArgumentRefused, shell: InteractiveShell) -> bool:
     # Of this one no frame is shown in any mode: the magic's own arguments have the secret.
     return shell.InteractiveTB.mode != "Verbose" or isinstance(error, SecretInCode)

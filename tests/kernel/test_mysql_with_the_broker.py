@@ -265,7 +265,7 @@ def test_when_code_says_where_or_as_whom_it_is_refused(world: World) -> None:
         for code in (f"h.connect({name}='x')", f"h.engine(connect_args={{{name!r}: 'x'}})"):
             with pytest.raises(Refused) as caught:
                 world.cell.run(code)
-            assert caught.value.kind == "TypeError"
+            assert caught.value.kind == "ArgumentRefused"
 
 
 def test_when_other_tools_come_by_dsn_and_variables_they_work(world: World) -> None:

@@ -46,6 +46,20 @@ def test_verbose_shows_the_traceback_without_secret_and_ref(
     assert not any(ref in out for ref in handles.refs)
 
 
+def test_an_argument_that_is_refused_is_one_line(
+    shell: Shell, handles: Handles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A password among the arguments is a newcomer's first try; it is told what there is, and no frame shows it."""
+    shell.run("from connvault_jupyter.kernel.libraries import check_arguments")
+    result = shell.run(f"check_arguments({{'password': {CANARY!r}}}, frozenset({{'autocommit'}}))")
+    assert isinstance(result.error_in_exec, TypeError)
+    out = capsys.readouterr().out
+    assert out.strip() == (
+        "ArgumentRefused: 'password' can't be given: where and as whom to log in comes from the connection. "
+        "Allowed are autocommit."
+    )
+
+
 def test_the_cell_stays_an_error(shell: Shell, handles: Handles) -> None:
     """For nbconvert, papermill and the red prompt."""
     result = shell.run("connection('zebra')")
