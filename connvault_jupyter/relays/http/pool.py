@@ -32,13 +32,11 @@ class UpstreamConnection:
     used: bool = False
     idle_since: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._heard = select.poll()
-        self._heard.register(self.stream, select.POLLIN)
-
     def alive(self) -> bool:
         """Whether the server has neither closed it nor said anything unasked."""
-        return not self._heard.poll(0)
+        poll = select.poll()
+        poll.register(self.stream, select.POLLIN)
+        return not poll.poll(0)
 
 
 class Pool:
