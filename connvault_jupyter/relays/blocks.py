@@ -1,7 +1,7 @@
 """How much to read at once: a small block until a large one would be filled. No I/O.
 
 Memory for more than malloc's mmap threshold (128 KiB, mallopt(3)) comes from the system for each read and goes back
-after it: 13 us for a small answer, and all threads of a process wait for each other meanwhile.
+after it: 13 us for each small answer, and all threads of a process wait for each other meanwhile.
 """
 
 from __future__ import annotations
