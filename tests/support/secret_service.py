@@ -99,9 +99,9 @@ def secret_service_session(home: Path, *, locked: bool = False) -> Iterator[Secr
         )
         process = stack.enter_context(running(keyring, log_file=log_file, env=env, stdin=_KEYRING_PASSWORD))
         wait_until(
-            lambda: _answers(bus),
+            lambda: _is_unlocked(bus),
             deadline_s=READY_DEADLINE_S,
-            what="gnome-keyring on the bus",
+            what="gnome-keyring, unlocked",
             process=process,
             log_file=log_file,
         )
@@ -114,7 +114,7 @@ def _socket_path(home: Path) -> Path:
     return home / ".run" / "bus"
 
 
-def _answers(bus: str) -> bool:
+def _is_unlocked(bus: str) -> bool:
     from jeepney import DBusAddress, MessageFlag, MessageType, new_method_call
     from jeepney.io.blocking import open_dbus_connection
 
@@ -124,7 +124,8 @@ def _answers(bus: str) -> bool:
     ask.header.flags = MessageFlag.no_auto_start
     with contextlib.suppress(OSError), contextlib.closing(open_dbus_connection(bus=bus)) as connection:
         reply = connection.send_and_get_reply(ask, timeout=5)
-        return bool(reply.header.message_type == MessageType.method_return)
+        # A variant: its signature and its value.
+        return bool(reply.header.message_type == MessageType.method_return and reply.body[0][1] is False)
     return False
 
 
