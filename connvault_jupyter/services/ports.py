@@ -49,6 +49,10 @@ class SealContext:
     destination: Mapping[str, Any]
 
 
+MacPurpose = Literal["grant", "audit", "document", "claim"]
+"""`document`: a whole connection; `claim`: what a requester says of itself, so that equal ones are told from others."""
+
+
 class Keys(Protocol):
     """Keys derived from one master key. Seals, unseals and authenticates; never shows a key."""
 
@@ -58,8 +62,16 @@ class Keys(Protocol):
     def unseal(self, envelope: bytes, context: SealContext) -> bytes:
         """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
 
-    def mac(self, purpose: Literal["grant", "audit"], message: bytes) -> bytes:
+    def mac(self, purpose: MacPurpose, message: bytes) -> bytes:
         """32 bytes; the keys of the purposes are independent."""
+
+    def seal_claim(self, text: bytes, context: bytes) -> bytes:
+        """A versioned envelope of a short text (a claim, a reason) under a key for such texts alone.
+
+        Its length depends on the length of `text` only: whoever must not learn that pads it before."""
+
+    def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
+        """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ import hashlib
 import hmac
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import SecretInvalid
-from ..services.ports import Randomness, SealContext
+from ..services.ports import MacPurpose, Randomness, SealContext
 
 # 256 bits: the key size of AES-256, the output of SHA-256, and what quantum searches leave at 128 bits.
 KEY_BYTES = 32
@@ -47,6 +48,9 @@ _HEADER = bytes([VERSION, 0])
 _INFO_SEAL = b"connvault-jupyter v1 seal secrets"
 _INFO_GRANT = b"connvault-jupyter v1 mac grants"
 _INFO_AUDIT = b"connvault-jupyter v1 mac audit"
+_INFO_DOCUMENT = b"connvault-jupyter v1 mac documents"
+_INFO_CLAIM = b"connvault-jupyter v1 mac claims"
+_INFO_SEAL_CLAIM = b"connvault-jupyter v1 seal claims"
 _INFO_CHECK = b"connvault-jupyter v1 check value"
 
 
@@ -56,11 +60,19 @@ class VaultKeys:
     Python cannot wipe memory: the keys are gone when this object is collected, not before.
     """
 
-    __slots__ = ("__weakref__", "_aead", "_macs", "_random")
+    __slots__ = ("__weakref__", "_aead", "_claims", "_macs", "_random")
 
-    def __init__(self, *, seal: bytes, grant: bytes, audit: bytes, random: Randomness = os.urandom) -> None:
+    def __init__(
+        self,
+        *,
+        seal: bytes,
+        seal_claims: bytes,
+        macs: Mapping[MacPurpose, bytes],
+        random: Randomness = os.urandom,
+    ) -> None:
         self._aead = AESGCM(seal)
-        self._macs = {"grant": grant, "audit": audit}
+        self._claims = AESGCM(seal_claims)
+        self._macs = macs
         self._random = random
 
     def seal(self, secret: bytes, context: SealContext) -> bytes:
@@ -69,8 +81,7 @@ class VaultKeys:
         Raises:
             SecretInvalid: the context holds a value that has no canonical form (not a number, an object).
         """
-        nonce = self._random(NONCE_BYTES)
-        return _HEADER + nonce + self._aead.encrypt(nonce, secret, _associated(_HEADER, context))
+        return self._sealed(self._aead, secret, _associated(_HEADER, context))
 
     def unseal(self, envelope: bytes, context: SealContext) -> bytes:
         """The secret, if key, context and every bit of the envelope are the ones that it was sealed with.
@@ -78,16 +89,21 @@ class VaultKeys:
         Raises:
             SecretInvalid: anything else. Which part differs is not told: it would only help to guess.
         """
-        if len(envelope) < len(_HEADER) + NONCE_BYTES + TAG_BYTES or envelope[: len(_HEADER)] != _HEADER:
-            raise SecretInvalid
-        body = envelope[len(_HEADER) :]
-        associated = _associated(_HEADER, context)
-        # Raised outside the handler, so that no cause hangs on it.
-        with suppress(InvalidTag):
-            return self._aead.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], associated)
-        raise SecretInvalid
+        return _unsealed(self._aead, envelope, _associated(_HEADER, context))
 
-    def mac(self, purpose: Literal["grant", "audit"], message: bytes) -> bytes:
+    def seal_claim(self, text: bytes, context: bytes) -> bytes:
+        """As `seal`, under a key of its own; `context` is whatever the text belongs to."""
+        return self._sealed(self._claims, text, _HEADER + context)
+
+    def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
+        """As `unseal`. Raises: SecretInvalid."""
+        return _unsealed(self._claims, envelope, _HEADER + context)
+
+    def _sealed(self, aead: AESGCM, text: bytes, associated: bytes) -> bytes:
+        nonce = self._random(NONCE_BYTES)
+        return _HEADER + nonce + aead.encrypt(nonce, text, associated)
+
+    def mac(self, purpose: MacPurpose, message: bytes) -> bytes:
         """HMAC-SHA256 (RFC 2104), 32 bytes, under a key that no other purpose has."""
         return hmac.digest(self._macs[purpose], message, "sha256")
 
@@ -110,10 +126,25 @@ def derive_keys(master_key: bytes, vault_id: str, *, random: Randomness = os.ura
     """
     return VaultKeys(
         seal=_derive(master_key, vault_id, _INFO_SEAL),
-        grant=_derive(master_key, vault_id, _INFO_GRANT),
-        audit=_derive(master_key, vault_id, _INFO_AUDIT),
+        seal_claims=_derive(master_key, vault_id, _INFO_SEAL_CLAIM),
+        macs={
+            "grant": _derive(master_key, vault_id, _INFO_GRANT),
+            "audit": _derive(master_key, vault_id, _INFO_AUDIT),
+            "document": _derive(master_key, vault_id, _INFO_DOCUMENT),
+            "claim": _derive(master_key, vault_id, _INFO_CLAIM),
+        },
         random=random,
     )
+
+
+def _unsealed(aead: AESGCM, envelope: bytes, associated: bytes) -> bytes:
+    """Raises: SecretInvalid."""
+    if len(envelope) >= len(_HEADER) + NONCE_BYTES + TAG_BYTES and envelope[: len(_HEADER)] == _HEADER:
+        body = envelope[len(_HEADER) :]
+        # Raised outside the handler, so that no cause hangs on it.
+        with suppress(InvalidTag):
+            return aead.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], associated)
+    raise SecretInvalid
 
 
 def check_value(master_key: bytes, vault_id: str) -> bytes:
