@@ -7,9 +7,9 @@ part could begin. What is no UTF-8 has more readings than can be tried: an overl
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
-from collections.abc import Iterator
 from urllib.parse import unquote
 
 # Servers in front of servers decode more than once; one that needs more than this is an attack.
@@ -39,14 +39,14 @@ _LOOK_ALIKE = str.maketrans(
 
 def has_control(path: str) -> bool:
     """Whether a NUL or another control character comes out of it: programs in C stop there, others drop it."""
-    return any(_CONTROL.search(stage) for stage in _stages(path))
+    return "%" in path and any(map(_CONTROL.search, _stages(path)))
 
 
 def leads_up(path: str) -> bool:
     """Whether some server could find a `.` or `..` in it, or nobody can say what it would find."""
     if "%" not in path:
         return _has_dots(path, _DOTS)
-    stages = list(_stages(path))
+    stages = _stages(path)
     if len(stages) > _DECODINGS:
         return True
     for stage in stages:
@@ -59,14 +59,17 @@ def leads_up(path: str) -> bool:
     return False
 
 
-def _stages(path: str) -> Iterator[str]:
+# Asked for twice in a row; a client's paths are as long as its requests, so no more are kept.
+@functools.lru_cache(maxsize=1)
+def _stages(path: str) -> tuple[str, ...]:
     """The path as it is and after each decoding that changes it, as bytes in Latin-1: nine at most."""
-    for _ in range(_DECODINGS + 1):
-        yield path
+    found = [path]
+    while "%" in path and len(found) <= _DECODINGS:
         further = unquote(_WIDE.sub(_as_bytes, path), "latin-1")
         if further == path:
-            return
-        path = further
+            break
+        found.append(path := further)
+    return tuple(found)
 
 
 def _as_bytes(found: re.Match[str]) -> str:
@@ -85,4 +88,6 @@ def _has_dots_in_disguise(text: str) -> bool:
 
 
 def _has_dots(text: str, dots: re.Pattern[str]) -> bool:
-    return any(dots.fullmatch(_CUT_OFF.split(part, maxsplit=1)[0]) for part in _SEPARATORS.split(text))
+    return "." in text and any(
+        dots.fullmatch(_CUT_OFF.split(part, maxsplit=1)[0]) for part in _SEPARATORS.split(text)
+    )

@@ -58,7 +58,7 @@ class Pin:
             raise NotAllowed(
                 "This connection is for its base URL and what lies below it only.", reason="outside_base_url"
             )
-        if "%" in path and has_control(path):
+        if has_control(path):
             raise NotAllowed(
                 "The path has a control character in it, which servers read in different ways. Leave it out.",
                 reason="control_character",
