@@ -102,6 +102,30 @@ def test_what_is_copied_lies_below_the_base_url_too(name: str) -> None:
             sent(f"{name}: {outside}")
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["X-Amz-Copy-Source=/v1/other/b", "a=1&x-amz-copy-source=%2Fv1%2Fother%2Fb", "x%2Damz_copy%2Dsource=v1/team/../b",
+     "%58-Amz-Copy-Source=/v1/other", "x-http-destination=/v1/other", "a=1;x-amz-copy-source=/v1/other"],
+)  # fmt: skip
+def test_a_parameter_in_a_headers_place_is_held_to_the_pin_too(query: str) -> None:
+    """As presigned addresses have them. Below the base URL they pass, and so do a form's own words."""
+
+    def passes(query: str, pin: Pin) -> bool:
+        head = request_head(f"PUT /v1/team/a?{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        return upstream_request(head, pin, logs_in=True, upgrade="").target.endswith(query)
+
+    with pytest.raises(NotAllowed):
+        passes(query, PIN)
+    assert passes(query, WIDE)
+    for innocent in (
+        "x-amz-copy-source=/v1/team/b%2520c",
+        "x-id=CopyObject",
+        "destination=Paris",
+        "x-amz-acl=private",
+    ):
+        assert passes(innocent, PIN)
+
+
 def test_with_an_origin_alone_a_copy_stays_at_the_origin() -> None:
     """Which buckets a login may use is the service's decision."""
     for inside in (

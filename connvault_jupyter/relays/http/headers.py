@@ -14,7 +14,7 @@ from ...errors import NotAllowed
 from .heads import Headers, RequestHead, ResponseHead
 from .pin import Pin
 from .request import Request
-from .second_addresses import has_second_address, second_address
+from .second_addresses import check_query, has_second_address, second_address
 
 # RFC 9110 7.6.1, and what older software calls so.
 _HOP_BY_HOP = frozenset(
@@ -86,8 +86,9 @@ _NO_UPGRADE = ("h2", "http", "tls", "connect")
 def upstream_request(head: RequestHead, pin: Pin, *, logs_in: bool, upgrade: str) -> Request:
     """The request as it may go upstream, without its credential. `upgrade`: see `wanted_upgrade`.
 
-    Raises: NotAllowed: a header names a second address that is not the connection's.
+    Raises: NotAllowed: a header or parameter names a second address that is not the connection's.
     """
+    check_query(head.target, pin)
     never = _NEVER_UP | _COOKIES if logs_in else _NEVER_UP
     if "connection" in head.names:
         never = never.union(head.tokens("connection"))

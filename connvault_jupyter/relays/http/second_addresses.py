@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import unquote, unquote_plus
 
 from ...errors import NotAllowed
 from .paths import has_control
@@ -30,6 +31,10 @@ _NAMES = re.compile(
     r")"
 )
 
+# Of a query; a form's own `destination=` is none.
+_PARAMETERS = re.compile(r"(?:^|[&;])((?:x|%[57]8)(?:[-_]|%2d|%5f)[^=&;]*)=([^&;]*)", re.IGNORECASE)
+_MARK = re.compile(r"[^a-z0-9]")
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 # RFC 3986 4.2, without a scheme, another authority, and what only some read so.
@@ -44,6 +49,17 @@ _CONDITION = re.compile(rf"({_LIST})|<([^<>]*)>")
 def has_second_address(name: str) -> bool:
     """Whether a header of this name (in small letters, with hyphens) is one of those."""
     return _NAMES.fullmatch(name) is not None
+
+
+def check_query(target: str, pin: Pin) -> None:
+    """What services take as a header, some take as a parameter too: presigned addresses of S3 have them so.
+
+    Raises: NotAllowed.
+    """
+    if not pin.path:
+        return
+    for name, value in _PARAMETERS.findall(target.partition("?")[2]):
+        second_address(_MARK.sub("-", unquote(name).lower()), unquote_plus(value), pin=pin, asked_at="")
 
 
 def second_address(name: str, value: str, *, pin: Pin, asked_at: str) -> str:
