@@ -1,7 +1,7 @@
 """Which addresses belong to a connection: one origin, and what lies below one path. Nothing is sent from here.
 
-The relay judges the same way (relays/http/pin.py) and has the last word; here it is for a clear error in the cell, and
-so that a redirect elsewhere is not mistaken for the service's own.
+The relay judges anew, knows more disguises (relays/http/paths.py) and has the last word; here it is for a clear error
+in the cell, and so that a redirect elsewhere is not mistaken for the service's own.
 """
 
 from __future__ import annotations

@@ -19,7 +19,10 @@ _SIGN_REQUEST = 13
 _SIGN_RESPONSE = 14
 _EXTENSION = 27
 _EXTENSION_RESPONSE = 29
+_SUCCESS = 6
 _QUERY = b"query"
+# OpenSSH PROTOCOL.agent 1.
+_SESSION_BIND = b"session-bind@openssh.com"
 # relays.ssh.relay.REFUSAL.
 _REFUSAL = b"refusal@connvault-jupyter"
 
@@ -62,6 +65,13 @@ class SshAgent:
         if kind != _SIGN_RESPONSE:
             raise self._why()
         return _string(answer, 0)
+
+    def bind(self, host_key: bytes, session: bytes, signature: bytes) -> bool:
+        """Tells which host a session is with, by the host's signature of the session's identifier; whether the agent
+        was convinced. From the first one on, it signs for sessions that it was told of alone."""
+        told = _packed(host_key) + _packed(session) + _packed(signature) + b"\0"
+        kind, _ = self._ask(bytes([_EXTENSION]) + _packed(_SESSION_BIND) + told)
+        return kind == _SUCCESS
 
     def refusal(self) -> ConnvaultError | None:
         """Why the connection's last request was refused, whoever's of this process it was; `None` if none was."""

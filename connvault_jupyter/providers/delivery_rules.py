@@ -32,8 +32,8 @@ _PLACES: Mapping[RelayProtocol, _Place] = {
     "postgresql": _Place(_HOST_AND_PORT, _TLS),
     "mysql": _Place(_HOST_AND_PORT, _TLS),
     "redis": _Place(_HOST_AND_PORT, _TLS),
-    # It signs for logins that others make; it does not connect itself, so there is no TLS of its own.
-    "ssh": _Place(_HOST_AND_PORT, {}),
+    # It signs for logins that others make. Which host they are at is told by its key, and only if they must tell.
+    "ssh": _Place(_HOST_AND_PORT, {"host_key": "string", "bound_only": "boolean"}),
     "http": _Place({"base_url": "string"}, {"token_url": "string", "ca_certificate": "string"}),
 }
 _PLACE_FIELDS = frozenset(name for place in _PLACES.values() for name in (*place.needed, *place.possible))

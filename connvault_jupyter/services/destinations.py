@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..contracts.connections import Connection
@@ -16,6 +16,10 @@ from .canonical import canonical
 from .ports import ProviderRegistry, SealContext
 
 _DOMAIN = b"connvault-destination-1\0"
+
+# What built-in kinds had as the default of a destination field, where that has changed: secrets from then are sealed
+# for it. Never what a definition says of itself: it could name any value as the one that counted before.
+_EARLIER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"ssh": {"bound_only": False}}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,19 @@ class Destination:
             provider_id=connection.provider_id,
             destination=self.values,
         )
+
+    def earlier_context(self, vault_id: str, connection: Connection, field: str) -> SealContext | None:
+        """What a secret was bound to that was sealed when a field that has its default now had another default; `None`:
+        nothing else than now."""
+        defaults = {
+            name: default
+            for name, default in _EARLIER_DEFAULTS.get(self.provider.id, {}).items()
+            if name in self.values and self.values[name] == self.provider.field_schemas[name].get("default")
+        }
+        if not defaults:
+            return None
+        context = self.seal_context(vault_id, connection, field)
+        return replace(context, destination={**self.values, **defaults})
 
 
 class Destinations:

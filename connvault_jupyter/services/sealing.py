@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..contracts.connections import Connection
 from ..contracts.contract import ConnectionId, SecretRef
-from ..errors import AuthenticationOff
+from ..errors import AuthenticationOff, SecretInvalid
 from .destinations import Destination
 from .identifiers import new_id
 from .ports import Clock, Keys, Randomness, SealedSecret, SecretStore
@@ -60,8 +60,15 @@ class SealedSecrets:
         Raises: VaultLocked, VaultNotSetUp, SecretInvalid.
         """
         keys = self._keys()
-        context = destination.seal_context(self._vault_id(), connection, sealed.field)
-        return keys.unseal(sealed.envelope, context).decode()
+        vault_id = self._vault_id()
+        context = destination.seal_context(vault_id, connection, sealed.field)
+        try:
+            return keys.unseal(sealed.envelope, context).decode()
+        except SecretInvalid:
+            earlier = destination.earlier_context(vault_id, connection, sealed.field)
+            if earlier is None:
+                raise
+        return keys.unseal(sealed.envelope, earlier).decode()
 
     def of(self, connection_id: str) -> Sequence[SealedSecret]:
         """Those of one connection."""

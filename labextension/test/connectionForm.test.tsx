@@ -330,6 +330,29 @@ describe('an existing connection', () => {
     expect(sent[0].draft.secrets).toEqual({});
   });
 
+  test('keeps its secret where only a default was not stored', async () => {
+    const view = connectionView();
+    const fields = { ...view.connection.fields };
+    delete fields.sslmode;
+    draw({ existing: { ...view, connection: { ...view.connection, fields } } });
+    expect(screen.queryByTestId('connvault-moved')).toBeNull();
+    expect(input('password').placeholder).toBe('Leave empty to keep it');
+  });
+
+  test('of SSH says that logins are bound where nothing else is stored, and asks for no key', () => {
+    const view = connectionView();
+    const fields = { host: 'build.test', port: 22, user: 'git', host_key: 'ssh-ed25519 AAAA' };
+    const secrets = { private_key: { ref: 'r', set_at: '2026-11-24T09:00:00+00:00' } };
+    draw({
+      provider: catalogue('ssh'),
+      existing: { ...view, connection: { ...view.connection, provider_id: 'ssh', fields }, secrets }
+    });
+    expect(input('bound_only').checked).toBe(true);
+    expect(screen.queryByTestId('connvault-moved')).toBeNull();
+    fireEvent.click(input('bound_only'));
+    expect(screen.getByTestId('connvault-moved')).toBeTruthy();
+  });
+
   test('with another destination asks for its secret again', async () => {
     draw({ existing: connectionView() });
     expect(input('password').placeholder).toBe('Leave empty to keep it');

@@ -37,8 +37,8 @@ test.each([
   [{ sslmode: 'verify-full' }, true],
   [{ host: undefined }, true]
 ])('with %j the destination has changed: %s', (change, changed) => {
-  const stored = connectionView();
-  expect(destinationChanged(stored, { ...stored.connection.fields, ...change }, ['host', 'port', 'sslmode'])).toBe(changed);
+  const stored = connectionView().connection.fields ?? {};
+  expect(destinationChanged(stored, { ...stored, ...change }, ['host', 'port', 'sslmode'])).toBe(changed);
 });
 
 test.each([

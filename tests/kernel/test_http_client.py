@@ -151,12 +151,20 @@ def test_other_addresses_are_refused(
 
 @pytest.mark.parametrize(
     "url",
-    ["//evil.test/x", "http:evil.test", "javascript:x", "\\\\evil.test\\x", "///evil.test", "/\t/evil.test"],
+    ["//evil.test/x", "http:evil.test", "javascript:x", "\\\\evil.test\\x", "///evil.test", "/ /evil.test"],
 )
 def test_what_looks_absolute_to_others_stays_here(session: ApiSession, here: EchoApi, url: str) -> None:
     """Without a scheme and two slashes it is a path."""
     session.get(url)
     assert here.requests[-1][0].startswith("/v1/")
+
+
+@pytest.mark.parametrize("url", ["/\t/evil.test", "/a%00b", "/a%0d%0ab"])
+def test_a_control_character_in_a_path_is_refused(session: ApiSession, here: EchoApi, url: str) -> None:
+    """By the relay, with its typed error: servers differ in what they make of it."""
+    with pytest.raises(NotAllowed, match="control character"):
+        session.get(url)
+    assert here.requests == []
 
 
 @given(st.text(alphabet="/.\\%2eEfF:@?#[]ab\t ", max_size=24))

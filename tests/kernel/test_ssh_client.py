@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.processes import wait_until
 from tests.support.requester import Asker, Refused
-from tests.support.ssh_world import SshWorld
+from tests.support.ssh_world import SshWorld, ssh_world
 from tests.support.ssh_world import key as key
 from tests.support.ssh_world import world as world
-from tests.support.sshd import UserKey, new_key
+from tests.support.sshd import SshServer, UserKey, new_key
 from tests.support.sshd import sshd as sshd
 
 _ALIVE = "c.get_transport() is not None and c.get_transport().is_active()"
@@ -107,13 +107,36 @@ def test_when_the_secret_needs_a_passphrase_it_says_so(world: SshWorld) -> None:
         assert "Enter its passphrase" in str(found)
 
 
-def test_when_logins_must_be_bound_paramiko_is_told_why_not(world: SshWorld, key: UserKey) -> None:
-    """It can't name the host to the agent."""
-    name = world.define(key, host_key=world.sshd.host_key, bound_only=True)
-    with world.asking(name) as cell:
-        found = refused(cell)
-        assert found.kind == "NotAllowed"
-        assert "OpenSSH 8.9" in str(found)
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+def test_when_logins_must_be_bound_it_shows_the_hosts_signature(
+    key: UserKey, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever kind of key the host has; the same by default and if it was chosen."""
+    server = SshServer(tmp_path_factory.mktemp("sshd"), host_key=new_key(kind))
+    server.let_in(key)
+    server.start()
+    try:
+        with ssh_world(server) as world:
+            for chosen in ({}, {"bound_only": True}):
+                with world.asking(world.define(key, host_key=server.host_key, **chosen)) as cell:
+                    cell.run("c = h.connect()")
+                    assert cell.run("c.exec_command('echo hello')[1].read().decode()") == "hello\n"
+    finally:
+        server.stop()
+
+
+def test_when_the_hosts_signature_is_not_to_be_had_it_says_what_to_do(cell: Asker) -> None:
+    """A later paramiko may keep it elsewhere: no login then, and no other way of asking for one."""
+    cell.run("import connvault_jupyter.kernel.clients.ssh as s\ns._HostProof.found = lambda *_: None")
+    found = refused(cell)
+    assert found.kind == "NotAllowed"
+    assert "name their host's key" in str(found)
+
+
+def test_when_the_session_changes_its_keys_the_first_exchange_counts(cell: Asker) -> None:
+    """Its hash is the session's name for good (RFC 4253 7.2)."""
+    cell.run("c = h.connect(); c.get_transport().renegotiate_keys()")
+    assert cell.run("c.exec_command('echo hello')[1].read().decode()") == "hello\n"
 
 
 def test_when_nobody_listens_it_is_unreachable(world: SshWorld, key: UserKey) -> None:

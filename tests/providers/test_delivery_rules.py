@@ -184,6 +184,24 @@ def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
         definition_from(text_of(GOOD, both(ssh, put(*D, "variables", value={"KEY": "{token}"}))))
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (put(*D, "recipe", value={"bound_only": False}), "never where"),
+        (put(*D, "recipe", value={"host_key": ""}), "never where"),
+        (put(*P, "bound_only", value={"type": "boolean", "default": False}), "bound_only says where"),
+        (put(*P, "host_key", value=TEXT), "host_key says where"),
+        (put(*P, "bound_only", value=BOUND), "bound_only must be boolean"),
+    ],
+)
+def test_how_a_host_is_told_is_where_an_ssh_key_is_used(change: Change, reason: str) -> None:
+    """Else an edited definition could let logins pass that name no host, with the secrets of before."""
+    ssh = both(put(*D, "protocol", value="ssh"), put(*D, "variables", value={}))
+    assert definition_from(text_of(GOOD, ssh)).deliveries[0].protocol == "ssh"
+    with pytest.raises(Unusable, match=reason):
+        definition_from(text_of(GOOD, both(ssh, change)))
+
+
 def test_all_protocols_have_their_places() -> None:
     """A new protocol needs its rules."""
     assert LISTENER_PLACES.keys() == set(get_args(RelayProtocol))

@@ -53,11 +53,16 @@ def test_when_a_host_key_is_something_else_it_is_said(text: str) -> None:
     assert "without the host's name" in said(host_key=text)["fields.host_key"]
 
 
-def test_when_logins_are_to_be_bound_the_host_key_is_asked_for() -> None:
-    """There would be nothing to bind them to."""
-    assert said(bound_only=True) == {
-        "fields.host_key": "Enter the host key, so that logins can be bound to it."
-    }
+def test_when_nothing_is_said_logins_are_bound() -> None:
+    """The safe way is the one that nobody has to choose. Without a host key it asks for nothing, and holds nothing."""
+    assert catalogue.definition("ssh")["fields"]["properties"]["bound_only"]["default"] is True
+    for fields in (
+        {},
+        {"bound_only": True},
+        {"host_key": _HOST_KEY},
+        {"host_key": _HOST_KEY, "bound_only": False},
+    ):
+        assert said(**fields) == {}
 
 
 @pytest.mark.parametrize("user", ["a b", "-oProxyCommand=x", "a;b", "$(x)", "a\nb", "`x`", "a/b", "a:b"])

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ from tests.support.postgres_upstream import (
     read_packet,
     says,
 )
+from tests.support.processes import wait_until
 from tests.support.scripted_upstream import Behaviour, dripping, upstream
 from tests.support.tls import ServerCertificate, loopback_certificate
 
@@ -119,6 +121,66 @@ def test_md5_lets_in(server: PostgresServer, mode: str) -> None:
     session = log_in(relay_login(user(server, "old", "old-secret"), sslmode=mode), (), limits=Limits())
     assert asked(session, "select current_user") == b"old"
     shut(session.stream)
+
+
+@contextmanager
+def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whoever is connected to is on another machine, as far as the login can see."""
+    with monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "getpeername", lambda _stream: ("192.0.2.7", 5432))
+        yield
+
+
+# What a server says that wants md5, with its salt.
+MD5_ASKED = message(b"R", struct.pack(">I", 5) + b"salt")
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer"])
+def test_an_md5_answer_goes_to_no_server_that_nobody_verified(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Whoever asks for it in the server's place hears nothing: passwords can be tried on it by the thousand million."""
+    heard: list[bytes] = []
+
+    def behave(stream: socket.socket) -> None:
+        if mode == "prefer":
+            exactly(stream, 8)
+            stream.sendall(b"N")
+        read_packet(stream)
+        stream.sendall(MD5_ASKED)
+        heard.append(stream.recv(4096))
+
+    with far(monkeypatch), upstream(behave) as port:
+        with pytest.raises(
+            UpstreamTlsFailed, match="verifies it, or let the server use scram-sha-256"
+        ) as caught:
+            log_in(login_to(port, sslmode=mode), (), limits=Limits())
+        wait_until(lambda: heard, deadline_s=10, what="the end of the connection")
+    assert heard == [b""]
+    assert "canary" not in repr((caught.value.args, caught.value.details))
+
+
+@pytest.mark.parametrize("mode", ["require", "prefer", "verify-ca", "verify-full"])
+def test_an_md5_answer_crosses_to_a_far_server_that_has_shown_its_certificate_only(
+    server: PostgresServer, certificate: ServerCertificate, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Encryption alone says nothing of who is at its other end: as for the password itself."""
+    for name, password in (("old", "old-secret"), ("plain", "plain-secret")):
+        login = relay_login(user(server, name, password), sslmode=mode, ca_certificate=certificate.authority)
+        with far(monkeypatch):
+            if mode.startswith("verify"):
+                shut(log_in(login, (), limits=Limits()).stream)
+                continue
+            with pytest.raises(UpstreamTlsFailed, match="nobody has verified"):
+                log_in(login, (), limits=Limits())
+
+
+def test_the_test_of_a_connection_says_what_to_do_about_md5(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words as a cell gets."""
+    with far(monkeypatch), pytest.raises(UpstreamTlsFailed, match="let the server use scram-sha-256"):
+        Relay(limits=Limits()).log_in(relay_login(user(server, "old", "old-secret"), sslmode="require"))
 
 
 def test_a_plain_password_goes_through_tls_only(server: PostgresServer) -> None:
@@ -314,6 +376,9 @@ HOSTILE: dict[str, tuple[Behaviour, type[ConnvaultError]]] = {
     ),
     "one round": (
         _scram_server(lambda nonce: _good(nonce).replace(b"4096", b"1"), FALSE_PROOF), UpstreamAuthFailed,
+    ),
+    "one round less than RFC 7677 has": (
+        _scram_server(lambda nonce: _good(nonce).replace(b"4096", b"4095"), FALSE_PROOF), UpstreamAuthFailed,
     ),
     "bytes that are no text": (
         _scram_server(lambda nonce: b"\xff\xfe", FALSE_PROOF), UpstreamAuthFailed,

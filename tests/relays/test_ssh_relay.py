@@ -21,7 +21,15 @@ from connvault_jupyter.relays.limits import LIMITS, Limits
 from connvault_jupyter.relays.ssh.key import public_key
 from connvault_jupyter.relays.ssh.relay import REFUSAL, Relay
 from tests.support.processes import wait_until
-from tests.support.ssh_agent_client import SSHSIG, extension, login_data, session_bind, sign_request, string
+from tests.support.ssh_agent_client import (
+    SESSION,
+    SSHSIG,
+    extension,
+    login_data,
+    session_bind,
+    sign_request,
+    string,
+)
 from tests.support.sshd import UserKey, new_key
 
 _FAILURE = b"\x05"
@@ -221,6 +229,31 @@ def test_when_a_host_proves_its_session_it_is_bound_to_it(agent: Agent, key: Use
     with agent.client() as client:
         client.ask(session_bind(host, forwarding=True))
         assert client.ask(signing) == _FAILURE
+
+
+def test_when_the_host_is_known_a_session_that_nobody_proved_is_not_signed_for(
+    agent: Agent, key: UserKey
+) -> None:
+    """Not one without a word of its host, nor beside one that was proved, nor one with another's proof. Both ways to
+    tell open it."""
+    host, elsewhere = new_key(), bytes(32)
+    agent.fields["host_key"] = host.public
+    with agent.client() as client:
+        assert client.ask(sign_request(key.blob, login_data(key.blob))) == _FAILURE
+        assert ".connect()" in client.refusal()["detail"]
+        assert client.ask(session_bind(host, session=elsewhere, signed=SESSION)) == _FAILURE
+        assert client.ask(sign_request(key.blob, login_data(key.blob, session=elsewhere))) == _FAILURE
+        assert client.ask(session_bind(host)) == _SUCCESS
+        assert client.ask(sign_request(key.blob, login_data(key.blob, session=elsewhere))) == _FAILURE
+        named = login_data(key.blob, session=elsewhere, host_key=host.blob)
+        assert client.ask(sign_request(key.blob, named)) == _FAILURE
+        assert client.ask(sign_request(key.blob, login_data(key.blob)))[0] == 14
+    with agent.client() as client:
+        assert client.ask(sign_request(key.blob, login_data(key.blob))) == _FAILURE
+        assert client.ask(sign_request(key.blob, login_data(key.blob, host_key=host.blob)))[0] == 14
+    agent.fields["bound_only"] = False
+    with agent.client() as client:
+        assert client.ask(sign_request(key.blob, login_data(key.blob)))[0] == 14
 
 
 @pytest.mark.parametrize("refusal", [HandleInvalid(reason="foreign"), VaultLocked()])

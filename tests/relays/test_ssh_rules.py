@@ -114,8 +114,9 @@ def test_when_the_key_is_of_an_unknown_kind_it_is_refused(key: bytes) -> None:
     assert asked(data, key=key) == Refused(ssh_rules.NO_LOGIN)
 
 
-_WANTED = {"host_key": _HOST.public}
+_WANTED: dict[str, Any] = {"host_key": _HOST.public}
 _BOUND = {**_WANTED, "bound_only": True}
+_UNBOUND = {**_WANTED, "bound_only": False}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,17 @@ _BOUND = {**_WANTED, "bound_only": True}
         ({}, None, _HOST, None),
         ({}, _HOST, _HOST, None),
         ({}, _HOST, _OTHER, ssh_rules.OTHER_HOST),
-        (_WANTED, None, None, None),
+        # Not having said that unbound logins are signed means that they are not.
+        (_WANTED, None, None, ssh_rules.UNBOUND),
+        ({**_WANTED, "bound_only": None}, None, None, ssh_rules.UNBOUND),
+        ({"bound_only": True}, None, None, None),
+        ({"host_key": " \n", "bound_only": True}, None, None, None),
+        ({"host_key": "nonsense"}, None, None, ssh_rules.UNBOUND),
+        ({"host_key": "nonsense"}, _HOST, None, ssh_rules.OTHER_HOST),
+        (_UNBOUND, None, None, None),
+        (_UNBOUND, _HOST, None, None),
+        (_UNBOUND, _OTHER, None, ssh_rules.OTHER_HOST),
+        (_UNBOUND, None, _OTHER, ssh_rules.OTHER_HOST),
         (_WANTED, _HOST, None, None),
         (_WANTED, None, _HOST, None),
         (_WANTED, _OTHER, None, ssh_rules.OTHER_HOST),
@@ -150,6 +161,20 @@ def test_when_the_host_is_known_it_must_be_the_connections(
     data = login_data(_ED25519, host_key=named.blob if named else None)
     expected = Allowed(b"ssh-ed25519") if verdict is None else Refused(verdict)
     assert asked(data, told=told, **fields) == expected
+
+
+def test_when_the_binding_is_of_another_session_an_unbound_one_is_none() -> None:
+    """A session with the right host, and beside it one with another: the second is not the first's."""
+    told = bindings(bind(_HOST.blob, _OTHER_SESSION))
+    for named in (None, _HOST.blob, _OTHER.blob):
+        data = login_data(_ED25519, host_key=named)
+        assert asked(data, told=told, **_WANTED) == Refused(ssh_rules.OTHER_SESSION)
+
+
+def test_when_a_host_is_only_said_to_have_signed_the_session_it_does_not_count() -> None:
+    """Anybody can name the right key; its signature is what the client lacks."""
+    told = bindings(bind(_HOST.blob), good=False)
+    assert asked(login_data(_ED25519), told=told, **_WANTED) == Refused(ssh_rules.UNBOUND)
 
 
 def test_when_another_session_was_named_it_is_refused() -> None:

@@ -45,6 +45,13 @@ def name(world: SshWorld, key: UserKey) -> str:
 
 
 @pytest.fixture
+def unbound(world: SshWorld, key: UserKey) -> Iterator[Asker]:
+    """Of a connection whose owner lets programs log in that can't name the host."""
+    with world.asking(world.define(key, host_key=world.sshd.host_key, bound_only=False)) as asking:
+        yield asking
+
+
+@pytest.fixture
 def cell(world: SshWorld, name: str) -> Iterator[Asker]:
     with world.asking(name) as asking:
         yield asking
@@ -100,16 +107,16 @@ git("-C", "{clone}", "push", "origin", "HEAD:main")
     assert log.stdout == b"pushed through the agent\n"
 
 
-def test_when_fifty_clients_log_in_at_once_all_get_in(cell: Asker, world: SshWorld) -> None:
+def test_when_fifty_clients_log_in_at_once_all_get_in(unbound: Asker, world: SshWorld) -> None:
     """asyncssh, each with its own connection to the agent."""
-    cell.run(_FIFTY)
-    cell.run(f"known = asyncssh.read_known_hosts({str(world.sshd.known_hosts)!r})")
-    assert cell.run("asyncio.run(all_of_them(h._lease.open().fields))") == list(range(50))
+    unbound.run(_FIFTY)
+    unbound.run(f"known = asyncssh.read_known_hosts({str(world.sshd.known_hosts)!r})")
+    assert unbound.run("asyncio.run(all_of_them(h._lease.open().fields))") == list(range(50))
 
 
-def test_when_paramikos_agent_looks_there_it_logs_in(cell: Asker, world: SshWorld) -> None:
+def test_when_paramikos_agent_looks_there_it_logs_in(unbound: Asker, world: SshWorld) -> None:
     """paramiko's own agent client, by SSH_AUTH_SOCK."""
-    cell.run(
+    unbound.run(
         f"""
 import paramiko
 os.environ["SSH_AUTH_SOCK"] = h.agent_socket
@@ -118,7 +125,7 @@ c.connect("127.0.0.1", {world.sshd.port}, "{world.sshd.user}", look_for_keys=Fal
 said = c.exec_command("echo hello")[1].read().decode(); c.close()
 """
     )
-    assert cell.run("said") == "hello\n"
+    assert unbound.run("said") == "hello\n"
 
 
 def test_when_git_asks_to_sign_a_commit_it_is_refused_with_a_reason(cell: Asker, tmp_path: Path) -> None:
@@ -169,17 +176,19 @@ def test_when_the_host_shows_another_key_it_is_refused(world: SshWorld, key: Use
         assert "another key" in cell.run("h.last_refusal")
 
 
+@pytest.mark.parametrize("chosen", [{}, {"bound_only": True}], ids=["by default", "chosen"])
 def test_when_only_bound_logins_are_signed_ssh_gets_in_and_asyncssh_does_not(
-    world: SshWorld, key: UserKey
+    world: SshWorld, key: UserKey, chosen: dict[str, bool]
 ) -> None:
-    """The one tells the host, the other does not."""
-    with world.asking(world.define(key, host_key=world.sshd.host_key, bound_only=True)) as cell:
+    """The one tells the host, the other does not; with a host key that is what a connection begins with."""
+    with world.asking(world.define(key, host_key=world.sshd.host_key, **chosen)) as cell:
         assert cell.run(_HELLO) == [0, "hello", ""]
         cell.run(_FIFTY + "known = None")
         with pytest.raises(Refused) as caught:
             cell.run("asyncio.run(one(1, h._lease.open().fields))")
         assert caught.value.kind == "PermissionDenied"
         assert "name their host's key" in cell.run("h.last_refusal")
+        assert cell.run("h.connect().exec_command('echo hello')[1].read().decode()") == "hello\n"
 
 
 def test_when_the_agent_is_forwarded_the_other_machine_gets_no_signature(
@@ -298,10 +307,10 @@ def _found_in_memory(pid: int, needles: dict[str, bytes]) -> set[str]:
 
 
 def test_when_everything_was_used_the_key_is_nowhere_in_the_kernels_memory(
-    cell: Asker, key: UserKey, tmp_path: Path
+    unbound: Asker, key: UserKey, tmp_path: Path
 ) -> None:
     """After ssh, asyncssh, paramiko and our own opener; the control shows that the search would find it."""
-    needles = _needles(key)
+    cell, needles = unbound, _needles(key)
     cell.run(_FIFTY + "known = None")
     assert cell.run(_HELLO)[0] == 0
     cell.run("c = h.connect(); asyncio.run(one(1, h._lease.open().fields))")

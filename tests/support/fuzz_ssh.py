@@ -54,9 +54,11 @@ class Recorded(Relay):
         return found
 
 
-def converse(blocks: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """The answers, and what was signed."""
+def converse(blocks: list[bytes], *, bound: bool = True) -> tuple[list[bytes], list[bytes]]:
+    """The answers, and what was signed. `bound`: logins that name no host are not signed, as by default."""
     fields = {"host": "build.test", "port": 22, "user": USER, "host_key": HOST.public}
+    if not bound:
+        fields["bound_only"] = False
     relaying = Recorded()
     with Scripted(*blocks) as client:
         downstream = downstream_of(client, Login(fields, KEY.secrets, 1, "r1"), limits=LIMITS)
@@ -75,10 +77,10 @@ def converse(blocks: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     return answers, relaying.signed
 
 
-def signatures(sent: bytes) -> int:
+def signatures(sent: bytes, *, bound: bool = True) -> int:
     """How many there were, each for a login. Raises: AssertionError: for something else."""
-    answers, signed = converse([sent])
-    assert converse(cut(sent)) == (answers, signed)
+    answers, signed = converse([sent], bound=bound)
+    assert converse(cut(sent), bound=bound) == (answers, signed)
     assert all(answer[0] in _ANSWERS for answer in answers)
     # An answer to each message; none has less than five bytes.
     assert len(answers) <= len(sent) // 5
@@ -89,11 +91,13 @@ def signatures(sent: bytes) -> int:
         # Written anew by the tests' own hand, it must be the same, byte by byte.
         host_key = HOST.blob if _HOSTBOUND.search(data) else None
         assert data == login_data(KEY.blob, session=session, host_key=host_key)
+        # Who was to tell the host has told it: in what is signed, or of this session before.
+        assert not bound or host_key or string(HOST.blob) + string(session) in sent
     return len(signed)
 
 
 def _agent(data: bytes) -> None:
-    signatures(data)
+    assert signatures(data) <= signatures(data, bound=False)
 
 
 def _private(data: bytes) -> None:

@@ -62,6 +62,14 @@ class SshWorld:
             "secrets.set", {"id": self._ids[name], "field": "private_key", "value": key.private}
         )
 
+    def change(self, name: str, **fields: Any) -> None:
+        """Edits fields as a person does in the form; `None`: emptied."""
+        found = self.operator.call("connections.get", {"id": self._ids[name]})["connection"]
+        kept = {field: value for field, value in {**found["fields"], **fields}.items() if value is not None}
+        self.operator.call(
+            "connections.update", {"id": self._ids[name], "revision": found["revision"], "fields": kept}
+        )
+
     def test(self, name: str) -> dict[str, Any]:
         """The outcome of a connection test."""
         found: dict[str, Any] = self.operator.call("connections.test", {"id": self._ids[name]})

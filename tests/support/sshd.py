@@ -91,11 +91,11 @@ def new_key(
 class SshServer:
     """Started by `start`, ended by `stop`; as often as needed, on the same port with the same host key."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, host_key: UserKey | None = None) -> None:
         self.folder = folder
         self.port = free_port()
         self.user = pwd.getpwuid(os.getuid()).pw_name
-        host_key = new_key()
+        host_key = host_key or new_key()
         self.host_key = host_key.public
         (folder / "host_key").write_text(host_key.private)
         (folder / "host_key").chmod(0o600)

@@ -1,7 +1,8 @@
 """SSH: an agent's socket for any program, and a paramiko client that logs in with it. No private key is ever here.
 
-The session goes from this process to the host; the broker signs the login. So where it goes and whose host key counts
-is decided here, and taking the permission back ends what `connect()` gave because this module closes it then.
+The session goes from this process to the host; the broker signs the login. Where it goes is decided here; where the
+connection names the host's key, the broker signs only when that host has signed the session, as this module shows it
+(OpenSSH PROTOCOL.agent 1). Taking the permission back ends what `connect()` gave because this module closes it then.
 """
 
 from __future__ import annotations
@@ -58,8 +59,10 @@ class Client:
         `agent_path` want.
 
         It signs for this process and what it starts, as the connection's user, and nothing but logins; not for an
-        agent that was forwarded (`ssh -A`). It stays the same as long as the handle is good. A session that is open
-        outlives it: the broker is not on its way.
+        agent that was forwarded (`ssh -A`). If the connection names the host's key, the program has to tell the agent
+        which host it is at, as ssh and git of OpenSSH 8.9 or newer do. What paramiko, asyncssh, libssh2 and Go bring
+        can't, and is refused (`last_refusal`) unless the connection lets it. It stays the same as long as the handle is
+        good. A session that is open outlives it, because that traffic bypasses the broker.
 
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
@@ -109,7 +112,8 @@ class Client:
 
 def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float) -> paramiko.SSHClient:
     fields = opened.fields
-    key = _brokered_key(paramiko, agent)
+    proof = _HostProof(agent)
+    key = _brokered_key(paramiko, agent, proof)
     client = _client(paramiko)
     try:
         _trust(paramiko, client, opened)
@@ -121,7 +125,7 @@ def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float)
             # Nothing else of this user's: neither another agent's keys nor those in ~/.ssh.
             allow_agent=False,
             look_for_keys=False,
-            transport_factory=_leashed(paramiko, agent),
+            transport_factory=_leashed(paramiko, agent, proof),
             timeout=timeout_s,
             banner_timeout=timeout_s,
             auth_timeout=timeout_s,
@@ -149,9 +153,33 @@ def _client(paramiko: Any) -> Any:
     return client
 
 
-def _leashed(paramiko: Any, agent: SshAgent) -> Any:
+class _HostProof:
+    """The host's own signature of the session, from the key exchange that began it (RFC 4253 8)."""
+
+    def __init__(self, agent: SshAgent) -> None:
+        self._agent = agent
+        self._found: tuple[bytes, bytes, bytes] | None = None
+
+    def found(self, host_key: bytes, session: bytes, signature: bytes) -> None:
+        """Of later exchanges of the same session, the host signs other hashes."""
+        if self._found is None:
+            self._found = host_key, session, signature
+
+    def show(self) -> None:
+        """To the agent. What that makes of it, it says when it is asked to sign."""
+        if self._found is not None:
+            self._agent.bind(*self._found)
+
+
+def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
     class LeashedTransport(paramiko.Transport):  # type: ignore[misc]
         """A session that lets go of its agent when it ends, for whatever reason. See `_close_at_the_end`."""
+
+        # paramiko's own, and the one place where it has the signature. Were it gone, nothing would be shown to the
+        # agent, which then refuses to sign, and says why.
+        def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+            super()._verify_key(host_key, sig)
+            proof.found(host_key, self.session_id, sig)
 
         def run(self) -> None:
             try:
@@ -162,7 +190,7 @@ def _leashed(paramiko: Any, agent: SshAgent) -> Any:
     return LeashedTransport
 
 
-def _brokered_key(paramiko: Any, agent: SshAgent) -> Any:
+def _brokered_key(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
     blob = agent.public_key()
     inner = paramiko.PKey.from_type_string(_kind(blob), blob)
 
@@ -186,6 +214,8 @@ def _brokered_key(paramiko: Any, agent: SshAgent) -> Any:
 
         def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> bytes:
             try:
+                # Not before: by now the host's key is known to be the right one.
+                proof.show()
                 return agent.sign(blob, data, _FLAGS.get(algorithm or "", 0))
             except ConnvaultError as exc:
                 self.refused = exc

@@ -1,16 +1,20 @@
 """Which headers pass between a client and the pinned upstream. Values of credentials are not known here.
 
 What says how a message is framed is written anew; what would log in by itself, or say for which address a request is,
-does not pass.
+does not pass. An address that the server acts upon besides the target is judged as the target is (`second_addresses`).
+A header that names another method passes: real services need it, and what is pinned is where, not what.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 
+from ...errors import NotAllowed
 from .heads import Headers, RequestHead, ResponseHead
 from .pin import Pin
 from .request import Request
+from .second_addresses import check_query, has_second_address, second_address
 
 # RFC 9110 7.6.1, and what older software calls so.
 _HOP_BY_HOP = frozenset(
@@ -34,28 +38,37 @@ _OURS = frozenset({"accept-encoding", "content-length", "expect", "host"})
 # How clients give their handle's token, in each SDK's own way. It is good on this machine only.
 CLIENT_LOGINS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 
-# Frameworks take them for the address that was asked for, which the pin could not hold then.
-_OTHER_ADDRESS = frozenset(
-    {
-        "forwarded",
-        "x-forwarded-host",
-        "x-forwarded-path",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
-        "x-forwarded-proto",
-        "x-forwarded-scheme",
-        "x-forwarded-server",
-        "x-forwarded-uri",
-        "x-host",
-        "x-http-host-override",
-        "x-original-host",
-        "x-original-uri",
-        "x-original-url",
-        "x-rewrite-url",
-    }
+# What proxies, gateways and frameworks take for the address that was asked for, or send a request on by: the pin could
+# not hold then. By pattern, since each has names of its own.
+_OTHER_ADDRESS = re.compile(
+    # What a person's own data is kept under, and the parameters of services whose names are known.
+    r"(?!x-(?:amz|goog|ms|github|gitlab)-|.*-meta-)(?:"
+    # Families: of X-Forwarded-Host, X-Original-URL, X-Rewrite-URL, X-Override-URL, X-Envoy-Original-Path, Proxy (which
+    # CGI makes HTTP_PROXY), X-ProxyUser-Ip, X-Real-Host, X-Accel-Redirect, X-Sendfile, X-Reproxy-URL ...
+    r"(?:x-)?(?:forward|original|rewrit|replaced|overrid|envoy|prox(?:y|ied)|real-|accel-|sendfile|send-file|lighttpd|"
+    r"litespeed|reproxy|vhost|virtual-host|arr-|waws-|route-to|routed-|l5d-).*"
+    r"|(?:.*-)?(?:upstream|backend)(?:-.*)?"
+    # Of X-Host, X-Http-Host-Override, Base-Url, Request-Uri, Disguised-Host, Helicone-Target-Url, X-JFrog-Override-...
+    r"|(?:.*-)?(?:url|uri|host|hostname)(?:-override)?"
+    r"|.*-(?:path|prefix|port|proto|protocol|scheme|server|address|route|dst)-override"
+    # Of CGI's and WSGI's variables, and what else says where an application is mounted and how it was reached.
+    r"|(?:x-)?(?:http-)?(?:(?:script|server)-name|path-(?:info|translated)|(?:script|path|server|document|context|base|"
+    r"root|mount|app|application|ingress|gateway|request|redirect|target|url|front-end)-"
+    r"(?:path|prefix|root|port|addr|address|proto|protocol|scheme|https))"
+    r"|(?:x-)?(?:path|prefix|scheme|proto|protocol|https|port|route|target)"
+    r")"
 )
 
-_NEVER_UP = _HOP_BY_HOP | _OURS | frozenset(CLIENT_LOGINS) | _OTHER_ADDRESS
+# What CGI and its children don't tell from a hyphen: an underscore, with some servers any mark.
+_MARK = re.compile(r"[^a-z0-9]")
+
+# A client sends the same few dozen names again and again; longer ones are looked at anew, and not kept.
+_REMEMBERED_NAMES, _REMEMBERED_CHARS = 1024, 64
+
+# By these a server takes a request for one of another method: whether it may be repeated, its own doesn't say then.
+_OTHER_METHOD = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+
+_NEVER_UP = _HOP_BY_HOP | _OURS | frozenset(CLIENT_LOGINS)
 
 # `Alt-Svc` would lead clients past the relay; only we say what went wrong here.
 _NEVER_DOWN = _HOP_BY_HOP | frozenset(
@@ -71,16 +84,15 @@ _NO_UPGRADE = ("h2", "http", "tls", "connect")
 
 
 def upstream_request(head: RequestHead, pin: Pin, *, logs_in: bool, upgrade: str) -> Request:
-    """The request as it may go upstream, without its credential. `upgrade`: see `wanted_upgrade`."""
+    """The request as it may go upstream, without its credential. `upgrade`: see `wanted_upgrade`.
+
+    Raises: NotAllowed: a header or parameter names a second address that is not the connection's.
+    """
+    check_query(head.target, pin)
     never = _NEVER_UP | _COOKIES if logs_in else _NEVER_UP
     if "connection" in head.names:
         never = never.union(head.tokens("connection"))
-    headers = [("Host", pin.authority)]
-    for name, value in head.headers:
-        lower = name.lower()
-        # CGI and its children don't tell a hyphen from an underscore.
-        if lower not in never and ("_" not in lower or lower.replace("_", "-") not in never):
-            headers.append((name, value))
+    headers = [("Host", pin.authority), *_passing(head, pin, never)]
     if upgrade and logs_in:
         # A compressed WebSocket could not be looked through.
         headers = [pair for pair in headers if pair[0].lower() != "sec-websocket-extensions"]
@@ -94,6 +106,32 @@ def upstream_request(head: RequestHead, pin: Pin, *, logs_in: bool, upgrade: str
     if upgrade:
         headers += [("Connection", "Upgrade"), ("Upgrade", upgrade)]
     return Request(head.method, head.target, headers)
+
+
+def _passing(head: RequestHead, pin: Pin, never: frozenset[str]) -> Headers:
+    """The client's own headers that go upstream. Raises: NotAllowed."""
+    found, seconds = [], []
+    for name, value in head.headers:
+        plain, elsewhere, second = _judged(name)
+        if elsewhere or plain in never or name.lower() in never:
+            continue
+        if second:
+            if plain in seconds:
+                # Which of two would count?
+                raise NotAllowed(
+                    "A header that names a second address stands twice in the request.", reason="ambiguous"
+                )
+            seconds.append(plain)
+            asked_at = "".join(head.values("host"))
+            found.append((name, second_address(plain, value, pin=pin, asked_at=asked_at)))
+        else:
+            found.append((name, value))
+    return found
+
+
+def names_another_method(head: RequestHead) -> bool:
+    """Whether some server would take the request for one of another method than its own."""
+    return any(_judged(name)[0] in _OTHER_METHOD for name in head.names)
 
 
 def accepted(head: RequestHead, *, logs_in: bool) -> str:
@@ -126,6 +164,25 @@ def client_headers(head: ResponseHead, *, logs_in: bool, decoded: bool) -> Heade
 
 
 def passing_trailers(trailers: list[tuple[bytes, bytes]], *, logs_in: bool) -> list[tuple[bytes, bytes]]:
-    """Trailers that are no framing, login or address (RFC 9110 6.5.1)."""
+    """Trailers that are no framing, login or address (RFC 9110 6.5.1): a second one came too late to be judged."""
     never = _NEVER_UP | _NEVER_DOWN | (_COOKIES if logs_in else frozenset())
-    return [pair for pair in trailers if pair[0].decode("latin-1").lower().replace("_", "-") not in never]
+    passing = []
+    for name, value in trailers:
+        plain, elsewhere, second = _judged(name.decode("latin-1"))
+        if plain not in never and not elsewhere and not second:
+            passing.append((name, value))
+    return passing
+
+
+def _judged(name: str) -> tuple[str, bool, bool]:
+    """A header's name as the server that cares least would read it; whether it leads elsewhere; whether it has a second
+    address."""
+    return _remembered(name) if len(name) <= _REMEMBERED_CHARS else _judge(name)
+
+
+def _judge(name: str) -> tuple[str, bool, bool]:
+    plain = _MARK.sub("-", name.lower())
+    return plain, _OTHER_ADDRESS.fullmatch(plain) is not None, has_second_address(plain)
+
+
+_remembered = functools.lru_cache(maxsize=_REMEMBERED_NAMES)(_judge)

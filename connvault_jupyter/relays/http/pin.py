@@ -1,7 +1,7 @@
 """Where requests of a connection may go: one origin, and what lies below one path. Nothing is sent or parsed further.
 
-A path is judged as the most careless server would read it: decoded more than once, with backslashes for slashes, and
-with parameters after a semicolon cut off.
+A path is judged as the most careless server would read it (`paths`). The same holds for an address in a header that the
+server acts upon as on the target (`second_addresses`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from ...errors import NotAllowed, UpstreamRefused
+from .paths import has_control, leads_up
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -22,10 +23,8 @@ _PATH = "/%:@!$&'()*+,;=~-._"
 # What a request line can carry, without the fragment's mark: that never leaves a client.
 _TARGET = re.compile(r"/[!-\"$-~]*")
 
-# Servers in front of servers decode more than once; one that needs more than this is an attack.
-_DECODINGS = 8
-
-_SEPARATORS = re.compile(r"[/\\]")
+# RFC 3986 3.1, 3.2: scheme, authority, and what comes after them.
+_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\]*)(/.*|)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -51,25 +50,47 @@ class Pin:
     def check(self, target: str) -> None:
         """That a request's target lies at or below the path.
 
-        Raises: NotAllowed: it does not, or is none of the form `/path?query` (RFC 9112 3.2.1).
+        Raises: NotAllowed: it does not, is none of the form `/path?query` (RFC 9112 3.2.1), or has an encoded control
+            character in its path.
         """
-        if not _TARGET.fullmatch(target) or not self._covers(target.partition("?")[0]):
+        path = target.partition("?")[0]
+        if not _TARGET.fullmatch(target) or not self._covers(path):
             raise NotAllowed(
                 "This connection is for its base URL and what lies below it only.", reason="outside_base_url"
             )
+        if has_control(path):
+            raise NotAllowed(
+                "The path has a control character in it, which servers read in different ways. Leave it out.",
+                reason="control_character",
+            )
+
+    def own(self, address: str, *, asked_at: str) -> str:
+        """An absolute address in a request, for the upstream: at its origin and checked as a target.
+
+        The client may have named the origin itself, or what it has asked at: the relay (`asked_at`, its `Host`). Where
+        that leads does not matter, since it is replaced.
+
+        Raises: NotAllowed: another origin, or as `check`.
+        """
+        found = _ABSOLUTE.fullmatch(address)
+        scheme, authority, rest = found.groups() if found else ("", "", "")
+        named = authority.lower().removesuffix(f":{_DEFAULT_PORTS.get(scheme.lower(), '')}")
+        own = scheme.lower() == self.scheme and named == self.authority.lower()
+        if not own and not (
+            scheme.lower() in _DEFAULT_PORTS and authority and authority.lower() == asked_at.lower()
+        ):
+            raise NotAllowed(
+                "This connection is for its base URL and what lies below it only: a header of the request names "
+                "another host.",
+                reason="outside_base_url",
+            )
+        self.check(rest or "/")
+        return f"{self.scheme}://{self.authority}{rest or '/'}"
 
     def _covers(self, path: str) -> bool:
         if path != self.path and not path.startswith(self.path + "/"):
             return False
-        for _ in range(_DECODINGS):
-            further = unquote(path, "latin-1")
-            if further == path:
-                break
-            path = further
-        else:
-            return not self.path
-        parts = (part.partition(";")[0] for part in _SEPARATORS.split(path))
-        return not self.path or not any(part in (".", "..") for part in parts)
+        return not self.path or not leads_up(path)
 
 
 def pin_of(fields: Mapping[str, Any]) -> Pin:

@@ -27,7 +27,7 @@ from .authorization import Authorization
 from .bodies import BadBody, Body, Chunked, OfLength
 from .encodings import BadCoding
 from .gate import may_enter
-from .headers import passing_trailers, upstream_request, wanted_upgrade
+from .headers import names_another_method, passing_trailers, upstream_request, wanted_upgrade
 from .heads import BadHead, RequestHead, request_head
 from .hold import Hold
 from .pin import Pin
@@ -154,7 +154,11 @@ class Session:
                 reply = self._sent(attempt, wire, connection)
             except _Stale:
                 self._hold.let_go()
-                if may_repeat and attempt.head.method in _REPEATABLE:
+                if (
+                    may_repeat
+                    and attempt.head.method in _REPEATABLE
+                    and not names_another_method(attempt.head)
+                ):
                     continue
                 raise UpstreamUnreachable(
                     "The service closed the connection before it answered. Try again."

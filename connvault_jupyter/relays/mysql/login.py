@@ -2,7 +2,9 @@
 
 The password crosses in the clear over TLS only, and to a server that was verified (for caching_sha2_password, whose
 server has forgotten the user, also to this machine's): one in the middle could ask for it. Never encrypted with a key
-that the server sends along. Nothing of the server's text leaves this module.
+that the server sends along. An answer to a challenge goes to any server: all of these are fast hashes, so there is no
+better one to hold out for, as SCRAM is for PostgreSQL; how much to verify is the connection's to say. Nothing of the
+server's text leaves this module.
 """
 
 from __future__ import annotations

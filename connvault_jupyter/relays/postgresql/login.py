@@ -1,5 +1,10 @@
 """Logs in at a PostgreSQL server: TLS, SCRAM-SHA-256, md5 or a password over TLS. Knows nothing of clients.
 
+Which way it is, the server says, and somebody in its place would name the weakest. So what gives the password away
+goes to the server itself only: the password as it is, and its md5 answer, on which a thousand million passwords a
+second can be tried, and which opens the real server to whoever passes the real server's salt on. SCRAM has to be worked
+out some thousand times for each try, and less is refused.
+
 Of what the server says in an error, its SQLSTATE alone is looked at. The password is let go of when the login is over;
 nothing of it is in a session.
 """
@@ -7,6 +12,7 @@ nothing of it is in a session.
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import ssl
 import struct
@@ -45,8 +51,11 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 # Of a greeting: a server has a dozen settings to report and a notice or two.
 _MAX_MESSAGES = 500
-# Of PBKDF2, at the server's word: some tenths of a second. A server has 4,096 by default (`scram_iterations`).
+# Of PBKDF2, at the server's word. RFC 7677 4: not fewer; whoever gets the proof would try passwords that much faster.
+# A server has as many by default (`scram_iterations`). More than the other take some tenths of a second.
+_MIN_ITERATIONS = 4096
 _MAX_ITERATIONS = 1_000_000
+_ITERATIONS = re.compile(r"(?:^|,)i=([0-9]{1,12})(?=,|$)")
 _MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
 # The server ignores the name in SCRAM, and takes the one of the startup packet (its documentation, 55.3.1).
 _NO_NAME = "*"
@@ -210,6 +219,8 @@ def _authenticate(
         asked = True
         if method == _CLEARTEXT:
             _check_cleartext(stream, fields)
+        elif method == _MD5:
+            _check_md5(stream, fields)
         _prove(wire, stream, method, body[4:], user, password)
     raise Malformed
 
@@ -225,6 +236,15 @@ def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
         raise UpstreamTlsFailed(
             "The server wants the password in plain text, and nobody has verified that it is the server. "
             "Choose an encryption that verifies it, or let the server use scram-sha-256."
+        )
+
+
+def _check_md5(stream: socket.socket, fields: Mapping[str, Any]) -> None:
+    """Raises: UpstreamTlsFailed: somebody on the way could pass the answer on, or try passwords on it."""
+    if not is_the_server(stream, fields):
+        raise UpstreamTlsFailed(
+            "The server wants an md5 answer, from which a password can be guessed, and nobody has verified that it is "
+            "the server. Choose an encryption that verifies it, or let the server use scram-sha-256."
         )
 
 
@@ -258,7 +278,13 @@ def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -
         wire.send(
             message(b"p", client.mechanism_name.encode() + b"\0" + struct.pack(">I", len(first)) + first)
         )
-        client.set_server_first(_sasl(wire, _SASL_CONTINUE))
+        first_answer = _sasl(wire, _SASL_CONTINUE)
+        if _asks_too_little(first_answer):
+            raise UpstreamAuthFailed(
+                "The server asked for too few SCRAM iterations: the password could be guessed. "
+                "Set scram_iterations to 4096 or more there, and set the password anew."
+            )
+        client.set_server_first(first_answer)
         if int(client.iterations) > _MAX_ITERATIONS:
             raise UpstreamRefused("The server wants too much work for a login. Check host and port.")
         wire.send(message(b"p", client.get_client_final().encode()))
@@ -268,6 +294,12 @@ def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -
         raise UpstreamAuthFailed(
             "The server could not prove that it knows this password. Check host and encryption."
         ) from None
+
+
+def _asks_too_little(server_first: str) -> bool:
+    """Of PBKDF2 (RFC 5802 5.1, `i=`). What is no number at all is the library's to refuse."""
+    counts = _ITERATIONS.findall(server_first)
+    return any(int(count) < _MIN_ITERATIONS for count in counts)
 
 
 def _scram_client(names: list[str], password: str, binding: tuple[str, ssl.SSLSocket] | None) -> Any:

@@ -4,8 +4,10 @@ Signatures for anything else are refused: one that names no session and no user 
 good everywhere and for ever, so whoever has it has a piece of the key. No key is here, and nothing is signed.
 
 Without word of the host (`session-bind`, or a host-bound login), a signature can't be held to one: the session
-identifier in it fits one session only, but with which host that is, the client alone knows. Such a client is trusted
-unless the connection says `bound_only`.
+identifier in it fits one session only, but with which host that is, the client alone knows. So where the connection
+names its host's key, the client must tell: by the host's own signature of the session, or in what is signed, which
+another host does not take. Code could log in anywhere by leaving it out, so only `bound_only`, switched off, lets
+such a client pass. Without a key in the connection there is nothing to hold a host to.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ FORWARDED = (
 OTHER_HOST = "The host shows another key than the connection names. Log in to the connection's own host."
 OTHER_SESSION = "The login belongs to another session than the one the client has named."
 UNBOUND = (
-    "This connection signs only logins that name their host's key. Use OpenSSH 8.9 or newer, "
-    "or switch this off in the connection."
+    "This connection signs only logins that name their host's key. Use .connect(), or ssh or git with OpenSSH 8.9 or "
+    "newer. For a program that can't name it (paramiko, asyncssh, libssh2, Go), switch this off in the connection."
 )
 
 
@@ -158,6 +160,7 @@ def _wrong_host(
     wanted = str(fields.get("host_key") or "").strip()
     if wanted and not said <= host_keys(wanted):
         return OTHER_HOST
-    if fields.get("bound_only") and not said:
+    # A kind of another package may have no such field: not having been asked is not having said no.
+    if wanted and not said and fields.get("bound_only") is not False:
         return UNBOUND
     return None

@@ -64,7 +64,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const wasAsked = useRef(false);
   const { destination } = formSchema(provider);
 
-  const isMoved = existing !== undefined && destinationChanged(existing, data, destination);
+  // A connection need not have every field: what is not stored is the default, which the form writes down.
+  const [stored] = useState(() => startingData(provider, { ...existing?.connection.fields }));
+  const isMoved = existing !== undefined && destinationChanged(stored, data, destination);
   const storedSecret = (field: string): string => {
     const stored = existing?.secrets?.[field];
     return stored && !isMoved ? trans.__('Set %1.', ago(stored.set_at, Date.now(), trans)) : '';

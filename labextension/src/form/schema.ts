@@ -4,7 +4,7 @@
  */
 import type { RJSFSchema, UiSchema } from '@rjsf/utils';
 
-import type { ConnectionView, FieldValue, ProviderDefinition } from '../contracts';
+import type { FieldValue, ProviderDefinition } from '../contracts';
 
 export interface FormSchema {
   /** What the data is checked against, with the provider's own messages beside its rules. */
@@ -260,12 +260,11 @@ export function readPrefill(
   return found;
 }
 
-/** Whether the destination fields of `data` differ from those that the connection has stored. */
+/** Whether the destination fields of `data` differ from those of a connection, both with the schema's defaults. */
 export function destinationChanged(
-  stored: ConnectionView,
+  fields: { [name: string]: unknown },
   data: { [name: string]: unknown },
   destination: readonly string[]
 ): boolean {
-  const fields: { [name: string]: FieldValue } = stored.connection.fields ?? {};
   return destination.some(name => (fields[name] ?? null) !== (data[name] ?? null));
 }

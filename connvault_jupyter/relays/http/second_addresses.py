@@ -1,0 +1,136 @@
+"""Headers by which a request has a second target at the same service: checked and led like the first. No header else.
+
+Where a resource is copied or moved to (`Destination`, RFC 4918 10.3), what a copy is made from (`x-amz-copy-source` and
+its kin), what is put together (`Upload-Concat` of tus), which resource a condition is about (`If`, RFC 4918 10.4). A
+server does with these what it does with the request's own target, with the same login.
+
+Not meant: addresses that a server stores, or calls at its owner's word (`Link`, `Referer`, a webhook's). They are
+content, as in a body. Nor what a service's own parameters choose (`X-Vault-Namespace`, `X-Amz-Target`, a bucket).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import unquote, unquote_plus
+
+from ...errors import NotAllowed
+from .paths import has_control
+from .pin import Pin
+
+# In small letters, with hyphens. What a person's own data is kept under is none (`x-amz-meta-copy-source`).
+_NAMES = re.compile(
+    r"(?!.*-meta-)(?:"
+    r"(?P<target>(?:x-)?(?:http-)?destination)"
+    r"|(?P<condition>if)"
+    # S3, GCS, OSS, COS, OBS, Azure; Azure's and S3's renaming; Swift's copies, links and objects in parts.
+    r"|(?P<source>(?:.*-)?(?:copy|move|rename|link|symlink)-(?:source|from|target)|(?:x-)?object-manifest)"
+    r"|(?P<parts>upload-concat)"
+    # Swift: the same path below another account's.
+    r"|(?P<account>(?:.*-)?(?:destination|copy-from|symlink-target)-account)"
+    r")"
+)
+
+# Of a query; a form's own `destination=` is none.
+_PARAMETERS = re.compile(r"(?:^|[&;])((?:x|%[57]8)(?:[-_]|%2d|%5f)[^=&;]*)=([^&;]*)", re.IGNORECASE)
+_MARK = re.compile(r"[^a-z0-9]")
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+# RFC 3986 4.2, without a scheme, another authority, and what only some read so.
+_RELATIVE = re.compile(r"[^/\\:<>\"\s][^:<>\"\\\s]*|[^/\\:<>\"\s][^:<>\"\\\s]*/[^<>\"\\\s]*")
+
+# RFC 4918 10.4.2: lists of conditions, and before them the resource they are about. A list's own `<...>` is a token.
+_LIST = r"\((?:[^()\"<>]|\"[^\"]*\"|<[^<>]*>)*\)"
+_CONDITIONS = re.compile(rf"(?:\s*(?:{_LIST}|<[^<>]*>))+\s*")
+_CONDITION = re.compile(rf"({_LIST})|<([^<>]*)>")
+
+
+def has_second_address(name: str) -> bool:
+    """Whether a header of this name (in small letters, with hyphens) is one of those."""
+    return _NAMES.fullmatch(name) is not None
+
+
+def check_query(target: str, pin: Pin) -> None:
+    """What services take as a header, some take as a parameter too: presigned addresses of S3 have them so.
+
+    Raises: NotAllowed.
+    """
+    if not pin.path:
+        return
+    for name, value in _PARAMETERS.findall(target.partition("?")[2]):
+        second_address(_MARK.sub("-", unquote(name).lower()), unquote_plus(value), pin=pin, asked_at="")
+
+
+def second_address(name: str, value: str, *, pin: Pin, asked_at: str) -> str:
+    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Pin.own`.
+
+    Raises: NotAllowed: an address outside of the pin, or in a form that can't be judged.
+    """
+    found = _NAMES.fullmatch(name)
+    kind = found.lastgroup if found else None
+    return _JUDGES[kind](value.strip(), pin, asked_at) if kind else value
+
+
+def _target(value: str, pin: Pin, asked_at: str) -> str:
+    if "://" in value and _SCHEME.match(value):
+        return pin.own(value, asked_at=asked_at)
+    if value.startswith("/"):
+        return _path(value, pin)
+    # Relative to what, servers differ in (Swift: to the account). With nothing but the origin pinned, they stay there.
+    if pin.path or not _RELATIVE.fullmatch(value) or has_control(value):
+        raise _outside()
+    return value
+
+
+def _source(value: str, pin: Pin, asked_at: str) -> str:
+    if "://" in value and _SCHEME.match(value):
+        return pin.own(value, asked_at=asked_at)
+    if pin.path:
+        # With and without a slash at the front, services take the same: a bucket, and a key in it.
+        _path(value if value.startswith("/") else f"/{value}", pin)
+    elif value.startswith(("//", "\\")) or has_control(value):
+        raise _outside()
+    return value
+
+
+def _parts(value: str, pin: Pin, asked_at: str) -> str:
+    kind, mark, parts = value.partition(";")
+    return kind + mark + " ".join(_target(part, pin, asked_at) for part in parts.split())
+
+
+def _condition(value: str, pin: Pin, asked_at: str) -> str:
+    if not _CONDITIONS.fullmatch(value):
+        raise _outside()
+    return _CONDITION.sub(lambda one: one[1] or f"<{_target(one[2], pin, asked_at)}>", value)
+
+
+def _account(value: str, pin: Pin, _asked_at: str) -> str:
+    if pin.path:
+        raise _outside()
+    return value
+
+
+def _path(value: str, pin: Pin) -> str:
+    if value.startswith("//"):
+        # RFC 3986 4.2: another host's.
+        raise _outside()
+    pin.check(value)
+    return value
+
+
+def _outside() -> NotAllowed:
+    return NotAllowed(
+        "This connection is for its base URL and what lies below it only: a header of the request names something "
+        "else, or in a form that can't be checked.",
+        reason="outside_base_url",
+    )
+
+
+_JUDGES: dict[str, Callable[[str, Pin, str], str]] = {
+    "target": _target,
+    "source": _source,
+    "parts": _parts,
+    "condition": _condition,
+    "account": _account,
+}
