@@ -1,0 +1,168 @@
+"""Starts a process that is to have secrets, and makes sure that it is the one that speaks. The owner's side of
+`hardened_start`; what is said afterwards is not known here.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from ..errors import BrokerUnavailable, ConnvaultError, ProcessTraced
+from .hardened_start import CHANNEL, NO_PROC, TRACED, makes_a_new_channel
+from .hardening import tracer_of
+from .processes import here
+from .unreadable_exec import unreadable_loader
+
+# An interpreter without any import is there in 30 ms; a machine with other work may need a hundred times that.
+_START_S = 20.0
+
+_ROOM = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+
+# As ps shows it, before the interpreter.
+NAME = "connvault"
+
+_IMPOSTOR = (
+    "Another process answered in the place of connvault's own, which is not used. It is started again; "
+    "if this goes on, a program of your user interferes."
+)
+_NO_PROC = "connvault's broker can't read /proc, so it can't rule out a debugger. Mount /proc."
+
+
+class Spawner:
+    """Starts `program`, arguments for this interpreter, as often as it is asked to; one more is added: the descriptor.
+
+    The process is closed to others from its first instruction where the system can do that (`unreadable_exec`).
+    """
+
+    def __init__(self, program: Sequence[str]) -> None:
+        self._program = tuple(program)
+        self._unreadable = True
+
+    def __call__(self, environment: Mapping[str, str]) -> Spawned:
+        """Raises: OSError: it can't be started."""
+        loader = unreadable_loader() if self._unreadable else None
+        if loader is not None:
+            try:
+                return Spawned(self._program, environment, loader, failed=self._do_without)
+            except PermissionError:
+                # Some policies (noexec memory files, SELinux) forbid what the file's mode allows.
+                self._do_without()
+            finally:
+                os.close(loader)
+        return Spawned(self._program, environment, None, failed=self._do_without)
+
+    def _do_without(self) -> None:
+        self._unreadable = False
+
+
+class Spawned:
+    """One process that was started. Nothing is said to it before `meet`."""
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        environment: Mapping[str, str],
+        loader: int | None,
+        *,
+        failed: Callable[[], None],
+    ) -> None:
+        self._closed_from_birth = loader is not None
+        self._failed = failed
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The descriptor's number is the only argument. `/` as directory: `-m` puts it on the import path, and
+            # nobody can leave a module there. A new session: Ctrl-C in the owner's terminal is the owner's alone.
+            self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter
+                [*([NAME] if loader is not None else []), sys.executable, *program, str(theirs.fileno())],
+                executable=sys.executable if loader is None else f"/proc/self/fd/{loader}",
+                pass_fds=[theirs.fileno()] if loader is None else [theirs.fileno(), loader],
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env={**environment, "PYTHONSAFEPATH": "1", "PYTHON_DISABLE_REMOTE_DEBUG": "1"},
+                start_new_session=True,
+            )
+        except OSError:
+            self._line.close()
+            raise
+        finally:
+            theirs.close()
+
+    def meet(self) -> tuple[socket.socket, int]:
+        """The channel to the process, and the pid of the one at its other end. Waits until it has hardened itself.
+
+        Raises:
+            ProcessTraced: a debugger is attached to it.
+            BrokerUnavailable: it ended, does not answer, or another process answered for it.
+        """
+        if not makes_a_new_channel():
+            return self._line, self.process.pid
+        try:
+            self._line.settimeout(_START_S)
+            # Not `recv_fds`: it would let what is started beside inherit the channel.
+            word, ancillary, _, _ = self._line.recvmsg(1, _ROOM, socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            raise BrokerUnavailable from None
+        finally:
+            self._line.close()
+        channels = _sockets(ancillary)
+        try:
+            if word == TRACED:
+                raise ProcessTraced
+            if word == NO_PROC:
+                raise BrokerUnavailable(_NO_PROC)
+            if word != CHANNEL or len(channels) != 1:
+                self._look_why_it_ended()
+                raise BrokerUnavailable
+            pid = self._maker_of(channels[0])
+        except ConnvaultError:
+            for channel in channels:
+                channel.close()
+            raise
+        return channels[0], pid
+
+    def _maker_of(self, channel: socket.socket) -> int:
+        """Raises: ProcessTraced, BrokerUnavailable: it was not made by the process, after it had hardened itself."""
+        processes = here()
+        try:
+            maker = processes.peer(channel)
+        except OSError:
+            raise BrokerUnavailable(_IMPOSTOR) from None
+        try:
+            running = processes.running(maker.pid)
+            if running is None or maker.still_there() is False or maker.uid != os.geteuid():
+                raise BrokerUnavailable(_IMPOSTOR)
+            # Its own pid is not given away while nobody has waited for it, so its children are its children.
+            if not (
+                running.parent == self.process.pid
+                or (maker.pid == self.process.pid and self._closed_from_birth)
+            ):
+                raise BrokerUnavailable(_IMPOSTOR)
+            # Asked from here: what a traced process reads of itself is up to its tracer.
+            if tracer_of(maker.pid) or tracer_of(self.process.pid):
+                raise ProcessTraced
+        except OSError:
+            raise BrokerUnavailable(_NO_PROC) from None
+        finally:
+            maker.close()
+        return maker.pid
+
+    def _look_why_it_ended(self) -> None:
+        """A loader that can't run the interpreter by itself says so by its status. Not by a signal: those anybody
+        of this user can send, and the next start would be open for a moment."""
+        if self._closed_from_birth:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if self.process.wait(timeout=1) > 0:
+                    self._failed()
+
+
+def _sockets(ancillary: list[tuple[int, int, bytes]]) -> list[socket.socket]:
+    numbers = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+    return [socket.socket(fileno=number) for number in numbers]
