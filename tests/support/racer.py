@@ -25,7 +25,8 @@ if marker in " ".join(sys.orig_argv) and not os.path.exists(folder + "/go"):
         time.sleep(0.005)
 """
 
-# Says as JSON lines what it got. `seize`: stays attached as a tracer instead of taking descriptors.
+# Says as JSON lines what it got. `seize`: stays attached as a tracer instead of taking descriptors; `answer`: speaks
+# for the process.
 RACER = r"""
 import array, ctypes, json, os, signal, socket, stat, sys, time
 folder, how = sys.argv[1], sys.argv[2]
@@ -61,6 +62,18 @@ else:
             sockets.append(socket.socket(fileno=copy))
     if sockets:
         took["sockets"] = sockets
+
+def answer():
+    # In the place of the process: one end of a socketpair of one's own, passed on as the process passes on its own.
+    answered = []
+    for taken in took.get("sockets", []):
+        ours, theirs = socket.socketpair()
+        socket.send_fds(taken, [b"+"], [theirs.fileno()])
+        answered.append(ours)
+    return answered
+
+if how == "answer":
+    took["sockets"] = answer()
 say(took=sorted(took), pid=pid)
 open(folder + "/go", "w").close()
 
@@ -107,6 +120,10 @@ def in_sockets(needles):
             except OSError:
                 continue
             data += part
+            if part[4:].startswith(b'{"fork":'):
+                # As the zygote does when it has forked a worker; what follows is said to the worker.
+                told = json.dumps({"forked": json.loads(part[4:])["fork"], "pid": os.getpid()}).encode()
+                end.sendall(len(told).to_bytes(4, "big") + told)
             for level, kind, passed in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     numbers = array.array("i")
@@ -132,15 +149,6 @@ for line in sys.stdin:
         for one in stopped:
             os.kill(one, signal.SIGCONT)
         say(continued=True)
-    elif order == "answer":
-        # In the place of the process: a socket of one's own, passed on as the process passes on one.
-        for taken in took.get("sockets", []):
-            ours, theirs = socket.socketpair()
-            try:
-                socket.send_fds(taken, [b"+"], [theirs.fileno()])
-            except OSError:
-                continue
-        say(answered=len(took.get("sockets", [])))
 """
 
 
@@ -148,6 +156,7 @@ class Racer:
     """Ready before the process is started that it waits for: the next one with `marker` among its arguments."""
 
     def __init__(self, folder: Path, *, marker: str, how: str = "take") -> None:
+        """`how`: `take` memory and descriptors, `seize` it as a tracer, `answer` for it."""
         folder.mkdir()
         self.gate = folder / "modules"
         self.gate.mkdir()
@@ -160,6 +169,11 @@ class Racer:
             env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         )
 
+    def at_its_gate(self, module: str) -> tuple[str, str]:
+        """Arguments of an interpreter that runs a module behind the gate, where no module path is passed on."""
+        gate = (self.gate / "sitecustomize.py").read_text()
+        return "-c", f"{gate}\nimport runpy\nrunpy.run_module({module!r}, run_name='__main__')"
+
     def on_the_path(self) -> str:
         """A `PYTHONPATH` that has the gate in it."""
         return os.pathsep.join(filter(None, (str(self.gate), os.environ.get("PYTHONPATH"))))
@@ -170,13 +184,14 @@ class Racer:
         return found
 
     def told(self, order: str, *needles: str) -> Any:
-        """`memory`, `sockets`: which of the needles are there. `stop`, `continue`: the process. `answer`: for it."""
+        """`memory`, `sockets`: which of the needles are there. `stop`, `continue`: the process."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([order, *needles]) + "\n")
         self._process.stdin.flush()
         return self._heard()
 
     def end(self) -> None:
+        """It ends, and as a tracer lets go."""
         self._process.communicate()
 
     def _heard(self) -> Any:
