@@ -127,29 +127,30 @@ class Spawned:
 
     def _maker_of(self, channel: socket.socket) -> int:
         """Raises: ProcessTraced, BrokerUnavailable: it was not made by the process, after it had hardened itself."""
-        processes = here()
         try:
-            maker = processes.peer(channel)
+            maker = here().peer(channel)
         except OSError:
             raise BrokerUnavailable(_IMPOSTOR) from None
         try:
-            running = processes.running(maker.pid)
-            if running is None or maker.still_there() is False or maker.uid != os.geteuid():
+            if maker.uid != os.geteuid() or not self._is_ours(maker.pid) or maker.still_there() is False:
                 raise BrokerUnavailable(_IMPOSTOR)
-            # Its own pid is not given away while nobody has waited for it, so its children are its children.
-            if not (
-                running.parent == self.process.pid
-                or (maker.pid == self.process.pid and self._closed_from_birth)
-            ):
-                raise BrokerUnavailable(_IMPOSTOR)
-            # Asked from here: what a traced process reads of itself is up to its tracer.
-            if tracer_of(maker.pid) or tracer_of(self.process.pid):
+            if any(map(_is_traced, {maker.pid, self.process.pid})):
                 raise ProcessTraced
-        except OSError:
-            raise BrokerUnavailable(_NO_PROC) from None
         finally:
             maker.close()
         return maker.pid
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether it is the process, or the copy that it went on in. A process that was open to others at first only
+        counts as its copy: what it had before, others may have had too.
+
+        By the session, which the process began and which nobody can enter; /proc may be hidden (`hidepid`).
+        """
+        try:
+            descends = os.getsid(pid) == self.process.pid
+        except OSError:
+            return False
+        return descends and (pid != self.process.pid or self._closed_from_birth)
 
     def _look_why_it_ended(self) -> None:
         """A loader that can't run the interpreter by itself says so by its status. Not by a signal: those anybody
@@ -158,6 +159,15 @@ class Spawned:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if self.process.wait(timeout=1) > 0:
                     self._failed()
+
+
+def _is_traced(pid: int) -> bool:
+    """Asked from outside, because what a traced process reads of itself is up to its tracer."""
+    try:
+        return tracer_of(pid) != 0
+    except OSError:
+        # Hidden from here by `hidepid`. It has said so itself.
+        return False
 
 
 def _sockets(ancillary: list[tuple[int, int, bytes]]) -> list[socket.socket]:

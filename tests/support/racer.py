@@ -28,7 +28,7 @@ if marker in " ".join(sys.orig_argv) and not os.path.exists(folder + "/go"):
 # Says as JSON lines what it got. `seize`: stays attached as a tracer instead of taking descriptors; `answer`: speaks
 # for the process.
 RACER = r"""
-import array, ctypes, json, os, signal, socket, stat, sys, time
+import array, ctypes, json, os, re, signal, socket, stat, sys, time
 folder, how = sys.argv[1], sys.argv[2]
 libc = ctypes.CDLL(None, use_errno=True)
 while not os.path.exists(folder + "/pid"):
@@ -120,9 +120,9 @@ def in_sockets(needles):
             except OSError:
                 continue
             data += part
-            if part[4:].startswith(b'{"fork":'):
+            for frame in re.findall(rb'\{"fork":[^}]*\}', part):
                 # As the zygote does when it has forked a worker; what follows is said to the worker.
-                told = json.dumps({"forked": json.loads(part[4:])["fork"], "pid": os.getpid()}).encode()
+                told = json.dumps({"forked": json.loads(frame)["fork"], "pid": os.getpid()}).encode()
                 end.sendall(len(told).to_bytes(4, "big") + told)
             for level, kind, passed in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
