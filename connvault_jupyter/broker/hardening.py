@@ -79,6 +79,22 @@ def end_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
         _prctl(_PR_SET_PDEATHSIG, int(how))
 
 
+class _Start:
+    """Of this process and of what is forked from it. An exec forgets it, and no variable of the environment sets it."""
+
+    closed = False
+
+
+def note_closed_at_start() -> None:
+    """Only for who has made sure that nobody has this process's memory open, and that no debugger is attached."""
+    _Start.closed = True
+
+
+def closed_at_start() -> bool:
+    """Whether this process was closed before anything was in it that is worth reading."""
+    return _Start.closed
+
+
 def _prctl(option: int, argument: int) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     return int(libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0))

@@ -102,6 +102,12 @@ class BrokerProcess:
                 answer.set_exception(self._reason or BrokerUnavailable())
         return answer
 
+    def refuse(self, reason: ConnvaultError) -> None:
+        """Never starts: every call fails with this."""
+        self._reason = reason
+        self.ready.set_exception(reason)
+        self._refuse_early()
+
     def stop(self, grace_s: float = 5.0) -> None:
         """Ends the broker: by closing its channel, and by force if it is still there after `grace_s`."""
         self._stopping.set()
@@ -172,7 +178,7 @@ class BrokerProcess:
         with self._lock:
             early, self._early = self._early or [], None
         for *_, answer in early:
-            settle(answer, BrokerUnavailable())
+            settle(answer, self._reason or BrokerUnavailable())
 
     def _started(self, answer: Future[dict[str, Any]]) -> None:
         from ..contracts.supervision import BrokerReady

@@ -111,6 +111,28 @@ print(json.dumps({"took": took, "memory": memory, "sockets": sockets}))
 """
 )
 
+# A Jupyter server, of which the racer takes what it can at its start; then a secret is typed.
+SERVER = (
+    _BEGIN
+    + r"""
+from tests.support.jupyter_server import serve
+from tests.support.rest import Rest
+racer = Racer(home / "racer", marker="jupyter-server" if how == "ordinary" else "jupyter-connvault")
+if way == "plain":
+    with open(racer.gate / "sitecustomize.py", "a") as file:
+        file.write("\ndef forbidden(*_):\n    raise OSError\nos.memfd_create = forbidden\n")
+environment = {"PYTHONPATH": racer.on_the_path()}
+with serve(home / "server", app="server", env=environment, launched=how != "ordinary") as server:
+    took = racer.took()["took"]
+    rest = Rest(server)
+    rest.set_up()
+    rest.create(later, "secret", {}, {"value": secret})
+    memory = racer.told("memory", secret, later)["found"]
+    racer.end()
+print(json.dumps({"took": took, "memory": memory, "log": server.log()}))
+"""
+)
+
 # What the owner of a broker is told while somebody interferes, and after.
 DISTURBED = (
     _BEGIN
@@ -198,6 +220,25 @@ def test_where_the_system_can_there_is_nothing_to_take(
     """Closed from the first instruction: not even code can be written into it."""
     closed = [] if way == "unreadable" else ["environ", "maps", "mem", "sockets"]
     assert request.getfixturevalue(process)["took"] == closed
+
+
+def test_memory_of_a_launched_server_opened_at_the_start_shows_nothing_later(
+    way: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What opened it has the memory of before, in which there was nothing."""
+    found = raced(SERVER, tmp_path_factory.mktemp("server"), way, "launched")
+    assert "mem" in found["took"]
+    assert found["memory"] == []
+    assert "can read what is typed" not in found["log"]
+
+
+def test_memory_of_an_ordinary_server_opened_at_the_start_shows_what_is_typed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Not stopped, and said: in the log and in the panel."""
+    found = raced(SERVER, tmp_path_factory.mktemp("server"), "plain", "ordinary")
+    assert found["memory"] != []
+    assert "can read what is typed" in found["log"]
 
 
 def test_of_a_process_that_hardens_nothing_all_of_it_is_got(tmp_path_factory: pytest.TempPathFactory) -> None:

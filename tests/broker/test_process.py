@@ -21,7 +21,13 @@ from connvault_jupyter._version import __version__
 from connvault_jupyter.broker.process import BrokerProcess
 from connvault_jupyter.broker.spawn import Spawned
 from connvault_jupyter.contracts.supervision import BrokerReady, BrokerSettings
-from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, VaultLocked, VersionMismatch
+from connvault_jupyter.errors import (
+    BrokerUnavailable,
+    ConnvaultError,
+    ProcessTraced,
+    VaultLocked,
+    VersionMismatch,
+)
 from tests.support.in_clear import IN_CLEAR
 from tests.support.operator import Operator, operated_broker
 from tests.support.processes import wait_until
@@ -357,3 +363,13 @@ def test_a_key_in_the_terminal_does_not_end_the_broker(broker: BrokerProcess) ->
 def test_nothing_of_this_process_was_made_non_dumpable() -> None:
     """Hardening happens in the broker, not in whoever imports it."""
     assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 1
+
+
+def test_a_broker_that_is_not_to_start_gives_its_reason(tmp_path: Path) -> None:
+    """To who asked before, and to who asks later."""
+    broker = BrokerProcess(log=logging.getLogger("test"))
+    early = broker.call("connections.list", {})
+    broker.refuse(ProcessTraced("a reason"))
+    for answer in (early, broker.call("connections.list", {}), broker.ready):
+        assert isinstance(answer.exception(DEADLINE_S), ProcessTraced)
+    broker.stop()
