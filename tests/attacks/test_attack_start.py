@@ -133,6 +133,23 @@ print(json.dumps({"took": took, "memory": memory, "log": server.log()}))
 """
 )
 
+# The launcher of a Jupyter server, to which a debugger is attached when it has only just been started.
+LAUNCHER = (
+    _BEGIN
+    + r"""
+racer = Racer(home / "racer", marker="connvault_jupyter.cli", how="seize")
+launcher = subprocess.Popen(
+    [sys.executable, "-m", "connvault_jupyter.cli.main", "server"], stderr=subprocess.PIPE, text=True,
+    env={**os.environ, "PYTHONPATH": racer.on_the_path()},
+)
+took = racer.took()["took"]
+said = launcher.stderr.readline()
+racer.end()
+launcher.stderr.close()
+print(json.dumps({"took": took, "said": said, "status": launcher.wait()}))
+"""
+)
+
 # What the owner of a broker is told while somebody interferes, and after.
 DISTURBED = (
     _BEGIN
@@ -229,7 +246,7 @@ def test_memory_of_a_launched_server_opened_at_the_start_shows_nothing_later(
     found = raced(SERVER, tmp_path_factory.mktemp("server"), way, "launched")
     assert "mem" in found["took"]
     assert found["memory"] == []
-    assert "can read what is typed" not in found["log"]
+    assert "can read what passes through it" not in found["log"]
 
 
 def test_memory_of_an_ordinary_server_opened_at_the_start_shows_what_is_typed(
@@ -238,7 +255,7 @@ def test_memory_of_an_ordinary_server_opened_at_the_start_shows_what_is_typed(
     """Not stopped, and said: in the log and in the panel."""
     found = raced(SERVER, tmp_path_factory.mktemp("server"), "plain", "ordinary")
     assert found["memory"] != []
-    assert "can read what is typed" in found["log"]
+    assert "can read what passes through it" in found["log"]
 
 
 def test_of_a_process_that_hardens_nothing_all_of_it_is_got(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -258,6 +275,14 @@ def test_a_broker_with_a_debugger_does_not_serve_and_says_so(
         assert found["took"] == ["ptrace"]
         assert found["refused"][0][0] == "process_traced"
         assert "debugger" in found["refused"][0][1]
+
+
+def test_a_launched_server_with_a_debugger_does_not_start(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It stays attached when the launcher executes the interpreter anew, and that one looks."""
+    found = raced(LAUNCHER, tmp_path_factory.mktemp("launcher"), "unreadable", "seize")
+    assert found["took"] == ["ptrace"]
+    assert "debugger" in found["said"]
+    assert found["status"] == 69
 
 
 def test_who_answers_in_the_brokers_place_is_told_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:

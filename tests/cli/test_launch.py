@@ -25,7 +25,7 @@ def test_a_launched_server_serves_knows_its_kernels_and_ends_when_asked(tmp_path
         rest = Rest(server)
         rest.set_up()
         rest.create("api", "http", {"base_url": "https://localhost", "auth": "bearer"}, {"token": "a secret"})
-        assert "can read what is typed" not in server.log()
+        assert "can read what passes through it" not in server.log()
         path = server.write_notebook("a.ipynb", "")
         with notebook_kernel(server, path) as kernel:
             kernel.begin("from connvault_jupyter import connection; connection('api', reason='x')")
