@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .hardening import become_non_dumpable, deny_debuggers, end_with_parent, is_open, tracer_of
 from .waiter import continue_in_child
@@ -27,9 +27,8 @@ TRACED = b"T"
 NO_PROC = b"P"
 
 
-@dataclass(frozen=True)
-class Started:
-    """What the process may rely on. `owner_pid`: who has started it."""
+class Started(NamedTuple):
+    """What the process may rely on. `owner_pid`: who has started it. No dataclass: they import a lot."""
 
     channel: socket.socket
     owner_pid: int

@@ -10,7 +10,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from ..errors import BrokerUnavailable, ConnvaultError, ProcessTraced
 from .hardened_start import CHANNEL, NO_PROC, TRACED, makes_a_new_channel
@@ -41,23 +42,33 @@ class Spawner:
 
     def __init__(self, program: Sequence[str]) -> None:
         self._program = tuple(program)
-        self._unreadable = True
+        # `None`: not known yet. What has worked once is never done without: somebody could have seen to it that it
+        # fails (by a lack of descriptors, say), and the next start would be open for a moment.
+        self._unreadable: bool | None = None
 
     def __call__(self, environment: Mapping[str, str]) -> Spawned:
         """Raises: OSError: it can't be started."""
-        loader = unreadable_loader() if self._unreadable else None
+        loader = None if self._unreadable is False else unreadable_loader()
         if loader is not None:
             try:
-                return Spawned(self._program, environment, loader, failed=self._do_without)
+                return Spawned(self._program, environment, loader, tried=self._tried)
             except PermissionError:
                 # Some policies (noexec memory files, SELinux) forbid what the file's mode allows.
-                self._do_without()
+                self._tried(worked=False)
             finally:
                 os.close(loader)
-        return Spawned(self._program, environment, None, failed=self._do_without)
+        if self._unreadable:
+            raise OSError("the process can't be closed from its start")
+        return Spawned(self._program, environment, None, tried=self._tried)
 
-    def _do_without(self) -> None:
-        self._unreadable = False
+    def _tried(self, *, worked: bool) -> None:
+        if self._unreadable is None:
+            self._unreadable = worked
+
+
+class Tried(Protocol):
+    def __call__(self, *, worked: bool) -> None:
+        """Whether a process that was to be closed from its start came so far as to speak."""
 
 
 class Spawned:
@@ -69,10 +80,10 @@ class Spawned:
         environment: Mapping[str, str],
         loader: int | None,
         *,
-        failed: Callable[[], None],
+        tried: Tried,
     ) -> None:
         self._closed_from_birth = loader is not None
-        self._failed = failed
+        self._tried = tried
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # The descriptor's number is the only argument. `/` as directory: `-m` puts it on the import path, and
@@ -123,6 +134,8 @@ class Spawned:
             for channel in channels:
                 channel.close()
             raise
+        if self._closed_from_birth:
+            self._tried(worked=True)
         return channels[0], pid
 
     def _maker_of(self, channel: socket.socket) -> int:
@@ -158,7 +171,7 @@ class Spawned:
         if self._closed_from_birth:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if self.process.wait(timeout=1) > 0:
-                    self._failed()
+                    self._tried(worked=False)
 
 
 def _is_traced(pid: int) -> bool:
