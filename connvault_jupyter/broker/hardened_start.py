@@ -19,7 +19,7 @@ import socket
 import sys
 from typing import NamedTuple
 
-from .hardening import become_non_dumpable, deny_debuggers, end_with_parent, is_open, tracer_of
+from .hardening import become_non_dumpable, deny_debuggers, end_with_parent, is_open, show_as, tracer_of
 from .waiter import continue_in_child
 
 CHANNEL = b"+"
@@ -51,6 +51,7 @@ def start(inherited: int, *, ends_with_owner: bool) -> Started:
     was_open = is_open()
     non_dumpable = become_non_dumpable()
     deny_debuggers()
+    show_as("connvault")
     line = socket.socket(fileno=inherited)
     if not makes_a_new_channel():
         return Started(line, owner, non_dumpable)

@@ -14,6 +14,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 _PR_GET_DUMPABLE = 3
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 # SUID_DUMP_USER of prctl(2): a process of the same user may look in. The other values (0, 2) keep it out.
 _OPEN = 1
 
@@ -77,6 +78,12 @@ def end_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
     """
     if sys.platform.startswith("linux"):
         _prctl(_PR_SET_PDEATHSIG, int(how))
+
+
+def show_as(name: str) -> None:
+    """The name of this process in ps and top, at most 15 characters; else it is the file's that was executed. Linux."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 class _Start:

@@ -7,13 +7,13 @@ ends. It costs some megabytes, nearly all of them shared.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 
+from .hardening import show_as
+
 # As ps shows it; the arguments are the copy's too.
 NAME = "connvault-wait"
-_PR_SET_NAME = 15
 
 _PASSED_ON = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
@@ -38,7 +38,7 @@ def continue_in_child() -> None:
 
 
 def _wait_for(child: int, signals: set[signal.Signals]) -> int:
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, NAME.encode(), 0, 0, 0)
+    show_as(NAME)
     while True:
         heard = signal.sigwaitinfo(signals)
         if heard.si_signo == signal.SIGCHLD:

@@ -15,7 +15,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from ..broker.hardening import become_non_dumpable, end_with_parent, is_open, note_closed_at_start, tracer_of
+from ..broker.hardening import (
+    become_non_dumpable,
+    end_with_parent,
+    is_open,
+    note_closed_at_start,
+    show_as,
+    tracer_of,
+)
 from ..broker.unreadable_exec import unreadable_loader
 from ..broker.waiter import continue_in_child
 
@@ -53,6 +60,7 @@ def launch(app: str, arguments: Sequence[str]) -> int:
 def run(app: str, arguments: Sequence[str]) -> int:
     """Runs it here, closed; the exit status."""
     was_open = is_open()
+    show_as(f"jupyter-{app}")
     if become_non_dumpable():
         if _is_traced():
             return _fail(

@@ -19,6 +19,12 @@ from tests.support.remote_kernel import notebook_kernel, open_tab
 from tests.support.rest import Rest
 
 
+@pytest.fixture(autouse=True)
+def same_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in the tests' own process does not rename it."""
+    monkeypatch.setattr(launch, "show_as", lambda _: None)
+
+
 def test_a_launched_server_serves_knows_its_kernels_and_ends_when_asked(tmp_path: Path) -> None:
     """By a signal to the process that was started, whichever of the two that is; nothing is left."""
     with serve(tmp_path, app="lab", launched=True) as server, open_tab(server):
