@@ -10,11 +10,13 @@ stays shared with other processes.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
 import sys
 
-# <linux/memfd.h>, since Linux 6.3: where executable ones must be asked for. Older kernels refuse the flag.
+# <linux/memfd.h>. The second since Linux 6.3: where executable ones must be asked for. Older kernels refuse it.
+_MFD_CLOEXEC = 0x1
 _MFD_EXEC = 0x10
 
 _EXECUTE_ONLY = 0o100
@@ -43,7 +45,7 @@ def unreadable_loader() -> int | None:
             found = os.open(f"/proc/self/fd/{writable}", os.O_PATH | os.O_CLOEXEC)
         finally:
             os.close(writable)
-    except (OSError, ValueError, struct.error):
+    except (OSError, AttributeError, ValueError, struct.error):
         return None
     if os.access(f"/proc/self/fd/{found}", os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         os.close(found)
@@ -52,10 +54,16 @@ def unreadable_loader() -> int | None:
 
 
 def _memory_file() -> int:
-    try:
-        return os.memfd_create("connvault", os.MFD_CLOEXEC | _MFD_EXEC)
-    except OSError:
-        return os.memfd_create("connvault", os.MFD_CLOEXEC)
+    """By the C library: interpreters that are built for old systems (conda's) have no `os.memfd_create`.
+
+    Raises: OSError, AttributeError: this library has none either.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    for flags in (_MFD_CLOEXEC | _MFD_EXEC, _MFD_CLOEXEC):
+        found = int(libc.memfd_create(b"connvault", ctypes.c_uint(flags)))
+        if found >= 0:
+            return found
+    raise OSError(ctypes.get_errno(), "memfd_create")
 
 
 def _loader_of(program: str) -> str:

@@ -120,7 +120,7 @@ from tests.support.rest import Rest
 racer = Racer(home / "racer", marker="jupyter-server" if how == "ordinary" else "jupyter-connvault")
 if way == "plain":
     with open(racer.gate / "sitecustomize.py", "a") as file:
-        file.write("\ndef forbidden(*_):\n    raise OSError\nos.memfd_create = forbidden\n")
+        file.write("\ndef forbidden(*_):\n    raise OSError\nos.fchmod = forbidden\n")
 environment = {"PYTHONPATH": racer.on_the_path()}
 with serve(home / "server", app="server", env=environment, launched=how != "ordinary") as server:
     took = racer.took()["took"]
