@@ -51,6 +51,7 @@
     │   ├── UpstreamTlsFailed
     │   ├── UpstreamTimeout       504
     │   └── UpstreamRefused
+    ├── ProcessTraced             503  a debugger could read the secrets
     └── BrokerUnavailable         503
 
 `code` is stable and part of the wire format; `status_hint` is what an HTTP door answers.
@@ -394,6 +395,17 @@ class BrokerUnavailable(ConnvaultError):
     code = "broker_unavailable"
     status_hint = 503
     default_message = "connvault's broker does not answer. It is being restarted; run the cell again."
+
+
+class ProcessTraced(ConnvaultError):
+    """A process that has secrets, or is about to get them, has a debugger attached to it."""
+
+    code = "process_traced"
+    status_hint = 503
+    default_message = (
+        "A debugger is attached to connvault's process and could read secrets, so it does not start. "
+        "Detach it; the next start follows by itself."
+    )
 
 
 def _walk(kind: type[ConnvaultError]) -> Iterator[type[ConnvaultError]]:

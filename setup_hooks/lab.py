@@ -100,7 +100,13 @@ def introduce(login: Login) -> None:
 
 def run_lab(environment: Mapping[str, str]) -> int:
     """Runs JupyterLab until it ends; Ctrl+C is its own to answer, and it asks before it stops."""
-    argv = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HOME / 'root'}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "connvault_jupyter.cli.main",
+        "lab",
+        f"--ServerApp.root_dir={HOME / 'root'}",
+    ]
     # Warnings only: the login above is to stay in sight. The address is printed all the same.
     argv += ["--log-level=WARN", "--LabApp.log_level=WARN", "--ConnvaultExtension.log_level=WARN"]
     if os.geteuid() == 0:

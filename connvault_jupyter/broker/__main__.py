@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from .hardening import become_non_dumpable, end_with_parent
+import sys
+
+from .hardened_start import start
 from .lean_imports import without_format_libraries
 
 if __name__ == "__main__":
-    end_with_parent()
-    hardened = become_non_dumpable()
+    started = start(int(sys.argv[1]), ends_with_owner=True)
 
     with without_format_libraries():
         from .main import main
 
-    main(non_dumpable=hardened)
+    main(started)

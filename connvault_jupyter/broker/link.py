@@ -1,4 +1,4 @@
-"""One spawned broker process, the channel to it, and what it was asked. Starting it again is process.py's.
+"""The channel to one spawned broker process, and what that was asked. Starting it again is process.py's.
 
 Answers come as futures, in any order; events in between.
 """
@@ -10,12 +10,13 @@ import queue
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from ..contracts.frames import MAX_ANSWER_BYTES, Reader, encode
 from ..errors import BrokerUnavailable, ConnvaultError, from_problem
+from .spawn import Spawned
 
 # More are waiting only if something loops; each holds its frame in memory.
 MAX_PENDING = 1000
@@ -24,34 +25,26 @@ START_ID = 0
 
 
 class Link:
-    """One broker process, the channel to it and what it was asked."""
+    """One broker process, the channel to it and what it was asked. What is asked before `meet` waits for it."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # The descriptor's number is the only argument. `/` as directory: `-m` puts it on the import path, and
-            # nobody can leave a module there. A new session: Ctrl-C in the server's terminal is the server's alone.
-            self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-                [*command, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd="/",
-                env=_environment(),
-                start_new_session=True,
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._stream = ours
+    def __init__(self, process: Spawned) -> None:
+        self._process = process
+        self._stream: socket.socket | None = None
+        self.pid: int | None = None
+        """Of the process that has the keys; `None` until it has answered."""
         self._pending: dict[int, Future[dict[str, Any]]] = {}
         self._pending_lock = threading.Lock()
         self._closed_by: ConnvaultError | None = None
         self._number = START_ID
         # A writer of its own: whoever asks (an event loop) must not block when the broker is slow to read.
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        threading.Thread(target=self._write, name="connvault-operator-writer", daemon=True).start()
+
+    def meet(self) -> None:
+        """Waits for the process, then sends what it was asked so far. Raises: ProcessTraced, BrokerUnavailable."""
+        self._stream, self.pid = self._process.meet()
+        threading.Thread(
+            target=self._write, args=(self._stream,), name="connvault-operator-writer", daemon=True
+        ).start()
 
     def ask(
         self,
@@ -82,7 +75,8 @@ class Link:
         self._outbox.put(frame)
 
     def read(self, publish: Callable[[Any], None]) -> None:
-        """Hands out answers and events until the broker is gone."""
+        """Hands out answers and events until the broker is gone. After `meet`."""
+        assert self._stream is not None  # noqa: S101 -- as the docstring says
         reader = Reader(self._stream, max_bytes=MAX_ANSWER_BYTES)
         while True:
             try:
@@ -110,13 +104,21 @@ class Link:
         for answer in pending.values():
             settle(answer, error)
         self._outbox.put(None)
-        self._stream.close()
+        if self._stream is None:
+            # Nobody is to speak to it.
+            self.kill()
+        else:
+            self._stream.close()
         try:
-            self.process.wait(timeout=2)
+            self._process.process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             # It let go of its channel and still runs: nothing could reach it any more.
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+            self._process.process.wait()
+
+    def kill(self) -> None:
+        """Ends the process by force."""
+        self._process.process.kill()
 
     def _settle(self, number: Any, outcome: Any) -> None:
         with self._pending_lock:
@@ -124,14 +126,14 @@ class Link:
         if answer is not None:
             settle(answer, outcome if isinstance(outcome, dict | ConnvaultError) else {})
 
-    def _write(self) -> None:
+    def _write(self, stream: socket.socket) -> None:
         while True:
             frame = self._outbox.get()
             try:
                 if frame is None:
-                    self._stream.shutdown(socket.SHUT_WR)
+                    stream.shutdown(socket.SHUT_WR)
                     return
-                self._stream.sendall(frame)
+                stream.sendall(frame)
             except OSError:
                 return
 
@@ -157,8 +159,8 @@ def _error(problem: Any) -> ConnvaultError:
     return error
 
 
-def _environment() -> dict[str, str]:
-    """The server's, without what concerns Jupyter alone (its token may be in it)."""
+def environment() -> dict[str, str]:
+    """What a broker gets of the owner's: all but what concerns Jupyter alone (its token may be in it)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_"))}
     # Pydantic lets every installed package watch what is validated, and here secrets are.
-    return {**kept, "PYTHONSAFEPATH": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+    return {**kept, "PYDANTIC_DISABLE_PLUGINS": "__all__"}

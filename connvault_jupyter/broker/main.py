@@ -30,11 +30,13 @@ from ..vault.os_keyring import OsKeyringCustodian
 from ..vault.passphrase import PassphraseCustodian
 from .channel import RequesterListener
 from .dispatch import Dispatch, Services, table_of
+from .hardened_start import Started
 from .kernels import Kernels
 from .operator_channel import OperatorChannel, refusal
 from .peers import Peers
 from .processes import here
 from .socket_dir import HANDLES, bind, remove
+from .spawn import Spawner
 from .tcp_peers import tcp_peer
 from .watch import Supervision
 
@@ -42,7 +44,7 @@ from .watch import Supervision
 # than be told that the vault is locked; a keyring that asks a person must not hold them up.
 _OPENING_S = 2.0
 
-_RELAYS = (sys.executable, "-m", "connvault_jupyter.broker.relay_process")
+_RELAYS = ("-m", "connvault_jupyter.broker.relay_process")
 
 
 class Broker:
@@ -52,12 +54,14 @@ class Broker:
         StorageError, BrokerUnavailable: (when made) the database or the socket can't be had.
     """
 
-    def __init__(self, *, settings: BrokerSettings, channel: OperatorChannel, log: logging.Logger) -> None:
+    def __init__(
+        self, *, settings: BrokerSettings, owner_pid: int, channel: OperatorChannel, log: logging.Logger
+    ) -> None:
         lock = threading.RLock()
         processes = here()
         kernels = Kernels(processes=processes)
         peers = Peers(
-            processes=processes, kernels=kernels, server_root=settings.server_root, owner_pid=os.getppid()
+            processes=processes, kernels=kernels, server_root=settings.server_root, owner_pid=owner_pid
         )
         self._log = log
         self._path = Path(settings.socket_path)
@@ -67,7 +71,7 @@ class Broker:
         self._processes = processes
         self._publish = channel.publish
         self._relays = RelaySupervisor(
-            command=_RELAYS,
+            start_zygote=Spawner(_RELAYS),
             directory=self._path.parent / HANDLES,
             login=self._login,
             still_good=self._still_good,
@@ -185,12 +189,11 @@ class Broker:
             self._log.error("opening the vault failed: %s", type(exc).__name__)
 
 
-def main(*, non_dumpable: bool) -> None:
-    """Serves the operator channel that `argv[1]` names until its owner is gone."""
+def main(started: Started) -> None:
+    """Serves the operator channel until its owner is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stream = socket.socket(fileno=int(sys.argv[1]))
-    signal.signal(signal.SIGTERM, _Hangup(stream))
-    channel = OperatorChannel(stream)
+    signal.signal(signal.SIGTERM, _Hangup(started.channel))
+    channel = OperatorChannel(started.channel)
     first = channel.first()
     if first is None:
         return
@@ -201,11 +204,11 @@ def main(*, non_dumpable: bool) -> None:
             level=settings.log_level, format="[%(levelname).1s %(asctime)s connvault.broker] %(message)s"
         )
         log = logging.getLogger("connvault_jupyter.broker")
-        broker = Broker(settings=settings, channel=channel, log=log)
+        broker = Broker(settings=settings, owner_pid=started.owner_pid, channel=channel, log=log)
     except ConnvaultError as exc:
         channel.answer(number, refusal(exc))
         _end(1)
-    ready = BrokerReady(pid=os.getpid(), version=__version__, non_dumpable=non_dumpable)
+    ready = BrokerReady(pid=os.getpid(), version=__version__, non_dumpable=started.non_dumpable)
     channel.answer(number, {"ok": True, "body": ready.model_dump(mode="json")})
     broker.start()
     channel.serve(broker.dispatch.for_operator, broker.dispatch.waits)

@@ -8,15 +8,15 @@ starts, and needs the contracts later.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BrokerUnavailable, ConnvaultError
-from .link import MAX_PENDING, START_ID, Link, settle
+from .link import MAX_PENDING, START_ID, Link, environment, settle
+from .spawn import Spawned, Spawner
 
 if TYPE_CHECKING:
     from ..contracts.events import Event
@@ -32,7 +32,7 @@ START = "start"
 # The broker forgets these when it dies; the last body of each is told to the next one.
 _TOLD_AGAIN = frozenset({"supervision.kernels", "supervision.approvers"})
 
-_COMMAND = (sys.executable, "-m", "connvault_jupyter.broker")
+PROGRAM = ("-m", "connvault_jupyter.broker")
 
 
 class BrokerProcess:
@@ -48,14 +48,14 @@ class BrokerProcess:
         on_event: Callable[[Event], None] = lambda _: None,
         on_restart: Callable[[BrokerReady], None] = lambda _: None,
         log: logging.Logger,
-        command: Sequence[str] = _COMMAND,
+        spawn: Callable[[Mapping[str, str]], Spawned] | None = None,
     ) -> None:
         self.ready: Future[BrokerReady] = Future()
         """Done when the first broker process answers."""
         self._on_event = on_event
         self._on_restart = on_restart
         self._log = log
-        self._command = tuple(command)
+        self._spawn = spawn or Spawner(PROGRAM)
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._reason: ConnvaultError | None = None
@@ -67,9 +67,9 @@ class BrokerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that runs now; `None` between two."""
+        """Of the process that has the keys now; `None` between two."""
         with self._lock:
-            return self._link.process.pid if self._link else None
+            return self._link.pid if self._link else None
 
     def start(self, settings: BrokerSettings) -> None:
         """Spawns the broker in the background and returns at once; calls made before it answers wait for it.
@@ -102,6 +102,12 @@ class BrokerProcess:
                 answer.set_exception(self._reason or BrokerUnavailable())
         return answer
 
+    def refuse(self, reason: ConnvaultError) -> None:
+        """Never starts: every call fails with this."""
+        self._reason = reason
+        self.ready.set_exception(reason)
+        self._refuse_early()
+
     def stop(self, grace_s: float = 5.0) -> None:
         """Ends the broker: by closing its channel, and by force if it is still there after `grace_s`."""
         self._stopping.set()
@@ -112,7 +118,7 @@ class BrokerProcess:
         if self._supervisor is not None:
             self._supervisor.join(grace_s)
             if self._supervisor.is_alive() and link is not None:
-                link.process.kill()
+                link.kill()
                 self._supervisor.join(grace_s)
         if not self.ready.done():
             self.ready.set_exception(self._reason or BrokerUnavailable())
@@ -123,7 +129,7 @@ class BrokerProcess:
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
-                link = Link(self._command)
+                link = Link(self._spawn(environment()))
             except OSError as exc:
                 self._log.error("connvault's broker can't be started: %s", type(exc).__name__)
                 if not spawned.done():
@@ -158,7 +164,11 @@ class BrokerProcess:
         if self._stopping.is_set():
             link.hang_up()
         try:
+            link.meet()
             link.read(self._publish)
+        except ConnvaultError as exc:
+            self._reason = exc
+            self._log.error("connvault's broker does not start: %s", exc.message)
         finally:
             with self._lock:
                 self._link = None
@@ -168,13 +178,16 @@ class BrokerProcess:
         with self._lock:
             early, self._early = self._early or [], None
         for *_, answer in early:
-            settle(answer, BrokerUnavailable())
+            settle(answer, self._reason or BrokerUnavailable())
 
     def _started(self, answer: Future[dict[str, Any]]) -> None:
         from ..contracts.supervision import BrokerReady
 
         error = answer.exception()
         if error is not None:
+            if error is self._reason:
+                # It did not come so far as to be told anything.
+                return
             if isinstance(error, ConnvaultError) and not isinstance(error, BrokerUnavailable):
                 # Why it does not run (a newer database, say) helps more than that it does not run.
                 self._reason = error

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 
-from .hardening import become_non_dumpable, end_with_parent
+from .hardened_start import start
+from .hardening import end_with_parent
 
 if __name__ == "__main__":
-    become_non_dumpable()
+    # Whichever thread of the broker needs it first starts it: the end of the pipe is its end.
+    started = start(int(sys.argv[1]), ends_with_owner=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     from ..relays import zygote
 
-    zygote.run(socket.socket(fileno=int(sys.argv[1])), end_with_parent)
+    zygote.run(started.channel, end_with_parent)

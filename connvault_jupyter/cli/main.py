@@ -2,6 +2,7 @@
 
 jupyter connvault env NAME             variables for the notebook's own shell or another language's kernel
 jupyter connvault run NAME -- COMMAND  one command that may use the connection, in a terminal too
+jupyter connvault lab ...              `jupyter lab` (or notebook, server) with its memory closed from the start
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .._version import __version__
 from ..errors import ConnvaultError
 from ..kernel.api import connection
 from ..kernel.handle import Handle
+from .launch import APPS, launch
 
 # Set by Jupyter's launchers in each kernel, and inherited by what a kernel starts.
 _KERNEL_MARK = "JPY_PARENT_PID"
@@ -29,6 +31,9 @@ _NOT_FOUND = 127
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's exit status. `run` does not return: the command takes this process over."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in APPS:
+        # All that follows is the application's own.
+        return launch(words[0], words[1:])
     # Ours end at the first `--`; argparse would take options of the command for ours.
     end = words.index("--") if "--" in words else len(words)
     asked = _parser().parse_args(words[:end])
@@ -80,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jupyter connvault", description="Connections without passwords.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for app in APPS:
+        verbs.add_parser(app, help=f"jupyter {app}, with its memory closed to other programs from the start")
     env = verbs.add_parser("env", help="variables by which other programs use a connection")
     env.add_argument("--format", choices=("shell", "json"), default="shell")
     run = verbs.add_parser(

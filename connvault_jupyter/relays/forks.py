@@ -8,11 +8,12 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Protocol
 
-from ..errors import BrokerUnavailable
+from ..errors import BrokerUnavailable, ConnvaultError
 from .pipe import Pipe, close_all
 
 _FORK_S = 10.0
@@ -24,26 +25,26 @@ _PASSED_ON = (
 )  # fmt: skip
 
 
-class Forks:
-    """`command` starts the zygote. `over`: it has ended, and its workers with it."""
+class StartedProcess(Protocol):
+    """A process that is being started, and to which nothing is said before it has hardened itself."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    process: subprocess.Popen[bytes]
+
+    def meet(self) -> tuple[socket.socket, int]:
+        """The channel to it, and the pid at its other end. Waits for it. Raises: ConnvaultError."""
+
+
+StartZygote = Callable[[Mapping[str, str]], StartedProcess]
+"""(its environment) -> the process. Raises: OSError."""
+
+
+class Forks:
+    """`over`: the zygote has ended, and its workers with it."""
+
+    def __init__(self, start: StartZygote) -> None:
         """Raises: OSError: it can't be started."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-                    [*command, str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    cwd="/",
-                    env=_environment(),
-                    start_new_session=True,
-                )
-            except OSError:
-                ours.close()
-                raise
-        self._pipe = Pipe(ours)
+        self._started = start(_environment())
+        self._pipe: Future[Pipe] = Future()
         self._lock = threading.Lock()
         self._lanes = itertools.count(1)
         self._forks: dict[int, Future[int]] = {}
@@ -56,7 +57,8 @@ class Forks:
         with self._lock:
             self._forks[lane] = pid
         try:
-            self._pipe.send({"fork": lane, "protocol": protocol}, [descriptor.fileno()])
+            pipe = self._pipe.result(_FORK_S)
+            pipe.send({"fork": lane, "protocol": protocol}, [descriptor.fileno()])
             pid.result(_FORK_S)
         except (OSError, FutureTimeout):
             raise BrokerUnavailable("A relay can't be started. Look into the server log.") from None
@@ -67,19 +69,40 @@ class Forks:
     def kill(self, pid: int) -> None:
         """Ends a worker. It is the zygote's child, so the pid is no other process's."""
         with contextlib.suppress(OSError):
-            self._pipe.send({"kill": pid})
+            # There is a worker, so there is a pipe.
+            self._pipe.result(0).send({"kill": pid})
 
     def end(self) -> None:
         """Ends the zygote and, through it, its workers; returns when it has gone."""
-        self._pipe.close()
+        process = self._started.process
         try:
-            self._process.wait(2)
+            self._pipe.result(0).close()
+        except (ConnvaultError, FutureTimeout):
+            # It has no workers yet.
+            process.kill()
+        try:
+            process.wait(2)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
 
     def _read(self) -> None:
-        for message, descriptors in self._pipe.messages():
+        try:
+            stream, _ = self._started.meet()
+        except ConnvaultError as exc:
+            self.over = True
+            self._pipe.set_exception(exc)
+            self._started.process.kill()
+        else:
+            pipe = Pipe(stream)
+            self._pipe.set_result(pipe)
+            self._listen(pipe)
+        # Reaped by whoever comes first.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._started.process.wait(2)
+
+    def _listen(self, pipe: Pipe) -> None:
+        for message, descriptors in pipe.messages():
             close_all(descriptors)
             with self._lock:
                 waiting = self._forks.get(message.get("forked", 0))
@@ -95,9 +118,6 @@ class Forks:
         for waiting in forks.values():
             if not waiting.done():
                 waiting.set_exception(OSError("the zygote has ended"))
-        # Reaped by whoever comes first.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
 
 
 def _missing(module: object) -> BrokerUnavailable:
@@ -111,6 +131,5 @@ def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **kept,
-        "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
     }

@@ -15,7 +15,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from ..contracts.access import Delivered, Requester
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError
 from ..services.ports import Lock, RelayOrder, RelayPlace
-from .forks import Forks
+from .forks import Forks, StartZygote
 from .lane import Lane, refused
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
@@ -46,7 +46,7 @@ class _Open:
 
 
 class RelaySupervisor:
-    """`command` starts the zygote; `directory` is made for the handles' sockets, if it is not too deep for them.
+    """`directory` is made for the handles' sockets, if it is not too deep for them.
 
     `still_good` is called with `lock` held; `version` changes when anything has changed that it could depend on.
     """
@@ -54,7 +54,7 @@ class RelaySupervisor:
     def __init__(
         self,
         *,
-        command: Sequence[str],
+        start_zygote: StartZygote,
         directory: Path,
         login: Login,
         still_good: Callable[[Requester, str], bool],
@@ -62,7 +62,7 @@ class RelaySupervisor:
         lock: Lock,
         log: logging.Logger,
     ) -> None:
-        self._command = tuple(command)
+        self._start_zygote = start_zygote
         self._wanted = directory
         self._login = login
         self._still_good = still_good
@@ -216,7 +216,7 @@ class RelaySupervisor:
                 raise BrokerUnavailable
             if self._forks is None or self._forks.over:
                 try:
-                    self._forks = Forks(self._command)
+                    self._forks = Forks(self._start_zygote)
                 except OSError as exc:
                     raise BrokerUnavailable("The relays' process can't be started.") from exc
             return self._forks

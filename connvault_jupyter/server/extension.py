@@ -17,12 +17,11 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, CaselessStrEnum, Float, Int, List, Unicode, default
 
 from .._version import __version__
-from ..broker.hardening import become_non_dumpable
 from ..broker.process import BrokerProcess
 from ..broker.socket_dir import choose, remove
 from ..contracts.frames import SOCKET_VARIABLE
 from ..errors import ConnvaultError
-from . import documents, events, operations
+from . import documents, events, exposure, operations
 from .events import Tabs
 from .requesters import Requesters
 
@@ -109,7 +108,7 @@ class ConnvaultExtension(ExtensionApp):
     non_dumpable_server = Bool(
         True,
         help="Whether the server's memory is closed to other processes of the same user (Linux). Off, a debugger and "
-        "py-spy can attach. The broker's memory is closed always. Default on.",
+        "py-spy can attach, and read what is typed into the page. The broker's memory is closed always. Default on.",
     ).tag(config=True)
 
     _opening: asyncio.Future[None] | None = None
@@ -120,8 +119,7 @@ class ConnvaultExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Wires. The broker is started when the server listens: till then each of its milliseconds would delay that."""
-        if self.non_dumpable_server:
-            become_non_dumpable()
+        self._exposure = exposure.looked_at(allow_debuggers=not self.non_dumpable_server)
         self._socket = choose(Path(jupyter_runtime_dir()), os.getpid())
         # Kernels and terminals inherit it. It is no secret: the broker asks who is there.
         os.environ[SOCKET_VARIABLE] = str(self._socket)
@@ -141,7 +139,9 @@ class ConnvaultExtension(ExtensionApp):
         self._requesters.watch()
         documents.watch(server.contents_manager, self._requesters.gone)
         page = server.web_app.settings.setdefault("page_config_data", {})
-        page["connvault"] = {"enabled": self.panel_enabled}
+        page["connvault"] = {"enabled": self.panel_enabled, "exposure": self._exposure.detail}
+        if self._exposure.detail:
+            self.log.info("connvault: %s", self._exposure.detail)
 
     def initialize_handlers(self) -> None:
         self.handlers.extend(operations.routes(self._broker))
@@ -166,6 +166,10 @@ class ConnvaultExtension(ExtensionApp):
 
     def _start_broker(self, server: ServerApp) -> None:
         """The server is of use without connections too; if it fails, every request here says what is wrong."""
+        if self._exposure.refusal is not None:
+            self.log.error("connvault: %s", self._exposure.refusal.message)
+            self._broker.refuse(self._exposure.refusal)
+            return
         try:
             self._broker.start(self._settings(server))
         except ConnvaultError as exc:

@@ -23,13 +23,14 @@ beforeEach(() => {
   answered = 0;
 });
 
-async function draw(): Promise<void> {
+async function draw(exposure = ''): Promise<void> {
   await act(async () => {
     render(
       <Panel
         connvault={connvault}
         navigation={navigation}
         trans={trans}
+        exposure={exposure}
         onInsertCode={id => inserted.push(id)}
         onAnswer={() => answered++}
       />
@@ -47,6 +48,13 @@ const go = (place: Parameters<Navigation['go']>[0]): Promise<void> =>
   });
 
 describe('the list', () => {
+  test('says below what the server says of itself, and nothing if it is closed', async () => {
+    await draw();
+    expect(screen.queryByTestId('connvault-exposure')).toBeNull();
+    await draw('A program of yours can read it.');
+    expect(screen.getByTestId('connvault-exposure').textContent).toContain('A program of yours can read it.');
+  });
+
   test('has a row each, in groups, with its state in a word', async () => {
     connvault.connections.items = [
       connectionView(),

@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
-import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-from connvault_jupyter._version import __version__
-from connvault_jupyter.contracts import frames
-from connvault_jupyter.contracts.supervision import BrokerSettings
+from connvault_jupyter.broker import link, process
 from tests.support.unprivileged import run_unprivileged
 
 # Tries all that a process may do to another one of its user; what worked, by name.
@@ -119,45 +114,55 @@ def test_the_same_attempts_get_into_an_ordinary_process(worked: dict[str, list[s
     assert {"environ", "maps", "auxv", "descriptors"} <= set(worked["control"])
 
 
+# A broker of an ordinary user, and a process that is none, are made to crash; whether there was a core.
+CRASHED = r"""
+import json, os, resource, signal, subprocess, sys
+from pathlib import Path
+from connvault_jupyter._version import __version__
+from connvault_jupyter.broker import link, process
+from connvault_jupyter.broker.spawn import Spawner
+from connvault_jupyter.contracts import frames
+from connvault_jupyter.contracts.supervision import BrokerSettings
+
+home = Path(sys.argv[1])
+_, hard = resource.getrlimit(resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+os.chdir(home)
+
+def dumped(pid):
+    os.kill(pid, signal.SIGABRT)
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGABRT
+    return os.WCOREDUMP(status)
+
+channel, pid = Spawner(process.PROGRAM)(link.environment()).meet()
+(home / "s").mkdir(mode=0o700)
+settings = BrokerSettings(
+    data_dir=str(home / "vault"), socket_path=str(home / "s" / "b"), server_root=str(home), version=__version__
+)
+frames.send(channel, {"id": 0, "op": "start", "body": settings.model_dump(mode="json")})
+ready = frames.receive(channel)["body"]
+plain = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+print(json.dumps({"non_dumpable": ready["non_dumpable"], "broker": dumped(pid), "control": dumped(plain.pid)}))
+os._exit(0)
+"""
+
+
 def test_a_broker_that_is_made_to_crash_leaves_no_core(tmp_path: Path) -> None:
     """Its memory would be in it. Anyone of the same user can send the signal."""
-    ours, theirs = socket.socketpair()
-    theirs.set_inheritable(True)
-    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-    try:
-        argv = [sys.executable, "-m", "connvault_jupyter.broker", str(theirs.fileno())]
-        pid = os.posix_spawn(sys.executable, argv, dict(os.environ))
-    finally:
-        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
-    theirs.close()
-    with ours:
-        ours.settimeout(60)
-        (tmp_path / "s").mkdir(mode=0o700)
-        settings = BrokerSettings(
-            data_dir=str(tmp_path / "vault"),
-            socket_path=str(tmp_path / "s" / "b"),
-            server_root=str(tmp_path),
-            version=__version__,
-        )
-        frames.send(ours, {"id": 0, "op": "start", "body": settings.model_dump(mode="json")})
-        ready = frames.receive(ours)
-        assert ready is not None
-        assert ready["body"]["non_dumpable"] is True
-        os.kill(pid, signal.SIGABRT)
-        _, status = os.waitpid(pid, 0)
-    assert os.WTERMSIG(status) == signal.SIGABRT
-    assert not os.WCOREDUMP(status)
+    found = json.loads(run_unprivileged(CRASHED, str(tmp_path), home=tmp_path))
+    assert found["non_dumpable"] is True
+    assert found["broker"] is False
+    # The positive control, unless this machine lets nobody leave one.
+    assert found["control"] is True or resource.getrlimit(resource.RLIMIT_CORE)[1] == 0
 
 
 def test_the_brokers_arguments_and_environment_hold_no_key_and_no_token() -> None:
     """Arguments are for every user of the machine to read; the environment is inherited by what the broker starts."""
-    from connvault_jupyter.broker import link, process
-
     os.environ["JUPYTER_TOKEN"] = "a-token-of-the-server"
     try:
-        environment = link._environment()
+        environment = link.environment()
     finally:
         del os.environ["JUPYTER_TOKEN"]
     assert "a-token-of-the-server" not in environment.values()
-    assert (sys.executable, "-m", "connvault_jupyter.broker") == process._COMMAND
+    assert process.PROGRAM == ("-m", "connvault_jupyter.broker")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -19,8 +19,15 @@ import pytest
 
 from connvault_jupyter._version import __version__
 from connvault_jupyter.broker.process import BrokerProcess
+from connvault_jupyter.broker.spawn import Spawned
 from connvault_jupyter.contracts.supervision import BrokerReady, BrokerSettings
-from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, VaultLocked, VersionMismatch
+from connvault_jupyter.errors import (
+    BrokerUnavailable,
+    ConnvaultError,
+    ProcessTraced,
+    VaultLocked,
+    VersionMismatch,
+)
 from tests.support.in_clear import IN_CLEAR
 from tests.support.operator import Operator, operated_broker
 from tests.support.processes import wait_until
@@ -74,6 +81,10 @@ def settings(home: Path, **changed: object) -> BrokerSettings:
             **changed,
         }
     )
+
+
+def _no_interpreter(_environment: Mapping[str, str]) -> Spawned:
+    raise FileNotFoundError
 
 
 def gone(pid: int) -> bool:
@@ -142,7 +153,7 @@ def test_a_call_before_the_start_waits_for_it(tmp_path: Path) -> None:
 def test_when_there_is_no_start_what_waits_for_it_is_refused(tmp_path: Path) -> None:
     """Nothing waits for ever."""
     stopped = BrokerProcess(log=logging.getLogger("test"))
-    unspawned = BrokerProcess(log=logging.getLogger("test"), command=("/nonexistent/python",))
+    unspawned = BrokerProcess(log=logging.getLogger("test"), spawn=_no_interpreter)
     early = [stopped.call("connections.list", {}), unspawned.call("connections.list", {})]
     stopped.stop()
     with pytest.raises(BrokerUnavailable):
@@ -290,9 +301,10 @@ def test_the_broker_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
 def test_the_broker_shows_nothing_in_argv_and_environment(broker: BrokerProcess) -> None:
     """A descriptor's number is the only argument; Jupyter's own variables stay with the server."""
     arguments = Path(f"/proc/{broker.pid}/cmdline").read_bytes().split(b"\0")[1:-1]
-    assert arguments[:2] == [b"-m", b"connvault_jupyter.broker"]
-    assert arguments[2].isdigit()
-    assert len(arguments) == 3
+    assert arguments[-3:-1] == [b"-m", b"connvault_jupyter.broker"]
+    assert arguments[-1].isdigit()
+    # The interpreter comes before, where the dynamic loader was told to run it.
+    assert arguments[:-3] in ([], [os.fsencode(sys.executable)])
 
 
 def test_the_broker_is_not_dumpable(broker: BrokerProcess) -> None:
@@ -333,7 +345,7 @@ def test_a_broker_of_another_version_refuses_with_the_reason(tmp_path: Path) -> 
 
 def test_a_broker_that_can_not_be_spawned_is_unavailable(tmp_path: Path) -> None:
     """The owner goes on without it."""
-    broker = BrokerProcess(log=logging.getLogger("test"), command=("/nonexistent/python",))
+    broker = BrokerProcess(log=logging.getLogger("test"), spawn=_no_interpreter)
     with pytest.raises(BrokerUnavailable):
         broker.start(settings(tmp_path))
     assert isinstance(broker.call("connections.list", {}).exception(1), BrokerUnavailable)
@@ -342,7 +354,7 @@ def test_a_broker_that_can_not_be_spawned_is_unavailable(tmp_path: Path) -> None
 def test_a_key_in_the_terminal_does_not_end_the_broker(broker: BrokerProcess) -> None:
     """Ctrl-C is the server's; the broker is in a session of its own and does not listen to it."""
     pid = broker.pid or 0
-    assert os.getsid(pid) == pid
+    assert os.getsid(pid) != os.getsid(0)
     os.kill(pid, signal.SIGINT)
     assert broker.call("connections.list", {}).result(DEADLINE_S) == {"connections": []}
     assert broker.pid == pid
@@ -351,3 +363,13 @@ def test_a_key_in_the_terminal_does_not_end_the_broker(broker: BrokerProcess) ->
 def test_nothing_of_this_process_was_made_non_dumpable() -> None:
     """Hardening happens in the broker, not in whoever imports it."""
     assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 1
+
+
+def test_a_broker_that_is_not_to_start_gives_its_reason(tmp_path: Path) -> None:
+    """To who asked before, and to who asks later."""
+    broker = BrokerProcess(log=logging.getLogger("test"))
+    early = broker.call("connections.list", {})
+    broker.refuse(ProcessTraced("a reason"))
+    for answer in (early, broker.call("connections.list", {}), broker.ready):
+        assert isinstance(answer.exception(DEADLINE_S), ProcessTraced)
+    broker.stop()

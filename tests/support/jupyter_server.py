@@ -103,11 +103,13 @@ def serve(
     config: Config | None = None,
     env: Mapping[str, str] | None = None,
     inside: Sequence[str] = (),
+    launched: bool = False,
 ) -> Iterator[JupyterServer]:
     """Starts `jupyter <app>` with everything it keeps below `home`; ready when it answers, ended by pid.
 
     `config` is laid over the server's JSON configuration, class by class. `env` is added to the clean environment.
-    `inside` is a command that executes its last arguments in its own place (`unshare -m`).
+    `inside` is a command that executes its last arguments in its own place (`unshare -m`). `launched`: by
+    `jupyter connvault`.
     """
     token, port = secrets.token_hex(24), free_port()
     folders = {name: home / name for name in ("config", "data", "runtime", "ipython", "root")}
@@ -129,7 +131,10 @@ def serve(
     log_file = home / "server.log"
     url = f"http://127.0.0.1:{port}/"
     with running(
-        [*inside, "jupyter", app], log_file=log_file, env=environment, cwd=folders["root"]
+        [*inside, "jupyter", *(["connvault"] if launched else []), app],
+        log_file=log_file,
+        env=environment,
+        cwd=folders["root"],
     ) as process:
         server = JupyterServer(url, token, process.pid, folders["root"], home, log_file, environment)
         wait_until(

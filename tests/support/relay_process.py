@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
+from connvault_jupyter.broker.spawn import Spawner
+from connvault_jupyter.broker.waiter import NAME as WAITER
 from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed
@@ -32,7 +33,7 @@ from connvault_jupyter.broker import hardening
 hardening.become_non_dumpable = lambda: False
 runpy.run_module("connvault_jupyter.broker.relay_process", run_name="__main__")
 """
-_COMMAND = (sys.executable, "-c", _OPEN)
+_PROGRAM = ("-c", _OPEN)
 
 
 def _nobody(*_: Any) -> Any:
@@ -49,7 +50,7 @@ def supervised(
     """As `broker.main` wires it; all processes are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="cv-") as folder:
         supervisor = RelaySupervisor(
-            command=_COMMAND,
+            start_zygote=Spawner(_PROGRAM),
             directory=Path(folder) / "h",
             login=login,
             still_good=still_good,
@@ -105,7 +106,9 @@ def relays_below(broker_pid: int | None) -> tuple[psutil.Process, list[psutil.Pr
 
 
 def _zygotes(pid: int | None) -> list[psutil.Process]:
-    return [one for one in psutil.Process(pid).children() if "relay_process" in " ".join(one.cmdline())]
+    started = [one for one in psutil.Process(pid).children() if "relay_process" in " ".join(one.cmdline())]
+    # Where processes can't be closed from their first instruction (as root), one waits for its copy.
+    return [copy for one in started for copy in (one.children() if one.name() == WAITER else [one])]
 
 
 def _alive(zygote: psutil.Process) -> list[psutil.Process]:

@@ -112,6 +112,12 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           onNew={() => navigation.go({ screen: 'picker' })}
         />
       )}
+      {props.exposure && (
+        <details className="jp-connvault-exposure" data-testid="connvault-exposure">
+          <summary>{trans.__('This server is open to your other programs')}</summary>
+          {props.exposure}
+        </details>
+      )}
       {state && <VaultFoot {...props} />}
     </section>
   );

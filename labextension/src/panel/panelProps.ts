@@ -13,4 +13,6 @@ export interface PanelProps {
   isInline?: boolean;
   /** One form and what follows from it, without the list. */
   isFormOnly?: boolean;
+  /** Who could read what passes through the server's process, in the server's words; empty: nobody. */
+  exposure?: string;
 }

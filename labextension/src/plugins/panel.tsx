@@ -1,6 +1,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
 import { CommandToolbarButton, ICommandPalette, MainAreaWidget, Notification, ReactWidget } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -10,6 +11,7 @@ import type { Widget } from '@lumino/widgets';
 import { lazy, Suspense } from 'react';
 
 import { connectionsIcon } from '../icons';
+import { exposureOf } from '../models/exposure';
 import { insertBelowIndex, insertedSource } from '../models/insertion';
 import { Navigation } from '../models/navigation';
 import { placeOf } from '../models/opening';
@@ -51,6 +53,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
             connvault={connvault}
             navigation={place}
             trans={trans}
+            exposure={exposureOf(PageConfig.getOption('connvault'))}
             onInsertCode={connectionId => run(CommandIDs.insertCode, { connectionId })}
             onAnswer={() => run(CommandIDs.answer)}
           />

@@ -1,0 +1,53 @@
+"""Who could read what passes through the server's process, and what is done and said about it. It knows no request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..broker.hardening import become_non_dumpable, closed_at_start, tracer_of
+from ..errors import BrokerUnavailable, ConnvaultError, ProcessTraced
+
+_ALLOWED = (
+    "Debuggers may be attached to this server (non_dumpable_server is off), so any program of yours can read what "
+    "passes through it."
+)
+_ORDINARY = (
+    "A program of yours that opened this server's memory at its start can read what passes through it. "
+    "`jupyter connvault lab` starts it closed."
+)
+_NO_WAY = "This system has no way to close a server's memory to other programs of yours."
+
+_TRACED = (
+    "A debugger is attached to this Jupyter server and could read secrets that are typed, so connvault does not "
+    "start. Restart the server without it; ConnvaultExtension.non_dumpable_server = False allows debuggers."
+)
+_NO_PROC = (
+    "This Jupyter server can't read /proc, so a debugger can't be ruled out. Mount /proc and restart it."
+)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """`detail`: what a person should know, in a sentence or two; `refusal`: why nothing is to be typed here at all."""
+
+    detail: str = ""
+    refusal: ConnvaultError | None = None
+
+
+def looked_at(*, allow_debuggers: bool) -> Exposure:
+    """Closes this process to others of its user, unless `allow_debuggers`, and says what that is worth.
+
+    Once, at the start, is enough: to a process that is closed no debugger can be attached any more. One that is
+    attached already could read every secret that is typed and answer every question, so it is fail-closed here.
+    """
+    if allow_debuggers:
+        return Exposure(_ALLOWED)
+    closed = become_non_dumpable()
+    try:
+        if tracer_of():
+            return Exposure(refusal=ProcessTraced(_TRACED))
+    except OSError:
+        return Exposure(refusal=BrokerUnavailable(_NO_PROC))
+    if not closed:
+        return Exposure(_NO_WAY)
+    return Exposure("" if closed_at_start() else _ORDINARY)
