@@ -70,6 +70,8 @@ export interface IVault {
   readonly changed: ISignal<IVault, void>;
   /** `null` until the first answer. */
   readonly state: VaultState | null;
+  /** Whether what is typed leaves this page sealed to the broker, unreadable for the server that passes it on. */
+  readonly seals: boolean;
   refresh(): Promise<void>;
   setUp(custodian: CustodianKind, passphrase: string | null): Promise<void>;
   unlock(passphrase: string | null): Promise<void>;

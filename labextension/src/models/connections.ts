@@ -88,7 +88,9 @@ export class ConnectionsModel implements IConnections, IDisposable {
   }
 
   async setSecret(id: string, field: string, value: string): Promise<ConnectionView> {
-    return this.put(await this._api.setSecret(id, field, { value }));
+    // Of what is shown here: for another destination the secret was not typed.
+    const revision = this.get(id)?.connection.revision;
+    return this.put(await this._api.setSecret(id, field, { value, revision }));
   }
 
   async test(id: string): Promise<TestOutcome> {
