@@ -40,7 +40,8 @@ export interface IConnections {
   create(connection: CreateConnection): Promise<ConnectionView>;
   update(id: string, revision: number, change: ConnectionChange): Promise<ConnectionView>;
   remove(id: string, revision: number): Promise<void>;
-  setSecret(id: string, field: string, value: string): Promise<ConnectionView>;
+  /** `revision`: of the connection as it was shown when the secret was typed; for another one it was not meant. */
+  setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView>;
   test(id: string): Promise<TestOutcome>;
 }
 

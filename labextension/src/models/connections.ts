@@ -87,9 +87,7 @@ export class ConnectionsModel implements IConnections, IDisposable {
     this._changed.emit();
   }
 
-  async setSecret(id: string, field: string, value: string): Promise<ConnectionView> {
-    // Of what is shown here: for another destination the secret was not typed.
-    const revision = this.get(id)?.connection.revision;
+  async setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView> {
     return this.put(await this._api.setSecret(id, field, { value, revision }));
   }
 
