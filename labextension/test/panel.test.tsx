@@ -105,7 +105,7 @@ describe('the list', () => {
     await draw();
     const badge = (name: string): string | undefined =>
       screen.getByTestId(`connvault-row-${name}`).querySelector('.jp-connvault-mayBeRevealed')?.textContent ?? undefined;
-    expect([badge('warehouse'), badge('kept'), badge('key')]).toEqual(['plain text', undefined, 'plain text']);
+    expect([badge('warehouse'), badge('kept'), badge('key')]).toEqual(['may be revealed', undefined, 'may be revealed']);
   });
 
   test('says that a question waits, from whom, and leads to it', async () => {

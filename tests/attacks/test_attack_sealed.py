@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 import requests
 
 from connvault_jupyter.contracts.operations import OPERATIONS
+from tests.support.broker_of import kill_broker
 from tests.support.canary import CANARY, found_in
 from tests.support.jupyter_server import serve
 from tests.support.process_sinks import memory
@@ -118,7 +118,9 @@ def test_a_sealed_request_is_done_as_if_it_had_come_in_the_open(rest: Rest) -> N
 def test_a_sealed_secret_is_not_moved_to_another_connection_or_field(rest: Rest) -> None:
     """The one who passes it on chooses path and headers; what is inside must say the same."""
     one, other = draft(rest, "one"), draft(rest, "other")
-    assert code(put(rest, other, sealed(key(rest), "secrets.set", its_secret(one)))) == "sealed_request_invalid"
+    assert (
+        code(put(rest, other, sealed(key(rest), "secrets.set", its_secret(one)))) == "sealed_request_invalid"
+    )
     moved = sealed(key(rest), "secrets.set", its_secret(one))
     assert code(put(rest, one, moved, field="ca_certificate")) == "sealed_request_invalid"
     change = {"id": one["id"], "revision": 1, "secrets": {"password": {"value": CANARY}}}
@@ -258,9 +260,7 @@ def test_what_is_inside_is_judged_by_the_same_contract(rest: Rest) -> None:
 def test_after_the_broker_was_started_again_the_page_is_told(rest: Rest) -> None:
     """409 with a code of its own: the new key is fetched, and the same request sealed anew."""
     before = key(rest)
-    for child in psutil.Process(rest.server.pid).children(recursive=True):
-        if "connvault_jupyter.broker" in child.cmdline():
-            child.kill()
+    kill_broker(rest.server)
     wait_until(
         lambda: rest.send("GET", "vault").ok and key(rest)["key_id"] != before["key_id"],
         deadline_s=20,

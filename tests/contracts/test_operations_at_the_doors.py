@@ -152,6 +152,14 @@ def test_no_operator_answer_can_hold_a_secret() -> None:
         assert "'format': 'password'" not in str(operation.response.model_json_schema()), operation.name
 
 
+def test_whatever_takes_a_secret_from_a_person_may_come_sealed() -> None:
+    """The server's process need not have it; nothing else is sealed, so that the rest can be looked at on its way."""
+    for operation in OPERATIONS:
+        # How pydantic marks a SecretStr.
+        takes_one = "'format': 'password'" in str(operation.request.model_json_schema())
+        assert operation.sealable is takes_one, operation.name
+
+
 def test_a_second_request_before_the_answer_ends_the_connection(broker: tuple[Operator, str]) -> None:
     """One request at a time; the second one is never looked at."""
     with asking(broker[1]) as asker:

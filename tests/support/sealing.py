@@ -24,9 +24,7 @@ def padded(request: Mapping[str, Any]) -> bytes:
 def sealed(key: Mapping[str, Any], operation: str, request: Mapping[str, Any] | bytes) -> dict[str, Any]:
     """The body that a page sends. `key` is a `SealingKey` in JSON; bytes are sealed as they are."""
     plaintext = request if isinstance(request, bytes) else padded(request)
-    public = ec.EllipticCurvePublicKey.from_encoded_point(
-        ec.SECP256R1(), base64.b64decode(key["public_key"])
-    )
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), base64.b64decode(key["public_key"]))
     suite = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
     message = suite.encrypt(plaintext, public, info=INFO + operation.encode())
     return {

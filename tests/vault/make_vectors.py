@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ def passphrase_cases() -> list[dict[str, Any]]:
     return cases
 
 
+def _same(private: ec.EllipticCurvePrivateKey) -> ec.EllipticCurvePrivateKey:
+    return private
+
+
 def sealed_request_cases() -> list[dict[str, Any]]:
     """Each under an encapsulated key of its own, which can't be chosen: what is written once stays."""
     requests: dict[str, tuple[str, dict[str, Any]]] = {
@@ -105,7 +110,7 @@ def sealed_request_cases() -> list[dict[str, Any]]:
     cases = []
     for number, (name, (operation, request)) in enumerate(requests.items()):
         private = ec.derive_private_key(int.from_bytes(counting(number * 16 + 1)(32), "big"), ec.SECP256R1())
-        opener = SealedRequests(randomness=counting(number + 1), generate=lambda private=private: private)
+        opener = SealedRequests(randomness=counting(number + 1), generate=partial(_same, private))
         key = opener.key().model_dump()
         cases.append(
             {

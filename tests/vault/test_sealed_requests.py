@@ -1,4 +1,4 @@
-"""Requests sealed to the broker: vectors on disk, which the page's tests open too, and everything that must not open."""
+"""Requests sealed to the broker: vectors on disk, which the page's tests open too, and all that must not open."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen
               title={trans.__('Notebook code may ask for the plain text. You are asked each time.')}
             >
               <Icon name="eye" />
-              {trans.__('plain text')}
+              {trans.__('may be revealed')}
             </span>
           )}
         </small>

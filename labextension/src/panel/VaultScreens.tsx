@@ -295,6 +295,7 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
           </Banner>
         )
       )}
+      {needsPassphrase && <NotSealed seals={seals} trans={trans} />}
       <button
         type="button"
         className="jp-connvault-button jp-mod-primary"
@@ -304,7 +305,6 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
       >
         {isBusy ? trans.__('Unlocking …') : trans.__('Unlock')}
       </button>
-      {needsPassphrase && <NotSealed seals={seals} trans={trans} />}
     </div>
   );
 }
