@@ -6,6 +6,7 @@
     │   ├── RequestTooLarge       413
     │   ├── VersionMismatch       400  the two ends come from different package versions
     │   ├── UnknownOperation      404
+    │   ├── SealedRequestInvalid  400  a sealed request that does not open, or came before
     │   └── InvalidFields         422  the provider's schema refuses the fields
     ├── NotFound                  404
     │   ├── ConnectionNotFound
@@ -20,6 +21,7 @@
     │   ├── AccessRequestChanged       what was shown is no longer what is asked
     │   ├── AccessRequestDecided
     │   ├── ConnectionNotReady         draft or invalid for another reason than its secret
+    │   ├── SealingKeyChanged          sealed to a key that the broker no longer has
     │   └── VaultExists
     ├── NotAllowed                403
     │   ├── AccessDenied               a person said no, or a rule did (`reason` tells)
@@ -121,6 +123,13 @@ class UnknownOperation(InvalidRequest):
     default_message = "There is no such operation at this door."
 
 
+class SealedRequestInvalid(InvalidRequest):
+    """Which part does not fit is not told: it would only help to guess."""
+
+    code = "sealed_request_invalid"
+    default_message = "The sealed request can't be opened. Reload the page and enter the secret again."
+
+
 class InvalidFields(InvalidRequest):
     code = "invalid_fields"
     status_hint = 422
@@ -198,6 +207,13 @@ class ConnectionNotReady(Conflict):
     default_message = "The connection is not complete. Edit it in the Connections panel."
 
 
+class SealingKeyChanged(Conflict):
+    """The broker was started again meanwhile; a page fetches the new key and tries once more."""
+
+    code = "sealing_key_changed"
+    default_message = "connvault was restarted since the page was loaded. Try again."
+
+
 class VaultExists(Conflict):
     code = "vault_exists"
     default_message = "The vault is already set up. Unlock it instead."
@@ -261,7 +277,10 @@ class HandleInvalid(NotAllowed):
 
 class RevealForbidden(NotAllowed):
     code = "reveal_forbidden"
-    default_message = "Showing secrets in plain text is switched off here."
+    default_message = (
+        "Code may not ask for this secret as plain text. To allow it, edit the connection in the Connections panel, "
+        "unless the server's configuration forbids it."
+    )
 
 
 class DecisionNotOffered(NotAllowed):

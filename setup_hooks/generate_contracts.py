@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
-from connvault_jupyter.contracts import access, audit, connections, events, providers, vault
+from connvault_jupyter.contracts import access, audit, connections, events, providers, sealed, vault
 from connvault_jupyter.contracts.contract import API_VERSION
 from connvault_jupyter.contracts.operations import REST_PREFIX, routed
 from connvault_jupyter.server import openapi
@@ -33,7 +33,7 @@ _HEADER = """\
 """
 
 # JSON Schema inlines a Literal; its name in the contracts is the better type. First come, first named.
-_MODULES: tuple[ModuleType, ...] = (providers, connections, access, audit, events, vault)
+_MODULES: tuple[ModuleType, ...] = (providers, connections, access, audit, events, vault, sealed)
 
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
@@ -130,6 +130,10 @@ def typescript() -> str:
             "/** Where each operation is; `{name}` places are fields of the request. */",
             "export const OPERATIONS = {\n" + ",\n".join(routes) + "\n} as const;\n",
             "export type OperationName = keyof typeof OPERATIONS;\n",
+            "/** Those whose request may come sealed to the broker. */",
+            "export const SEALABLE: ReadonlySet<OperationName> = new Set<OperationName>([\n"
+            + ",\n".join(f"  {_quoted(operation.name)}" for operation, _ in routed() if operation.sealable)
+            + "\n]);\n",
             f"export type FieldValue = {_FIELD_VALUE};\n",
             *aliases,
             *interfaces,

@@ -24,10 +24,11 @@ from ..services.access import AccessService
 from ..services.audit import AuditService
 from ..services.connections import ConnectionsService
 from ..services.consent import ConsentService
-from ..services.ports import Lock, Wait
+from ..services.ports import Lock, Unsealer, Wait
 from ..services.secrets import SecretsService
 from .operator_channel import refusal
 from .peers import displayable
+from .sealed_requests import opened
 from .watch import Supervision
 
 _MAX_ACTOR_CHARS = 200
@@ -41,6 +42,7 @@ class Services:
     access: AccessService
     audit: AuditService
     supervision: Supervision
+    unsealer: Unsealer
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def table_of(services: Services) -> Table:
         ("operator", "audit.list"): lambda asked: audit.list(asked.body),
         ("operator", "audit.verify"): lambda _: audit.verify(),
         ("operator", "vault.state"): lambda _: secrets.state(),
+        ("operator", "vault.sealing_key"): lambda _: services.unsealer.key(),
         ("operator", "vault.setup"): lambda asked: secrets.set_up(asked.body, actor=asked.actor),
         ("operator", "vault.unlock"): lambda asked: secrets.unlock(asked.body, actor=asked.actor),
         ("operator", "vault.lock"): lambda asked: secrets.lock(actor=asked.actor),
@@ -114,7 +117,7 @@ class Dispatch:
         ValueError: (when made) the functions are not exactly those of the table of operations.
     """
 
-    def __init__(self, *, table: Table, lock: Lock, log: logging.Logger) -> None:
+    def __init__(self, *, table: Table, unsealer: Unsealer, lock: Lock, log: logging.Logger) -> None:
         wanted = {(operation.door, operation.name) for operation in OPERATIONS}
         if table.keys() != wanted:
             raise ValueError(f"dispatch and the table of operations differ: {sorted(table.keys() ^ wanted)}")
@@ -122,6 +125,7 @@ class Dispatch:
             # Imported now: the first request of each need not wait for it, and a wrong name is noticed here.
             _ = operation.request, operation.response
         self._table = table
+        self._unsealer = unsealer
         self._lock = lock
         self._log = log
 
@@ -150,7 +154,7 @@ class Dispatch:
             operation = BY_DOOR[door].get(name)
             if operation is None:
                 raise UnknownOperation
-            asked = Asked(_parse(operation, body), actor, requester, wait)
+            asked = Asked(_parse(operation, opened(operation, body, self._unsealer)), actor, requester, wait)
             with nullcontext() if operation.waits else self._lock:
                 answer = self._table[door, name](asked)
             return {"ok": True, "body": _written(answer)}

@@ -28,6 +28,7 @@ from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
 from ..vault.os_keyring import OsKeyringCustodian
 from ..vault.passphrase import PassphraseCustodian
+from ..vault.sealed_requests import SealedRequests
 from .channel import RequesterListener
 from .dispatch import Dispatch, Services, table_of
 from .hardened_start import Started
@@ -107,6 +108,7 @@ class Broker:
             log=log,
             flush=self._database.flush,
         )
+        unsealer = SealedRequests(randomness=os.urandom)
         services = Services(
             secrets=self._services.secrets,
             connections=self._services.connections,
@@ -114,8 +116,9 @@ class Broker:
             access=self._services.access,
             audit=self._services.audit,
             supervision=self._supervision,
+            unsealer=unsealer,
         )
-        self.dispatch = Dispatch(table=table_of(services), lock=lock, log=log)
+        self.dispatch = Dispatch(table=table_of(services), unsealer=unsealer, lock=lock, log=log)
         self._listener = RequesterListener(
             listener=listener,
             processes=processes,

@@ -89,14 +89,18 @@ class ConnectionList(Contract):
 
 
 class CreateConnection(Contract):
-    """A new connection. `secrets` may be left out: the connection is then a draft."""
+    """A new connection. `secrets` may be left out: the connection is then a draft.
+
+    `reveal_allowed` `None`: not where connvault logs in (`brokered`), else yes. Where the secret passes through the
+    code's own memory anyway, or plain text is all there is to have, a no would keep back nothing.
+    """
 
     provider_id: ProviderId
     name: ConnectionName
     display_name: Annotated[str, StringConstraints(max_length=100)] = ""
     scope: Literal["user", "workspace"] = "user"
     fields: Fields = {}
-    reveal_allowed: bool = True
+    reveal_allowed: bool | None = None
     secrets: Annotated[dict[FieldName, SecretDraft], Field(max_length=16)] = {}
 
 
@@ -124,8 +128,13 @@ class DeleteConnection(Contract):
 
 
 class SetSecret(SecretDraft):
+    """`revision`: of the connection as it was seen, so that a secret is not set for a destination that was changed
+    meanwhile. `None` sets it whatever it is now.
+    """
+
     id: Id
     field: FieldName
+    revision: Annotated[int, Field(ge=1)] | None = None
 
 
 class DeleteSecret(Contract):

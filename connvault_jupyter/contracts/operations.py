@@ -41,6 +41,7 @@ class Operation:
     `asks` and `answers` name the contracts of request and response (`vault.VaultState`).
     `waits`: it may take long (a person, a key derivation, another server), so dispatch must not hold its lock.
     `writes`: it changes something (the authorisation action is `write`, else `read`).
+    `sealable`: a person's secret may be in it, so it may come sealed to the broker (`sealed.Sealed`).
     """
 
     door: Door
@@ -51,6 +52,7 @@ class Operation:
     http: Http | None = None
     waits: bool = False
     writes: bool = False
+    sealable: bool = False
 
     @property
     def request(self) -> type[Contract]:
@@ -93,6 +95,7 @@ _OPERATOR = (
         "Create a connection",
         Http("POST", "/connections", success=201),
         writes=True,
+        sealable=True,
     ),
     Operation(
         "operator",
@@ -110,6 +113,7 @@ _OPERATOR = (
         "Change a connection",
         Http("PATCH", "/connections/{id}", if_match=True),
         writes=True,
+        sealable=True,
     ),
     Operation(
         "operator",
@@ -128,6 +132,7 @@ _OPERATOR = (
         "Set or replace a secret",
         Http("PUT", "/connections/{id}/secrets/{field}"),
         writes=True,
+        sealable=True,
     ),
     Operation(
         "operator",
@@ -219,6 +224,14 @@ _OPERATOR = (
     ),
     Operation(
         "operator",
+        "vault.sealing_key",
+        "contract.Empty",
+        "sealed.SealingKey",
+        "The key to which a page seals what a person types",
+        Http("GET", "/vault/sealing-key"),
+    ),
+    Operation(
+        "operator",
         "vault.setup",
         "vault.SetUpVault",
         "vault.VaultState",
@@ -226,6 +239,7 @@ _OPERATOR = (
         Http("POST", "/vault/setup"),
         waits=True,
         writes=True,
+        sealable=True,
     ),
     Operation(
         "operator",
@@ -236,6 +250,7 @@ _OPERATOR = (
         Http("POST", "/vault/unlock"),
         waits=True,
         writes=True,
+        sealable=True,
     ),
     Operation(
         "operator",
@@ -255,6 +270,7 @@ _OPERATOR = (
         Http("POST", "/vault/passphrase"),
         waits=True,
         writes=True,
+        sealable=True,
     ),
     Operation(
         "operator",

@@ -16,6 +16,7 @@ from ..contracts.contract import API_VERSION, Contract, Empty
 from ..contracts.events import Event
 from ..contracts.operations import REST_PREFIX, Http, Operation, routed
 from ..contracts.problem import Problem
+from ..contracts.sealed import Sealed
 
 _REFERENCES = "#/components/schemas/{model}"
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -45,6 +46,7 @@ def schemas(references: str = _REFERENCES) -> dict[str, Schema]:
     for operation, _ in routed():
         wanted[operation.request, "validation"] = None
         wanted[operation.response, "serialization"] = None
+    wanted[Sealed, "validation"] = None
     wanted[Problem, "serialization"] = None
     wanted[Event, "serialization"] = None
     wanted.pop((Empty, "validation"))
@@ -96,12 +98,10 @@ def _describe(operation: Operation, http: Http, components: dict[str, Schema]) -
             {"name": name, "in": "query", "required": False, "schema": properties[name]} for name in rest
         ]
     elif rest:
-        described["requestBody"] = {
-            "required": True,
-            "content": {
-                "application/json": {"schema": _body(operation.request.__name__, elsewhere, components)}
-            },
-        }
+        body = _body(operation.request.__name__, elsewhere, components)
+        if operation.sealable:
+            body = {"anyOf": [body, _reference(Sealed.__name__)]}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     if parameters:
         described["parameters"] = parameters
     described["responses"] = {

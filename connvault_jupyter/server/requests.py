@@ -39,7 +39,8 @@ def body_of(
     if_match: str | None,
     content: bytes,
 ) -> dict[str, Any]:
-    """The body to forward: exactly what was sent, validated, with nothing filled in.
+    """The body to forward: exactly what was sent, validated, with nothing filled in. What is sealed is validated by the
+    broker, which alone can read it.
 
     Raises:
         InvalidRequest: it does not fit the contract, or one field comes from two places.
@@ -67,7 +68,12 @@ def body_of(
     from ..contracts.problem import invalid_request
 
     try:
-        operation.request.model_validate(body)
+        if operation.sealable and sent.keys() == {"sealed"}:
+            from ..contracts.sealed import Sealed
+
+            Sealed.model_validate(sent)
+        else:
+            operation.request.model_validate(body)
     except ValidationError as exc:
         raise invalid_request(exc) from None
     return body

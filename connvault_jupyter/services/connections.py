@@ -34,6 +34,7 @@ from ..errors import (
 )
 from .audit import AuditService
 from .connection_views import ConnectionViews
+from .deliveries import reveals_by_default
 from .destinations import Destinations
 from .identifiers import new_id
 from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Randomness, Transactions
@@ -129,7 +130,9 @@ class ConnectionsService:
             name=request.name,
             display_name=request.display_name,
             fields=request.fields,
-            reveal_allowed=request.reveal_allowed,
+            reveal_allowed=reveals_by_default(provider)
+            if request.reveal_allowed is None
+            else request.reveal_allowed,
             status="draft",
             status_reason="secret_missing",
             created_at=now,
@@ -215,11 +218,14 @@ class ConnectionsService:
     def set_secret(self, request: SetSecret, *, actor: str) -> ConnectionView:
         """Sets or replaces a secret; the revision stays, `rotation` of the handles changes.
 
-        Raises: ConnectionNotFound, ProviderNotFound, SecretNotFound, AuthenticationOff, VaultLocked, VaultNotSetUp.
+        Raises: ConnectionNotFound, RevisionConflict, ProviderNotFound, SecretNotFound, AuthenticationOff, VaultLocked,
+            VaultNotSetUp.
         """
         # Read inside: sealing for a destination that another server is changing would make a secret nobody can open.
         with self._transactions.transaction():
             connection = self._existing(request.id)
+            if request.revision not in (None, connection.revision):
+                raise RevisionConflict
             provider = self._provider(connection.provider_id)
             if request.field not in provider.secret_fields:
                 raise SecretNotFound

@@ -35,6 +35,13 @@ def mode_of(provider: ProviderDefinition) -> Mode:
     return next(mode for mode in order if mode in modes)
 
 
+def reveals_by_default(provider: ProviderDefinition) -> bool:
+    """Whether code may ask for the plain text of a new connection, if nobody says. Where the secret would reach the
+    code by this alone (*brokered*) it may not; in the clear it passes through the code's own memory as it is, so a no
+    would only look like protection."""
+    return mode_of(provider) != "brokered"
+
+
 def relay_of(provider: ProviderDefinition) -> RelayDelivery:
     """Raises: NotAllowed: it has none."""
     for delivery in provider.deliveries:

@@ -21,6 +21,7 @@ from ..contracts.contract import ConnectionId, GrantId, SecretRef
 from ..contracts.events import Event
 from ..contracts.problem import FieldError
 from ..contracts.providers import Mode, ProviderDefinition, RelayProtocol, SkippedProvider
+from ..contracts.sealed import SealedText, SealingKey
 from ..contracts.vault import CustodianKind
 
 Clock = Callable[[], datetime]
@@ -72,6 +73,19 @@ class Keys(Protocol):
 
     def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
         """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
+
+
+class Unsealer(Protocol):
+    """Holder of the key to which pages seal requests."""
+
+    def key(self) -> SealingKey:
+        """The public part, as it is now."""
+
+    def open(self, sealed: SealedText, operation: str) -> bytes:
+        """What was sealed for this operation. The same text opens once.
+
+        Raises: SealingKeyChanged: sealed to another key than the one of now.
+            SealedRequestInvalid: for another operation, damaged, or opened before."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ export const OPERATIONS = {
   'audit.list': { method: 'GET', path: '/audit' },
   'audit.verify': { method: 'GET', path: '/audit/verification' },
   'vault.state': { method: 'GET', path: '/vault' },
+  'vault.sealing_key': { method: 'GET', path: '/vault/sealing-key' },
   'vault.setup': { method: 'POST', path: '/vault/setup' },
   'vault.unlock': { method: 'POST', path: '/vault/unlock' },
   'vault.lock': { method: 'POST', path: '/vault/lock' },
@@ -35,6 +36,16 @@ export const OPERATIONS = {
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;
+
+/** Those whose request may come sealed to the broker. */
+export const SEALABLE: ReadonlySet<OperationName> = new Set<OperationName>([
+  'connections.create',
+  'connections.update',
+  'secrets.set',
+  'vault.setup',
+  'vault.unlock',
+  'vault.passphrase'
+]);
 
 export type FieldValue = string | number | boolean | null;
 
@@ -231,6 +242,9 @@ export interface ConnectionView {
 
 /**
  * A new connection. `secrets` may be left out: the connection is then a draft.
+ *
+ * `reveal_allowed` `None`: not where connvault logs in (`brokered`), else yes. Where the secret passes through the
+ * code's own memory anyway, or plain text is all there is to have, a no would keep back nothing.
  */
 export interface CreateConnection {
   provider_id: string;
@@ -238,7 +252,7 @@ export interface CreateConnection {
   display_name?: string;
   scope?: 'user' | 'workspace';
   fields?: { [name: string]: FieldValue };
-  reveal_allowed?: boolean;
+  reveal_allowed?: boolean | null;
   secrets?: { [name: string]: SecretDraft };
 }
 
@@ -449,6 +463,34 @@ export interface Requester {
 }
 
 /**
+ * What is sent in place of a sealable operation's own body: all that body's fields are inside, those of path and
+ * headers too.
+ */
+export interface Sealed {
+  sealed: SealedText;
+}
+
+/**
+ * A whole request, sealed. `enc` is the encapsulated key (RFC 9180 4.1); both are Base64.
+ */
+export interface SealedText {
+  key_id: string;
+  enc: string;
+  ciphertext: string;
+}
+
+/**
+ * The broker's key for requests: made when it starts, changed after some thousand uses, stored nowhere.
+ *
+ * `public_key`: Base64 of the point.
+ */
+export interface SealingKey {
+  key_id: string;
+  suite: 'hpke-p256-sha256-aes256gcm';
+  public_key: string;
+}
+
+/**
  * A secret on its way in: the only model that holds one, never read back, never in a response.
  */
 export interface SecretDraft {
@@ -463,10 +505,15 @@ export interface SecretState {
   set_at: string;
 }
 
+/**
+ * `revision`: of the connection as it was seen, so that a secret is not set for a destination that was changed
+ * meanwhile. `None` sets it whatever it is now.
+ */
 export interface SetSecret {
   value: string;
   id: string;
   field: string;
+  revision?: number | null;
 }
 
 /**

@@ -18,12 +18,14 @@ import type {
   GrantView,
   OperationName,
   ProviderList,
+  SealingKey,
   SecretDraft,
   TestOutcome,
   UseDay,
   VaultState
 } from './contracts';
-import { OPERATIONS, REST_PREFIX } from './contracts';
+import { OPERATIONS, REST_PREFIX, SEALABLE } from './contracts';
+import { canSeal, seal } from './sealing';
 import * as validate from './validate';
 
 /**
@@ -57,6 +59,8 @@ interface Call {
   revision?: number;
 }
 
+// The broker was started again, or has changed its key by itself: it is asked for the new one.
+const KEY_CHANGED = 'sealing_key_changed';
 
 export type Requester = typeof ServerConnection.makeRequest;
 
@@ -69,6 +73,11 @@ export class RestApi {
     readonly settings: ServerConnection.ISettings = ServerConnection.makeSettings(),
     private readonly request: Requester = ServerConnection.makeRequest
   ) {}
+
+  /** Whether what a person types leaves this page sealed. Where the browser can't, it is sent as it is. */
+  get seals(): boolean {
+    return canSeal();
+  }
 
   listProviders(): Promise<ProviderList & { unreadable: number }> {
     return this.call('providers.list', {}, {}, validate.providerList);
@@ -94,7 +103,8 @@ export class RestApi {
     return this.call('connections.delete', { id }, { revision }, validate.nothing);
   }
 
-  setSecret(id: string, field: string, body: SecretDraft): Promise<ConnectionView> {
+  /** @param revision - of the connection as it was shown: for another one the secret was not meant. */
+  setSecret(id: string, field: string, body: SecretDraft & { revision?: number }): Promise<ConnectionView> {
     return this.call('secrets.set', { id, field }, { body }, validate.connectionView);
   }
 
@@ -163,6 +173,40 @@ export class RestApi {
     call: Call,
     check: (value: unknown) => T
   ): Promise<T> {
+    if (!call.body || !SEALABLE.has(operation) || !this.seals) {
+      return this.send(operation, places, call, check);
+    }
+    const { revision } = call;
+    const whole = { ...call.body, ...places, ...(revision === undefined ? {} : { revision }) };
+    for (let isLast = false; ; isLast = true) {
+      const body = await this.sealed(operation, whole);
+      try {
+        return await this.send(operation, places, { ...call, body }, check);
+      } catch (error) {
+        if (isLast || !(error instanceof ProblemError) || error.code !== KEY_CHANGED) {
+          throw error;
+        }
+        this._key = null;
+      }
+    }
+  }
+
+  private async sealed(operation: OperationName, request: object): Promise<object> {
+    this._key ??= await this.send('vault.sealing_key', {}, {}, validate.sealingKey);
+    try {
+      return await seal(this._key, operation, request);
+    } catch {
+      // Never in the open instead; and the cause could hold the request.
+      throw new ProblemError('not_sealed', 'This page could not seal what you typed. Reload it and try again.', 0);
+    }
+  }
+
+  private async send<T>(
+    operation: OperationName,
+    places: { [name: string]: string },
+    call: Call,
+    check: (value: unknown) => T
+  ): Promise<T> {
     const { method, path } = OPERATIONS[operation];
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name]));
     const asked = Object.entries(call.query ?? {}).filter(([, value]) => value !== undefined);
@@ -193,6 +237,8 @@ export class RestApi {
     }
     return check(text === '' ? undefined : parse(text));
   }
+
+  private _key: SealingKey | null = null;
 }
 
 function parse(text: string): unknown {

@@ -40,7 +40,8 @@ export interface IConnections {
   create(connection: CreateConnection): Promise<ConnectionView>;
   update(id: string, revision: number, change: ConnectionChange): Promise<ConnectionView>;
   remove(id: string, revision: number): Promise<void>;
-  setSecret(id: string, field: string, value: string): Promise<ConnectionView>;
+  /** `revision`: of the connection as it was shown when the secret was typed; for another one it was not meant. */
+  setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView>;
   test(id: string): Promise<TestOutcome>;
 }
 
@@ -70,6 +71,8 @@ export interface IVault {
   readonly changed: ISignal<IVault, void>;
   /** `null` until the first answer. */
   readonly state: VaultState | null;
+  /** Whether what is typed leaves this page sealed to the broker, unreadable for the server that passes it on. */
+  readonly seals: boolean;
   refresh(): Promise<void>;
   setUp(custodian: CustodianKind, passphrase: string | null): Promise<void>;
   unlock(passphrase: string | null): Promise<void>;

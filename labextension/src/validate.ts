@@ -22,6 +22,7 @@ import type {
   ProviderList,
   Question,
   Requester,
+  SealingKey,
   SecretState,
   SkippedProvider,
   TestOutcome,
@@ -286,6 +287,14 @@ const checkVault = object<VaultState>({
   storing_detail: orElse(text, '')
 });
 export const vaultState = (value: unknown): VaultState => checkVault(value);
+
+const checkSealingKey = object<SealingKey>({
+  key_id: text,
+  // Closed here too: what this page can't seal to, it does not send to.
+  suite: oneOf('hpke-p256-sha256-aes256gcm'),
+  public_key: text
+});
+export const sealingKey = (value: unknown): SealingKey => checkSealingKey(value);
 
 const checkEvent = object<Event>({
   event: oneOf(

@@ -62,7 +62,7 @@ describe('a new connection', () => {
     expect(input('port').value).toBe('5432');
     const names = [...document.querySelectorAll('input, select')].map(item => item.getAttribute('name'));
     expect(names).toEqual(['connection-name', 'host', 'port', 'database', 'password', 'sslmode', null]);
-    expect(input('reveal_allowed').checked).toBe(true);
+    expect(input('reveal_allowed').checked).toBe(false);
   });
 
   test('ties each label to its input', () => {
@@ -88,20 +88,35 @@ describe('a new connection', () => {
           name: 'warehouse',
           fields: { host: 'db.internal', port: 5432, database: 'sales', sslmode: 'require' },
           secrets: { password: { value: CANARY } },
-          reveal_allowed: true
+          reveal_allowed: false
         },
         andTest: true
       }
     ]);
   });
 
-  test('can forbid that notebooks ask for plain text', async () => {
+  test('can let notebook code ask for the plain text, and says what that allows', async () => {
     draw();
     fill();
-    fireEvent.click(screen.getByLabelText('Notebooks may ask to see the secret as plain text'));
+    fireEvent.click(screen.getByLabelText('Let notebook code ask for the plain text'));
     await press('connvault-save');
-    expect(sent[0].draft.reveal_allowed).toBe(false);
-    expect(document.getElementById(input('reveal_allowed').getAttribute('aria-describedby')!)?.textContent).toContain('You are asked each time.');
+    expect(sent[0].draft.reveal_allowed).toBe(true);
+    expect(document.getElementById(input('reveal_allowed').getAttribute('aria-describedby')!)?.textContent).toBe(
+      'You are asked each time; after a yes the code has the secret itself, to print, copy or send.'
+    );
+  });
+
+  test.each([
+    ['brokered', false],
+    ['in_clear', true]
+  ] as const)('of a kind that is %s starts with plain text at %s', (mode, expected) => {
+    draw({ provider: provider({ deliveries: provider().deliveries.map(item => ({ ...item, mode })) }) });
+    expect(input('reveal_allowed').checked).toBe(expected);
+  });
+
+  test.each([true, false])('that exists keeps what it has: %s', allowed => {
+    draw({ existing: connectionView({ reveal_allowed: allowed }) });
+    expect(input('reveal_allowed').checked).toBe(allowed);
   });
 
   test('that gives nothing but plain text does not ask whether it may', async () => {

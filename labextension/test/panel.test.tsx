@@ -97,7 +97,23 @@ describe('the list', () => {
   test('shows a name as text, without what hides or reorders', async () => {
     connvault.connections.items = [connectionView({}, { destination: '<b>x</b>\u202egnp' })];
     await draw();
-    expect(screen.getByTestId('connvault-row-warehouse').querySelector('small')?.textContent).toBe('PostgreSQL · <b>x</b>gnp');
+    expect(screen.getByTestId('connvault-row-warehouse').querySelector('small > span')?.textContent).toBe('PostgreSQL · <b>x</b>gnp');
+  });
+
+  test('shows in a word which of them may be revealed', async () => {
+    connvault.connections.providers = [
+      provider(),
+      provider({ id: 'secret', deliveries: provider().deliveries.map(item => ({ ...item, mode: 'reveal' as const })) })
+    ];
+    connvault.connections.items = [
+      connectionView({ reveal_allowed: true }),
+      connectionView({ id: 'c2', name: 'kept', reveal_allowed: false }),
+      connectionView({ id: 'c3', name: 'key', provider_id: 'secret', reveal_allowed: false })
+    ];
+    await draw();
+    const badge = (name: string): string | undefined =>
+      screen.getByTestId(`connvault-row-${name}`).querySelector('.jp-connvault-mayBeRevealed')?.textContent ?? undefined;
+    expect([badge('warehouse'), badge('kept'), badge('key')]).toEqual(['may be revealed', undefined, 'may be revealed']);
   });
 
   test('says that a question waits, from whom, and leads to it', async () => {
@@ -258,6 +274,22 @@ describe('the vault', () => {
     expect(navigation.place.screen).toBe('list');
   });
 
+  test.each([
+    ['setting it up', 'absent', { screen: 'setup' }],
+    ['unlocking it', 'locked', { screen: 'unlock' }],
+    ['a new connection', 'unlocked', { screen: 'create', providerId: 'postgresql' }],
+    ['a new connection while it is locked', 'locked', { screen: 'create', providerId: 'postgresql' }]
+  ] as const)('says once at %s that this page can not seal what is typed, where it can not', async (_, state, place) => {
+    connvault.vault.state = vaultState({ state, custodian: state === 'absent' ? null : 'passphrase' });
+    navigation.go(place);
+    await draw();
+    expect(screen.queryAllByTestId('connvault-not-sealed')).toHaveLength(0);
+    connvault.vault.seals = false;
+    await act(async () => connvault.vault.changed.emit());
+    // The form of a connection is loaded when it is first shown.
+    expect(await screen.findAllByTestId('connvault-not-sealed')).toHaveLength(1);
+  });
+
   test('is locked from the footer', async () => {
     await draw();
     await press('connvault-lock');
@@ -291,6 +323,9 @@ describe('one connection', () => {
         'Then it hands the open connection over, so queries are as fast as without it.'
     );
     expect(screen.queryByTestId('connvault-reveal-off')).toBeNull();
+    expect(screen.getByTestId('connvault-reveal-on').textContent).toBe(
+      'Notebook code may ask for the plain text. You are asked each time.'
+    );
   });
 
   test.each([
@@ -306,7 +341,7 @@ describe('one connection', () => {
   test('says that plain text is off, unless there is nothing else', async () => {
     connvault.connections.items = [connectionView({ reveal_allowed: false })];
     await draw();
-    expect(screen.getByTestId('connvault-reveal-off').textContent).toBe('Notebooks may not ask to see the secret.');
+    expect(screen.getByTestId('connvault-reveal-off').textContent).toBe('Notebook code may not ask for the plain text.');
   });
 
   test('of plain text alone does not say that it is off', async () => {
@@ -314,6 +349,7 @@ describe('one connection', () => {
     connvault.connections.items = [connectionView({ reveal_allowed: false }, { modes: ['reveal'], delivery: 'reveal' })];
     await draw();
     expect(screen.queryByTestId('connvault-reveal-off')).toBeNull();
+    expect(screen.queryByTestId('connvault-reveal-on')).toBeNull();
   });
 
   test('tells with each permission how the secret travels, as far as that is still so', async () => {
@@ -343,9 +379,39 @@ describe('one connection', () => {
     await press('connvault-replace-password');
     (screen.getByTestId('connvault-field-password') as HTMLInputElement).value = 'hunter2-canary';
     await press('connvault-replace-password-save');
-    expect(connvault.calls).toContainEqual(['setSecret', 'c1', 'password', 'hunter2-canary']);
+    expect(connvault.calls).toContainEqual(['setSecret', 'c1', 'password', 'hunter2-canary', 3]);
     expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
     expect(connvault.calls).toContainEqual(['test', 'c1']);
+  });
+
+  test('sends a secret for what stood there when it was begun, and after a refusal for what stands there now', async () => {
+    await draw();
+    await press('connvault-replace-password');
+    connvault.connections.items = [connectionView({ revision: 4 }, { destination: 'elsewhere.test:5432/sales' })];
+    await act(async () => connvault.connections.changed.emit());
+    const taken = connvault.connections.setSecret;
+    const seen: unknown[] = [];
+    connvault.connections.setSecret = async (...sent: unknown[]) => {
+      seen.push(sent.at(-1));
+      if (seen.length === 1) {
+        throw new Error('The connection was changed meanwhile.');
+      }
+      return taken(...sent);
+    };
+    while (seen.length < 2) {
+      (screen.getByTestId('connvault-field-password') as HTMLInputElement).value = 'hunter2-canary';
+      await press('connvault-replace-password-save');
+    }
+    expect(seen).toEqual([3, 4]);
+  });
+
+  test('says at the secret that this page can not seal it, where it can not', async () => {
+    await draw();
+    await press('connvault-replace-password');
+    expect(screen.queryByTestId('connvault-not-sealed')).toBeNull();
+    connvault.vault.seals = false;
+    await act(async () => connvault.vault.changed.emit());
+    expect(screen.getByTestId('connvault-not-sealed').textContent).toContain('not on a secure origin');
   });
 
   test('is opened at its secret when that is what has to be entered, and only then', async () => {

@@ -1,9 +1,13 @@
 import { ServerConnection } from '@jupyterlab/services';
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import type { Requester } from '../src/restapi';
 import { ProblemError, RestApi } from '../src/restapi';
 import { connectionView, T0, vaultState } from './support/records';
+
+// As on an origin that is not secure: everything is sent as it is. What is sealed: sealedRequests.test.ts.
+beforeEach(() => void vi.stubGlobal('crypto', {}));
+afterEach(() => void vi.unstubAllGlobals());
 
 interface Sent {
   url: string;
@@ -43,10 +47,10 @@ test.each([
   ],
   [
     'setSecret',
-    (it: RestApi) => it.setSecret('c1', 'password', { value: 's' }),
+    (it: RestApi) => it.setSecret('c1', 'password', { value: 's', revision: 3 }),
     'PUT',
     'connections/c1/secrets/password',
-    { value: 's' },
+    { value: 's', revision: 3 },
     connectionView()
   ],
   ['testConnection', (it: RestApi) => it.testConnection('c1'), 'POST', 'connections/c1/test', {}, outcome],

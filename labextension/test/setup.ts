@@ -13,11 +13,14 @@ globalThis.matchMedia ??= (query: string) =>
     removeEventListener: () => undefined
   }) as unknown as MediaQueryList;
 
-HTMLDialogElement.prototype.showModal ??= function (this: HTMLDialogElement) {
-  this.open = true;
-};
-HTMLDialogElement.prototype.close ??= function (this: HTMLDialogElement) {
-  this.open = false;
-};
+// Not there where a test asks for no document: jsdom's typed arrays are none to node's cryptography.
+if (typeof HTMLDialogElement !== 'undefined') {
+  HTMLDialogElement.prototype.showModal ??= function (this: HTMLDialogElement) {
+    this.open = true;
+  };
+  HTMLDialogElement.prototype.close ??= function (this: HTMLDialogElement) {
+    this.open = false;
+  };
+}
 
 afterEach(() => cleanup());

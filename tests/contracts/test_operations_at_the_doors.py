@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from connvault_jupyter.contracts.frames import MAX_FRAME_BYTES, decode, encode
 from connvault_jupyter.contracts.operations import BY_DOOR, OPERATIONS, Operation
 from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition, ProviderList
 from connvault_jupyter.errors import InvalidRequest, RequestTooLarge, UnknownOperation
+from connvault_jupyter.vault.sealed_requests import SealedRequests
 from tests.support.examples import EXAMPLES, example, wrong_bodies
 from tests.support.operator import Operator, operated_broker
 from tests.support.raw_requester import RawAsker, asking
@@ -114,7 +116,12 @@ def test_another_doors_operation_is_unknown_at_the_operator_door(
 def test_dispatch_refuses_a_table_with_a_gap() -> None:
     """An operation without a function is noticed when the broker starts."""
     with pytest.raises(ValueError, match="differ"):
-        Dispatch(table={}, lock=threading.RLock(), log=logging.getLogger("test"))
+        Dispatch(
+            table={},
+            unsealer=SealedRequests(randomness=os.urandom),
+            lock=threading.RLock(),
+            log=logging.getLogger("test"),
+        )
 
 
 def test_an_answer_that_utf_8_can_t_say_is_an_answer_all_the_same() -> None:
@@ -127,7 +134,12 @@ def test_an_answer_that_utf_8_can_t_say_is_an_answer_all_the_same() -> None:
     )
     nothing: Table = {(operation.door, operation.name): lambda _: None for operation in OPERATIONS}
     table: Table = {**nothing, ("operator", "providers.list"): lambda _: ProviderList(providers=[definition])}
-    dispatch = Dispatch(table=table, lock=threading.RLock(), log=logging.getLogger("test"))
+    dispatch = Dispatch(
+        table=table,
+        unsealer=SealedRequests(randomness=os.urandom),
+        lock=threading.RLock(),
+        log=logging.getLogger("test"),
+    )
     answer = decode(encode(dispatch.for_operator("providers.list", {}, "ada"))[4:])
     assert answer["body"]["providers"][0]["fields"] == {"title": "\ud800"}
 
@@ -138,6 +150,14 @@ def test_no_operator_answer_can_hold_a_secret() -> None:
     for operation in OPERATOR:
         # How pydantic marks a SecretStr.
         assert "'format': 'password'" not in str(operation.response.model_json_schema()), operation.name
+
+
+def test_whatever_takes_a_secret_from_a_person_may_come_sealed() -> None:
+    """The server's process need not have it; nothing else is sealed, so that the rest can be looked at on its way."""
+    for operation in OPERATIONS:
+        # How pydantic marks a SecretStr.
+        takes_one = "'format': 'password'" in str(operation.request.model_json_schema())
+        assert operation.sealable is takes_one, operation.name
 
 
 def test_a_second_request_before_the_answer_ends_the_connection(broker: tuple[Operator, str]) -> None:

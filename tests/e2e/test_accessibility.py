@@ -110,9 +110,15 @@ def test_list_and_detail(page: Page, themed: Lab, warehouse: str, theme: str) ->
     accessible(panel.box)
     panel.row(warehouse).click()
     view = themed.rest.named(warehouse)["connection"]
-    off = {"reveal_allowed": False}
-    themed.rest.call("PATCH", f"connections/{view['id']}", off, revision=view["revision"])
     expect(panel.box.get_by_test_id("connvault-reveal-off")).to_be_visible()
+    accessible(panel.box)
+    on = {"reveal_allowed": True}
+    themed.rest.call("PATCH", f"connections/{view['id']}", on, revision=view["revision"])
+    expect(panel.box.get_by_test_id("connvault-reveal-on")).to_be_visible()
+    panel.box.get_by_test_id("connvault-back").click()
+    expect(panel.row(warehouse)).to_contain_text("may be revealed")
+    accessible(panel.box)
+    panel.row(warehouse).click()
     for tab in ("details", "grants", "activity"):
         panel.box.get_by_test_id(f"connvault-tab-{tab}").click()
         accessible(panel.box)
@@ -155,10 +161,13 @@ def test_picker_and_form(page: Page, themed: Lab, warehouse: str, theme: str) ->
 def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) -> None:
     """The question for what is brokered, the one with an amber line, and the louder one for plain text."""
     name = warehouse
+    found = themed.rest.named(warehouse)["connection"]
     if mode == "in_clear":
         name = themed.name("ledger")
-        fields = themed.rest.named(warehouse)["connection"]["fields"]
-        themed.rest.create(name, IN_CLEAR, fields, {"password": "made-up"})
+        themed.rest.create(name, IN_CLEAR, found["fields"], {"password": "made-up"})
+    if mode == "reveal":
+        on = {"reveal_allowed": True}
+        themed.rest.call("PATCH", f"connections/{found['id']}", on, revision=found["revision"])
     asking = f'h = connection("{name}", reason="a report")'
     opened(page, themed, theme, LOAD, asking, "with h.reveal('to look at it'): pass")
     run_cell(page, 0)

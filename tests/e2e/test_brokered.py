@@ -163,25 +163,34 @@ def test_other_programs_use_it_without_a_password(
     expect(cell(page, 4)).to_contain_text("again:42")
 
 
-def test_plain_text_can_be_forbidden_in_the_form(page: Page, lab: Lab, warehouse: str) -> None:
-    """Unticked in the form, `.reveal()` is refused without a question, and the panel says so."""
+def test_plain_text_is_off_until_it_is_allowed_in_the_form(page: Page, lab: Lab, warehouse: str) -> None:
+    """`.reveal()` is refused without a question, and says where to allow it; list and details show which it is."""
     reveal = "with db.reveal('to look at it') as text: print('shown')"
     open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse), reveal))
-    panel = ConnectionsPanel(page).open()
-    panel.row(warehouse).click()
-    panel.box.get_by_test_id("connvault-edit").click()
-    box = panel.field("reveal_allowed")
-    expect(box).to_be_checked()
-    box.uncheck()
-    panel.box.get_by_test_id("connvault-save").click()
-    expect(panel.box.get_by_test_id("connvault-reveal-off")).to_be_visible()
     run_cell(page, 0)
     run_cell(page, 1, wait=False)
-    ConsentDialog(page).allow()
+    ConsentDialog(page).allow("session")
     wait_for_cell(page, 1)
     run_cell(page, 2)
-    expect(cell(page, 2)).to_contain_text("RevealForbidden")
+    expect(cell(page, 2)).to_contain_text("edit the connection in the Connections panel")
     assert lab.rest.questions() == []
+    panel = ConnectionsPanel(page).open()
+    expect(panel.row(warehouse)).not_to_contain_text("may be revealed")
+    panel.row(warehouse).click()
+    expect(panel.box.get_by_test_id("connvault-reveal-off")).to_be_visible()
+    panel.box.get_by_test_id("connvault-edit").click()
+    box = panel.field("reveal_allowed")
+    expect(box).not_to_be_checked()
+    box.check()
+    panel.box.get_by_test_id("connvault-save").click()
+    expect(panel.box.get_by_test_id("connvault-reveal-on")).to_be_visible()
+    panel.box.get_by_test_id("connvault-back").click()
+    expect(panel.row(warehouse)).to_contain_text("may be revealed")
+    run_cell(page, 1)
+    run_cell(page, 2, wait=False)
+    ConsentDialog(page).allow()
+    wait_for_cell(page, 2)
+    expect(cell(page, 2)).to_contain_text("shown")
 
 
 def test_inserted_code_stands_below_the_extension(page: Page, lab: Lab, warehouse: str) -> None:

@@ -6,7 +6,9 @@ In the same run another secret is typed into `ipywidgets.Password`, and is found
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +17,24 @@ import pytest
 from playwright.sync_api import expect
 
 from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.broker_of import broker_of
 from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell
 from tests.support.canary import CANARY, found_in
 from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
 from tests.support.echo_api import EchoApi, echo_api
 from tests.support.jupyter_server import JupyterServer, serve
+from tests.support.process_sinks import memory
 from tests.support.processes import wait_until
-from tests.support.rest import PASSPHRASE, Rest
+from tests.support.rest import Rest
 from tests.support.sinks import PageSinks, files_below, hits, of_processes
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+# No word of it stands in a server's memory by itself.
+SPOKEN = "Sittich-Voliere 4711 zirpt leise"
 
 CONTROL = "Papagei/laut+5 %&'\\\"w7Yk-sichtbar"
 
@@ -84,12 +91,16 @@ FAILS = {
     16: "UpstreamTlsFailed",
 }
 
-# The one way in: what a person types goes from the page to the server in the body of these, and nowhere else.
+# The one way in: what a person types goes from the page to the server in the bodies of these, sealed to the broker.
 WAYS_IN = [
+    ("POST", "/connvault/api/v1/vault/setup"),
     ("POST", "/connvault/api/v1/connections"),
     ("POST", "/connvault/api/v1/connections"),
     ("PUT", "/connvault/api/v1/connections/*/secrets/password"),
 ]
+
+# As a page has it that is not on a secure origin.
+NO_SUBTLE = "Object.defineProperty(Crypto.prototype, 'subtle', { get: () => undefined })"
 
 
 @pytest.fixture
@@ -100,7 +111,8 @@ def login(postgres: PostgresServer, postgres_login: Login) -> Login:
 
 @pytest.fixture
 def loud_server(tmp_path: Path) -> Iterator[JupyterServer]:
-    """Logs at DEBUG (all test servers do), keeps its temporary files below its home, and saves widget state."""
+    """Logs at DEBUG (all test servers do), keeps its temporary files below its home, and saves widget state. Its memory
+    may be looked at."""
     settings = tmp_path / "config" / "lab" / "user-settings"
     for plugin, values in (
         ("@jupyter-widgets/jupyterlab-manager/plugin", {"saveState": True}),
@@ -111,7 +123,8 @@ def loud_server(tmp_path: Path) -> Iterator[JupyterServer]:
         target.write_text(json.dumps(values))
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    with serve(tmp_path, env={"TMPDIR": str(temporary)}) as server:
+    config = {"ConnvaultExtension": {"non_dumpable_server": False}}
+    with serve(tmp_path, config=config, env={"TMPDIR": str(temporary)}) as server:
         yield server
 
 
@@ -134,7 +147,7 @@ async secret => {
 def define(page: Page, login: Login, api: EchoApi) -> None:
     """Types both connections into the form, with the canary as password and as token."""
     panel = ConnectionsPanel(page).open()
-    panel.set_up(PASSPHRASE)
+    panel.set_up(SPOKEN)
     panel.pick("postgresql")
     for name, value in (
         ("name", "warehouse"),
@@ -216,6 +229,10 @@ def save(page: Page, server: JupyterServer) -> Path:
     return notebook
 
 
+def without_id(path: str) -> str:
+    return re.sub(r"/connections/[^/]+/", "/connections/*/", path)
+
+
 def test_a_typed_secret_is_nowhere_but_in_the_vault(
     loud_server: JupyterServer, page: Page, postgres: PostgresServer, login: Login
 ) -> None:
@@ -254,12 +271,13 @@ def test_a_typed_secret_is_nowhere_but_in_the_vault(
         *of_processes(server.pid),
     ]
     assert hits(searched, CANARY) == []
-    carried = [
-        (sent.method, re.sub(r"/connections/[^/]+/", "/connections/*/", sent.path))
-        for sent in sinks.requests()
-        if found_in(sent.content)
-    ]
-    assert carried == WAYS_IN
+    # What brought it in can't be read by whoever passes it on: no body has it, and the server's process never had it.
+    requests = sinks.requests()
+    sealed = [sent for sent in requests if sent.content.startswith(b'{"sealed":')]
+    assert [(sent.method, without_id(sent.path)) for sent in sealed] == WAYS_IN
+    for secret in (CANARY, SPOKEN):
+        assert [sent.path for sent in requests if found_in(sent.content, secret)] == []
+        assert hits(memory(server.pid), secret) == []
 
     names = {sink.name for sink in searched}
     for expected in (
@@ -292,3 +310,53 @@ def test_a_typed_secret_is_nowhere_but_in_the_vault(
     page.evaluate(LEAVE_EVERYWHERE, CONTROL)
     assert len(hits(sinks.storage(), CONTROL)) == 3
     assert hits(sinks.console, CONTROL)
+
+
+@pytest.mark.parametrize("seals", [True, False])
+def test_while_a_secret_is_on_its_way_the_server_can_read_it_only_where_the_page_can_not_seal(
+    loud_server: JupyterServer, page: Page, *, seals: bool
+) -> None:
+    """The broker stands still, so the server has what was sent in its hands; without the browser's cryptography the
+    page says so, and the same search finds the canary there."""
+    sinks, server = PageSinks(page), loud_server
+    if not seals:
+        page.add_init_script(NO_SUBTLE)
+    open_notebook(page, server, server.write_notebook("canary.ipynb", "pass"))
+    panel = ConnectionsPanel(page).open()
+    said = panel.box.get_by_test_id("connvault-not-sealed")
+    expect(said).to_have_count(0 if seals else 1)
+    panel.set_up(SPOKEN)
+    panel.pick("secret")
+    expect(said).to_have_count(0 if seals else 1)
+    panel.field("name").fill("key")
+    panel.field("value").press_sequentially(CANARY)
+    broker = broker_of(server)
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        panel.box.get_by_test_id("connvault-save").click()
+        body = wait_until(lambda: sent_to(sinks, "connections"), deadline_s=20, what="the request")
+        sealed = json.loads(body)["sealed"]["ciphertext"].encode() if seals else b""
+        wait_until(
+            lambda: (
+                any(sealed in area.content for area in memory(server.pid))
+                if seals
+                else hits(memory(server.pid), CANARY)
+            ),
+            deadline_s=20,
+            what="it in the server's memory",
+        )
+        assert bool(hits(memory(server.pid), CANARY)) is not seals
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    expect(panel.box.get_by_test_id("connvault-detail")).to_be_visible()
+    for secret, path in ((CANARY, "connections"), (SPOKEN, "vault/setup")):
+        carried = [sent.path for sent in sinks.requests() if found_in(sent.content, secret)]
+        assert carried == ([] if seals else [f"/connvault/api/v1/{path}"])
+    # Wherever it passed through, it is kept nowhere.
+    assert hits([*sinks.bodies(), *sinks.addresses(), *files_below(server.home)], CANARY) == []
+
+
+def sent_to(sinks: PageSinks, path: str) -> bytes | None:
+    """The body of the last request to this route."""
+    found = [sent.content for sent in sinks.requests() if sent.path == f"/connvault/api/v1/{path}"]
+    return found[-1] if found else None

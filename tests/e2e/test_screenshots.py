@@ -43,7 +43,7 @@ def furnished(server: JupyterServer, login: Login) -> Rest:
     rest = Rest(server)
     rest.set_up()
     fields = postgresql_fields(login)
-    rest.create("warehouse", "postgresql", fields, {"password": login.password})
+    rest.create("warehouse", "postgresql", fields, {"password": login.password}, reveal_allowed=True)
     rest.create("staging", "postgresql", {**fields, "database": "app"}, {})
     rest.create(
         "github", "http", {"base_url": "https://api.github.com", "auth": "bearer"}, {"token": "made-up"}

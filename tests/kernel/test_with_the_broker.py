@@ -55,7 +55,9 @@ def ruled(login: Login) -> Iterator[Running]:
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
         operated_broker(Path(folder), rule=_rule, consent=ConsentSettings(cooldown_s=0)) as (operator, path),
     ):
-        operator.create("warehouse", "postgresql", postgresql_fields(login), {"password": CANARY})
+        operator.create(
+            "warehouse", "postgresql", postgresql_fields(login), {"password": CANARY}, reveal_allowed=True
+        )
         yield operator, path
 
 

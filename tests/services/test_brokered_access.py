@@ -26,6 +26,7 @@ from connvault_jupyter.errors import (
     ConnectionNotReady,
     HandleInvalid,
     NotAllowed,
+    RevealForbidden,
     SecretInvalid,
     SecretMissing,
     StorageFull,
@@ -420,8 +421,19 @@ def test_asking_whether_it_may_stay_open_leaves_no_trace(world: World) -> None:
     assert world.view(the(world)).last_used_at == last_used
 
 
+def test_a_new_brokered_one_is_not_revealed(world: World) -> None:
+    """Unless the person lets it be when it is made; nobody is asked, and the refusal says where to allow it."""
+    ref = given(world)
+    with pytest.raises(RevealForbidden, match="Connections panel"):
+        world.reveal(notebook(), ref, unasked)
+    assert not the(world).reveal_allowed
+    assert world.connection("open", provider="postgresql", reveal_allowed=True).reveal_allowed
+
+
 def test_the_reveal_of_a_brokered_one_is_asked_each_time(world: World) -> None:
     """The permission to use it is none to read it."""
+    changed = UpdateConnection(id=the(world).id, revision=1, reveal_allowed=True)
+    world.connections.update(changed, actor="ada")
     ref = given(world, "always")
     found = world.reveal(notebook(), ref, world.answer("once"))
     assert found.secrets["password"].get_secret_value() == CANARY

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from connvault_jupyter.contracts.connections import Connection, UpdateConnection
+from connvault_jupyter.contracts.connections import Connection, CreateConnection, UpdateConnection
 from connvault_jupyter.errors import (
     AccessDenied,
     AccessRequestChanged,
@@ -20,7 +20,8 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.identifiers import ref_hash
 from tests.support.canary import CANARY
-from tests.support.service_world import World, notebook, unasked
+from tests.support.in_clear import IN_CLEAR
+from tests.support.service_world import World, catalogue, notebook, unasked
 
 
 @pytest.fixture
@@ -156,8 +157,25 @@ def test_when_switched_off_for_the_connection_nobody_is_asked() -> None:
     world.reveal(notebook(), before.ref, world.answer("once"))
 
 
+@pytest.mark.parametrize("provider", sorted(one.id for one in catalogue().all()))
+def test_when_nobody_says_a_new_one_of_a_brokered_kind_may_not_be_revealed(provider: str) -> None:
+    """Of every kind. What is in the clear or plain text alone may: there a no would keep back nothing."""
+    world = World()
+    found = catalogue().get(provider)
+    assert found is not None
+    view = world.connections.create(CreateConnection(provider_id=provider, name="new"), actor="ada")
+    assert view.connection.reveal_allowed is ("brokered" not in {one.mode for one in found.deliveries})
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("provider", ["postgresql", IN_CLEAR])
+def test_when_somebody_says_that_counts(provider: str, *, allowed: bool) -> None:
+    """Whatever the kind."""
+    assert World().connection(provider=provider, reveal_allowed=allowed).reveal_allowed is allowed
+
+
 def test_when_something_else_is_changed_it_stays(world: World) -> None:
-    """Left out is unchanged, at making too: it is on."""
+    """Left out is unchanged."""
     connection = world.connection()
     assert connection.reveal_allowed
     connection = turned(world, turned(world, connection, allowed=False), allowed=None)

@@ -38,7 +38,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "secrets": {"password": {"value": "a-password"}},
     },
     "DeleteConnection": {"id": "c1", "revision": 1},
-    "SetSecret": {"id": "c1", "field": "password", "value": "a-password"},
+    "SetSecret": {"id": "c1", "field": "password", "value": "a-password", "revision": 1},
     "DeleteSecret": {"id": "c1", "field": "password"},
     "Decide": {"id": "q1", "decision": "for", "seconds": 600, "digest": DIGEST},
     "SetUpVault": {"custodian": "passphrase", "passphrase": "a long passphrase"},

@@ -73,11 +73,20 @@ class Operator:
             if connection in ("", view["connection"]):
                 self.call("grants.revoke", {"id": view["grant"]["id"]})
 
-    def create(self, name: str, provider_id: str, fields: dict[str, Any], secrets: dict[str, str]) -> Any:
+    def create(
+        self,
+        name: str,
+        provider_id: str,
+        fields: dict[str, Any],
+        secrets: dict[str, str],
+        *,
+        reveal_allowed: bool | None = None,
+    ) -> Any:
         body = {
             "provider_id": provider_id,
             "name": name,
             "fields": fields,
+            "reveal_allowed": reveal_allowed,
             "secrets": {field: {"value": value} for field, value in secrets.items()},
         }
         return self.call("connections.create", body)

@@ -44,7 +44,15 @@ class Rest:
     def unlock(self) -> None:
         self.call("POST", "vault/unlock", {"passphrase": PASSPHRASE})
 
-    def create(self, name: str, provider_id: str, fields: dict[str, Any], secrets: dict[str, str]) -> Any:
+    def create(
+        self,
+        name: str,
+        provider_id: str,
+        fields: dict[str, Any],
+        secrets: dict[str, str],
+        *,
+        reveal_allowed: bool | None = None,
+    ) -> Any:
         return self.call(
             "POST",
             "connections",
@@ -52,13 +60,17 @@ class Rest:
                 "provider_id": provider_id,
                 "name": name,
                 "fields": fields,
+                "reveal_allowed": reveal_allowed,
                 "secrets": {field: {"value": value} for field, value in secrets.items()},
             },
         )
 
-    def create_postgresql(self, name: str, login: Login) -> Any:
+    def create_postgresql(self, name: str, login: Login, *, reveal_allowed: bool | None = None) -> Any:
         """A ready connection to the test's own PostgreSQL login."""
-        return self.create(name, "postgresql", postgresql_fields(login), {"password": login.password})
+        password = {"password": login.password}
+        return self.create(
+            name, "postgresql", postgresql_fields(login), password, reveal_allowed=reveal_allowed
+        )
 
     def named(self, name: str) -> Any:
         """The view of the connection with this name, or `None`."""

@@ -266,6 +266,7 @@ class World:
         provider: str = IN_CLEAR,
         fields: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
+        reveal_allowed: bool | None = None,
     ) -> Connection:
         """A new connection; with the canary as its password if nothing else is given."""
         given = {"password": CANARY} if secrets is None else secrets
@@ -275,6 +276,7 @@ class World:
                     "provider_id": provider,
                     "name": name,
                     "fields": dict(POSTGRES if fields is None else fields),
+                    "reveal_allowed": reveal_allowed,
                     "secrets": {field: {"value": value} for field, value in given.items()},
                 }
             ),

@@ -1,4 +1,4 @@
-"""Writes the vectors of this folder, once a format version: `python tests/vault/make_vectors.py envelope_v2`.
+"""Writes the vectors of this folder, once a format version: `python -m tests.vault.make_vectors envelope_v2`.
 
 An existing file is never written again: the files say what was written to people's disks.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from connvault_jupyter.services.ports import SealContext
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
+from connvault_jupyter.vault.sealed_requests import SealedRequests
+from tests.support.sealing import padded, sealed
 
 FOLDER = Path(__file__).parent / "vectors"
 
@@ -88,8 +93,44 @@ def passphrase_cases() -> list[dict[str, Any]]:
     return cases
 
 
+def _same(private: ec.EllipticCurvePrivateKey) -> ec.EllipticCurvePrivateKey:
+    return private
+
+
+def sealed_request_cases() -> list[dict[str, Any]]:
+    """Each under an encapsulated key of its own, which can't be chosen: what is written once stays."""
+    requests: dict[str, tuple[str, dict[str, Any]]] = {
+        "a passphrase": ("vault.unlock", {"passphrase": "correct horse battery"}),
+        "two passphrases": ("vault.passphrase", {"current": "pässwört \U0001f600", "new": 'q"\\\n'}),
+        "a secret": (
+            "secrets.set",
+            {"id": "Zm9vYmFy", "field": "password", "revision": 3, "value": "x" * 3000},
+        ),
+    }
+    cases = []
+    for number, (name, (operation, request)) in enumerate(requests.items()):
+        private = ec.derive_private_key(int.from_bytes(counting(number * 16 + 1)(32), "big"), ec.SECP256R1())
+        opener = SealedRequests(randomness=counting(number + 1), generate=partial(_same, private))
+        key = opener.key().model_dump()
+        cases.append(
+            {
+                "name": name,
+                "private_key": f"{private.private_numbers().private_value:064x}",
+                "key": key,
+                "operation": operation,
+                "plaintext": padded(request).decode(),
+                **sealed(key, operation, request),
+            }
+        )
+    return cases
+
+
 def main(name: str) -> None:
-    make = {"envelope": envelope_cases, "passphrase": passphrase_cases}[name.split("_")[0]]
+    make = {
+        "envelope": envelope_cases,
+        "passphrase": passphrase_cases,
+        "sealed_request": sealed_request_cases,
+    }[name.rpartition("_")[0]]
     with (FOLDER / f"{name}.json").open("x", encoding="utf-8") as file:
         json.dump({"cases": make()}, file, indent=2)
         file.write("\n")

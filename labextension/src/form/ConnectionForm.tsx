@@ -17,7 +17,7 @@ import type { Pasted } from './paste';
 import { PASTEABLE } from './paste';
 import type { Problems } from './problems';
 import { NAME_FIELD, nameProblem, serverProblems } from './problems';
-import { destinationChanged, formSchema, readPrefill, revealOnly } from './schema';
+import { destinationChanged, formSchema, readPrefill, revealOnly, revealsByDefault } from './schema';
 import { SchemaForm, startingData } from './SchemaForm';
 import type { FormChecker, FormData } from './SchemaForm';
 import { SecretInputs } from './secretInputs';
@@ -57,7 +57,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const [data, setData] = useState<FormData>(() =>
     startingData(provider, { ...readPrefill(provider, prefill?.fields), ...existing?.connection.fields })
   );
-  const [mayReveal, setMayReveal] = useState(existing?.connection.reveal_allowed ?? true);
+  const [mayReveal, setMayReveal] = useState(existing?.connection.reveal_allowed ?? revealsByDefault(provider));
   const [problems, setProblems] = useState<Problems>({});
   const [isBusy, setBusy] = useState(false);
   const [isPasting, setPasting] = useState(false);
@@ -231,10 +231,10 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
                 checked={mayReveal}
                 onChange={event => setMayReveal(event.target.checked)}
               />
-              <span>{trans.__('Notebooks may ask to see the secret as plain text')}</span>
+              <span>{trans.__('Let notebook code ask for the plain text')}</span>
             </label>
             <div id={`${id}-reveal__help`} className="jp-connvault-hint">
-              {trans.__('You are asked each time. Without it, code that asks is refused and no question appears.')}
+              {trans.__('You are asked each time; after a yes the code has the secret itself, to print, copy or send.')}
             </div>
           </div>
         )}

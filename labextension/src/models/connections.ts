@@ -87,8 +87,8 @@ export class ConnectionsModel implements IConnections, IDisposable {
     this._changed.emit();
   }
 
-  async setSecret(id: string, field: string, value: string): Promise<ConnectionView> {
-    return this.put(await this._api.setSecret(id, field, { value }));
+  async setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView> {
+    return this.put(await this._api.setSecret(id, field, { value, revision }));
   }
 
   async test(id: string): Promise<TestOutcome> {

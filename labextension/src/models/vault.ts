@@ -27,6 +27,10 @@ export class VaultModel implements IVault, IDisposable {
     return this._state;
   }
 
+  get seals(): boolean {
+    return this._api.seals;
+  }
+
   get isDisposed(): boolean {
     return this._disposed;
   }

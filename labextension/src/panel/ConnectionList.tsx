@@ -10,7 +10,7 @@ import { foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { CATEGORIES, categoryTitle } from './kinds';
 import { Pill, ProviderIcon } from './pieces';
-import { statusWord } from './words';
+import { mayBeRevealed, statusWord } from './words';
 
 // More than fills any window; the rest follows when the browser has time.
 const FIRST_ROWS = 80;
@@ -134,7 +134,18 @@ const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen
         <ProviderIcon provider={provider} />
         <b title={name}>{name}</b>
         <Pill word={statusWord(item, vault, trans)} />
-        <small title={label}>{label}</small>
+        <small>
+          <span title={label}>{label}</span>
+          {mayBeRevealed(item, provider) && (
+            <span
+              className="jp-connvault-mayBeRevealed"
+              title={trans.__('Notebook code may ask for the plain text. You are asked each time.')}
+            >
+              <Icon name="eye" />
+              {trans.__('may be revealed')}
+            </span>
+          )}
+        </small>
       </button>
     </li>
   );

@@ -21,6 +21,8 @@ export interface DetailProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
   vault: VaultState['state'] | undefined;
+  /** Whether a secret leaves this page sealed. */
+  seals: boolean;
   activity: IActivity;
   tab: DetailTab;
   /** Changes when the place to enter the secret is to be opened; `null` while it is not. */
@@ -31,8 +33,8 @@ export interface DetailProps {
   onEdit: () => void;
   onInsertCode: () => void;
   onTest: () => Promise<unknown>;
-  /** Whether the connection is ready with it. */
-  onReplace: (field: string, value: string) => Promise<boolean>;
+  /** Whether the connection is ready with it; `seen` is its revision when the secret was begun. */
+  onReplace: (field: string, value: string, seen: number) => Promise<boolean>;
   onDelete: () => Promise<void>;
 }
 
@@ -112,6 +114,7 @@ export function Detail(props: DetailProps): JSX.Element {
             recent={newest}
             asked={props.asked}
             now={now}
+            seals={props.seals}
             trans={trans}
             onReplace={props.onReplace}
             onTest={() => attempt(props.onTest)}

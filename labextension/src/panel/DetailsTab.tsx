@@ -3,7 +3,7 @@
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent } from 'react';
-import { useEffect, useId, useState } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
 
 import type { AuditEvent, ConnectionView, ProviderDefinition, TestOutcome } from '../contracts';
 import { fieldTitle, propertiesOf, requiredSecrets, revealOnly } from '../form/schema';
@@ -15,8 +15,8 @@ import { foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { ago, exactly } from '../times';
 import { ActivityRows } from './ActivityTab';
-import { Banner, Foreign } from './pieces';
-import { howWord, modeWords, statusAdvice, deliveryAdvice } from './words';
+import { Banner, Foreign, NotSealed } from './pieces';
+import { howWord, mayBeRevealed, modeWords, statusAdvice, deliveryAdvice } from './words';
 
 const RECENT_ROWS = 3;
 
@@ -25,11 +25,13 @@ export interface DetailsTabProps {
   provider: ProviderDefinition | undefined;
   recent: readonly AuditEvent[];
   now: number;
+  /** Whether a secret leaves this page sealed. */
+  seals: boolean;
   trans: TranslationBundle;
   /** Opens the place to enter the secret whenever it changes to another object. */
   asked: object | null;
-  /** Whether the connection is ready with it. */
-  onReplace: (field: string, value: string) => Promise<boolean>;
+  /** Whether the connection is ready with it; `seen` is its revision when the secret was begun. */
+  onReplace: (field: string, value: string, seen: number) => Promise<boolean>;
   /** Tests once; what goes wrong with that is shown by whoever gave it. */
   onTest: () => Promise<void>;
   onShowActivity: () => void;
@@ -44,7 +46,6 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
   const secrets = [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
   const hasFailed = view.last_test?.ok === false;
-  const isRevealOff = !revealOnly(provider) && !connection.reveal_allowed;
   const test = (): void => {
     setTesting(true);
     void props.onTest().finally(() => setTesting(false));
@@ -71,17 +72,19 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
           setAt={view.secrets?.[field]?.set_at ?? null}
           isUnreadable={connection.status_reason === 'secret_unreadable'}
           now={now}
+          seals={props.seals}
+          revision={connection.revision}
           trans={trans}
           asked={index === 0 ? props.asked : null}
           isTested={provider?.testable === true}
-          onReplace={async value => {
-            if ((await props.onReplace(field, value)) && provider?.testable) {
+          onReplace={async (value, seen) => {
+            if ((await props.onReplace(field, value, seen)) && provider?.testable) {
               test();
             }
           }}
         />
       ))}
-      {((view.modes ?? []).length > 0 || isRevealOff) && (
+      {((view.modes ?? []).length > 0 || !revealOnly(provider)) && (
         <div className="jp-connvault-field">
           <span className="jp-connvault-label">{trans.__('How notebooks use it')}</span>
           {(view.modes ?? []).map(mode => {
@@ -99,12 +102,7 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
               </div>
             );
           })}
-          {isRevealOff && (
-            <div className="jp-connvault-box" data-testid="connvault-reveal-off">
-              <Icon name="stop" />
-              <span>{trans.__('Notebooks may not ask to see the secret.')}</span>
-            </div>
-          )}
+          {!revealOnly(provider) && <RevealLine isAllowed={mayBeRevealed(view, provider)} trans={trans} />}
         </div>
       )}
       {provider?.testable && (
@@ -139,6 +137,19 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   );
 }
 
+function RevealLine({ isAllowed, trans }: { isAllowed: boolean; trans: TranslationBundle }): JSX.Element {
+  return (
+    <div className="jp-connvault-box" data-testid={isAllowed ? 'connvault-reveal-on' : 'connvault-reveal-off'}>
+      <Icon name={isAllowed ? 'eye' : 'stop'} />
+      <span>
+        {isAllowed
+          ? trans.__('Notebook code may ask for the plain text. You are asked each time.')
+          : trans.__('Notebook code may not ask for the plain text.')}
+      </span>
+    </div>
+  );
+}
+
 function TestLine({ outcome, now, trans }: { outcome: TestOutcome | null; now: number; trans: TranslationBundle }): JSX.Element {
   if (!outcome) {
     return <span className="jp-connvault-grow">{trans.__('Not tested yet')}</span>;
@@ -164,17 +175,26 @@ interface SecretLineProps {
   asked: object | null;
   isTested: boolean;
   now: number;
+  seals: boolean;
+  /** Of the connection as it is shown now. */
+  revision: number;
   trans: TranslationBundle;
-  onReplace: (value: string) => Promise<void>;
+  onReplace: (value: string, seen: number) => Promise<void>;
 }
 
 function SecretLine(props: SecretLineProps): JSX.Element {
-  const { field, title, setAt, isUnreadable, asked, now, trans } = props;
+  const { field, title, setAt, isUnreadable, asked, now, revision, trans } = props;
   const [isOpen, setOpen] = useState(asked !== null);
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const [secrets] = useState(() => new SecretInputs());
   const id = useId();
+  // The secret is for the destination that stood there when it was begun, not for one that is there when it is sent.
+  // After a refusal, which says so, it is begun anew.
+  const seen = useRef(revision);
+  if (!isOpen || problem) {
+    seen.current = revision;
+  }
 
   useEffect(() => {
     if (asked) {
@@ -190,7 +210,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
       return;
     }
     setBusy(true);
-    const sent = props.onReplace(draft.value);
+    const sent = props.onReplace(draft.value, seen.current);
     secrets.clear();
     try {
       await sent;
@@ -247,6 +267,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
           onInput={() => setProblem('')}
         />
       </FieldFrame>
+      <NotSealed seals={props.seals} trans={trans} />
       <div className="jp-connvault-field jp-connvault-line">
         <button
           type="submit"

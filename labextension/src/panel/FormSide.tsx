@@ -7,7 +7,7 @@ import type { ConnectionDraft, ConnectionFormProps } from '../form/ConnectionFor
 import type { Pasted } from '../form/paste';
 import type { Place } from '../models/navigation';
 import type { PanelProps } from './panelProps';
-import { Banner, Gone, ScreenHeader, Waiting } from './pieces';
+import { Banner, Gone, NotSealed, ScreenHeader, Waiting } from './pieces';
 import { UnlockForm } from './VaultScreens';
 
 // The form brings the validator, the heaviest part.
@@ -76,12 +76,12 @@ export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () 
   );
 }
 
-/** A secret can't be saved while the vault is not open: said before anything is typed. */
+/** That a secret can't be saved while the vault is not open, or is not sealed on its way: said before anything is typed. */
 function VaultNotice({ connvault, navigation, trans }: PanelProps): JSX.Element | null {
   const { vault } = connvault;
   const state = vault.state;
   if (state?.state === 'locked') {
-    return <UnlockForm vault={state} trans={trans} onUnlock={passphrase => vault.unlock(passphrase)} />;
+    return <UnlockForm vault={state} seals={vault.seals} trans={trans} onUnlock={passphrase => vault.unlock(passphrase)} />;
   }
   if (state?.state === 'absent') {
     return (
@@ -103,5 +103,5 @@ function VaultNotice({ connvault, navigation, trans }: PanelProps): JSX.Element 
       </Banner>
     );
   }
-  return null;
+  return <NotSealed seals={vault.seals} trans={trans} />;
 }

@@ -35,6 +35,7 @@ export function Panel(props: PanelProps): JSX.Element {
       <PanelFrame {...props} root={root} screen="setup">
         <SetupScreen
           vault={state}
+          seals={vault.seals}
           trans={trans}
           onSetUp={async (custodian, passphrase) => {
             await vault.setUp(custodian, passphrase);

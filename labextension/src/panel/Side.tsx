@@ -58,6 +58,7 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
             {vault.state && (
               <UnlockForm
                 vault={vault.state}
+                seals={vault.seals}
                 trans={trans}
                 onUnlock={async passphrase => {
                   await vault.unlock(passphrase);
@@ -80,6 +81,7 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
           view={view}
           provider={connections.provider(view.connection.provider_id)}
           vault={vault.state?.state}
+          seals={vault.seals}
           activity={connvault.activity}
           tab={place.tab}
           asked={place.asks ? place : null}
@@ -89,7 +91,9 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
           onEdit={() => navigation.go({ screen: 'edit', connectionId: id })}
           onInsertCode={() => props.onInsertCode(id)}
           onTest={() => connections.test(id)}
-          onReplace={async (field, value) => (await connections.setSecret(id, field, value)).connection.status === 'ready'}
+          onReplace={async (field, value, seen) =>
+            (await connections.setSecret(id, field, value, seen)).connection.status === 'ready'
+          }
           onDelete={async () => {
             await connections.remove(id, revision);
             toList();

@@ -10,18 +10,20 @@ import type { CustodianKind, VaultState } from '../contracts';
 import { FieldFrame } from '../form/FieldFrame';
 import { submitOnEnter } from '../form/submitOnEnter';
 import { Icon } from '../icons';
-import { Banner } from './pieces';
+import { Banner, NotSealed } from './pieces';
 import { strengthOf } from './strength';
 import type { Rating, Strength } from './strength';
 
 export interface SetupScreenProps {
   vault: VaultState;
+  /** Whether a passphrase leaves this page sealed. */
+  seals: boolean;
   trans: TranslationBundle;
   onSetUp: (custodian: CustodianKind, passphrase: string | null) => Promise<void>;
   onLater: () => void;
 }
 
-export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps): JSX.Element {
+export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScreenProps): JSX.Element {
   const [custodian, setCustodian] = useState<CustodianKind>(vault.default ?? 'passphrase');
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
@@ -167,6 +169,7 @@ export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps
                 onInput={() => setMismatch('')}
               />
             </FieldFrame>
+            <NotSealed seals={seals} trans={trans} />
           </>
         ) : (
           problem && (
@@ -218,12 +221,14 @@ export function SetupScreen({ vault, trans, onSetUp, onLater }: SetupScreenProps
 
 export interface UnlockFormProps {
   vault: VaultState;
+  /** Whether a passphrase leaves this page sealed. */
+  seals: boolean;
   trans: TranslationBundle;
   onUnlock: (passphrase: string | null) => Promise<void>;
 }
 
 /** Unlocking, wherever it is needed: on its own screen or above a form. Not a `<form>`, so that it may stand in one. */
-export function UnlockForm({ vault, trans, onUnlock }: UnlockFormProps): JSX.Element {
+export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): JSX.Element {
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const input = useRef<HTMLInputElement>(null);
@@ -290,6 +295,7 @@ export function UnlockForm({ vault, trans, onUnlock }: UnlockFormProps): JSX.Ele
           </Banner>
         )
       )}
+      {needsPassphrase && <NotSealed seals={seals} trans={trans} />}
       <button
         type="button"
         className="jp-connvault-button jp-mod-primary"

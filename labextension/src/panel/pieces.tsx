@@ -10,6 +10,7 @@ import { foreignText } from '../foreignText';
 import type { IconName } from '../icons';
 import { Icon } from '../icons';
 import type { Tone, Word } from './words';
+import { notSealedAdvice } from './words';
 
 export function Pill({ word, icon, title }: { word: Word; icon?: IconName; title?: string }): JSX.Element {
   return (
@@ -111,6 +112,16 @@ export function Banner(props: { tone: Tone; icon: IconName; children: ReactNode;
       <span className="jp-connvault-grow">{props.children}</span>
       {props.action}
     </div>
+  );
+}
+
+/** Beside what is typed: that it leaves this page readable, where it does. */
+export function NotSealed({ seals, trans }: { seals: boolean; trans: TranslationBundle }): JSX.Element | null {
+  return seals ? null : (
+    <p className="jp-connvault-hint jp-connvault-notSealed" role="note" data-testid="connvault-not-sealed">
+      <Icon name="unlock" />
+      <span>{notSealedAdvice(trans)}</span>
+    </p>
   );
 }
 

@@ -17,6 +17,7 @@ import type {
   VaultState,
   DeliveryForm
 } from '../contracts';
+import { revealOnly } from '../form/schema';
 import { fileName } from '../foreignText';
 import type { IconName } from '../icons';
 import { length } from '../times';
@@ -55,6 +56,18 @@ export function statusWord(
 /** Whether a secret is what has to be entered before the connection can be used. */
 export function lacksSecret({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
   return status_reason === 'secret_missing' || status_reason === 'destination_changed' || status_reason === 'secret_unreadable';
+}
+
+/** Whether code may ask for its secrets as plain text, as far as the connection says: the server may forbid it for all. */
+export function mayBeRevealed({ connection }: Pick<ConnectionView, 'connection'>, provider: ProviderDefinition | undefined): boolean {
+  return revealOnly(provider) || connection.reveal_allowed;
+}
+
+/** What it means that this page can't seal what is typed. */
+export function notSealedAdvice(trans: TranslationBundle): string {
+  return trans.__(
+    'This page is not on a secure origin (https or localhost): the Jupyter server, and whoever is on the way to it, can read what you type.'
+  );
 }
 
 /** What has to be done before the connection can be used; `''` when nothing. */

@@ -284,6 +284,7 @@ export class FakeConnvault implements IConnvault {
   readonly vault = {
     changed: new Signal<IVault, void>({} as IVault),
     state: vaultState() as VaultState | null,
+    seals: true,
     refresh: this.record('refreshVault', undefined),
     setUp: this.record('setUp', undefined),
     unlock: this.record('unlock', undefined),

@@ -1,0 +1,120 @@
+"""Opens requests that a page sealed to this broker (the port `Unsealer`). What is in them is not looked at here.
+
+HPKE (RFC 9180), base mode, one message a context: DHKEM(P-256, HKDF-SHA256) 0x0010, HKDF-SHA256 0x0001,
+AES-256-GCM 0x0002. P-256 and not X25519, because every browser's WebCrypto has it. The page's half is
+labextension/src/sealing.ts.
+
+    info        "connvault-jupyter v1 sealed request", a zero byte, the operation's name
+    plaintext   JSON of the request as its contract wants it, with what path and headers carry, in UTF-8; then spaces
+                up to a multiple of 1,024 bytes, so that the length does not tell a secret's
+
+A whole request is one text: a secret is bound to the operation, the connection, the field and the place where it is
+to be used, and none can be put beside another request's. A text opens once: its encapsulated key is remembered as long
+as the key pair lives. The pair is changed before that memory grows too large, so nothing is ever forgotten too early.
+
+Base mode says nothing of the sender: whoever may ask the broker may seal. Whoever can change what the page runs can
+read what is typed into it.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ..contracts.sealed import SealedText, SealingKey
+from ..errors import SealedRequestInvalid, SealingKeyChanged
+from ..services.identifiers import new_id
+from ..services.ports import Randomness
+
+_SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+_INFO = b"connvault-jupyter v1 sealed request\0"
+
+# 65 bytes for each text; a person types no thousand secrets in a broker's life, so a page hardly ever meets the change.
+MAX_OPENED = 4096
+
+
+def _generated() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+class SealedRequests:
+    """Holder of one key pair, which is stored nowhere. Any thread may call it; its repr shows nothing."""
+
+    def __init__(
+        self,
+        *,
+        randomness: Randomness,
+        generate: Callable[[], ec.EllipticCurvePrivateKey] = _generated,
+        max_opened: int = MAX_OPENED,
+    ) -> None:
+        self._randomness = randomness
+        self._generate = generate
+        self._max_opened = max_opened
+        self._lock = threading.Lock()
+        self._renew()
+
+    def key(self) -> SealingKey:
+        """The public part, as it is now."""
+        with self._lock:
+            return self._public
+
+    def open(self, sealed: SealedText, operation: str) -> bytes:
+        """What was sealed for this operation, its spaces at the end included.
+
+        Raises:
+            SealingKeyChanged: sealed to another key than the one of now.
+            SealedRequestInvalid: for another operation, damaged, or opened before.
+        """
+        # Without `validate` characters that are no Base64 would be skipped; the contract has let none through.
+        enc = base64.b64decode(sealed.enc)
+        ciphertext = _decoded(sealed.ciphertext)
+        with self._lock:
+            if sealed.key_id != self._public.key_id:
+                raise SealingKeyChanged
+            if enc in self._opened:
+                raise SealedRequestInvalid
+            plaintext = _plaintext(enc + ciphertext, self._private, _INFO + operation.encode())
+            self._opened.add(enc)
+            if len(self._opened) >= self._max_opened:
+                self._renew()
+        return plaintext
+
+    def _renew(self) -> None:
+        self._private = self._generate()
+        point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        self._public = SealingKey(
+            key_id=new_id(self._randomness),
+            suite="hpke-p256-sha256-aes256gcm",
+            public_key=base64.b64encode(point).decode(),
+        )
+        self._opened: set[bytes] = set()
+
+    def __repr__(self) -> str:
+        return "<SealedRequests>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("keys can't be pickled or copied")
+
+
+def _plaintext(message: bytes, private: ec.EllipticCurvePrivateKey, info: bytes) -> bytes:
+    """Raises: SealedRequestInvalid."""
+    # Raised outside the handler, so that no cause hangs on it.
+    with suppress(InvalidTag):
+        return _SUITE.decrypt(message, private, info=info)
+    raise SealedRequestInvalid
+
+
+def _decoded(text: str) -> bytes:
+    """Raises: SealedRequestInvalid: of a length that no Base64 has."""
+    with suppress(ValueError):
+        return base64.b64decode(text, validate=True)
+    raise SealedRequestInvalid
