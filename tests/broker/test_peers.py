@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.broker.kernels import Kernels
-from connvault_jupyter.broker.peers import Peers, displayable
+from connvault_jupyter.broker.peers import Peers
 from connvault_jupyter.broker.processes import LinuxProcesses, Peer
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.contracts.supervision import Document, KernelRow, KernelTable
 from connvault_jupyter.errors import BrokerUnavailable, NotAllowed
+from connvault_jupyter.services.visible_names import visible
 
 # Connects, says so, and stays until its standard input ends.
 CONNECT = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); sys.stdin.read()"
@@ -377,18 +378,23 @@ NAMES = [
     "a\u200b.ipynb",
     "a\n.ipynb",
     "\ud800.ipynb",
+    "a\u00a0.ipynb",
+    "a\u2009.ipynb",
+    "a\u3000.ipynb",
+    "a\u2800.ipynb",
+    " a.ipynb",
     "x" * 5000,
 ]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_name_that_could_deceive_is_shown_plain_and_told_apart(here: Here, name: str) -> None:
-    """Its label has nothing left to deceive with, and says that there was; its key is not that of the plain name."""
+    """All that it has is to be seen in its label; its key is not that of a plain name."""
     with here.connected(kernel(here)) as (process, peer):
         told(here, row(process.pid).model_copy(update={"documents": [_raw(name)]}))
         found = here.peers.identify(peer)
-    assert displayable(found.label) == found.label
-    assert found.label != displayable(name)
+    assert found.label == found.path == visible(name, limit=4096) != name
+    assert found.label.isprintable()
     assert found.key != here.peers.key_of_document(found.label)
     assert Requester.model_validate_json(found.model_dump_json()) == found
 
