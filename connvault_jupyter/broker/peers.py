@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 import unicodedata
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from ..errors import BrokerUnavailable, NotAllowed
 from ..services.visible_names import visible
 from .kernels import Kernels, KnownKernel
 from .processes import Peer, Processes, Running
-from .scripts import script_of
+from .scripts import Started, script_of
 
 # The session's row is saved after the kernel has started; a first cell may run before it is told here.
 _PATIENCE_S = 2.0
@@ -46,6 +47,10 @@ _GONE = "The asking process has ended."
 # them lie below a root that is the home directory.
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 _USER_PROGRAMS = (".local", "bin")
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_STANDARD_LIBRARY = re.compile(r"/lib(64)?/(python|pypy)[0-9.]+/")
+# For a root that is all of the machine.
+_SYSTEM = ("/bin", "/lib", "/opt", "/sbin", "/snap", "/usr", "/nix", "/Library", "/System")
 
 
 class Peers:
@@ -219,9 +224,17 @@ class Peers:
                 "This kernel runs on another machine or is not started by this server, so it can't be told who asks."
             )
         executable = self._processes.executable(process.pid) or ""
-        arguments = self._processes.arguments(process.pid)
         directory = self._processes.directory(process.pid)
-        script = script_of(executable, arguments, directory)
+        script = None
+        if self._processes.sees_our_files(process.pid):
+            script = script_of(
+                Started(
+                    executable,
+                    self._processes.arguments(process.pid),
+                    directory,
+                    self._processes.environment(process.pid),
+                )
+            )
         instance = f"process:{self._run(process)}"
         # Whoever started it is gone: nobody sits before it.
         if script is None or process.parent <= 1:
@@ -238,7 +251,10 @@ class Peers:
             )
         file = str(script.file)
         # All of it counts, but a key is also read by people: path first, the rest as one digest.
-        rest = _digest("\0".join((executable, file, script.sha256, directory or "")))
+        counted = [executable, file, script.sha256, directory or ""]
+        if script.surroundings:
+            counted.append(script.surroundings)
+        rest = _digest("\0".join(counted))
         return Requester(
             kind="script",
             key=_key("script", f"{file}#{rest}"),
@@ -251,10 +267,15 @@ class Peers:
         )
 
     def _below_root(self, file: Path) -> bool:
-        """Whether it is one of the person's own files: entry points such as `ipython` run anything."""
+        """Whether it is one of the person's own files: installed ones (`ipython`, `pdb.py`) run what they are told."""
         if not file.is_relative_to(self._root):
             return False
-        if file.parent.parts[-2:] == _USER_PROGRAMS:
+        if file.parent.parts[-2:] == _USER_PROGRAMS or not _INSTALLED.isdisjoint(file.parts):
+            return False
+        if _STANDARD_LIBRARY.search(str(file)):
+            return False
+        root = Path(self._root)
+        if any(file.is_relative_to(folder) and not root.is_relative_to(folder) for folder in _SYSTEM):
             return False
         return not any((folder / name).exists() for folder in file.parents for name in _ENVIRONMENT_MARKS)
 

@@ -236,6 +236,45 @@ def test_an_entry_point_of_an_environment_below_the_root_is_not_durable(here: He
         assert here.peers.identify(peer).durable is False
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".local/bin/tool",
+        ".local/lib/python3.11/site-packages/IPython/__main__.py",
+        "usr/lib/python3/dist-packages/tool.py",
+        ".pyenv/versions/3.11.7/lib/python3.11/pdb.py",
+    ],
+)
+def test_an_installed_program_below_the_root_is_not_durable(here: Here, place: str) -> None:
+    """It runs whatever it is told, so nothing lasting is given to it; here the root is somebody's home."""
+    script = here.root / place
+    script.parent.mkdir(parents=True)
+    script.write_text(CONNECT)
+    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
+        assert here.peers.identify(peer).durable is False
+
+
+def test_a_process_with_other_files_under_our_names_is_detached(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a mount namespace or a root of its own, another file may lie where the script does."""
+    script = here.root / "job.py"
+    script.write_text(CONNECT)
+    with here.connected([sys.executable, str(script), here.path]) as (process, peer):
+        assert here.processes.sees_our_files(process.pid)
+        monkeypatch.setattr(here.processes, "sees_our_files", lambda pid: False)
+        found = here.peers.identify(peer)
+    assert (found.kind, found.durable) == ("detached", False)
+
+
+def test_a_process_that_has_ended_sees_nothing_of_ours() -> None:
+    """What can't be read is not taken for the same."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert not LinuxProcesses().sees_our_files(process.pid)
+    assert LinuxProcesses().environment(process.pid) is None
+
+
 def test_code_without_a_file_is_detached(here: Here) -> None:
     """It has no name that would mean the same tomorrow."""
     with here.connected(kernel(here)) as (process, peer):
