@@ -792,6 +792,13 @@ test('going to another connection shows its own rows', async () => {
   expect(connvault.calls).toContainEqual(['events', 'c2']);
 });
 
+test('what a link named and is not there is left without trouble', async () => {
+  navigation.go({ screen: 'detail', connectionId: '"]{"new": 1}', tab: 'details' });
+  await draw();
+  await press('connvault-back');
+  expect(document.activeElement).toBe(screen.getByTestId('connvault-new'));
+});
+
 describe('a suggestion', () => {
   test('opens the form of its kind, as the server told it', async () => {
     navigation.go({ screen: 'proposal', id: PROPOSAL_ID });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 import type { Requester } from '../src/restapi';
 import { ProblemError, RestApi } from '../src/restapi';
-import { connectionView, T0, vaultState } from './support/records';
+import { connectionView, proposal, T0, vaultState } from './support/records';
 
 interface Sent {
   url: string;
@@ -59,6 +59,14 @@ test.each([
     'audit?connection_id=c1&before=7&limit=50',
     undefined,
     { events: [], next_before: null }
+  ],
+  [
+    'getProposal',
+    (it: RestApi) => it.getProposal('p 1/2'),
+    'GET',
+    'proposals/p%201%2F2',
+    undefined,
+    proposal()
   ],
   [
     'decide',
