@@ -388,7 +388,7 @@ describe('what code has suggested', () => {
   test('takes no secret for its destination until a person has looked at it', async () => {
     draw({ proposal: proposal() });
     expect(input('password').disabled).toBe(true);
-    expect(screen.getByTestId('connvault-form').textContent).toContain('Look at the destination above first.');
+    expect(screen.getByTestId('connvault-form').textContent).toContain('Confirm the destination above first.');
     await press('connvault-confirm-destination');
     expect(input('password').disabled).toBe(false);
     expect(screen.queryByTestId('connvault-confirm-destination')).toBeNull();

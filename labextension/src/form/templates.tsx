@@ -71,7 +71,7 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
     );
   }
   const secret = isSecret(field);
-  const locked = secret && isLocked ? trans.__('Look at the destination above first.') : '';
+  const locked = secret && isLocked ? trans.__('Confirm the destination above first.') : '';
   const promise = isMoved
     ? trans.__('Enter it again for the new destination.')
     : trans.__('Goes straight to the vault, and is never shown here again.');
