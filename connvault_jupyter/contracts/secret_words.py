@@ -16,6 +16,7 @@ _ABOUT_IT = re.compile(r"_(url|uri|id|type|name|path|file|endpoint|expiry|field|
 _LOGIN_IN_URL = re.compile(r"://[^/?#\s@]*:[^/?#\s]*@")
 _ASSIGNMENT = re.compile(r"([A-Za-z][\w-]*)\s*[=:]\s*\S")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_SETTING = re.compile(r"([A-Za-z][\w-]*)\s*=\s*\S")
 _OPTION = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]*)\s+\S")
 
 
@@ -37,6 +38,15 @@ def mentions_secret(text: str) -> bool:
     return has_login(text) or bool(_PRIVATE_KEY.search(text)) or any(looks_secret(name) for name in names)
 
 
+def holds_secret(value: object) -> bool:
+    """Whether the value of a plain field has a secret in it: a URL with a password or `token=`, a `password=`, a key. A
+    colon does not make one: "API key: billing" describes it."""
+    if not isinstance(value, str):
+        return False
+    named = any(looks_secret(found[1]) for found in _SETTING.finditer(value))
+    return named or has_login(value) or bool(_PRIVATE_KEY.search(value))
+
+
 def secret_values(
     values: Mapping[str, object], *, secret_fields: Collection[str] = (), plain_fields: Collection[str] = ()
 ) -> list[str]:
@@ -47,7 +57,5 @@ def secret_values(
     return [
         name
         for name, value in values.items()
-        if name in secret_fields
-        or (name not in plain_fields and looks_secret(name))
-        or (isinstance(value, str) and mentions_secret(value))
+        if name in secret_fields or (name not in plain_fields and looks_secret(name)) or holds_secret(value)
     ]

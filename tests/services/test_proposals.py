@@ -144,6 +144,16 @@ def test_what_the_form_could_not_show_or_save_is_refused(world: World, what: str
     assert rows(world) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["API key: billing", "The token for reports", "password of the shared account"]
+)
+def test_words_about_a_secret_are_none(world: World, text: str) -> None:
+    """A description says what it is."""
+    assert get(world, propose(world, {"description": text}, provider="secret")).fields == {
+        "description": text
+    }
+
+
 def test_a_certificate_has_lines(world: World) -> None:
     """A field of several lines takes them."""
     pem = "-----BEGIN CERTIFICATE-----\nMIIBszCC\n-----END CERTIFICATE-----\n"
