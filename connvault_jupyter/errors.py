@@ -13,7 +13,8 @@
     │   ├── ProviderNotFound
     │   ├── GrantNotFound
     │   ├── AccessRequestNotFound
-    │   └── SecretNotFound
+    │   ├── SecretNotFound
+    │   └── ProposalNotFound           it has expired, or whoever made it has ended
     ├── Conflict                  409
     │   ├── NameTaken
     │   ├── RevisionConflict      412
@@ -30,6 +31,7 @@
     │   ├── ConsentWithdrawn      409  the asker went away
     │   ├── NoApprover            503  no browser tab could show the question
     │   ├── TooManyQuestions      429
+    │   ├── TooManyProposals      429
     │   ├── HandleInvalid              unknown, ended, revoked, or another requester's
     │   ├── RevealForbidden
     │   └── DecisionNotOffered
@@ -169,6 +171,11 @@ class SecretNotFound(NotFound):
     default_message = "This connection has no such secret field."
 
 
+class ProposalNotFound(NotFound):
+    code = "proposal_not_found"
+    default_message = "This suggestion has expired. Run the cell again."
+
+
 class Conflict(ConnvaultError):
     code = "conflict"
     status_hint = 409
@@ -266,6 +273,14 @@ class TooManyQuestions(NotAllowed):
     code = "too_many_questions"
     status_hint = 429
     default_message = "Five questions are already waiting. Answer them in the browser first."
+
+
+class TooManyProposals(NotAllowed):
+    code = "too_many_proposals"
+    status_hint = 429
+    default_message = (
+        "Too many suggestions for new connections were made in the last ten minutes. Wait, then run it again."
+    )
 
 
 class HandleInvalid(NotAllowed):

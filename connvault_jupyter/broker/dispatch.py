@@ -25,9 +25,10 @@ from ..services.audit import AuditService
 from ..services.connections import ConnectionsService
 from ..services.consent import ConsentService
 from ..services.ports import Lock, Unsealer, Wait
+from ..services.proposals import ProposalsService
 from ..services.secrets import SecretsService
+from ..services.visible_names import visible
 from .operator_channel import refusal
-from .peers import displayable
 from .sealed_requests import opened
 from .watch import Supervision
 
@@ -40,6 +41,7 @@ class Services:
     connections: ConnectionsService
     consent: ConsentService
     access: AccessService
+    proposals: ProposalsService
     audit: AuditService
     supervision: Supervision
     unsealer: Unsealer
@@ -63,6 +65,7 @@ def table_of(services: Services) -> Table:
     """What is called for each operation; an answer of `None` is `Empty`."""
     secrets, connections, consent = services.secrets, services.connections, services.consent
     access, audit, supervision = services.access, services.audit, services.supervision
+    proposals = services.proposals
     return {
         ("operator", "providers.list"): lambda _: connections.providers(),
         ("operator", "connections.list"): lambda _: connections.list(),
@@ -76,6 +79,7 @@ def table_of(services: Services) -> Table:
         ),
         ("operator", "connections.test"): lambda asked: connections.test(asked.body, actor=asked.actor),
         ("operator", "connections.uses"): lambda asked: connections.uses(asked.body),
+        ("operator", "proposals.get"): lambda asked: proposals.get(asked.body),
         ("operator", "access_requests.list"): lambda _: consent.questions(),
         ("operator", "access_requests.decide"): lambda asked: consent.decide(asked.body, actor=asked.actor),
         ("operator", "grants.list"): lambda asked: consent.grants(asked.body),
@@ -95,6 +99,7 @@ def table_of(services: Services) -> Table:
         ("operator", "supervision.documents_gone"): lambda asked: supervision.documents_gone(asked.body),
         ("requester", "connections.list"): lambda _: connections.summaries(),
         ("requester", "providers.list"): lambda _: connections.provider_summaries(),
+        ("requester", "connections.propose"): lambda asked: proposals.propose(asked.requester, asked.body),
         ("requester", "access.request"): lambda asked: access.request(
             asked.requester, asked.body, wait=asked.wait
         ),
@@ -135,7 +140,7 @@ class Dispatch:
         return found is not None and found.waits
 
     def for_operator(self, operation: str, body: Any, actor: str) -> dict[str, Any]:
-        return self._answer("operator", operation, body, actor=displayable(actor)[:_MAX_ACTOR_CHARS])
+        return self._answer("operator", operation, body, actor=visible(actor, limit=_MAX_ACTOR_CHARS))
 
     def for_requester(self, operation: str, body: Any, requester: Requester, wait: Wait) -> dict[str, Any]:
         return self._answer("requester", operation, body, requester=requester, wait=wait)

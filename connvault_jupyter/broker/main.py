@@ -114,6 +114,7 @@ class Broker:
             connections=self._services.connections,
             consent=self._services.consent,
             access=self._services.access,
+            proposals=self._services.proposals,
             audit=self._services.audit,
             supervision=self._supervision,
             unsealer=unsealer,

@@ -20,9 +20,10 @@ from weakref import WeakKeyDictionary
 
 from ..contracts.access import Requester
 from ..errors import BrokerUnavailable, NotAllowed
+from ..services.visible_names import visible
 from .kernels import Kernels, KnownKernel
 from .processes import Peer, Processes, Running
-from .scripts import script_of
+from .scripts import Started, script_of
 
 # The session's row is saved after the kernel has started; a first cell may run before it is told here.
 _PATIENCE_S = 2.0
@@ -32,22 +33,24 @@ _MAX_ANCESTORS = 64
 
 _MAX_PATH = 4096
 
+# Three of them fit a label.
+_MAX_SHARED = 1000
+
+_UNPRINTED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
 # Set by Jupyter's launchers in each kernel: only a hint that a row is still to come.
 _KERNEL_MARK = "JPY_PARENT_PID"
 
 _GONE = "The asking process has ended."
 
-# Letters and marks by category, and still nothing to see: fillers, joiners, variation selectors, the Braille blank.
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
-
-_UNSEEN = " (with characters that can't be seen)"
-
 # What a folder of installed programs has: a virtual environment, conda's; and where pip puts those of a user. All of
 # them lie below a root that is the home directory.
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 _USER_PROGRAMS = (".local", "bin")
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_STANDARD_LIBRARY = re.compile(r"/lib(64)?/(python|pypy)[0-9.]+/")
+# For a root that is all of the machine.
+_SYSTEM = ("/bin", "/lib", "/opt", "/sbin", "/snap", "/usr", "/nix", "/Library", "/System")
 
 
 class Peers:
@@ -189,7 +192,7 @@ class Peers:
 
     def _of_kernel(self, known: KnownKernel, pid: int, evidence: str) -> Requester:
         row, instance = known.row, self.instance_of(known)
-        kernel = displayable(row.display_name)[:200]
+        kernel = visible(row.display_name, limit=200)
         documents = row.documents
         if len(documents) == 1 and documents[0].type == "notebook":
             path = documents[0].path
@@ -197,19 +200,19 @@ class Peers:
                 kind="notebook",
                 key=self.key_of_document(path),
                 instance=instance,
-                label=named(path),
-                path=displayable(path),
+                label=visible(path, limit=_MAX_PATH),
+                path=visible(path, limit=_MAX_PATH),
                 kernel=kernel,
                 pid=pid,
                 durable=documents[0].saved,
                 evidence=evidence,
             )
-        shared = " and ".join(named(document.path) for document in documents[:3])
+        shared = " and ".join(visible(document.path, limit=_MAX_SHARED) for document in documents[:3])
         return Requester(
             kind="console",
             key=_key("console", row.kernel_id),
             instance=instance,
-            label=f"Kernel shared by {shared}"[:_MAX_PATH] if len(documents) > 1 else f"Console ({kernel})",
+            label=f"Kernel shared by {shared}" if len(documents) > 1 else f"Console ({kernel})",
             kernel=kernel,
             pid=pid,
             evidence=evidence,
@@ -221,66 +224,71 @@ class Peers:
                 "This kernel runs on another machine or is not started by this server, so it can't be told who asks."
             )
         executable = self._processes.executable(process.pid) or ""
-        arguments = self._processes.arguments(process.pid)
         directory = self._processes.directory(process.pid)
-        script = script_of(executable, arguments, directory)
+        script = None
+        if self._processes.sees_our_files(process.pid):
+            script = script_of(
+                Started(
+                    executable,
+                    self._processes.arguments(process.pid),
+                    directory,
+                    self._processes.environment(process.pid),
+                )
+            )
         instance = f"process:{self._run(process)}"
         # Whoever started it is gone: nobody sits before it.
         if script is None or process.parent <= 1:
-            name = displayable(Path(executable).name) or "a process"
+            name = visible(Path(executable).name, limit=_MAX_SHARED) or "a process"
             return Requester(
                 kind="detached",
                 key=_key("detached", instance),
                 instance=instance,
-                label=f"{name} (pid {process.pid}, no script)" if script is None else named(str(script.file)),
+                label=f"{name} (pid {process.pid}, no script)"
+                if script is None
+                else visible(str(script.file), limit=_MAX_PATH),
                 pid=process.pid,
-                evidence=f"{displayable(executable)[-300:]}, no kernel's child",
+                evidence=f"{visible(executable, limit=300)}, no kernel's child",
             )
         file = str(script.file)
         # All of it counts, but a key is also read by people: path first, the rest as one digest.
-        rest = _digest("\0".join((executable, file, script.sha256, directory or "")))
+        counted = [executable, file, script.sha256, directory or ""]
+        if script.surroundings:
+            counted.append(script.surroundings)
+        rest = _digest("\0".join(counted))
         return Requester(
             kind="script",
             key=_key("script", f"{file}#{rest}"),
             instance=instance,
-            label=named(file),
-            path=displayable(file),
+            label=visible(file, limit=_MAX_PATH),
+            path=visible(file, limit=_MAX_PATH),
             pid=process.pid,
             durable=self._below_root(script.file),
-            evidence=f"{displayable(executable)[-200:]}, sha256 {script.sha256[:16]}, no kernel's child",
+            evidence=f"{visible(executable, limit=200)}, sha256 {script.sha256[:16]}, no kernel's child",
         )
 
     def _below_root(self, file: Path) -> bool:
-        """Whether it is one of the person's own files: entry points such as `ipython` run anything."""
+        """Whether it is one of the person's own files: installed ones (`ipython`, `pdb.py`) run what they are told."""
         if not file.is_relative_to(self._root):
             return False
-        if file.parent.parts[-2:] == _USER_PROGRAMS:
+        if file.parent.parts[-2:] == _USER_PROGRAMS or not _INSTALLED.isdisjoint(file.parts):
+            return False
+        if _STANDARD_LIBRARY.search(str(file)):
+            return False
+        root = Path(self._root)
+        if any(file.is_relative_to(folder) and not root.is_relative_to(folder) for folder in _SYSTEM):
             return False
         return not any((folder / name).exists() for folder in file.parents for name in _ENVIRONMENT_MARKS)
-
-
-def displayable(text: str) -> str:
-    """`text` without control, bidirectional, zero width and undecodable characters, at most a path long."""
-    if text.isprintable():
-        # Nothing of the kind is in it; most names are.
-        return text[:_MAX_PATH]
-    kept = (char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
-    return "".join(kept)[:_MAX_PATH]
-
-
-def named(name: str) -> str:
-    """`displayable`, with a word about it where a reader could not tell the name from another one: by invisible
-    characters, by spaces at an end or side by side."""
-    plain = displayable(name)
-    if plain == name == name.strip() and "  " not in name and not _INVISIBLE.search(name):
-        return plain
-    return plain[: _MAX_PATH - len(_UNSEEN)] + _UNSEEN
 
 
 def _key(kind: str, name: str) -> str:
     """A key that is the name itself if that is plain text of bounded length, else its digest: never ambiguous."""
     key = f"{kind}:{name}"
-    return key if len(key) <= _MAX_PATH and displayable(name) == name else f"{kind}:sha256:{_digest(name)}"
+    return key if len(key) <= _MAX_PATH and _is_plain(name) else f"{kind}:sha256:{_digest(name)}"
+
+
+def _is_plain(name: str) -> bool:
+    # Not `is_visible`: stored permissions go by these keys, so what counts as plain in one stays what it was.
+    return name.isprintable() or not any(unicodedata.category(char) in _UNPRINTED for char in name)
 
 
 def _digest(text: str) -> str:

@@ -74,6 +74,12 @@ class Processes(Protocol):
     def has_variable(self, pid: int, name: str) -> bool:
         """Whether the environment that the process was started with has this variable; False if it can't be read."""
 
+    def environment(self, pid: int) -> dict[str, str] | None:
+        """What the process was started with. It can change it; `None` if it can't be read."""
+
+    def sees_our_files(self, pid: int) -> bool:
+        """Whether a path means the same file to the process as to us: no other mount namespace, no other root."""
+
     def machine(self) -> tuple[str, str]:
         """(this machine, this boot of it), short and stable."""
 
@@ -119,6 +125,20 @@ class LinuxProcesses:
         sought = name.encode() + b"="
         return any(part.startswith(sought) for part in _content(f"/proc/{pid}/environ").split(b"\0"))
 
+    def environment(self, pid: int) -> dict[str, str] | None:
+        try:
+            text = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return None
+        pairs = (os.fsdecode(part).partition("=") for part in text.split(b"\0"))
+        return {name: value for name, separator, value in pairs if separator}
+
+    def sees_our_files(self, pid: int) -> bool:
+        return all(
+            _link(f"/proc/{pid}/{place}") == (ours := _link(f"/proc/self/{place}")) and ours is not None
+            for place in ("ns/mnt", "root")
+        )
+
     def machine(self) -> tuple[str, str]:
         name = _content("/etc/machine-id").strip() or socket.gethostname().encode()
         boot = _content("/proc/sys/kernel/random/boot_id").strip()
@@ -151,6 +171,13 @@ class MacProcesses:
 
     def has_variable(self, pid: int, name: str) -> bool:  # noqa: ARG002 -- ps -E needs more rights
         return False
+
+    def environment(self, pid: int) -> dict[str, str] | None:  # noqa: ARG002 -- ps -E needs more rights
+        # Not `None`: then no process would have a script there. What it was started with is not looked at.
+        return {}
+
+    def sees_our_files(self, pid: int) -> bool:  # noqa: ARG002 -- there are no mount namespaces
+        return True
 
     def machine(self) -> tuple[str, str]:
         booted = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.boottime"], capture_output=True, check=False)

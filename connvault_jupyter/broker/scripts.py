@@ -1,74 +1,132 @@
-"""Which file a process that is no kernel's child runs, told from its command line. It decides nothing about access."""
+"""Which file a process that is no kernel's child runs, told from how it was started. It decides nothing about access.
+
+A closed world: only a Python interpreter has a script, and only if it was started in a way of which it is known that
+this one file is all that runs. Whatever else there is (another program, an option that is not listed) has none.
+It is told from words that a process can rewrite, so it is attribution and no boundary.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_PYTHON = re.compile(r"^(python|pypy)[0-9.]*(t|d)?$")
+# The last is a framework build's on macOS.
+_PYTHON = re.compile(r"(python|pypy|Python)[0-9.]*[td]?")
 
 # Larger "scripts" are programs or data; hashing them would hold up the answer.
 _MAX_SCRIPT_BYTES = 16 * 1024 * 1024
 
-# Options of python(1) that take the next argument unless it is glued to them.
-_WITH_VALUE = "WX"
-_LONG_WITH_VALUE = "--check-hash-based-pycs"
+# Options of python(1) after which the file is still all that runs. Not among them: `-c` and `-m` (other code), `-i`
+# (more code afterwards, from standard input), `-x` (not the whole file), and what ends at once.
+_FLAGS = frozenset("bBdEIOPqRsSuv")
+
+# Values of the options that take one. A warning's category is imported from anywhere, `-X pycache_prefix` and `presite`
+# bring other code; so a value counts only if it is known to bring none.
+_VALUES = {
+    "W": re.compile(r"(default|error|always|all|module|once|ignore|[demoai])(::[A-Z][A-Za-z]*Warning)?"),
+    "X": re.compile(
+        r"dev|faulthandler|importtime|showrefcount|no_debug_ranges|warn_default_encoding|perf(_jit)?"
+        r"|(utf8|gil|frozen_modules|tracemalloc|int_max_str_digits|cpu_count)(=(on|off|default|\d{1,9}))?"
+    ),
+}
+_CHECK_PYCS = "--check-hash-based-pycs"
+_PYCS = frozenset({"always", "default", "never"})
+
+# Whoever sets these has a say in what runs, so they are part of the script's name, but for those that have none.
+_TELLING = re.compile(r"PYTHON|LD_|DYLD_")
+_HARMLESS = frozenset(
+    {
+        "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONNOUSERSITE",
+        "PYTHONSAFEPATH", "PYTHONSTARTUP", "PYTHONTRACEMALLOC", "PYTHONUNBUFFERED", "PYTHONUTF8",
+    }
+)  # fmt: skip
+
+# As `-i`.
+_INSPECT = "PYTHONINSPECT"
+
+# What lies there is a door to something else, and another one for the broker than for the process.
+_SPECIAL = (Path("/proc"), Path("/dev"))
+
+
+@dataclass(frozen=True)
+class Started:
+    """How a process was started. `directory` and `environment` are `None` where they can't be read."""
+
+    executable: str
+    arguments: Sequence[str]
+    directory: str | None
+    environment: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
 class Script:
-    executable: str
+    """`surroundings` digests the variables that have a say in what runs; empty if there are none."""
+
     file: Path
     sha256: str
+    surroundings: str = ""
 
 
-def script_of(executable: str, arguments: Sequence[str], directory: str | None) -> Script | None:
-    """The script that the process runs; `None` for `-c`, `-m`, standard input and anything that is no small file."""
-    named = _named_file(executable, arguments)
+def script_of(started: Started) -> Script | None:
+    """The script that is all that the process runs; `None` where that is not known."""
+    if started.environment is None or started.environment.get(_INSPECT):
+        return None
+    named = _named_file(started.executable, started.arguments)
     if named is None:
         return None
     path = Path(named)
     if not path.is_absolute():
-        if directory is None:
+        if started.directory is None:
             return None
-        path = Path(directory, path)
+        path = Path(started.directory, path)
     try:
-        path = path.resolve(strict=True)
-        if not path.is_file() or path.stat().st_size > _MAX_SCRIPT_BYTES:
+        found = path.resolve(strict=True)
+        if any(one.is_relative_to(special) for one in (path, found) for special in _SPECIAL):
             return None
-        return Script(executable, path, hashlib.sha256(path.read_bytes()).hexdigest())
+        if not found.is_file() or found.stat().st_size > _MAX_SCRIPT_BYTES:
+            return None
+        return Script(
+            found, hashlib.sha256(found.read_bytes()).hexdigest(), _surroundings(started.environment)
+        )
     except (OSError, ValueError, RuntimeError):
         return None
 
 
+def _surroundings(environment: Mapping[str, str]) -> str:
+    told = sorted(
+        f"{name}={value}"
+        for name, value in environment.items()
+        if _TELLING.match(name) and name not in _HARMLESS and value
+    )
+    return hashlib.sha256("\0".join(told).encode(errors="surrogateescape")).hexdigest() if told else ""
+
+
 def _named_file(executable: str, arguments: Sequence[str]) -> str | None:
-    if not _PYTHON.match(Path(executable).name):
-        return next((part for part in arguments[1:] if not part.startswith("-")), None)
+    if not _PYTHON.fullmatch(Path(executable).name):
+        return None
     rest = iter(arguments[1:])
     for part in rest:
         if part == "--":
             return next(rest, None)
         if not part.startswith("-"):
             return part
-        if part == "-" or _ends_options(part, rest):
+        if not _is_known(part, rest):
             return None
     return None
 
 
-def _ends_options(option: str, rest: Iterator[str]) -> bool:
-    """Whether the option itself says what is run (`-c`, `-m`, also in a cluster: `-Bc`). Takes its value off `rest`."""
-    if option.startswith("--"):
-        if option == _LONG_WITH_VALUE:
-            next(rest, None)
-        return False
+def _is_known(option: str, rest: Iterator[str]) -> bool:
+    """Whether nothing but the file runs with this option (or cluster: `-uB`). Takes its value off `rest`."""
+    if option == _CHECK_PYCS:
+        return next(rest, "") in _PYCS
     for place, letter in enumerate(option[1:], 2):
-        if letter in "cm":
-            return True
-        if letter in _WITH_VALUE:
-            if place == len(option):
-                next(rest, None)
+        if letter in _VALUES:
+            value = option[place:] or next(rest, "")
+            return _VALUES[letter].fullmatch(value) is not None
+        if letter not in _FLAGS:
             return False
-    return False
+    # A lone dash is standard input.
+    return len(option) > 1

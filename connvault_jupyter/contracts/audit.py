@@ -20,6 +20,7 @@ AuditType = Literal[
     "connection:changed",
     "connection:deleted",
     "connection:tested",
+    "connection:proposed",
     "secret:set",
     "secret:removed",
     "secret:unreadable",

@@ -163,6 +163,14 @@ _OPERATOR = (
     ),
     Operation(
         "operator",
+        "proposals.get",
+        "proposals.ProposalRef",
+        "proposals.Proposal",
+        "What code suggests for a new connection",
+        Http("GET", "/proposals/{id}"),
+    ),
+    Operation(
+        "operator",
         "access_requests.list",
         "contract.Empty",
         "access.QuestionList",
@@ -312,6 +320,14 @@ _REQUESTER = (
         "contract.Empty",
         "providers.ProviderSummaryList",
         "Kinds of connections",
+    ),
+    Operation(
+        "requester",
+        "connections.propose",
+        "proposals.Propose",
+        "proposals.Proposed",
+        "Suggest values for the form of a new connection",
+        writes=True,
     ),
     Operation(
         "requester",

@@ -1,6 +1,6 @@
 """What the broker answers, parsed by hand into small frozen values.
 
-Shapes: contracts/access.py, connections.py, audit.py.
+Shapes: contracts/access.py, connections.py, audit.py, proposals.py.
 By hand, because a cell's first `connection()` must not wait for pydantic. Unknown keys are ignored (a newer broker
 may add some), missing ones are an error. Only `Delivered` holds secrets, each of them masked.
 """
@@ -287,6 +287,11 @@ def events(body: Mapping[str, Any]) -> tuple[Event, ...]:
             for item in body["events"]
         )
     )
+
+
+def proposed(body: Mapping[str, Any]) -> str:
+    """The id. Raises: MalformedFrame."""
+    return _parsed(lambda: _text(body["id"]))
 
 
 def _parsed(parse: Callable[[], T]) -> T:

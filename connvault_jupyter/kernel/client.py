@@ -46,6 +46,8 @@ _REPEATABLE = frozenset(
     {
         "connections.list",
         "providers.list",
+        # The same suggestion of the same run is one.
+        "connections.propose",
         "access.deliver",
         "access.open",
         "access.check",

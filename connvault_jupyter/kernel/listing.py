@@ -15,6 +15,9 @@ from . import answers
 # The server's own page; without a browser tab on it there is no panel.
 DEEP_LINK = "/lab?connvault=new"
 
+# The id of a suggestion follows.
+PROPOSAL_LINK = "/lab?connvault="
+
 _STATUS = {
     "secret_missing": "needs password",
     "fields_missing": "draft",

@@ -1,8 +1,8 @@
 """Typed errors in a notebook: one plain line instead of a traceback, and a card with the button that leads on.
 
 The cell stays an error, for nbconvert and papermill too. A card can only open a form or a screen: its data is part of
-the notebook and could have been written by anyone. No secret comes near. The broker is asked one thing only: whether it
-has ended what a library calls a lost connection.
+the notebook and could have been written by anyone. So a form's name and kind are not in it but suggested to the broker.
+No secret comes near. Else the broker is asked one thing only: whether it has ended what a library calls lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnvaultError, SecretInCode, VaultLocked
-from ..kernel import api
+from ..kernel import api, own
 from ..kernel.libraries import ArgumentRefused
 from ..kernel.listing import plain
 
@@ -46,6 +46,9 @@ _OF_CONNECTION: Mapping[str, tuple[str, str]] = {
     "upstream_refused": ("Edit connection", "edit"),
 }
 
+# Those whose button opens the form of a new connection.
+_FORMS = frozenset({"connection_not_found", "secret_in_code"})
+
 # What libraries call it when their connection is gone: PEP 249's names, and those of clients for HTTP, Redis and SSH.
 _LOST = frozenset(
     {
@@ -71,11 +74,12 @@ _WHY_ENDED: Mapping[str, str] = {
 _FIRST_SENTENCE = re.compile(r"(.+?[.!?])\s+(.+)", re.DOTALL)
 
 
-def card(error: ConnvaultError, *, instead: bool = False) -> dict[str, Any]:
+def card(error: ConnvaultError, *, proposal: str = "", instead: bool = False) -> dict[str, Any]:
     """What the front end draws: `{code, error, title, message, actions: [{label, command, args}], instead}`.
 
     Args:
         error: the title is what happened, the message what to do about it (may be empty).
+        proposal: id of what is suggested for the form that a button opens; empty: an empty form.
         instead: whether the card says all that the line above it says, so that one of them is enough.
     """
     what, then = _sentences(error)
@@ -85,7 +89,7 @@ def card(error: ConnvaultError, *, instead: bool = False) -> dict[str, Any]:
         "error": type(error).__name__,
         "title": what,
         "message": then,
-        "actions": _actions(code, error.details),
+        "actions": _actions(code, error.details, proposal),
         "instead": instead,
     }
 
@@ -100,16 +104,17 @@ def _sentences(error: ConnvaultError) -> tuple[str, str]:
     return what, then
 
 
-def _actions(code: str, details: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _actions(code: str, details: Mapping[str, Any], proposal: str) -> list[dict[str, Any]]:
     name = details.get("connection")
     named = {"name": name} if isinstance(name, str) else {}
     if code == "connection_not_found" and named:
         similar = details.get("suggestion")
         known = [_open(f"Show “{similar}”", {"name": similar})] if isinstance(similar, str) else []
-        return [*known, _open(f"Create “{name}”", {"new": True, **named})]
+        return [*known, _open(f"Create “{name}”", {"proposal": proposal} if proposal else {"new": True})]
     if code == "secret_in_code":
         provider = details.get("provider")
-        return [_open("Open the form", {"new": provider if isinstance(provider, str) else True, **named})]
+        empty = {"new": provider if isinstance(provider, str) else True}
+        return [_open("Open the form", {"proposal": proposal} if proposal else empty)]
     if code == "provider_not_found":
         return [_open("Show what there is", {"new": True})]
     if code == "access_denied" and details.get("reason") == "never" and named:
@@ -132,9 +137,21 @@ def _code(error: ConnvaultError) -> str:
     return known if isinstance(known, str) else error.code
 
 
-def bundle(error: ConnvaultError, *, instead: bool = False) -> dict[str, Any]:
+def suggested(error: ConnvaultError) -> str:
+    """Suggests the name that the error is about, for the form that its card opens; the suggestion's id, or nothing."""
+    name, provider = error.details.get("connection"), error.details.get("provider")
+    if _code(error) not in _FORMS or not isinstance(name, str) or not api.valid_name(name):
+        return ""
+    try:
+        return own.propose(provider=provider if isinstance(provider, str) else "", name=name)
+    except ConnvaultError:
+        # The form opens empty; the error that the card is about counts more.
+        return ""
+
+
+def bundle(error: ConnvaultError, *, proposal: str = "", instead: bool = False) -> dict[str, Any]:
     """The card as a MIME bundle. Without the labextension the line stays, and a hint in text or HTML joins it."""
-    found = card(error, instead=instead)
+    found = card(error, proposal=proposal, instead=instead)
     labels = " or ".join(action["label"] for action in found["actions"])
     if not labels:
         return {FIXIT_MIME: found, "text/plain": found["message"] or found["title"]}
@@ -184,12 +201,17 @@ class FixIts:
         if isinstance(error, ConnvaultError):
             # In a terminal the line has said it all, unless there is something to open.
             if card(error)["actions"] or hasattr(self._shell, "kernel"):
-                self._show(error, instead=error is raised and _one_line(error, self._shell))
+                self._show(
+                    error,
+                    # A terminal has no buttons.
+                    proposal=suggested(error) if hasattr(self._shell, "kernel") else "",
+                    instead=error is raised and _one_line(error, self._shell),
+                )
         elif raised is not None and (ended := _ended(raised)) is not None:
             self._show(ended)
 
-    def _show(self, error: ConnvaultError, *, instead: bool = False) -> None:
-        self._shell.display_pub.publish(data=bundle(error, instead=instead), metadata={})
+    def _show(self, error: ConnvaultError, *, proposal: str = "", instead: bool = False) -> None:
+        self._shell.display_pub.publish(data=bundle(error, proposal=proposal, instead=instead), metadata={})
 
 
 def _ended(raised: BaseException) -> ConnvaultError | None:

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.secret_words import mentions_secret, secret_values
 from ..errors import ConnvaultError, ProviderNotFound, SecretInCode
 from ..kernel import api, own
 from ..kernel.answers import Provider, how_by
 from ..kernel.handle import Handle
 from ..kernel.listing import Table, audit_table, plain, status_words
-from ..widgets.prefill import mentions_secret, secret_values
 from .command import VERBS, BadCommand, Command, parse
 from .scrub import scrub
 
@@ -78,6 +78,10 @@ class ConnectionsMagic:
 
     def _new(self, command: Command) -> None:
         provider, values = command.provider, dict(command.values)
+        if command.name and not api.valid_name(command.name):
+            from IPython.core.error import UsageError
+
+            raise UsageError("A name begins with a letter and has letters, digits, '_', '-' and '.' only.")
         if provider:
             self._check_fields(provider, values)
         if self._draws_widgets():
@@ -87,7 +91,10 @@ class ConnectionsMagic:
             return
         from ..widgets.fallback import form_bundle
 
-        self._shell.display_pub.publish(data=form_bundle(provider), metadata={})
+        proposal = (
+            own.propose(provider=provider, name=command.name, fields=values) if command.name or values else ""
+        )
+        self._shell.display_pub.publish(data=form_bundle(provider, proposal), metadata={})
 
     def _use(self, command: Command) -> None:
         existing = self._shell.user_ns.get(command.variable)
@@ -153,7 +160,7 @@ class ConnectionsMagic:
         try:
             kinds = own.providers()
         except ConnvaultError:
-            # Without the broker the form itself says what is wrong.
+            # Without the broker an empty form says what is wrong, and a suggestion can't be made.
             return
         known = next((kind for kind in kinds if kind.id == provider), None)
         if known is None:

@@ -9,15 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..services.claims import cleaned
+from ..services.visible_names import visible
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 # A draft may lack what the line names.
 MISSING = "\u2026"
-
-# Longer than any sum of fields that a form takes: the line is shown whole, so nothing is cut.
-_NO_LIMIT = 1_000_000
 
 
 class PatternError(ValueError):
@@ -49,7 +46,8 @@ class DestinationLine:
             # An IPv6 address before a port: without brackets nobody sees where the one ends and the other begins.
             bracketed = ":" in value and "/" not in value and following.startswith(":")
             line += [f"[{value}]" if bracketed else value or MISSING, following]
-        return cleaned("".join(line), limit=_NO_LIMIT) or ""
+        # Whole, however long: a line that is cut can lie.
+        return visible("".join(line))
 
 
 def _shown(value: Any) -> str:

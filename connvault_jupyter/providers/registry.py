@@ -72,7 +72,7 @@ class ProviderCatalogue:
         return self._rules_of(provider).complete(fields)
 
     def destination(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> str:
-        """The line that people see, on one line, without control and bidirectional characters."""
+        """The line that people see, whole and on one line, unseen characters spelt out."""
         rules = self._rules_of(provider)
         return rules.line.render(rules.complete(fields))
 

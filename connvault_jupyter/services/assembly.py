@@ -39,6 +39,7 @@ from .ports import (
     Transactions,
     VaultStore,
 )
+from .proposals import ProposalsService
 from .question_log import QuestionLog
 from .reader import SecretReader
 from .recollection import Recollection
@@ -79,6 +80,7 @@ class Assembled:
     connections: ConnectionsService
     consent: ConsentService
     access: AccessService
+    proposals: ProposalsService
     audit: AuditService
 
 
@@ -261,4 +263,19 @@ def assemble(
         randomness=randomness,
         publish=publish,
     )
-    return Assembled(secrets=secrets, connections=connections, consent=consent, access=access, audit=audit)
+    proposals = ProposalsService(
+        registry=registry,
+        running=running,
+        refusals=refusals,
+        audit=audit,
+        clock=clock,
+        randomness=randomness,
+    )
+    return Assembled(
+        secrets=secrets,
+        connections=connections,
+        consent=consent,
+        access=access,
+        proposals=proposals,
+        audit=audit,
+    )

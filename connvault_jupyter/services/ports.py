@@ -359,7 +359,7 @@ class ProviderRegistry(Protocol):
         """The fields with the schema's defaults filled in."""
 
     def destination(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> str:
-        """The line that people see; control and bidirectional characters stripped, never a secret."""
+        """The line that people see, whole, unseen characters spelt out; never a secret."""
 
 
 class Probe(Protocol):

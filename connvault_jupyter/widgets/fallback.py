@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ConnvaultError
 from ..kernel.api import connections
-from ..kernel.listing import DEEP_LINK, plain
+from ..kernel.listing import DEEP_LINK, PROPOSAL_LINK, plain
 
 
 def listing_bundle() -> dict[str, Any]:
@@ -21,11 +21,13 @@ def listing_bundle() -> dict[str, Any]:
     return _with_link(text, markup, DEEP_LINK, "Open the Connections panel")
 
 
-def form_bundle(provider: str) -> dict[str, Any]:
-    """Where to fill in the form. Prefilled values are left out: a link ends up in histories and logs."""
+def form_bundle(provider: str, proposal: str = "") -> dict[str, Any]:
+    """Where to fill in the form. A link ends up in histories and logs, so suggested values are not in it but their id,
+    which means nothing once this process has ended."""
     what = f"A new {plain(provider)} connection" if provider else "A new connection"
     text = f"{what} is made in JupyterLab's Connections panel."
-    return _with_link(text, f"<p>{html.escape(text)}</p>", DEEP_LINK, "Open the form")
+    link = f"{PROPOSAL_LINK}{proposal}" if proposal else DEEP_LINK
+    return _with_link(text, f"<p>{html.escape(text)}</p>", link, "Open the form")
 
 
 def _with_link(text: str, markup: str, link: str, label: str) -> dict[str, Any]:

@@ -1,26 +1,35 @@
-"""The form for a new connection in a cell. What is typed goes from the browser to the server, never through here."""
+"""The form for a new connection in a cell. What is typed goes from the browser to the server, never through here.
+
+A widget's state is saved into the notebook, and a notebook may come from anywhere. So no value of a field is ever in a
+trait: suggested ones go to the broker, and only their id is here. It means nothing once this kernel has ended.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ipywidgets import DOMWidget
-from traitlets import Bool, Dict, Enum, Float, Integer, Unicode, Union, validate
+from traitlets import Enum, Unicode
 
+from ..contracts.secret_words import secret_values
 from ..errors import SecretInCode
+from ..kernel import own
 from .fallback import form_bundle
 from .panel import MODULE, MODULE_VERSION, with_fallback
-from .prefill import secret_values
 
 
 class ConnectionForm(DOMWidget):  # type: ignore[misc]
-    """A form for a new connection, prefilled with plain values.
+    """A form for a new connection, with suggestions for its plain fields.
 
-    `provider` is the kind's id, empty to let the person choose. `name` and `values` prefill the form. `state` becomes
-    `saved` or `cancelled`; `connection` is then the name under which it was saved. A cell must not wait for it: a
-    trait does not change while the kernel is busy.
+    `provider` is the kind's id, empty to let the person choose. `name` and `values` are suggested: the form shows them
+    as coming from this notebook, for ten minutes and while this kernel runs. `state` becomes `saved` or `cancelled`;
+    `connection` is then the name under which it was saved. A cell must not wait for it: a trait does not change while
+    the kernel is busy.
 
-    Raises: SecretInCode: `values` has a field that looks like a secret.
+    Raises:
+        SecretInCode: `values` has a field that looks like a secret.
+        ConnvaultError: the suggestions were not taken; see `kernel.own.propose`.
     """
 
     _model_module = Unicode(MODULE).tag(sync=True)
@@ -31,20 +40,19 @@ class ConnectionForm(DOMWidget):  # type: ignore[misc]
     _view_name = Unicode("ConnectionFormView").tag(sync=True)
 
     provider = Unicode("", help="Id of the kind; empty: the picker.").tag(sync=True)
-    name = Unicode("", help="Prefilled name of the connection.").tag(sync=True)
-    values = Dict(
-        key_trait=Unicode(),
-        value_trait=Union([Bool(), Integer(), Float(), Unicode()]),
-        help="Prefilled plain fields by name; a text is read as the field's own type.",
-    ).tag(sync=True)
+    proposal = Unicode("", help="Id of what is suggested; empty: an empty form.").tag(sync=True)
     state = Enum(("open", "saved", "cancelled"), "open", help="What became of the form.").tag(sync=True)
     connection = Unicode("", help="Name of the saved connection; empty until then.").tag(sync=True)
 
-    @validate("values")
-    def _no_secrets(self, proposal: Any) -> Any:
-        if secret_values(proposal["value"]):
-            raise SecretInCode(provider=self.provider)
-        return proposal["value"]
+    def __init__(
+        self, *, provider: str = "", name: str = "", values: Mapping[str, Any] | None = None, **traits: Any
+    ) -> None:
+        if values and secret_values(values):
+            # Not even to the broker, which would refuse it too.
+            raise SecretInCode(provider=provider)
+        if name or values:
+            traits["proposal"] = own.propose(provider=provider, name=name, fields=values)
+        super().__init__(provider=provider, **traits)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_fallback(super()._repr_mimebundle_(**kwargs), form_bundle(self.provider))
+        return with_fallback(super()._repr_mimebundle_(**kwargs), form_bundle(self.provider, self.proposal))

@@ -21,6 +21,7 @@ export const OPERATIONS = {
   'secrets.delete': { method: 'DELETE', path: '/connections/{id}/secrets/{field}' },
   'connections.test': { method: 'POST', path: '/connections/{id}/test' },
   'connections.uses': { method: 'GET', path: '/connections/{id}/uses' },
+  'proposals.get': { method: 'GET', path: '/proposals/{id}' },
   'access_requests.list': { method: 'GET', path: '/access-requests' },
   'access_requests.decide': { method: 'POST', path: '/access-requests/{id}/decision' },
   'grants.list': { method: 'GET', path: '/grants' },
@@ -59,6 +60,7 @@ export type AuditType =
   | 'connection:changed'
   | 'connection:deleted'
   | 'connection:tested'
+  | 'connection:proposed'
   | 'secret:set'
   | 'secret:removed'
   | 'secret:unreadable'
@@ -385,6 +387,23 @@ export interface Problem {
   detail: string;
   errors: FieldError[];
   details: { [name: string]: FieldValue };
+}
+
+/**
+ * What a person is shown, with who has suggested it (found out, not told). Nothing has been connected by it.
+ */
+export interface Proposal {
+  id: string;
+  provider_id: string | null;
+  name: string | null;
+  fields: { [name: string]: string | number | boolean };
+  requester: Requester;
+  proposed_at: string;
+  expires_at: string;
+}
+
+export interface ProposalRef {
+  id: string;
 }
 
 /**

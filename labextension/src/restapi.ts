@@ -17,6 +17,7 @@ import type {
   FieldValue,
   GrantView,
   OperationName,
+  Proposal,
   ProviderList,
   SealingKey,
   SecretDraft,
@@ -118,6 +119,10 @@ export class RestApi {
 
   listUses(id: string): Promise<UseDay[]> {
     return this.call('connections.uses', { id }, {}, validate.useDays);
+  }
+
+  getProposal(id: string): Promise<Proposal> {
+    return this.call('proposals.get', { id }, {}, validate.proposal);
   }
 
   listAccessRequests(): Promise<validate.Questions> {

@@ -12,6 +12,7 @@ import type {
   CustodianKind,
   DecisionKind,
   GrantView,
+  Proposal,
   ProviderDefinition,
   Question,
   SkippedProvider,
@@ -43,6 +44,12 @@ export interface IConnections {
   /** `revision`: of the connection as it was shown when the secret was typed; for another one it was not meant. */
   setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView>;
   test(id: string): Promise<TestOutcome>;
+}
+
+/** What code suggests for new connections. */
+export interface IProposals {
+  /** Rejects with a `ProblemError` `proposal_not_found` when it has expired or never was. */
+  get(id: string): Promise<Proposal>;
 }
 
 /** A question with the moment at which it ends, by this page's own clock. */
@@ -91,6 +98,7 @@ export interface IActivity {
 
 export interface IConnvault {
   readonly connections: IConnections;
+  readonly proposals: IProposals;
   readonly questions: IQuestions;
   readonly vault: IVault;
   readonly activity: IActivity;
@@ -115,8 +123,9 @@ export const IConsentPrompt = new Token<IConsentPrompt>(
 /** Ids of the commands. */
 export const CommandIDs = {
   /**
-   * Opens the panel: `{connectionId?, name?, new?: providerId | true, prefill?: {field: value}, screen?: 'unlock' | 'setup' |
-   * 'questions', tab?: 'details' | 'grants' | 'activity'}`
+   * Opens the panel: `{connectionId?, name?, new?: providerId | true, proposal?: id, screen?: 'unlock' | 'setup' |
+   * 'questions' | 'secret' | 'edit', tab?: 'details' | 'grants' | 'activity'}`. Any document can run a command, so none of
+   * these says what is in a form.
    */
   open: 'connvault:open',
   /** Opens another panel, beside the notebooks. */

@@ -18,6 +18,7 @@ import type {
   Grant,
   GrantView,
   Problem,
+  Proposal,
   ProviderDefinition,
   ProviderList,
   Question,
@@ -159,6 +160,18 @@ const requester = object<Requester>({
   durable: orElse(flag, false),
   evidence: orElse(text, '')
 });
+
+const checkProposal = object<Proposal>({
+  id: text,
+  provider_id: orNull(text),
+  name: orNull(text),
+  fields: orElse(mapping(fieldValue as Check<string | number | boolean>), {}),
+  requester,
+  proposed_at: time,
+  expires_at: time
+});
+
+export const proposal = (value: unknown): Proposal => checkProposal(value);
 
 const question = object<Question>({
   id: text,

@@ -62,6 +62,7 @@ describe('a fix-it', () => {
 
   test.each([
     [{ prefill: { host: 'evil' }, new: 'postgresql' }, { new: 'postgresql' }],
+    [{ proposal: 'proposal-x', fields: { host: 'evil' }, host: 'evil' }, { proposal: 'proposal-x' }],
     [{ name: { toString: 'x' }, screen: 'unlock', deep: [] }, { screen: 'unlock' }],
     [{ name: 'a', tab: 'grants' }, { name: 'a', tab: 'grants' }],
     [{ name: 'a\u202eb' }, { name: 'ab' }],

@@ -143,7 +143,7 @@ describe('the dialog', () => {
     for (const hidden of ['\u202e', '\u2066', '\u0007', '\u200b']) {
       expect(dialog.node.textContent).not.toContain(hidden);
     }
-    expect(dialog.node.textContent).toContain('app@evil');
+    expect(dialog.node.textContent).toContain('app@[U+202E]evil');
   });
 
   test('shows markup as text', () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 
-import { fileName, foreignText } from '../src/foreignText';
+import vectors from '../../tests/support/visible_names.json';
+import { fileName, foreignName, foreignText, ownName } from '../src/foreignText';
 
 test.each([
   ['plain', 'plain'],
@@ -15,6 +16,7 @@ test.each([
   ['c1\u009b31m', 'c131m'],
   ['two\nlines\r\nand\u2028more', 'two lines and more'],
   ['\u3164\u115f\u2800blank', 'blank'],
+  ['no-break\u00a0blank', 'no-break blank'],
   ['lone\ud800surrogate', 'lonesurrogate'],
   ['  spaces   within  ', 'spaces within']
 ])('%j is shown as %j', (text, shown) => {
@@ -29,7 +31,23 @@ test.each([
   ['reports/2026/first.ipynb', 'first.ipynb'],
   ['first.ipynb', 'first.ipynb'],
   ['folder/', 'folder/'],
-  ['a/\u202eevil.ipynb', 'evil.ipynb']
+  ['a/\u202eevil.ipynb', '[U+202E]evil.ipynb'],
+  ['a/trusted[U+00A0].ipynb', 'trusted[U+00A0].ipynb']
 ])('the file of %j is %j', (path, name) => {
   expect(fileName(path)).toBe(name);
+});
+
+// As the broker shows them: tests/services/test_visible_names.py.
+test.each(vectors as [string, string][])('the name %j is shown as %j', (name, shown) => {
+  expect(ownName(name)).toBe(shown);
+  expect(foreignName(shown)).toBe(shown);
+});
+
+test('every blank of Unicode but the plain one is spelt out', () => {
+  for (let code = 0; code <= 0x10ffff; code++) {
+    const char = String.fromCodePoint(code);
+    if (/\p{White_Space}/u.test(char) && char !== ' ') {
+      expect(foreignName(`a${char}b`)).toBe(`a[U+${code.toString(16).toUpperCase().padStart(4, '0')}]b`);
+    }
+  }
 });

@@ -1,13 +1,14 @@
 import { act, fireEvent, render, screen, waitFor } from '@testing-library/react';
 import { beforeEach, describe, expect, test } from 'vitest';
 
+import type { Place } from '../src/models/navigation';
 import { Navigation } from '../src/models/navigation';
 import { placeOf } from '../src/models/opening';
 import { Panel } from '../src/panel/Panel';
 import { strengthOf } from '../src/panel/strength';
 import { eventWords, statusWord } from '../src/panel/words';
 import { catalogue } from './support/catalogue';
-import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, provider, T0, trans, vaultState } from './support/records';
+import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, PROPOSAL_ID, proposal, provider, T0, trans, vaultState } from './support/records';
 
 const FAILED_TEST = { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' };
 
@@ -94,10 +95,12 @@ describe('the list', () => {
     expect(document.activeElement).toBe(screen.getByTestId('connvault-row-zeta'));
   });
 
-  test('shows a name as text, without what hides or reorders', async () => {
+  test('shows a name as text, with what hides or reorders spelt out', async () => {
     connvault.connections.items = [connectionView({}, { destination: '<b>x</b>\u202egnp' })];
     await draw();
-    expect(screen.getByTestId('connvault-row-warehouse').querySelector('small > span')?.textContent).toBe('PostgreSQL · <b>x</b>gnp');
+    expect(screen.getByTestId('connvault-row-warehouse').querySelector('small > span')?.textContent).toBe(
+      'PostgreSQL · <b>x</b>[U+202E]gnp'
+    );
   });
 
   test('shows in a word which of them may be revealed', async () => {
@@ -796,14 +799,16 @@ describe('the focus', () => {
     expect(navigation.place).toEqual({ screen: 'detail', connectionId: 'c1', tab: 'details' });
   });
 
-  test('goes on from the picker with what was searched and the name that it is for', async () => {
-    navigation.go({ screen: 'picker', prefill: { name: 'wharehouse' } });
+  test('goes on from the picker with what was searched and the name that was suggested', async () => {
+    const named = proposal({ provider_id: null, name: 'wharehouse', fields: {} });
+    navigation.go({ screen: 'picker', proposal: named });
     await draw();
     expect(screen.getByText('connection("wharehouse")')).toBeTruthy();
+    expect(screen.getByTestId('connvault-suggestion').textContent).toContain('suggested by the notebook');
     const search = screen.getByTestId('connvault-picker-search');
     fireEvent.change(search, { target: { value: 'post' } });
     await act(async () => void fireEvent.keyDown(search, { key: 'Enter' }));
-    expect(navigation.place).toEqual({ screen: 'create', providerId: 'postgresql', prefill: { name: 'wharehouse' } });
+    expect(navigation.place).toEqual({ screen: 'create', providerId: 'postgresql', proposal: named });
   });
 });
 
@@ -823,18 +828,22 @@ describe('opening', () => {
     [{ connectionId: 'c1' }, { screen: 'detail', connectionId: 'c1', tab: 'details' }],
     [{ name: 'warehouse', tab: 'grants' }, { screen: 'detail', connectionId: 'c1', tab: 'grants' }],
     [{ name: 'nothing', tab: 'odd' }, { screen: 'detail', connectionId: 'nothing', tab: 'details' }],
-    [{ new: true, name: 'sales' }, { screen: 'picker', prefill: { name: 'sales', fields: {} } }],
-    [
-      { new: 'postgresql', prefill: { host: 'db', port: 1, odd: {} } },
-      { screen: 'create', providerId: 'postgresql', prefill: { name: '', fields: { host: 'db', port: 1 } } }
-    ],
-    [{ new: 'nobody' }, { screen: 'picker', prefill: { name: '', fields: {} } }],
+    [{ new: true, name: 'sales' }, { screen: 'picker' }],
+    ...['prefill', 'fields', 'values', 'data', 'place', 'draft'].map(key => [
+      { new: 'postgresql', name: 'sales', host: 'evil', port: 1, [key]: { host: 'evil', fields: { host: 'evil' } } },
+      { screen: 'create', providerId: 'postgresql' }
+    ]),
+    [{ new: 'nobody' }, { screen: 'picker' }],
+    [{ proposal: PROPOSAL_ID, name: 'x', new: 'postgresql', host: 'evil' }, { screen: 'proposal', id: PROPOSAL_ID }],
+    [{ proposal: { id: PROPOSAL_ID, fields: { host: 'evil' } } }, null],
+    [{ proposal: 'proposal-short' }, null],
+    [{ proposal: `${PROPOSAL_ID}/../connections` }, null],
     [{ screen: 'questions' }, { screen: 'list' }],
     [{ screen: 'unlock' }, { screen: 'list' }],
     [{ screen: 'setup' }, { screen: 'list' }],
-    [{ new: 7, connectionId: 7 }, { screen: 'picker', prefill: { name: '', fields: {} } }],
+    [{ new: 7, connectionId: 7 }, { screen: 'picker' }],
     [{ connectionId: 7, name: {} }, null]
-  ])('%j leads to %j', (args, place) => {
+  ] as [{ [name: string]: unknown }, Place | null][])('%j leads to %j', (args, place) => {
     expect(placeOf(args, connvault)).toEqual(place);
   });
 
@@ -855,4 +864,53 @@ test('going to another connection shows its own rows', async () => {
   await draw();
   await go({ screen: 'detail', connectionId: 'c2', tab: 'activity' });
   expect(connvault.calls).toContainEqual(['events', 'c2']);
+});
+
+test('what a link named and is not there is left without trouble', async () => {
+  navigation.go({ screen: 'detail', connectionId: '"]{"new": 1}', tab: 'details' });
+  await draw();
+  await press('connvault-back');
+  expect(document.activeElement).toBe(screen.getByTestId('connvault-new'));
+});
+
+describe('a suggestion', () => {
+  test('opens the form of its kind, as the server told it', async () => {
+    navigation.go({ screen: 'proposal', id: PROPOSAL_ID });
+    await draw();
+    expect(navigation.place).toEqual({ screen: 'create', providerId: 'postgresql', proposal: proposal() });
+    const host = await screen.findByTestId<HTMLInputElement>('connvault-field-host');
+    expect(host.value).toBe('db.suggested');
+  });
+
+  test('of a name alone opens the picker', async () => {
+    connvault.proposals.known = [proposal({ provider_id: null, fields: {} })];
+    navigation.go({ screen: 'proposal', id: PROPOSAL_ID });
+    await draw();
+    expect(navigation.place.screen).toBe('picker');
+    expect(screen.getByText('connection("sales")')).toBeTruthy();
+  });
+
+  test.each([
+    ['postgresql', { screen: 'create', providerId: 'postgresql' }],
+    ['', { screen: 'picker' }]
+  ])('that has expired says so, and offers an empty form of %j', async (providerId, place) => {
+    navigation.go({ screen: 'proposal', id: `proposal-${'x'.repeat(43)}`, providerId });
+    await draw();
+    expect(screen.getByTestId('connvault-expired').textContent).toContain(
+      'This suggestion has expired. Run the cell again.'
+    );
+    await press('connvault-empty-form');
+    expect(navigation.place).toEqual(place);
+  });
+
+  test('does not take over a form of the same kind that is half filled in: it is another form', async () => {
+    navigation.go({ screen: 'create', providerId: 'postgresql' });
+    await draw();
+    const before = await screen.findByTestId<HTMLInputElement>('connvault-field-password');
+    before.value = 'typed-for-another-host';
+    await go({ screen: 'create', providerId: 'postgresql', proposal: proposal() });
+    const after = await screen.findByTestId<HTMLInputElement>('connvault-field-password');
+    expect(after.value).toBe('');
+    expect(after.disabled).toBe(true);
+  });
 });

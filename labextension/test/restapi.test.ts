@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import type { Requester } from '../src/restapi';
 import { ProblemError, RestApi } from '../src/restapi';
-import { connectionView, T0, vaultState } from './support/records';
+import { connectionView, proposal, T0, vaultState } from './support/records';
 
 // As on an origin that is not secure: everything is sent as it is. What is sealed: sealedRequests.test.ts.
 beforeEach(() => void vi.stubGlobal('crypto', {}));
@@ -63,6 +63,14 @@ test.each([
     'audit?connection_id=c1&before=7&limit=50',
     undefined,
     { events: [], next_before: null }
+  ],
+  [
+    'getProposal',
+    (it: RestApi) => it.getProposal('p 1/2'),
+    'GET',
+    'proposals/p%201%2F2',
+    undefined,
+    proposal()
   ],
   [
     'decide',

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { ContractError } from '../src/checks';
 import * as validate from '../src/validate';
-import { auditEvent, connectionView, grantView, provider, question, vaultState } from './support/records';
+import { auditEvent, connectionView, grantView, proposal, provider, question, vaultState } from './support/records';
 
 // What does not belong there, whatever the field is.
 const WRONG = [undefined, null, 7, 'text', [], {}, true];
@@ -157,4 +157,23 @@ test('a Problem without errors has none', () => {
 
 test.each([[{ event: 'bake:cake', id: null }], [{}], [null], [{ event: 'vault:changed', id: 7 }]])('%j is no event', value => {
   expect(() => validate.event(value)).toThrow(ContractError);
+});
+
+describe('a suggestion', () => {
+  const optional = ['provider_id', 'name', 'fields'];
+  const cases = malformed(proposal()).filter(
+    ([what]) => !(optional.some(name => what.startsWith(name)) && /null|missing|text|\{\}/.test(what))
+  );
+
+  test.each(cases)('with %s is refused', (_, bad) => {
+    expect(() => validate.proposal(bad)).toThrow(ContractError);
+  });
+
+  test.each([{ fields: { host: ['a'] } }, { fields: { host: { a: 1 } } }])('with %j is refused', change => {
+    expect(() => validate.proposal({ ...proposal(), ...change })).toThrow(ContractError);
+  });
+
+  test('with unknown fields is read without them', () => {
+    expect(validate.proposal({ ...proposal(), secrets: { password: 'x' } })).toEqual(proposal());
+  });
 });

@@ -269,6 +269,63 @@ def test_code_without_a_file_is_nobodys_script(notebooks: Notebooks, job: Path, 
     assert last_asked(notebooks)["kind"] == "detached"
 
 
+# `{job}` is the trusted script, `{evil}` another file; `{pipe}` comes on standard input.
+NOT_ALONE = {
+    "a prompt behind it": ["-i", "{job}"],
+    "one in a cluster": ["-ui", "{job}"],
+    "another in a cluster": ["-Ii", "{job}"],
+    "a module that runs it": ["-m", "pdb", "{job}"],
+    "code before it": ["-c", ASK, "{job}"],
+    "standard input before it": ["-", "{job}"],
+    "standard input by a path": ["/dev/stdin", "{job}"],
+    "without its first line": ["-x", "{job}"],
+    "compiled modules of elsewhere": ["-X", "pycache_prefix={folder}", "{job}"],
+    "a warning of elsewhere": ["-W", "ignore::evil.Category", "{job}"],
+}
+
+
+@pytest.mark.parametrize("how", NOT_ALONE)
+def test_a_script_that_is_not_all_that_runs_is_nobodys(
+    notebooks: Notebooks, job: Path, folder: Path, how: str
+) -> None:
+    """Whatever else it runs would have the script's permissions: it is a process without a name."""
+    arguments = [part.replace("{job}", str(job)).replace("{folder}", str(folder)) for part in NOT_ALONE[how]]
+    found = run(notebooks, [sys.executable, *arguments], home=folder, input=ASK + "continue\nquit\n")
+    assert "always" not in found
+    assert last_asked(notebooks)["kind"] == "detached"
+    assert notebooks.asked()[-1]["durations"] == ["once", "session"]
+
+
+def test_a_prompt_by_the_environment_is_nobodys_script(notebooks: Notebooks, job: Path, folder: Path) -> None:
+    """As `-i`: more code comes afterwards."""
+    found = run(notebooks, [sys.executable, str(job)], home=folder, input=ASK, env={"PYTHONINSPECT": "1"})
+    assert "always" not in found
+    assert last_asked(notebooks)["kind"] == "detached"
+
+
+def test_another_file_mounted_over_a_script_is_not_it(
+    notebooks: Notebooks, job: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Any user can do that, for its own processes alone; the broker would hash the file that it sees itself."""
+    evil = tmp_path / "evil.py"
+    evil.write_text(ASK)
+    mount = f'mount --bind "{evil}" "{job}" && exec "{sys.executable}" "{job}"'
+    argv = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount]
+    # Nothing comes where user namespaces are forbidden: there nobody can do this.
+    assert run(notebooks, argv, home=folder) in ("AccessDenied", "")
+    assert last_asked(notebooks)["kind"] == "detached"
+
+
+@pytest.mark.parametrize("name", ["PYTHONPATH", "LD_PRELOAD", "PYTHONUSERBASE", "PYTHONWARNINGS"])
+def test_a_script_in_another_environment_is_asked_anew(
+    notebooks: Notebooks, job: Path, folder: Path, tmp_path: Path, name: str
+) -> None:
+    """Whoever sets these runs code in it. That costs one line more: code in it can hide what it was started with."""
+    (tmp_path / "sitecustomize.py").write_text(ASK.replace("import sys", "import sys; sys.argv = ['x']"))
+    found = run(notebooks, [sys.executable, str(job)], home=folder, env={name: str(tmp_path)})
+    assert "always" not in found
+
+
 def test_a_script_put_back_before_it_asks_is_taken_for_what_it_was(
     notebooks: Notebooks, job: Path, folder: Path
 ) -> None:
@@ -281,12 +338,35 @@ def test_a_script_put_back_before_it_asks_is_taken_for_what_it_was(
 
 
 def test_code_slipped_into_a_scripts_interpreter_is_the_script(
-    notebooks: Notebooks, job: Path, folder: Path, tmp_path: Path
+    notebooks: Notebooks, job: Path, folder: Path
 ) -> None:
-    """Not stopped: whoever sets a script's environment runs code in it. The record names the script."""
-    (tmp_path / "sitecustomize.py").write_text(ASK.replace("import sys", "import sys; sys.argv = ['x']"))
-    found = run(notebooks, [sys.executable, str(job)], home=folder, env={"PYTHONPATH": str(tmp_path)})
-    assert found.splitlines() == ["always", "always"]
+    """Not stopped: a module beside a script is imported before any other, and only the script is hashed."""
+    beside = job.parent / "connvault_jupyter.py"
+    beside.write_text(f"import sys\nsys.path.remove({str(job.parent)!r})\ndel sys.modules[__name__]\n" + ASK)
+    try:
+        found = run(notebooks, [sys.executable, str(job)], home=folder)
+    finally:
+        beside.unlink()
+    assert found.splitlines()[0] == "always"
+    assert notebooks.record(type="access:granted")[0]["requester_label"] == str(job)
+
+
+def test_a_process_that_rewrites_its_command_line_is_the_script(
+    notebooks: Notebooks, job: Path, folder: Path
+) -> None:
+    """Not stopped: what a process was started with lies in its own memory."""
+    rewrite = """
+import sys
+with open("/proc/self/stat") as file:
+    fields = file.read().rpartition(")")[2].split()
+start, end = int(fields[45]), int(fields[46])
+line = b"python\\0" + sys.argv[1].encode() + b"\\0"
+with open("/proc/self/mem", "r+b", buffering=0) as memory:
+    memory.seek(start)
+    memory.write(line.ljust(end - start, b"\\0"))
+"""
+    found = run(notebooks, [sys.executable, "-c", rewrite + ASK, str(job)], home=folder)
+    assert found == "always"
     assert notebooks.record(type="access:granted")[0]["requester_label"] == str(job)
 
 

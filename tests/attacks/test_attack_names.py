@@ -96,28 +96,39 @@ def test_words_that_are_no_short_text_are_refused(notebooks: Notebooks, words: s
             process.run(f"broker().ask('access.request', {{'connection': 'api', 'reason': {words}}})")
 
 
+# What the file is called, and what a person sees.
 PATHS = {
-    "reordered": "x\u202ebpnyi.detsurt",
-    "invisible": "tru\u200bsted.ipynb",
-    "a filler": "trusted\u3164.ipynb",
-    "a space behind": "trusted.ipynb ",
-    "a Cyrillic letter": "trust\u0435d.ipynb",
-    "a parent": "sub/../../trusted.ipynb",
+    "reordered": ("x\u202ebpnyi.detsurt", "x[U+202E]bpnyi.detsurt"),
+    "invisible": ("tru\u200bsted.ipynb", "tru[U+200B]sted.ipynb"),
+    "a filler": ("trusted\u3164.ipynb", "trusted[U+3164].ipynb"),
+    "a space behind": ("trusted.ipynb ", "trusted.ipynb[U+0020]"),
+    "two spaces": ("our  trusted.ipynb", "our[U+0020][U+0020]trusted.ipynb"),
+    "a no-break space": ("our\u00a0trusted.ipynb", "our[U+00A0]trusted.ipynb"),
+    "a thin one": ("our\u2009trusted.ipynb", "our[U+2009]trusted.ipynb"),
+    "an ideographic one": ("our\u3000trusted.ipynb", "our[U+3000]trusted.ipynb"),
+    "a Braille blank": ("our\u2800trusted.ipynb", "our[U+2800]trusted.ipynb"),
+    "a soft hyphen": ("trus\u00adted.ipynb", "trus[U+00AD]ted.ipynb"),
+    "a joiner": ("trus\u034fted.ipynb", "trus[U+034F]ted.ipynb"),
+    "a variation": ("trusted\ufe0f.ipynb", "trusted[U+FE0F].ipynb"),
+    "a tag": ("trusted\U000e0041.ipynb", "trusted[U+E0041].ipynb"),
+    "a line end": ("trusted.ipynb\n", "trusted.ipynb[U+000A]"),
+    "what another one is shown as": ("our[U+00A0]trusted.ipynb", "our[U+005B]U+00A0]trusted.ipynb"),
+    "a Cyrillic letter": ("trust\u0435d.ipynb", "trust\u0435d.ipynb"),
+    "a parent": ("sub/../../trusted.ipynb", "sub/../../trusted.ipynb"),
 }
 
 
 @pytest.mark.parametrize("name", PATHS)
 def test_a_look_alike_of_a_notebook_has_no_grant_of_it(notebooks: Notebooks, name: str) -> None:
-    """It is asked for itself. What can't be seen is told; letters of other scripts that look alike are not."""
-    with notebooks.open("trusted.ipynb") as trusted, notebooks.open(PATHS[name]) as other:
+    """It is asked for itself. What can't be seen is spelt out; letters of other scripts that look alike are not."""
+    path, shown = PATHS[name]
+    with notebooks.open("trusted.ipynb") as trusted, notebooks.open(path) as other:
         trusted.run("connection('api', reason='always')")
         with pytest.raises(Refused, match="AccessDenied"):
             other.run("connection('api', reason='deny')")
-    label = notebooks.asked()[-1]["requester"]["label"]
-    assert label.isprintable()
-    assert label.endswith("(with characters that can't be seen)") == (
-        name in {"reordered", "invisible", "a filler", "a space behind"}
-    )
+    asked = notebooks.asked()[-1]["requester"]
+    assert (asked["label"], asked["path"]) == (shown, shown)
+    assert notebooks.record(type="access:denied")[0]["requester_label"] == shown
 
 
 USERINFO = [

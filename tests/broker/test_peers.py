@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.broker.kernels import Kernels
-from connvault_jupyter.broker.peers import Peers, displayable
+from connvault_jupyter.broker.peers import Peers
 from connvault_jupyter.broker.processes import LinuxProcesses, Peer
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.contracts.supervision import Document, KernelRow, KernelTable
 from connvault_jupyter.errors import BrokerUnavailable, NotAllowed
+from connvault_jupyter.services.visible_names import visible
 
 # Connects, says so, and stays until its standard input ends.
 CONNECT = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); sys.stdin.read()"
@@ -235,6 +236,45 @@ def test_an_entry_point_of_an_environment_below_the_root_is_not_durable(here: He
         assert here.peers.identify(peer).durable is False
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".local/bin/tool",
+        ".local/lib/python3.11/site-packages/IPython/__main__.py",
+        "usr/lib/python3/dist-packages/tool.py",
+        ".pyenv/versions/3.11.7/lib/python3.11/pdb.py",
+    ],
+)
+def test_an_installed_program_below_the_root_is_not_durable(here: Here, place: str) -> None:
+    """It runs whatever it is told, so nothing lasting is given to it; here the root is somebody's home."""
+    script = here.root / place
+    script.parent.mkdir(parents=True)
+    script.write_text(CONNECT)
+    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
+        assert here.peers.identify(peer).durable is False
+
+
+def test_a_process_with_other_files_under_our_names_is_detached(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a mount namespace or a root of its own, another file may lie where the script does."""
+    script = here.root / "job.py"
+    script.write_text(CONNECT)
+    with here.connected([sys.executable, str(script), here.path]) as (process, peer):
+        assert here.processes.sees_our_files(process.pid)
+        monkeypatch.setattr(here.processes, "sees_our_files", lambda pid: False)
+        found = here.peers.identify(peer)
+    assert (found.kind, found.durable) == ("detached", False)
+
+
+def test_a_process_that_has_ended_sees_nothing_of_ours() -> None:
+    """What can't be read is not taken for the same."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert not LinuxProcesses().sees_our_files(process.pid)
+    assert LinuxProcesses().environment(process.pid) is None
+
+
 def test_code_without_a_file_is_detached(here: Here) -> None:
     """It has no name that would mean the same tomorrow."""
     with here.connected(kernel(here)) as (process, peer):
@@ -377,18 +417,23 @@ NAMES = [
     "a\u200b.ipynb",
     "a\n.ipynb",
     "\ud800.ipynb",
+    "a\u00a0.ipynb",
+    "a\u2009.ipynb",
+    "a\u3000.ipynb",
+    "a\u2800.ipynb",
+    " a.ipynb",
     "x" * 5000,
 ]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_name_that_could_deceive_is_shown_plain_and_told_apart(here: Here, name: str) -> None:
-    """Its label has nothing left to deceive with, and says that there was; its key is not that of the plain name."""
+    """All that it has is to be seen in its label; its key is not that of a plain name."""
     with here.connected(kernel(here)) as (process, peer):
         told(here, row(process.pid).model_copy(update={"documents": [_raw(name)]}))
         found = here.peers.identify(peer)
-    assert displayable(found.label) == found.label
-    assert found.label != displayable(name)
+    assert found.label == found.path == visible(name, limit=4096) != name
+    assert found.label.isprintable()
     assert found.key != here.peers.key_of_document(found.label)
     assert Requester.model_validate_json(found.model_dump_json()) == found
 

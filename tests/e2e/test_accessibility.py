@@ -157,6 +157,22 @@ def test_picker_and_form(page: Page, themed: Lab, warehouse: str, theme: str) ->
     accessible(panel.box.get_by_test_id("connvault-form"))
 
 
+def test_suggestion(page: Page, themed: Lab, theme: str) -> None:
+    """A form that code has filled, before and after the look at its destination; and one that has expired."""
+    new = "%connections new postgresql name=archive host=db.internal database=archive user=reader"
+    opened(page, themed, theme, LOAD, new)
+    run_cell(page, 0)
+    run_cell(page, 1)
+    form = cell(page, 1).get_by_test_id("connvault-form")
+    expect(form.get_by_test_id("connvault-suggested")).to_have_count(4)
+    accessible(form)
+    form.get_by_test_id("connvault-confirm-destination").click()
+    accessible(form)
+    open_page(page, themed.server, f"lab?reset&connvault=proposal-{'x' * 43}")
+    expect(page.get_by_test_id("connvault-expired")).to_be_visible()
+    accessible(ConnectionsPanel(page).box)
+
+
 @pytest.mark.parametrize("mode", ["brokered", "in_clear", "reveal"])
 def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) -> None:
     """The question for what is brokered, the one with an amber line, and the louder one for plain text."""

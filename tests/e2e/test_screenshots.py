@@ -31,6 +31,7 @@ READ = (
 MISSPELT = 'connection("wharehouse")'
 HANDLE = "warehouse"
 REVEAL = 'with warehouse.reveal("the tool wants it in a file"): pass'
+NEW = "%connections new postgresql name=archive host=db.internal database=archive user=reader"
 TWO = (
     "from concurrent.futures import ThreadPoolExecutor\n"
     "with ThreadPoolExecutor() as pool:\n"
@@ -86,7 +87,7 @@ def test_each_screen_has_its_picture(
     def picture(name: str) -> None:
         page.screenshot(path=folder / f"{name}.png", animations="disabled")
 
-    cells = (ASK, READ, MISSPELT, "%connections", HANDLE, REVEAL, TWO)
+    cells = (ASK, READ, MISSPELT, "%connections", HANDLE, REVEAL, NEW, TWO)
     path = server.write_notebook("reports/monthly.ipynb", *cells)
     open_notebook(page, server, path, frontend=frontend)
     panel = ConnectionsPanel(page).open()
@@ -128,6 +129,10 @@ def test_each_screen_has_its_picture(
     ConsentDialog(page).wait()
     picture("question-reveal")
     ConsentDialog(page).deny()
-    run_cell(page, 6, wait=False)
+    run_cell(page, 6)
+    expect(cell(page, 6).get_by_test_id("connvault-suggestion")).to_contain_text("reports/monthly.ipynb")
+    cell(page, 6).scroll_into_view_if_needed()
+    picture("suggestion")
+    run_cell(page, 7, wait=False)
     expect(page.get_by_test_id("connvault-queue")).to_have_text("1 of 2")
     picture("questions")

@@ -77,9 +77,7 @@ def test_a_card_follows_with_text_and_html(shell: Shell, handles: Handles) -> No
         "error": "ConnectionNotFound",
         "title": "No connection is called “zebra”.",
         "message": "Create it in the Connections panel.",
-        "actions": [
-            {"label": "Create “zebra”", "command": "connvault:open", "args": {"new": True, "name": "zebra"}}
-        ],
+        "actions": [{"label": "Create “zebra”", "command": "connvault:open", "args": {"new": True}}],
         "instead": True,
     }
     assert output["data"]["text/plain"] == "In JupyterLab's Connections panel: Create “zebra”."
@@ -92,8 +90,36 @@ def test_a_similar_name_is_offered_first(shell: Shell, handles: Handles) -> None
     assert found["message"] == "Did you mean “warehouse”?"
     assert [(action["label"], action["args"]) for action in found["actions"]] == [
         ("Show “warehouse”", {"name": "warehouse"}),
-        ("Create “wharehouse”", {"new": True, "name": "wharehouse"}),
+        ("Create “wharehouse”", {"new": True}),
     ]
+
+
+def test_in_a_notebook_the_name_is_suggested_and_its_id_is_in_the_card(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card is part of the notebook, and no form takes its values from one. Suggested once a failed cell."""
+    monkeypatch.setattr(shell.ip, "kernel", object(), raising=False)
+    shell.run("connection('zebra')")
+    (found,) = shell.bundles(FIXIT_MIME)
+    assert found["actions"][-1]["args"] == {"proposal": handles.proposal}
+    asked = [body for name, body in scripted_broker.asked if name == "connections.propose"]
+    assert asked == [{"provider_id": None, "name": "zebra", "fields": {}}]
+
+
+def test_a_suggestion_that_is_not_taken_leaves_an_empty_form(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card's own error counts more."""
+
+    def refuse(body: dict[str, object]) -> dict[str, object]:
+        raise errors.TooManyProposals
+
+    monkeypatch.setattr(shell.ip, "kernel", object(), raising=False)
+    scripted_broker.answers["connections.propose"] = refuse
+    shell.run("connection('zebra')")
+    (found,) = shell.bundles(FIXIT_MIME)
+    assert found["title"] == "No connection is called “zebra”."
+    assert found["actions"][-1]["args"] == {"new": True}
 
 
 def test_in_a_terminal_a_card_without_a_button_adds_nothing(shell: Shell, handles: Handles) -> None:
@@ -127,7 +153,7 @@ def test_other_cells_get_no_card(shell: Shell, handles: Handles, cell: str) -> N
 @pytest.mark.parametrize(
     ("error", "label", "args"),
     [
-        (errors.ConnectionNotFound(connection="w"), "Create “w”", {"new": True, "name": "w"}),
+        (errors.ConnectionNotFound(connection="w"), "Create “w”", {"new": True}),
         (errors.VaultLocked(connection="w"), "Unlock", {"screen": "unlock"}),
         (errors.CustodianUnavailable(), "Unlock", {"screen": "unlock"}),
         (errors.VaultNotSetUp(), "Set up", {"screen": "setup"}),

@@ -201,11 +201,29 @@ def test_a_wrong_command_is_a_usage_error(
 
 
 def test_new_without_a_page_says_where(shell: Shell, handles: Handles) -> None:
-    """The link carries no values: links end up in logs."""
+    """The link carries no values, links end up in logs: it has the id of what was suggested."""
     shell.run("%connections new postgresql name=warehouse host=db.internal")
     text = shell.bundles(PLAIN)[0]
-    assert "/lab?connvault=new" in text
+    assert f"/lab?connvault={handles.proposal}" in text
     assert "db.internal" not in text
+
+
+def test_new_without_values_suggests_nothing(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles
+) -> None:
+    """An empty form has nothing to say of where it is from."""
+    shell.run("%connections new postgresql")
+    assert "/lab?connvault=new" in shell.bundles(PLAIN)[0]
+    assert scripted_broker.count("connections.propose") == 0
+
+
+def test_new_with_a_name_that_no_connection_can_have_is_a_usage_error(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said at once, with the rule."""
+    shell.run("%connections new postgresql name=1st")
+    assert "UsageError: A name begins with a letter" in capsys.readouterr().err
+    assert scripted_broker.count("connections.propose") == 0
 
 
 def test_new_of_an_unknown_kind_names_the_known(shell: Shell, handles: Handles) -> None:
@@ -225,9 +243,9 @@ def test_new_with_an_unknown_field_names_the_known_and_forgets_the_line(
 
 
 def test_new_shows_the_form_where_widgets_are(
-    shell: Shell, handles: Handles, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the plain values."""
+    """With the id of the plain values, which go to the broker."""
     from connvault_jupyter.notebook.magic import ConnectionsMagic
 
     shown: list[Any] = []
@@ -236,10 +254,14 @@ def test_new_shows_the_form_where_widgets_are(
     shell.run("%connections new postgresql name=warehouse host=db.internal port=5433")
     shell.run("%connections")
     form, panel = shown
-    assert (form.provider, form.name, form.values) == (
-        "postgresql",
-        "warehouse",
-        {"host": "db.internal", "port": "5433"},
+    assert (form.provider, form.proposal) == ("postgresql", handles.proposal)
+    assert scripted_broker.asked[-1] == (
+        "connections.propose",
+        {
+            "provider_id": "postgresql",
+            "name": "warehouse",
+            "fields": {"host": "db.internal", "port": "5433"},
+        },
     )
     assert panel.selected == ""
 

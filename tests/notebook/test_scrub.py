@@ -140,11 +140,18 @@ def test_no_mode_shows_the_line(
     )
 
 
-def test_the_button_opens_the_form(shell: Shell, handles: Handles) -> None:
-    """Prefilled with kind and name."""
+def test_the_button_opens_the_form(
+    shell: Shell, scripted_broker: ScriptedBroker, handles: Handles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kind and name are suggested to the broker, and nothing else of the line."""
+    monkeypatch.setattr(shell.ip, "kernel", object(), raising=False)
     shell.run(f"%connections new postgresql name=warehouse password={SECRET}")
     (card,) = shell.bundles(FIXIT_MIME)
-    assert card["actions"][0]["args"] == {"new": "postgresql", "name": "warehouse"}
+    assert card["actions"][0]["args"] == {"proposal": handles.proposal}
+    assert scripted_broker.asked[-1] == (
+        "connections.propose",
+        {"provider_id": "postgresql", "name": "warehouse", "fields": {}},
+    )
 
 
 def test_without_a_broker_names_tell(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

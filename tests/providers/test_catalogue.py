@@ -104,7 +104,11 @@ def test_what_is_secret_and_what_is_bound(
         ("postgresql", {"host": "db", "database": "d", "user": "u"}, "u@db:5432/d"),
         ("postgresql", {**PG, "host": "2001:db8::1"}, "app@[2001:db8::1]:5432/sales"),
         ("postgresql", {"database": "sales"}, "…@…:5432/sales"),
-        ("postgresql", {**PG, "user": "a\u202epp\x00\n"}, "app @db.internal:5432/sales"),
+        (
+            "postgresql",
+            {**PG, "user": "a\u202epp\x00\n"},
+            "a[U+202E]pp[U+0000][U+000A]@db.internal:5432/sales",
+        ),
         ("http", HTTP, "https://api.example.com/v1"),
         ("http", {}, ""),
         ("secret", {"description": "Licence key"}, "Licence key"),
@@ -112,7 +116,7 @@ def test_what_is_secret_and_what_is_bound(
     ],
 )
 def test_the_line_that_people_see(name: str, fields: dict[str, Any], line: str) -> None:
-    """Defaults are filled in, addresses are told apart from ports, what can't be seen is left out."""
+    """Defaults are filled in, addresses are told apart from ports, what can't be seen is spelt out."""
     assert CATALOGUE.destination(provider(name), fields) == line
 
 

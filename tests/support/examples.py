@@ -40,6 +40,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DeleteConnection": {"id": "c1", "revision": 1},
     "SetSecret": {"id": "c1", "field": "password", "value": "a-password", "revision": 1},
     "DeleteSecret": {"id": "c1", "field": "password"},
+    "ProposalRef": {"id": "proposal-" + REF},
+    "Propose": {"provider_id": "postgresql", "name": "warehouse", "fields": _FIELDS},
     "Decide": {"id": "q1", "decision": "for", "seconds": 600, "digest": DIGEST},
     "SetUpVault": {"custodian": "passphrase", "passphrase": "a long passphrase"},
     "UnlockVault": {"passphrase": "a long passphrase"},

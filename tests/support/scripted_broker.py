@@ -160,6 +160,7 @@ class Handles:
         self.name = "warehouse"
         self.refs: set[str] = set()
         self.token = new_ref()
+        self.proposal = f"proposal-{new_ref()}"
         self.port = 50_123
         self._protocol = protocol
         self._variables, self._tcp_variables = dict(variables or {}), dict(tcp_variables or {})
@@ -208,6 +209,7 @@ class Handles:
                 ],
             },
             "providers.list": lambda body: {"providers": [POSTGRESQL]},
+            "connections.propose": lambda body: {"id": self.proposal, "expires_at": "2026-11-24T12:10:00Z"},
         }
         return self
 

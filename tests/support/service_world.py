@@ -252,6 +252,7 @@ class World:
             self.services.access,
             self.services.audit,
         )
+        self.proposals = self.services.proposals
         self.consent.approvers(1)
         if unlocked:
             self.set_up()

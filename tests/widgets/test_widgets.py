@@ -9,7 +9,7 @@ import pytest
 from ipywidgets import DOMWidget
 from traitlets import TraitError
 
-from connvault_jupyter.errors import SecretInCode
+from connvault_jupyter.errors import InvalidFields, SecretInCode
 from connvault_jupyter.widgets.form import ConnectionForm
 from connvault_jupyter.widgets.panel import ConnectionsPanel
 from tests.support.canary import CANARY, found_in
@@ -17,13 +17,17 @@ from tests.support.scripted_broker import Handles, ScriptedBroker
 
 OWN = {
     ConnectionsPanel: {"selected"},
-    ConnectionForm: {"provider", "name", "values", "state", "connection"},
+    ConnectionForm: {"provider", "proposal", "state", "connection"},
 }
 
 
 @pytest.fixture(autouse=True)
+def handles(scripted_broker: ScriptedBroker) -> Handles:
+    return Handles(fields={}, secrets={}).install(scripted_broker)
+
+
+@pytest.fixture
 def broker(scripted_broker: ScriptedBroker) -> ScriptedBroker:
-    Handles(fields={}, secrets={}).install(scripted_broker)
     return scripted_broker
 
 
@@ -51,21 +55,20 @@ def test_only_the_named_traits_are_synced(kind: type[DOMWidget]) -> None:
         "credentials", "pin",
     ],
 )  # fmt: skip
-def test_a_secret_can_not_be_put_into_the_form(name: str) -> None:
-    """Neither when it is made, nor later; and it is not quoted."""
+def test_a_secret_can_not_be_put_into_the_form(broker: ScriptedBroker, name: str) -> None:
+    """It is not quoted, and does not even reach the broker."""
     with pytest.raises(SecretInCode) as caught:
         ConnectionForm(provider="postgresql", values={name: CANARY})
     assert found_in(str(caught.value)) == []
-    form = ConnectionForm(provider="postgresql")
-    with pytest.raises(SecretInCode):
-        form.values = {name: CANARY}
-    assert found_in(json.dumps(form.get_state())) == []
+    assert broker.asked == []
 
 
-def test_a_url_with_a_password_can_not_either() -> None:
+@pytest.mark.parametrize("value", ["postgresql://u:pw@db/x", "db password=hunter2", "https://db/?token=abc"])
+def test_a_value_with_a_secret_in_it_can_not_either(broker: ScriptedBroker, value: str) -> None:
     """Whatever the field is called."""
     with pytest.raises(SecretInCode):
-        ConnectionForm(values={"host": "postgresql://u:pw@db/x"})
+        ConnectionForm(values={"host": value})
+    assert broker.asked == []
 
 
 @pytest.mark.parametrize(
@@ -74,19 +77,46 @@ def test_a_url_with_a_password_can_not_either() -> None:
         {"host": "db.internal", "port": 5432, "database": "sales", "user": "app", "sslmode": "require"},
         {"base_url": "https://api.test/v1", "auth": "bearer", "allow_http": False, "username": "u"},
         {"token_url": "https://a.test", "key_id": "abc", "compass": "north", "keyspace": "k", "passive": True},
-        {},
     ],
 )  # fmt: skip
-def test_plain_values_prefill(values: dict[str, Any]) -> None:
-    """Text, numbers, yes and no."""
-    assert ConnectionForm(values=values).values == values
+def test_values_go_to_the_broker_and_only_their_id_is_in_the_widget(
+    broker: ScriptedBroker, handles: Handles, values: dict[str, Any]
+) -> None:
+    """What is saved with a notebook has no value of a field."""
+    form = ConnectionForm(provider="anything", name="warehouse", values=values)
+    assert broker.asked == [
+        ("connections.propose", {"provider_id": "anything", "name": "warehouse", "fields": values})
+    ]
+    assert form.proposal == handles.proposal
+    saved = json.dumps(form.get_state())
+    assert not any(
+        f'"{word}"' in saved for word in ("warehouse", *map(str, values), *map(str, values.values()))
+    )
 
 
-@pytest.mark.parametrize("values", [{"host": None}, {"host": ["a"]}, {3: "x"}])
-def test_other_values_are_refused(values: dict[Any, Any]) -> None:
-    """Nothing nested."""
-    with pytest.raises(TraitError):
-        ConnectionForm(values=values)
+def test_an_empty_form_suggests_nothing(broker: ScriptedBroker) -> None:
+    """It needs no broker."""
+    assert ConnectionForm(provider="postgresql").proposal == ""
+    assert broker.asked == []
+
+
+@pytest.mark.parametrize("trait", ["name", "values", "host"])
+def test_a_value_can_not_be_set_later(trait: str) -> None:
+    """Neither from code nor from a saved state: there is no such trait."""
+    form = ConnectionForm(provider="postgresql")
+    form.set_state({trait: "evil.test"})
+    assert "evil" not in json.dumps(form.get_state())
+
+
+def test_a_refused_suggestion_says_what_is_wrong_with_each_field(broker: ScriptedBroker) -> None:
+    """In a cell there is no field beside which it could stand."""
+
+    def refuse(body: dict[str, Any]) -> dict[str, Any]:
+        raise InvalidFields(errors=[{"path": "fields.port", "message": "Port must be a whole number."}])
+
+    broker.answers["connections.propose"] = refuse
+    with pytest.raises(InvalidFields, match=r"^port: Port must be a whole number\.$"):
+        ConnectionForm(provider="postgresql", values={"port": "many"})
 
 
 def test_state_is_one_of_three() -> None:
@@ -108,12 +138,15 @@ def test_the_panel_falls_back_to_a_listing() -> None:
         assert "/lab?connvault=new" in bundle[mime]
 
 
-def test_the_form_falls_back_to_the_link_alone() -> None:
+def test_the_form_falls_back_to_a_link_with_an_id(handles: Handles) -> None:
     """Values stay out of addresses."""
-    bundle = ConnectionForm(provider="<b>", values={"host": "db.internal"})._repr_mimebundle_()
-    assert "/lab?connvault=new" in bundle["text/html"]
-    assert "db.internal" not in bundle["text/plain"] + bundle["text/html"]
-    assert "<b>" not in bundle["text/html"]
+    bundle = ConnectionForm(provider="postgresql", values={"host": "db.internal"})._repr_mimebundle_()
+    for mime in ("text/plain", "text/html"):
+        assert f"/lab?connvault={handles.proposal}" in bundle[mime]
+    assert "db.internal" not in json.dumps(bundle)
+    empty = ConnectionForm(provider="<b>")._repr_mimebundle_()["text/html"]
+    assert "/lab?connvault=new" in empty
+    assert "<b>" not in empty
 
 
 def test_without_a_broker_the_fallback_says_so(

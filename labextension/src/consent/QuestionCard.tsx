@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { useId } from 'react';
 
 import type { Duration, ProviderDefinition, Question } from '../contracts';
-import { fileName, foreignText } from '../foreignText';
+import { fileName, foreignName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { Glyph, ProviderIcon } from '../panel/pieces';
 import { durationWord, modeWords, questionHow, requesterIcon } from '../panel/words';
@@ -46,10 +46,10 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
             <ProviderIcon provider={provider} />
             <span>
               <b>
-                <bdi>{foreignText(question.connection)}</bdi>
+                <bdi>{foreignName(question.connection)}</bdi>
               </b>
               <small>
-                <bdi>{foreignText(question.provider_name)}</bdi>
+                <bdi>{foreignName(question.provider_name)}</bdi>
               </small>
             </span>
           </div>
@@ -64,7 +64,7 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
         <How question={question} provider={provider} trans={trans} />
         {question.agent !== null && (
           <p className="jp-connvault-quote">
-            {trans.__('The code says that it acts for “%1”. That is a claim.', foreignText(question.agent))}
+            {trans.__('The code says that it acts for “%1”. That is a claim.', foreignName(question.agent))}
           </p>
         )}
         {question.reasons.length > 0 && (
@@ -85,7 +85,7 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
 function Sentence({ question, trans }: { question: Question; trans: TranslationBundle }): JSX.Element {
   const name = (
     <em>
-      <bdi>{foreignText(question.connection)}</bdi>
+      <bdi>{foreignName(question.connection)}</bdi>
     </em>
   );
   // Translated as a whole, then parted at the name.
@@ -129,7 +129,7 @@ function partyLine({ requester }: Question, trans: TranslationBundle): string {
   switch (requester.kind) {
     case 'notebook':
     case 'console':
-      return foreignText(requester.kernel ?? '') || trans.__('kernel');
+      return foreignName(requester.kernel ?? '') || trans.__('kernel');
     case 'script':
       return trans.__('Script · process %1', requester.pid);
     case 'server':
@@ -153,7 +153,7 @@ function pathName({ requester }: Question, trans: TranslationBundle): string {
 }
 
 function Fact({ name, value }: { name: string; value: string }): JSX.Element | null {
-  const clean = foreignText(value);
+  const clean = foreignName(value);
   if (!clean) {
     return null;
   }

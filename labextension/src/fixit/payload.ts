@@ -76,12 +76,12 @@ function readAction(action: unknown): FixItAction[] {
   return opens ? [{ label: text(action.label), args: plainArgs(action.args) }] : [];
 }
 
-/** Names, ids and screens only. Values for a form's fields don't come from a card. */
+/** Names of what there is, ids and screens only. Values for a form's fields don't come from a card. */
 function plainArgs(args: unknown): ReadonlyPartialJSONObject {
   if (!isObject(args)) {
     return {};
   }
-  const kept = ['name', 'connectionId', 'new', 'screen', 'tab'].filter(
+  const kept = ['name', 'connectionId', 'new', 'proposal', 'screen', 'tab'].filter(
     key => typeof args[key] === 'string' || args[key] === true
   );
   return Object.fromEntries(kept.map(key => [key, args[key] === true ? true : text(args[key])]));

@@ -5,12 +5,12 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent, ReactNode } from 'react';
 import { useEffect, useId, useRef, useState } from 'react';
 
-import type { ConnectionView, FieldValue, ProviderDefinition, SecretDraft } from '../contracts';
+import type { ConnectionView, FieldValue, Proposal, ProviderDefinition, SecretDraft } from '../contracts';
 import { foreignText } from '../foreignText';
 import { Icon } from '../icons';
-import type { Prefill } from '../models/navigation';
 import { ProblemError } from '../restapi';
 import { ago } from '../times';
+import { targetsOf } from './destination';
 import { FieldFrame } from './FieldFrame';
 import { PasteBox } from './PasteBox';
 import type { Pasted } from './paste';
@@ -22,6 +22,7 @@ import { SchemaForm, startingData } from './SchemaForm';
 import type { FormChecker, FormData } from './SchemaForm';
 import { SecretInputs } from './secretInputs';
 import { submitOnEnter } from './submitOnEnter';
+import { GoesTo, SuggestionBanner } from './Suggestion';
 
 /** What is sent. The secrets are in it only while it is being sent. */
 export interface ConnectionDraft {
@@ -36,7 +37,8 @@ export interface ConnectionFormProps {
   provider: ProviderDefinition;
   /** The connection that is edited; none for a new one. */
   existing?: ConnectionView;
-  prefill?: Prefill;
+  /** What code suggests for a new one; shown as that. */
+  proposal?: Proposal;
   /** A secret that was pasted before the form was drawn; taken once. */
   takePasted?: () => Pasted | null;
   takenNames: readonly string[];
@@ -48,16 +50,25 @@ export interface ConnectionFormProps {
 }
 
 export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
-  const { provider, existing, prefill, trans } = props;
+  const { provider, existing, proposal, trans } = props;
   const id = useId().replaceAll(':', '-');
   const checker = useRef<FormChecker | null>(null);
   const form = useRef<HTMLFormElement>(null);
   const [secrets] = useState(() => new SecretInputs());
-  const [name, setName] = useState(existing?.connection.name ?? prefill?.name ?? '');
+  const [name, setName] = useState(existing?.connection.name ?? proposal?.name ?? '');
   const [data, setData] = useState<FormData>(() =>
-    startingData(provider, { ...readPrefill(provider, prefill?.fields), ...existing?.connection.fields })
+    startingData(provider, { ...readPrefill(provider, proposal?.fields), ...existing?.connection.fields })
   );
   const [mayReveal, setMayReveal] = useState(existing?.connection.reveal_allowed ?? revealsByDefault(provider));
+  // What is shown as suggested: until the person writes something else there.
+  const [suggestion] = useState(() => readPrefill(provider, proposal?.fields));
+  const suggested = Object.keys(suggestion).filter(field => data[field] === suggestion[field]);
+  const targets = targetsOf(provider, data);
+  const [isConfirmed, setConfirmed] = useState(false);
+  // A port is not what leads elsewhere: the person has to have written, or looked at, what names the place.
+  const isLocked =
+    !isConfirmed &&
+    targets.some(({ fields }) => fields.some(field => suggested.includes(field) && typeof data[field] === 'string'));
   const [problems, setProblems] = useState<Problems>({});
   const [isBusy, setBusy] = useState(false);
   const [isPasting, setPasting] = useState(false);
@@ -79,6 +90,8 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
     }
     setProblems({});
     setPasting(false);
+    // What a person has pasted, a person has chosen.
+    setConfirmed(true);
   };
 
   const { takePasted } = props;
@@ -160,6 +173,15 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
     >
       <div className="jp-connvault-scroll">
         {props.notice}
+        {proposal && (
+          <SuggestionBanner
+            proposal={proposal}
+            targets={targets}
+            isConfirmed={!isLocked}
+            trans={trans}
+            onConfirm={() => setConfirmed(true)}
+          />
+        )}
         {problems[''] && (
           <div className="jp-connvault-banner jp-mod-err" role="alert">
             <Icon name="warn" />
@@ -171,6 +193,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
           label={trans.__('Name used in code')}
           problem={problems[NAME_FIELD]}
           hint={<code>connection(&quot;{foreignText(name) || 'warehouse'}&quot;)</code>}
+          isSuggested={proposal?.name ? name === proposal.name : false}
           trans={trans}
         >
           <input
@@ -211,6 +234,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
           problems={problems}
           secrets={secrets}
           storedSecret={storedSecret}
+          suggested={suggested}
+          isLocked={isLocked}
+          goesToId={`${id}-goes-to`}
           isMoved={isMoved && Object.keys(existing?.secrets ?? {}).length > 0}
           checker={checker}
           trans={trans}
@@ -250,6 +276,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
             </div>
           ))}
       </div>
+      <GoesTo id={`${id}-goes-to`} targets={targets} trans={trans} />
       <div className="jp-connvault-foot">
         {provider.testable && (
           <button
@@ -302,5 +329,6 @@ function enterAgain(
 
 function focusFirst(form: HTMLFormElement | null): void {
   // After React has drawn the problems.
-  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
+  const first = '[aria-invalid="true"]:enabled, [data-testid="connvault-confirm-destination"]';
+  requestAnimationFrame(() => form?.querySelector<HTMLElement>(first)?.focus());
 }

@@ -10,6 +10,8 @@ export interface FieldFrameProps {
   required?: boolean;
   hint?: ReactNode;
   problem?: string;
+  /** Whether it holds what code has suggested. */
+  isSuggested?: boolean;
   trans: TranslationBundle;
   children: ReactNode;
 }
@@ -21,6 +23,7 @@ export function FieldFrame(props: FieldFrameProps): JSX.Element {
     <div className="jp-connvault-field">
       <label htmlFor={id}>
         {label}
+        {props.isSuggested && <SuggestedMark trans={trans} />}
         {required === false && <span className="jp-connvault-optional"> {trans.__('optional')}</span>}
       </label>
       {props.children}
@@ -36,5 +39,14 @@ export function FieldFrame(props: FieldFrameProps): JSX.Element {
         </div>
       )}
     </div>
+  );
+}
+
+/** Says of a value that code has put it there. */
+export function SuggestedMark({ trans }: { trans: TranslationBundle }): JSX.Element {
+  return (
+    <span className="jp-connvault-suggested" data-testid="connvault-suggested">
+      {trans.__('suggested by code')}
+    </span>
   );
 }

@@ -42,6 +42,12 @@ export interface SchemaFormProps {
   secrets: SecretInputs;
   /** What to say at a secret that is stored and may stay; `''` where one has to be entered. */
   storedSecret: (field: string) => string;
+  /** Fields that still hold what code has suggested. */
+  suggested: readonly string[];
+  /** Whether the person has not yet looked at where a secret would go by a suggestion. */
+  isLocked: boolean;
+  /** Id of the line that says where a secret goes. */
+  goesToId: string;
   /** Whether stored secrets no longer fit, because the destination was changed. */
   isMoved: boolean;
   checker: MutableRefObject<FormChecker | null>;
@@ -88,6 +94,9 @@ export function SchemaForm(props: SchemaFormProps): JSX.Element {
     // Values and no function: the form library draws a field again only for what it can tell apart.
     kept: Object.fromEntries(made.secrets.map(field => [field, storedSecret(field)])),
     isMoved: props.isMoved,
+    suggested: props.suggested,
+    isLocked: props.isLocked,
+    goesToId: props.goesToId,
     isSecret: field => made.secrets.includes(field),
     requiredSecrets: needed,
     onSecretInput

@@ -8,6 +8,9 @@ export interface SecretInputBoxProps {
   secrets: SecretInputs;
   invalid?: boolean;
   placeholder?: string;
+  disabled?: boolean;
+  /** Id of what else describes it. */
+  describedBy?: string;
   autoFocus?: boolean;
   onInput?: () => void;
 }
@@ -23,8 +26,9 @@ export function SecretInputBox(props: SecretInputBoxProps): JSX.Element {
     spellCheck: false,
     placeholder: props.placeholder,
     autoFocus: props.autoFocus,
+    disabled: props.disabled,
     'aria-invalid': props.invalid ? true : undefined,
-    'aria-describedby': `${id}__error ${id}__help`,
+    'aria-describedby': [`${id}__error ${id}__help`, props.describedBy].filter(Boolean).join(' '),
     onInput: props.onInput
   };
   return (

@@ -14,7 +14,7 @@ import { enumOptionsIndexForValue, enumOptionsValueForIndex } from '@rjsf/utils'
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { Icon } from '../icons';
-import { FieldFrame } from './FieldFrame';
+import { FieldFrame, SuggestedMark } from './FieldFrame';
 import type { Problems } from './problems';
 import { isDeclared } from './schema';
 import { SecretInputBox } from './SecretInputBox';
@@ -29,6 +29,11 @@ export interface FormContext {
   kept: { readonly [field: string]: string };
   /** Whether stored secrets no longer fit, because the destination was changed. */
   isMoved: boolean;
+  /** Fields that still hold what code has suggested. */
+  suggested: readonly string[];
+  /** Whether no secret can be entered yet: where it would go was suggested, and nobody has looked at that. */
+  isLocked: boolean;
+  goesToId: string;
   isSecret: (field: string) => boolean;
   requiredSecrets: readonly string[];
   onSecretInput: (field: string) => void;
@@ -43,7 +48,7 @@ function fieldOf(id: string): string {
 
 export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   const { id, children, label, schema, hidden, required } = props;
-  const { trans, problems, isSecret, requiredSecrets, kept, isMoved } = context(props);
+  const { trans, problems, isSecret, requiredSecrets, kept, isMoved, suggested, isLocked } = context(props);
   if (hidden) {
     return <div hidden>{children}</div>;
   }
@@ -51,10 +56,12 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
     return <>{children}</>;
   }
   const field = fieldOf(id);
+  const isSuggested = suggested.includes(field);
   if (schema.type === 'boolean') {
     return (
       <div className="jp-connvault-field jp-mod-check">
         {children}
+        {isSuggested && <SuggestedMark trans={trans} />}
         {schema.description && (
           <div id={`${id}__help`} className="jp-connvault-hint">
             {schema.description}
@@ -64,18 +71,20 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
     );
   }
   const secret = isSecret(field);
+  const locked = secret && isLocked ? trans.__('Confirm the destination above first.') : '';
   const promise = isMoved
     ? trans.__('Enter it again for the new destination.')
     : trans.__('Goes straight to the vault, and is never shown here again.');
   // What is wrong says what to do; the general description would only stand in its way.
-  const hint = problems[field] ? '' : secret ? kept[field] || promise : schema.description;
+  const hint = problems[field] ? '' : locked || (secret ? kept[field] || promise : schema.description);
   return (
     <FieldFrame
       id={id}
       label={schema.title ?? label}
       required={secret ? requiredSecrets.includes(field) : required}
       hint={hint}
-      problem={problems[field]}
+      problem={problems[field] && (locked || problems[field])}
+      isSuggested={isSuggested}
       trans={trans}
     >
       {children}
@@ -259,13 +268,15 @@ function CheckboxWidget(props: WidgetProps): JSX.Element {
 function SecretWidget(props: WidgetProps): JSX.Element {
   const { id, schema } = props;
   const field = fieldOf(id);
-  const { secrets, problems, kept, onSecretInput, trans } = context(props);
+  const { secrets, problems, kept, isLocked, goesToId, onSecretInput, trans } = context(props);
   return (
     <SecretInputBox
       id={id}
       field={field}
       multiline={(schema as { 'x-multiline'?: boolean })['x-multiline'] === true}
       secrets={secrets}
+      disabled={isLocked}
+      describedBy={goesToId}
       invalid={Boolean(problems[field])}
       placeholder={kept[field] ? trans.__('Leave empty to keep it') : ''}
       onInput={() => onSecretInput(field)}

@@ -4,20 +4,17 @@
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import type { FieldValue } from '../contracts';
+import type { Proposal } from '../contracts';
 
 export type DetailTab = 'details' | 'grants' | 'activity';
 
-/** What a form starts with. Never a secret. */
-export interface Prefill {
-  name?: string;
-  fields?: { [name: string]: FieldValue };
-}
-
 export type Place =
   | { screen: 'list' }
-  | { screen: 'picker'; prefill?: Prefill }
-  | { screen: 'create'; providerId: string; prefill?: Prefill }
+  /** `proposal`: what code suggests, as the server told it. Nothing else fills a form but the person. */
+  | { screen: 'picker'; proposal?: Proposal }
+  | { screen: 'create'; providerId: string; proposal?: Proposal }
+  /** A suggestion that is to be fetched; `providerId`: the kind of the form that is offered if it has expired. */
+  | { screen: 'proposal'; id: string; providerId?: string }
   | { screen: 'edit'; connectionId: string }
   /** `asks`: the place to enter the secret is open. */
   | { screen: 'detail'; connectionId: string; tab: DetailTab; asks?: 'secret' }

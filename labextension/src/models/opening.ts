@@ -1,9 +1,16 @@
 /**
- * Where a request to open something leads. The request may come from a card or a link, so it is read with distrust.
+ * Where a request to open something leads. The request may come from a document (a card, a link, any command link), so it
+ * is read with distrust: it names what there is, and never says what is in a form.
  */
-import type { FieldValue } from '../contracts';
 import type { IConnvault } from '../tokens';
-import type { DetailTab, Place, Prefill } from './navigation';
+import type { DetailTab, Place } from './navigation';
+
+const PROPOSAL = /^proposal-[A-Za-z0-9_-]{43}$/;
+
+/** Whether this is the id of a suggestion, and not a connection's. */
+export function isProposalId(id: unknown): id is string {
+  return typeof id === 'string' && PROPOSAL.test(id);
+}
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
@@ -21,10 +28,12 @@ export function placeOf(
   if (args.screen === 'questions') {
     return { screen: 'list' };
   }
+  if (isProposalId(args.proposal)) {
+    return { screen: 'proposal', id: args.proposal };
+  }
   if (args.new !== undefined && args.new !== false) {
-    const prefill = prefillOf(args);
     const known = typeof args.new === 'string' && connections.provider(args.new);
-    return known ? { screen: 'create', providerId: known.id, prefill } : { screen: 'picker', prefill };
+    return known ? { screen: 'create', providerId: known.id } : { screen: 'picker' };
   }
   const wanted = [args.connectionId, args.name].find(item => typeof item === 'string' && item !== '');
   if (wanted !== undefined) {
@@ -37,14 +46,4 @@ export function placeOf(
     return { screen: 'detail', connectionId, tab, ...(args.screen === 'secret' ? { asks: 'secret' as const } : {}) };
   }
   return null;
-}
-
-function prefillOf(args: { readonly [name: string]: unknown }): Prefill {
-  const given = typeof args.prefill === 'object' && args.prefill !== null ? Object.entries(args.prefill) : [];
-  const plain = given.filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value));
-  return {
-    name: typeof args.name === 'string' ? args.name : '',
-    // Secret fields among them are left out where the form is made: it knows which they are.
-    fields: Object.fromEntries(plain) as { [name: string]: FieldValue }
-  };
 }

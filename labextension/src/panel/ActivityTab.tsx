@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Fragment } from 'react';
 
 import type { AuditEvent, AuditVerification } from '../contracts';
-import { fileName, foreignText } from '../foreignText';
+import { fileName, foreignName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { exactly, stamp } from '../times';
 import { Breakable, Pill } from './pieces';
@@ -71,7 +71,7 @@ export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): 
         const words = eventWords(event, trans);
         const more = [
           event.mode && words.outcome?.text !== modeWords(event.mode, trans).word ? modeWords(event.mode, trans).word : '',
-          event.agent ? trans.__('says it acts for %1', foreignText(event.agent)) : '',
+          event.agent ? trans.__('says it acts for %1', foreignName(event.agent)) : '',
           event.reason_claim ? `“${foreignText(event.reason_claim)}”` : ''
         ].filter(Boolean);
         return (
@@ -80,7 +80,7 @@ export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): 
               {stamp(event.at, now)}
             </time>
             <div className="jp-connvault-eventLine">
-              <span title={foreignText(event.requester_label ?? '')}>
+              <span title={foreignName(event.requester_label ?? '')}>
                 <bdi>
                   <Breakable text={who(event, trans)} />
                 </bdi>{' '}

@@ -6,7 +6,7 @@ import type { KeyboardEvent } from 'react';
 import { memo, useEffect, useId, useMemo, useState } from 'react';
 
 import type { ConnectionView, ProviderDefinition, VaultState } from '../contracts';
-import { foreignText } from '../foreignText';
+import { foreignName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { CATEGORIES, categoryTitle } from './kinds';
 import { Pill, ProviderIcon } from './pieces';
@@ -117,9 +117,9 @@ interface RowProps {
 
 const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen }: RowProps): JSX.Element {
   const { connection, destination } = item;
-  const name = foreignText(connection.name);
-  const where = foreignText(destination);
-  const kind = provider ? foreignText(provider.name) : connection.provider_id;
+  const name = foreignName(connection.name);
+  const where = foreignName(destination);
+  const kind = provider ? foreignName(provider.name) : connection.provider_id;
   const label = where ? `${kind} · ${where}` : kind;
   return (
     <li>

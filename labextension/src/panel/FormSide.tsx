@@ -61,7 +61,7 @@ export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () 
         <ConnectionForm
           provider={provider}
           existing={before}
-          prefill={place.screen === 'create' ? place.prefill : undefined}
+          proposal={place.screen === 'create' ? place.proposal : undefined}
           takePasted={props.takePasted}
           takenNames={connections.items
             .filter(item => item.connection.id !== before?.connection.id)

@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
 
 import type { GrantView, UseDay, DeliveryForm } from '../contracts';
-import { fileName, foreignText } from '../foreignText';
+import { fileName, foreignName } from '../foreignText';
 import { ago, exactly, stamp } from '../times';
 import { Glyph } from './pieces';
 import { decisionWord, grantTrouble, howWord, requesterIcon } from './words';
@@ -55,7 +55,7 @@ export function GrantsTab({ grants, delivery, uses, trouble, now, trans, onRevok
           return (
             <li key={grant.id} className="jp-connvault-grant" data-counts={view.counts}>
               <Glyph name={isNever ? 'stop' : requesterIcon(grant.requester_kind)} />
-              <span className="jp-connvault-rowText" title={foreignText(grant.requester_label)}>
+              <span className="jp-connvault-rowText" title={foreignName(grant.requester_label)}>
                 <b>
                   <bdi>{fileName(grant.requester_label)}</bdi>
                 </b>
@@ -98,7 +98,7 @@ function terms(view: GrantView, delivery: DeliveryForm, now: number, trans: Tran
   const parts = [
     trouble || until,
     howWord(grant.mode, view.counts ? delivery : null, trans),
-    grant.agent ? trans.__('only for %1', foreignText(grant.agent)) : '',
+    grant.agent ? trans.__('only for %1', foreignName(grant.agent)) : '',
     trans._n('%1 use', '%1 uses', view.uses),
     view.last_used_at ? ago(view.last_used_at, now, trans) : ''
   ];

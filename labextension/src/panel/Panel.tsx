@@ -114,7 +114,9 @@ function landing(node: HTMLElement, screen: string, from: Place): HTMLElement | 
   switch (screen) {
     case 'list': {
       const left = from.screen === 'detail' || from.screen === 'edit' ? from.connectionId : '';
-      return (left ? find(`[data-connection="${left}"]`) : null) ?? find('[data-testid="connvault-new"]');
+      // Compared and not searched for: a link may have named what was left, and put anything into a selector.
+      const rows = [...node.querySelectorAll<HTMLElement>('[data-connection]')];
+      return rows.find(row => left !== '' && row.dataset.connection === left) ?? find('[data-testid="connvault-new"]');
     }
     case 'detail':
       return find('.jp-connvault-side .jp-connvault-title');

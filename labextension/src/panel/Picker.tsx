@@ -4,10 +4,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
 
-import type { ProviderDefinition, SkippedProvider } from '../contracts';
-import { foreignText } from '../foreignText';
+import type { Proposal, ProviderDefinition, SkippedProvider } from '../contracts';
+import { foreignName, foreignText } from '../foreignText';
 import type { Pasted } from '../form/paste';
 import { mayHoldPassword, parsePasted } from '../form/paste';
+import { suggestedBy } from '../form/Suggestion';
 import { Icon } from '../icons';
 import { intoRows } from './ConnectionList';
 import { byName, CATEGORIES, categoryTitle, searched } from './kinds';
@@ -17,8 +18,8 @@ import { ProviderIcon, ScreenHeader } from './pieces';
 export interface PickerProps {
   providers: readonly ProviderDefinition[];
   skipped: readonly SkippedProvider[];
-  /** What the new one will be called; empty when that is not known yet. */
-  name: string;
+  /** What code suggests: how the new one is called. */
+  proposal?: Proposal;
   trans: TranslationBundle;
   onPick: (providerId: string) => void;
   /** A URL or command that was pasted; it may hold a password. */
@@ -27,7 +28,7 @@ export interface PickerProps {
 }
 
 export function Picker(props: PickerProps): JSX.Element {
-  const { providers, skipped, trans } = props;
+  const { providers, skipped, proposal, trans } = props;
   const [query, setQuery] = useState('');
   const [isRefused, setRefused] = useState(false);
   const isSearching = query.trim() !== '';
@@ -98,9 +99,10 @@ export function Picker(props: PickerProps): JSX.Element {
           }}
         />
       </label>
-      {props.name && (
-        <p className="jp-connvault-note">
-          {trans.__('For')} <code>connection(&quot;{foreignText(props.name)}&quot;)</code>
+      {proposal?.name && (
+        <p className="jp-connvault-note" data-testid="connvault-suggestion">
+          {trans.__('For')} <code>connection(&quot;{foreignName(proposal.name)}&quot;)</code>
+          {trans.__(', suggested by %1', suggestedBy(proposal.requester, trans))}
         </p>
       )}
       <div className="jp-connvault-scroll" onKeyDown={walkTiles}>

@@ -11,6 +11,7 @@ import { FormSide } from './FormSide';
 import type { PanelProps } from './panelProps';
 import { Picker } from './Picker';
 import { Gone, ScreenHeader, Waiting } from './pieces';
+import { ProposalSide } from './ProposalSide';
 import { UnlockForm } from './VaultScreens';
 
 export function Side(props: PanelProps & { place: Place }): JSX.Element {
@@ -26,13 +27,13 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
         <Picker
           providers={connections.providers}
           skipped={connections.skipped}
-          name={place.prefill?.name ?? ''}
+          proposal={place.proposal}
           trans={trans}
           onBack={toList}
-          onPick={providerId => navigation.go({ screen: 'create', providerId, prefill: place.prefill })}
+          onPick={providerId => navigation.go({ screen: 'create', providerId, proposal: place.proposal })}
           onPaste={found => {
             pasted.current = found;
-            navigation.go({ screen: 'create', providerId: found.providerId, prefill: { name: place.prefill?.name } });
+            navigation.go({ screen: 'create', providerId: found.providerId, proposal: place.proposal });
           }}
         />
       );
@@ -40,7 +41,7 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
     case 'edit':
       return (
         <FormSide
-          key={place.screen === 'edit' ? place.connectionId : place.providerId}
+          key={place.screen === 'edit' ? place.connectionId : `${place.providerId} ${place.proposal?.id ?? ''}`}
           {...props}
           place={place}
           takePasted={() => {
@@ -50,6 +51,8 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
           }}
         />
       );
+    case 'proposal':
+      return <ProposalSide key={place.id} {...props} place={place} />;
     case 'unlock':
       return (
         <div className="jp-connvault-screen">

@@ -6,7 +6,7 @@ import type { ReactNode } from 'react';
 import { Fragment } from 'react';
 
 import type { ProviderDefinition } from '../contracts';
-import { foreignText } from '../foreignText';
+import { foreignName, foreignText } from '../foreignText';
 import type { IconName } from '../icons';
 import { Icon } from '../icons';
 import type { Tone, Word } from './words';
@@ -21,9 +21,9 @@ export function Pill({ word, icon, title }: { word: Word; icon?: IconName; title
   );
 }
 
-/** Text from outside: cleaned, and its direction kept to itself. */
+/** A name or a value from outside: whole, with all that is in it, and its direction kept to itself. */
 export function Foreign({ text, className }: { text: string; className?: string }): JSX.Element {
-  const clean = foreignText(text);
+  const clean = foreignName(text);
   return (
     <bdi className={className} title={clean}>
       {clean}

@@ -260,6 +260,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'connection:changed': trans.__('changed'),
     'connection:deleted': trans.__('deleted'),
     'connection:tested': trans.__('tested'),
+    'connection:proposed': trans.__('suggested'),
     'secret:set': trans.__('secret set'),
     'secret:removed': trans.__('secret removed'),
     'secret:unreadable': trans.__('secret unreadable'),

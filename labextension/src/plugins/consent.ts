@@ -7,6 +7,7 @@ import type { Widget } from '@lumino/widgets';
 import { ConsentDialog } from '../consent/ConsentDialog';
 import { ConsentController } from '../consent/controller';
 import { Presence } from '../consent/presence';
+import { ownName } from '../foreignText';
 import { CommandIDs, IConnvault, IConsentPrompt } from '../tokens';
 
 /** Draws the questions. Not lazily: a question is drawn within a blink of being asked. */
@@ -27,7 +28,8 @@ export const consentPlugin: JupyterFrontEndPlugin<IConsentPrompt> = {
     const { baseUrl } = app.serviceManager.serverSettings;
     const shows = (path: string): boolean => {
       for (const widget of app.shell.widgets('main')) {
-        if (widget.isVisible && pathOf(app, widget) === path) {
+        // A question names its notebook as people are shown it.
+        if (widget.isVisible && ownName(pathOf(app, widget)) === path) {
           return true;
         }
       }

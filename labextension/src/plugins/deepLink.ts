@@ -1,8 +1,12 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { isProposalId } from '../models/opening';
 import { CommandIDs, IConnvault } from '../tokens';
 
-/** The page's address can open the panel: `?connvault=<connection id | new>`. It also says that all plugins are active. */
+/**
+ * The page's address can open the panel: `?connvault=<id of a connection or a suggestion | new>`. It also says that all
+ * plugins are active.
+ */
 export const deepLinkPlugin: JupyterFrontEndPlugin<void> = {
   id: 'connvault-jupyter:deep-link',
   description: 'Opens the panel from a link.',
@@ -16,7 +20,8 @@ export const deepLinkPlugin: JupyterFrontEndPlugin<void> = {
       if (wanted === null) {
         return;
       }
-      await app.commands.execute(CommandIDs.open, wanted === 'new' ? { new: true } : { connectionId: wanted });
+      const args = wanted === 'new' ? { new: true } : isProposalId(wanted) ? { proposal: wanted } : { connectionId: wanted };
+      await app.commands.execute(CommandIDs.open, args);
       // A reload should not open it again.
       const url = new URL(window.location.href);
       url.searchParams.delete('connvault');

@@ -3,6 +3,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { EventStream } from '../events';
 import { ActivityModel } from '../models/activity';
 import { ConnectionsModel } from '../models/connections';
+import { ProposalsModel } from '../models/proposals';
 import { QuestionsModel } from '../models/questions';
 import { VaultModel } from '../models/vault';
 import { RestApi } from '../restapi';
@@ -20,6 +21,7 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
     const events = new EventStream(serverSettings);
     const connvault = {
       connections: new ConnectionsModel({ api, events }),
+      proposals: new ProposalsModel({ api }),
       questions: new QuestionsModel({ api, events }),
       vault: new VaultModel({ api, events }),
       activity: new ActivityModel({ api, events })

@@ -176,9 +176,9 @@ const OPEN_ARGS = {
   type: 'object',
   properties: {
     connectionId: { type: 'string', description: 'Id of the connection to show' },
-    name: { type: 'string', description: 'Name of the connection to show, or of the new one' },
-    new: { description: 'Kind of the new connection, or true to choose one' },
-    prefill: { type: 'object', description: 'Plain values of the new connection; never a secret' },
+    name: { type: 'string', description: 'Name of the connection to show' },
+    new: { description: 'Kind of the new connection, or true to choose one; its form is empty' },
+    proposal: { type: 'string', description: 'Id of what code suggests for a new connection' },
     screen: { type: 'string', enum: ['unlock', 'setup', 'questions', 'secret', 'edit'] },
     tab: { type: 'string', enum: ['details', 'grants', 'activity'] }
   }

@@ -1,6 +1,8 @@
 /**
- * The widgets of the notebook side. Their views are the same panel and form, which talk straight to the server: only
- * names and states are in the models, and no secret ever is.
+ * The widgets of the notebook side. Their views are the same panel and form, which talk straight to the server.
+ *
+ * A model's state is saved into the notebook, so anybody may have written it: it names what there is (a connection, a
+ * kind, a suggestion that the broker knows), and no value of a form is taken from it.
  */
 import type { WidgetModel, WidgetView } from '@jupyter-widgets/base';
 import { DOMWidgetModel, DOMWidgetView } from '@jupyter-widgets/base';
@@ -8,9 +10,9 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Root } from 'react-dom/client';
 import { createRoot } from 'react-dom/client';
 
-import type { FieldValue } from '../contracts';
 import type { Place } from '../models/navigation';
 import { Navigation } from '../models/navigation';
+import { isProposalId } from '../models/opening';
 import { Panel } from '../panel/Panel';
 import type { IConnvault } from '../tokens';
 
@@ -51,8 +53,7 @@ class ConnectionFormModel extends DOMWidgetModel {
       _model_name: 'ConnectionFormModel',
       _view_name: 'ConnectionFormView',
       provider: '',
-      name: '',
-      values: {},
+      proposal: '',
       state: 'open',
       connection: ''
     };
@@ -138,9 +139,11 @@ export function widgetClasses(services: WidgetServices): { [name: string]: typeo
         return { screen: 'detail', connectionId: saved, tab: 'details' };
       }
       const providerId = String(this.model.get('provider') ?? '');
-      const fields = this.model.get('values') as { [name: string]: FieldValue } | undefined;
-      const prefill = { name: String(this.model.get('name') ?? ''), fields: fields ?? {} };
-      return providerId ? { screen: 'create', providerId, prefill } : { screen: 'picker', prefill };
+      const id: unknown = this.model.get('proposal');
+      if (isProposalId(id)) {
+        return { screen: 'proposal', id, providerId };
+      }
+      return providerId ? { screen: 'create', providerId } : { screen: 'picker' };
     }
 
     protected onMoved(): void {

@@ -6,10 +6,12 @@ import type {
   AuditEvent,
   ConnectionView,
   GrantView,
+  Proposal,
   ProviderDefinition,
   Question,
   VaultState
 } from '../../src/contracts';
+import { ProblemError } from '../../src/restapi';
 import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault } from '../../src/tokens';
 
 export const trans = nullTranslator.load('connvault_jupyter');
@@ -241,6 +243,21 @@ export function openQuestion(change: Partial<Question> = {}, requester: Partial<
   return { question: question(change, requester), endsAt: 60_000 };
 }
 
+export const PROPOSAL_ID = `proposal-${'p'.repeat(43)}`;
+
+export function proposal(change: Partial<Proposal> = {}, requester: Partial<Proposal['requester']> = {}): Proposal {
+  return {
+    id: PROPOSAL_ID,
+    provider_id: 'postgresql',
+    name: 'sales',
+    fields: { host: 'db.suggested', port: 5433 },
+    requester: question({}, requester).requester,
+    proposed_at: T0,
+    expires_at: T0,
+    ...change
+  };
+}
+
 /** Models that hold what they are given and record what is asked of them. */
 export class FakeConnvault implements IConnvault {
   readonly calls: unknown[][] = [];
@@ -271,6 +288,16 @@ export class FakeConnvault implements IConnvault {
     remove: this.record('remove', undefined),
     setSecret: this.record('setSecret', connectionView()),
     test: this.record('test', { ok: true, at: T0, code: null, detail: '', elapsed_ms: 6, server: '' })
+  };
+
+  readonly proposals = {
+    /** What there is; another id is refused as the server refuses it. */
+    known: [proposal()] as readonly Proposal[],
+    get(id: string): Promise<Proposal> {
+      const found = this.known.find(item => item.id === id);
+      const refusal = new ProblemError('proposal_not_found', 'This suggestion has expired. Run the cell again.', 404);
+      return found ? Promise.resolve(found) : Promise.reject(refusal);
+    }
   };
 
   readonly questions = {

@@ -1,7 +1,7 @@
-"""What may prefill a form: plain values of plain fields. The one place that tells what looks like a secret.
+"""What looks like a secret, by its name or its form: for both ends of the channel. Standard library only.
 
-A trait of a widget is sent over the network in plain text and saved into the notebook, so a secret must not get there,
-not even by mistake. Imports nothing of a front end.
+Cells, traits and proposals are kept and shown in the open, so a secret must not get there, not even by mistake. A guess
+from words: it stops slips, not somebody who wants to put a secret there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ _SECRET_PARTS = ("password", "passwd", "passphrase", "passcode", "secret", "toke
 _ABOUT_IT = re.compile(r"_(url|uri|id|type|name|path|file|endpoint|expiry|field|header)$")
 _LOGIN_IN_URL = re.compile(r"://[^/?#\s@]*:[^/?#\s]*@")
 _ASSIGNMENT = re.compile(r"([A-Za-z][\w-]*)\s*[=:]\s*\S")
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_SETTING = re.compile(r"([A-Za-z][\w-]*)\s*=\s*\S")
 _OPTION = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]*)\s+\S")
 
 
@@ -31,9 +33,18 @@ def has_login(value: object) -> bool:
 
 
 def mentions_secret(text: str) -> bool:
-    """Whether free text gives a secret: `password = x`, `token: x`, `--password x`, or a URL with a password."""
+    """Whether free text gives a secret: `password = x`, `token: x`, `--password x`, a URL with a password, or a key."""
     names = [found[1] for pattern in (_ASSIGNMENT, _OPTION) for found in pattern.finditer(text)]
-    return has_login(text) or any(looks_secret(name) for name in names)
+    return has_login(text) or bool(_PRIVATE_KEY.search(text)) or any(looks_secret(name) for name in names)
+
+
+def holds_secret(value: object) -> bool:
+    """Whether the value of a plain field has a secret in it: a URL with a password or `token=`, a `password=`, a key. A
+    colon does not make one: "API key: billing" describes it."""
+    if not isinstance(value, str):
+        return False
+    named = any(looks_secret(found[1]) for found in _SETTING.finditer(value))
+    return named or has_login(value) or bool(_PRIVATE_KEY.search(value))
 
 
 def secret_values(
@@ -46,5 +57,5 @@ def secret_values(
     return [
         name
         for name, value in values.items()
-        if name in secret_fields or (name not in plain_fields and looks_secret(name)) or has_login(value)
+        if name in secret_fields or (name not in plain_fields and looks_secret(name)) or holds_secret(value)
     ]
