@@ -6,6 +6,8 @@ the same secret are the same list each time. The person's answers go by the orde
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,8 +25,11 @@ from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.storage.stores import open_stores
+from connvault_jupyter.vault.envelope import derive_keys
 
+from . import service_world
 from .memory_storage import MemoryStorage
+from .scripted_streams import replaced
 from .service_world import Caller, World, notebook
 from .trace_secrets import TYPED, strong
 
@@ -91,9 +96,11 @@ def visits(draw: st.DrawFn) -> Visit:
 
 def seen(secret: str, steps: Sequence[Step], *, reworded: Reworded | None = None) -> list[Event]:
     """What the requester sees, and the database as it can read it."""
+    numbers = itertools.count()
+    counted = functools.partial(derive_keys, random=lambda size: next(numbers).to_bytes(size, "big"))
     with tempfile.TemporaryDirectory(prefix="cv-") as folder:
         database, stores = open_stores(data_dir=Path(folder))
-        with closing(database):
+        with closing(database), replaced(service_world, derive_keys=counted):
             world = World(
                 storage=(MemoryStorage(), stores), consent=ConsentSettings(cooldown_s=0, timeout_s=60)
             )
