@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
@@ -199,18 +200,32 @@ def _outcome(caller: Caller) -> Event:
     return ("granted", caller.answer.model_dump_json())
 
 
+# What is sealed or made with a key may be another's, of the same length; and what is a digest of that.
+_SEALED = re.compile(rb'("\w+_sealed": ?"[0-9]+\.)([A-Za-z0-9_-]+)"')
+_KEYED = frozenset({"envelope", "digest", "previous", "mac"})
+
+
 def _rows(path: Path) -> list[Event]:
-    """All of the database but for what must differ: a sealed secret's bytes, of which the length is left."""
+    """All of the database, as whoever can read the file reads it."""
     found: list[Event] = []
     with closing(sqlite3.connect(path)) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         for table in sorted(tables):
             cursor = database.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in cursor.description]
-            for row in sorted(cursor, key=repr):
-                values = [
-                    len(value) if (table, name) == ("secrets", "envelope") else value
-                    for name, value in zip(names, row, strict=True)
-                ]
-                found.append((table, *values))
+            rows = [
+                (table, *(_readable(name, value) for name, value in zip(names, row, strict=True)))
+                for row in cursor
+            ]
+            found += sorted(rows, key=repr)
     return found
+
+
+def _readable(name: str, value: Any) -> Any:
+    if isinstance(value, bytes) and name in _KEYED:
+        return len(value)
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return _SEALED.sub(lambda found: found[1] + b"%d bytes" % len(found[2]) + b'"', value)
+    return value
