@@ -15,7 +15,7 @@ from types import FrameType
 from pydantic import ValidationError
 
 from .._version import __version__
-from ..contracts.access import Delivered, Requester
+from ..contracts.access import Delivered
 from ..contracts.events import Event
 from ..contracts.problem import invalid_request
 from ..contracts.supervision import BrokerReady, BrokerSettings
@@ -24,6 +24,7 @@ from ..providers.registry import ProviderCatalogue
 from ..relays.supervisor import RelaySupervisor
 from ..relays.trial import RelayTrial
 from ..services.assembly import Assembled, assemble
+from ..services.ports import RelayOrder
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
 from ..vault.os_keyring import OsKeyringCustodian
@@ -77,6 +78,8 @@ class Broker:
             login=self._login,
             still_good=self._still_good,
             version=stores.transactions.version,
+            alive=peers.instance_alive,
+            clock=_now,
             lock=lock,
             log=log,
         )
@@ -153,12 +156,13 @@ class Broker:
         if event.event != "audit:changed":
             self._relays.changed()
 
-    def _still_good(self, requester: Requester, ref: str) -> bool:
+    def _still_good(self, order: RelayOrder) -> bool:
         # Named here because the services are made after the relays that they use.
-        return self._services.access.still_good(requester, ref)
+        return self._services.access.still_good(order)
 
-    def _login(self, client: socket.socket, whose: Requester, ref: str) -> Delivered:
+    def _login(self, client: socket.socket, order: RelayOrder) -> Delivered:
         """The login for whoever is at the other end of a relay's client, if it is the handle's own requester."""
+        whose = order.requester
         try:
             if client.family == socket.AF_UNIX:
                 peer = self._processes.peer(client)
@@ -171,7 +175,7 @@ class Broker:
         finally:
             peer.close()
         with self._lock:
-            return self._services.access.login(requester, ref)
+            return self._services.access.login(requester, order)
 
     def _let_in(self) -> None:
         opening = threading.Thread(target=self._open_vault, name="broker-vault", daemon=True)

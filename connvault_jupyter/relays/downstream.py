@@ -62,7 +62,7 @@ def no_token() -> HandleInvalid:
 class Relay(Protocol):
     """One protocol in one worker: `Relay(limits=...)` of each protocol's `relay.py`.
 
-    A worker serves one connection for one requester, so what a relay keeps (warm logins, tokens) is never another's.
+    A worker serves one connection under one grant, so what a relay keeps (warm logins, tokens) is never another's.
     """
 
     def serve(self, downstream: Downstream) -> None:

@@ -1,6 +1,7 @@
 """The broker's end of one worker: what it was told, who asks it for a login, what it has passed on. It decides nothing.
 
-A lane is one connection for one requester's run: its worker's memory, warm logins and crashes are never another's.
+A lane is one connection under one grant, in one run: its worker's memory, warm logins and crashes are never another's,
+and what was ever opened in it ends with its last handle, whoever has copies.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
 from .pipe import Pipe, close_all
 from .upstream import shut
-from .worker import FAREWELL_S, problem_of
+from .worker import FAREWELL_S, KEPT, problem_of
 
 # A worker answers at once; one that doesn't is stuck.
 _ANSWER_S = 5.0
@@ -154,7 +155,7 @@ class Lane:
         if "login" in message:
             self._answer_login(message["login"], *descriptors)
         elif "handed" in message:
-            self._keep(message["handed"], message["handle"], descriptors[0])
+            self._keep(message["handed"], message["handle"], *descriptors)
         elif "returned" in message:
             self._let_go(message["returned"], kept=message["kept"])
         else:
@@ -172,19 +173,24 @@ class Lane:
                 answer = {"problem": problem_of(exc)}
             Pipe(line).send(answer)
 
-    def _keep(self, number: int, handle: str, descriptor: int) -> None:
+    def _keep(self, number: int, handle: str, descriptor: int, waits: int) -> None:
+        """The worker passes the socket on when it hears that it is kept here, and not otherwise."""
         stream = socket.socket(fileno=os.dup(descriptor))
         with self._lock:
-            if not self._over:
+            kept = not self._over
+            if kept:
                 self._close_what_ended(stream)
                 self._handed[number] = (handle, stream)
-                return
-        shut(stream)
+        if not kept:
+            shut(stream)
+            return
+        with socket.socket(fileno=os.dup(waits)) as line:
+            line.send(KEPT)
 
     def _let_go(self, number: int, *, kept: bool) -> None:
-        """A session that was given back belongs to no handle; whoever gave it back may have a copy of it.
+        """A session that was given back belongs to no handle, but to the grant; whoever had it may have a copy of it.
 
-        So it is ended with the worker, also with one that is killed.
+        So it is ended with the worker, also with one that is killed; one that was not given back, at once.
         """
         with self._lock:
             found = self._handed.pop(number, None)
@@ -192,7 +198,8 @@ class Lane:
                 self._handed[number] = (_NO_HANDLE, found[1])
                 return
         if found is not None:
-            found[1].close()
+            # Not only closed: the worker may be killed before it ends the session.
+            shut(found[1])
 
     def _close_what_ended(self, next_one: socket.socket) -> None:
         """Of those that were given back: what is passed on again, and what the worker has ended meanwhile.

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..contracts.access import Delivered, Requester
+from ..contracts.access import Delivered
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
-from ..errors import BrokerUnavailable, ConnvaultError
-from ..services.ports import Lock, RelayOrder, RelayPlace
+from ..errors import BrokerUnavailable, ConnvaultError, StorageError
+from ..services.ports import Clock, Lock, RelayOrder, RelayPlace
 from .forks import Forks, StartZygote
 from .lane import Lane, refused
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
@@ -32,8 +32,10 @@ from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 # Another server's revoke is noticed this late; one of this broker at once.
 _LOOK_EVERY_S = 0.2
 
-Login = Callable[[socket.socket, Requester, str], Delivered]
-"""(a client's socket, whose handle, its ref) -> a login, after the client was found out. Raises: ConnvaultError."""
+Login = Callable[[socket.socket, RelayOrder], Delivered]
+"""(a client's socket, the handle's order) -> a login, after the client was found out. Raises: ConnvaultError."""
+
+_LaneKey = tuple[str, str, str]
 
 
 @dataclass
@@ -48,7 +50,8 @@ class _Open:
 class RelaySupervisor:
     """`directory` is made for the handles' sockets, if it is not too deep for them.
 
-    `still_good` is called with `lock` held; `version` changes when anything has changed that it could depend on.
+    `still_good` is called with `lock` held; `version` changes when anything has changed that it could depend on, but
+    the time and which runs are alive.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class RelaySupervisor:
         start_zygote: StartZygote,
         directory: Path,
         login: Login,
-        still_good: Callable[[Requester, str], bool],
+        still_good: Callable[[RelayOrder], bool],
         version: Callable[[], object],
+        alive: Callable[[str], bool],
+        clock: Clock,
         lock: Lock,
         log: logging.Logger,
     ) -> None:
@@ -67,13 +72,15 @@ class RelaySupervisor:
         self._login = login
         self._still_good = still_good
         self._version = version
+        self._alive = alive
+        self._clock = clock
         self._broker_lock = lock
         self._log = log
         self._lock = threading.Lock()
         # One for each lane: a stuck worker holds up its own handles only.
-        self._turns: dict[tuple[str, str], threading.Lock] = {}
+        self._turns: dict[_LaneKey, threading.Lock] = {}
         self._forks: Forks | None = None
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._lanes: dict[_LaneKey, Lane] = {}
         self._open: dict[str, _Open] = {}
         self._base: Path | None = None
         self._changed = threading.Event()
@@ -95,7 +102,7 @@ class RelaySupervisor:
 
     def open(self, order: RelayOrder) -> RelayPlace:
         """The place of a handle. Raises: BrokerUnavailable."""
-        handle = handle_id(order.ref)
+        handle = handle_id(order.ref, order.grant_id)
         with self._lock:
             turn = self._turns.setdefault(_key(order), threading.Lock())
         with turn:
@@ -114,7 +121,7 @@ class RelaySupervisor:
 
         Raises: UpstreamError and its kinds, BrokerUnavailable.
         """
-        lane = self._new_lane(protocol)
+        lane = self._new_lane(protocol, None)
         try:
             return lane.try_login(login, timeout_s)
         finally:
@@ -159,7 +166,7 @@ class RelaySupervisor:
             lane = self._lanes.get(key)
             if lane is not None and not lane.over:
                 return self._entered(handle, order, lane)
-        lane = self._new_lane(order.protocol)
+        lane = self._new_lane(order.protocol, key)
         with self._lock:
             self._lanes[key] = lane
             return self._entered(handle, order, lane)
@@ -183,7 +190,8 @@ class RelaySupervisor:
         found = self._open[handle] = _Open(order, lane, self._directory(handle), token)
         return found
 
-    def _new_lane(self, protocol: str) -> Lane:
+    def _new_lane(self, protocol: str, key: _LaneKey | None) -> Lane:
+        """`key`: whose logins it may ask for; `None`: nobody's."""
         forks = self._running()
         pid: Future[int] = Future()
 
@@ -194,15 +202,15 @@ class RelaySupervisor:
         return Lane(
             fork=lambda descriptor: forks.fork(protocol, descriptor, pid),
             kill=kill,
-            answer=self._answer,
+            answer=lambda handle, client: self._answer(key, handle, client),
             log=self._log,
         )
 
-    def _answer(self, handle: str, client: socket.socket) -> Mapping[str, Any]:
+    def _answer(self, key: _LaneKey | None, handle: str, client: socket.socket) -> Mapping[str, Any]:
         found = self._open.get(handle)
-        if found is None:
+        if found is None or _key(found.order) != key:
             raise refused()
-        delivered = self._login(client, found.order.requester, found.order.ref)
+        delivered = self._login(client, found.order)
         return {
             "fields": dict(delivered.fields),
             "secrets": {name: secret.get_secret_value() for name, secret in delivered.secrets.items()},
@@ -258,14 +266,27 @@ class RelaySupervisor:
             opened = dict(self._open)
         if not opened:
             return
+        # Time and the end of a run need neither the broker's lock nor its database, which other processes can hold.
+        now = self._clock()
+        runs = {one.order.requester.instance for one in opened.values()}
+        over = {instance for instance in runs if not self._alive(instance)}
+        for handle, one in tuple(opened.items()):
+            expires_at = one.order.expires_at
+            if one.order.requester.instance in over or (expires_at is not None and expires_at <= now):
+                del opened[handle]
+                self._drop(handle, one)
         with self._broker_lock:
-            version = self._version()
+            try:
+                version = self._version()
+            except StorageError:
+                # As if everything had changed, each time, until it can be read again.
+                version, poked = None, True
             if not poked and version == self._seen:
                 return
             ended = [
                 (handle, one)
                 for handle, one in opened.items()
-                if one.lane.over or not self._still_good(one.order.requester, one.order.ref)
+                if one.lane.over or not self._still_good(one.order)
             ]
             self._seen = version
         for handle, one in ended:
@@ -290,10 +311,15 @@ class RelaySupervisor:
             found.lane.cut(handle)
 
 
-def _key(order: RelayOrder) -> tuple[str, str]:
-    return order.requester.instance, order.connection_id
+def _key(order: RelayOrder) -> _LaneKey:
+    # What a worker keeps (warm logins, access tokens, sockets that came back and of which code may have copies) was
+    # opened under one grant, and nobody else's client gets it.
+    return order.requester.instance, order.connection_id, order.grant_id
 
 
-def handle_id(ref: str) -> str:
-    """The name of a handle between broker and worker, and of its directory. The same after a restart."""
-    return hashlib.sha256(b"connvault-handle-1\0" + ref.encode()).hexdigest()[:12]
+def handle_id(ref: str, grant_id: str) -> str:
+    """The name of a handle between broker and worker, and of its directory. The same after a restart.
+
+    A ref whose row was led to another grant is another handle, and the one that was opened before ends.
+    """
+    return hashlib.sha256(f"connvault-handle-2\0{ref}\0{grant_id}".encode()).hexdigest()[:12]

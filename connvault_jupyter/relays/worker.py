@@ -1,4 +1,4 @@
-"""One worker process: the relay of one connection for one requester. It listens, accepts, and serves in threads.
+"""One worker process: the relay of one connection under one grant. It listens, accepts, and serves in threads.
 
     broker                                            worker
     {"listen": handle, "directory", "token",
@@ -6,7 +6,8 @@
                                                   <-  {"listening": handle, "port"}
                                                   <-  {"login": handle} + the client's socket, and one for
                                                       the answer: {"login" | "problem"}
-                                                  <-  {"handed": n} + the upstream socket
+                                                  <-  {"handed": n} + the upstream socket, and one for
+                                                      the answer: KEPT
                                                   <-  {"returned": n, "kept": given back}
     {"cut": handle}                               ->
                                                   <-  {"cut": handle}
@@ -46,6 +47,9 @@ _ANSWER_S = 10
 
 # A thread's stack: libraries for TLS and SigV4 stay far below it, and it bounds what 256 clients cost.
 _STACK_BYTES = 512 * 1024
+
+# The broker has a duplicate now, by which it ends what was passed on.
+KEPT = b"+"
 
 HAND_OVER_SOCKET = "hand-over"
 # libpq appends the port to the name; all other clients take any path.
@@ -227,7 +231,17 @@ class Worker:
         number = next(self._numbers)
         if downstream.ended:
             raise HandleInvalid(reason="revoked")
-        self._pipe.send({"handed": number, "handle": downstream.handle.id}, [upstream])
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.settimeout(_ANSWER_S)
+            with theirs:
+                self._pipe.send(
+                    {"handed": number, "handle": downstream.handle.id}, [upstream, theirs.fileno()]
+                )
+            # Not before it has it: sent is not received, and it may be about to end, or have no descriptor left.
+            kept = ours.recv(1) == KEPT
+        if not kept:
+            raise HandleInvalid(reason="revoked")
 
         def returned(given_back: bool) -> None:
             with contextlib.suppress(OSError):

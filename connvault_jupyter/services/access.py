@@ -24,7 +24,7 @@ from ..contracts.access import (
 from ..contracts.access import (
     Opened as OpenedHandle,
 )
-from ..contracts.contract import ConnectionId
+from ..contracts.contract import ConnectionId, GrantId
 from ..contracts.providers import Mode
 from ..errors import (
     AccessRequestChanged,
@@ -128,6 +128,10 @@ class AccessService:
         """
         with self._lock:
             opened, sealed = self._use(requester, use.ref, "access:checked", mode="brokered")
+            if opened.stored is None:
+                # A handle without a grant can only ask to reveal, which `mode` has told.
+                raise HandleInvalid(reason="revoked")
+            grant = opened.stored.grant
             delivery = relay_of(opened.destination.provider)
         fields = {**opened.destination.fields, **delivery.recipe}
         place = self._relays.open(
@@ -135,6 +139,8 @@ class AccessService:
                 ref=use.ref,
                 requester=requester,
                 connection_id=ConnectionId(opened.connection.id),
+                grant_id=GrantId(grant.id),
+                expires_at=grant.expires_at,
                 protocol=delivery.protocol,
                 fields=fields,
                 tcp=use.tcp,
@@ -155,18 +161,27 @@ class AccessService:
             rotation=_rotation(sealed),
         )
 
-    def login(self, requester: Requester, ref: str) -> Delivered:
+    def login(self, requester: Requester, order: RelayOrder) -> Delivered:
         """What a relay logs in with, for the requester at the other end of one of its connections; recorded as a use.
 
         `fields` has the recipe. Raises: as `deliver`; NotAllowed: the handle is not brokered.
+            HandleInvalid: also if it is another grant's now than the order's.
         """
-        opened, sealed = self._use(requester, ref, "access:used", mode="brokered")
+        opened, sealed = self._use(
+            requester, order.ref, "access:used", mode="brokered", grant_id=order.grant_id
+        )
         return self._delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
 
-    def still_good(self, requester: Requester, ref: str) -> bool:
-        """Whether what a brokered handle has open may stay open. Records nothing."""
+    def still_good(self, order: RelayOrder) -> bool:
+        """Whether what a brokered handle has open under the order's grant may stay open. Records nothing.
+
+        A lock ends it also while somebody keeps the database from being read; time and the run's end need no question.
+        """
+        if self._secrets.keys_if_unlocked is None:
+            return False
         try:
-            return self._opening.handle(requester, ref).handle.mode == "brokered"
+            handle = self._opening.handle(order.requester, order.ref, grant_id=order.grant_id).handle
+            return handle.mode == "brokered"
         except ConnvaultError as refused:
             # A secret that is being replaced ends no session; everything else does.
             return isinstance(refused, SecretMissing | StorageError)
@@ -247,6 +262,7 @@ class AccessService:
         ref: str,
         kind: Literal["access:used", "access:checked"],
         mode: Mode | None = None,
+        grant_id: GrantId | None = None,
     ) -> tuple[Opened, Sequence[SealedSecret]]:
         try:
             # One transaction: a revoke in another server is before this use or after it, never in between.
@@ -254,10 +270,12 @@ class AccessService:
             with self._transactions.transaction(durable=not self._recollection.has_seen(ref)):
                 found = self._recollection.of(ref, requester)
                 if found is None:
-                    opened = self._opening.handle(requester, ref)
+                    opened = self._opening.handle(requester, ref, grant_id=grant_id)
                     found = opened, self._secrets.sealed.of(opened.connection.id)
                     self._recollection.note(ref, requester, *found)
                 opened, sealed = found
+                if grant_id is not None and opened.handle.grant_id != grant_id:
+                    raise HandleInvalid(reason="revoked")
                 if mode is not None and opened.handle.mode != mode:
                     raise NotAllowed(_OTHERWISE[opened.handle.mode])
                 stored = opened.stored

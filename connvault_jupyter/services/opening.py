@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from ..contracts.access import Requester
 from ..contracts.connections import Connection
+from ..contracts.contract import GrantId
 from ..errors import ConnectionNotFound, ConnectionNotReady, HandleInvalid, SecretInvalid, SecretMissing
 from .claims import cleaned
 from .destinations import Destination, Destinations
@@ -61,36 +62,36 @@ class Opening:
 
     def ready(self, connection: Connection) -> Destination:
         """Where its secrets may be sent, if it is ready. Raises: SecretMissing, SecretInvalid, ConnectionNotReady."""
-        if connection.status != "ready":
-            match connection.status_reason:
-                case "secret_missing" | "destination_changed":
-                    raise SecretMissing
-                case "secret_unreadable":
-                    raise SecretInvalid
-                case _:
-                    raise ConnectionNotReady
-        provider = self._registry.get(connection.provider_id)
-        if provider is None:
-            raise ConnectionNotReady
-        return self._destinations.of(connection, provider)
+        self._refuse_if_not_ready(connection)
+        return self._destination(connection)
 
-    def handle(self, requester: Requester, ref: str) -> Opened:
-        """The handle with its grant, connection and destination.
+    def handle(self, requester: Requester, ref: str, *, grant_id: GrantId | None = None) -> Opened:
+        """The handle with its grant, connection and destination. `grant_id`: whose it must be, if that is known.
 
         Raises: HandleInvalid, VaultLocked, VaultNotSetUp, SecretMissing, SecretInvalid, ConnectionNotReady.
         """
         handle = self._handles.find(ref, requester)
+        if grant_id is not None and handle.grant_id != grant_id:
+            raise HandleInvalid(reason="revoked")
         # Without the keys no MAC can be checked.
         _ = self._secrets.keys
         connection = self._connections.get(handle.connection_id)
         if connection is None:
             raise HandleInvalid(reason="unknown")
-        destination = self.ready(connection)
+        destination = self._destination(connection)
+        stored = self._granted(handle, connection, destination, requester)
+        # After the grant: what is open may outlast a secret that is missing, and never the permission.
+        self._refuse_if_not_ready(connection)
+        return Opened(handle, connection, destination, stored)
+
+    def _granted(
+        self, handle: Handle, connection: Connection, destination: Destination, requester: Requester
+    ) -> StoredGrant | None:
         if handle.grant_id is None:
             if handle.mode != "reveal" or handle.agent != cleaned(handle.agent):
                 # An edited row: a handle for a login always has its grant, and claims are stored cleaned.
                 raise HandleInvalid(reason="revoked")
-            return Opened(handle, connection, destination, None)
+            return None
         stored = self._grants.get(handle.grant_id)
         if stored is None:
             raise HandleInvalid(reason="revoked")
@@ -106,4 +107,21 @@ class Opening:
             or not (belongs(grant, requester) or belongs(grant, self._running.current(requester)))
         ):
             raise HandleInvalid(reason="revoked")
-        return Opened(handle, connection, destination, stored)
+        return stored
+
+    def _destination(self, connection: Connection) -> Destination:
+        provider = self._registry.get(connection.provider_id)
+        if provider is None:
+            raise ConnectionNotReady
+        return self._destinations.of(connection, provider)
+
+    def _refuse_if_not_ready(self, connection: Connection) -> None:
+        if connection.status == "ready":
+            return
+        match connection.status_reason:
+            case "secret_missing" | "destination_changed":
+                raise SecretMissing
+            case "secret_unreadable":
+                raise SecretInvalid
+            case _:
+                raise ConnectionNotReady

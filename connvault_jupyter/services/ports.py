@@ -374,12 +374,16 @@ class Probe(Protocol):
 class RelayOrder:
     """A brokered handle that shall listen for its requester. `fields` are complete and plain: no secret is in them.
 
-    A secret is fetched for each login, by `AccessService.login` with this requester and ref.
+    A secret is fetched for each login, by `AccessService.login` with this requester, ref and grant. Whatever is opened
+    for the handle belongs to that grant, and ends with it: at `expires_at` by itself (`None`: not by time), and with
+    the requester's run.
     """
 
     ref: str = attribute(repr=False)
     requester: Requester
     connection_id: ConnectionId
+    grant_id: GrantId
+    expires_at: datetime | None
     protocol: RelayProtocol
     fields: Mapping[str, Any]
     tcp: bool
@@ -406,7 +410,7 @@ class Relays(Protocol):
         """What is open is to be looked at now. Whatever is published leads to a look anyway. Never blocks."""
 
     def open(self, order: RelayOrder) -> RelayPlace:
-        """The same place each time for the same ref. Slow: call it without the lock.
+        """The same place each time for the same ref and grant. Slow: call it without the lock.
 
         Raises: BrokerUnavailable: no process, socket or port can be had."""
 

@@ -145,6 +145,15 @@ BUDGETS: dict[str, Budget] = {
     "panel_1000_open_ms": Budget("panel, press on its tab until its 1,000 rows are painted", "ms"),
     "panel_1000_new_ms": Budget("panel, a 1,001st connection stored until its row is painted", "ms"),
     "dialog_drawn_p95_ms": Budget("kernel request to dialog drawn, 95th percentile", "ms"),
+    # Below 0.5 there is nothing: half of all guesses are right by chance.
+    "secret_timing_http": Budget(
+        "guesses from the time of an HTTP answer, which of two secrets it is", "right", 0.55
+    ),
+    "secret_timing_redis": Budget("the same, of a Redis answer", "right", 0.55),
+    "secret_timing_request": Budget(
+        "the same, of a request whose claim is one of the secrets", "right", 0.55
+    ),
+    "secret_timing_control": Budget("the same, of one HTTP answer with and without a planted wait", "right"),
 }
 
 

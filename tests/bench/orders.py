@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 
-from . import contenders, relay_contenders
+from . import contenders, relay_contenders, request_contenders
+
+_MODULES = {"compare": contenders, "requests": request_contenders}
 
 if __name__ == "__main__":
     for line in sys.stdin:
         orders = json.loads(line)
         what = orders.pop("what")
-        module = contenders if what == "compare" else relay_contenders
+        module = _MODULES.get(what, relay_contenders)
         print(json.dumps(getattr(module, what)(**orders)), flush=True)

@@ -22,7 +22,7 @@ from connvault_jupyter.relays.copying import copy_both
 from connvault_jupyter.relays.downstream import Downstream, Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.pipe import Pipe
-from connvault_jupyter.relays.worker import HAND_OVER_SOCKET, SOCKET, Worker
+from connvault_jupyter.relays.worker import HAND_OVER_SOCKET, KEPT, SOCKET, Worker
 
 _LOGIN = {"fields": {"host": "db"}, "secrets": {"password": "pw-1"}, "revision": 3, "rotation": "r1"}
 _SESSION = 77
@@ -97,6 +97,13 @@ class Broker:
         waits.send(answer)
         waits.close()
         return message
+
+    def keep(self) -> tuple[dict[str, Any], int]:
+        """Says of the next socket that it is kept; what was told of it, and a copy that is the caller's."""
+        message, (copy, waits) = self.next()
+        with socket.socket(fileno=waits) as line:
+            line.sendall(KEPT)
+        return message, copy
 
     def client(self, name: str = SOCKET) -> socket.socket:
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -217,10 +224,10 @@ def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> N
         broker.answer(login=_LOGIN)
         client.recv(100)
         taker.sendall(struct.pack(">Q", _SESSION))
+        message, copy = broker.keep()
+        assert message["handed"]
         said, descriptors, _, _ = socket.recv_fds(taker, 1, 2)
         assert said == b"+"
-        message, copies = broker.next()
-        assert message["handed"]
         upstream = socket.socket(fileno=descriptors[0])
         client.close()
         upstream.sendall(b"straight")
@@ -230,8 +237,7 @@ def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> N
         upstream.close()
         os.close(descriptors[1])
         assert broker.next()[0] == {"returned": message["handed"], "kept": False}
-        for copy in copies:
-            os.close(copy)
+        os.close(copy)
 
 
 def test_when_a_session_has_a_next_client_that_one_gets_its_socket(broker: Broker) -> None:
@@ -245,11 +251,28 @@ def test_when_a_session_has_a_next_client_that_one_gets_its_socket(broker: Broke
             broker.answer(login=_LOGIN)
             client.recv(100)
             taker.sendall(struct.pack(">Q", _SESSION))
+            held.append(broker.keep()[1])
             said, descriptors, _, _ = socket.recv_fds(taker, 1, 2)
             assert said == b"+"
-            held += descriptors + broker.next()[1]
+            held += descriptors
     for descriptor in held:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("how", ["says no", "is cut off"])
+def test_when_the_broker_does_not_keep_the_socket_nothing_is_passed_on(broker: Broker, how: str) -> None:
+    """It could not end a copy then: it may have no descriptor left, or be about to end."""
+    broker.listen()
+    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as taker:
+        broker.answer(login=_LOGIN)
+        client.recv(100)
+        taker.sendall(struct.pack(">Q", _SESSION))
+        _, (copy, waits) = broker.next()
+        if how == "says no":
+            os.write(waits, b"-")
+        os.close(waits)
+        assert socket.recv_fds(taker, 1, 2)[:2] == (b"", [])
+        os.close(copy)
 
 
 @pytest.mark.parametrize("asked", [struct.pack(">Q", 1), b"1234567"])

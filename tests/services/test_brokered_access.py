@@ -29,9 +29,12 @@ from connvault_jupyter.errors import (
     RevealForbidden,
     SecretInvalid,
     SecretMissing,
+    StorageError,
     StorageFull,
     VaultLocked,
 )
+from connvault_jupyter.services.identifiers import ref_hash
+from connvault_jupyter.services.ports import Handle
 from tests.support.canary import CANARY, found_in
 from tests.support.in_clear import IN_CLEAR
 from tests.support.service_world import POSTGRES, UpdatedCatalogue, World, catalogue, notebook, unasked
@@ -375,6 +378,49 @@ def test_a_missing_secret_hides_no_revoke(world: World) -> None:
     world.connections.delete_secret(DeleteSecret(id=the(world).id, field="password"), actor="ada")
     revoked(world, ref)
     assert not world.still_good(notebook(), ref)
+
+
+def test_a_missing_secret_keeps_no_handle_whose_grant_is_gone(world: World) -> None:
+    """Its row, put back by hand, opens nothing; nor does it keep anything open."""
+    ref = given(world)
+    order = world.order(notebook(), ref)
+    rows = dict(world.storage.tables.handles)
+    world.connections.delete_secret(DeleteSecret(id=the(world).id, field="password"), actor="ada")
+    revoked(world, ref)
+    world.storage.tables.handles.update(rows)
+    assert not world.access.still_good(order)
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["with its secret", "without"])
+def test_what_was_opened_under_one_grant_is_not_kept_by_another(world: World, *, missing: bool) -> None:
+    """A handle's row, led there by hand, gets its next place under the other one: what is open ends, and no login
+    comes of it."""
+    first, second = given(world, "once"), given(world, "session")
+    order = world.order(notebook(), first)
+    handles = world.storage.tables.handles
+    other = world.order(notebook(), second).grant_id
+    handles[ref_hash(first)] = replace(handles[ref_hash(first)], grant_id=other)
+    if missing:
+        world.connections.delete_secret(DeleteSecret(id=the(world).id, field="password"), actor="ada")
+    assert not world.access.still_good(order)
+    with pytest.raises(HandleInvalid):
+        world.access.login(notebook(), order)
+
+
+def test_a_database_that_can_not_be_read_ends_no_session_until_the_vault_is_locked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A moment without it is no reason; but whoever damages it must not outlast a lock by that."""
+    ref = given(world)
+    order = world.order(notebook(), ref)
+
+    def unreadable(_ref_hash: bytes) -> Handle | None:
+        raise StorageError
+
+    monkeypatch.setattr(world.stores.handles, "get", unreadable)
+    assert world.access.still_good(order)
+    world.secrets.lock(actor="ada")
+    assert not world.access.still_good(order)
 
 
 def test_a_replaced_secret_is_in_the_next_login(world: World) -> None:

@@ -7,12 +7,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from connvault_jupyter.contracts.access import Delivered, Requester
-from connvault_jupyter.contracts.contract import ConnectionId
+from connvault_jupyter.contracts.contract import ConnectionId, GrantId
 from connvault_jupyter.contracts.providers import RelayProtocol
-from connvault_jupyter.errors import ConnvaultError
+from connvault_jupyter.errors import ConnvaultError, StorageError
 from connvault_jupyter.relays.supervisor import RelaySupervisor
 from connvault_jupyter.services.ports import RelayOrder, RelayPlace
 
@@ -22,7 +23,8 @@ from .scripted_broker import new_ref as new_ref
 
 @dataclass
 class Vault:
-    """What the relays are answered; it may be changed at any time. `asked` are the refs of all logins.
+    """What the relays are answered; it may be changed at any time. `asked` are the refs of all logins, `ended` the
+    refs and grants that are over.
 
     `refusal` is raised instead.
     """
@@ -33,11 +35,14 @@ class Vault:
     revision: int = 1
     rotation: str = "r1"
     refusal: ConnvaultError | None = None
+    broken: bool = False
+    """Whether the database can't be read: then all that is known is that it is not `locked`."""
+    locked: bool = False
     ended: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
 
-    def login(self, _client: socket.socket, _whose: Requester, ref: str) -> Delivered:
-        self.asked.append(ref)
+    def login(self, _client: socket.socket, order: RelayOrder) -> Delivered:
+        self.asked.append(order.ref)
         if self.refusal is not None:
             raise self.refusal
         return Delivered.model_validate(
@@ -51,8 +56,13 @@ class Vault:
             }
         )
 
-    def still_good(self, _whose: Requester, ref: str) -> bool:
-        return ref not in self.ended
+    def still_good(self, order: RelayOrder) -> bool:
+        return not self.locked and (self.broken or not self.ended & {order.ref, order.grant_id})
+
+    def version(self) -> object:
+        if self.broken:
+            raise StorageError
+        return len(self.ended)
 
 
 class Relays:
@@ -62,16 +72,17 @@ class Relays:
         self.supervisor = supervisor
         self.vault = vault
 
-    def order(self, ref: str | None = None, *, instance: str = "kernel-1", tcp: bool = False) -> RelayOrder:
-        return order_of(self.vault.protocol, ref or new_ref(), self.vault.fields, instance=instance, tcp=tcp)
+    def order(self, ref: str | None = None, **others: Any) -> RelayOrder:
+        """`others`: as `order_of`."""
+        return order_of(self.vault.protocol, ref or new_ref(), self.vault.fields, **others)
 
-    def place(self, ref: str | None = None, *, instance: str = "kernel-1", tcp: bool = False) -> RelayPlace:
+    def place(self, ref: str | None = None, **others: Any) -> RelayPlace:
         """A new handle's, or that of this one."""
-        return self.supervisor.open(self.order(ref, instance=instance, tcp=tcp))
+        return self.supervisor.open(self.order(ref, **others))
 
-    def revoke(self, ref: str) -> None:
-        """The permission ends, as if a person had said so. Doesn't wait for the cut."""
-        self.vault.ended.add(ref)
+    def revoke(self, ref_or_grant: str) -> None:
+        """The handle or the permission ends, as if a person had said so. Doesn't wait for the cut."""
+        self.vault.ended.add(ref_or_grant)
         self.supervisor.changed()
 
 
@@ -79,7 +90,10 @@ class Relays:
 def supervised_by(vault: Vault) -> Iterator[RelaySupervisor]:
     """A zygote and, from the first handle on, workers; all gone afterwards."""
     with supervised(
-        login=vault.login, still_good=vault.still_good, version=lambda: len(vault.ended)
+        login=vault.login,
+        still_good=vault.still_good,
+        version=vault.version,
+        alive=lambda run: run not in vault.ended,
     ) as supervisor:
         yield supervisor
 
@@ -101,13 +115,17 @@ def order_of(
     fields: dict[str, Any],
     *,
     instance: str = "kernel-1",
+    grant: str = "g" * 22,
+    expires_at: datetime | None = None,
     tcp: bool = False,
 ) -> RelayOrder:
-    """For a handle of the one connection."""
+    """For a handle of the one connection, by default under the one grant."""
     return RelayOrder(
         ref=ref,
         requester=requester(instance),
         connection_id=ConnectionId("c" * 22),
+        grant_id=GrantId(grant),
+        expires_at=expires_at,
         protocol=protocol,
         fields=fields,
         tcp=tcp,

@@ -10,7 +10,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed
 from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
 from connvault_jupyter.relays.trial import RelayTrial
+from connvault_jupyter.services.ports import RelayOrder
 
 from .processes import wait_until
 
@@ -44,8 +45,9 @@ def _nobody(*_: Any) -> Any:
 def supervised(
     *,
     login: Login = _nobody,
-    still_good: Callable[[Any, str], bool] = lambda *_: True,
+    still_good: Callable[[RelayOrder], bool] = lambda _: True,
     version: Callable[[], object] = lambda: 0,
+    alive: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[RelaySupervisor]:
     """As `broker.main` wires it; all processes are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="cv-") as folder:
@@ -55,6 +57,8 @@ def supervised(
             login=login,
             still_good=still_good,
             version=version,
+            alive=alive,
+            clock=lambda: datetime.now(timezone.utc),
             lock=threading.RLock(),
             log=logging.getLogger("connvault.tests"),
         )

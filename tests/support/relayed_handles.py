@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from connvault_jupyter.contracts.access import Delivered, Requester
+from connvault_jupyter.contracts.access import Delivered
 from connvault_jupyter.contracts.providers import RelayProtocol
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.supervisor import RelaySupervisor
+from connvault_jupyter.services.ports import RelayOrder
 
 from .relay_handles import order_of
 from .relay_process import lose, supervised, wait_for_the_cut
@@ -78,15 +79,15 @@ class RelayedHandles(Handles):
             "token": place.token,
         }
 
-    def login(self, _client: socket.socket, _whose: Requester, ref: str) -> Delivered:
+    def login(self, _client: socket.socket, order: RelayOrder) -> Delivered:
         """For a relay."""
         self.logins += 1
         if self.refused_login is not None:
             raise self.refused_login
-        return Delivered.model_validate(self.deliver({"ref": ref}))
+        return Delivered.model_validate(self.deliver({"ref": order.ref}))
 
-    def still_good(self, _whose: Requester, ref: str) -> bool:
-        return not self._revoked and ref in self.refs
+    def still_good(self, order: RelayOrder) -> bool:
+        return not self._revoked and order.ref in self.refs
 
     def revoke(self, refusal: ConnvaultError) -> None:
         """Returns when what was open has ended."""
@@ -120,12 +121,12 @@ class Stage:
         self._handles.install(broker)
         return self._handles
 
-    def login(self, client: socket.socket, whose: Requester, ref: str) -> Delivered:
+    def login(self, client: socket.socket, order: RelayOrder) -> Delivered:
         assert self._handles is not None
-        return self._handles.login(client, whose, ref)
+        return self._handles.login(client, order)
 
-    def still_good(self, whose: Requester, ref: str) -> bool:
-        return self._handles is not None and self._handles.still_good(whose, ref)
+    def still_good(self, order: RelayOrder) -> bool:
+        return self._handles is not None and self._handles.still_good(order)
 
 
 @contextmanager

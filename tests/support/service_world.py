@@ -39,6 +39,7 @@ from connvault_jupyter.contracts.connections import (
     CreateConnection,
     TestOutcome,
 )
+from connvault_jupyter.contracts.contract import ConnectionId, GrantId
 from connvault_jupyter.contracts.events import Event
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
@@ -46,6 +47,7 @@ from connvault_jupyter.contracts.vault import CustodianKind, SetUpVault, VaultSt
 from connvault_jupyter.errors import BrokerUnavailable, CustodianUnavailable
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.services.assembly import Assembled, assemble
+from connvault_jupyter.services.identifiers import ref_hash
 from connvault_jupyter.services.ports import (
     Availability,
     Custodian,
@@ -214,6 +216,7 @@ class World:
     ) -> None:
         self.clock = clock or Clock()
         self.storage, self.stores = storage or memory_stores()
+        self._grant_of: dict[str, tuple[GrantId, datetime | None]] = {}
         self.lock = threading.RLock()
         self.keyring = MemoryKeyring()
         self.events: list[Event] = []
@@ -311,11 +314,28 @@ class World:
     def login(self, requester: Requester, ref: str) -> Delivered:
         """What a relay asks for, for a client of its handle."""
         with self.lock:
-            return self.access.login(requester, ref)
+            return self.access.login(requester, self.order(requester, ref))
 
     def still_good(self, requester: Requester, ref: str) -> bool:
         with self.lock:
-            return self.access.still_good(requester, ref)
+            return self.access.still_good(self.order(requester, ref))
+
+    def order(self, requester: Requester, ref: str) -> RelayOrder:
+        """What the handle was opened with when it was first looked at."""
+        handle = self.stores.handles.get(ref_hash(ref))
+        if handle is not None:
+            self._grant_of.setdefault(ref, (handle.grant_id or GrantId("none"), handle.expires_at))
+        grant_id, expires_at = self._grant_of.get(ref, (GrantId("none"), None))
+        return RelayOrder(
+            ref=ref,
+            requester=requester,
+            connection_id=ConnectionId("c" * 22),
+            grant_id=grant_id,
+            expires_at=expires_at,
+            protocol="postgresql",
+            fields={},
+            tcp=False,
+        )
 
     def check(self, requester: Requester, ref: str) -> HandleState:
         with self.lock:

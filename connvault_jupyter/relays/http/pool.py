@@ -1,4 +1,4 @@
-"""Connections to one pinned origin, kept open between requests of one requester. What is said on them is not known."""
+"""Connections to one pinned origin, kept open between requests under one grant. What is said on them is not known."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _TROUBLE = frozenset({408, 425, 429})
 
 
 class Relay:
-    """Serves the handles of one connection for one requester. Connections to the upstream are kept warm for it."""
+    """Serves the handles of one connection under one grant. Connections to the upstream are kept warm for it."""
 
     def __init__(self, *, limits: Limits) -> None:
         self._limits = limits

@@ -1,4 +1,4 @@
-"""Warm logins of one connection for one requester: sessions that are logged in and wait for the next client.
+"""Warm logins of one connection under one grant: sessions that are logged in and wait for the next client.
 
 One comes back from a client that said goodbye with nothing under way, or is logged in beforehand when another one was
 taken. Whether a client may have one at all is not decided here: it has got its login from the broker before.
