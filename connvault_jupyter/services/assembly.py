@@ -11,6 +11,8 @@ from ..contracts.vault import CustodianKind
 from .access import AccessService
 from .asking import Asking
 from .audit import AuditService
+from .carrying_over import CarryingOver
+from .claims import Claims
 from .connection_views import ConnectionViews
 from .connections import ConnectionsService
 from .consent import ConsentService
@@ -106,9 +108,11 @@ def assemble(
     requester key of a notebook's path as the server writes it.
     """
     transactions = stores.transactions
+    claims = Claims(keys=lambda: secrets.every_keys())  # noqa: PLW0108 - the secrets are made below
     audit = AuditService(
         store=stores.audit,
         transactions=transactions,
+        claims=claims,
         clock=clock,
         publish=publish,
         lock=lock,
@@ -158,6 +162,7 @@ def assemble(
         publish=publish,
         key_of_document=key_of_document,
     )
+    refusals = Refusals(audit=audit, clock=clock)
     consent = ConsentService(
         asking=Asking(
             connections=stores.connections,
@@ -167,6 +172,8 @@ def assemble(
                 open_questions=stores.questions, transactions=transactions, audit=audit, broker=broker
             ),
             running=running,
+            claims=claims,
+            reader=reader,
             settings=settings.consent,
             clock=clock,
             randomness=randomness,
@@ -178,6 +185,8 @@ def assemble(
         connections=stores.connections,
         registry=registry,
         destinations=destinations,
+        claims=claims,
+        refusals=refusals,
         secrets=secrets,
         transactions=transactions,
         audit=audit,
@@ -196,14 +205,13 @@ def assemble(
         secrets=secrets,
         running=running,
     )
-    refusals = Refusals(audit=audit, clock=clock)
     requesting = Requesting(
         opening=opening,
         grants=grants,
         handles=handles,
         consent=consent,
         secrets=secrets,
-        reader=reader,
+        claims=claims,
         refusals=refusals,
         transactions=transactions,
         audit=audit,
@@ -229,6 +237,18 @@ def assemble(
         clock=clock,
         lock=lock,
     )
+    carrying_over = CarryingOver(
+        grants=grants,
+        claims=claims,
+        connections=stores.connections,
+        registry=registry,
+        destinations=destinations,
+        secrets=secrets,
+        transactions=transactions,
+        audit=audit,
+        publish=publish,
+    )
+    secrets.when_unlocked(carrying_over.run)
     trial = Trial(
         store=stores.connections,
         secrets=secrets,

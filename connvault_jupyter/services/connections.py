@@ -144,7 +144,8 @@ class ConnectionsService:
         return self._changed(connection)
 
     def update(self, request: UpdateConnection, *, actor: str) -> ConnectionView:
-        """Changes what is given. Another destination removes the secrets and voids the grants, in the same transaction.
+        """Changes what is given. Another destination removes the secrets, and whatever a dialog has shown and is
+        another now voids the grants, in the same transaction.
 
         Raises: ConnectionNotFound, RevisionConflict, ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff,
             VaultLocked, VaultNotSetUp, StorageError.
@@ -180,6 +181,7 @@ class ConnectionsService:
         lost = moved and not stored <= present
         after = standing(self._registry, provider, edited, present, secrets_removed=lost)
         connection = _with(edited, after)
+        voided = 0
         with self._transactions.transaction():
             self._store.update(connection, expected_revision=old.revision)
             self._audit.record(
@@ -193,11 +195,14 @@ class ConnectionsService:
                 for field in stored:
                     self._secrets.sealed.remove(old.id, field)
                     self._audit.record("secret:removed", connection=connection, field=field, decided_by=actor)
-                self._revocation.void(connection, except_for=target.digest)
+            if provider is not None:
+                shown = self._destinations.of_edited(connection, provider).shown
+                if shown != self._destinations.of_edited(old, provider).shown:
+                    voided = self._revocation.void(connection, except_for=shown)
             if provider is not None and request.secrets:
                 self._put(connection, provider, request.secrets, actor)
                 connection = self._settled(connection, provider)
-        if moved:
+        if voided:
             self._publish(Event(event="grants:changed"))
         return self._changed(connection)
 

@@ -8,14 +8,14 @@ from difflib import get_close_matches
 from ..contracts.access import Requester
 from ..contracts.connections import Connection
 from ..errors import ConnectionNotFound, ConnectionNotReady, HandleInvalid, SecretInvalid, SecretMissing
-from .claims import cleaned
+from .claims import Claim, agent_of_grant, agent_of_handle
 from .destinations import Destination, Destinations
 from .grants import Grants, belongs
 from .handles import Handles
 from .ports import ConnectionStore, Handle, ProviderRegistry, RunningRequesters, StoredGrant
 from .secrets import SecretsService
 
-_REASONS = {"expired": "expired", "destination_changed": "changed"}
+_REASONS = {"expired": "expired", "destination_changed": "changed", "changed": "changed"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Opened:
     connection: Connection
     destination: Destination
     stored: StoredGrant | None
+
+    @property
+    def agent(self) -> Claim | None:
+        """The agent claim that the handle was asked for with."""
+        return agent_of_handle(self.handle) if self.stored is None else agent_of_grant(self.stored.grant)
 
 
 class Opening:
@@ -87,14 +92,14 @@ class Opening:
             raise HandleInvalid(reason="unknown")
         destination = self.ready(connection)
         if handle.grant_id is None:
-            if handle.mode != "reveal" or handle.agent != cleaned(handle.agent):
-                # An edited row: a handle for a login always has its grant, and claims are stored cleaned.
+            if handle.mode != "reveal":
+                # An edited row: a handle for a login always has its grant.
                 raise HandleInvalid(reason="revoked")
             return Opened(handle, connection, destination, None)
         stored = self._grants.get(handle.grant_id)
         if stored is None:
             raise HandleInvalid(reason="revoked")
-        reason_not = self._grants.reason_not(stored, connection.id, destination.digest)
+        reason_not = self._grants.reason_not(stored, connection.id, destination)
         if reason_not:
             raise HandleInvalid(reason=_REASONS.get(reason_not, "revoked"))
         grant = stored.grant
@@ -102,7 +107,6 @@ class Opening:
         if (
             grant.decision == "deny_always"
             or grant.mode != handle.mode
-            or grant.agent != handle.agent
             or not (belongs(grant, requester) or belongs(grant, self._running.current(requester)))
         ):
             raise HandleInvalid(reason="revoked")

@@ -56,6 +56,10 @@ MacPurpose = Literal["grant", "audit", "document", "claim"]
 class Keys(Protocol):
     """Keys derived from one master key. Seals, unseals and authenticates; never shows a key."""
 
+    @property
+    def generation(self) -> int:
+        """Which master key of its vault they come from, counted from 1."""
+
     def seal(self, secret: bytes, context: SealContext) -> bytes:
         """A versioned envelope with a fresh nonce."""
 
@@ -212,6 +216,10 @@ class StoredGrant:
 class GrantStore(Protocol):
     def add(self, grant: Grant, mac: bytes) -> None: ...
 
+    def replace(self, grant: Grant, mac: bytes) -> bool:
+        """Puts it in the place of the one of the same id, connection and requester, with its handles and counts;
+        whether there was one."""
+
     def get(self, grant_id: str) -> StoredGrant | None: ...
 
     def all(self, connection_id: str | None = None) -> Sequence[StoredGrant]:
@@ -237,9 +245,11 @@ class Handle:
     connection_id: ConnectionId
     requester_instance: str
     mode: Mode
-    agent: str | None
     created_at: datetime
     expires_at: datetime | None
+    agent_hash: str | None = None
+    """Of the agent claim, if there is no grant to say it; so is `agent_sealed`."""
+    agent_sealed: str | None = None
 
 
 class HandleStore(Protocol):

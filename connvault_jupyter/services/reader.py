@@ -1,11 +1,13 @@
 """Opens all sealed secrets of a connection, and marks a connection whose secrets do not open any more.
 
-Only the access path and the connection test use this, each after the use was recorded. Nothing is decided here.
+The access path and the connection test use this, each after the use was recorded, and asking.py to mask claims. Nothing
+is decided here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ..contracts.connections import Connection
 from ..contracts.events import Event
@@ -52,6 +54,17 @@ class SecretReader:
                 except SecretInvalid:
                     self._mark(connection, secret.field)
                     raise
+        return found
+
+    def readable(self, connection: Connection, destination: Destination) -> list[str]:
+        """The secrets that open, to be masked; marks nothing, and that one does not open changes nothing.
+
+        Raises: VaultLocked, VaultNotSetUp.
+        """
+        found = []
+        for secret in self._secrets.sealed.of(connection.id):
+            with suppress(SecretInvalid):
+                found.append(self._secrets.sealed.unseal(connection, secret, destination))
         return found
 
     def opens(self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination) -> bool:

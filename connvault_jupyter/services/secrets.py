@@ -5,7 +5,7 @@ The master key is here only while keys are derived from it, and no secret of a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
@@ -106,6 +106,7 @@ class SecretsService:
         """The sealed secrets, opened and closed by this vault's keys."""
         self._keys: Keys | None = None
         self._vault_id = ""
+        self._when_unlocked: list[Callable[[], None]] = []
 
     @property
     def keys(self) -> Keys:
@@ -118,6 +119,14 @@ class SecretsService:
     def keys_if_unlocked(self) -> Keys | None:
         """The keys, or `None` while the vault is locked or absent."""
         return self._keys
+
+    def every_keys(self) -> Sequence[Keys]:
+        """The present keys, then those of former generations; none while the vault is locked or absent."""
+        return () if self._keys is None else (self._keys,)
+
+    def when_unlocked(self, call: Callable[[], None]) -> None:
+        """From now on `call` is called at the end of each unlocking, with the lock held."""
+        self._when_unlocked.append(call)
 
     @property
     def vault_id(self) -> str:
@@ -277,6 +286,8 @@ class SecretsService:
             except BaseException:
                 self._use(None)
                 raise
+            for call in self._when_unlocked:
+                call()
 
     def _recover(self, record: VaultRecord, passphrase: str | None, actor: str) -> bytes:
         try:

@@ -60,7 +60,7 @@ class VaultKeys:
     Python cannot wipe memory: the keys are gone when this object is collected, not before.
     """
 
-    __slots__ = ("__weakref__", "_aead", "_claims", "_macs", "_random")
+    __slots__ = ("__weakref__", "_aead", "_claims", "_generation", "_macs", "_random")
 
     def __init__(
         self,
@@ -68,12 +68,19 @@ class VaultKeys:
         seal: bytes,
         seal_claims: bytes,
         macs: Mapping[MacPurpose, bytes],
+        generation: int = 1,
         random: Randomness = os.urandom,
     ) -> None:
         self._aead = AESGCM(seal)
         self._claims = AESGCM(seal_claims)
         self._macs = macs
+        self._generation = generation
         self._random = random
+
+    @property
+    def generation(self) -> int:
+        """Which master key of its vault they come from, counted from 1."""
+        return self._generation
 
     def seal(self, secret: bytes, context: SealContext) -> bytes:
         """A version 1 envelope under a fresh nonce, 30 bytes longer than `secret`.
@@ -114,12 +121,15 @@ class VaultKeys:
         raise TypeError("keys can't be pickled or copied")
 
 
-def derive_keys(master_key: bytes, vault_id: str, *, random: Randomness = os.urandom) -> VaultKeys:
+def derive_keys(
+    master_key: bytes, vault_id: str, *, generation: int = 1, random: Randomness = os.urandom
+) -> VaultKeys:
     """All keys of a vault (HKDF-SHA256, RFC 5869; salt: the SHA-256 of the vault id).
 
     Args:
         master_key: 32 bytes, uniformly random.
         vault_id: binds the keys to one vault, so that two vaults with one master key by mistake share nothing.
+        generation: which master key of the vault this is, counted from 1.
 
     Raises:
         ValueError: the master key has not 32 bytes.
@@ -133,6 +143,7 @@ def derive_keys(master_key: bytes, vault_id: str, *, random: Randomness = os.ura
             "document": _derive(master_key, vault_id, _INFO_DOCUMENT),
             "claim": _derive(master_key, vault_id, _INFO_CLAIM),
         },
+        generation=generation,
         random=random,
     )
 

@@ -249,6 +249,17 @@ class MemoryGrantStore(_Store):
                 raise StorageError
             tables.grants[grant.id] = StoredGrant(grant=grant, mac=mac)
 
+    def replace(self, grant: Grant, mac: bytes) -> bool:
+        with self._storage.writing() as tables:
+            stored = tables.grants.get(grant.id)
+            if stored is None or any(
+                getattr(stored.grant, name) != getattr(grant, name)
+                for name in ("connection_id", "requester_key", "instance")
+            ):
+                return False
+            tables.grants[grant.id] = replace(stored, grant=grant, mac=mac)
+            return True
+
     def get(self, grant_id: str) -> StoredGrant | None:
         return self._tables.grants.get(grant_id)
 

@@ -95,7 +95,6 @@ def handle(ref: bytes = b"ref", **changes: Any) -> Handle:
         "connection_id": ConnectionId("c1"),
         "requester_instance": "kernel-1:1000",
         "mode": "in_clear",
-        "agent": None,
         "created_at": NOON,
         "expires_at": later(3600),
     }
