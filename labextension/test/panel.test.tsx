@@ -313,7 +313,10 @@ describe('one connection', () => {
       grantView(),
       grantView({ id: 'g2', mode: 'in_clear' }),
       grantView({ id: 'g3' }, { counts: false, reason_not: 'destination_changed' }),
-      grantView({ id: 'g4', decision: 'deny_always' })
+      grantView({ id: 'g4', decision: 'deny_always' }),
+      grantView({ id: 'g5' }, { counts: false, reason_not: 'changed' }),
+      grantView({ id: 'g6', agent: 'claude' }),
+      grantView({ id: 'g7' }, { agent_hidden: 'locked' })
     ];
     await draw();
     await press('connvault-tab-grants');
@@ -322,6 +325,9 @@ describe('one connection', () => {
     expect(rows[1]).toMatch(/^until kernel stops · in the clear · 3 uses/);
     expect(rows[2]).toMatch(/^void: the destination was changed · brokered · 3 uses/);
     expect(rows[3]).not.toContain('brokered');
+    expect(rows[4]).toMatch(/^void: the connection was changed · brokered · 3 uses/);
+    expect(rows[5]).toContain('only for claude');
+    expect(rows[6]).toContain('only for an agent (hidden while locked)');
   });
 
   test('gives its code to the notebook', async () => {
@@ -421,6 +427,23 @@ describe('one connection', () => {
     await press('connvault-tab-grants');
     await press('connvault-revoke-all');
     expect(connvault.calls.filter(([name]) => name === 'revoke')).toEqual([['revoke', 'g1']]);
+  });
+
+  test('tells that code said something where that can not be shown, and how often it was refused', async () => {
+    connvault.activity.events = async () => ({
+      events: [
+        auditEvent({ sequence: 3, type: 'access:refused', outcome: 'refused', requester_label: null, connection: null, count: 412 }),
+        auditEvent({ sequence: 2, claims_hidden: 'locked' }),
+        auditEvent({ sequence: 1, claims_hidden: 'unreadable' })
+      ],
+      next_before: null
+    });
+    await draw();
+    await press('connvault-tab-activity');
+    const rows = [...document.querySelectorAll('[role=tabpanel] li')].map(item => item.textContent);
+    expect(rows[0]).toMatch(/processes outside of kernels · asked ×412refused/);
+    expect(rows[1]).toContain('what the code said: (hidden while locked)');
+    expect(rows[2]).toContain('what the code said: (can’t be read)');
   });
 
   test('tells who, what, when and how it went', async () => {

@@ -16,7 +16,7 @@ import pytest
 from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError, StorageError
 from tests.attacks.conftest import API, by_reason
 from tests.support.canary import CANARY, found_in
-from tests.support.in_clear import IN_CLEAR_API
+from tests.support.in_clear import IN_CLEAR, IN_CLEAR_API
 from tests.support.notebook_processes import Notebooks
 from tests.support.operator import operated_broker
 from tests.support.processes import wait_until
@@ -66,8 +66,12 @@ GRANT_EDITS: dict[str, tuple[str, GrantEdit]] = {
     ),
     "another run": ("session", lambda g: g.update(instance="kernel:x:1:1:a:b")),
     "another mode": ("always", lambda g: g.update(mode="reveal")),
-    "another claim": ("always", lambda g: g.update(agent="assistant")),
+    "another claim": ("always", lambda g: g.update(agent_hash="1." + "0" * 64)),
+    "a claim in words": ("always", lambda g: g.update(agent="assistant")),
+    "another text of the claim": ("always", lambda g: g.update(agent_sealed="1.c2VhbGVk")),
     "another destination": ("always", lambda g: g.update(destination_digest="0" * 64)),
+    "another thing shown": ("always", lambda g: g.update(shown_digest="0" * 64)),
+    "the form of the version before": ("always", lambda g: g.update(shown_digest=None)),
     "decided by somebody else": ("always", lambda g: g.update(decided_by="root")),
 }
 
@@ -157,10 +161,47 @@ def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, 
     # The question showed where it would have gone.
     (question,) = notebooks.asked()[before:]
     assert question["destination"] == "https://evil.test/v1"
-    assert refused(a, "connection('moved', reason='once')")[0] == "SecretInvalid"
+    assert refused(a, "connection('moved', reason='once')._lease.deliver()")[0] == "SecretInvalid"
     assert refused(a, "connection('moved')")[0] == "SecretInvalid"
     rows = [row["connection"] for row in notebooks.record(type="secret:unreadable")]
     assert rows.count("moved") == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"database":"sales"', '"database":"payroll"'),
+        ('"user":"ada"', '"user":"root"'),
+        ('"display_name":""', '"display_name":"Harmless"'),
+        ('"name":"led-', '"name":"Led-'),
+    ],
+    ids=["database", "user", "display name", "name"],
+)
+def test_an_edited_row_leads_no_old_permission_elsewhere(
+    notebooks: Notebooks, a: Asker, folder: Path, old: str, new: str
+) -> None:
+    """The secret opens for the same host; the permission was for what its dialog showed. A person is asked again."""
+    name = f"led-{len(notebooks.record(type='connection:created'))}"
+    fields = {"host": "db.example.org", "database": "sales", "user": "ada"}
+    view = notebooks.operator.create(name, IN_CLEAR, fields, {"password": CANARY})
+    a.run(f"h = connection({name!r}, reason='always'); h._lease.deliver()")
+    with database(folder) as opened:
+        opened.execute(
+            "UPDATE connections SET document = replace(document, ?, ?),"
+            " name = json_extract(replace(document, ?, ?), '$.name') WHERE id = ?",
+            (old, new, old, new, view["connection"]["id"]),
+        )
+        (document,) = opened.execute(
+            "SELECT document FROM connections WHERE id = ?", (view["connection"]["id"],)
+        ).fetchone()
+    assert new in document
+    assert refused(a, "h._lease.deliver()") == ("HandleInvalid", "changed")
+    now = json.loads(document)["name"]
+    before = len(notebooks.asked())
+    assert refused(a, f"connection({now!r}, reason='deny')")[0] == "AccessDenied"
+    assert len(notebooks.asked()) == before + 1
+    (grant,) = [one for one in notebooks.operator.call("grants.list")["grants"] if one["connection"] == now]
+    assert (grant["counts"], grant["reason_not"]) == (False, "changed")
 
 
 def test_a_sealed_secret_in_another_connection_does_not_open(

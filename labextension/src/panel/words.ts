@@ -10,6 +10,7 @@ import type {
   DecisionKind,
   Duration,
   GrantView,
+  Hidden,
   Mode,
   ProviderDefinition,
   Question,
@@ -228,11 +229,18 @@ export function grantTrouble(view: GrantView, trans: TranslationBundle): string 
       return trans.__('over');
     case 'destination_changed':
       return trans.__('void: the destination was changed');
+    case 'changed':
+      return trans.__('void: the connection was changed');
     case 'ended':
       return trans.__('over: the kernel has stopped');
     default:
       return '';
   }
+}
+
+/** Stands for what code said of itself where that can't be shown. */
+export function hiddenWord(why: Hidden, trans: TranslationBundle): string {
+  return why === 'locked' ? trans.__('(hidden while locked)') : trans.__('(can’t be read)');
 }
 
 /** What happened, in one word, and how it went; `null` when there is no more to say than that it did. */
@@ -263,6 +271,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'access:released': trans.__('released'),
     'grant:revoked': trans.__('permission taken back'),
     'grant:voided': trans.__('permission void'),
+    'grant:carried_over': trans.__('permission kept after an update'),
     'audit:pruned': trans.__('old rows removed')
   };
   return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
