@@ -1,0 +1,1 @@
+-- Stands in for the step of another branch, so that the numbers have no gap.
