@@ -15,16 +15,19 @@ from .connection_views import ConnectionViews
 from .connections import ConnectionsService
 from .consent import ConsentService
 from .destinations import Destinations
+from .documents import Documents
 from .grants import Grants
 from .handles import Handles
+from .held_keys import HeldKeys
+from .noticing import Noticing
 from .opening import Opening
 from .ports import (
     AuditStore,
     CheckValue,
     Clock,
-    ConnectionStore,
     Custodian,
     DeriveKeys,
+    DocumentStore,
     GrantStore,
     HandleStore,
     Lock,
@@ -43,6 +46,7 @@ from .question_log import QuestionLog
 from .reader import SecretReader
 from .recollection import Recollection
 from .refusals import Refusals
+from .rekeying import Rekeying
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
@@ -58,7 +62,7 @@ class Stores(Protocol):
     @property
     def vault(self) -> VaultStore: ...
     @property
-    def connections(self) -> ConnectionStore: ...
+    def connections(self) -> DocumentStore: ...
     @property
     def secrets(self) -> SecretStore: ...
     @property
@@ -106,17 +110,42 @@ def assemble(
     requester key of a notebook's path as the server writes it.
     """
     transactions = stores.transactions
+    held = HeldKeys(store=stores.vault, transactions=transactions)
     audit = AuditService(
         store=stores.audit,
         transactions=transactions,
+        keys=lambda: held.now,
         clock=clock,
         publish=publish,
         lock=lock,
         max_bytes=settings.audit_max_bytes,
     )
+    destinations = Destinations(registry=registry)
+    documents = Documents(
+        store=stores.connections, secrets=stores.secrets, registry=registry, keys=lambda: held.keys
+    )
+    grants = Grants(
+        store=stores.grants,
+        keys=lambda: held.keys,
+        running=running,
+        settings=settings.consent,
+        clock=clock,
+        randomness=randomness,
+    )
     secrets = SecretsService(
         store=stores.vault,
         secrets=stores.secrets,
+        held=held,
+        documents=documents,
+        rekeying=Rekeying(
+            vault=stores.vault,
+            secrets=stores.secrets,
+            documents=documents,
+            grants=grants,
+            registry=registry,
+            destinations=destinations,
+            audit=audit,
+        ),
         transactions=transactions,
         custodians=custodians,
         preferred=settings.custodian,
@@ -129,29 +158,19 @@ def assemble(
         lock=lock,
         authenticated=settings.authenticated,
     )
-    destinations = Destinations(registry=registry)
-    grants = Grants(
-        store=stores.grants,
-        keys=lambda: secrets.keys_if_unlocked,
-        running=running,
-        settings=settings.consent,
-        clock=clock,
-        randomness=randomness,
-    )
     handles = Handles(store=stores.handles, clock=clock, randomness=randomness)
     reader = SecretReader(
         secrets=secrets,
-        connections=stores.connections,
+        documents=documents,
         transactions=transactions,
         audit=audit,
-        clock=clock,
         publish=publish,
     )
-    uses = Uses(grants=stores.grants, connections=stores.connections, transactions=transactions)
+    uses = Uses(grants=stores.grants, connections=documents, transactions=transactions)
     revocation = Revocation(
         grants=grants,
         handles=handles,
-        connections=stores.connections,
+        connections=documents,
         transactions=transactions,
         audit=audit,
         clock=clock,
@@ -160,7 +179,7 @@ def assemble(
     )
     consent = ConsentService(
         asking=Asking(
-            connections=stores.connections,
+            connections=documents,
             registry=registry,
             destinations=destinations,
             log=QuestionLog(
@@ -175,20 +194,28 @@ def assemble(
         grants=grants,
         handles=handles,
         revocation=revocation,
-        connections=stores.connections,
+        connections=documents,
         registry=registry,
         destinations=destinations,
         secrets=secrets,
         transactions=transactions,
         audit=audit,
         uses=uses,
+        noticing=Noticing(
+            held=held,
+            documents=documents,
+            transactions=transactions,
+            audit=audit,
+            clock=clock,
+            publish=publish,
+        ),
         settings=settings.consent,
         clock=clock,
         publish=publish,
         authenticated=settings.authenticated,
     )
     opening = Opening(
-        connections=stores.connections,
+        connections=documents,
         registry=registry,
         destinations=destinations,
         grants=grants,
@@ -213,7 +240,7 @@ def assemble(
         lock=lock,
     )
     access = AccessService(
-        connections=stores.connections,
+        connections=documents,
         opening=opening,
         recollection=Recollection(transactions=transactions, grants=grants, secrets=secrets, clock=clock),
         uses=uses,
@@ -230,7 +257,7 @@ def assemble(
         lock=lock,
     )
     trial = Trial(
-        store=stores.connections,
+        store=documents,
         secrets=secrets,
         opening=opening,
         reader=reader,
@@ -241,12 +268,12 @@ def assemble(
         lock=lock,
     )
     connections = ConnectionsService(
-        store=stores.connections,
+        documents=documents,
         secrets=secrets,
         registry=registry,
         destinations=destinations,
         views=ConnectionViews(
-            store=stores.connections,
+            documents=documents,
             secrets=secrets,
             registry=registry,
             destinations=destinations,

@@ -28,6 +28,7 @@ from .audit import AuditService
 from .destinations import Destinations
 from .grants import Grants, Subject
 from .handles import Handles
+from .noticing import Noticing
 from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Transactions
 from .questions import Granted, Pending, Ticket, digest_of, durations, shown
 from .refusals import said_never
@@ -64,6 +65,7 @@ class ConsentService:
         clock: Clock,
         publish: Publish,
         uses: Uses,
+        noticing: Noticing,
         authenticated: bool,
     ) -> None:
         self._asking = asking
@@ -77,6 +79,7 @@ class ConsentService:
         self._transactions = transactions
         self._audit = audit
         self._uses = uses
+        self._noticing = noticing
         self._settings = settings
         self._clock = clock
         self._publish = publish
@@ -134,6 +137,7 @@ class ConsentService:
 
     def tick(self) -> None:
         """Lets time pass: deadlines, the grace without approvers, changed connections, expired grants."""
+        self._noticing.tick()
         self._audit.announce()
         self._asking.open()
         now = self._clock()
@@ -214,10 +218,11 @@ class ConsentService:
             raise DecisionNotOffered
         if not self._authenticated:
             raise AuthenticationOff
-        # Raises while locked: the question stays open while the person unlocks.
-        _ = self._secrets.keys
         grant, ref = None, None
         with self._transactions.transaction():
+            # Raises while locked: the question stays open while the person unlocks. In the transaction, because another
+            # server may change the keys until then.
+            _ = self._secrets.keys
             if subject.mode != "reveal":
                 grant = self._grants.give(subject, decision, seconds=request.seconds, actor=actor)
                 ref = self._handles.give(

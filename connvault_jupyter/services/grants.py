@@ -155,6 +155,12 @@ class Grants:
             return "expired"
         return ""
 
+    def rekeyed(self, old: Keys, new: Keys) -> None:
+        """The keys change, in the caller's transaction: what is genuine stays so, what was forged stays forged."""
+        for stored in self._store.all():
+            if stored.mac != NO_MAC and self._authentic(stored, old):
+                self._store.replace(stored.grant, _mac(stored.grant, new))
+
     def _authentic(self, stored: StoredGrant, keys: Keys) -> bool:
         # What was found right before is this very value (it is frozen) with this MAC, by these keys: 15 us saved at
         # each use. The keys are only held weakly: locking must let go of them.

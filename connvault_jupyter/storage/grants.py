@@ -54,6 +54,23 @@ class SqliteGrantStore:
             ),
         )
 
+    def replace(self, grant: Grant, mac: bytes) -> bool:
+        """Whether there was one of this id, connection, requester and run."""
+        return bool(
+            self._database.change(
+                "UPDATE grants SET document = ?, mac = ?"
+                " WHERE id = ? AND connection_id = ? AND requester_key = ? AND instance IS ?",
+                (
+                    canonical(grant),
+                    mac,
+                    grant.id,
+                    grant.connection_id,
+                    grant.requester_key,
+                    grant.instance,
+                ),
+            )
+        )
+
     def get(self, grant_id: str) -> StoredGrant | None:
         """Raises: StorageError: the row can't be read."""
         return read_one(_grant, self._database.one(f"{_GRANT} WHERE id = ?", (grant_id,)), "grants")

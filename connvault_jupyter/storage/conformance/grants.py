@@ -53,6 +53,16 @@ class GrantStoreSuite:
             grant=grant(), mac=b"mac", uses=2, last_used_at=later(1)
         )
 
+    def test_a_replaced_grant_keeps_its_uses(self, stores: Stores) -> None:
+        """It is the same permission under another MAC; of one that is gone nothing comes back."""
+        stores.connections.add(connection())
+        stores.grants.add(grant(), b"mac")
+        stores.grants.note_use("g1", NOON)
+        assert stores.grants.replace(grant(), b"anew")
+        for other in (grant("gone"), grant(requester_key="/srv/other.ipynb"), grant(instance="kernel:1")):
+            assert not stores.grants.replace(other, b"other")
+        assert stores.grants.all() == [StoredGrant(grant=grant(), mac=b"anew", uses=1, last_used_at=NOON)]
+
     def test_a_removed_grant_takes_its_handles_along(self, stores: Stores) -> None:
         """Revoking bites at the next use of any of them."""
         stores.connections.add(connection())
