@@ -17,16 +17,19 @@ from .connection_views import ConnectionViews
 from .connections import ConnectionsService
 from .consent import ConsentService
 from .destinations import Destinations
+from .documents import Documents
 from .grants import Grants
 from .handles import Handles
+from .held_keys import HeldKeys
+from .noticing import Noticing
 from .opening import Opening
 from .ports import (
     AuditStore,
     CheckValue,
     Clock,
-    ConnectionStore,
     Custodian,
     DeriveKeys,
+    DocumentStore,
     GrantStore,
     HandleStore,
     Lock,
@@ -45,6 +48,7 @@ from .question_log import QuestionLog
 from .reader import SecretReader
 from .recollection import Recollection
 from .refusals import Refusals
+from .rekeying import Rekeying
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
@@ -60,7 +64,7 @@ class Stores(Protocol):
     @property
     def vault(self) -> VaultStore: ...
     @property
-    def connections(self) -> ConnectionStore: ...
+    def connections(self) -> DocumentStore: ...
     @property
     def secrets(self) -> SecretStore: ...
     @property
@@ -108,19 +112,52 @@ def assemble(
     requester key of a notebook's path as the server writes it.
     """
     transactions = stores.transactions
-    claims = Claims(keys=lambda: secrets.every_keys())  # noqa: PLW0108 - the secrets are made below
+    held = HeldKeys(store=stores.vault, transactions=transactions)
+    claims = Claims(keys=lambda: held.keys, every=held.every)
     audit = AuditService(
         store=stores.audit,
         transactions=transactions,
         claims=claims,
+        keys=lambda: held.now,
         clock=clock,
         publish=publish,
         lock=lock,
         max_bytes=settings.audit_max_bytes,
     )
+    destinations = Destinations(registry=registry)
+    documents = Documents(
+        store=stores.connections, secrets=stores.secrets, registry=registry, keys=lambda: held.keys
+    )
+    grants = Grants(
+        store=stores.grants,
+        keys=lambda: held.keys,
+        running=running,
+        settings=settings.consent,
+        clock=clock,
+        randomness=randomness,
+    )
     secrets = SecretsService(
         store=stores.vault,
         secrets=stores.secrets,
+        held=held,
+        documents=documents,
+        rekeying=Rekeying(
+            vault=stores.vault,
+            secrets=stores.secrets,
+            documents=documents,
+            grants=grants,
+            registry=registry,
+            destinations=destinations,
+            audit=audit,
+        ),
+        carrying_over=CarryingOver(
+            grants=grants,
+            claims=claims,
+            connections=documents,
+            registry=registry,
+            destinations=destinations,
+            audit=audit,
+        ),
         transactions=transactions,
         custodians=custodians,
         preferred=settings.custodian,
@@ -133,29 +170,19 @@ def assemble(
         lock=lock,
         authenticated=settings.authenticated,
     )
-    destinations = Destinations(registry=registry)
-    grants = Grants(
-        store=stores.grants,
-        keys=lambda: secrets.keys_if_unlocked,
-        running=running,
-        settings=settings.consent,
-        clock=clock,
-        randomness=randomness,
-    )
     handles = Handles(store=stores.handles, clock=clock, randomness=randomness)
     reader = SecretReader(
         secrets=secrets,
-        connections=stores.connections,
+        documents=documents,
         transactions=transactions,
         audit=audit,
-        clock=clock,
         publish=publish,
     )
-    uses = Uses(grants=stores.grants, connections=stores.connections, transactions=transactions)
+    uses = Uses(grants=stores.grants, connections=documents, transactions=transactions)
     revocation = Revocation(
         grants=grants,
         handles=handles,
-        connections=stores.connections,
+        connections=documents,
         transactions=transactions,
         audit=audit,
         clock=clock,
@@ -165,7 +192,7 @@ def assemble(
     refusals = Refusals(audit=audit, clock=clock)
     consent = ConsentService(
         asking=Asking(
-            connections=stores.connections,
+            connections=documents,
             registry=registry,
             destinations=destinations,
             log=QuestionLog(
@@ -182,7 +209,7 @@ def assemble(
         grants=grants,
         handles=handles,
         revocation=revocation,
-        connections=stores.connections,
+        connections=documents,
         registry=registry,
         destinations=destinations,
         claims=claims,
@@ -191,13 +218,21 @@ def assemble(
         transactions=transactions,
         audit=audit,
         uses=uses,
+        noticing=Noticing(
+            held=held,
+            documents=documents,
+            transactions=transactions,
+            audit=audit,
+            clock=clock,
+            publish=publish,
+        ),
         settings=settings.consent,
         clock=clock,
         publish=publish,
         authenticated=settings.authenticated,
     )
     opening = Opening(
-        connections=stores.connections,
+        connections=documents,
         registry=registry,
         destinations=destinations,
         grants=grants,
@@ -221,7 +256,7 @@ def assemble(
         lock=lock,
     )
     access = AccessService(
-        connections=stores.connections,
+        connections=documents,
         opening=opening,
         recollection=Recollection(transactions=transactions, grants=grants, secrets=secrets, clock=clock),
         uses=uses,
@@ -237,20 +272,8 @@ def assemble(
         clock=clock,
         lock=lock,
     )
-    carrying_over = CarryingOver(
-        grants=grants,
-        claims=claims,
-        connections=stores.connections,
-        registry=registry,
-        destinations=destinations,
-        secrets=secrets,
-        transactions=transactions,
-        audit=audit,
-        publish=publish,
-    )
-    secrets.when_unlocked(carrying_over.run)
     trial = Trial(
-        store=stores.connections,
+        store=documents,
         secrets=secrets,
         opening=opening,
         reader=reader,
@@ -261,12 +284,12 @@ def assemble(
         lock=lock,
     )
     connections = ConnectionsService(
-        store=stores.connections,
+        documents=documents,
         secrets=secrets,
         registry=registry,
         destinations=destinations,
         views=ConnectionViews(
-            store=stores.connections,
+            documents=documents,
             secrets=secrets,
             registry=registry,
             destinations=destinations,

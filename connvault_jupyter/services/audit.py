@@ -24,7 +24,8 @@ from ..errors import StorageError
 from . import chain
 from .chain import Position, Walk
 from .claims import Claims
-from .ports import AuditStore, Checkpoint, Clock, Keys, Lock, Publish, Transactions
+from .generations import Unlocked
+from .ports import AuditStore, Checkpoint, Clock, Lock, Publish, Transactions
 
 Outcome = Literal["ok", "refused", "failed"]
 T = TypeVar("T")
@@ -46,7 +47,7 @@ _WITHOUT_CLAIMS = {"agent": None, "reason_claim": None, "agent_sealed": None, "r
 class AuditService:
     """Appends to the chain, in the caller's transaction where there is one.
 
-    Rows are MAC-ed while keys are there (`keyed`); a later keyed row covers the rows written without.
+    Rows are MAC-ed while `keys` has any; a later keyed row covers the rows written without.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class AuditService:
         store: AuditStore,
         transactions: Transactions,
         claims: Claims,
+        keys: Callable[[], Unlocked | None],
         clock: Clock,
         publish: Publish,
         lock: Lock,
@@ -63,18 +65,14 @@ class AuditService:
         self._store = store
         self._claims = claims
         self._transactions = transactions
+        self._keys = keys
         self._clock = clock
         self._publish = publish
         self._lock = lock
         self._max_bytes = max_bytes
-        self._keys: Keys | None = None
         self._rows_since_check = 0
         self._changed = False
         self._anchor = Position()
-
-    def keyed(self, keys: Keys | None) -> None:
-        """From now on rows get a MAC by these keys; `None`: no MAC (the vault is locked)."""
-        self._keys = keys
 
     def record(
         self,
@@ -210,7 +208,7 @@ class AuditService:
         walk = Walk(anchor=self._anchor)
         while True:
             with self._lock:
-                keys = self._keys
+                keys = self._keys()
                 start = self._store.checkpoint()
                 walk.begin_at(start, keys)
                 # Before the rows: another server may append between the two.
@@ -232,6 +230,13 @@ class AuditService:
                 keyed=walk.broken_at is None and keys is not None and walk.keyed,
                 broken_at=walk.broken_at,
             )
+
+    def rekeyed(self, old: Unlocked, new: Unlocked) -> None:
+        """The keys change, in the caller's transaction. The rows keep their MACs; the mark where pruning cut gets a new
+        one, because the keys of then must not count there."""
+        start = self._store.checkpoint()
+        if start is not None and start.mac is not None and chain.checkpoint_fits(start, old):
+            self._store.replace_checkpoint(chain.checkpoint(start.sequence, start.digest, new))
 
     def _shown(self, event: AuditEvent) -> AuditEvent:
         if event.agent_sealed is None and event.reason_sealed is None:
@@ -258,7 +263,7 @@ class AuditService:
         with self._transactions.transaction(durable=durable):
             sequence, previous = self._store.head()
             event = AuditEvent(sequence=sequence + 1, at=self._clock(), type=type, **facts)
-            self._store.append(chain.link(event, previous, self._keys))
+            self._store.append(chain.link(event, previous, self._keys()))
             self._rows_since_check += 1
             if self._rows_since_check >= ROWS_BETWEEN_SIZE_CHECKS:
                 self._rows_since_check = 0
@@ -278,7 +283,7 @@ class AuditService:
         rows = self._store.chain(cut - 1, 1)
         if not rows:
             return
-        self._store.prune(chain.checkpoint(rows[0].event.sequence, rows[0].digest, self._keys))
+        self._store.prune(chain.checkpoint(rows[0].event.sequence, rows[0].digest, self._keys()))
         self._append("audit:pruned", {}, durable=True)
 
 

@@ -22,7 +22,7 @@ from typing import Literal
 from ..contracts.access import Grant
 from ..contracts.contract import Hidden
 from ..errors import HandleInvalid, SecretInvalid, VaultLocked
-from .ports import Handle, Keys
+from .ports import Handle, Keys, RecordKeys
 
 # `contracts.contract.Claim`: long enough for a sentence.
 MAX_CLAIM_CHARS = 200
@@ -101,10 +101,11 @@ class Claim:
 
 
 class Claims:
-    """`keys`: the present ones first, then those of former generations; none while the vault is locked."""
+    """`keys`: the present ones; `every`: those, then what is kept of former ones. None while the vault is locked."""
 
-    def __init__(self, *, keys: Callable[[], Sequence[Keys]]) -> None:
+    def __init__(self, *, keys: Callable[[], Keys | None], every: Callable[[], Sequence[RecordKeys]]) -> None:
         self._keys = keys
+        self._every = every
 
     def made(self, kind: Kind, connection_id: str, text: str | None) -> Claim | None:
         """The claim that a requester makes now; `None` if there is nothing visible in it. Raises: VaultLocked."""
@@ -134,7 +135,7 @@ class Claims:
 
     def shown(self, kind: Kind, connection_id: str, sealed: str) -> tuple[str | None, Hidden | None]:
         """The masked text for a person, or why it can't be shown."""
-        if not self._keys():
+        if self._keys() is None:
             return None, "locked"
         try:
             return self._unsealed(kind, b"", connection_id, sealed), None
@@ -144,10 +145,15 @@ class Claims:
     def _marks(self, kind: Kind, connection_id: str, text: str) -> tuple[str, ...]:
         # surrogatepass: half a character is no text, but it must be equal to itself.
         message = _context(kind, b"", connection_id) + b"\0" + text.encode("utf-8", "surrogatepass")
-        return tuple(f"{keys.generation}.{keys.mac('claim', message).hex()}" for keys in self._unlocked())
+        found = tuple(f"{keys.generation}.{keys.mac('claim', message).hex()}" for keys in self._every())
+        if not found:
+            raise VaultLocked
+        return found
 
     def _seal(self, kind: Kind, form: bytes, connection_id: str, text: str) -> str:
-        keys = self._unlocked()[0]
+        keys = self._keys()
+        if keys is None:
+            raise VaultLocked
         plain = text.encode("utf-8", "surrogatepass")
         padded = (len(plain).to_bytes(_LENGTH_BYTES, "big") + plain).ljust(_BYTES[kind], b"\0")
         envelope = keys.seal_claim(padded, _context(kind, form, connection_id))
@@ -156,7 +162,7 @@ class Claims:
     def _unsealed(self, kind: Kind, form: bytes, connection_id: str, sealed: str) -> str:
         """Raises: SecretInvalid."""
         generation, _, text = sealed.partition(".")
-        for keys in self._keys():
+        for keys in self._every():
             if str(keys.generation) == generation:
                 envelope = _decoded(text)
                 padded = keys.unseal_claim(envelope, _context(kind, form, connection_id))
@@ -173,12 +179,6 @@ class Claims:
         if claim.mark not in self._marks(claim.kind, connection_id, raw):
             raise HandleInvalid(reason="revoked")
         return raw
-
-    def _unlocked(self) -> Sequence[Keys]:
-        found = self._keys()
-        if not found:
-            raise VaultLocked
-        return found
 
 
 def agent_of_grant(grant: Grant) -> Claim | None:

@@ -39,6 +39,7 @@ from .claims import Claim, Claims, cleaned
 from .destinations import Destinations
 from .grants import Grants, Subject
 from .handles import Handles
+from .noticing import Noticing
 from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Transactions
 from .questions import Granted, Pending, Ticket, digest_of, durations, shown
 from .refusals import Refusals, said_never
@@ -77,6 +78,7 @@ class ConsentService:
         clock: Clock,
         publish: Publish,
         uses: Uses,
+        noticing: Noticing,
         authenticated: bool,
     ) -> None:
         self._asking = asking
@@ -92,6 +94,7 @@ class ConsentService:
         self._transactions = transactions
         self._audit = audit
         self._uses = uses
+        self._noticing = noticing
         self._settings = settings
         self._clock = clock
         self._publish = publish
@@ -148,6 +151,7 @@ class ConsentService:
 
     def tick(self) -> None:
         """Lets time pass: deadlines, the grace without approvers, changed connections, expired grants."""
+        self._noticing.tick()
         self._audit.announce()
         self._asking.open()
         self._refusals.sum_up()
@@ -240,10 +244,11 @@ class ConsentService:
             raise DecisionNotOffered
         if not self._authenticated:
             raise AuthenticationOff
-        # Raises while locked: the question stays open while the person unlocks.
-        _ = self._secrets.keys
         grant, ref = None, None
         with self._transactions.transaction():
+            # Raises while locked: the question stays open while the person unlocks. In the transaction, because another
+            # server may change the keys until then.
+            _ = self._secrets.keys
             if subject.mode != "reveal":
                 grant = self._grants.give(subject, decision, seconds=request.seconds, actor=actor)
                 ref = self._handles.give(

@@ -178,21 +178,12 @@ class Grants:
         """Stores `grant` in the place of the one of its id, in the caller's transaction."""
         self._store.replace(grant, _mac(grant, keys) if authentic else NO_MAC)
 
-    def authenticate_anew(self, before: Keys, now: Keys) -> int:
-        """Gives all genuine grants MACs by other keys, in the caller's transaction; how many.
-
-        For a change of the master key. What is forged stays as it is; claims keep the marks and envelopes of their
-        generation.
-        """
-        genuine = [
-            stored.grant
-            for stored in self._store.all()
-            if stored.grant.shown_digest is not None
-            and hmac.compare_digest(stored.mac, _mac(stored.grant, before))
-        ]
-        for grant in genuine:
-            self._store.replace(grant, _mac(grant, now))
-        return len(genuine)
+    def rekeyed(self, old: Keys, new: Keys) -> None:
+        """The keys change, in the caller's transaction: what is genuine stays so, what was forged stays forged. Claims
+        keep the marks and envelopes of their generation."""
+        for stored in self._store.all():
+            if stored.mac != NO_MAC and self._authentic(stored, old):
+                self._store.replace(stored.grant, _mac(stored.grant, new))
 
     def _authentic(self, stored: StoredGrant, keys: Keys) -> bool:
         # What was found right before is this very value (it is frozen) with this MAC, by these keys: 15 us saved at

@@ -15,6 +15,15 @@ from .handles import Handles
 from .ports import ConnectionStore, Handle, ProviderRegistry, RunningRequesters, StoredGrant
 from .secrets import SecretsService
 
+EDITED = (
+    "This connection was changed outside of connvault. Nothing of it is used until you look through it and save it "
+    "again, and enter its secret again."
+)
+UNCONFIRMED = (
+    "This connection was saved while the vault was locked, or changed outside of connvault. Look through it in the "
+    "Connections panel and save it again, or enter its secret."
+)
+
 _REASONS = {"expired": "expired", "destination_changed": "changed", "changed": "changed"}
 
 
@@ -72,6 +81,10 @@ class Opening:
                     raise SecretMissing
                 case "secret_unreadable":
                     raise SecretInvalid
+                case "edited":
+                    raise ConnectionNotReady(EDITED, reason="edited")
+                case "unconfirmed":
+                    raise ConnectionNotReady(UNCONFIRMED, reason="unconfirmed")
                 case _:
                     raise ConnectionNotReady
         provider = self._registry.get(connection.provider_id)

@@ -44,8 +44,11 @@ export type AuditType =
   | 'vault:unlock_refused'
   | 'vault:locked'
   | 'vault:passphrase_changed'
+  | 'vault:upgraded'
   | 'connection:created'
   | 'connection:changed'
+  | 'connection:edited'
+  | 'connection:confirmed'
   | 'connection:deleted'
   | 'connection:tested'
   | 'secret:set'
@@ -133,7 +136,9 @@ export type StatusReason =
   | 'destination_changed'
   | 'secret_unreadable'
   | 'provider_missing'
-  | 'provider_changed';
+  | 'provider_changed'
+  | 'edited'
+  | 'unconfirmed';
 
 /**
  * One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
@@ -203,6 +208,8 @@ export interface ChangePassphrase {
 
 /**
  * One configured instance of a provider, as it is stored.
+ *
+ * `edited`: its document was changed outside of the broker; `unconfirmed`: no key confirmed it yet. Neither is stored.
  *
  * `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Of a kind
  * that is good for nothing else it always may.

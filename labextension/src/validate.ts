@@ -113,7 +113,9 @@ const connection = object<Connection>({
       'destination_changed',
       'secret_unreadable',
       'provider_missing',
-      'provider_changed'
+      'provider_changed',
+      'edited',
+      'unconfirmed'
     )
   ),
   created_at: time,

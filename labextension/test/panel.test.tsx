@@ -136,7 +136,9 @@ test.each([
   ['draft', 'fields_missing', 'unlocked', 'Draft'],
   ['draft', 'provider_missing', 'locked', 'Draft'],
   ['invalid', 'secret_unreadable', 'unlocked', 'Replace secret'],
-  ['invalid', 'provider_changed', 'unlocked', 'Draft']
+  ['invalid', 'provider_changed', 'unlocked', 'Draft'],
+  ['invalid', 'edited', 'unlocked', 'Changed outside'],
+  ['draft', 'unconfirmed', 'unlocked', 'Not confirmed']
 ] as const)('%s with %s in a vault that is %s is called %s', (status, status_reason, vault, word) => {
   expect(statusWord({ connection: { status, status_reason }, last_test: null }, vault, trans).text).toBe(word);
 });
@@ -169,6 +171,13 @@ test.each([
   ['grant:voided', 'brokered', 'always', 'mute']
 ] as const)('what happened as %s, %s, decided %s, is told in the tone %s', (type, mode, decision, tone) => {
   expect(eventWords(auditEvent({ type, mode, decision }), trans).outcome?.tone).toBe(tone);
+});
+
+test('an edit from outside is told as what it is', () => {
+  expect(eventWords(auditEvent({ type: 'connection:edited', outcome: 'failed' }), trans)).toEqual({
+    what: 'changed outside of connvault',
+    outcome: { text: 'not used', tone: 'err' }
+  });
 });
 
 describe('the vault', () => {
@@ -378,6 +387,28 @@ describe('one connection', () => {
     connvault.connections.items = [connectionView({ status: 'invalid', status_reason: 'secret_unreadable' })];
     await draw();
     expect(screen.getByText(/can't be read any more. Replace it/)).toBeTruthy();
+  });
+
+  test('that was changed outside says so, is edited before a secret is entered, and keeps none', async () => {
+    connvault.connections.items = [
+      connectionView({ status: 'invalid', status_reason: 'edited' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at } } })
+    ];
+    await draw();
+    expect(screen.getByText(/was changed outside of connvault. Nothing of it is used until you look through it/)).toBeTruthy();
+    expect(screen.queryByTestId('connvault-replace-password')).toBeNull();
+    await press('connvault-edit');
+    await screen.findByTestId('connvault-form');
+    expect(screen.queryByText(/^Set /)).toBeNull();
+  });
+
+  test('that nobody has confirmed can be given its secret at once', async () => {
+    connvault.connections.items = [
+      connectionView({ status: 'draft', status_reason: 'unconfirmed' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at } } })
+    ];
+    await draw();
+    expect(screen.getByText(/or enter its secret/)).toBeTruthy();
+    expect(screen.getByTestId('connvault-replace-password').textContent).toBe('Enter');
+    expect(screen.queryByText(/^Set /)).toBeNull();
   });
 
   test('is deleted only when that is confirmed', async () => {

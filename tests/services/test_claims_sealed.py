@@ -19,7 +19,12 @@ MASTER, NEXT_MASTER = bytes(range(32)), bytes(range(1, 33))
 
 
 def keys(master: bytes = MASTER, generation: int = 1) -> VaultKeys:
-    return derive_keys(master, "vault", generation=generation)
+    return derive_keys(master, "vault", generation.to_bytes(8, "big") + bytes(32))
+
+
+def claims_of(*by: VaultKeys) -> Claims:
+    """The present keys first."""
+    return Claims(keys=lambda: by[0], every=lambda: by)
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def world() -> World:
 def test_whatever_is_claimed_is_kept_in_one_length(kind: Kind, text: str) -> None:
     """And comes back as the cleaned text of it."""
     text = text[: MAX_AGENT_CHARS if kind == "agent" else MAX_CLAIM_CHARS]
-    claims = Claims(keys=lambda: [keys()])
+    claims = claims_of(keys())
     usual = claims.admitted(claims.made(kind, "c1", "x"), "c1", ())
     claim = claims.made(kind, "c1", text)
     assume(claim is not None)
@@ -56,7 +61,7 @@ def test_whatever_is_claimed_is_kept_in_one_length(kind: Kind, text: str) -> Non
 )
 def test_claims_are_compared_byte_by_byte(one: str, other: str) -> None:
     """Exactly as they were sent: what only looks alike is another claim."""
-    claims = Claims(keys=lambda: [keys()])
+    claims = claims_of(keys())
     marks = [claims.made("agent", "c1", text) for text in (one, other)]
     assert marks[0] != marks[1]
     assert marks[0] == claims.made("agent", "c1", one)
@@ -64,15 +69,15 @@ def test_claims_are_compared_byte_by_byte(one: str, other: str) -> None:
 
 def test_a_mark_is_of_one_kind_connection_and_vault() -> None:
     """Nobody can compare claims across them, or try texts without the key."""
-    claims = Claims(keys=lambda: [keys()])
+    claims = claims_of(keys())
     found = {
         claim.mark
         for claim in (
             claims.made("agent", "c1", "x"),
             claims.made("reason", "c1", "x"),
             claims.made("agent", "c2", "x"),
-            Claims(keys=lambda: [derive_keys(MASTER, "other")]).made("agent", "c1", "x"),
-            Claims(keys=lambda: [keys(NEXT_MASTER)]).made("agent", "c1", "x"),
+            claims_of(derive_keys(MASTER, "other")).made("agent", "c1", "x"),
+            claims_of(keys(NEXT_MASTER)).made("agent", "c1", "x"),
         )
         if claim is not None
     }
@@ -81,37 +86,23 @@ def test_a_mark_is_of_one_kind_connection_and_vault() -> None:
 
 def test_when_nothing_is_visible_it_is_no_claim() -> None:
     """That depends on the text alone."""
-    claims = Claims(keys=lambda: [keys()])
+    claims = claims_of(keys())
     assert [claims.made("agent", "c1", text) for text in (None, "", " \n", "\u200b\u202e")] == [None] * 4
 
 
 def test_after_a_change_of_keys_old_claims_are_found_equal_and_read() -> None:
     """By the key of their generation; without that key they are there, and unreadable."""
-    before = Claims(keys=lambda: [keys()])
+    before = claims_of(keys())
     old = before.admitted(before.made("agent", "c1", "helper"), "c1", ())
     assert old is not None
-    after = Claims(keys=lambda: [keys(NEXT_MASTER, 2), keys()])
+    after = claims_of(keys(NEXT_MASTER, 2), keys())
     new = after.made("agent", "c1", "helper")
     assert new is not None
     assert new.mark.startswith("2.")
     assert old.mark in new.marks
     assert after.shown("agent", "c1", old.sealed) == ("helper", None)
-    forgetful = Claims(keys=lambda: [keys(NEXT_MASTER, 2)])
+    forgetful = claims_of(keys(NEXT_MASTER, 2))
     assert forgetful.shown("agent", "c1", old.sealed) == (None, "unreadable")
-
-
-def test_when_the_keys_change_grants_are_authenticated_anew(world: World) -> None:
-    """Those that are genuine; a forged one stays forged."""
-    world.request(notebook(), world.answer("always"), agent="helper")
-    world.request(notebook("b.ipynb"), world.answer("always"))
-    forged = world.stores.grants.all()[1].grant
-    world.storage.tables.grants[forged.id] = type(world.stores.grants.all()[1])(grant=forged, mac=bytes(32))
-    now = keys(NEXT_MASTER, 2)
-    grants = world.consent._grants
-    with world.stores.transactions.transaction():
-        assert grants.authenticate_anew(world.secrets.keys, now) == 1
-    assert grants.authenticate_anew(now, now) == 1
-    assert grants.authenticate_anew(world.secrets.keys, now) == 0
 
 
 def test_while_locked_a_person_sees_that_there_is_a_claim_but_not_its_text(world: World) -> None:

@@ -16,7 +16,7 @@ from connvault_jupyter.contracts.access import (
     RevokeOwn,
 )
 from connvault_jupyter.contracts.connections import UpdateConnection
-from connvault_jupyter.errors import AccessDenied, GrantNotFound, HandleInvalid
+from connvault_jupyter.errors import AccessDenied, ConnectionNotReady, GrantNotFound, HandleInvalid
 from connvault_jupyter.services.handles import MAX_LIVE
 from connvault_jupyter.services.identifiers import ref_hash
 from tests.support.canary import CANARY
@@ -149,13 +149,15 @@ def test_when_the_destination_changes_the_grants_are_void(world: World) -> None:
 
 
 def test_when_the_destination_was_edited_in_the_row_the_grant_does_not_count(world: World) -> None:
-    """Same revision, another host: nothing of it is in the connection's MAC, so grant and envelope must notice."""
+    """Same revision, another host: the document's MAC is wrong, and the grant is for another destination."""
     asked = world.request(notebook(), world.answer("session"))
-    ((connection_id, connection),) = world.storage.tables.connections.items()
-    world.storage.tables.connections[connection_id] = connection.model_copy(
-        update={"fields": {**connection.fields, "host": "evil.example.org"}}
+    ((connection_id, stored),) = world.storage.tables.connections.items()
+    edited = stored.connection.model_copy(
+        update={"fields": {**stored.connection.fields, "host": "evil.example.org"}}
     )
-    assert reason_of(world, asked) == "changed"
+    world.storage.tables.connections[connection_id] = replace(stored, connection=edited)
+    with pytest.raises(ConnectionNotReady):
+        world.deliver(notebook(), asked.ref)
     (view,) = world.consent.grants(GrantFilter()).grants
     assert view.reason_not == "destination_changed"
 

@@ -77,12 +77,18 @@ def view(world: World) -> GrantView:
     return found
 
 
+def put(world: World, connection: Connection) -> None:
+    """Another document, and the broker's own: as if an old one of it had been put back, or a change had voided nothing.
+    (One that is not its own is not asked about; test_documents.py.)"""
+    world.connections._documents.update(connection, expected_revision=connection.revision)
+
+
 @pytest.mark.parametrize("case", EDITS)
-def test_when_the_row_was_edited_the_grant_does_not_count(case: str) -> None:
-    """Same revision, as somebody with an SQLite shell would do it. A person is asked, and the list says why."""
+def test_when_the_document_is_another_one_the_grant_does_not_count(case: str) -> None:
+    """Whatever its MAC and revision say. A person is asked, and the list says why."""
     world, connection, asked, changes = given(case)
     use(world, asked)
-    world.storage.tables.connections[connection.id] = connection.model_copy(update=changes)
+    put(world, connection.model_copy(update=changes))
     with pytest.raises(HandleInvalid) as refused:
         use(world, asked)
     assert refused.value.details["reason"] == "changed"
@@ -164,14 +170,12 @@ def test_when_the_kind_of_connection_changes_the_grant_does_not_count(change: st
     assert view(after).reason_not == "changed"
 
 
-def test_when_the_row_is_edited_while_a_person_looks_the_old_answer_is_refused() -> None:
+def test_when_the_document_changes_while_a_person_looks_the_question_is_another_one() -> None:
     """The digest of the question covers all fields, whether or not they are in the line."""
     world = World()
     connection = world.connection("api", provider="http", fields=OAUTH2, secrets={"client_secret": CANARY})
     caller = world.start(notebook(), "api")
     before = world.question().digest
-    world.storage.tables.connections[connection.id] = connection.model_copy(
-        update={"fields": {**connection.fields, "scope": "admin"}}
-    )
+    put(world, connection.model_copy(update={"fields": {**connection.fields, "scope": "admin"}}))
     assert world.question().digest != before
     assert caller.waits

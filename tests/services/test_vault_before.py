@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from connvault_jupyter.contracts.access import GrantFilter, GrantView
-from connvault_jupyter.contracts.connections import ConnectionRef, UpdateConnection
-from connvault_jupyter.contracts.vault import UnlockVault
+from connvault_jupyter.contracts.access import GrantFilter, GrantRef, GrantView
+from connvault_jupyter.contracts.vault import ChangePassphrase, UnlockVault
 from connvault_jupyter.errors import AccessDenied, HandleInvalid
 from connvault_jupyter.storage.database import Database
 from connvault_jupyter.storage.stores import open_stores
@@ -225,42 +224,53 @@ def row_of(before: Before, name: str) -> tuple[object, ...]:
     return found
 
 
-def test_a_row_of_the_old_form_put_back_counts_for_nothing_while_it_runs(before: Before) -> None:
-    """The present form is the only one that counts."""
+def test_a_row_of_the_old_form_that_is_put_back_counts_for_nothing_ever(before: Before) -> None:
+    """Neither at once nor after another unlock: its MAC was made by keys that do not count any more."""
     old = row_of(before, "always")
     world = before.unlocked()
-    world.consent._revocation.revoke(str(old[0]), actor="ada")
+    world.consent.revoke(GrantRef(id=str(old[0])), actor="ada")
     put_back(before, old)
-    with pytest.raises(AccessDenied):
-        world.request(notebook("always.ipynb"), world.answer("deny"))
-    assert views(world)["always"].reason_not == "changed"
+    for unlocks in range(2):
+        world = before.unlocked() if unlocks else world
+        with pytest.raises(AccessDenied):
+            world.request(notebook("always.ipynb"), world.answer("deny"))
+        view = views(world)["always"]
+        assert (view.counts, view.reason_not) == (False, "forged")
+    types = [row.type for row in world.record() if row.grant_id == old[0]]
+    assert types.count("grant:carried_over") == 1
 
 
-def test_a_row_of_the_old_form_put_back_is_worth_what_a_revoked_grant_is_and_no_more(before: Before) -> None:
-    """Not stopped, as for any grant that was real: carried over at the next unlock, and on record after its revoke. But
-    not for anything else than what it was given for."""
-    old = row_of(before, "always")
-    world = before.unlocked()
-    world.consent._revocation.revoke(str(old[0]), actor="ada")
-    put_back(before, old)
-    again = before.unlocked()
-    again.request(notebook("always.ipynb"), unasked)
-    types = [row.type for row in again.record() if row.grant_id == old[0]]
-    assert types.index("grant:revoked") < len(types) - 1 - types[::-1].index("grant:carried_over")
-
-    connection = next(one for one in again.stores.connections.all() if one.name == "warehouse")
-    revision = again.connections.get(ConnectionRef(id=connection.id)).connection.revision
-    again.connections.update(
-        UpdateConnection(
-            id=connection.id, revision=revision, fields={**connection.fields, "database": "payroll"}
-        ),
+def test_when_the_passphrase_is_changed_before_the_first_unlock_they_are_carried_over_too(
+    before: Before,
+) -> None:
+    """That takes the vault over as well, and leaves it locked."""
+    world = before.open()
+    world.secrets.change_passphrase(
+        ChangePassphrase.model_validate({"current": PASSPHRASE, "new": "another long passphrase"}),
         actor="ada",
     )
-    put_back(before, old)
-    last = before.unlocked()
+    world.secrets.unlock(UnlockVault.model_validate({"passphrase": "another long passphrase"}), actor="ada")
+    assert sorted(views(world)) == sorted(GENUINE + NEVER)
+    world.request(notebook("agent-always.ipynb"), unasked, agent="helper")
+    assert views(world)["agent-always"].grant.agent == "helper"
+
+
+def test_after_a_changed_passphrase_claims_are_read_and_found_equal(before: Before) -> None:
+    """By what is kept of the keys of then; new ones are of the new generation."""
+    world = before.unlocked()
     with pytest.raises(AccessDenied):
-        last.request(notebook("always.ipynb"), last.answer("deny"))
-    assert "always" not in views(last)
+        world.request(notebook(), world.answer("deny"), agent="planner", reason="quarterly")
+    world.secrets.change_passphrase(
+        ChangePassphrase.model_validate({"current": PASSPHRASE, "new": "another long passphrase"}),
+        actor="ada",
+    )
+    world.request(notebook("agent-always.ipynb"), unasked, agent="helper")
+    assert views(world)["agent-always"].grant.agent == "helper"
+    (row,) = [row for row in world.record() if row.type == "access:asked" and row.agent == "planner"]
+    assert row.reason_claim == "quarterly"
+    handle = world.request(notebook("reveal2.ipynb"), unasked, "token", agent="planner")
+    found = world.reveal(notebook("reveal2.ipynb"), handle.ref, world.answer("once"), reason="look")
+    assert found.secrets["value"].get_secret_value() == CANARY
 
 
 def test_the_time_of_the_unused_counts_on(before: Before) -> None:

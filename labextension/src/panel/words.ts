@@ -35,6 +35,12 @@ export function statusWord(
   vault: VaultState['state'] | undefined,
   trans: TranslationBundle
 ): Word {
+  if (connection.status_reason === 'edited') {
+    return { text: trans.__('Changed outside'), tone: 'err' };
+  }
+  if (connection.status_reason === 'unconfirmed') {
+    return { text: trans.__('Not confirmed'), tone: 'warn' };
+  }
   if (connection.status === 'invalid') {
     return connection.status_reason === 'secret_unreadable'
       ? { text: trans.__('Replace secret'), tone: 'err' }
@@ -58,6 +64,11 @@ export function lacksSecret({ status_reason }: Pick<Connection, 'status_reason'>
   return status_reason === 'secret_missing' || status_reason === 'destination_changed' || status_reason === 'secret_unreadable';
 }
 
+/** Whether the row is not connvault's own, or nobody knows: nothing of it counts until a person has looked through it. */
+export function isForeign({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
+  return status_reason === 'edited' || status_reason === 'unconfirmed';
+}
+
 /** What has to be done before the connection can be used; `''` when nothing. */
 export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
   switch (view.connection.status_reason) {
@@ -73,6 +84,14 @@ export function statusAdvice(view: ConnectionView, trans: TranslationBundle): st
       return trans.__('The package that brings this kind of connection is not installed. Install it, or delete the connection.');
     case 'provider_changed':
       return trans.__('This kind of connection has changed. Edit the connection and look through its fields.');
+    case 'edited':
+      return trans.__(
+        'This connection was changed outside of connvault. Nothing of it is used until you look through it and save it again, and enter its secret again.'
+      );
+    case 'unconfirmed':
+      return trans.__(
+        'This connection was saved while the vault was locked, or changed outside of connvault. Look through it and save it again, or enter its secret.'
+      );
     default:
       return '';
   }
@@ -251,8 +270,11 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'vault:unlock_refused': trans.__('unlocking refused'),
     'vault:locked': trans.__('vault locked'),
     'vault:passphrase_changed': trans.__('passphrase changed'),
+    'vault:upgraded': trans.__('vault of an earlier version taken over'),
     'connection:created': trans.__('created'),
     'connection:changed': trans.__('changed'),
+    'connection:edited': trans.__('changed outside of connvault'),
+    'connection:confirmed': trans.__('looked through and confirmed'),
     'connection:deleted': trans.__('deleted'),
     'connection:tested': trans.__('tested'),
     'secret:set': trans.__('secret set'),
@@ -293,6 +315,8 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
       return { text: trans.__('interrupted'), tone: 'mute' };
     case 'access:refused':
       return { text: trans.__('refused'), tone: 'err' };
+    case 'connection:edited':
+      return { text: trans.__('not used'), tone: 'err' };
     default:
   }
   if (event.outcome === 'failed') {
