@@ -127,8 +127,8 @@ def test_what_is_stripped_afterwards_is_not_from_before(server: Server, path: Pa
 
 
 def test_an_old_description_of_the_vault_that_is_put_back_opens_nothing(server: Server, path: Path) -> None:
-    """It is genuine, so it unlocks, and what has no MAC is from before again; but neither its keys nor those of its next
-    generation open any of the secrets."""
+    """It is genuine, so it unlocks, and what has no MAC is from before again; but its keys open none of the secrets,
+    nor do those of its next generation."""
     with closing(sqlite3.connect(path)) as opened:
         old = opened.execute(
             "SELECT custodian, parameters, check_value, created_at, generation, salt, older FROM vault"
