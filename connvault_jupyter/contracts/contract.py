@@ -34,7 +34,7 @@ FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Claim = Annotated[str, StringConstraints(max_length=200)]
 
 # What a requester said of itself, as it is kept: "<generation of the key>.<envelope>" and "<generation>.<keyed hash>".
-# An envelope of the longest claim has 1,114 characters.
+# The longest envelope, of a reason, has 1,110 characters.
 SealedClaim = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[A-Za-z0-9_-]{1,1200}$")]
 ClaimMark = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[0-9a-f]{64}$")]
 

@@ -70,12 +70,11 @@ class Refusals:
             self.note(requester, None, invalid)
 
     def sum_up(self, *, all_of_them: bool = False) -> None:
-        """Appends the counts whose half minute is over, one row an asker."""
+        """Appends the counts whose half minute is over, one row an asker. What can't be recorded counts on."""
         now = self._clock()
         for asker, found in tuple(self._sums.items()):
-            if all_of_them or now >= found.due:
+            if (all_of_them or now >= found.due) and self._record(found, counted=True):
                 del self._sums[asker]
-                self._record(found, counted=True)
 
     def _count(self, asker: str, requester: Requester, connection: Connection | None, code: str) -> None:
         found = self._sums.get(asker)
@@ -83,6 +82,8 @@ class Refusals:
             due = self._clock() + timedelta(seconds=NOTED_EVERY_S)
             if len(self._sums) >= MAX_REMEMBERED:
                 self.sum_up(all_of_them=True)
+            while len(self._sums) >= MAX_REMEMBERED:
+                del self._sums[next(iter(self._sums))]
             self._sums[asker] = _Sum(due, 1, requester, connection, code)
             return
         same_requester = found.requester is not None and found.requester.key == requester.key
@@ -97,7 +98,7 @@ class Refusals:
             code if found.code == code else None,
         )
 
-    def _record(self, found: _Sum, *, counted: bool) -> None:
+    def _record(self, found: _Sum, *, counted: bool) -> bool:
         # The refusal stands; that it can't be recorded must not turn it into another error.
         with suppress(StorageError):
             self._audit.record(
@@ -109,3 +110,5 @@ class Refusals:
                 count=found.count if counted else None,
                 durable=False,
             )
+            return True
+        return False

@@ -152,6 +152,25 @@ def test_sums_of_one_kind_say_which(world: World) -> None:
     )
 
 
+def test_on_a_full_disk_the_count_goes_on_until_it_can_be_recorded(world: World) -> None:
+    """The refusals stand meanwhile."""
+    with pytest.raises(AccessDenied):
+        world.request(notebook(), world.answer("deny_always"), "c0")
+    for full in (False, True):
+        world.storage.record_full = full
+        for _ in range(10):
+            with pytest.raises(AccessDenied):
+                world.request(notebook(), unasked, "c0")
+        world.clock.forward(NOTED_EVERY_S - 1)
+        world.consent.tick()
+    assert all(row.count is None for row in world.record())
+    world.storage.record_full = False
+    world.clock.forward(NOTED_EVERY_S)
+    world.consent.tick()
+    (summed,) = [row for row in world.record() if row.count is not None]
+    assert summed.count == 19
+
+
 def test_another_notebook_is_not_held_up(world: World) -> None:
     """Neither its questions nor its rows."""
     looped(world, ASKERS["a notebook"], "hangs up", lambda number: f"c{number}")
