@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints
 
 from .connections import Fields
-from .contract import Claim, ConnectionName, Contract, FieldName, FieldValue, Id, ProviderId, Timestamp
+from .contract import (
+    Claim,
+    ClaimMark,
+    ConnectionName,
+    Contract,
+    FieldName,
+    FieldValue,
+    Hidden,
+    Id,
+    ProviderId,
+    SealedClaim,
+    Timestamp,
+)
 from .providers import Delivery, DeliveryForm, Mode, RelayProtocol, VariableName
 
 RequesterKind = Literal["notebook", "console", "script", "detached", "server"]
@@ -161,7 +173,10 @@ class RevokeOwn(Contract):
 
 
 class Question(Contract):
-    """An access request as a person sees it. `digest` covers all of what is shown; a decision must carry it."""
+    """An access request as a person sees it. `digest` covers all of what is shown; a decision must carry it.
+
+    `claims_hidden`: there is an agent claim or a reason that can't be shown now.
+    """
 
     id: Id
     connection_id: Id
@@ -182,6 +197,7 @@ class Question(Contract):
     expires_at: Timestamp
     remaining_ms: int
     digest: Digest
+    claims_hidden: Hidden | None = None
 
 
 class QuestionList(Contract):
@@ -203,7 +219,12 @@ class Decided(Contract):
 
 
 class Grant(Contract):
-    """The stored, bounded permission. `instance` is `None` for `for`, `always` and `deny_always`."""
+    """The stored, bounded permission. `instance` is `None` for `for`, `always` and `deny_always`.
+
+    `shown_digest` covers all that its dialog showed of the connection (`None`: made by a version before, and void by
+    itself). Of an agent claim the stored grant has `agent_hash` (a keyed hash of it as it was sent: equal claims are
+    equal) and `agent_sealed`; `agent` is its masked text, and only filled when a person is shown the grant.
+    """
 
     id: Id
     connection_id: Id
@@ -218,17 +239,22 @@ class Grant(Contract):
     created_at: Timestamp
     expires_at: Timestamp | None
     decided_by: Annotated[str, StringConstraints(max_length=200)]
+    shown_digest: Digest | None = None
+    agent_hash: ClaimMark | None = None
+    agent_sealed: SealedClaim | None = None
 
 
 class GrantView(Contract):
-    """A grant with its use, counted apart from what the MAC covers."""
+    """A grant with its use, counted apart from what the MAC covers. `agent_hidden`: it is an agent's, and the claim
+    can't be shown now."""
 
     grant: Grant
     connection: ConnectionName
     uses: int
     last_used_at: Timestamp | None
     counts: bool
-    reason_not: Literal["", "forged", "expired", "destination_changed", "ended"] = ""
+    reason_not: Literal["", "forged", "expired", "destination_changed", "ended", "changed"] = ""
+    agent_hidden: Hidden | None = None
 
 
 class GrantList(Contract):

@@ -1,4 +1,4 @@
-"""The record of what happened. No free text but the requester's own, cleaned, short claim."""
+"""The record of what happened. No free text but the requester's own, cleaned, short claims, which are sealed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .access import DecisionKind, RequesterKind
-from .contract import Claim, ConnectionName, Contract, Id, Timestamp
+from .contract import Claim, ConnectionName, Contract, Hidden, Id, SealedClaim, Timestamp
 from .providers import Mode
 
 AuditType = Literal[
@@ -16,8 +16,11 @@ AuditType = Literal[
     "vault:unlock_refused",
     "vault:locked",
     "vault:passphrase_changed",
+    "vault:upgraded",
     "connection:created",
     "connection:changed",
+    "connection:edited",
+    "connection:confirmed",
     "connection:deleted",
     "connection:tested",
     "connection:proposed",
@@ -37,12 +40,19 @@ AuditType = Literal[
     "access:released",
     "grant:revoked",
     "grant:voided",
+    "grant:carried_over",
     "audit:pruned",
 ]
 
 
 class AuditEvent(Contract):
-    """One row. `outcome` tells how it went, `code` is the stable error code if it did not go well."""
+    """One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
+
+    Stored of claims are `agent_sealed` and `reason_sealed`. `agent` and `reason_claim` are their masked texts, filled
+    when a person is shown the row (and in rows of versions before); `claims_hidden` says that they can't be. `count`
+    makes one row of what happened as often in 30 s; without a requester in it, it was more than one process outside of
+    kernels.
+    """
 
     sequence: Annotated[int, Field(ge=1)]
     at: Timestamp
@@ -64,6 +74,10 @@ class AuditEvent(Contract):
     question_id: Id | None = None
     evidence: str | None = None
     reason_claim: Claim | None = None
+    agent_sealed: SealedClaim | None = None
+    reason_sealed: SealedClaim | None = None
+    claims_hidden: Hidden | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
 
 
 class AuditPage(Contract):

@@ -17,6 +17,8 @@ StatusReason = Literal[
     "secret_unreadable",
     "provider_missing",
     "provider_changed",
+    "edited",
+    "unconfirmed",
 ]
 Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=64)]
 
@@ -39,6 +41,8 @@ class SecretState(Contract):
 
 class Connection(Contract):
     """One configured instance of a provider, as it is stored.
+
+    `edited`: its document was changed outside of the broker; `unconfirmed`: no key confirmed it yet. Neither is stored.
 
     `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Of a kind
     that is good for nothing else it always may.

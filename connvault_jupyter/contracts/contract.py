@@ -6,7 +6,7 @@ given another meaning.
 
 from __future__ import annotations
 
-from typing import Annotated, NewType
+from typing import Annotated, Literal, NewType
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
@@ -33,6 +33,14 @@ FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 # Long enough for a sentence, short enough for a dialog and an audit row.
 Claim = Annotated[str, StringConstraints(max_length=200)]
 
+# What a requester said of itself, as it is kept: "<generation of the key>.<envelope>" and "<generation>.<keyed hash>".
+# The longest envelope, of a reason, has 1,110 characters.
+SealedClaim = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[A-Za-z0-9_-]{1,1200}$")]
+ClaimMark = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[0-9a-f]{64}$")]
+
+# Why a claim is there but not shown: the vault is locked, or what is stored of it does not open.
+Hidden = Literal["locked", "unreadable"]
+
 FieldValue = str | int | float | bool | None
 
 
@@ -58,6 +66,7 @@ __all__ = [
     "API_VERSION",
     "AccessRequestId",
     "Claim",
+    "ClaimMark",
     "ConnectionId",
     "ConnectionName",
     "Contract",
@@ -66,8 +75,10 @@ __all__ = [
     "FieldValue",
     "GrantId",
     "HandleRef",
+    "Hidden",
     "Id",
     "ProviderId",
+    "SealedClaim",
     "SecretRef",
     "Timestamp",
 ]

@@ -47,15 +47,16 @@ def connection(
     Args:
         name: as in the Connections panel; upper and lower case count.
         reason: one sentence for the person who is asked and for the record, at most 200 characters. It is shown as
-            the code's own words.
+            the code's own words, the connection's secrets masked in it; code never reads it back.
         agent: the name of the program that asks on somebody's behalf, shown as a claim. A permission given to an
-            agent holds for this agent only.
+            agent holds for this agent only, spelt in exactly this way.
         timeout_s: how long to wait for an answer, up to 3600; `None`: as long as the server allows (60 s, unless
             configured). The smaller of both counts.
 
     Raises:
         ConnectionNotFound: no connection has this name.
-        AccessDenied: a person or a standing "never" said no.
+        AccessDenied: a person or a standing "never" said no, or it was asked too often without a yes
+            (`details["retry_after_s"]`).
         ConsentTimeout: nobody answered in time.
         NoApprover: no browser tab could show the question.
         SecretMissing, SecretInvalid: the secret must be entered (again) first.

@@ -25,6 +25,8 @@ _STATUS = {
     "secret_unreadable": "replace secret",
     "provider_missing": "provider missing",
     "provider_changed": "edit it",
+    "edited": "changed outside",
+    "unconfirmed": "not confirmed",
 }
 
 

@@ -208,16 +208,15 @@ class AccessService:
             opened = self._opened(requester, request.ref)
             if not self._requesting.may_reveal(opened.connection, opened.destination):
                 raise RevealForbidden
-            reason = self._requesting.claim(opened.connection, opened.destination, request.reason)
             subject = Subject(
                 connection=opened.connection,
                 destination=opened.destination,
                 requester=self._running.current(requester),
-                agent=opened.handle.agent,
+                agent=opened.agent,
                 mode="reveal",
             )
-            self._requesting.refuse_if_never(subject)
-            ticket = self._requesting.ask(subject, reason, request.timeout_s)
+            self._requesting.refuse_if_never(subject.connection, subject.requester)
+            ticket = self._requesting.ask(subject, request.reason, request.timeout_s)
         granted = self._requesting.answer(ticket, wait)
         with self._lock:
             # Everything again: time has passed since the question was put.
@@ -230,10 +229,10 @@ class AccessService:
                     "access:revealed",
                     connection=opened.connection,
                     requester=granted.subject.requester,
-                    agent=opened.handle.agent,
+                    agent=None if granted.subject.agent is None else granted.subject.agent.sealed,
                     mode="reveal",
                     decision=granted.decision,
-                    reason_claim=reason,
+                    reason=None if ticket.reason is None else ticket.reason.sealed,
                 )
                 self._connections.touch(opened.connection.id, self._clock())
             return self._delivered(opened, sealed)

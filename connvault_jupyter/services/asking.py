@@ -6,10 +6,11 @@ A question is on record before anybody sees it, and every end is on record, each
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from ..contracts.access import DecisionKind, Grant, Requester
+from ..contracts.access import DecisionKind, Grant
 from ..contracts.events import Event
 from ..contracts.supervision import ConsentSettings
 from ..errors import (
@@ -22,10 +23,11 @@ from ..errors import (
     StorageError,
     TooManyQuestions,
 )
+from .claims import Claim, Claims
 from .destinations import Destinations
 from .grants import Subject
 from .identifiers import new_id
-from .pauses import Often, Until
+from .pauses import Often, Until, asker_of
 from .ports import (
     Clock,
     ConnectionStore,
@@ -36,19 +38,21 @@ from .ports import (
 )
 from .question_log import QuestionLog
 from .questions import MAX_REASONS, Granted, Key, Pending, Questions, Ticket, digest_of, key_of
+from .reader import SecretReader
 from .transitions import Happening
 
 # Nobody saw a dialog in the other cases, so there is nobody to be spared the next one.
 _PAUSING = frozenset({Happening.REFUSED, Happening.TIMED_OUT})
 
-# Whoever interrupts a cell may run it again at once. More often within a pause's length is no person: a dialog that
-# comes and goes in a loop is a bombardment too.
-MAX_WITHDRAWN = 5
+# Whoever interrupts a cell may run it again at once, and so may whoever has just opened a tab. More often within a
+# pause's length is no person: a dialog that comes and goes in a loop is a bombardment too, and questions that nobody
+# could see are a flood of rows.
+_UNANSWERED = frozenset({Happening.ABANDONED, Happening.UNATTENDED})
+MAX_UNANSWERED = 5
 
-# A process below a kernel has its kernel's name whatever it does. The others choose theirs: each new process is another
-# detached one, each new copy of a file another script. So they share one name where patience is counted.
-_NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
-_OUTSIDE_OF_KERNELS = "outside"
+# Questions of one asker that ended without a yes within a pause's length, whatever their connections: more than a
+# notebook has that asks for all of its connections at once, and is interrupted.
+MAX_UNANSWERED_IN_ALL = 20
 
 
 class Asking:
@@ -62,6 +66,8 @@ class Asking:
         destinations: Destinations,
         log: QuestionLog,
         running: RunningRequesters,
+        claims: Claims,
+        reader: SecretReader,
         settings: ConsentSettings,
         clock: Clock,
         randomness: Randomness,
@@ -72,21 +78,29 @@ class Asking:
         self._destinations = destinations
         self._log = log
         self._running = running
+        self._claims = claims
+        self._reader = reader
         self._settings = settings
         self._clock = clock
         self._randomness = randomness
         self._publish = publish
         self._questions = Questions()
         self._cooldown: Until[tuple[str, str]] = Until()
-        self._withdrawn: Often[tuple[str, str]] = Often(limit=MAX_WITHDRAWN)
+        self._cooldown_in_all: Until[str] = Until()
+        self._unanswered: Often[tuple[str, str]] = Often(limit=MAX_UNANSWERED)
+        self._unanswered_in_all: Often[str] = Often(limit=MAX_UNANSWERED_IN_ALL)
         self._allowed_once: Until[Key] = Until()
         self._approvers = 0
         self._unattended_since = clock()
 
-    def put(self, subject: Subject, *, reason: str | None, timeout_s: float | None) -> Ticket:
+    def put(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
         """Asks, or joins the caller to the same question that is open already.
 
-        Raises: AccessDenied (`cooldown`), TooManyQuestions, StorageError.
+        All that could refuse is judged before any secret is looked at; then the claims are masked and sealed. What
+        becomes of them changes nothing for the caller.
+
+        Raises: AccessDenied (`cooldown`), TooManyQuestions, VaultLocked, StorageError.
+            HandleInvalid: the claim that a handle kept was edited.
         """
         now = self._clock()
         wait_s = min(self._settings.timeout_s, timeout_s or self._settings.timeout_s)
@@ -95,26 +109,31 @@ class Asking:
         if same is not None:
             self._join(same, ticket, reason)
             return ticket
-        requester = subject.requester
-        pause_s = self._cooldown.remaining_s(_pause_key(subject), now)
+        mine = asker_of(subject.requester)
+        pause_s = max(
+            self._cooldown.remaining_s(_pause_key(subject), now),
+            self._cooldown_in_all.remaining_s(mine, now),
+        )
         if pause_s > 0:
             raise AccessDenied(
                 "The last question about this ended without a yes. Wait a little, then run the cell again.",
                 reason="cooldown",
                 retry_after_s=ceil(pause_s),
             )
-        mine = _asker(requester)
-        own = sum(1 for one in self._questions.all() if _asker(one.subject.requester) == mine)
-        if own >= self._settings.max_pending:
-            raise TooManyQuestions
+        own = [one.expires_at for one in self._questions.all() if asker_of(one.subject.requester) == mine]
+        if len(own) >= self._settings.max_pending:
+            raise TooManyQuestions(retry_after_s=max(1, ceil((min(own) - now).total_seconds())))
         again = self._allowed_once.remaining_s(key_of(subject), now) > 0
+        subject = replace(subject, agent=self._admitted(subject, subject.agent))
+        ticket.reason = self._admitted(subject, reason)
         pending = Pending(
             id=new_id(self._randomness),
             subject=subject,
             asked_at=now,
             preselected="session" if again else "once",
             tickets=[ticket],
-            reasons=[] if reason is None else [reason],
+            reasons=[] if ticket.reason is None else [ticket.reason],
+            told_until=ticket.deadline,
         )
         self._log.asked(pending)
         self._questions.add(pending)
@@ -187,10 +206,7 @@ class Asking:
         Raises: StorageError: `also` could not be done; the question is closed all the same.
         """
         pending.happened(happening)
-        now, pause_s, key = self._clock(), self._settings.cooldown_s, _pause_key(pending.subject)
-        too_often = happening is Happening.ABANDONED and self._withdrawn.once_more(key, now, pause_s)
-        if happening in _PAUSING or too_often:
-            self._cooldown.remember(key, now, pause_s)
+        self._pause(pending.subject, happening)
         try:
             self._log.ended(pending, happening, error().code, decision=decision, actor=actor, also=also)
         except StorageError:
@@ -224,15 +240,42 @@ class Asking:
         """
         self._log.close_orphans(alive)
 
-    def _join(self, pending: Pending, ticket: Ticket, reason: str | None) -> None:
-        expires_at = pending.expires_at
+    def _join(self, pending: Pending, ticket: Ticket, reason: Claim | None) -> None:
         pending.tickets.append(ticket)
-        news = reason is not None and reason not in pending.reasons and len(pending.reasons) < MAX_REASONS
-        if news and reason is not None:
-            pending.reasons.append(reason)
-        # Hundreds of callers join within a moment; a countdown in whole seconds need not hear of each.
-        if news or ticket.deadline - expires_at >= timedelta(seconds=1):
+        news = False
+        if reason is not None:
+            known = next((one for one in pending.reasons if one.mark == reason.mark), None)
+            news = known is None and len(pending.reasons) < MAX_REASONS
+            # One that is not listed is not kept.
+            ticket.reason = self._admitted(pending.subject, reason) if news else known
+            if news and ticket.reason is not None:
+                pending.reasons.append(ticket.reason)
+        # Hundreds of callers join within a moment; a countdown in whole seconds need not hear of each. Nor of one that
+        # comes and goes.
+        longer = ticket.deadline - pending.told_until >= timedelta(seconds=1)
+        if longer:
+            pending.told_until = ticket.deadline
+        if news or longer:
             self._publish(Event(event="access_request:asked", id=pending.id))
+
+    def _admitted(self, subject: Subject, claim: Claim | None) -> Claim | None:
+        if claim is None or claim.sealed:
+            return claim
+        # Only this connection's secrets: they are what code could have read, and opening all would cost too much.
+        secrets = self._reader.readable(subject.connection, subject.destination)
+        return self._claims.admitted(claim, subject.connection.id, secrets)
+
+    def _pause(self, subject: Subject, happening: Happening) -> None:
+        """Notes how a question ended, and who has to wait now before the next one."""
+        if happening is Happening.CUT_OFF:
+            return
+        now, pause_s = self._clock(), self._settings.cooldown_s
+        key, asker = _pause_key(subject), asker_of(subject.requester)
+        too_often = happening in _UNANSWERED and self._unanswered.once_more(key, now, pause_s)
+        if happening in _PAUSING or too_often:
+            self._cooldown.remember(key, now, pause_s)
+        if self._unanswered_in_all.once_more(asker, now, pause_s):
+            self._cooldown_in_all.remember(asker, now, pause_s)
 
     def _refresh(self, pending: Pending) -> None:
         """Takes what is asked as it is now; closes the question if it can't be asked any more."""
@@ -280,10 +323,5 @@ class Asking:
         self._publish(Event(event="access_request:resolved", id=pending.id))
 
 
-def _asker(requester: Requester) -> str:
-    """Who is asked for patience: the requester, or all that are outside of kernels together."""
-    return requester.key if requester.kind in _NAMED_BY_A_KERNEL else _OUTSIDE_OF_KERNELS
-
-
 def _pause_key(subject: Subject) -> tuple[str, str]:
-    return _asker(subject.requester), subject.connection.id
+    return asker_of(subject.requester), subject.connection.id

@@ -11,20 +11,25 @@ from ..contracts.vault import CustodianKind
 from .access import AccessService
 from .asking import Asking
 from .audit import AuditService
+from .carrying_over import CarryingOver
+from .claims import Claims
 from .connection_views import ConnectionViews
 from .connections import ConnectionsService
 from .consent import ConsentService
 from .destinations import Destinations
+from .documents import Documents
 from .grants import Grants
 from .handles import Handles
+from .held_keys import HeldKeys
+from .noticing import Noticing
 from .opening import Opening
 from .ports import (
     AuditStore,
     CheckValue,
     Clock,
-    ConnectionStore,
     Custodian,
     DeriveKeys,
+    DocumentStore,
     GrantStore,
     HandleStore,
     Lock,
@@ -44,6 +49,7 @@ from .question_log import QuestionLog
 from .reader import SecretReader
 from .recollection import Recollection
 from .refusals import Refusals
+from .rekeying import Rekeying
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
@@ -59,7 +65,7 @@ class Stores(Protocol):
     @property
     def vault(self) -> VaultStore: ...
     @property
-    def connections(self) -> ConnectionStore: ...
+    def connections(self) -> DocumentStore: ...
     @property
     def secrets(self) -> SecretStore: ...
     @property
@@ -108,17 +114,52 @@ def assemble(
     requester key of a notebook's path as the server writes it.
     """
     transactions = stores.transactions
+    held = HeldKeys(store=stores.vault, transactions=transactions)
+    claims = Claims(keys=lambda: held.keys, every=held.every)
     audit = AuditService(
         store=stores.audit,
         transactions=transactions,
+        claims=claims,
+        keys=lambda: held.now,
         clock=clock,
         publish=publish,
         lock=lock,
         max_bytes=settings.audit_max_bytes,
     )
+    destinations = Destinations(registry=registry)
+    documents = Documents(
+        store=stores.connections, secrets=stores.secrets, registry=registry, keys=lambda: held.keys
+    )
+    grants = Grants(
+        store=stores.grants,
+        keys=lambda: held.keys,
+        running=running,
+        settings=settings.consent,
+        clock=clock,
+        randomness=randomness,
+    )
     secrets = SecretsService(
         store=stores.vault,
         secrets=stores.secrets,
+        held=held,
+        documents=documents,
+        rekeying=Rekeying(
+            vault=stores.vault,
+            secrets=stores.secrets,
+            documents=documents,
+            grants=grants,
+            registry=registry,
+            destinations=destinations,
+            audit=audit,
+        ),
+        carrying_over=CarryingOver(
+            grants=grants,
+            claims=claims,
+            connections=documents,
+            registry=registry,
+            destinations=destinations,
+            audit=audit,
+        ),
         transactions=transactions,
         custodians=custodians,
         preferred=settings.custodian,
@@ -131,44 +172,37 @@ def assemble(
         lock=lock,
         authenticated=settings.authenticated,
     )
-    destinations = Destinations(registry=registry)
-    grants = Grants(
-        store=stores.grants,
-        keys=lambda: secrets.keys_if_unlocked,
-        running=running,
-        settings=settings.consent,
-        clock=clock,
-        randomness=randomness,
-    )
     handles = Handles(store=stores.handles, clock=clock, randomness=randomness)
     reader = SecretReader(
         secrets=secrets,
-        connections=stores.connections,
+        documents=documents,
         transactions=transactions,
         audit=audit,
-        clock=clock,
         publish=publish,
     )
-    uses = Uses(grants=stores.grants, connections=stores.connections, transactions=transactions)
+    uses = Uses(grants=stores.grants, connections=documents, transactions=transactions)
     revocation = Revocation(
         grants=grants,
         handles=handles,
-        connections=stores.connections,
+        connections=documents,
         transactions=transactions,
         audit=audit,
         clock=clock,
         publish=publish,
         key_of_document=key_of_document,
     )
+    refusals = Refusals(audit=audit, clock=clock)
     consent = ConsentService(
         asking=Asking(
-            connections=stores.connections,
+            connections=documents,
             registry=registry,
             destinations=destinations,
             log=QuestionLog(
                 open_questions=stores.questions, transactions=transactions, audit=audit, broker=broker
             ),
             running=running,
+            claims=claims,
+            reader=reader,
             settings=settings.consent,
             clock=clock,
             randomness=randomness,
@@ -177,20 +211,30 @@ def assemble(
         grants=grants,
         handles=handles,
         revocation=revocation,
-        connections=stores.connections,
+        connections=documents,
         registry=registry,
         destinations=destinations,
+        claims=claims,
+        refusals=refusals,
         secrets=secrets,
         transactions=transactions,
         audit=audit,
         uses=uses,
+        noticing=Noticing(
+            held=held,
+            documents=documents,
+            transactions=transactions,
+            audit=audit,
+            clock=clock,
+            publish=publish,
+        ),
         settings=settings.consent,
         clock=clock,
         publish=publish,
         authenticated=settings.authenticated,
     )
     opening = Opening(
-        connections=stores.connections,
+        connections=documents,
         registry=registry,
         destinations=destinations,
         grants=grants,
@@ -198,14 +242,13 @@ def assemble(
         secrets=secrets,
         running=running,
     )
-    refusals = Refusals(audit=audit, clock=clock)
     requesting = Requesting(
         opening=opening,
         grants=grants,
         handles=handles,
         consent=consent,
         secrets=secrets,
-        reader=reader,
+        claims=claims,
         refusals=refusals,
         transactions=transactions,
         audit=audit,
@@ -215,7 +258,7 @@ def assemble(
         lock=lock,
     )
     access = AccessService(
-        connections=stores.connections,
+        connections=documents,
         opening=opening,
         recollection=Recollection(transactions=transactions, grants=grants, secrets=secrets, clock=clock),
         uses=uses,
@@ -232,7 +275,7 @@ def assemble(
         lock=lock,
     )
     trial = Trial(
-        store=stores.connections,
+        store=documents,
         secrets=secrets,
         opening=opening,
         reader=reader,
@@ -243,12 +286,12 @@ def assemble(
         lock=lock,
     )
     connections = ConnectionsService(
-        store=stores.connections,
+        documents=documents,
         secrets=secrets,
         registry=registry,
         destinations=destinations,
         views=ConnectionViews(
-            store=stores.connections,
+            documents=documents,
             secrets=secrets,
             registry=registry,
             destinations=destinations,

@@ -23,7 +23,9 @@ from ..contracts.providers import Mode
 from ..errors import StorageError
 from . import chain
 from .chain import Position, Walk
-from .ports import AuditStore, Checkpoint, Clock, Keys, Lock, Publish, Transactions
+from .claims import Claims
+from .generations import Unlocked
+from .ports import AuditStore, Checkpoint, Clock, Lock, Publish, Transactions
 
 Outcome = Literal["ok", "refused", "failed"]
 T = TypeVar("T")
@@ -39,11 +41,13 @@ VERIFIED_AT_ONCE = 500
 
 USE_DAYS = 14
 
+_WITHOUT_CLAIMS = {"agent": None, "reason_claim": None, "agent_sealed": None, "reason_sealed": None}
+
 
 class AuditService:
     """Appends to the chain, in the caller's transaction where there is one.
 
-    Rows are MAC-ed while keys are there (`keyed`); a later keyed row covers the rows written without.
+    Rows are MAC-ed while `keys` has any; a later keyed row covers the rows written without.
     """
 
     def __init__(
@@ -51,25 +55,24 @@ class AuditService:
         *,
         store: AuditStore,
         transactions: Transactions,
+        claims: Claims,
+        keys: Callable[[], Unlocked | None],
         clock: Clock,
         publish: Publish,
         lock: Lock,
         max_bytes: int,
     ) -> None:
         self._store = store
+        self._claims = claims
         self._transactions = transactions
+        self._keys = keys
         self._clock = clock
         self._publish = publish
         self._lock = lock
         self._max_bytes = max_bytes
-        self._keys: Keys | None = None
         self._rows_since_check = 0
         self._changed = False
         self._anchor = Position()
-
-    def keyed(self, keys: Keys | None) -> None:
-        """From now on rows get a MAC by these keys; `None`: no MAC (the vault is locked)."""
-        self._keys = keys
 
     def record(
         self,
@@ -86,13 +89,14 @@ class AuditService:
         decision: DecisionKind | None = None,
         decided_by: str | None = None,
         question_id: str | None = None,
-        reason_claim: str | None = None,
+        reason: str | None = None,
+        count: int | None = None,
         durable: bool = True,
     ) -> AuditEvent:
         """Appends a row and returns it.
 
-        `grant` fills requester, agent, mode, decision and grant id where they are not given. Texts must have been
-        cleaned. `durable` counts only if no transaction is open.
+        `grant` fills requester, agent, mode, decision and grant id where they are not given. `agent` and `reason` are
+        sealed claims. `durable` counts only if no transaction is open.
 
         Raises: StorageFull, StorageBusy, StorageError.
         """
@@ -100,12 +104,13 @@ class AuditService:
             "outcome": outcome,
             "code": code,
             "field": field,
-            "agent": agent,
+            "agent_sealed": agent,
             "mode": mode,
             "decision": decision,
             "decided_by": decided_by,
             "question_id": question_id,
-            "reason_claim": reason_claim,
+            "reason_sealed": reason,
+            "count": count,
         }
         if connection is not None:
             facts["connection_id"] = connection.id
@@ -113,7 +118,7 @@ class AuditService:
         if grant is not None:
             facts["connection_id"] = grant.connection_id
             facts["grant_id"] = grant.id
-            facts["agent"] = agent or grant.agent
+            facts["agent_sealed"] = agent or grant.agent_sealed
             facts["mode"] = mode or grant.mode
             facts["decision"] = decision or grant.decision
             facts["requester_kind"] = grant.requester_kind
@@ -168,20 +173,19 @@ class AuditService:
         self._publish(Event(event="audit:changed"))
 
     def list(self, filters: AuditFilter) -> AuditPage:
-        """A page of the record, newest first."""
-        return _page(self._store.page(filters), filters.limit)
+        """A page of the record for a person, newest first."""
+        return _page([self._shown(event) for event in self._store.page(filters)], filters.limit)
 
     def own(self, requester: Requester, filters: OwnAuditFilter) -> AuditPage:
         """The newest rows about this requester, whatever runs of it they are from, without its own claims.
 
         In them the connection's secrets are masked: shown to the one that made them, they would tell a right guess from
-        a wrong one.
+        a wrong one. Of those from versions before the texts themselves are left out too.
         """
         found = self._store.page(
             AuditFilter(limit=filters.limit), requester_key=requester.key, connection=filters.connection
         )
-        own = [event.model_copy(update={"reason_claim": None, "agent": None}) for event in found]
-        return _page(own, filters.limit)
+        return _page([event.model_copy(update=_WITHOUT_CLAIMS) for event in found], filters.limit)
 
     def use_days(self, connection_id: str) -> UseDays:
         """Uses on each of the last 14 UTC days."""
@@ -204,7 +208,7 @@ class AuditService:
         walk = Walk(anchor=self._anchor)
         while True:
             with self._lock:
-                keys = self._keys
+                keys = self._keys()
                 start = self._store.checkpoint()
                 walk.begin_at(start, keys)
                 # Before the rows: another server may append between the two.
@@ -227,6 +231,30 @@ class AuditService:
                 broken_at=walk.broken_at,
             )
 
+    def rekeyed(self, old: Unlocked, new: Unlocked) -> None:
+        """The keys change, in the caller's transaction. The rows keep their MACs; the mark where pruning cut gets a new
+        one, because the keys of then must not count there."""
+        start = self._store.checkpoint()
+        if start is not None and start.mac is not None and chain.checkpoint_fits(start, old):
+            self._store.replace_checkpoint(chain.checkpoint(start.sequence, start.digest, new))
+
+    def _shown(self, event: AuditEvent) -> AuditEvent:
+        if event.agent_sealed is None and event.reason_sealed is None:
+            return event
+        agent, reason, hidden, connection_id = (
+            event.agent,
+            event.reason_claim,
+            None,
+            event.connection_id or "",
+        )
+        if event.agent_sealed is not None:
+            agent, hidden = self._claims.shown("agent", connection_id, event.agent_sealed)
+        if event.reason_sealed is not None:
+            reason, why = self._claims.shown("reason", connection_id, event.reason_sealed)
+            hidden = hidden or why
+        shown = {**_WITHOUT_CLAIMS, "agent": agent, "reason_claim": reason, "claims_hidden": hidden}
+        return event.model_copy(update=shown)
+
     def _pruned_since(self, seen: Checkpoint | None) -> bool:
         with self._lock:
             return self._store.checkpoint() != seen
@@ -235,7 +263,7 @@ class AuditService:
         with self._transactions.transaction(durable=durable):
             sequence, previous = self._store.head()
             event = AuditEvent(sequence=sequence + 1, at=self._clock(), type=type, **facts)
-            self._store.append(chain.link(event, previous, self._keys))
+            self._store.append(chain.link(event, previous, self._keys()))
             self._rows_since_check += 1
             if self._rows_since_check >= ROWS_BETWEEN_SIZE_CHECKS:
                 self._rows_since_check = 0
@@ -255,7 +283,7 @@ class AuditService:
         rows = self._store.chain(cut - 1, 1)
         if not rows:
             return
-        self._store.prune(chain.checkpoint(rows[0].event.sequence, rows[0].digest, self._keys))
+        self._store.prune(chain.checkpoint(rows[0].event.sequence, rows[0].digest, self._keys()))
         self._append("audit:pruned", {}, durable=True)
 
 

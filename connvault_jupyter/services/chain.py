@@ -2,6 +2,9 @@
 
 Format 1: `digest = SHA-256("connvault-audit-1\\0" || previous digest || body)`, `mac` over the digest. A change of
 format needs another prefix and a checkpoint between the two.
+
+A MAC is by the keys of its generation, and generations never fall along the chain: whoever has the keys of an earlier
+one can neither add rows at the end nor mark a place as pruned.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from dataclasses import dataclass
 
 from ..contracts.audit import AuditEvent
 from .canonical import canonical_contract
-from .ports import ChainLink, Checkpoint, Keys
+from .generations import FROM_BEFORE, Unlocked
+from .ports import ChainLink, Checkpoint
 
 _DOMAIN = b"connvault-audit-1\0"
 _CHECKPOINT_DOMAIN = b"connvault-audit-checkpoint-1\0"
@@ -44,13 +48,14 @@ class Walk:
     events: int = 0
     broken_at: int | None = None
     _last_is_keyed: bool = False
+    _generation: int = FROM_BEFORE
     _start_is_keyed: bool = True
 
     @property
     def keyed(self) -> bool:
         return self._last_is_keyed and self._start_is_keyed
 
-    def begin_at(self, start: Checkpoint | None, keys: Keys | None) -> None:
+    def begin_at(self, start: Checkpoint | None, keys: Unlocked | None) -> None:
         """Starts behind the mark, or goes on behind it if rows were pruned during the walk."""
         if start is None or start.sequence <= self.position.sequence:
             return
@@ -60,14 +65,16 @@ class Walk:
         self.position = Position(start.sequence, start.digest)
         self.first, self.events = start.sequence + 1, 0
 
-    def follow(self, links: Iterable[ChainLink], keys: Keys | None) -> None:
+    def follow(self, links: Iterable[ChainLink], keys: Unlocked | None) -> None:
         """Goes along `links` until something is wrong."""
         for found in links:
             if self.broken_at is not None:
                 return
-            if not fits(found, self.position, keys):
+            generation = generation_of(found)
+            if not fits(found, self.position, keys) or (generation or self._generation) < self._generation:
                 self.broken_at = self.position.sequence + 1
                 return
+            self._generation = generation or self._generation
             self.position = Position(found.event.sequence, found.digest)
             self.events += 1
             self._last_is_keyed = found.mac is not None
@@ -81,7 +88,12 @@ class Walk:
             self.broken_at = self.position.sequence + 1
 
 
-def link(event: AuditEvent, previous: bytes, keys: Keys | None) -> ChainLink:
+def generation_of(found: ChainLink) -> int | None:
+    """Whose keys made the MAC; `None`: there is none."""
+    return None if found.mac is None else FROM_BEFORE if found.generation is None else found.generation
+
+
+def link(event: AuditEvent, previous: bytes, keys: Unlocked | None) -> ChainLink:
     """`event` as the row that follows `previous`; without keys it has no MAC of its own."""
     body = canonical_contract(event)
     digest = hashlib.sha256(_DOMAIN + previous + body).digest()
@@ -90,11 +102,12 @@ def link(event: AuditEvent, previous: bytes, keys: Keys | None) -> ChainLink:
         body=body,
         previous=previous,
         digest=digest,
-        mac=None if keys is None else keys.mac("audit", digest),
+        mac=None if keys is None else keys.keys.mac("audit", digest),
+        generation=None if keys is None else keys.generation,
     )
 
 
-def fits(found: ChainLink, position: Position, keys: Keys | None) -> bool:
+def fits(found: ChainLink, position: Position, keys: Unlocked | None) -> bool:
     """Whether `found` is the row that follows `position`, unchanged; the MAC is looked at where there are keys."""
     if found.event.sequence != position.sequence + 1 or found.previous != position.digest:
         return False
@@ -103,26 +116,28 @@ def fits(found: ChainLink, position: Position, keys: Keys | None) -> bool:
         return False
     if hashlib.sha256(_DOMAIN + found.previous + found.body).digest() != found.digest:
         return False
-    if keys is None or found.mac is None:
+    generation = generation_of(found)
+    if keys is None or found.mac is None or generation is None:
         return True
-    return hmac.compare_digest(found.mac, keys.mac("audit", found.digest))
+    made_by = keys.of(generation)
+    return made_by is not None and hmac.compare_digest(found.mac, made_by.mac("audit", found.digest))
 
 
-def checkpoint(sequence: int, digest: bytes, keys: Keys | None) -> Checkpoint:
+def checkpoint(sequence: int, digest: bytes, keys: Unlocked | None) -> Checkpoint:
     """The mark from which the chain verifies after pruning up to and with `sequence`."""
     return Checkpoint(
         sequence=sequence,
         digest=digest,
-        mac=None if keys is None else keys.mac("audit", _checkpoint_message(sequence, digest)),
+        mac=None if keys is None else keys.keys.mac("audit", _checkpoint_message(sequence, digest)),
     )
 
 
-def checkpoint_fits(found: Checkpoint, keys: Keys | None) -> bool:
+def checkpoint_fits(found: Checkpoint, keys: Unlocked | None) -> bool:
     """Whether a holder of the keys made the mark; without keys or MAC nothing can be said against it."""
     if keys is None or found.mac is None:
         return True
     return hmac.compare_digest(
-        found.mac, keys.mac("audit", _checkpoint_message(found.sequence, found.digest))
+        found.mac, keys.keys.mac("audit", _checkpoint_message(found.sequence, found.digest))
     )
 
 

@@ -1,15 +1,34 @@
-"""Text that asking code says about itself: made fit for a dialog and the record. It is never believed, only shown.
+"""What asking code says of itself: compared raw, stored sealed, shown masked to a person. It is never believed.
 
-Nothing that was found out (paths, kernels, pids) is handled here.
+A claim's *mark*, a keyed hash of exactly what was sent, is all that is ever compared: so nothing that a requester sees
+can depend on what was masked in it. Its *envelope* holds the text that people are shown: cleaned, with the connection's
+secrets of that moment masked, then padded to one length for its kind and sealed, so that whoever reads the database
+learns neither the text nor whether something is masked in it. The text itself is not kept. (It is sealed masked and not
+as it was sent: a secret that is replaced or removed later could not be masked any more, and would stay in the record
+for good.) Nothing that was found out (paths, kernels, pids) is handled here.
+
+Evolution: marks and envelopes begin with the generation of their key. Another normal form of what is compared, another
+padding or another text in the envelope needs another domain.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ..contracts.access import Grant
+from ..contracts.contract import Hidden
+from ..errors import HandleInvalid, SecretInvalid, VaultLocked
+from .ports import Handle, Keys, RecordKeys
 
 # `contracts.contract.Claim`: long enough for a sentence.
 MAX_CLAIM_CHARS = 200
+
+# `contracts.access.AccessRequest.agent`.
+MAX_AGENT_CHARS = 60
 
 MASK = "[secret]"
 
@@ -48,3 +67,150 @@ def masked(text: str | None, secrets: Iterable[str], *, limit: int = MAX_CLAIM_C
         if plain and tidy and len(tidy) >= MIN_MASKED_CHARS:
             plain = plain.replace(tidy, MASK)
     return cleaned(plain, limit=limit)
+
+
+Kind = Literal["agent", "reason"]
+
+_DOMAIN = b"connvault-claim-1\0"
+
+_CHARS: dict[Kind, int] = {"agent": MAX_AGENT_CHARS, "reason": MAX_CLAIM_CHARS}
+
+# A character has four bytes of UTF-8 at most, and two say how many of them are text.
+_LENGTH_BYTES = 2
+_BYTES: dict[Kind, int] = {kind: _LENGTH_BYTES + 4 * chars for kind, chars in _CHARS.items()}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim on its way. `marks`: by the present keys first, then by those of former generations, so that what was
+    stored before the keys changed is still found equal.
+
+    `sealed` is empty until the request was admitted (`Claims.admitted`): before, nothing is unsealed or masked. `raw`
+    is the text as it was sent, `kept` its envelope in a handle; what was admitted has neither.
+    """
+
+    kind: Kind
+    marks: tuple[str, ...]
+    sealed: str = ""
+    raw: str | None = field(default=None, repr=False, compare=False)
+    kept: str = field(default="", repr=False, compare=False)
+
+    @property
+    def mark(self) -> str:
+        return self.marks[0]
+
+
+class Claims:
+    """`keys`: the present ones; `every`: those, then what is kept of former ones. None while the vault is locked."""
+
+    def __init__(self, *, keys: Callable[[], Keys | None], every: Callable[[], Sequence[RecordKeys]]) -> None:
+        self._keys = keys
+        self._every = every
+
+    def made(self, kind: Kind, connection_id: str, text: str | None) -> Claim | None:
+        """The claim that a requester makes now; `None` if there is nothing visible in it. Raises: VaultLocked."""
+        if text is None or cleaned(text) is None:
+            return None
+        return Claim(kind, self._marks(kind, connection_id, text), raw=text)
+
+    def admitted(self, claim: Claim | None, connection_id: str, secrets: Iterable[str]) -> Claim | None:
+        """The claim with its envelope, `secrets` masked in the text; as it is if it has one.
+
+        Raises: VaultLocked.
+            HandleInvalid: what a handle kept of it was edited.
+        """
+        if claim is None or claim.sealed:
+            return claim
+        raw = claim.raw if claim.raw is not None else self._unkept(claim, connection_id)
+        text = masked(raw, secrets, limit=_CHARS[claim.kind]) or ""
+        return replace(claim, sealed=self._seal(claim.kind, b"", connection_id, text), raw=None, kept="")
+
+    def kept(self, claim: Claim, connection_id: str) -> str:
+        """An envelope of the claim as it was sent, for a handle with which questions will be asked later: to mask it
+        now, secrets would have to be unsealed for whoever asks for such a handle, as often as it likes.
+
+        Raises: VaultLocked.
+        """
+        return self._seal(claim.kind, b"raw ", connection_id, claim.raw or "")
+
+    def shown(self, kind: Kind, connection_id: str, sealed: str) -> tuple[str | None, Hidden | None]:
+        """The masked text for a person, or why it can't be shown."""
+        if self._keys() is None:
+            return None, "locked"
+        try:
+            return self._unsealed(kind, b"", connection_id, sealed), None
+        except SecretInvalid:
+            return None, "unreadable"
+
+    def _marks(self, kind: Kind, connection_id: str, text: str) -> tuple[str, ...]:
+        # surrogatepass: half a character is no text, but it must be equal to itself.
+        message = _context(kind, b"", connection_id) + b"\0" + text.encode("utf-8", "surrogatepass")
+        found = tuple(f"{keys.generation}.{keys.mac('claim', message).hex()}" for keys in self._every())
+        if not found:
+            raise VaultLocked
+        return found
+
+    def _seal(self, kind: Kind, form: bytes, connection_id: str, text: str) -> str:
+        keys = self._keys()
+        if keys is None:
+            raise VaultLocked
+        plain = text.encode("utf-8", "surrogatepass")
+        padded = (len(plain).to_bytes(_LENGTH_BYTES, "big") + plain).ljust(_BYTES[kind], b"\0")
+        envelope = keys.seal_claim(padded, _context(kind, form, connection_id))
+        return f"{keys.generation}.{urlsafe_b64encode(envelope).rstrip(b'=').decode()}"
+
+    def _unsealed(self, kind: Kind, form: bytes, connection_id: str, sealed: str) -> str:
+        """Raises: SecretInvalid."""
+        generation, _, text = sealed.partition(".")
+        for keys in self._every():
+            if str(keys.generation) == generation:
+                envelope = _decoded(text)
+                padded = keys.unseal_claim(envelope, _context(kind, form, connection_id))
+                length = int.from_bytes(padded[:_LENGTH_BYTES], "big")
+                return padded[_LENGTH_BYTES : _LENGTH_BYTES + length].decode("utf-8", "surrogatepass")
+        raise SecretInvalid
+
+    def _unkept(self, claim: Claim, connection_id: str) -> str:
+        try:
+            raw = self._unsealed(claim.kind, b"raw ", connection_id, claim.kept)
+        except SecretInvalid:
+            raw = ""
+        # Handles have no MAC: mark and envelope must be of one claim. Nothing is kept from whoever has edited them.
+        if claim.mark not in self._marks(claim.kind, connection_id, raw):
+            raise HandleInvalid(reason="revoked")
+        return raw
+
+
+def agent_of_grant(grant: Grant) -> Claim | None:
+    """The claim that a stored grant is for."""
+    if grant.agent_hash is None:
+        return None
+    return Claim("agent", (grant.agent_hash,), sealed=grant.agent_sealed or "")
+
+
+def agent_of_handle(handle: Handle) -> Claim | None:
+    """The claim that a handle without a grant was given to."""
+    if handle.agent_hash is None:
+        return None
+    return Claim("agent", (handle.agent_hash,), kept=handle.agent_sealed or "")
+
+
+def same_agent(grant: Grant, claim: Claim | None) -> bool:
+    """Whether the grant is for exactly this claim; none is not some."""
+    if claim is None:
+        return grant.agent_hash is None
+    return grant.agent_hash in claim.marks
+
+
+def _context(kind: Kind, form: bytes, connection_id: str) -> bytes:
+    # Neither has a zero byte, so no two contexts read alike.
+    return _DOMAIN + form + kind.encode() + b"\0" + connection_id.encode()
+
+
+def _decoded(text: str) -> bytes:
+    """Raises: SecretInvalid."""
+    try:
+        return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        pass
+    raise SecretInvalid

@@ -17,7 +17,8 @@ from ..contracts.connections import (
 from ..contracts.providers import DeliveryForm, Mode, ProviderDefinition, ProviderSummary, ProviderSummaryList
 from .deliveries import delivery_of
 from .destinations import Destinations
-from .ports import ConnectionStore, ProviderRegistry, SealedSecret
+from .documents import Documents
+from .ports import ProviderRegistry, SealedSecret
 from .secrets import SecretsService
 from .uses import Uses
 
@@ -28,13 +29,13 @@ class ConnectionViews:
     def __init__(
         self,
         *,
-        store: ConnectionStore,
+        documents: Documents,
         secrets: SecretsService,
         registry: ProviderRegistry,
         destinations: Destinations,
         uses: Uses,
     ) -> None:
-        self._store = store
+        self._documents = documents
         self._secrets = secrets
         self._registry = registry
         self._destinations = destinations
@@ -46,8 +47,8 @@ class ConnectionViews:
         return self._view(
             connection,
             self._secrets.sealed.of(connection.id),
-            self._store.last_used(),
-            self._store.tests(),
+            self._documents.last_used(),
+            self._documents.tests(),
         )
 
     def all(self) -> ConnectionList:
@@ -56,18 +57,18 @@ class ConnectionViews:
         sealed: dict[str, list[SealedSecret]] = {}
         for secret in self._secrets.sealed.all():
             sealed.setdefault(secret.connection_id, []).append(secret)
-        last_used, tests = self._store.last_used(), self._store.tests()
+        last_used, tests = self._documents.last_used(), self._documents.tests()
         return ConnectionList(
             connections=[
                 self._view(connection, sealed.get(connection.id, ()), last_used, tests)
-                for connection in self._store.all()
+                for connection in self._documents.all()
             ]
         )
 
     def summaries(self) -> ConnectionSummaryList:
         """What a requester sees: names, kinds, states, and where each goes."""
         found = []
-        for stored in self._store.all():
+        for stored in self._documents.all():
             provider = self._registry.get(stored.provider_id)
             connection = _as_it_is(stored, provider)
             found.append(
@@ -113,6 +114,7 @@ class ConnectionViews:
         last_used: Mapping[str, datetime],
         tests: Mapping[str, TestOutcome],
     ) -> ConnectionView:
+        self._documents.show(stored)
         provider = self._registry.get(stored.provider_id)
         secrets = {one.field: SecretState(ref=one.ref, set_at=one.set_at) for one in sealed}
         return ConnectionView(

@@ -27,6 +27,7 @@ from ..contracts.events import Event
 from ..contracts.providers import ProviderDefinition, ProviderList, ProviderSummaryList
 from ..errors import (
     ConnectionNotFound,
+    ConnectionNotReady,
     InvalidFields,
     ProviderNotFound,
     RevisionConflict,
@@ -36,12 +37,14 @@ from .audit import AuditService
 from .connection_views import ConnectionViews
 from .deliveries import reveals_by_default
 from .destinations import Destinations
+from .documents import Documents, not_ours, with_standing
 from .identifiers import new_id
-from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Randomness, Transactions
+from .opening import EDITED
+from .ports import Clock, ProviderRegistry, Publish, Randomness, Transactions
 from .reader import SecretReader
 from .revocation import Revocation
 from .secrets import SecretsService
-from .statuses import READY, Standing, standing, wrong_fields
+from .statuses import READY, standing, wrong_fields
 from .trial import Trial
 
 
@@ -54,7 +57,7 @@ class ConnectionsService:
     def __init__(
         self,
         *,
-        store: ConnectionStore,
+        documents: Documents,
         secrets: SecretsService,
         registry: ProviderRegistry,
         destinations: Destinations,
@@ -68,7 +71,7 @@ class ConnectionsService:
         randomness: Randomness,
         publish: Publish,
     ) -> None:
-        self._store = store
+        self._documents = documents
         self._secrets = secrets
         self._registry = registry
         self._destinations = destinations
@@ -139,15 +142,19 @@ class ConnectionsService:
             updated_at=now,
         )
         present = frozenset(request.secrets)
-        connection = _with(draft, standing(self._registry, provider, draft, present))
+        connection = with_standing(draft, standing(self._registry, provider, draft, present))
         with self._transactions.transaction():
-            self._store.add(connection)
+            self._documents.add(connection)
             self._audit.record("connection:created", connection=connection, decided_by=actor)
             self._put(connection, provider, request.secrets, actor)
         return self._changed(connection)
 
     def update(self, request: UpdateConnection, *, actor: str) -> ConnectionView:
-        """Changes what is given. Another destination removes the secrets and voids the grants, in the same transaction.
+        """Changes what is given. Another destination removes the secrets, and whatever a dialog has shown and is
+        another now voids the grants, in the same transaction.
+
+        So does saving what is not the broker's own (edited, or never confirmed): its secrets are bound to where they
+        go, not to as whom or to which database, and a form does not show what somebody has changed in it.
 
         Raises: ConnectionNotFound, RevisionConflict, ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff,
             VaultLocked, VaultNotSetUp, StorageError.
@@ -157,7 +164,10 @@ class ConnectionsService:
             raise RevisionConflict
         provider = self._registry.get(old.provider_id)
         fields = old.fields if request.fields is None else request.fields
-        if fields != old.fields or request.secrets:
+        foreign = not_ours(old)
+        if foreign:
+            self._documents.accept(old)
+        if foreign or fields != old.fields or request.secrets:
             # Without its schema nobody can tell which fields are secrets or destinations; names can be changed.
             provider = self._provider(old.provider_id)
             self._check(provider, fields, request.secrets)
@@ -179,12 +189,13 @@ class ConnectionsService:
             target is not None
             and target.digest != self._destinations.would_be(target.provider, old.fields).digest
         )
-        present = (frozenset() if moved else stored) | frozenset(request.secrets)
+        present = (frozenset() if moved or foreign else stored) | frozenset(request.secrets)
         lost = moved and not stored <= present
         after = standing(self._registry, provider, edited, present, secrets_removed=lost)
-        connection = _with(edited, after)
+        connection = with_standing(edited, after)
+        voided = 0
         with self._transactions.transaction():
-            self._store.update(connection, expected_revision=old.revision)
+            self._documents.update(connection, expected_revision=old.revision)
             self._audit.record(
                 "connection:changed",
                 connection=connection,
@@ -192,15 +203,18 @@ class ConnectionsService:
                 field="reveal_allowed" if edited.reveal_allowed != old.reveal_allowed else None,
                 decided_by=actor,
             )
-            if moved and target is not None:
-                for field in stored:
-                    self._secrets.sealed.remove(old.id, field)
-                    self._audit.record("secret:removed", connection=connection, field=field, decided_by=actor)
-                self._revocation.void(connection, except_for=target.digest)
+            if foreign:
+                self._take(connection, code=old.status_reason, actor=actor)
+            elif moved:
+                self._remove_secrets(connection, actor)
+            if provider is not None and not foreign:
+                shown = self._destinations.of_edited(connection, provider).shown
+                if shown != self._destinations.of_edited(old, provider).shown:
+                    voided = self._revocation.void(connection, except_for=shown)
             if provider is not None and request.secrets:
                 self._put(connection, provider, request.secrets, actor)
-                connection = self._settled(connection, provider)
-        if moved:
+                self._settle(connection, provider)
+        if voided or foreign:
             self._publish(Event(event="grants:changed"))
         return self._changed(connection)
 
@@ -209,7 +223,7 @@ class ConnectionsService:
         connection = self._existing(request.id)
         with self._transactions.transaction():
             self._revocation.void(connection, except_for=None)
-            self._store.remove(connection.id, expected_revision=request.revision)
+            self._documents.remove(connection.id, expected_revision=request.revision)
             self._audit.record("connection:deleted", connection=connection, decided_by=actor)
         self._destinations.forget(connection.id)
         self._publish(Event(event="connections:changed", id=connection.id))
@@ -218,8 +232,10 @@ class ConnectionsService:
     def set_secret(self, request: SetSecret, *, actor: str) -> ConnectionView:
         """Sets or replaces a secret; the revision stays, `rotation` of the handles changes.
 
-        Raises: ConnectionNotFound, RevisionConflict, ProviderNotFound, SecretNotFound, AuthenticationOff, VaultLocked,
-            VaultNotSetUp.
+        It confirms a connection without a MAC, as it was shown; one that was edited has to be saved first.
+
+        Raises: ConnectionNotFound, ProviderNotFound, SecretNotFound, AuthenticationOff, VaultLocked, VaultNotSetUp.
+            ConnectionNotReady: it was edited. RevisionConflict: it is not what was shown.
         """
         # Read inside: sealing for a destination that another server is changing would make a secret nobody can open.
         with self._transactions.transaction():
@@ -229,8 +245,18 @@ class ConnectionsService:
             provider = self._provider(connection.provider_id)
             if request.field not in provider.secret_fields:
                 raise SecretNotFound
+            if connection.status_reason == "edited":
+                raise ConnectionNotReady(EDITED, reason="edited")
+            foreign = not_ours(connection)
+            if foreign:
+                self._documents.accept(connection)
+                self._documents.confirm(connection, self._secrets.keys)
+                self._take(connection, code=connection.status_reason, actor=actor)
+                connection = self._existing(request.id)
             self._put(connection, provider, {request.field: request}, actor)
-            connection = self._settled(connection, provider)
+            self._settle(connection, provider)
+        if foreign:
+            self._publish(Event(event="grants:changed"))
         return self._changed(connection)
 
     def delete_secret(self, request: DeleteSecret, *, actor: str) -> ConnectionView:
@@ -240,7 +266,7 @@ class ConnectionsService:
             if not self._secrets.sealed.remove(connection.id, request.field):
                 raise SecretNotFound
             self._audit.record("secret:removed", connection=connection, field=request.field, decided_by=actor)
-            connection = self._settled(connection, self._registry.get(connection.provider_id))
+            self._settle(connection, self._registry.get(connection.provider_id))
         return self._changed(connection)
 
     def recheck(self) -> int:
@@ -250,15 +276,14 @@ class ConnectionsService:
         """
         changed = 0
         with self._transactions.transaction(durable=False):
-            for connection in self._store.all():
-                provider = self._registry.get(connection.provider_id)
-                changed += self._settled(connection, provider) != connection
+            for connection in self._documents.all():
+                changed += self._settle(connection, self._registry.get(connection.provider_id))
         if changed:
             self._publish(Event(event="connections:changed"))
         return changed
 
     def _existing(self, connection_id: str) -> Connection:
-        connection = self._store.get(connection_id)
+        connection = self._documents.get(connection_id)
         if connection is None:
             raise ConnectionNotFound
         return connection
@@ -293,10 +318,21 @@ class ConnectionsService:
             self._secrets.sealed.put(connection, field, draft.value.get_secret_value(), destination)
             self._audit.record("secret:set", connection=connection, field=field, decided_by=actor)
 
-    def _settled(self, connection: Connection, provider: ProviderDefinition | None) -> Connection:
-        """The connection with its status as the stores say now, stored if it is another one. The revision stays."""
+    def _take(self, connection: Connection, *, code: str | None, actor: str) -> None:
+        """A person has taken what was not the broker's own for right; nothing that went with it before does so now."""
+        self._audit.record("connection:confirmed", connection=connection, code=code, decided_by=actor)
+        self._remove_secrets(connection, actor)
+        self._revocation.void(connection, except_for=None)
+
+    def _remove_secrets(self, connection: Connection, actor: str) -> None:
+        for sealed in self._secrets.sealed.of(connection.id):
+            self._secrets.sealed.remove(connection.id, sealed.field)
+            self._audit.record("secret:removed", connection=connection, field=sealed.field, decided_by=actor)
+
+    def _settle(self, connection: Connection, provider: ProviderDefinition | None) -> bool:
+        """Stores the status as it is by what the stores have now; whether it was another one. The revision stays."""
         sealed = self._secrets.sealed.of(connection.id)
-        after = standing(self._registry, provider, connection, frozenset(one.field for one in sealed))
+        after = self._documents.standing(connection, provider, frozenset(one.field for one in sealed))
         if (
             after.reason == "secret_unreadable"
             and provider is not None
@@ -305,16 +341,8 @@ class ConnectionsService:
             and self._reader.opens(connection, sealed, self._destinations.of(connection, provider))
         ):
             after = READY
-        settled = _with(connection, after)
-        if settled != connection:
-            settled = settled.model_copy(update={"updated_at": self._clock()})
-            self._store.update(settled, expected_revision=connection.revision)
-        return settled
+        return self._documents.settle(connection, after)
 
     def _changed(self, connection: Connection) -> ConnectionView:
         self._publish(Event(event="connections:changed", id=connection.id))
-        return self._views.one(connection)
-
-
-def _with(connection: Connection, found: Standing) -> Connection:
-    return connection.model_copy(update={"status": found.status, "status_reason": found.reason})
+        return self._views.one(self._existing(connection.id))

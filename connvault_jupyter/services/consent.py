@@ -10,7 +10,17 @@ import hmac
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from ..contracts.access import Decide, Decided, GrantFilter, GrantList, GrantRef, GrantView, QuestionList
+from ..contracts.access import (
+    Decide,
+    Decided,
+    Grant,
+    GrantFilter,
+    GrantList,
+    GrantRef,
+    GrantView,
+    QuestionList,
+)
+from ..contracts.contract import Hidden
 from ..contracts.events import Event
 from ..contracts.supervision import ConsentSettings
 from ..errors import (
@@ -25,12 +35,14 @@ from ..errors import (
 )
 from .asking import Asking
 from .audit import AuditService
+from .claims import Claim, Claims, cleaned
 from .destinations import Destinations
 from .grants import Grants, Subject
 from .handles import Handles
+from .noticing import Noticing
 from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Transactions
 from .questions import Granted, Pending, Ticket, digest_of, durations, shown
-from .refusals import said_never
+from .refusals import Refusals, said_never
 from .revocation import Revocation
 from .secrets import SecretsService
 from .transitions import Happening
@@ -57,6 +69,8 @@ class ConsentService:
         connections: ConnectionStore,
         registry: ProviderRegistry,
         destinations: Destinations,
+        claims: Claims,
+        refusals: Refusals,
         secrets: SecretsService,
         transactions: Transactions,
         audit: AuditService,
@@ -64,6 +78,7 @@ class ConsentService:
         clock: Clock,
         publish: Publish,
         uses: Uses,
+        noticing: Noticing,
         authenticated: bool,
     ) -> None:
         self._asking = asking
@@ -73,10 +88,13 @@ class ConsentService:
         self._connections = connections
         self._registry = registry
         self._destinations = destinations
+        self._claims = claims
+        self._refusals = refusals
         self._secrets = secrets
         self._transactions = transactions
         self._audit = audit
         self._uses = uses
+        self._noticing = noticing
         self._settings = settings
         self._clock = clock
         self._publish = publish
@@ -86,11 +104,8 @@ class ConsentService:
         self._next_sweep = clock()
         self._next_count = clock()
 
-    def ask(self, subject: Subject, *, reason: str | None, timeout_s: float | None) -> Ticket:
-        """Puts the question, or joins the caller to the same one. `reason` must have been cleaned and masked.
-
-        Raises: AccessDenied (`cooldown`), TooManyQuestions, StorageError.
-        """
+    def ask(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
+        """Puts the question, or joins the caller to the same one. Raises: see `Asking.put`."""
         return self._asking.put(subject, reason=reason, timeout_s=timeout_s)
 
     def withdraw(self, ticket: Ticket) -> None:
@@ -107,7 +122,9 @@ class ConsentService:
     def questions(self) -> QuestionList:
         """What waits for an answer, as it is asked now, oldest first."""
         now = self._clock()
-        return QuestionList(access_requests=[shown(one, self._settings, now) for one in self._asking.open()])
+        return QuestionList(
+            access_requests=[shown(one, self._settings, now, self._claims) for one in self._asking.open()]
+        )
 
     def decide(self, request: Decide, *, actor: str) -> Decided:
         """A person's answer. A plain no works with a locked vault and on a full disk.
@@ -134,8 +151,10 @@ class ConsentService:
 
     def tick(self) -> None:
         """Lets time pass: deadlines, the grace without approvers, changed connections, expired grants."""
+        self._noticing.tick()
         self._audit.announce()
         self._asking.open()
+        self._refusals.sum_up()
         now = self._clock()
         if now >= self._next_count:
             self._uses.store()
@@ -163,18 +182,22 @@ class ConsentService:
             if connection is None:
                 continue
             provider = self._registry.get(connection.provider_id)
-            digest = None if provider is None else self._destinations.of(connection, provider).digest
-            reason_not = self._grants.reason_not(stored, connection.id, digest)
+            destination = None if provider is None else self._destinations.of(connection, provider)
+            reason_not = self._grants.reason_not(stored, connection.id, destination)
             if not reason_not and self._grants.ended(stored.grant):
                 reason_not = "ended"
+            agent, hidden = self._agent_of(stored.grant)
             found.append(
                 GrantView(
-                    grant=stored.grant,
+                    grant=stored.grant.model_copy(
+                        update={"agent": agent, "agent_hash": None, "agent_sealed": None}
+                    ),
                     connection=connection.name,
                     uses=stored.uses,
                     last_used_at=stored.last_used_at,
                     counts=not reason_not,
                     reason_not=reason_not,
+                    agent_hidden=hidden,
                 )
             )
         return GrantList(grants=found)
@@ -204,7 +227,14 @@ class ConsentService:
     def interrupt_all(self) -> None:
         """The broker ends in good order: every open question is interrupted, the counts are stored."""
         self._uses.store()
+        self._refusals.sum_up(all_of_them=True)
         self._asking.interrupt_all()
+
+    def _agent_of(self, grant: Grant) -> tuple[str | None, Hidden | None]:
+        if grant.agent_sealed is not None:
+            return self._claims.shown("agent", grant.connection_id, grant.agent_sealed)
+        # In the open it is of a version before, or somebody has written it there.
+        return cleaned(grant.agent), None
 
     def _allow(self, pending: Pending, request: Decide, actor: str) -> None:
         subject, decision = pending.subject, request.decision
@@ -214,10 +244,11 @@ class ConsentService:
             raise DecisionNotOffered
         if not self._authenticated:
             raise AuthenticationOff
-        # Raises while locked: the question stays open while the person unlocks.
-        _ = self._secrets.keys
         grant, ref = None, None
         with self._transactions.transaction():
+            # Raises while locked: the question stays open while the person unlocks. In the transaction, because another
+            # server may change the keys until then.
+            _ = self._secrets.keys
             if subject.mode != "reveal":
                 grant = self._grants.give(subject, decision, seconds=request.seconds, actor=actor)
                 ref = self._handles.give(

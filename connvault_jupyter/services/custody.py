@@ -113,7 +113,9 @@ class Custody:
         """
         custodian = self.custodian(record.custodian, passphrase)
         master_key = custodian.recover(record.vault_id, record.parameters, passphrase)
-        if not hmac.compare_digest(self._check_value(master_key, record.vault_id), record.check):
+        if not hmac.compare_digest(
+            self._check_value(master_key, record.vault_id, record.epoch), record.check
+        ):
             if record.custodian == "passphrase":
                 raise WrongPassphrase
             raise CustodianUnavailable(

@@ -21,11 +21,17 @@ _DOMAIN = b"connvault-destination-1\0"
 # for it. Never what a definition says of itself: it could name any value as the one that counted before.
 _EARLIER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"ssh": {"bound_only": False}}
 
+# Evolution: another set of facts needs another domain, and all grants are asked for anew then.
+_SHOWN_DOMAIN = b"connvault-shown-2\0"
+
 
 @dataclass(frozen=True)
 class Destination:
     """`fields` are complete (with the schema's defaults) and declared: what was written into a stored row besides
     reaches no library and no relay. `values` are the destination fields among them.
+
+    `digest` covers the destination fields: where a secret may be sent. `shown` covers all that a dialog shows of the
+    connection, and how it is delivered; it is empty for a connection that is not there (yet).
 
     Made once: walking a schema at each use would cost more than unsealing.
     """
@@ -37,6 +43,9 @@ class Destination:
     digest: str
     line: str
     secret_fields: frozenset[str]
+    name: str = ""
+    display_name: str = ""
+    shown: str = ""
 
     def seal_context(self, vault_id: str, connection: Connection, field: str) -> SealContext:
         """What a secret of this connection is bound to."""
@@ -74,11 +83,27 @@ class Destinations:
         """The destination of `connection` as it is now."""
         known = self._known.get(connection.id)
         # By content and not by revision: an edited row of the same revision must not be taken for the old one.
-        if known is not None and known.provider is provider and known.given == connection.fields:
+        if (
+            known is not None
+            and known.provider is provider
+            and known.given == connection.fields
+            and known.name == connection.name
+            and known.display_name == connection.display_name
+        ):
             return known
-        found = self.would_be(provider, connection.fields)
+        found = self.of_edited(connection, provider)
         self._known[connection.id] = found
         return found
+
+    def of_edited(self, connection: Connection, provider: ProviderDefinition) -> Destination:
+        """The destination of `connection` as it is to be; nothing is remembered."""
+        found = self.would_be(provider, connection.fields)
+        return replace(
+            found,
+            name=connection.name,
+            display_name=connection.display_name,
+            shown=_shown_digest(connection, found),
+        )
 
     def would_be(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> Destination:
         """The destination of a connection with these fields."""
@@ -104,3 +129,34 @@ class Destinations:
     def forget(self, connection_id: str) -> None:
         """The connection is deleted."""
         self._known.pop(connection_id, None)
+
+
+def _shown_digest(connection: Connection, destination: Destination) -> str:
+    provider = destination.provider
+    text = canonical(
+        {
+            "connection_id": connection.id,
+            "connection": connection.name,
+            "display_name": connection.display_name,
+            "provider_id": provider.id,
+            "provider_name": provider.name,
+            "destination": destination.line,
+            "destination_digest": destination.digest,
+            # Also what is in no line: a scope, an audience, a region lead the same login to something else. In pairs:
+            # a field that is not given is another one than one that is missing.
+            "fields": [[name, destination.fields[name]] for name in sorted(destination.fields)],
+            "deliveries": [
+                [
+                    delivery.kind,
+                    delivery.mode,
+                    delivery.client,
+                    delivery.protocol,
+                    dict(delivery.recipe),
+                    dict(delivery.variables),
+                    dict(delivery.tcp_variables),
+                ]
+                for delivery in provider.deliveries
+            ],
+        }
+    )
+    return hashlib.sha256(_SHOWN_DOMAIN + text).hexdigest()

@@ -1,8 +1,11 @@
 """Grants: made, authenticated, matched and judged. Nobody is asked here, and nothing is taken back here.
 
-A grant counts if its MAC is right, it has not expired, and the connection's destination is the one it was given for.
+A grant counts if its MAC is right, it has not expired, and all that its dialog showed of the connection is still so.
 A `deny_always` is the exception in the safe direction: it counts with a wrong MAC and for any destination, mode and
 agent, because a no that code could switch off by editing a row, or by calling itself another agent, would be none.
+
+A grant without `shown_digest` was made by a version before. Its MAC is of another form, so that what it covers can't
+be taken for what the present form covers, and it counts for nothing until carrying_over.py has made it anew.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from ..contracts.connections import Connection
 from ..contracts.providers import Mode
 from ..contracts.supervision import ConsentSettings
 from .canonical import canonical_contract
+from .claims import Claim, same_agent
 from .destinations import Destination
 from .identifiers import new_id
 from .ports import Clock, GrantStore, Keys, Randomness, RunningRequesters, StoredGrant
 
-ReasonNot = Literal["", "forged", "expired", "destination_changed", "ended"]
+ReasonNot = Literal["", "forged", "expired", "destination_changed", "ended", "changed"]
 
-_DOMAIN = b"connvault-grant-1\0"
+_DOMAIN = b"connvault-grant-2\0"
+_DOMAIN_BEFORE = b"connvault-grant-1\0"
 
 # Stored instead of a MAC while the vault is locked: only a `deny_always` can be made then.
 NO_MAC = b""
@@ -44,7 +49,7 @@ class Subject:
     connection: Connection
     destination: Destination
     requester: Requester
-    agent: str | None
+    agent: Claim | None
     mode: Mode
 
 
@@ -71,7 +76,8 @@ class Grants:
         self._verified: dict[str, tuple[Grant, bytes]] = {}
 
     def give(self, subject: Subject, decision: DecisionKind, *, seconds: int | None, actor: str) -> Grant:
-        """Makes and stores a grant, in the caller's transaction. `seconds` belongs to `for`."""
+        """Makes and stores a grant, in the caller's transaction. `seconds` belongs to `for`; the agent claim has been
+        admitted."""
         now = self._clock()
         lasts = {"once": self._settings.once_limit_s, "for": seconds or self._settings.for_s}.get(decision)
         requester = subject.requester
@@ -82,10 +88,13 @@ class Grants:
             requester_key=requester.key,
             requester_label=requester.label,
             instance=requester.instance if decision in {"once", "session"} else None,
-            agent=subject.agent,
+            agent=None,
             mode=subject.mode,
             decision=decision,
             destination_digest=subject.destination.digest,
+            shown_digest=subject.destination.shown,
+            agent_hash=None if subject.agent is None else subject.agent.mark,
+            agent_sealed=None if subject.agent is None else subject.agent.sealed,
             created_at=now,
             expires_at=None if lasts is None else now + timedelta(seconds=lasts),
             decided_by=actor[:200],
@@ -127,20 +136,20 @@ class Grants:
             for stored in self._store.all(subject.connection.id)
             if stored.grant.decision in _PREFERENCE
             and stored.grant.mode == subject.mode
-            and stored.grant.agent == subject.agent
+            and same_agent(stored.grant, subject.agent)
             and belongs(stored.grant, subject.requester)
             and (stored.grant.instance is not None or subject.requester.durable)
-            and not self.reason_not(stored, subject.connection.id, subject.destination.digest)
+            and not self.reason_not(stored, subject.connection.id, subject.destination)
         ]
         return min(fitting, key=lambda grant: _PREFERENCE[grant.decision], default=None)
 
     def reason_not(
-        self, stored: StoredGrant, connection_id: str, destination_digest: str | None
+        self, stored: StoredGrant, connection_id: str, destination: Destination | None
     ) -> ReasonNot:
         """Why the grant does not count; empty if it does.
 
-        `destination_digest` `None`: the connection has no destination now (its provider is gone). While the vault is
-        locked MACs can't be checked, and nothing is delivered either.
+        `destination` `None`: the connection has none now (its provider is gone). While the vault is locked MACs can't
+        be checked, and nothing is delivered either; one of a version before is judged by what it has then.
         """
         grant = stored.grant
         keys = self._keys()
@@ -148,12 +157,33 @@ class Grants:
             return ""
         if keys is not None and not self._authentic(stored, keys):
             return "forged"
-        if grant.connection_id != connection_id or grant.destination_digest != destination_digest:
+        if (
+            grant.connection_id != connection_id
+            or destination is None
+            or grant.destination_digest != destination.digest
+        ):
             return "destination_changed"
+        if grant.shown_digest != destination.shown and (keys is not None or grant.shown_digest is not None):
+            return "changed"
         ends = self.ends_at(stored)
         if ends is not None and self._clock() >= ends:
             return "expired"
         return ""
+
+    def genuine_of_before(self, stored: StoredGrant, keys: Keys) -> bool:
+        """Whether a version before has made it, and nobody has edited it since."""
+        return stored.grant.shown_digest is None and hmac.compare_digest(stored.mac, _mac(stored.grant, keys))
+
+    def put_in_place(self, grant: Grant, keys: Keys, *, authentic: bool) -> None:
+        """Stores `grant` in the place of the one of its id, in the caller's transaction."""
+        self._store.replace(grant, _mac(grant, keys) if authentic else NO_MAC)
+
+    def rekeyed(self, old: Keys, new: Keys) -> None:
+        """The keys change, in the caller's transaction: what is genuine stays so, what was forged stays forged. Claims
+        keep the marks and envelopes of their generation."""
+        for stored in self._store.all():
+            if stored.mac != NO_MAC and self._authentic(stored, old):
+                self._store.replace(stored.grant, _mac(stored.grant, new))
 
     def _authentic(self, stored: StoredGrant, keys: Keys) -> bool:
         # What was found right before is this very value (it is frozen) with this MAC, by these keys: 15 us saved at
@@ -202,4 +232,5 @@ def belongs(grant: Grant, requester: Requester) -> bool:
 
 
 def _mac(grant: Grant, keys: Keys) -> bytes:
-    return keys.mac("grant", _DOMAIN + canonical_contract(grant))
+    domain = _DOMAIN_BEFORE if grant.shown_digest is None else _DOMAIN
+    return keys.mac("grant", domain + canonical_contract(grant))

@@ -33,11 +33,14 @@ class Handles:
         self, connection: Connection, requester: Requester, grant: Grant, *, sharers: int = 1
     ) -> HandleRef:
         """A ref for a grant's handle, stored in the caller's transaction."""
-        return self._add(connection, requester, grant.mode, grant.agent, grant.expires_at, grant.id, sharers)
+        # Without the agent claim: the grant says whose it is.
+        return self._add(connection, requester, grant.mode, grant.expires_at, grant.id, sharers, None, None)
 
-    def give_reveal_only(self, connection: Connection, requester: Requester, agent: str | None) -> HandleRef:
-        """A ref that can only ask a person, each time. It needs no grant."""
-        return self._add(connection, requester, "reveal", agent, None, None, 1)
+    def give_reveal_only(
+        self, connection: Connection, requester: Requester, agent_hash: str | None, agent_sealed: str | None
+    ) -> HandleRef:
+        """A ref that can only ask a person, each time. It needs no grant, so it keeps the claim (`Claims.kept`)."""
+        return self._add(connection, requester, "reveal", None, None, 1, agent_hash, agent_sealed)
 
     def find(self, ref: str, requester: Requester) -> Handle:
         """What `ref` stands for, if it is this run's.
@@ -77,10 +80,11 @@ class Handles:
         connection: Connection,
         requester: Requester,
         mode: Mode,
-        agent: str | None,
         expires_at: datetime | None,
         grant_id: str | None,
         sharers: int,
+        agent_hash: str | None,
+        agent_sealed: str | None,
     ) -> HandleRef:
         ref = new_ref(self._randomness)
         hashed = ref_hash(ref)
@@ -93,9 +97,10 @@ class Handles:
                 connection_id=ConnectionId(connection.id),
                 requester_instance=requester.instance,
                 mode=mode,
-                agent=agent,
                 created_at=self._clock(),
                 expires_at=expires_at,
+                agent_hash=agent_hash,
+                agent_sealed=agent_sealed,
             )
         )
         if sharers > 1:

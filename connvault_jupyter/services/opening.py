@@ -9,14 +9,25 @@ from ..contracts.access import Requester
 from ..contracts.connections import Connection
 from ..contracts.contract import GrantId
 from ..errors import ConnectionNotFound, ConnectionNotReady, HandleInvalid, SecretInvalid, SecretMissing
-from .claims import cleaned
+from .claims import Claim, agent_of_grant, agent_of_handle
 from .destinations import Destination, Destinations
 from .grants import Grants, belongs
 from .handles import Handles
 from .ports import ConnectionStore, Handle, ProviderRegistry, RunningRequesters, StoredGrant
 from .secrets import SecretsService
 
-_REASONS = {"expired": "expired", "destination_changed": "changed"}
+EDITED = (
+    "This connection was changed outside of connvault. Nothing of it is used until you look through it and save it "
+    "again, and enter its secret again."
+)
+UNCONFIRMED = (
+    "This connection was saved while the vault was locked, or changed outside of connvault. Look through it in the "
+    "Connections panel and save it again, or enter its secret."
+)
+
+_FOREIGN = frozenset({"edited", "unconfirmed"})
+
+_REASONS = {"expired": "expired", "destination_changed": "changed", "changed": "changed"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,11 @@ class Opened:
     connection: Connection
     destination: Destination
     stored: StoredGrant | None
+
+    @property
+    def agent(self) -> Claim | None:
+        """The agent claim that the handle was asked for with."""
+        return agent_of_handle(self.handle) if self.stored is None else agent_of_grant(self.stored.grant)
 
 
 class Opening:
@@ -78,6 +94,9 @@ class Opening:
         connection = self._connections.get(handle.connection_id)
         if connection is None:
             raise HandleInvalid(reason="unknown")
+        if connection.status_reason in _FOREIGN:
+            # Nothing of it counts, so nothing of it is judged.
+            self._refuse_if_not_ready(connection)
         destination = self._destination(connection)
         stored = self._granted(handle, connection, destination, requester)
         # After the grant: what is open may outlast a secret that is missing, and never the permission.
@@ -88,14 +107,14 @@ class Opening:
         self, handle: Handle, connection: Connection, destination: Destination, requester: Requester
     ) -> StoredGrant | None:
         if handle.grant_id is None:
-            if handle.mode != "reveal" or handle.agent != cleaned(handle.agent):
-                # An edited row: a handle for a login always has its grant, and claims are stored cleaned.
+            if handle.mode != "reveal":
+                # An edited row: a handle for a login always has its grant.
                 raise HandleInvalid(reason="revoked")
             return None
         stored = self._grants.get(handle.grant_id)
         if stored is None:
             raise HandleInvalid(reason="revoked")
-        reason_not = self._grants.reason_not(stored, connection.id, destination.digest)
+        reason_not = self._grants.reason_not(stored, connection.id, destination)
         if reason_not:
             raise HandleInvalid(reason=_REASONS.get(reason_not, "revoked"))
         grant = stored.grant
@@ -103,7 +122,6 @@ class Opening:
         if (
             grant.decision == "deny_always"
             or grant.mode != handle.mode
-            or grant.agent != handle.agent
             or not (belongs(grant, requester) or belongs(grant, self._running.current(requester)))
         ):
             raise HandleInvalid(reason="revoked")
@@ -123,5 +141,9 @@ class Opening:
                 raise SecretMissing
             case "secret_unreadable":
                 raise SecretInvalid
+            case "edited":
+                raise ConnectionNotReady(EDITED, reason="edited")
+            case "unconfirmed":
+                raise ConnectionNotReady(UNCONFIRMED, reason="unconfirmed")
             case _:
                 raise ConnectionNotReady

@@ -1,6 +1,7 @@
-"""What the broker remembers for a short time about asking: pauses after a no, and what was just allowed once.
+"""What the broker remembers for a short time about asking: pauses after a no, how often, what was just allowed once.
 
-In memory only: after a restart of the broker nobody has to wait. No stored permission belongs here.
+In memory only: after a restart of the broker nobody has to wait, and what was counted is forgotten. No stored
+permission belongs here.
 """
 
 from __future__ import annotations
@@ -8,10 +9,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from ..contracts.access import Requester
+
 K = TypeVar("K")
 
 # Room for every notebook of a busy server; code that invents keys can't make it grow.
 MAX_REMEMBERED = 4096
+
+# A process below a kernel has its kernel's name whatever it does. The others choose theirs: each new process is another
+# detached one, each new copy of a file another script. So they share one name where patience is counted.
+_NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
+OUTSIDE_OF_KERNELS = "outside"
+
+
+def asker_of(requester: Requester) -> str:
+    """Who is asked for patience: the requester, or all that are outside of kernels together."""
+    return requester.key if requester.kind in _NAMED_BY_A_KERNEL else OUTSIDE_OF_KERNELS
 
 
 class Until(Generic[K]):

@@ -1,7 +1,7 @@
 """What the services need from outside, as Protocols, and the records that cross these ports. No implementation.
 
 Implementations: `storage` (sqlite3), `vault` (cryptography, keyring), `providers` (catalogue). Each port has a
-conformance suite beside its implementations that third parties can subclass.
+conformance suite beside its implementations that third parties can subclass. Those of the vault are in vault_ports.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from ..contracts.access import Grant, Requester
 from ..contracts.audit import AuditEvent, AuditFilter
@@ -22,7 +22,32 @@ from ..contracts.events import Event
 from ..contracts.problem import FieldError
 from ..contracts.providers import Mode, ProviderDefinition, RelayProtocol, SkippedProvider
 from ..contracts.sealed import SealedText, SealingKey
-from ..contracts.vault import CustodianKind
+from .vault_ports import (
+    Availability,
+    CheckValue,
+    Custodian,
+    DeriveKeys,
+    Keys,
+    MacPurpose,
+    RecordKeys,
+    SealContext,
+    VaultRecord,
+    VaultStore,
+)
+
+# Those of the vault may be had from here too.
+__all__ = [
+    "Availability",
+    "CheckValue",
+    "Custodian",
+    "DeriveKeys",
+    "Keys",
+    "MacPurpose",
+    "RecordKeys",
+    "SealContext",
+    "VaultRecord",
+    "VaultStore",
+]
 
 Clock = Callable[[], datetime]
 """Aware UTC now."""
@@ -32,47 +57,6 @@ Publish = Callable[[Event], None]
 
 Randomness = Callable[[int], bytes]
 """`os.urandom`, or a vector in a test."""
-
-
-@dataclass(frozen=True)
-class SealContext:
-    """What a sealed secret is bound to (the associated data of the envelope).
-
-    `destination` holds name and value of every destination field of the provider. Changing any part makes unsealing
-    fail.
-    """
-
-    vault_id: str
-    scope: str
-    connection_id: str
-    field: str
-    provider_id: str
-    destination: Mapping[str, Any]
-
-
-MacPurpose = Literal["grant", "audit", "document", "claim"]
-"""`document`: a whole connection; `claim`: what a requester says of itself, so that equal ones are told from others."""
-
-
-class Keys(Protocol):
-    """Keys derived from one master key. Seals, unseals and authenticates; never shows a key."""
-
-    def seal(self, secret: bytes, context: SealContext) -> bytes:
-        """A versioned envelope with a fresh nonce."""
-
-    def unseal(self, envelope: bytes, context: SealContext) -> bytes:
-        """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
-
-    def mac(self, purpose: MacPurpose, message: bytes) -> bytes:
-        """32 bytes; the keys of the purposes are independent."""
-
-    def seal_claim(self, text: bytes, context: bytes) -> bytes:
-        """A versioned envelope of a short text (a claim, a reason) under a key for such texts alone.
-
-        Its length depends on the length of `text` only: whoever must not learn that pads it before."""
-
-    def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
-        """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
 
 
 class Unsealer(Protocol):
@@ -86,55 +70,6 @@ class Unsealer(Protocol):
 
         Raises: SealingKeyChanged: sealed to another key than the one of now.
             SealedRequestInvalid: for another operation, damaged, or opened before."""
-
-
-@dataclass(frozen=True)
-class VaultRecord:
-    """What is stored of the vault. `parameters` is the custodian's own (salt, costs, wrapped key): no
-    secret by itself.
-    """
-
-    vault_id: str
-    custodian: CustodianKind
-    parameters: Mapping[str, Any] = attribute(repr=False)
-    check: bytes = attribute(repr=False)
-    """Tells a right master key from a wrong one (an HMAC of the vault id)."""
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class Availability:
-    available: bool
-    label: str
-    detail: str
-
-
-class Custodian(Protocol):
-    """Holder of the master key. Slow: call it without holding a lock."""
-
-    @property
-    def kind(self) -> CustodianKind: ...
-
-    def availability(self) -> Availability:
-        """Cheap; never asks a person, never writes."""
-
-    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
-        """Takes a new master key into custody; answers the parameters to store.
-
-        Raises: CustodianUnavailable, WeakPassphrase."""
-
-    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
-        """The master key. Raises: WrongPassphrase, CustodianUnavailable."""
-
-    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
-        """Undoes `keep` (a lost setup race). Never raises."""
-
-
-DeriveKeys = Callable[[bytes, str], Keys]
-"""(master key of 32 bytes, vault id) -> Keys"""
-
-CheckValue = Callable[[bytes, str], bytes]
-"""(master key, vault id) -> `VaultRecord.check`"""
 
 
 class Transactions(Protocol):
@@ -152,17 +87,12 @@ class Transactions(Protocol):
         """Stays equal as long as nothing was changed, here or by another process, but the record and the counts of
         use. Read inside a transaction it holds for the whole of it."""
 
+    def erasing(self) -> AbstractContextManager[None]:
+        """Like `transaction`; what it replaces is overwritten on the disk, and the log of changes is emptied after the
+        commit, as far as no other process reads it just then."""
+
     def escape(self) -> AbstractContextManager[None]:
         """Like `transaction`, for revoke, deny and lock: when the disk is full the reserve file is freed first."""
-
-
-class VaultStore(Protocol):
-    def load(self) -> VaultRecord | None: ...
-
-    def create(self, record: VaultRecord) -> bool:
-        """False, and nothing stored, if there is a record already. In the caller's transaction."""
-
-    def replace(self, record: VaultRecord) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -174,7 +104,46 @@ class SealedSecret:
     set_at: datetime
 
 
+@dataclass(frozen=True)
+class StoredConnection:
+    connection: Connection
+    mac: bytes | None = attribute(default=None, repr=False)
+    """`None`: stored while the vault was locked or absent, or before connections carried MACs."""
+
+
+class DocumentStore(Protocol):
+    """Connections as they are stored: whoever could edit the rows may have. `services/documents.py` judges them."""
+
+    def add(self, connection: Connection, mac: bytes | None = None) -> None:
+        """Raises: NameTaken (names are unique without regard to case)."""
+
+    def get(self, connection_id: str) -> StoredConnection | None: ...
+
+    def by_name(self, name: str) -> StoredConnection | None:
+        """Exact, with regard to case."""
+
+    def all(self) -> Sequence[StoredConnection]:
+        """By name."""
+
+    def update(self, connection: Connection, mac: bytes | None = None, *, expected_revision: int) -> None:
+        """Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
+
+    def remove(self, connection_id: str, *, expected_revision: int) -> None:
+        """With its secrets, grants, handles and last test. Raises: RevisionConflict, ConnectionNotFound."""
+
+    def touch(self, connection_id: str, at: datetime) -> None:
+        """Notes the last use."""
+
+    def last_used(self) -> Mapping[str, datetime]: ...
+
+    def save_test(self, connection_id: str, outcome: TestOutcome) -> None: ...
+
+    def tests(self) -> Mapping[str, TestOutcome]: ...
+
+
 class ConnectionStore(Protocol):
+    """Connections as the services have them: one that is not the broker's own is never `ready`."""
+
     def add(self, connection: Connection) -> None:
         """Raises: NameTaken (names are unique without regard to case)."""
 
@@ -212,6 +181,9 @@ class SecretStore(Protocol):
 
     def all(self) -> Sequence[SealedSecret]: ...
 
+    def fields(self, connection_id: str | None = None) -> Mapping[str, frozenset[str]]:
+        """By connection, which fields have one; those without any are missing."""
+
     def remove(self, connection_id: str, field: str) -> bool: ...
 
 
@@ -225,6 +197,10 @@ class StoredGrant:
 
 class GrantStore(Protocol):
     def add(self, grant: Grant, mac: bytes) -> None: ...
+
+    def replace(self, grant: Grant, mac: bytes) -> bool:
+        """Puts it in the place of the one of the same id, connection and requester, with its handles and counts;
+        whether there was one."""
 
     def get(self, grant_id: str) -> StoredGrant | None: ...
 
@@ -251,9 +227,11 @@ class Handle:
     connection_id: ConnectionId
     requester_instance: str
     mode: Mode
-    agent: str | None
     created_at: datetime
     expires_at: datetime | None
+    agent_hash: str | None = None
+    """Of the agent claim, if there is no grant to say it; so is `agent_sealed`."""
+    agent_sealed: str | None = None
 
 
 class HandleStore(Protocol):
@@ -283,11 +261,13 @@ class ChainLink:
     previous: bytes
     digest: bytes
     mac: bytes | None
+    generation: int | None = None
+    """Whose keys made `mac`; `None` where there is none, and of the first."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where pruning cut: the chain verifies from `digest` on."""
+    """Where pruning cut: the chain verifies from `digest` on. Its MAC is always by the keys of now."""
 
     sequence: int
     digest: bytes
@@ -316,6 +296,9 @@ class AuditStore(Protocol):
 
     def prune(self, checkpoint: Checkpoint) -> int:
         """Drops the rows up to and with `checkpoint.sequence`; how many."""
+
+    def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Puts it in the place of the one that is there, which is of the same row."""
 
     def uses_by_day(self, connection_id: str, since: datetime) -> Mapping[str, int]:
         """`{"2026-11-24": 3}`: rows `access:used`, `access:checked` and `access:revealed`."""

@@ -46,10 +46,10 @@ class QuestionLog:
                 "access:asked",
                 connection=subject.connection,
                 requester=subject.requester,
-                agent=subject.agent,
+                agent=None if subject.agent is None else subject.agent.sealed,
                 mode=subject.mode,
                 question_id=pending.id,
-                reason_claim=pending.reasons[0] if pending.reasons else None,
+                reason=pending.reasons[0].sealed if pending.reasons else None,
             )
             self._open_questions.add(OpenQuestion(pending.id, self._broker, event))
 
@@ -93,7 +93,11 @@ class QuestionLog:
                 # Another server may close the same orphan at this moment: one row for one question.
                 if self._open_questions.remove(orphan.question_id):
                     self._audit.follow_up(
-                        orphan.event, "access:interrupted", outcome="failed", code=ConsentInterrupted.code
+                        # Claims in the open are those of a version before: they are not written again.
+                        orphan.event.model_copy(update={"agent": None, "reason_claim": None}),
+                        "access:interrupted",
+                        outcome="failed",
+                        code=ConsentInterrupted.code,
                     )
 
     def _record(
@@ -114,10 +118,10 @@ class QuestionLog:
             connection=subject.connection,
             requester=subject.requester,
             grant=grant,
-            agent=subject.agent,
+            agent=None if subject.agent is None else subject.agent.sealed,
             mode=subject.mode,
             decision=decision,
             decided_by=actor,
             question_id=pending.id,
-            reason_claim=pending.reasons[0] if pending.reasons else None,
+            reason=pending.reasons[0].sealed if pending.reasons else None,
         )

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..contracts.access import DecisionKind, Duration, Question
-from ..contracts.contract import HandleRef
+from ..contracts.contract import HandleRef, Hidden
 from ..contracts.supervision import ConsentSettings
 from ..errors import ConnvaultError
 from .canonical import canonical
+from .claims import Claim, Claims, Kind
 from .grants import Subject
 from .transitions import Happening, State, after
 
-_DOMAIN = b"connvault-question-1\0"
+_DOMAIN = b"connvault-question-2\0"
 
 # More would push the buttons out of sight; all of one notebook's reasons are rarely more than one.
 MAX_REASONS = 5
@@ -42,9 +43,10 @@ class Granted:
 
 @dataclass
 class Ticket:
-    """One waiting caller. `answer` is set before `settled` is done."""
+    """One waiting caller. `answer` is set before `settled` is done; `reason` is the caller's own."""
 
     deadline: datetime
+    reason: Claim | None = None
     settled: Future[None] = field(default_factory=Future)
     answer: Granted | ConnvaultError | None = None
 
@@ -56,14 +58,18 @@ class Ticket:
 
 @dataclass
 class Pending:
-    """A question, its callers, and its state. `tickets` are those who still wait."""
+    """A question, its callers, and its state. `tickets` are those who still wait.
+
+    All claims in it have been admitted. `told_until` is the deadline that the operator was told of last.
+    """
 
     id: str
     subject: Subject
     asked_at: datetime
     preselected: Duration
     tickets: list[Ticket]
-    reasons: list[str]
+    reasons: list[Claim]
+    told_until: datetime
     state: State = State.PENDING
 
     @property
@@ -123,7 +129,8 @@ class Questions:
 
 def key_of(subject: Subject) -> Key:
     """Equal for what is asked only once: connection, run, agent claim and mode."""
-    return (subject.connection.id, subject.requester.instance, subject.agent, subject.mode)
+    mark = None if subject.agent is None else subject.agent.mark
+    return (subject.connection.id, subject.requester.instance, mark, subject.mode)
 
 
 def durations(subject: Subject) -> list[Duration]:
@@ -147,7 +154,7 @@ def digest_of(subject: Subject) -> str:
             "provider_id": subject.destination.provider.id,
             "provider_name": subject.destination.provider.name,
             "destination": subject.destination.line,
-            "destination_digest": subject.destination.digest,
+            "shown": subject.destination.shown,
             "kind": requester.kind,
             "key": requester.key,
             "instance": requester.instance,
@@ -155,17 +162,27 @@ def digest_of(subject: Subject) -> str:
             "path": requester.path,
             "kernel": requester.kernel,
             "durable": requester.durable,
-            "agent": subject.agent,
+            "agent": None if subject.agent is None else subject.agent.mark,
             "mode": subject.mode,
         }
     )
     return hashlib.sha256(_DOMAIN + text).hexdigest()
 
 
-def shown(pending: Pending, settings: ConsentSettings, now: datetime) -> Question:
+def shown(pending: Pending, settings: ConsentSettings, now: datetime, claims: Claims) -> Question:
     """What a person sees of `pending`."""
     subject = pending.subject
     offered = durations(subject)
+    hidden: Hidden | None = None
+
+    def text(kind: Kind, claim: Claim) -> str | None:
+        nonlocal hidden
+        found, why = claims.shown(kind, subject.connection.id, claim.sealed)
+        hidden = hidden or why
+        return found
+
+    agent = None if subject.agent is None else text("agent", subject.agent)
+    reasons = [found for found in (text("reason", one) for one in pending.reasons) if found is not None]
     return Question(
         id=pending.id,
         connection_id=subject.connection.id,
@@ -175,9 +192,9 @@ def shown(pending: Pending, settings: ConsentSettings, now: datetime) -> Questio
         provider_name=subject.destination.provider.name,
         destination=subject.destination.line,
         requester=subject.requester,
-        agent=subject.agent,
+        agent=agent,
         mode=subject.mode,
-        reasons=list(pending.reasons),
+        reasons=reasons,
         durations=offered,
         preselected=pending.preselected if pending.preselected in offered else "once",
         once_limit_s=settings.once_limit_s,
@@ -186,4 +203,5 @@ def shown(pending: Pending, settings: ConsentSettings, now: datetime) -> Questio
         expires_at=pending.expires_at,
         remaining_ms=max(0, int((pending.expires_at - now).total_seconds() * 1000)),
         digest=digest_of(subject),
+        claims_hidden=hidden,
     )

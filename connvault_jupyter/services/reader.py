@@ -1,19 +1,23 @@
 """Opens all sealed secrets of a connection, and marks a connection whose secrets do not open any more.
 
-Only the access path and the connection test use this, each after the use was recorded. Nothing is decided here.
+The access path and the connection test use this, each after the use was recorded, and asking.py to mask claims. Nothing
+is decided here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ..contracts.connections import Connection
 from ..contracts.events import Event
 from ..errors import SecretInvalid, StorageError
 from .audit import AuditService
 from .destinations import Destination
-from .ports import Clock, ConnectionStore, Publish, SealedSecret, Transactions
+from .documents import Documents
+from .ports import Publish, SealedSecret, Transactions
 from .secrets import SecretsService
+from .statuses import Standing
 
 
 class SecretReader:
@@ -23,17 +27,15 @@ class SecretReader:
         self,
         *,
         secrets: SecretsService,
-        connections: ConnectionStore,
+        documents: Documents,
         transactions: Transactions,
         audit: AuditService,
-        clock: Clock,
         publish: Publish,
     ) -> None:
         self._secrets = secrets
-        self._connections = connections
+        self._documents = documents
         self._transactions = transactions
         self._audit = audit
-        self._clock = clock
         self._publish = publish
 
     def open(
@@ -50,8 +52,21 @@ class SecretReader:
                 try:
                     found[secret.field] = self._secrets.sealed.unseal(connection, secret, destination)
                 except SecretInvalid:
-                    self._mark(connection, secret.field)
+                    self._mark(connection, secret.field, destination)
+                    # Where the keys are gone that is what has to be said.
+                    _ = self._secrets.keys
                     raise
+        return found
+
+    def readable(self, connection: Connection, destination: Destination) -> list[str]:
+        """The secrets that open, to be masked; marks nothing, and that one does not open changes nothing.
+
+        Raises: VaultLocked, VaultNotSetUp.
+        """
+        found = []
+        for secret in self._secrets.sealed.of(connection.id):
+            with suppress(SecretInvalid):
+                found.append(self._secrets.sealed.unseal(connection, secret, destination))
         return found
 
     def opens(self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination) -> bool:
@@ -63,18 +78,14 @@ class SecretReader:
             return False
         return True
 
-    def _mark(self, connection: Connection, field: str) -> None:
-        marked = connection.model_copy(
-            update={
-                "status": "invalid",
-                "status_reason": "secret_unreadable",
-                "updated_at": self._clock(),
-            }
-        )
+    def _mark(self, connection: Connection, field: str, destination: Destination) -> None:
         try:
             with self._transactions.transaction():
-                # The same revision: what a person edits did not change.
-                self._connections.update(marked, expected_revision=connection.revision)
+                # Another server may have changed the keys or the secret since it was read: asked again where none can.
+                sealed = [one for one in self._secrets.sealed.of(connection.id) if one.field == field]
+                if self._secrets.keys_if_unlocked is None or self.opens(connection, sealed, destination):
+                    return
+                self._documents.settle(connection, Standing("invalid", "secret_unreadable"))
                 self._audit.record(
                     "secret:unreadable",
                     connection=connection,

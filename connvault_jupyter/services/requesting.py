@@ -9,7 +9,7 @@ from ..contracts.connections import Connection
 from ..contracts.contract import HandleRef
 from ..errors import ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
 from .audit import AuditService
-from .claims import MAX_CLAIM_CHARS, masked
+from .claims import Claim, Claims
 from .consent import ConsentService
 from .deliveries import delivery_of, mode_of
 from .destinations import Destination
@@ -18,12 +18,8 @@ from .handles import Handles
 from .opening import Opening
 from .ports import Lock, Relays, RunningRequesters, Transactions, Wait
 from .questions import Granted, Ticket
-from .reader import SecretReader
 from .refusals import Refusals, said_never
 from .secrets import SecretsService
-
-# `contracts.access.AccessRequest.agent`.
-MAX_AGENT_CHARS = 60
 
 
 class Requesting:
@@ -37,7 +33,7 @@ class Requesting:
         handles: Handles,
         consent: ConsentService,
         secrets: SecretsService,
-        reader: SecretReader,
+        claims: Claims,
         refusals: Refusals,
         transactions: Transactions,
         audit: AuditService,
@@ -51,7 +47,7 @@ class Requesting:
         self._handles = handles
         self._consent = consent
         self._secrets = secrets
-        self._reader = reader
+        self._claims = claims
         self._refusals = refusals
         self._transactions = transactions
         self._audit = audit
@@ -63,6 +59,9 @@ class Requesting:
     def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
         """A handle: at once where a stored grant fits, else when a person has said yes.
 
+        A stored no is the first to be looked at, and needs no key: it counts for any claim. No secret is looked at
+        before a question is admitted (`Asking.put`), and none decides anything.
+
         Raises: NotAllowed: the requester's run has ended.
             ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
             AccessDenied, TooManyQuestions, ConsentTimeout, ConsentWithdrawn, ConsentInterrupted, NoApprover,
@@ -71,24 +70,24 @@ class Requesting:
         with self._lock:
             self._refuse_if_over(requester)
             connection = self._opening.connection(request.connection)
+            current = self._running.current(requester)
+            self.refuse_if_never(connection, current)
             destination = self._opening.ready(connection)
             # Raises while locked: nobody is asked for what can't be given.
             _ = self._secrets.keys
             subject = Subject(
                 connection=connection,
                 destination=destination,
-                requester=self._running.current(requester),
-                agent=self.claim(connection, destination, request.agent, limit=MAX_AGENT_CHARS),
+                requester=current,
+                agent=self._claims.made("agent", connection.id, request.agent),
                 mode=mode_of(destination.provider),
             )
-            self.refuse_if_never(subject)
             at_once = self._without_question(subject)
             if at_once is not None:
                 return at_once
             if subject.mode == "brokered":
                 self._relays.warm()
-            reason = self.claim(connection, destination, request.reason)
-            ticket = self.ask(subject, reason, request.timeout_s)
+            ticket = self.ask(subject, request.reason, request.timeout_s)
         granted = self.answer(ticket, wait)
         if granted.ref is None:
             raise ConsentInterrupted
@@ -99,33 +98,19 @@ class Requesting:
         if not self._running.instance_alive(requester.instance):
             raise NotAllowed("The kernel or process that opened this connection to the broker has ended.")
 
-    def refuse_if_never(self, subject: Subject) -> None:
+    def refuse_if_never(self, connection: Connection, requester: Requester) -> None:
         """Raises: AccessDenied (`never`)."""
-        never = self._grants.never(subject.connection.id, subject.requester)
+        never = self._grants.never(connection.id, requester)
         if never is not None:
             error = said_never()
-            self._refusals.note(subject.requester, subject.connection, error)
+            self._refusals.note(requester, connection, error)
             raise error
 
-    def claim(
-        self,
-        connection: Connection,
-        destination: Destination,
-        text: str | None,
-        *,
-        limit: int = MAX_CLAIM_CHARS,
-    ) -> str | None:
-        """`text` fit to be shown and stored: cleaned, the connection's own secrets masked. Raises: SecretInvalid."""
-        if not text:
-            return None
-        # Only this connection's secrets: they are what code could have read, and opening all would cost too much.
-        secrets = self._reader.open(connection, self._secrets.sealed.of(connection.id), destination)
-        return masked(text, secrets.values(), limit=limit)
-
     def ask(self, subject: Subject, reason: str | None, timeout_s: float | None) -> Ticket:
-        """Raises: AccessDenied (`cooldown`), TooManyQuestions, StorageError."""
+        """`reason` is as it was sent. Raises: see `Asking.put`."""
+        claim = self._claims.made("reason", subject.connection.id, reason)
         try:
-            return self._consent.ask(subject, reason=reason, timeout_s=timeout_s)
+            return self._consent.ask(subject, reason=claim, timeout_s=timeout_s)
         except NotAllowed as refused:
             self._refusals.note(subject.requester, subject.connection, refused)
             raise
@@ -157,7 +142,7 @@ class Requesting:
         if subject.mode == "reveal":
             # Nothing can be had by it but a question, so nobody is asked yet.
             with self._transactions.transaction(durable=False):
-                ref = self._handles.give_reveal_only(subject.connection, subject.requester, subject.agent)
+                ref = self._reveal_only(subject.connection, subject.requester, subject.agent)
             return self._response(subject, ref, None, None)
         grant = self._grants.standing(subject)
         if grant is None:
@@ -173,6 +158,12 @@ class Requesting:
                 durable=False,
             )
         return self._response(subject, ref, grant.decision, grant.expires_at)
+
+    def _reveal_only(self, connection: Connection, requester: Requester, agent: Claim | None) -> HandleRef:
+        if agent is None:
+            return self._handles.give_reveal_only(connection, requester, None, None)
+        kept = self._claims.kept(agent, connection.id)
+        return self._handles.give_reveal_only(connection, requester, agent.mark, kept)
 
     def _response(
         self, subject: Subject, ref: HandleRef, decision: DecisionKind | None, expires_at: datetime | None

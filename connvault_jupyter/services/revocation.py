@@ -113,11 +113,12 @@ class Revocation:
         return True
 
     def void(self, connection: Connection, *, except_for: str | None) -> int:
-        """Ends the grants for another destination than the one with this digest, in the caller's transaction."""
+        """Ends the grants that were given for something else than what is shown with this digest, in the caller's
+        transaction; how many."""
         gone = [
             stored.grant
             for stored in self._grants.all(connection.id)
-            if stored.grant.decision != "deny_always" and stored.grant.destination_digest != except_for
+            if stored.grant.decision != "deny_always" and stored.grant.shown_digest != except_for
         ]
         for grant in gone:
             self._grants.remove(grant.id)

@@ -59,16 +59,7 @@ class SealedSecrets:
 
         Raises: VaultLocked, VaultNotSetUp, SecretInvalid.
         """
-        keys = self._keys()
-        vault_id = self._vault_id()
-        context = destination.seal_context(vault_id, connection, sealed.field)
-        try:
-            return keys.unseal(sealed.envelope, context).decode()
-        except SecretInvalid:
-            earlier = destination.earlier_context(vault_id, connection, sealed.field)
-            if earlier is None:
-                raise
-        return keys.unseal(sealed.envelope, earlier).decode()
+        return opened(self._keys(), self._vault_id(), connection, sealed, destination).decode()
 
     def of(self, connection_id: str) -> Sequence[SealedSecret]:
         """Those of one connection."""
@@ -81,3 +72,16 @@ class SealedSecrets:
     def remove(self, connection_id: str, field: str) -> bool:
         """Whether there was one. Works locked."""
         return self._store.remove(connection_id, field)
+
+
+def opened(
+    keys: Keys, vault_id: str, connection: Connection, sealed: SealedSecret, destination: Destination
+) -> bytes:
+    """What was sealed for this destination, or for what it was by a default of before. Raises: SecretInvalid."""
+    try:
+        return keys.unseal(sealed.envelope, destination.seal_context(vault_id, connection, sealed.field))
+    except SecretInvalid:
+        earlier = destination.earlier_context(vault_id, connection, sealed.field)
+        if earlier is None:
+            raise
+    return keys.unseal(sealed.envelope, earlier)

@@ -5,8 +5,8 @@ The master key is here only while keys are derived from it, and no secret of a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -21,7 +21,6 @@ from ..contracts.vault import (
 )
 from ..errors import (
     AuthenticationOff,
-    Conflict,
     ConnvaultError,
     CustodianUnavailable,
     InvalidRequest,
@@ -32,7 +31,11 @@ from ..errors import (
     WrongPassphrase,
 )
 from .audit import AuditService
+from .carrying_over import CarryingOver
 from .custody import Custody
+from .documents import Documents
+from .generations import FIRST, FROM_BEFORE, SALT_BYTES, Unlocked, opened, succeeding
+from .held_keys import HeldKeys
 from .identifiers import new_id
 from .ports import (
     CheckValue,
@@ -48,6 +51,7 @@ from .ports import (
     VaultRecord,
     VaultStore,
 )
+from .rekeying import Rekeying
 from .sealing import SealedSecrets
 from .turns import Turns
 
@@ -57,6 +61,8 @@ MASTER_KEY_BYTES = 32
 # Without a person to name: the vault opened by itself when the server started.
 AT_START = "server start"
 
+SUPERSEDED = "The passphrase was changed by another server. Unlock the vault again."
+
 
 class SecretsService:
     """Holder of the keys of one vault while it is unlocked.
@@ -64,6 +70,8 @@ class SecretsService:
     `set_up`, `unlock`, `change_passphrase` and `open_at_start` wait for a custodian: they are called without the lock,
     one of them runs at a time (so guesses can't be made in parallel), and the lock is held for the short parts only.
     `state` asks the custodians too, and is called without the lock.
+
+    The keys are let go as soon as another server has changed them, and what would need them raises `VaultLocked`.
     """
 
     def __init__(
@@ -71,6 +79,10 @@ class SecretsService:
         *,
         store: VaultStore,
         secrets: SecretStore,
+        held: HeldKeys,
+        documents: Documents,
+        rekeying: Rekeying,
+        carrying_over: CarryingOver,
         transactions: Transactions,
         custodians: Mapping[CustodianKind, Custodian],
         preferred: CustodianKind | Literal["auto"],
@@ -84,6 +96,10 @@ class SecretsService:
         authenticated: bool,
     ) -> None:
         self._store = store
+        self._held = held
+        self._documents = documents
+        self._rekeying = rekeying
+        self._carrying_over = carrying_over
         self._transactions = transactions
         self._custody = Custody(custodians=custodians, preferred=preferred, check_value=check_value)
         self._derive_keys = derive_keys
@@ -104,20 +120,22 @@ class SecretsService:
             authenticated=authenticated,
         )
         """The sealed secrets, opened and closed by this vault's keys."""
-        self._keys: Keys | None = None
         self._vault_id = ""
 
     @property
     def keys(self) -> Keys:
-        """Raises: VaultLocked, VaultNotSetUp."""
-        if self._keys is None:
-            raise VaultNotSetUp if self._store.load() is None else VaultLocked
-        return self._keys
+        """Raises: VaultLocked, VaultNotSetUp, StorageError."""
+        found = self._held.keys
+        if found is None:
+            if self._store.check() is None:
+                raise VaultNotSetUp
+            raise VaultLocked(SUPERSEDED) if self._held.superseded else VaultLocked
+        return found
 
     @property
     def keys_if_unlocked(self) -> Keys | None:
-        """The keys, or `None` while the vault is locked or absent."""
-        return self._keys
+        """The keys, or `None` while the vault is locked or absent. Raises: StorageError."""
+        return self._held.keys
 
     @property
     def vault_id(self) -> str:
@@ -129,9 +147,9 @@ class SecretsService:
     @property
     def short_state(self) -> Literal["absent", "locked", "unlocked"]:
         """The state, without asking any custodian."""
-        if self._keys is not None:
+        if self._held.now is not None:
             return "unlocked"
-        return "absent" if self._store.load() is None else "locked"
+        return "absent" if self._store.check() is None else "locked"
 
     def state(self) -> VaultState:
         """The vault, and which custodians answer here. Never asks a person."""
@@ -166,12 +184,15 @@ class SecretsService:
                 vault_id=vault_id,
                 custodian=custodian.kind,
                 parameters=custodian.keep(vault_id, master_key, passphrase),
-                check=self._check_value(master_key, vault_id),
+                check=b"",
                 created_at=self._clock(),
+                generation=FIRST,
+                salt=self._randomness(SALT_BYTES),
             )
+            record = replace(record, check=self._check_value(master_key, vault_id, record.epoch))
             try:
                 with self._lock:
-                    won = self._create(record, self._derive_keys(master_key, vault_id), actor)
+                    won = self._create(record, opened(record, master_key, self._derive_keys), actor)
             except BaseException:
                 custodian.forget(vault_id, record.parameters)
                 raise
@@ -188,10 +209,10 @@ class SecretsService:
         passphrase = None if request.passphrase is None else request.passphrase.get_secret_value()
         with self._turns.alone():
             with self._lock:
-                record = self._existing()
-                locked = self._keys is None
+                self._existing()
+                locked = self._held.now is None
             if locked:
-                self._open(record, passphrase, actor)
+                self._open(passphrase, actor)
         return self._changed()
 
     def open_at_start(self) -> VaultState:
@@ -207,7 +228,9 @@ class SecretsService:
         return self.state()
 
     def change_passphrase(self, request: ChangePassphrase, *, actor: str) -> VaultState:
-        """Wraps the same master key with another passphrase; a locked vault stays locked.
+        """Another master key under another passphrase, and all that is kept sealed anew; a locked vault stays locked.
+
+        Who has an old copy of the database and knew the passphrase opens nothing that is stored from now on.
 
         Raises: VaultNotSetUp, WrongPassphrase, WeakPassphrase, InvalidRequest, Conflict, StorageError.
         """
@@ -217,14 +240,31 @@ class SecretsService:
                 record = self._existing()
             if record.custodian != "passphrase":
                 raise InvalidRequest("This vault is kept by the system keyring; it has no passphrase.")
-            master_key = self._recover(record, request.current.get_secret_value(), actor)
+            old = opened(
+                record, self._recover(record, request.current.get_secret_value(), actor), self._derive_keys
+            )
             custodian = self._custody.custodian(record.custodian, new)
-            changed = replace(record, parameters=custodian.keep(record.vault_id, master_key, new))
-            with self._lock, self._transactions.transaction():
-                if self._store.load() != record:
-                    raise Conflict
-                self._store.replace(changed)
-                self._audit.record("vault:passphrase_changed", decided_by=actor)
+            master_key = self._randomness(MASTER_KEY_BYTES)
+            following, following_keys = succeeding(
+                record,
+                old,
+                master_key,
+                parameters=custodian.keep(record.vault_id, master_key, new),
+                salt=self._randomness(SALT_BYTES),
+                derive_keys=self._derive_keys,
+                check_value=self._check_value,
+            )
+            with self._lock:
+                held = self._held.now
+                with self._holding(held), self._transactions.erasing():
+                    unread = self._rekeying.run(record, old, following, following_keys)
+                    self._held.hold(following_keys)
+                    self._audit.record("vault:passphrase_changed", decided_by=actor)
+                    if record.generation == FROM_BEFORE:
+                        self._carrying_over.run(following_keys.keys)
+                    self._rekeying.mark(unread)
+                if held is None:
+                    self._held.let_go()
         return self._changed()
 
     def lock(self, *, actor: str) -> VaultState:
@@ -233,11 +273,11 @@ class SecretsService:
         Called with the lock: locking waits for nobody, so the custodians are those seen last. The event that follows
         makes whoever shows them ask anew.
         """
-        if self._keys is not None:
+        if self._held.any:
             # Locking never waits for the record.
             with suppress(StorageError), self._transactions.escape():
                 self._audit.record("vault:locked", decided_by=actor)
-            self._use(None)
+            self._held.let_go()
         self._publish(Event(event="vault:changed"))
         return self._shown(self._custody.last_seen)
 
@@ -247,36 +287,74 @@ class SecretsService:
             raise VaultNotSetUp
         return record
 
-    def _create(self, record: VaultRecord, keys: Keys, actor: str) -> bool:
-        try:
-            with self._transactions.transaction():
-                if not self._store.create(record):
-                    return False
-                self._use(keys)
-                self._audit.record("vault:set_up", decided_by=actor)
-        except BaseException:
-            self._use(None)
-            raise
+    def _create(self, record: VaultRecord, unlocked: Unlocked, actor: str) -> bool:
+        with self._holding(None), self._transactions.transaction():
+            if not self._store.create(record):
+                return False
+            self._held.hold(unlocked)
+            self._documents.unlocked(unlocked.keys)
+            self._audit.record("vault:set_up", decided_by=actor)
         return True
 
     def _use_theirs(self, passphrase: str | None, actor: str) -> None:
-        with self._lock:
-            record = self._existing()
         try:
-            self._open(record, passphrase, actor)
+            self._open(passphrase, actor)
         except (WrongPassphrase, CustodianUnavailable, InvalidRequest):
             raise VaultExists from None
 
-    def _open(self, record: VaultRecord, passphrase: str | None, actor: str) -> None:
-        keys = self._derive_keys(self._recover(record, passphrase, actor), record.vault_id)
-        with self._lock:
-            # Before the row is written, so that it gets a MAC.
-            self._use(keys)
-            try:
+    def _open(self, passphrase: str | None, actor: str) -> None:
+        while True:
+            with self._lock:
+                record = self._existing()
+            master_key = self._recover(record, passphrase, actor)
+            unlocked = opened(record, master_key, self._derive_keys)
+            from_before = record.generation == FROM_BEFORE
+            block = self._transactions.erasing if from_before else self._transactions.transaction
+            with self._lock, self._holding(None), block():
+                # Another server may have changed it meanwhile: its keys are the ones that count.
+                if self._store.load() != record:
+                    continue
+                if from_before:
+                    self._take_over(record, unlocked, master_key, actor)
+                else:
+                    self._held.hold(unlocked)
+                    self._documents.unlocked(unlocked.keys)
                 self._audit.record("vault:unlocked", decided_by=actor)
-            except BaseException:
-                self._use(None)
-                raise
+                return
+
+    def _take_over(self, record: VaultRecord, old: Unlocked, master_key: bytes, actor: str) -> None:
+        """A vault from before connections carried MACs: all that is there is taken as it is, this once.
+
+        The master key stays (a keyring's item and the database can't be changed at once), the keys are others all the
+        same: whoever puts the old description of the vault back later has one whose keys open nothing. So documents
+        can't be made to look as if they were from before.
+        """
+        following, following_keys = succeeding(
+            record,
+            old,
+            master_key,
+            parameters=record.parameters,
+            salt=self._randomness(SALT_BYTES),
+            derive_keys=self._derive_keys,
+            check_value=self._check_value,
+        )
+        unread = self._rekeying.run(record, old, following, following_keys)
+        self._held.hold(following_keys)
+        self._audit.record("vault:upgraded", decided_by=actor)
+        self._carrying_over.run(following_keys.keys)
+        self._rekeying.mark(unread)
+
+    @contextmanager
+    def _holding(self, otherwise: Unlocked | None) -> Iterator[None]:
+        """A block that holds other keys; if it fails, and nothing of it was stored, `otherwise` are held."""
+        try:
+            yield
+        except BaseException:
+            if otherwise is None:
+                self._held.let_go()
+            else:
+                self._held.hold(otherwise)
+            raise
 
     def _recover(self, record: VaultRecord, passphrase: str | None, actor: str) -> bytes:
         try:
@@ -287,10 +365,6 @@ class SecretsService:
                     "vault:unlock_refused", outcome="refused", code=refused.code, decided_by=actor
                 )
             raise
-
-    def _use(self, keys: Keys | None) -> None:
-        self._keys = keys
-        self._audit.keyed(keys)
 
     def _changed(self) -> VaultState:
         self._publish(Event(event="vault:changed"))

@@ -17,7 +17,10 @@ T = TypeVar("T")
 NOTHING_BEFORE = bytes(32)
 """The digest before the first row."""
 
-_LINK = "SELECT sequence, at, type, connection_id, connection, requester_key, body, previous, digest, mac FROM audit"
+_LINK = (
+    "SELECT sequence, at, type, connection_id, connection, requester_key, body, previous, digest, mac, generation"
+    " FROM audit"
+)
 
 # What a row takes beside its body: two digests, a MAC, columns, index entries, and the unused part of pages. Measured
 # on a record of 8,000 uses.
@@ -52,9 +55,9 @@ class SqliteAuditStore:
         event = link.event
         stored = self._database.change(
             "INSERT INTO audit (sequence, at, type, connection_id, connection, requester_key, end_offset, body,"
-            " previous, digest, mac) VALUES (?, ?, ?, ?, ?, ?,"
+            " previous, digest, mac, generation) VALUES (?, ?, ?, ?, ?, ?,"
             " ? + coalesce((SELECT end_offset FROM audit ORDER BY sequence DESC LIMIT 1),"
-            " (SELECT end_offset FROM audit_checkpoint), 0), ?, ?, ?, ?)",
+            " (SELECT end_offset FROM audit_checkpoint), 0), ?, ?, ?, ?, ?)",
             (
                 event.sequence,
                 microseconds(event.at),
@@ -67,6 +70,7 @@ class SqliteAuditStore:
                 link.previous,
                 link.digest,
                 link.mac,
+                link.generation,
             ),
             telling=False,
         )
@@ -130,6 +134,13 @@ class SqliteAuditStore:
             )
             return self._database.change("DELETE FROM audit WHERE sequence <= ?", (checkpoint.sequence,))
 
+    def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Nothing if there is none of this row."""
+        self._database.change(
+            "UPDATE audit_checkpoint SET digest = ?, mac = ? WHERE sequence = ?",
+            (checkpoint.digest, checkpoint.mac, checkpoint.sequence),
+        )
+
     def uses_by_day(self, connection_id: str, since: datetime) -> Mapping[str, int]:
         """By UTC day; days without use are missing."""
         rows = self._database.many(
@@ -161,7 +172,9 @@ def _event(row: Row) -> AuditEvent:
 
 
 def _link(row: Row) -> ChainLink:
-    sequence, at, kind, connection_id, connection, requester_key, body, previous, digest, mac = row
+    sequence, at, kind, connection_id, connection, requester_key, body, previous, digest, mac, generation = (
+        row
+    )
     event = AuditEvent.model_validate_json(body)
     agree(
         (sequence, event.sequence),
@@ -173,9 +186,9 @@ def _link(row: Row) -> ChainLink:
     )
     if not (isinstance(body, bytes) and isinstance(previous, bytes) and isinstance(digest, bytes)):
         raise TypeError("not a row of the record")
-    if not isinstance(mac, bytes | None):
+    if not isinstance(mac, bytes | None) or not isinstance(generation, int | None):
         raise TypeError("not a row of the record")
-    return ChainLink(event=event, body=body, previous=previous, digest=digest, mac=mac)
+    return ChainLink(event=event, body=body, previous=previous, digest=digest, mac=mac, generation=generation)
 
 
 def _checkpoint(row: Row) -> Checkpoint:

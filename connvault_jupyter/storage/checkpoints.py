@@ -22,13 +22,17 @@ class Checkpoints:
         self._lock = threading.Lock()
         self._closed = False
 
-    def run(self) -> None:
-        """As far as it goes without waiting for anybody (https://www.sqlite.org/wal.html 3.1). Never raises."""
+    def run(self, *, emptying: bool = False) -> None:
+        """As far as it goes without waiting for anybody (https://www.sqlite.org/wal.html 3.1). Never raises.
+
+        `emptying`: waits for others as long as a statement does, and leaves a WAL of no bytes.
+        """
         with self._lock:
             if not self._closed:
                 # Nothing is lost with it: what is in the WAL is committed. A full disk shows at the commits.
                 with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    mode = "TRUNCATE" if emptying else "PASSIVE"
+                    self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
     def close(self) -> None:
         with self._lock:

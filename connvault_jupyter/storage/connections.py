@@ -8,51 +8,52 @@ from functools import lru_cache
 
 from ..contracts.connections import Connection, TestOutcome
 from ..errors import ConnectionNotFound, NameTaken, RevisionConflict
+from ..services.ports import StoredConnection
 from .database import Database, Row
 from .rows import agree, canonical, instant, microseconds, read_all, read_one
 
 _TABLE = "connections"
-_SELECT = "SELECT id, name, revision, document FROM connections"
+_SELECT = "SELECT id, name, revision, document, mac FROM connections"
 
 
 class SqliteConnectionStore:
-    """Implements `services.ports.ConnectionStore`."""
+    """Implements `services.ports.DocumentStore`. Whether a MAC is right is not decided here."""
 
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, mac: bytes | None = None) -> None:
         """Raises: NameTaken."""
         with self._database.transaction():
             self._refuse_taken(connection)
             self._database.change(
-                "INSERT INTO connections (id, name, revision, document) VALUES (?, ?, ?, ?)",
-                (connection.id, connection.name, connection.revision, canonical(connection)),
+                "INSERT INTO connections (id, name, revision, document, mac) VALUES (?, ?, ?, ?, ?)",
+                (connection.id, connection.name, connection.revision, canonical(connection), mac),
             )
 
-    def get(self, connection_id: str) -> Connection | None:
+    def get(self, connection_id: str) -> StoredConnection | None:
         """Raises: StorageError: the row can't be read."""
         row = self._database.one(f"{_SELECT} WHERE id = ?", (connection_id,))
         return read_one(_connection, row, _TABLE)
 
-    def by_name(self, name: str) -> Connection | None:
+    def by_name(self, name: str) -> StoredConnection | None:
         """With regard to case. Raises: StorageError: the row can't be read."""
         # The first condition has the index, the second one the case.
         row = self._database.one(f"{_SELECT} WHERE name = ? AND name = ? COLLATE BINARY", (name, name))
         return read_one(_connection, row, _TABLE)
 
-    def all(self) -> Sequence[Connection]:
+    def all(self) -> Sequence[StoredConnection]:
         """By name, without regard to case. Unreadable rows are left out."""
         return read_all(_connection, self._database.many(f"{_SELECT} ORDER BY name"), _TABLE)
 
-    def update(self, connection: Connection, *, expected_revision: int) -> None:
+    def update(self, connection: Connection, mac: bytes | None = None, *, expected_revision: int) -> None:
         """Last use and last test stay. Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
         with self._database.transaction():
             self._check_revision(connection.id, expected_revision)
             self._refuse_taken(connection)
             self._database.change(
-                "UPDATE connections SET name = ?, revision = ?, document = ? WHERE id = ?",
-                (connection.name, connection.revision, canonical(connection), connection.id),
+                "UPDATE connections SET name = ?, revision = ?, document = ?, mac = ? WHERE id = ?",
+                (connection.name, connection.revision, canonical(connection), mac, connection.id),
             )
 
     def remove(self, connection_id: str, *, expected_revision: int) -> None:
@@ -106,11 +107,12 @@ def _parsed(document: str) -> Connection:
     return Connection.model_validate_json(document)
 
 
-def _connection(row: Row) -> Connection:
-    connection_id, name, revision, document = row
+def _connection(row: Row) -> StoredConnection:
+    connection_id, name, revision, document, mac = row
     connection = _parsed(document)
     agree((connection_id, connection.id), (name, connection.name), (revision, connection.revision))
-    return connection
+    # Of another type it is no MAC, and none is worse than a wrong one: that says more.
+    return StoredConnection(connection, mac if isinstance(mac, bytes | None) else b"")
 
 
 def _last_use(row: Row) -> tuple[str, datetime]:

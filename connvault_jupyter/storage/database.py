@@ -49,6 +49,7 @@ class Database:
         self._checkpoint_due = False
         self._reserve = reserve
         self._changes = 0
+        self._data_version: int | None = None
         self._level = ""
         self._depth = 0
         self._escaping = False
@@ -70,6 +71,10 @@ class Database:
         that the next try has its space. The reserve is made anew as soon as there is room for it.
         """
         return _Transaction(self, durable=True, escaping=True)
+
+    def erasing(self) -> _Transaction:
+        """See `Transactions.erasing`. The file system may keep what was overwritten all the same, and so do backups."""
+        return _Transaction(self, durable=True, escaping=False, erasing=True)
 
     def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """The first row of a query. Raises: StorageBusy, StorageError."""
@@ -96,7 +101,13 @@ class Database:
 
     def version(self) -> tuple[int, int]:
         """See `Transactions.version`: what other processes have committed, and what was changed here."""
+        if self._depth and self._data_version is not None:
+            # Nobody else can commit meanwhile.
+            self._refuse_if_spoilt()
+            return self._data_version, self._changes
         data_version: int = self._fetch("PRAGMA data_version", ())[0][0]
+        if self._depth:
+            self._data_version = data_version
         return data_version, self._changes
 
     @property
@@ -138,7 +149,7 @@ class Database:
             except sqlite3.Error as exc:
                 raise self._translated(exc) from exc
 
-    def _begin(self, *, durable: bool, escaping: bool) -> None:
+    def _begin(self, *, durable: bool, escaping: bool, erasing: bool) -> None:
         if escaping and self._reserve.space_is_short():
             self._reserve.free()
         if self._depth:
@@ -148,8 +159,10 @@ class Database:
             # One may be left by an interrupt that fell between BEGIN and here.
             self._roll_back()
             self._set_level("FULL" if durable or self._checkpoints is None else "NORMAL")
+            if erasing:
+                self._set("secure_delete = ON")
             self._run("BEGIN IMMEDIATE", ())
-            self._escaping, self._spoilt = escaping, False
+            self._escaping, self._spoilt, self._data_version = escaping, False, None
             self._check_schema()
         self._depth += 1
 
@@ -206,16 +219,24 @@ class Database:
         except sqlite3.Error as exc:
             raise self._translated(exc) from exc
 
+    def _erased(self) -> None:
+        """After the block of `erasing`: the WAL still has what was overwritten."""
+        self._set("secure_delete = FAST")
+        if self._checkpoints is not None:
+            self._checkpoints.run(emptying=True)
+
     def _set_level(self, level: str) -> None:
-        if level == self._level:
-            return
+        if level != self._level:
+            self._set(f"synchronous = {level}")
+            self._level = level
+
+    def _set(self, setting: str) -> None:
         try:
             # It takes effect while it is compiled, so it must not come from the statement cache; `executescript`
-            # doesn't use that. 1 us; SQLite refuses it inside a transaction.
-            self._connection.executescript(f"PRAGMA synchronous = {level}")
+            # doesn't use that. 1 us; SQLite refuses `synchronous` inside a transaction.
+            self._connection.executescript(f"PRAGMA {setting}")
         except sqlite3.Error as exc:
             raise self._translated(exc) from exc
-        self._level = level
 
     def _refuse_if_spoilt(self) -> None:
         if self._depth and self._spoilt:
@@ -261,20 +282,25 @@ class Database:
 class _Transaction:
     """The block. A class, not a generator: it is entered at each use of a secret, and this is 2 us cheaper."""
 
-    __slots__ = ("_database", "_durable", "_escaping")
+    __slots__ = ("_database", "_durable", "_erasing", "_escaping")
 
-    def __init__(self, database: Database, *, durable: bool, escaping: bool) -> None:
+    def __init__(self, database: Database, *, durable: bool, escaping: bool, erasing: bool = False) -> None:
         self._database = database
         self._durable = durable
         self._escaping = escaping
+        self._erasing = erasing
 
     def __enter__(self) -> None:
-        self._database._begin(durable=self._durable, escaping=self._escaping)
+        self._database._begin(durable=self._durable, escaping=self._escaping, erasing=self._erasing)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._database._end(failed=kind is not None)
+        try:
+            self._database._end(failed=kind is not None)
+        finally:
+            if self._erasing:
+                self._database._erased()
 
 
 def sync_file(path: Path) -> None:

@@ -25,8 +25,8 @@ from .rows import (
 
 _GRANT = "SELECT id, connection_id, requester_key, instance, document, mac, uses, last_used_at FROM grants"
 _HANDLE = (
-    "SELECT ref_hash, grant_id, connection_id, requester_instance, mode, agent, created_at, expires_at"
-    " FROM handles"
+    "SELECT ref_hash, grant_id, connection_id, requester_instance, mode, created_at, expires_at, agent_hash,"
+    " agent_sealed FROM handles"
 )
 _OLDEST_FIRST = "ORDER BY created_at, id"
 _MODES = frozenset(get_args(Mode))
@@ -52,6 +52,23 @@ class SqliteGrantStore:
                 canonical(grant),
                 mac,
             ),
+        )
+
+    def replace(self, grant: Grant, mac: bytes) -> bool:
+        """Whether there was one of this id, connection, requester and run."""
+        return bool(
+            self._database.change(
+                "UPDATE grants SET document = ?, mac = ?"
+                " WHERE id = ? AND connection_id = ? AND requester_key = ? AND instance IS ?",
+                (
+                    canonical(grant),
+                    mac,
+                    grant.id,
+                    grant.connection_id,
+                    grant.requester_key,
+                    grant.instance,
+                ),
+            )
         )
 
     def get(self, grant_id: str) -> StoredGrant | None:
@@ -96,17 +113,18 @@ class SqliteHandleStore:
     def add(self, handle: Handle) -> None:
         """Raises: StorageError: connection or grant are gone, or there is a handle of this ref."""
         self._database.change(
-            "INSERT INTO handles (ref_hash, grant_id, connection_id, requester_instance, mode, agent, created_at,"
-            " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO handles (ref_hash, grant_id, connection_id, requester_instance, mode, created_at, expires_at,"
+            " agent_hash, agent_sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 handle.ref_hash,
                 handle.grant_id,
                 handle.connection_id,
                 handle.requester_instance,
                 handle.mode,
-                handle.agent,
                 microseconds(handle.created_at),
                 microseconds_or_none(handle.expires_at),
+                handle.agent_hash,
+                handle.agent_sealed,
             ),
         )
 
@@ -165,8 +183,10 @@ def _grant(row: Row) -> StoredGrant:
 
 
 def _handle(row: Row) -> Handle:
-    ref_hash, grant_id, connection_id, requester_instance, mode, agent, created_at, expires_at = row
-    if mode not in _MODES or not isinstance(requester_instance, str) or not isinstance(agent, str | None):
+    ref_hash, grant_id, connection_id, requester_instance, mode, created_at, expires_at, mark, sealed = row
+    if mode not in _MODES or not isinstance(requester_instance, str):
+        raise ValueError("not a handle")
+    if not isinstance(mark, str | None) or not isinstance(sealed, str | None):
         raise ValueError("not a handle")
     return Handle(
         ref_hash=ref_hash,
@@ -174,7 +194,8 @@ def _handle(row: Row) -> Handle:
         connection_id=ConnectionId(connection_id),
         requester_instance=requester_instance,
         mode=mode,
-        agent=agent,
         created_at=instant(created_at),
         expires_at=instant_or_none(expires_at),
+        agent_hash=mark,
+        agent_sealed=sealed,
     )

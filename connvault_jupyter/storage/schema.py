@@ -54,7 +54,8 @@ def acting_of(migrations: Sequence[Migration]) -> Acting:
 def migrate(
     connection: sqlite3.Connection, *, migrations: Sequence[Migration], back_up: Callable[[int], None]
 ) -> None:
-    """Applies what is missing, each step in one transaction together with its `PRAGMA user_version`.
+    """Applies what is missing, each step in one transaction together with its `PRAGMA user_version`; all of them in one
+    on a new database.
 
     Several processes may do this at once: who comes second finds it done. Before a step on a database that is in use
     already, `back_up` is called with the schema version that is left behind, under the write lock. Foreign keys are
@@ -73,11 +74,12 @@ def migrate(
         try:
             # Another process may have been quicker while this one waited for the lock.
             version = _version(connection)
-            following = next((step for step in migrations if step.number > version), None)
-            if following is not None:
-                if version:
-                    back_up(version)
-                _apply(connection, following)
+            following = [step for step in migrations if step.number > version]
+            if following and version:
+                back_up(version)
+            # A new one is made in one go: there is nothing to save, and nobody ever opens it half made.
+            for step in following[:1] if version else following:
+                _apply(connection, step)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

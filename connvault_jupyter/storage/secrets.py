@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..contracts.contract import ConnectionId, SecretRef
 from ..services.ports import SealedSecret
@@ -41,6 +41,18 @@ class SqliteSecretStore:
     def all(self) -> Sequence[SealedSecret]:
         """By connection and field. Unreadable rows are left out."""
         return read_all(_secret, self._database.many(f"{_SELECT} ORDER BY connection_id, field"), _TABLE)
+
+    def fields(self, connection_id: str | None = None) -> Mapping[str, frozenset[str]]:
+        """By connection, which fields have one; those without any are missing."""
+        sql = "SELECT connection_id, field FROM secrets"
+        if connection_id is None:
+            rows = self._database.many(sql)
+        else:
+            rows = self._database.many(f"{sql} WHERE connection_id = ?", (connection_id,))
+        found: dict[str, set[str]] = {}
+        for one, field in rows:
+            found.setdefault(one, set()).add(field)
+        return {one: frozenset(fields) for one, fields in found.items()}
 
     def remove(self, connection_id: str, field: str) -> bool:
         """Whether there was one."""

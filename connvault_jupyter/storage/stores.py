@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..services.ports import (
     AuditStore,
-    ConnectionStore,
+    DocumentStore,
     GrantStore,
     HandleStore,
     OpenQuestionStore,
@@ -33,7 +33,7 @@ class Stores:
 
     transactions: Transactions
     vault: VaultStore
-    connections: ConnectionStore
+    connections: DocumentStore
     secrets: SecretStore
     grants: GrantStore
     handles: HandleStore

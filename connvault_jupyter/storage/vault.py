@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import get_args
 
@@ -10,6 +11,7 @@ from ..services.ports import VaultRecord
 from .database import Database, Row
 from .rows import canonical_json, instant, microseconds, read_one
 
+_COLUMNS = "vault_id, custodian, parameters, check_value, created_at, generation, salt, older"
 _CUSTODIANS = {kind: kind for kind in get_args(CustodianKind)}
 
 
@@ -21,15 +23,21 @@ class SqliteVaultStore:
 
     def load(self) -> VaultRecord | None:
         """`None`: not set up. Raises: StorageError: the row can't be read."""
-        row = self._database.one("SELECT vault_id, custodian, parameters, check_value, created_at FROM vault")
+        row = self._database.one(f"SELECT {_COLUMNS} FROM vault")  # noqa: S608 - the constant above
         return read_one(_record, row, "vault")
+
+    def check(self) -> bytes | None:
+        """`None`: not set up."""
+        row = self._database.one("SELECT check_value FROM vault")
+        # What is no check value fits no keys.
+        return None if row is None else row[0] if isinstance(row[0], bytes) else b""
 
     def create(self, record: VaultRecord) -> bool:
         """False, and nothing stored, if there is a record already, readable or not."""
         return bool(
             self._database.change(
-                "INSERT INTO vault (id, vault_id, custodian, parameters, check_value, created_at)"
-                " VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                f"INSERT INTO vault (id, {_COLUMNS})"  # noqa: S608 - the constant above
+                " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 _columns(record),
             )
         )
@@ -37,8 +45,7 @@ class SqliteVaultStore:
     def replace(self, record: VaultRecord) -> None:
         """Stores the record in place of the present one, if there is any."""
         self._database.change(
-            "INSERT OR REPLACE INTO vault (id, vault_id, custodian, parameters, check_value, created_at)"
-            " VALUES (1, ?, ?, ?, ?, ?)",
+            f"UPDATE vault SET ({_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?) WHERE id = 1",  # noqa: S608 - the constant above
             _columns(record),
         )
 
@@ -50,15 +57,22 @@ def _columns(record: VaultRecord) -> Row:
         canonical_json(dict(record.parameters)),
         record.check,
         microseconds(record.created_at),
+        record.generation,
+        record.salt,
+        canonical_json(
+            {str(generation): base64.b64encode(kept).decode() for generation, kept in record.older.items()}
+        ),
     )
 
 
 def _record(row: Row) -> VaultRecord:
-    vault_id, custodian, parameters, check, created_at = row
+    vault_id, custodian, parameters, check, created_at, generation, salt, older = row
     if custodian not in _CUSTODIANS or not isinstance(vault_id, str) or not isinstance(check, bytes):
         raise ValueError("not a vault")
-    parsed = json.loads(parameters)
-    if not isinstance(parsed, dict):
+    if type(generation) is not int or generation < 1 or not isinstance(salt, bytes):
+        raise ValueError("not a vault")
+    parsed, kept = json.loads(parameters), json.loads(older)
+    if not isinstance(parsed, dict) or not isinstance(kept, dict):
         raise TypeError("not a vault")
     return VaultRecord(
         vault_id=vault_id,
@@ -66,4 +80,7 @@ def _record(row: Row) -> VaultRecord:
         parameters=parsed,
         check=check,
         created_at=instant(created_at),
+        generation=generation,
+        salt=salt,
+        older={int(number): base64.b64decode(value, validate=True) for number, value in kept.items()},
     )

@@ -10,6 +10,10 @@ The envelope, version 1 (a later version is another first byte; a reader refuses
     14 + n   ciphertext and 16 bytes of tag (AES-256-GCM, RFC 5116 5.2)
 
 Associated data: everything before the nonce, then the canonical JSON of the context.
+
+Version 2 is an envelope of version 1 that could not be opened when the keys were changed, taken over as it is: its
+wrapped key (nonce, the sealing key of then, tag; 60 bytes) is under the keys of now and bound to vault, connection,
+field and what follows it. From the nonce on it is the envelope of then, with the associated data of version 1.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import SecretInvalid
-from ..services.ports import MacPurpose, Randomness, SealContext
+from ..services.ports import Keys, MacPurpose, Randomness, RecordKeys, SealContext
 
 # 256 bits: the key size of AES-256, the output of SHA-256, and what quantum searches leave at 128 bits.
 KEY_BYTES = 32
@@ -44,6 +48,12 @@ VERSION = 1
 
 _HEADER = bytes([VERSION, 0])
 
+_WRAPPED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
+_TAKEN_OVER = bytes([2, _WRAPPED_KEY_BYTES])
+
+# What is kept of older keys, in this order.
+_KEPT_MACS: tuple[MacPurpose, ...] = ("audit", "claim")
+
 # Separate keys for separate purposes (RFC 5869 3.2: `info`). A label is never used again with another meaning.
 _INFO_SEAL = b"connvault-jupyter v1 seal secrets"
 _INFO_GRANT = b"connvault-jupyter v1 mac grants"
@@ -51,7 +61,35 @@ _INFO_AUDIT = b"connvault-jupyter v1 mac audit"
 _INFO_DOCUMENT = b"connvault-jupyter v1 mac documents"
 _INFO_CLAIM = b"connvault-jupyter v1 mac claims"
 _INFO_SEAL_CLAIM = b"connvault-jupyter v1 seal claims"
+_INFO_KEEP = b"connvault-jupyter v1 keep older keys"
 _INFO_CHECK = b"connvault-jupyter v1 check value"
+
+
+class OlderKeys:
+    """What verifies and reads the record of an earlier generation (the port `RecordKeys`)."""
+
+    __slots__ = ("_claims", "_macs", "generation", "kept")
+
+    def __init__(self, kept: bytes, *, generation: int) -> None:
+        self.kept = kept
+        self.generation = generation
+        parts = [kept[at : at + KEY_BYTES] for at in range(0, len(kept), KEY_BYTES)]
+        self._macs = dict(zip(_KEPT_MACS, parts, strict=False))
+        self._claims = AESGCM(parts[-1])
+
+    def mac(self, purpose: MacPurpose, message: bytes) -> bytes:
+        """Raises: KeyError: the key of this purpose was not kept."""
+        return hmac.digest(self._macs[purpose], message, "sha256")
+
+    def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
+        """Raises: SecretInvalid."""
+        return _unsealed(self._claims, envelope, _HEADER + context)
+
+    def __repr__(self) -> str:
+        return "<OlderKeys>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("keys can't be pickled or copied")
 
 
 class VaultKeys:
@@ -60,20 +98,37 @@ class VaultKeys:
     Python cannot wipe memory: the keys are gone when this object is collected, not before.
     """
 
-    __slots__ = ("__weakref__", "_aead", "_claims", "_macs", "_random")
+    __slots__ = (
+        "__weakref__",
+        "_aead",
+        "_claims",
+        "_keeping",
+        "_macs",
+        "_random",
+        "_seal",
+        "generation",
+        "kept",
+    )
 
     def __init__(
         self,
         *,
         seal: bytes,
         seal_claims: bytes,
+        keep: bytes,
         macs: Mapping[MacPurpose, bytes],
+        generation: int = 1,
         random: Randomness = os.urandom,
     ) -> None:
+        self.generation = generation
+        self._seal = seal
         self._aead = AESGCM(seal)
         self._claims = AESGCM(seal_claims)
+        self._keeping = AESGCM(keep)
         self._macs = macs
         self._random = random
+        self.kept = b"".join(macs[purpose] for purpose in _KEPT_MACS) + seal_claims
+        """What a later generation keeps of these keys."""
 
     def seal(self, secret: bytes, context: SealContext) -> bytes:
         """A version 1 envelope under a fresh nonce, 30 bytes longer than `secret`.
@@ -89,7 +144,47 @@ class VaultKeys:
         Raises:
             SecretInvalid: anything else. Which part differs is not told: it would only help to guess.
         """
-        return _unsealed(self._aead, envelope, _associated(_HEADER, context))
+        aead = self._aead
+        if envelope[: len(_TAKEN_OVER)] == _TAKEN_OVER:
+            key, body = self._taken_over(envelope, context)
+            aead, envelope = AESGCM(key), _HEADER + body
+        return _unsealed(aead, envelope, _associated(_HEADER, context))
+
+    def wrap(self, older: Keys, envelope: bytes, context: SealContext) -> bytes:
+        """A version 2 envelope. One of version 2 gets its key wrapped anew. Raises: SecretInvalid."""
+        if not isinstance(older, VaultKeys):
+            raise TypeError("not keys of a vault")
+        if envelope[: len(_HEADER)] == _HEADER:
+            key, body = older._seal, envelope[len(_HEADER) :]
+        else:
+            key, body = older._taken_over(envelope, context)
+        nonce = self._random(NONCE_BYTES)
+        return _TAKEN_OVER + nonce + self._keeping.encrypt(nonce, key, _belonging(context, body)) + body
+
+    def _taken_over(self, envelope: bytes, context: SealContext) -> tuple[bytes, bytes]:
+        """(the sealing key of then, the envelope of then behind its header). Raises: SecretInvalid."""
+        start = len(_TAKEN_OVER) + _WRAPPED_KEY_BYTES
+        if envelope[: len(_TAKEN_OVER)] == _TAKEN_OVER and len(envelope) >= start:
+            wrapped, body = envelope[len(_TAKEN_OVER) : start], envelope[start:]
+            with suppress(InvalidTag):
+                return (
+                    self._keeping.decrypt(
+                        wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _belonging(context, body)
+                    ),
+                    body,
+                )
+        raise SecretInvalid
+
+    def keep_record(self, older: RecordKeys, vault_id: str) -> bytes:
+        """An envelope of the keys that the record of `older` needs."""
+        if not isinstance(older, VaultKeys | OlderKeys):
+            raise TypeError("not keys of a vault")
+        return self._sealed(self._keeping, older.kept, _keeping(vault_id, older.generation))
+
+    def record_keys(self, envelope: bytes, generation: int, vault_id: str) -> OlderKeys:
+        """Raises: SecretInvalid."""
+        kept = _unsealed(self._keeping, envelope, _keeping(vault_id, generation))
+        return OlderKeys(kept, generation=generation)
 
     def seal_claim(self, text: bytes, context: bytes) -> bytes:
         """As `seal`, under a key of its own; `context` is whatever the text belongs to."""
@@ -114,25 +209,34 @@ class VaultKeys:
         raise TypeError("keys can't be pickled or copied")
 
 
-def derive_keys(master_key: bytes, vault_id: str, *, random: Randomness = os.urandom) -> VaultKeys:
-    """All keys of a vault (HKDF-SHA256, RFC 5869; salt: the SHA-256 of the vault id).
+def derive_keys(
+    master_key: bytes, vault_id: str, epoch: bytes = b"", *, random: Randomness = os.urandom
+) -> VaultKeys:
+    """All keys of a vault (HKDF-SHA256, RFC 5869; salt: the SHA-256 of vault id and epoch).
 
     Args:
         master_key: 32 bytes, uniformly random.
         vault_id: binds the keys to one vault, so that two vaults with one master key by mistake share nothing.
+        epoch: generation and salt (`VaultRecord.epoch`): another one gives other keys from the same master key.
 
     Raises:
         ValueError: the master key has not 32 bytes.
     """
+
+    def derive(info: bytes) -> bytes:
+        return _derive(master_key, vault_id, epoch, info)
+
     return VaultKeys(
-        seal=_derive(master_key, vault_id, _INFO_SEAL),
-        seal_claims=_derive(master_key, vault_id, _INFO_SEAL_CLAIM),
+        seal=derive(_INFO_SEAL),
+        seal_claims=derive(_INFO_SEAL_CLAIM),
+        keep=derive(_INFO_KEEP),
         macs={
-            "grant": _derive(master_key, vault_id, _INFO_GRANT),
-            "audit": _derive(master_key, vault_id, _INFO_AUDIT),
-            "document": _derive(master_key, vault_id, _INFO_DOCUMENT),
-            "claim": _derive(master_key, vault_id, _INFO_CLAIM),
+            "grant": derive(_INFO_GRANT),
+            "audit": derive(_INFO_AUDIT),
+            "document": derive(_INFO_DOCUMENT),
+            "claim": derive(_INFO_CLAIM),
         },
+        generation=int.from_bytes(epoch[:8], "big") if epoch else 1,
         random=random,
     )
 
@@ -147,19 +251,36 @@ def _unsealed(aead: AESGCM, envelope: bytes, associated: bytes) -> bytes:
     raise SecretInvalid
 
 
-def check_value(master_key: bytes, vault_id: str) -> bytes:
+def check_value(master_key: bytes, vault_id: str, epoch: bytes = b"") -> bytes:
     """Tells a right master key from a wrong one: an HMAC-SHA256 of the vault id under a key for this alone. 32 bytes.
 
-    It is stored in the open: it says nothing about the master key. Compare it with `hmac.compare_digest`.
+    The key depends on the epoch too: a generation or salt that somebody changed does not fit. It is stored in the open:
+    it says nothing about the master key. Compare it with `hmac.compare_digest`.
     """
-    return hmac.digest(_derive(master_key, vault_id, _INFO_CHECK), vault_id.encode(), "sha256")
+    return hmac.digest(_derive(master_key, vault_id, epoch, _INFO_CHECK), vault_id.encode(), "sha256")
 
 
-def _derive(master_key: bytes, vault_id: str, info: bytes) -> bytes:
+def _derive(master_key: bytes, vault_id: str, epoch: bytes, info: bytes) -> bytes:
     if len(master_key) != KEY_BYTES:
         raise ValueError(f"a master key has {KEY_BYTES} bytes")
-    salt = hashlib.sha256(vault_id.encode()).digest()
+    # No vault id has a zero byte. Without an epoch these are the keys of vaults made before there were generations.
+    salt = hashlib.sha256(vault_id.encode() + (b"\0" + epoch if epoch else b"")).digest()
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(master_key)
+
+
+def _keeping(vault_id: str, generation: int) -> bytes:
+    return _HEADER + b"connvault-older-keys-1\0" + vault_id.encode() + generation.to_bytes(8, "big")
+
+
+def _belonging(context: SealContext, body: bytes) -> bytes:
+    """What a wrapped key is bound to: where it may go can't be asked when it is wrapped."""
+    parts = {
+        "body": hashlib.sha256(body).hexdigest(),
+        "connection": context.connection_id,
+        "field": context.field,
+        "vault": context.vault_id,
+    }
+    return _TAKEN_OVER + _JSON.encode(parts).encode("utf-8", "surrogatepass")
 
 
 _JSON = json.JSONEncoder(

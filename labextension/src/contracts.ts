@@ -56,8 +56,11 @@ export type AuditType =
   | 'vault:unlock_refused'
   | 'vault:locked'
   | 'vault:passphrase_changed'
+  | 'vault:upgraded'
   | 'connection:created'
   | 'connection:changed'
+  | 'connection:edited'
+  | 'connection:confirmed'
   | 'connection:deleted'
   | 'connection:tested'
   | 'connection:proposed'
@@ -77,6 +80,7 @@ export type AuditType =
   | 'access:released'
   | 'grant:revoked'
   | 'grant:voided'
+  | 'grant:carried_over'
   | 'audit:pruned';
 
 export type CustodianKind =
@@ -111,6 +115,10 @@ export type EventKind =
   | 'audit:changed'
   | 'vault:changed';
 
+export type Hidden =
+  | 'locked'
+  | 'unreadable';
+
 export type Mode =
   | 'brokered'
   | 'in_clear'
@@ -141,10 +149,17 @@ export type StatusReason =
   | 'destination_changed'
   | 'secret_unreadable'
   | 'provider_missing'
-  | 'provider_changed';
+  | 'provider_changed'
+  | 'edited'
+  | 'unconfirmed';
 
 /**
  * One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
+ *
+ * Stored of claims are `agent_sealed` and `reason_sealed`. `agent` and `reason_claim` are their masked texts, filled
+ * when a person is shown the row (and in rows of versions before); `claims_hidden` says that they can't be. `count`
+ * makes one row of what happened as often in 30 s; without a requester in it, it was more than one process outside of
+ * kernels.
  */
 export interface AuditEvent {
   sequence: number;
@@ -167,6 +182,10 @@ export interface AuditEvent {
   question_id: string | null;
   evidence: string | null;
   reason_claim: string | null;
+  agent_sealed: string | null;
+  reason_sealed: string | null;
+  claims_hidden: Hidden | null;
+  count: number | null;
 }
 
 export interface AuditFilter {
@@ -202,6 +221,8 @@ export interface ChangePassphrase {
 
 /**
  * One configured instance of a provider, as it is stored.
+ *
+ * `edited`: its document was changed outside of the broker; `unconfirmed`: no key confirmed it yet. Neither is stored.
  *
  * `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Of a kind
  * that is good for nothing else it always may.
@@ -335,6 +356,10 @@ export interface FieldError {
 
 /**
  * The stored, bounded permission. `instance` is `None` for `for`, `always` and `deny_always`.
+ *
+ * `shown_digest` covers all that its dialog showed of the connection (`None`: made by a version before, and void by
+ * itself). Of an agent claim the stored grant has `agent_hash` (a keyed hash of it as it was sent: equal claims are
+ * equal) and `agent_sealed`; `agent` is its masked text, and only filled when a person is shown the grant.
  */
 export interface Grant {
   id: string;
@@ -350,6 +375,9 @@ export interface Grant {
   created_at: string;
   expires_at: string | null;
   decided_by: string;
+  shown_digest: string | null;
+  agent_hash: string | null;
+  agent_sealed: string | null;
 }
 
 export interface GrantFilter {
@@ -365,7 +393,8 @@ export interface GrantRef {
 }
 
 /**
- * A grant with its use, counted apart from what the MAC covers.
+ * A grant with its use, counted apart from what the MAC covers. `agent_hidden`: it is an agent's, and the claim
+ * can't be shown now.
  */
 export interface GrantView {
   grant: Grant;
@@ -373,7 +402,8 @@ export interface GrantView {
   uses: number;
   last_used_at: string | null;
   counts: boolean;
-  reason_not: '' | 'forged' | 'expired' | 'destination_changed' | 'ended';
+  reason_not: '' | 'forged' | 'expired' | 'destination_changed' | 'ended' | 'changed';
+  agent_hidden: Hidden | null;
 }
 
 /**
@@ -435,6 +465,8 @@ export interface ProviderList {
 
 /**
  * An access request as a person sees it. `digest` covers all of what is shown; a decision must carry it.
+ *
+ * `claims_hidden`: there is an agent claim or a reason that can't be shown now.
  */
 export interface Question {
   id: string;
@@ -456,6 +488,7 @@ export interface Question {
   expires_at: string;
   remaining_ms: number;
   digest: string;
+  claims_hidden: Hidden | null;
 }
 
 export interface QuestionList {

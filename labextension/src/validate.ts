@@ -62,6 +62,7 @@ const requesterKind = oneOf('notebook', 'console', 'script', 'detached', 'server
 const decision = oneOf('deny', 'deny_always', 'once', 'session', 'for', 'always');
 const duration = oneOf('once', 'session', 'for', 'always');
 const custodian = oneOf('passphrase', 'os_keyring');
+const hidden = oneOf('locked', 'unreadable');
 
 const delivery = object<Delivery>({
   kind: oneOf('relay', 'login', 'reveal'),
@@ -114,7 +115,9 @@ const connection = object<Connection>({
       'destination_changed',
       'secret_unreadable',
       'provider_missing',
-      'provider_changed'
+      'provider_changed',
+      'edited',
+      'unconfirmed'
     )
   ),
   created_at: time,
@@ -192,7 +195,8 @@ const question = object<Question>({
   asked_at: time,
   expires_at: time,
   remaining_ms: number,
-  digest: text
+  digest: text,
+  claims_hidden: orNull(hidden)
 });
 
 export function questionList(value: unknown): Questions {
@@ -233,13 +237,17 @@ const grantView = object<GrantView>({
     destination_digest: text,
     created_at: time,
     expires_at: orNull(time),
-    decided_by: text
+    decided_by: text,
+    shown_digest: orNull(text),
+    agent_hash: orNull(text),
+    agent_sealed: orNull(text)
   }),
   connection: text,
   uses: number,
   last_used_at: orNull(time),
   counts: flag,
-  reason_not: orElse(oneOf('', 'forged', 'expired', 'destination_changed', 'ended'), '')
+  reason_not: orElse(oneOf('', 'forged', 'expired', 'destination_changed', 'ended', 'changed'), ''),
+  agent_hidden: orNull(hidden)
 });
 
 export function grantList(value: unknown): Readable<GrantView> {
@@ -267,7 +275,11 @@ const auditEvent = object<AuditEvent>({
   grant_id: orNull(text),
   question_id: orNull(text),
   evidence: orNull(text),
-  reason_claim: orNull(text)
+  reason_claim: orNull(text),
+  agent_sealed: orNull(text),
+  reason_sealed: orNull(text),
+  claims_hidden: orNull(hidden),
+  count: orNull(number)
 });
 
 export function auditPage(value: unknown): AuditPage {

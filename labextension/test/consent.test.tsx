@@ -356,6 +356,16 @@ describe('the dialog', () => {
     dialog.ask([openQuestion({ agent: 'claude' })]);
     expect(dialog.node.textContent).toContain('The code says that it acts for “claude”. That is a claim.');
   });
+
+  test('what the code says is not there while the vault is locked, and that is said', () => {
+    dialog.ask([openQuestion({ reasons: [], claims_hidden: 'locked' })]);
+    expect(dialog.node.textContent).toContain('What the code says: (hidden while locked)');
+  });
+
+  test('two reasons that read the same are both there', () => {
+    dialog.ask([openQuestion({ reasons: ['[secret]', '[secret]'] })]);
+    expect(dialog.node.textContent?.match(/“\[secret\]”/g)).toHaveLength(2);
+  });
 });
 
 class FakeChannel implements Channel {

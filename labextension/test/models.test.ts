@@ -85,6 +85,15 @@ describe('the questions', () => {
     expect(model.items[0].question.destination).toBe('elsewhere');
   });
 
+  test('show what the code says once the vault is unlocked', async () => {
+    pending = { items: [question({ reasons: [], claims_hidden: 'locked' })], unreadable: [] };
+    await model.refresh();
+    pending = { items: [question({ reasons: ['monthly report'] })], unreadable: [] };
+    stream.received.emit({ event: 'vault:changed', id: null });
+    await settle();
+    expect(model.items[0].question.reasons).toEqual(['monthly report']);
+  });
+
   test('are oldest first', async () => {
     pending = {
       items: [question({ id: 'late', asked_at: '2026-11-24T09:00:05Z' }), question({ id: 'early' })],

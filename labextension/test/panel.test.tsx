@@ -163,7 +163,9 @@ test.each([
   ['draft', 'fields_missing', 'unlocked', 'Draft'],
   ['draft', 'provider_missing', 'locked', 'Draft'],
   ['invalid', 'secret_unreadable', 'unlocked', 'Replace secret'],
-  ['invalid', 'provider_changed', 'unlocked', 'Draft']
+  ['invalid', 'provider_changed', 'unlocked', 'Draft'],
+  ['invalid', 'edited', 'unlocked', 'Changed outside'],
+  ['draft', 'unconfirmed', 'unlocked', 'Not confirmed']
 ] as const)('%s with %s in a vault that is %s is called %s', (status, status_reason, vault, word) => {
   expect(statusWord({ connection: { status, status_reason }, last_test: null }, vault, trans).text).toBe(word);
 });
@@ -196,6 +198,13 @@ test.each([
   ['grant:voided', 'brokered', 'always', 'mute']
 ] as const)('what happened as %s, %s, decided %s, is told in the tone %s', (type, mode, decision, tone) => {
   expect(eventWords(auditEvent({ type, mode, decision }), trans).outcome?.tone).toBe(tone);
+});
+
+test('an edit from outside is told as what it is', () => {
+  expect(eventWords(auditEvent({ type: 'connection:edited', outcome: 'failed' }), trans)).toEqual({
+    what: 'changed outside of connvault',
+    outcome: { text: 'not used', tone: 'err' }
+  });
 });
 
 describe('the vault', () => {
@@ -360,7 +369,10 @@ describe('one connection', () => {
       grantView(),
       grantView({ id: 'g2', mode: 'in_clear' }),
       grantView({ id: 'g3' }, { counts: false, reason_not: 'destination_changed' }),
-      grantView({ id: 'g4', decision: 'deny_always' })
+      grantView({ id: 'g4', decision: 'deny_always' }),
+      grantView({ id: 'g5' }, { counts: false, reason_not: 'changed' }),
+      grantView({ id: 'g6', agent: 'claude' }),
+      grantView({ id: 'g7' }, { agent_hidden: 'locked' })
     ];
     await draw();
     await press('connvault-tab-grants');
@@ -369,6 +381,9 @@ describe('one connection', () => {
     expect(rows[1]).toMatch(/^until kernel stops · in the clear · 3 uses/);
     expect(rows[2]).toMatch(/^void: the destination was changed · brokered · 3 uses/);
     expect(rows[3]).not.toContain('brokered');
+    expect(rows[4]).toMatch(/^void: the connection was changed · brokered · 3 uses/);
+    expect(rows[5]).toContain('only for claude');
+    expect(rows[6]).toContain('only for an agent (hidden while locked)');
   });
 
   test('gives its code to the notebook', async () => {
@@ -451,6 +466,28 @@ describe('one connection', () => {
     expect(screen.getByText(/can't be read any more. Replace it/)).toBeTruthy();
   });
 
+  test('that was changed outside says so, is edited before a secret is entered, and keeps none', async () => {
+    connvault.connections.items = [
+      connectionView({ status: 'invalid', status_reason: 'edited' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at } } })
+    ];
+    await draw();
+    expect(screen.getByText(/was changed outside of connvault. Nothing of it is used until you look through it/)).toBeTruthy();
+    expect(screen.queryByTestId('connvault-replace-password')).toBeNull();
+    await press('connvault-edit');
+    await screen.findByTestId('connvault-form');
+    expect(screen.queryByText(/^Set /)).toBeNull();
+  });
+
+  test('that nobody has confirmed can be given its secret at once', async () => {
+    connvault.connections.items = [
+      connectionView({ status: 'draft', status_reason: 'unconfirmed' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at } } })
+    ];
+    await draw();
+    expect(screen.getByText(/or enter its secret/)).toBeTruthy();
+    expect(screen.getByTestId('connvault-replace-password').textContent).toBe('Enter');
+    expect(screen.queryByText(/^Set /)).toBeNull();
+  });
+
   test('is deleted only when that is confirmed', async () => {
     await draw();
     await press('connvault-delete');
@@ -498,6 +535,23 @@ describe('one connection', () => {
     await press('connvault-tab-grants');
     await press('connvault-revoke-all');
     expect(connvault.calls.filter(([name]) => name === 'revoke')).toEqual([['revoke', 'g1']]);
+  });
+
+  test('tells that code said something where that can not be shown, and how often it was refused', async () => {
+    connvault.activity.events = async () => ({
+      events: [
+        auditEvent({ sequence: 3, type: 'access:refused', outcome: 'refused', requester_label: null, connection: null, count: 412 }),
+        auditEvent({ sequence: 2, claims_hidden: 'locked' }),
+        auditEvent({ sequence: 1, claims_hidden: 'unreadable' })
+      ],
+      next_before: null
+    });
+    await draw();
+    await press('connvault-tab-activity');
+    const rows = [...document.querySelectorAll('[role=tabpanel] li')].map(item => item.textContent);
+    expect(rows[0]).toMatch(/processes outside of kernels · asked ×412refused/);
+    expect(rows[1]).toContain('what the code said: (hidden while locked)');
+    expect(rows[2]).toContain('what the code said: (can’t be read)');
   });
 
   test('tells who, what, when and how it went', async () => {

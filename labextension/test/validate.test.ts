@@ -27,7 +27,7 @@ function malformed(record: object): [what: string, value: unknown][] {
 }
 
 describe('a question', () => {
-  const optional = ['agent', 'preselected'];
+  const optional = ['agent', 'preselected', 'claims_hidden'];
   const cases = malformed(question()).filter(([what]) => !(optional.some(name => what.startsWith(name)) && /null|missing|text/.test(what)));
 
   test.each(cases)('with %s is refused, and the others stay', (_, bad) => {

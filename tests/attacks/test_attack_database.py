@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError, StorageError
+from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError, InvalidFields, StorageError
 from tests.attacks.conftest import API, by_reason
 from tests.support.canary import CANARY, found_in
 from tests.support.in_clear import IN_CLEAR_API
@@ -66,8 +66,12 @@ GRANT_EDITS: dict[str, tuple[str, GrantEdit]] = {
     ),
     "another run": ("session", lambda g: g.update(instance="kernel:x:1:1:a:b")),
     "another mode": ("always", lambda g: g.update(mode="reveal")),
-    "another claim": ("always", lambda g: g.update(agent="assistant")),
+    "another claim": ("always", lambda g: g.update(agent_hash="1." + "0" * 64)),
+    "a claim in words": ("always", lambda g: g.update(agent="assistant")),
+    "another text of the claim": ("always", lambda g: g.update(agent_sealed="1.c2VhbGVk")),
     "another destination": ("always", lambda g: g.update(destination_digest="0" * 64)),
+    "another thing shown": ("always", lambda g: g.update(shown_digest="0" * 64)),
+    "the form of the version before": ("always", lambda g: g.update(shown_digest=None)),
     "decided by somebody else": ("always", lambda g: g.update(decided_by="root")),
 }
 
@@ -142,7 +146,8 @@ def test_a_grant_of_another_vault_does_not_count(
 
 
 def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, folder: Path) -> None:
-    """Neither by the old grant nor by a new yes: the secret is sealed for the old host. It has to be entered again."""
+    """Neither by the old grant nor by a new yes, which nobody is asked for. It has to be saved and entered again, and
+    what was sealed for the old host does not open then either."""
     connection = made(notebooks, "moved")
     a.run("h = connection('moved', reason='always')")
     with database(folder) as opened:
@@ -151,14 +156,28 @@ def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, 
             " WHERE id = ?",
             (connection,),
         )
-    assert refused(a, "h.arguments()") == ("HandleInvalid", "changed")
+    assert refused(a, "h.arguments()") == ("ConnectionNotReady", "edited")
     before = len(notebooks.asked())
-    assert refused(a, "connection('moved')")[0] == "AccessDenied"
-    # The question showed where it would have gone.
-    (question,) = notebooks.asked()[before:]
-    assert question["destination"] == "https://evil.test/v1"
-    assert refused(a, "connection('moved', reason='once')")[0] == "SecretInvalid"
-    assert refused(a, "connection('moved')")[0] == "SecretInvalid"
+    assert refused(a, "connection('moved', reason='once')") == ("ConnectionNotReady", "edited")
+    assert len(notebooks.asked()) == before
+    with database(folder) as opened:
+        (envelope,) = opened.execute(
+            "SELECT envelope FROM secrets WHERE connection_id = ?", (connection,)
+        ).fetchone()
+    view = notebooks.operator.call("connections.get", {"id": connection})
+    assert view["destination"] == "https://evil.test/v1", "a person sees where it would have gone"
+    notebooks.operator.call(
+        "connections.update",
+        {
+            "id": connection,
+            "revision": 1,
+            "fields": view["connection"]["fields"],
+            "secrets": {"token": {"value": "x"}},
+        },
+    )
+    with database(folder) as opened:
+        opened.execute("UPDATE secrets SET envelope = ? WHERE connection_id = ?", (envelope, connection))
+    assert refused(a, "connection('moved', reason='once')._lease.deliver()")[0] == "SecretInvalid"
     rows = [row["connection"] for row in notebooks.record(type="secret:unreadable")]
     assert rows.count("moved") == 1
 
@@ -183,12 +202,16 @@ def test_a_sealed_secret_in_another_field_does_not_open(notebooks: Notebooks, a:
     connection = made(notebooks, "field")
     a.run("h = connection('field', reason='always')")
     with database(folder) as opened:
-        opened.execute("UPDATE secrets SET field = 'password' WHERE connection_id = ?", (connection,))
+        opened.execute(
+            "INSERT INTO secrets (connection_id, field, ref, envelope, set_at)"
+            " SELECT connection_id, 'password', 'another', envelope, set_at FROM secrets WHERE connection_id = ?",
+            (connection,),
+        )
     assert refused(a, "h._lease.deliver()")[0] == "SecretInvalid"
 
 
 def test_fields_of_ones_own_in_the_row_reach_no_library(notebooks: Notebooks, a: Asker, folder: Path) -> None:
-    """What decides where a secret goes is bound; a field that the provider does not have is not sent anywhere."""
+    """A field that the provider does not have makes the whole of it not the broker's own, and cannot be saved."""
     connection = made(notebooks, "extra")
     with database(folder) as opened:
         (document,) = opened.execute(
@@ -200,7 +223,12 @@ def test_fields_of_ones_own_in_the_row_reach_no_library(notebooks: Notebooks, a:
             "UPDATE connections SET document = ? WHERE id = ?",
             (json.dumps(edited, sort_keys=True, separators=(",", ":")), connection),
         )
-    assert a.run("sorted(connection('extra', reason='once').arguments())") == ["base_url", "token"]
+    assert refused(a, "connection('extra', reason='once')") == ("ConnectionNotReady", "edited")
+    view = notebooks.operator.call("connections.get", {"id": connection})
+    with pytest.raises(InvalidFields):
+        notebooks.operator.call(
+            "connections.update", {"id": connection, "revision": 1, "fields": view["connection"]["fields"]}
+        )
 
 
 def test_the_files_hold_no_secret(notebooks: Notebooks, folder: Path) -> None:
@@ -259,7 +287,7 @@ AUDIT_EDITS: dict[str, str] = {
     "all removed": "DELETE FROM rows",
     "inserted": (
         "INSERT INTO rows SELECT {last} + 1, at, type, connection_id, connection, requester_key, end_offset,"
-        " body, previous, digest, mac FROM rows WHERE sequence = {middle}"
+        " body, previous, digest, mac, generation FROM rows WHERE sequence = {middle}"
     ),
     "checkpoint made up": (
         "INSERT INTO audit_checkpoint VALUES (1, {middle}, (SELECT digest FROM audit WHERE sequence = {middle}),"
@@ -322,7 +350,7 @@ def test_a_row_in_the_form_of_a_locked_servers_is_not_noticed(recorded: tuple[No
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         digest = hashlib.sha256(b"connvault-audit-1\0" + last[9] + text).digest()
         opened.execute(
-            "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
             (last[0] + 1, *last[1:7], text, last[9], digest),
         )
     found = notebooks.operator.call("audit.verify")
@@ -386,7 +414,11 @@ TRIGGERS = {
     "uses are not recorded": "BEFORE INSERT ON audit BEGIN SELECT RAISE(IGNORE); END",
     "rows vanish again": "AFTER INSERT ON audit BEGIN DELETE FROM audit WHERE sequence = NEW.sequence; END",
     "grants can't be revoked": "BEFORE DELETE ON grants BEGIN SELECT RAISE(IGNORE); END",
-    "secrets are copied": "AFTER UPDATE ON secrets BEGIN INSERT INTO vault VALUES (2, 1, 1, 1, NEW.envelope, 1); END",
+    "secrets are copied": (
+        "AFTER UPDATE ON secrets BEGIN"
+        " INSERT INTO vault (vault_id, custodian, parameters, check_value, created_at)"
+        " VALUES (1, 1, 1, NEW.envelope, 1); END"
+    ),
 }
 
 

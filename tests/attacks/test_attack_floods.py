@@ -6,16 +6,18 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from connvault_jupyter.contracts import frames
+from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.attacks.conftest import API, by_reason
 from tests.support.canary import CANARY
 from tests.support.in_clear import IN_CLEAR_API
@@ -164,7 +166,7 @@ def test_a_flood_of_a_thousand_questions_is_five(unanswered: Notebooks) -> None:
 
 
 def test_asking_and_hanging_up_in_a_loop_is_stopped(unanswered: Notebooks) -> None:
-    """A dialog that flickers is a bombardment, and each turn could try a guess against the masking of claims."""
+    """A dialog that flickers is a bombardment."""
 
     def questions() -> list[object]:
         found: list[object] = unanswered.operator.call("access_requests.list")["access_requests"]
@@ -187,14 +189,85 @@ def test_asking_and_hanging_up_in_a_loop_is_stopped(unanswered: Notebooks) -> No
 
 
 def test_a_guess_of_the_secret_is_not_confirmed(strict: Notebooks) -> None:
-    """The secret in a reason is masked for people; whoever made the guess is not told whether it was."""
-    with strict.open("a.ipynb") as asker:
-        assert why(asker, f"connection('api', reason={CANARY!r}, agent={CANARY[:60]!r})") == "denied"
-        asker.run("from connvault_jupyter.kernel.api import broker")
-        rows = asker.run("broker().ask('audit.list_own', {})")["events"]
-    assert rows
-    assert {(row["reason_claim"], row["agent"]) for row in rows} == {(None, None)}
-    assert strict.record(type="access:asked")[0]["reason_claim"] == "[secret]"
+    """The secret in a claim is masked for people; whoever made the guess is told nothing, and reads nothing in the
+    database: neither the text nor the stars, and a right guess takes the room of a wrong one."""
+    wrong = CANARY[:-1] + "?"
+    sizes = []
+    for number, guess in enumerate((CANARY, wrong)):
+        with strict.open(f"guess-{number}.ipynb") as asker:
+            assert why(asker, f"connection('api', reason={guess!r}, agent={guess[:60]!r})") == "denied"
+            asker.run("from connvault_jupyter.kernel.api import broker")
+            rows = asker.run("broker().ask('audit.list_own', {})")["events"]
+        assert rows
+        claims = ("reason_claim", "agent", "reason_sealed", "agent_sealed", "claims_hidden")
+        assert {row[name] for row in rows for name in claims} == {None}
+        shown = strict.record(type="access:asked")[0]
+        assert shown["reason_claim"] == ("[secret]" if guess == CANARY else wrong)
+        with closing(
+            sqlite3.connect(Path(strict.socket_path).parents[1] / "vault" / "connvault.db")
+        ) as opened:
+            found = opened.execute(
+                "SELECT json_extract(body, '$.agent_sealed'), json_extract(body, '$.reason_sealed') FROM audit"
+                " WHERE requester_key LIKE ?",
+                (f"%guess-{number}.ipynb",),
+            ).fetchall()
+            stored = b"".join(
+                bytes(body) for (body,) in opened.execute("SELECT CAST(body AS BLOB) FROM audit")
+            )
+        assert b"[secret]" not in stored
+        assert wrong.encode()[:20] not in stored
+        sizes.append([(len(agent), len(reason)) for agent, reason in found])
+    assert sizes[0] == sizes[1]
+
+
+def test_open_questions_confirm_no_guess(unanswered: Notebooks) -> None:
+    """Five are open, one of them for an agent that calls itself what a masked secret reads like. Without a wait and
+    without a permission each guess would be a sixth, or be joined to that one."""
+    unanswered.operator.create("oracle", IN_CLEAR_API, API, {"token": CANARY[:60]})
+    with ExitStack() as stack:
+        for number in range(PENDING):
+            one = stack.enter_context(asking(unanswered.socket_path))
+            agent = f"agent {number}" if number else "[secret]"
+            frames.send(
+                one.stream, {"op": "access.request", "body": {"connection": "oracle", "agent": agent}}
+            )
+        wait_until(
+            lambda: len(unanswered.operator.call("access_requests.list")["access_requests"]) == PENDING,
+            deadline_s=20,
+            what="five questions",
+        )
+        guessing = stack.enter_context(asking(unanswered.socket_path))
+        answers = [
+            guessing.ask("access.request", {"connection": "oracle", "agent": guess})
+            for guess in (CANARY[:60], CANARY[:59], "battery staple", f" {CANARY[:59]}")
+        ]
+    assert [answer["problem"]["code"] for answer in answers] == ["too_many_questions"] * len(answers)
+
+
+def test_a_loop_with_nobody_there_is_limited_and_summed_up() -> None:
+    """With no tab open nobody sees anything: it may ask as rarely, from new processes too, and makes few rows."""
+    # Without a grace for a page that is being loaded, so that a loop is as quick as it can be.
+    consent = ConsentSettings(approver_grace_s=0)
+    with (
+        tempfile.TemporaryDirectory(prefix="cv-") as name,
+        operated_broker(Path(name), rule=None, consent=consent) as (operator, path),
+    ):
+        found = Notebooks(operator, home=Path(name), socket_path=path)
+        operator.create("api", IN_CLEAR_API, API, {"token": CANARY})
+        operator.call("supervision.approvers", {"count": 0})
+        codes = []
+        for process in range(3):
+            with asking(path) as asker:
+                for number in range(20):
+                    body = {"connection": "api", "agent": f"agent {process} {number}", "reason": f"{number}"}
+                    codes.append(asker.ask("access.request", body)["problem"]["code"])
+        assert codes == ["no_approver"] * 6 + ["access_denied"] * 54
+        rows = [row["type"] for row in found.record() if row["type"].startswith("access:")]
+        assert {kind: rows.count(kind) for kind in set(rows)} == {
+            "access:asked": 6,
+            "access:expired": 6,
+            "access:refused": 1,
+        }
 
 
 def test_a_no_for_ever_is_not_undone_by_the_notebook(strict: Notebooks) -> None:

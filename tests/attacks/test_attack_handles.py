@@ -94,7 +94,7 @@ def test_a_handle_row_written_by_hand_opens_nothing(
                 "SELECT id, connection_id FROM grants WHERE document LIKE '%a.ipynb%'"
             ).fetchone()
             opened.execute(
-                "INSERT INTO handles VALUES (?, ?, ?, ?, 'in_clear', NULL, 0, NULL)",
+                "INSERT INTO handles VALUES (?, ?, ?, ?, 'in_clear', 0, NULL, NULL, NULL)",
                 (
                     hashlib.sha256(ref.encode()).digest(),
                     grant_id if with_grant else None,

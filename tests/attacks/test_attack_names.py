@@ -245,8 +245,10 @@ def test_a_provider_that_binds_less_gets_no_old_secret() -> None:
         with (
             operated_broker(home, rule=by_reason, provider_dirs=[str(file.parent)]) as (operator, path),
             Notebooks(operator, home=home, socket_path=path).open("a.ipynb") as process,
+            # Another one: after a no the first has to wait.
+            Notebooks(operator, home=home, socket_path=path).open("b.ipynb") as other,
         ):
             with pytest.raises(Refused, match="AccessDenied"):
                 process.run("connection('t')")
             with pytest.raises(Refused, match="SecretInvalid"):
-                process.run("connection('t', reason='once')")
+                other.run("connection('t', reason='once')._lease.deliver()")

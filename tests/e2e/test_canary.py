@@ -72,13 +72,13 @@ api""",
     ),
     "%connections",
     "import ipywidgets\nbox = ipywidgets.Password(description='control')\nbox",
-    "db.connect()",
+    'db = connection("warehouse", reason="another database")\ndb.connect()',
     "db.engine().connect()",
     "db.connect()",
     'db = connection("warehouse", reason="again")\ndb.connect()',
     "db.engine().connect()",
 )
-ASKS = {1, 4, 15}
+ASKS = {1, 4, 12, 15}
 FAILS = {
     3: "UndefinedTable",
     5: r"HTTPError(.|\s)*self = <Response \[500\]>",
@@ -185,7 +185,7 @@ def run(page: Page, index: int) -> None:
 
 
 def to_another_database(rest: Rest) -> None:
-    """One that is not there; user and database are no part of the destination, so the handle goes on."""
+    """One that is not there. The password stays, as it goes to the same place; a person is asked again."""
     found = rest.named("warehouse")["connection"]
     fields = {**found["fields"], "database": "not_there"}
     rest.call("PATCH", f"connections/{found['id']}", {"fields": fields}, revision=found["revision"])

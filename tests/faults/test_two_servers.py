@@ -120,11 +120,11 @@ def together(*tasks: Callable[[], Any]) -> list[Any]:
 
 
 def count_up(rest: Rest) -> int:
-    """Adds one to the number in `shared`'s display name, again and again; how often the other was first."""
+    """Adds one to the number in `counted`'s display name, again and again; how often the other was first."""
     late = 0
     for _ in range(CHANGES):
         while True:
-            seen = rest.named("shared")["connection"]
+            seen = rest.named("counted")["connection"]
             body = {"display_name": str(int(seen["display_name"] or 0) + 1)}
             answer = rest.send("PATCH", f"connections/{seen['id']}", body, revision=seen["revision"])
             if answer.ok:
@@ -183,7 +183,8 @@ def test_hammering_from_both_loses_nothing(
 ) -> None:
     """Changes, new and deleted connections and uses at once: every one counts, once, and the record is one chain."""
     used_before = rows(pair.first, "access:used")
-    revision = pair.first.named("shared")["connection"]["revision"]
+    # Of its own: what a dialog has shown of `shared` must not change while it is used.
+    revision = create(pair.first, "counted", api.origin)["connection"]["revision"]
     with granted_kernel(pair.first, "a") as one, granted_kernel(pair.second, "b") as two:
         results = together(
             lambda: count_up(pair.first),
@@ -195,11 +196,11 @@ def test_hammering_from_both_loses_nothing(
         )
     record_property("changes that met another one and were repeated", results[0] + results[1])
     assert results[4:] == [USES, USES]
-    expected = {"shared", *(f"{side}{n}" for side in ("left", "right") for n in range(0, MADE, 2))}
+    expected = {"shared", "counted", *(f"{side}{n}" for side in ("left", "right") for n in range(0, MADE, 2))}
     for rest in pair.both:
-        shared = rest.named("shared")["connection"]
-        assert shared["display_name"] == str(2 * CHANGES)
-        assert shared["revision"] == revision + 2 * CHANGES
+        counted = rest.named("counted")["connection"]
+        assert counted["display_name"] == str(2 * CHANGES)
+        assert counted["revision"] == revision + 2 * CHANGES
         assert {v["connection"]["name"] for v in rest.call("GET", "connections")["connections"]} == expected
         assert rows(rest, "access:used") == used_before + 2 * USES
         assert rest.call("GET", "audit/verification")["consistent"] is True

@@ -16,6 +16,7 @@ from connvault_jupyter.errors import ConsentWithdrawn
 from connvault_jupyter.services import chain
 from connvault_jupyter.services.audit import ROWS_BETWEEN_SIZE_CHECKS, USE_DAYS, VERIFIED_AT_ONCE
 from connvault_jupyter.services.canonical import canonical_contract
+from connvault_jupyter.services.generations import Unlocked
 from connvault_jupyter.services.ports import ChainLink
 from tests.support import properties as properties
 from tests.support.canary import CANARY
@@ -28,6 +29,12 @@ def rows(world: World, number: int) -> list[ChainLink]:
         world.audit.record("connection:tested", decided_by="ada")
     world.consent.tick()
     return world.storage.tables.audit
+
+
+def unlocked(world: World) -> Unlocked:
+    found = world.secrets._held.now
+    assert found is not None
+    return found
 
 
 def relinked(links: list[ChainLink]) -> list[ChainLink]:
@@ -169,7 +176,7 @@ def test_when_all_of_it_was_rewritten_without_the_keys_it_is_not_keyed() -> None
     links = rows(world, NUMBER)
     links[:] = relinked(links[1:])
     nxt = World(storage=(world.storage, world.stores), unlocked=False)
-    nxt.services.audit.keyed(world.secrets.keys)
+    nxt.secrets._held.hold(unlocked(world))
     found = nxt.audit.verify()
     assert (found.consistent, found.keyed) == (True, False)
 
@@ -264,7 +271,7 @@ def test_when_another_server_writes_and_prunes_during_the_walk_it_verifies() -> 
         turns += 1
         if turns == 1:
             cut = world.storage.tables.audit[100]
-            world.stores.audit.prune(chain.checkpoint(101, cut.digest, world.secrets.keys))
+            world.stores.audit.prune(chain.checkpoint(101, cut.digest, unlocked(world)))
         if turns < 5:
             world.audit.record("connection:tested")
         return read(after, limit)

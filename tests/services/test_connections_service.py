@@ -163,7 +163,7 @@ def test_without_keys_drafts_work_and_secrets_do_not(vault: str, error: type[Con
         set_secret(world, draft, "x")
     with pytest.raises(error):
         update(world, draft, secrets={"password": {"value": "x"}}, name="third")
-    assert [one.name for one in world.stores.connections.all()] == ["other"]
+    assert [one.connection.name for one in world.stores.connections.all()] == ["other"]
     assert not world.stores.secrets.all()
     assert "secret:set" not in world.recorded()
 

@@ -34,7 +34,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
     VaultLocked,
 )
-from connvault_jupyter.services.asking import MAX_WITHDRAWN
+from connvault_jupyter.services.asking import MAX_UNANSWERED
 from tests.support import properties as properties
 from tests.support.service_world import POSTGRES, Caller, World, notebook
 
@@ -141,10 +141,10 @@ class ConsentMachine(RuleBasedStateMachine):
             and one.run in {None, run}
             and one.good(self.now)
         ]
-        if not self.unlocked:
-            assert caller.error is VaultLocked
-        elif name in self.never.values():
+        if name in self.never.values():
             assert caller.error is AccessDenied
+        elif not self.unlocked:
+            assert caller.error is VaultLocked
         elif standing:
             assert caller.error is None
             best = min(standing, key=lambda one: ["always", "for", "session"].index(one.decision))
@@ -253,13 +253,13 @@ class ConsentMachine(RuleBasedStateMachine):
                     one.waiting.remove(waiting)
                     if not one.waiting:
                         self.asked.remove(one)
-                        self.withdrawn(one.name)
+                        self.unanswered(one.name)
                     return
 
-    def withdrawn(self, name: str) -> None:
+    def unanswered(self, name: str) -> None:
         before = [at for at in self.left.get(name, []) if at > self.now - COOLDOWN_S]
         self.left[name] = [*before, self.now]
-        if len(before) >= MAX_WITHDRAWN:
+        if len(before) >= MAX_UNANSWERED:
             self.pauses[name] = self.now + COOLDOWN_S
 
     @rule(seconds=st.sampled_from([0.5, 1, 2, 4, 25, 35, 90, 290, 80_000]))
@@ -274,6 +274,7 @@ class ConsentMachine(RuleBasedStateMachine):
                 self.pauses[one.name] = self.now + COOLDOWN_S
             elif not self.tabs and self.now >= max(self.alone_since, one.asked) + GRACE_S:
                 self.end(one, NoApprover)
+                self.unanswered(one.name)
             else:
                 for waiting in late:
                     assert waiting.caller.error is ConsentTimeout
@@ -306,7 +307,7 @@ class ConsentMachine(RuleBasedStateMachine):
         self.world.consent.instance_ended(self.requester(name).instance)
         for asked in [one for one in self.asked if one.name == name]:
             self.end(asked, ConsentWithdrawn)
-            self.withdrawn(name)
+            self.unanswered(name)
         for held in self.held.values():
             held.alive &= held.name != name
         for permission in self.permissions.values():
@@ -393,7 +394,8 @@ class ConsentMachine(RuleBasedStateMachine):
     def the_questions_are_the_same(self) -> None:
         questions = self.world.consent.questions().access_requests
         assert [(one.requester.label, one.requester.instance, one.agent) for one in questions] == [
-            (one.name, self.requester(one.name, one.run).instance, one.agent) for one in self.asked
+            (one.name, self.requester(one.name, one.run).instance, one.agent if self.unlocked else None)
+            for one in self.asked
         ]
         assert all(waiting.caller.waits for one in self.asked for waiting in one.waiting)
         assert {one.question_id for one in self.world.stores.questions.all()} == {one.id for one in questions}

@@ -31,7 +31,7 @@ from connvault_jupyter.errors import (
     NotAllowed,
     TooManyQuestions,
 )
-from connvault_jupyter.services.asking import MAX_WITHDRAWN
+from connvault_jupyter.services.asking import MAX_UNANSWERED
 from tests.support.service_world import NOON, PERSON, Caller, World, gone, notebook, unasked
 
 
@@ -126,7 +126,7 @@ def test_when_the_asker_goes_away_there_is_no_pause(world: World) -> None:
 
 def test_when_it_asks_and_goes_away_in_a_loop_it_has_to_wait(world: World) -> None:
     """A dialog that comes and goes again and again is a bombardment too."""
-    for _ in range(MAX_WITHDRAWN + 1):
+    for _ in range(MAX_UNANSWERED + 1):
         with pytest.raises(ConsentWithdrawn):
             world.request(notebook(), gone)
     with pytest.raises(AccessDenied) as refused:

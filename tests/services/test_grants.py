@@ -16,7 +16,7 @@ from connvault_jupyter.contracts.access import (
     RevokeOwn,
 )
 from connvault_jupyter.contracts.connections import UpdateConnection
-from connvault_jupyter.errors import AccessDenied, GrantNotFound, HandleInvalid
+from connvault_jupyter.errors import AccessDenied, ConnectionNotReady, GrantNotFound, HandleInvalid
 from connvault_jupyter.services.handles import MAX_LIVE
 from connvault_jupyter.services.identifiers import ref_hash
 from tests.support.canary import CANARY
@@ -48,6 +48,9 @@ _EDITS: dict[str, object] = {
     "requester_label": "other",
     "instance": "kernel:other",
     "agent": "helper",
+    "agent_hash": "1." + "0" * 64,
+    "agent_sealed": "1.c2VhbGVk",
+    "shown_digest": "0" * 64,
     "mode": "brokered",
     "decision": "always",
     "destination_digest": "0" * 64,
@@ -146,25 +149,17 @@ def test_when_the_destination_changes_the_grants_are_void(world: World) -> None:
 
 
 def test_when_the_destination_was_edited_in_the_row_the_grant_does_not_count(world: World) -> None:
-    """Same revision, another host: nothing of it is in the connection's MAC, so grant and envelope must notice."""
+    """Same revision, another host: the document's MAC is wrong, and the grant is for another destination."""
     asked = world.request(notebook(), world.answer("session"))
-    ((connection_id, connection),) = world.storage.tables.connections.items()
-    world.storage.tables.connections[connection_id] = connection.model_copy(
-        update={"fields": {**connection.fields, "host": "evil.example.org"}}
+    ((connection_id, stored),) = world.storage.tables.connections.items()
+    edited = stored.connection.model_copy(
+        update={"fields": {**stored.connection.fields, "host": "evil.example.org"}}
     )
-    assert reason_of(world, asked) == "changed"
+    world.storage.tables.connections[connection_id] = replace(stored, connection=edited)
+    with pytest.raises(ConnectionNotReady):
+        world.deliver(notebook(), asked.ref)
     (view,) = world.consent.grants(GrantFilter()).grants
     assert view.reason_not == "destination_changed"
-
-
-def test_when_only_user_or_database_change_the_grant_stays(world: World) -> None:
-    """They are shown, not bound."""
-    asked = world.request(notebook(), world.answer("session"))
-    connection = world.connections.list().connections[0].connection
-    world.connections.update(
-        UpdateConnection(id=connection.id, revision=1, fields={**POSTGRES, "database": "other"}), actor="ada"
-    )
-    assert world.deliver(notebook(), asked.ref).fields["database"] == "other"
 
 
 def test_when_a_default_is_written_out_the_destination_is_the_same(world: World) -> None:
@@ -324,9 +319,8 @@ def test_when_a_handle_row_is_edited_the_grant_still_decides(world: World) -> No
 
     for target in (others, lasting):
         found = world.storage.tables.handles[ref_hash(target.ref)]
-        assert aim(grant_id=found.grant_id, agent=found.agent) == "revoked"
+        assert aim(grant_id=found.grant_id) == "revoked"
     assert aim(mode="brokered") == "revoked"
-    assert aim(agent="y") == "revoked"
     assert aim(grant_id=None) == "revoked"
     twin = world.connection("twin")
     assert aim(connection_id=twin.id) == "changed"

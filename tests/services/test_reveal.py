@@ -256,12 +256,36 @@ def test_when_locked_after_the_yes_nothing_is_shown(world: World) -> None:
         world.reveal(notebook(), handle.ref, world.meanwhile(lock))
 
 
-@pytest.mark.parametrize("agent", ["approved\u202e by admin", "two\nlines", "x" * 5000])
-def test_when_a_claim_was_edited_in_the_row_the_handle_is_void(world: World, agent: str) -> None:
-    """It would be shown to a person as it stands there."""
-    asked = world.request(notebook(), unasked, name="token")
-    hashed = ref_hash(asked.ref)
-    row = world.storage.tables.handles[hashed]
-    world.storage.tables.handles[hashed] = replace(row, agent=agent)
-    with pytest.raises(HandleInvalid):
-        world.reveal(notebook(), asked.ref, unasked)
+def test_when_a_claim_was_edited_in_the_row_the_handle_is_void(world: World) -> None:
+    """It would be shown to a person. Mark and envelope are only good together, and for their connection."""
+    world.connection("twin", provider="secret", fields={}, secrets={"value": CANARY})
+    rows = [
+        world.storage.tables.handles[ref_hash(world.request(notebook(), unasked, name=name, agent=agent).ref)]
+        for name, agent in (("token", "helper"), ("token", "other"), ("twin", "helper"))
+    ]
+    mine, other, twin = rows
+    asked = world.request(notebook(), unasked, name="token", agent="helper")
+    edits: list[dict[str, str | None]] = [
+        {"agent_sealed": None},
+        {"agent_sealed": ""},
+        {"agent_sealed": "approved by admin"},
+        {"agent_sealed": f"{world.secrets.keys.generation}.approved"},
+        {"agent_sealed": f"{world.secrets.keys.generation}.\u00e9"},
+        {"agent_hash": "\u00e9"},
+        {"agent_hash": ""},
+        {"agent_sealed": "9." + str(mine.agent_sealed)[2:]},
+        {"agent_sealed": other.agent_sealed},
+        {"agent_hash": other.agent_hash},
+        {"agent_sealed": twin.agent_sealed},
+        {"agent_sealed": twin.agent_sealed, "agent_hash": twin.agent_hash},
+    ]
+    for edited in edits:
+        world.storage.tables.handles[ref_hash(asked.ref)] = replace(
+            mine,
+            ref_hash=ref_hash(asked.ref),
+            **edited,  # type: ignore[arg-type]
+        )
+        with pytest.raises(HandleInvalid):
+            world.reveal(notebook(), asked.ref, unasked)
+    world.storage.tables.handles[ref_hash(asked.ref)] = replace(mine, ref_hash=ref_hash(asked.ref))
+    world.reveal(notebook(), asked.ref, world.answer("once"))

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from connvault_jupyter.contracts.connections import Connection
 from connvault_jupyter.errors import ConnectionNotFound, ConnvaultError, NameTaken, RevisionConflict
+from connvault_jupyter.services.ports import StoredConnection
 from connvault_jupyter.storage.conformance.samples import connection
 from connvault_jupyter.storage.stores import open_stores
 
@@ -83,12 +84,15 @@ class ConnectionStoreMachine(RuleBasedStateMachine):
     @invariant()
     def the_same_is_found(self) -> None:
         by_name = sorted(self.known.values(), key=lambda known: known.name.lower())
-        assert self.stores.connections.all() == by_name
+        assert [found.connection for found in self.stores.connections.all()] == by_name
         for identity in ("c1", "c2", "c3"):
-            assert self.stores.connections.get(identity) == self.known.get(identity)
+            assert self.found(self.stores.connections.get(identity)) == self.known.get(identity)
         for name in ("lake", "Lake", "LAKE"):
             expected = next((known for known in by_name if known.name == name), None)
-            assert self.stores.connections.by_name(name) == expected
+            assert self.found(self.stores.connections.by_name(name)) == expected
+
+    def found(self, stored: StoredConnection | None) -> Connection | None:
+        return None if stored is None else stored.connection
 
     def refusal(self, identity: str, revision: int) -> type[ConnvaultError] | None:
         if identity not in self.known:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter.errors import SchemaTooNew, StorageError
-from connvault_jupyter.storage.conformance.samples import append, connection
+from connvault_jupyter.storage.conformance.samples import append, connection, stored
 from connvault_jupyter.storage.opening import open_database
+from connvault_jupyter.storage.rows import canonical
 from connvault_jupyter.storage.schema import Migration, shipped_migrations
 from connvault_jupyter.storage.stores import open_stores, stores_of
 from tests.support.storage import ask, child, edit, line, tell
@@ -64,7 +65,7 @@ def test_when_current_nothing_happens(data_dir: Path) -> None:
     stores.connections.add(connection())
     database.close()
     database, stores = open_stores(data_dir=data_dir)
-    assert stores.connections.get("c1") == connection()
+    assert stores.connections.get("c1") == stored()
     database.close()
     assert backups(data_dir) == []
 
@@ -73,10 +74,14 @@ def test_when_current_nothing_happens(data_dir: Path) -> None:
 def test_from_each_version_it_gets_to_the_newest_with_its_content(data_dir: Path, start: int) -> None:
     """A backup is left for each step, private, and holds what was there before."""
     old = open_database(data_dir=data_dir, migrations=SHIPPED[:start])
-    stores_of(old).connections.add(connection())
     old.close()
+    document = canonical(connection())
+    edit(
+        data_dir,
+        f"INSERT INTO connections (id, name, revision, document) VALUES ('c1', '{connection().name}', 1, '{document}')",
+    )
     database = open_database(data_dir=data_dir, migrations=[*SHIPPED, LATER])
-    assert stores_of(database).connections.get("c1") == connection()
+    assert stores_of(database).connections.get("c1") == stored()
     stores_of(database).connections.add(connection("c2"))
     database.close()
     assert version(data_dir) == LATER.number

@@ -27,7 +27,7 @@ sys.stdin.readline()
 conflicts = 0
 for _ in range(int(sys.argv[3])):
     while True:
-        found = stores.connections.get("c1")
+        found = stores.connections.get("c1").connection
         changed = connection(revision=found.revision + 1, fields={"count": found.fields["count"] + 1})
         try:
             stores.connections.update(changed, expected_revision=found.revision)
@@ -81,7 +81,11 @@ def test_when_several_processes_hammer_no_update_is_lost(data_dir: Path, journal
     found, counted = stores.connections.get("c1"), stores.grants.get("g1")
     assert found is not None
     assert counted is not None
-    assert (found.revision, found.fields["count"], counted.uses) == (1 + total, total, total)
+    assert (found.connection.revision, found.connection.fields["count"], counted.uses) == (
+        1 + total,
+        total,
+        total,
+    )
     chain = stores.audit.chain(0, total + 1)
     assert [row.event.sequence for row in chain] == list(range(1, total + 1))
     assert [row.previous for row in chain] == [bytes(32), *(row.digest for row in chain[:-1])]
@@ -135,7 +139,7 @@ def test_when_killed_at_any_moment_no_half_is_there(data_dir: Path, after: int) 
 
 def assert_whole(data_dir: Path, *, at_least: int, at_most: int | None = None) -> None:
     database, stores = open_stores(data_dir=data_dir)
-    names = {found.id for found in stores.connections.all()}
+    names = {found.connection.id for found in stores.connections.all()}
     assert len(names) >= at_least
     assert at_most is None or len(names) <= at_most
     assert {found.connection_id for found in stores.secrets.all()} == names

@@ -51,6 +51,22 @@ def test_when_durable_and_not_take_turns_each_has_its_level(database: Database) 
     assert seen == [FULL, NORMAL, FULL, NORMAL, NORMAL, FULL]
 
 
+def test_what_a_block_erases_is_overwritten_and_its_wal_is_empty(
+    database: Database, connections: SqliteConnectionStore, data_dir: Path
+) -> None:
+    """For this block alone, also when it fails: zeroing free pages is too much for each use of a secret."""
+    connections.add(connection(display_name="before"))
+    with database.erasing():
+        assert database.one("PRAGMA secure_delete") == (1,)
+        connections.update(connection(revision=2), expected_revision=1)
+    assert database.one("PRAGMA secure_delete") == (2,)
+    assert (data_dir / "connvault.db-wal").stat().st_size == 0
+    assert b'"before"' not in (data_dir / "connvault.db").read_bytes()
+    with pytest.raises(RuntimeError), database.erasing():
+        raise RuntimeError
+    assert database.one("PRAGMA secure_delete") == (2,)
+
+
 def test_when_not_durable_it_is_unsynced_until_the_flush(
     database: Database, connections: SqliteConnectionStore
 ) -> None:

@@ -28,6 +28,7 @@ from connvault_jupyter.services.ports import (
     Handle,
     OpenQuestion,
     SealedSecret,
+    StoredConnection,
     StoredGrant,
     VaultRecord,
 )
@@ -42,7 +43,7 @@ class Tables:
     """Everything that a rollback brings back. Rows are frozen, so copying the containers is enough."""
 
     vault: list[VaultRecord] = field(default_factory=list)
-    connections: dict[str, Connection] = field(default_factory=dict)
+    connections: dict[str, StoredConnection] = field(default_factory=dict)
     last_used: dict[str, datetime] = field(default_factory=dict)
     tests: dict[str, TestOutcome] = field(default_factory=dict)
     secrets: dict[tuple[str, str], SealedSecret] = field(default_factory=dict)
@@ -78,6 +79,11 @@ class MemoryStorage:
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         with self._block(durable=durable, escaping=False):
+            yield
+
+    @contextmanager
+    def erasing(self) -> Iterator[None]:
+        with self._block(durable=True, escaping=False):
             yield
 
     @contextmanager
@@ -142,6 +148,9 @@ class MemoryVaultStore(_Store):
     def load(self) -> VaultRecord | None:
         return self._tables.vault[0] if self._tables.vault else None
 
+    def check(self) -> bytes | None:
+        return self._tables.vault[0].check if self._tables.vault else None
+
     def create(self, record: VaultRecord) -> bool:
         with self._storage.writing() as tables:
             if tables.vault:
@@ -157,25 +166,26 @@ class MemoryVaultStore(_Store):
 
 
 class MemoryConnectionStore(_Store):
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection, mac: bytes | None = None) -> None:
         with self._storage.writing() as tables:
             self._refuse_taken(connection)
-            tables.connections[connection.id] = connection
+            tables.connections[connection.id] = StoredConnection(connection, mac)
 
-    def get(self, connection_id: str) -> Connection | None:
+    def get(self, connection_id: str) -> StoredConnection | None:
         return self._tables.connections.get(connection_id)
 
-    def by_name(self, name: str) -> Connection | None:
-        return next((one for one in self._tables.connections.values() if one.name == name), None)
+    def by_name(self, name: str) -> StoredConnection | None:
+        found = (one for one in self._tables.connections.values() if one.connection.name == name)
+        return next(found, None)
 
-    def all(self) -> Sequence[Connection]:
-        return sorted(self._tables.connections.values(), key=lambda one: one.name.lower())
+    def all(self) -> Sequence[StoredConnection]:
+        return sorted(self._tables.connections.values(), key=lambda one: one.connection.name.lower())
 
-    def update(self, connection: Connection, *, expected_revision: int) -> None:
+    def update(self, connection: Connection, mac: bytes | None = None, *, expected_revision: int) -> None:
         with self._storage.writing() as tables:
             self._check_revision(connection.id, expected_revision)
             self._refuse_taken(connection)
-            tables.connections[connection.id] = connection
+            tables.connections[connection.id] = StoredConnection(connection, mac)
 
     def remove(self, connection_id: str, *, expected_revision: int) -> None:
         with self._storage.writing() as tables:
@@ -212,11 +222,11 @@ class MemoryConnectionStore(_Store):
         found = self._tables.connections.get(connection_id)
         if found is None:
             raise ConnectionNotFound
-        if found.revision != expected:
+        if found.connection.revision != expected:
             raise RevisionConflict
 
     def _refuse_taken(self, connection: Connection) -> None:
-        for other in self._tables.connections.values():
+        for other in (one.connection for one in self._tables.connections.values()):
             if other.id != connection.id and other.name.lower() == connection.name.lower():
                 raise NameTaken
 
@@ -237,6 +247,13 @@ class MemorySecretStore(_Store):
     def all(self) -> Sequence[SealedSecret]:
         return [self._tables.secrets[key] for key in sorted(self._tables.secrets)]
 
+    def fields(self, connection_id: str | None = None) -> Mapping[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for one, name in self._tables.secrets:
+            if connection_id in (None, one):
+                found[one] = found.get(one, frozenset()) | {name}
+        return found
+
     def remove(self, connection_id: str, field: str) -> bool:
         with self._storage.writing() as tables:
             return tables.secrets.pop((connection_id, field), None) is not None
@@ -248,6 +265,17 @@ class MemoryGrantStore(_Store):
             if grant.connection_id not in tables.connections or grant.id in tables.grants:
                 raise StorageError
             tables.grants[grant.id] = StoredGrant(grant=grant, mac=mac)
+
+    def replace(self, grant: Grant, mac: bytes) -> bool:
+        with self._storage.writing() as tables:
+            stored = tables.grants.get(grant.id)
+            if stored is None or any(
+                getattr(stored.grant, name) != getattr(grant, name)
+                for name in ("connection_id", "requester_key", "instance")
+            ):
+                return False
+            tables.grants[grant.id] = replace(stored, grant=grant, mac=mac)
+            return True
 
     def get(self, grant_id: str) -> StoredGrant | None:
         return self._tables.grants.get(grant_id)
@@ -377,6 +405,11 @@ class MemoryAuditStore(_Store):
             tables.audit[:] = kept
             tables.checkpoint[:] = [checkpoint]
             return dropped
+
+    def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
+        with self._storage.writing() as tables:
+            if any(one.sequence == checkpoint.sequence for one in tables.checkpoint):
+                tables.checkpoint[:] = [checkpoint]
 
     def uses_by_day(self, connection_id: str, since: datetime) -> Mapping[str, int]:
         found: dict[str, int] = {}

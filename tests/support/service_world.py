@@ -443,6 +443,10 @@ class Caller:
         assert isinstance(found, AccessResponse)
         return found
 
+    def finished(self) -> AccessResponse | Delivered:
+        """What it was answered. Raises: what it ended with."""
+        return self._outcome.result(30)
+
     def go_away(self) -> None:
         """The asker's end of the channel closes."""
         self._leave.set_result(None)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from ...contracts.audit import AuditFilter
@@ -91,6 +92,16 @@ class AuditStoreSuite:
         assert stores.audit.chain(0, 10) == made[3:]
         assert stores.audit.prune(checkpoint_at(made[3])) == 1
         assert stores.audit.checkpoint() == checkpoint_at(made[3])
+
+    def test_a_replaced_checkpoint_is_of_the_same_row(self, stores: Stores) -> None:
+        """Its MAC is made anew when the keys change; of another row there is none to replace."""
+        made = [append(stores) for _ in range(3)]
+        stores.audit.prune(checkpoint_at(made[1]))
+        anew = replace(checkpoint_at(made[1]), mac=b"anew")
+        stores.audit.replace_checkpoint(anew)
+        stores.audit.replace_checkpoint(replace(checkpoint_at(made[2]), mac=b"other"))
+        assert stores.audit.checkpoint() == anew
+        assert stores.audit.chain(0, 10) == made[2:]
 
     def test_after_pruning_everything_the_chain_goes_on(self, stores: Stores) -> None:
         """From the checkpoint, with the next sequence."""

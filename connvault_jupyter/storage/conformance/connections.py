@@ -6,8 +6,9 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 
 from ...errors import ConnectionNotFound, NameTaken, RevisionConflict
+from ...services.ports import StoredConnection
 from ..stores import Stores
-from .samples import NOON, connection, grant, handle, later, outcome, refusing, secret
+from .samples import NOON, connection, grant, handle, later, outcome, refusing, secret, stored
 
 
 class ConnectionStoreSuite:
@@ -23,9 +24,18 @@ class ConnectionStoreSuite:
 
     def test_what_was_added_is_found_by_id_and_name(self, stores: Stores) -> None:
         """Every field comes back, each with its type."""
+        stores.connections.add(connection(), b"mac")
+        assert stores.connections.get("c1") == stored(mac=b"mac")
+        assert stores.connections.by_name(connection().name) == stored(mac=b"mac")
+        assert stores.connections.all() == [stored(mac=b"mac")]
+
+    def test_without_a_mac_it_has_none(self, stores: Stores) -> None:
+        """None is another thing than an empty one; an update puts one there, or takes it away."""
         stores.connections.add(connection())
-        assert stores.connections.get("c1") == connection()
-        assert stores.connections.by_name(connection().name) == connection()
+        assert stores.connections.get("c1") == stored(mac=None)
+        for revision, mac in ((2, b"mac"), (3, b""), (4, None)):
+            stores.connections.update(connection(revision=revision), mac, expected_revision=revision - 1)
+            assert stores.connections.get("c1") == stored(revision=revision, mac=mac)
 
     def test_an_instant_of_another_zone_stays_the_same_instant(self, stores: Stores) -> None:
         """Instants are compared, not their writing."""
@@ -33,7 +43,7 @@ class ConnectionStoreSuite:
         stores.connections.add(connection(created_at=tokyo))
         found = stores.connections.get("c1")
         assert found is not None
-        assert found.created_at == NOON
+        assert found.connection.created_at == NOON
 
     def test_a_name_in_another_case_is_taken(self, stores: Stores) -> None:
         """Two names that people can't tell apart must not exist."""
@@ -51,15 +61,15 @@ class ConnectionStoreSuite:
         """Without regard to case, whatever the order in which they came."""
         for identity, name in (("c1", "delta"), ("c2", "Alpha"), ("c3", "beta")):
             stores.connections.add(connection(identity, name=name))
-        assert [found.name for found in stores.connections.all()] == ["Alpha", "beta", "delta"]
+        assert [found.connection.name for found in stores.connections.all()] == ["Alpha", "beta", "delta"]
 
     def test_an_update_with_the_expected_revision_replaces(self, stores: Stores) -> None:
         """The new contract is what is found from then on."""
         stores.connections.add(connection())
         changed = connection(revision=2, name="lake", status="ready", status_reason=None, fields={})
         stores.connections.update(changed, expected_revision=1)
-        assert stores.connections.get("c1") == changed
-        assert stores.connections.by_name("lake") == changed
+        assert stores.connections.get("c1") == StoredConnection(changed)
+        assert stores.connections.by_name("lake") == StoredConnection(changed)
 
     def test_an_update_may_change_the_case_of_its_own_name(self, stores: Stores) -> None:
         """A connection does not stand in its own way."""
@@ -73,7 +83,7 @@ class ConnectionStoreSuite:
         for expected in (2, 4, 2**70):
             with refusing(RevisionConflict):
                 stores.connections.update(connection(revision=4, fields={}), expected_revision=expected)
-        assert stores.connections.get("c1") == connection(revision=3)
+        assert stores.connections.get("c1") == stored(revision=3)
 
     def test_an_update_to_a_taken_name_is_refused(self, stores: Stores) -> None:
         """The rule holds for changes as for new ones."""
@@ -81,7 +91,7 @@ class ConnectionStoreSuite:
         stores.connections.add(connection("c2", name="two"))
         with refusing(NameTaken):
             stores.connections.update(connection("c2", name="ONE", revision=2), expected_revision=1)
-        assert stores.connections.get("c2") == connection("c2", name="two")
+        assert stores.connections.get("c2") == stored("c2", name="two")
 
     def test_an_update_of_a_missing_one_is_refused(self, stores: Stores) -> None:
         """It does not come into being by a change."""

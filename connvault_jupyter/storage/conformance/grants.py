@@ -15,7 +15,14 @@ class GrantStoreSuite:
     def test_what_was_added_is_found_unused(self, stores: Stores) -> None:
         """With its MAC, as it was given: the MAC covers every part."""
         stores.connections.add(connection())
-        wanted = grant(instance="kernel-1:1", agent="helper", expires_at=later(60), decision="session")
+        wanted = grant(
+            instance="kernel-1:1",
+            expires_at=later(60),
+            decision="session",
+            shown_digest="fedcba9876543210" * 4,
+            agent_hash="1." + "0123456789abcdef" * 4,
+            agent_sealed="1.c2VhbGVk",
+        )
         stores.grants.add(wanted, b"\x00mac")
         assert stores.grants.get("g1") == StoredGrant(grant=wanted, mac=b"\x00mac")
         assert stores.grants.get("g2") is None
@@ -36,7 +43,9 @@ class GrantStoreSuite:
         for identity in ("c1", "c2"):
             stores.connections.add(connection(identity))
         stores.grants.add(grant("g1"), b"")
-        stores.grants.add(grant("g2", agent="helper", decision="deny_always", created_at=later(1)), b"")
+        stores.grants.add(
+            grant("g2", agent_sealed="1.c2VhbGVk", decision="deny_always", created_at=later(1)), b""
+        )
         stores.grants.add(grant("g3", requester_key="/srv/other.ipynb"), b"")
         stores.grants.add(grant("g4", connection_id="c2"), b"")
         found = stores.grants.matching("c1", "/srv/first_steps.ipynb")
@@ -52,6 +61,24 @@ class GrantStoreSuite:
         assert stores.grants.get("g1") == StoredGrant(
             grant=grant(), mac=b"mac", uses=2, last_used_at=later(1)
         )
+
+    def test_one_is_replaced_in_its_place(self, stores: Stores) -> None:
+        """Its handles and counts stay. One of another connection, requester or run is not its place."""
+        stores.connections.add(connection())
+        stores.grants.add(grant(), b"mac")
+        stores.handles.add(handle())
+        stores.grants.note_use("g1", NOON)
+        anew = grant(shown_digest="fedcba9876543210" * 4)
+        for other in (
+            {"connection_id": "c2"},
+            {"requester_key": "/srv/other.ipynb"},
+            {"instance": "kernel:1"},
+        ):
+            assert not stores.grants.replace(grant(**other), b"")
+        assert not stores.grants.replace(grant("g2"), b"")
+        assert stores.grants.replace(anew, b"other mac")
+        assert stores.grants.get("g1") == StoredGrant(grant=anew, mac=b"other mac", uses=1, last_used_at=NOON)
+        assert stores.handles.get(handle().ref_hash) == handle()
 
     def test_a_removed_grant_takes_its_handles_along(self, stores: Stores) -> None:
         """Revoking bites at the next use of any of them."""
@@ -75,10 +102,17 @@ class HandleStoreSuite:
     """Subclass it with a fixture `stores`."""
 
     def test_what_was_added_is_found(self, stores: Stores) -> None:
-        """With and without grant, end and agent."""
+        """With and without grant, end and claim."""
         stores.connections.add(connection())
         stores.grants.add(grant(), b"")
-        bare = handle(b"bare", grant_id=None, expires_at=None, mode="reveal", agent="helper")
+        bare = handle(
+            b"bare",
+            grant_id=None,
+            expires_at=None,
+            mode="reveal",
+            agent_hash="1." + "0123456789abcdef" * 4,
+            agent_sealed="1.c2VhbGVk",
+        )
         stores.handles.add(handle())
         stores.handles.add(bare)
         assert stores.handles.get(handle().ref_hash) == handle()

@@ -11,7 +11,7 @@ from ...contracts.access import Grant
 from ...contracts.audit import AuditEvent
 from ...contracts.connections import Connection, TestOutcome
 from ...contracts.contract import ConnectionId, GrantId, SecretRef
-from ...services.ports import ChainLink, Checkpoint, Handle, SealedSecret, VaultRecord
+from ...services.ports import ChainLink, Checkpoint, Handle, SealedSecret, StoredConnection, VaultRecord
 from ..stores import Stores
 
 # Microseconds matter: MACs and digests cover instants.
@@ -52,6 +52,10 @@ def connection(identity: str = "c1", **changes: Any) -> Connection:
         "updated_at": later(1),
     }
     return Connection(**(values | changes))
+
+
+def stored(identity: str = "c1", *, mac: bytes | None = None, **changes: Any) -> StoredConnection:
+    return StoredConnection(connection(identity, **changes), mac)
 
 
 def outcome(**changes: Any) -> TestOutcome:
@@ -95,7 +99,6 @@ def handle(ref: bytes = b"ref", **changes: Any) -> Handle:
         "connection_id": ConnectionId("c1"),
         "requester_instance": "kernel-1:1000",
         "mode": "in_clear",
-        "agent": None,
         "created_at": NOON,
         "expires_at": later(3600),
     }
@@ -107,20 +110,26 @@ def event(sequence: int = 1, **changes: Any) -> AuditEvent:
     return AuditEvent(**(values | changes))
 
 
-def link(of: AuditEvent, previous: bytes, *, mac: bytes | None = bytes(32)) -> ChainLink:
+def link(
+    of: AuditEvent, previous: bytes, *, mac: bytes | None = bytes(32), generation: int | None = 2
+) -> ChainLink:
     body = of.model_dump_json(exclude_defaults=True).encode()
     digest = hashlib.sha256(previous + body).digest()
-    return ChainLink(event=of, body=body, previous=previous, digest=digest, mac=mac)
+    return ChainLink(event=of, body=body, previous=previous, digest=digest, mac=mac, generation=generation)
 
 
-def record(identity: str = "v1") -> VaultRecord:
-    return VaultRecord(
-        vault_id=identity,
-        custodian="passphrase",
-        parameters={"salt": "c2FsdA==", "cost": {"t": 3}},
-        check=bytes(range(32)),
-        created_at=NOON,
-    )
+def record(identity: str = "v1", **changes: Any) -> VaultRecord:
+    values: dict[str, Any] = {
+        "vault_id": identity,
+        "custodian": "passphrase",
+        "parameters": {"salt": "c2FsdA==", "cost": {"t": 3}},
+        "check": bytes(range(32)),
+        "created_at": NOON,
+        "generation": 3,
+        "salt": bytes(range(32, 64)),
+        "older": {1: b"first", 2: b"second\x00\xff"},
+    }
+    return VaultRecord(**(values | changes))
 
 
 def append(stores: Stores, **changes: Any) -> ChainLink:

@@ -39,6 +39,17 @@ class SecretStoreSuite:
         assert stores.secrets.of("c3") == []
         assert len(stores.secrets.all()) == 3
 
+    def test_which_fields_have_one_is_told_without_their_envelopes(self, stores: Stores) -> None:
+        """Of one connection or of all; what has none is missing."""
+        for identity in ("c1", "c2", "c3"):
+            stores.connections.add(connection(identity))
+        for one in (secret("c1"), secret("c1", "token", ref="r2"), secret("c2", ref="r3")):
+            stores.secrets.put(one)
+        both = frozenset({"password", "token"})
+        assert stores.secrets.fields() == {"c1": both, "c2": frozenset({"password"})}
+        assert stores.secrets.fields("c1") == {"c1": both}
+        assert stores.secrets.fields("c3") == {}
+
     def test_removing_tells_whether_there_was_one(self, stores: Stores) -> None:
         """The other fields stay."""
         stores.connections.add(connection())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...errors import NameTaken, StorageError
 from ..stores import Stores
-from .samples import NOON, append, connection, grant, handle, refusing, secret
+from .samples import NOON, append, connection, grant, handle, record, refusing, secret, stored
 
 
 class Interrupted(Exception):
@@ -23,7 +23,9 @@ class TransactionsSuite:
             stores.connections.add(connection("c2"))
         with stores.transactions.escape():
             stores.connections.add(connection("c3"))
-        assert [found.id for found in stores.connections.all()] == ["c1", "c2", "c3"]
+        with stores.transactions.erasing():
+            stores.connections.add(connection("c4"))
+        assert [found.connection.id for found in stores.connections.all()] == ["c1", "c2", "c3", "c4"]
 
     def test_when_a_block_raises_nothing_of_it_is_there(self, stores: Stores) -> None:
         """In all kinds of blocks, and the exception comes through as it is."""
@@ -31,6 +33,7 @@ class TransactionsSuite:
             stores.transactions.transaction(),
             stores.transactions.transaction(durable=False),
             stores.transactions.escape(),
+            stores.transactions.erasing(),
         ):
             with refusing(Interrupted), block:
                 stores.connections.add(connection())
@@ -41,7 +44,7 @@ class TransactionsSuite:
         """A rule may read what it has just written."""
         with stores.transactions.transaction():
             stores.connections.add(connection())
-            assert stores.connections.get("c1") == connection()
+            assert stores.connections.get("c1") == stored()
 
     def test_a_block_inside_joins_the_outer_one(self, stores: Stores) -> None:
         """What the inner one did is undone with the outer one."""
@@ -101,6 +104,22 @@ class TransactionsSuite:
         assert changed()
         stores.connections.update(connection(revision=2), expected_revision=1)
         assert changed()
+        stores.vault.create(record())
+        assert changed()
+        stores.vault.replace(record(generation=4))
+        assert changed()
+        with stores.transactions.transaction():
+            stores.vault.replace(record(generation=5))
+            assert changed()
+
+    def test_the_version_of_a_block_that_failed_is_not_taken_for_another(self, stores: Stores) -> None:
+        """What was read in it was never true."""
+        stores.vault.create(record())
+        with refusing(Interrupted), stores.transactions.transaction():
+            stores.vault.replace(record(generation=4))
+            inside = stores.transactions.version()
+            raise Interrupted
+        assert stores.transactions.version() != inside
 
 
 def _fail_inside(stores: Stores) -> None:

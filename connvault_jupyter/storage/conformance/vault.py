@@ -30,3 +30,11 @@ class VaultStoreSuite:
         stores.vault.create(record("v1"))
         stores.vault.replace(record("v2"))
         assert stores.vault.load() == record("v2")
+
+    def test_the_check_value_is_had_alone(self, stores: Stores) -> None:
+        """It is asked for at every change: whether the keys are still those of the vault."""
+        assert stores.vault.check() is None
+        stores.vault.create(record())
+        assert stores.vault.check() == record().check
+        stores.vault.replace(record(generation=4, check=b"another"))
+        assert stores.vault.check() == b"another"

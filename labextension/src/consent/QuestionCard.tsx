@@ -8,7 +8,7 @@ import type { Duration, ProviderDefinition, Question } from '../contracts';
 import { fileName, foreignName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { Glyph, ProviderIcon } from '../panel/pieces';
-import { durationWord, modeWords, questionHow, requesterIcon } from '../panel/words';
+import { durationWord, hiddenWord, modeWords, questionHow, requesterIcon } from '../panel/words';
 import { length } from '../times';
 
 export interface QuestionCardProps {
@@ -69,12 +69,18 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
         )}
         {question.reasons.length > 0 && (
           <div className="jp-connvault-quote">
-            {question.reasons.map(reason => (
-              <p key={reason}>
+            {question.reasons.map((reason, index) => (
+              // Several may read the same once something was masked in them.
+              <p key={index}>
                 {trans.__('The code says:')} <bdi>“{foreignText(reason)}”</bdi>
               </p>
             ))}
           </div>
+        )}
+        {question.claims_hidden !== null && (
+          <p className="jp-connvault-quote">
+            {trans.__('What the code says: %1', hiddenWord(question.claims_hidden, trans))}
+          </p>
         )}
       </div>
       {!isReveal && question.durations.length > 0 && <Durations {...props} />}

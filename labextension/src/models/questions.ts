@@ -92,7 +92,9 @@ export class QuestionsModel implements IQuestions, IDisposable {
         const before = known.get(question.id);
         const endsAt = asked + question.remaining_ms;
         // The same question keeps its object, so that nothing is drawn anew under a hand.
-        return before && before.question.digest === question.digest ? before : { question, endsAt };
+        const same =
+          before?.question.digest === question.digest && before.question.claims_hidden === question.claims_hidden;
+        return same ? before : { question, endsAt };
       })
       .sort((one, other) => Date.parse(one.question.asked_at) - Date.parse(other.question.asked_at));
     for (const { id, digest } of found.unreadable) {
@@ -130,7 +132,12 @@ export class QuestionsModel implements IQuestions, IDisposable {
   private onEvent(_: EventStream, event: ConnvaultEvent): void {
     if (event.event === 'access_request:resolved' && event.id) {
       this.drop(event.id);
-    } else if (event.event === 'access_request:asked' || event.event === 'access_request:resolved') {
+    } else if (
+      event.event === 'access_request:asked' ||
+      event.event === 'access_request:resolved' ||
+      // What the code says is hidden while the vault is locked.
+      event.event === 'vault:changed'
+    ) {
       void this.refresh();
     }
   }

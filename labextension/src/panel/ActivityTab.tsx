@@ -9,7 +9,7 @@ import { fileName, foreignName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { exactly, stamp } from '../times';
 import { Breakable, Pill } from './pieces';
-import { eventWords, modeWords } from './words';
+import { eventWords, hiddenWord, modeWords } from './words';
 
 /** Rows that say the same, one after the other. */
 interface Run {
@@ -43,14 +43,14 @@ function runs(events: readonly AuditEvent[]): Run[] {
 }
 
 function sameWords(one: AuditEvent, other: AuditEvent): boolean {
-  return (['outcome', 'code', 'requester_key', 'requester_label', 'mode', 'decision', 'agent'] as const).every(
-    key => one[key] === other[key]
-  );
+  return (
+    ['outcome', 'code', 'requester_key', 'requester_label', 'mode', 'decision', 'agent', 'claims_hidden'] as const
+  ).every(key => one[key] === other[key]);
 }
 
 function who(event: AuditEvent, trans: TranslationBundle): string {
   if (!event.requester_label) {
-    return trans.__('you');
+    return event.count ? trans.__('processes outside of kernels') : trans.__('you');
   }
   const name = fileName(event.requester_label);
   return event.requester_kind === 'script' ? trans.__('%1 (script)', name) : name;
@@ -67,12 +67,14 @@ export interface ActivityRowsProps {
 export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): JSX.Element {
   return (
     <ul className="jp-connvault-lines">
-      {runs(events).slice(0, limit).map(({ event, count }) => {
+      {runs(events).slice(0, limit).map(({ event, count: rows }) => {
+        const count = event.count ?? rows;
         const words = eventWords(event, trans);
         const more = [
           event.mode && words.outcome?.text !== modeWords(event.mode, trans).word ? modeWords(event.mode, trans).word : '',
           event.agent ? trans.__('says it acts for %1', foreignName(event.agent)) : '',
-          event.reason_claim ? `“${foreignText(event.reason_claim)}”` : ''
+          event.reason_claim ? `“${foreignText(event.reason_claim)}”` : '',
+          event.claims_hidden ? trans.__('what the code said: %1', hiddenWord(event.claims_hidden, trans)) : ''
         ].filter(Boolean);
         return (
           <li key={event.sequence} className="jp-connvault-event" data-testid={`connvault-event-${event.type}`}>

@@ -16,7 +16,7 @@ import { Icon } from '../icons';
 import { ago, exactly } from '../times';
 import { ActivityRows } from './ActivityTab';
 import { Banner, Foreign, NotSealed } from './pieces';
-import { howWord, mayBeRevealed, modeWords, statusAdvice, deliveryAdvice } from './words';
+import { howWord, isForeign, mayBeRevealed, modeWords, statusAdvice, deliveryAdvice } from './words';
 
 const RECENT_ROWS = 3;
 
@@ -44,7 +44,9 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   const advice = statusAdvice(view, trans);
   // Those that are stored, and those that the schema asks for in this case.
   const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
-  const secrets = [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
+  // What was changed outside is looked through first, in the form.
+  const secrets =
+    connection.status_reason === 'edited' ? [] : [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
   const hasFailed = view.last_test?.ok === false;
   const test = (): void => {
     setTesting(true);
@@ -69,7 +71,7 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
           field={field}
           title={fieldTitle(provider, field)}
           multiline={provider !== undefined && propertiesOf(provider.fields)[field]?.['x-multiline'] === true}
-          setAt={view.secrets?.[field]?.set_at ?? null}
+          setAt={isForeign(connection) ? null : (view.secrets?.[field]?.set_at ?? null)}
           isUnreadable={connection.status_reason === 'secret_unreadable'}
           now={now}
           seals={props.seals}

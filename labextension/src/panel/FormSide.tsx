@@ -9,6 +9,7 @@ import type { Place } from '../models/navigation';
 import type { PanelProps } from './panelProps';
 import { Banner, Gone, NotSealed, ScreenHeader, Waiting } from './pieces';
 import { UnlockForm } from './VaultScreens';
+import { isForeign } from './words';
 
 // The form brings the validator, the heaviest part.
 const ConnectionForm = lazy(async () => ({ default: (await import('../form/ConnectionForm')).ConnectionForm }));
@@ -60,7 +61,8 @@ export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () 
       <Suspense fallback={<Waiting trans={trans} />}>
         <ConnectionForm
           provider={provider}
-          existing={before}
+          // A secret that was stored for something else is not kept when it is saved.
+          existing={before && isForeign(before.connection) ? { ...before, secrets: {} } : before}
           proposal={place.screen === 'create' ? place.proposal : undefined}
           takePasted={props.takePasted}
           takenNames={connections.items

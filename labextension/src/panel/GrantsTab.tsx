@@ -8,7 +8,7 @@ import type { GrantView, UseDay, DeliveryForm } from '../contracts';
 import { fileName, foreignName } from '../foreignText';
 import { ago, exactly, stamp } from '../times';
 import { Glyph } from './pieces';
-import { decisionWord, grantTrouble, howWord, requesterIcon } from './words';
+import { decisionWord, grantTrouble, hiddenWord, howWord, requesterIcon } from './words';
 
 export interface GrantsTabProps {
   grants: readonly GrantView[];
@@ -98,7 +98,11 @@ function terms(view: GrantView, delivery: DeliveryForm, now: number, trans: Tran
   const parts = [
     trouble || until,
     howWord(grant.mode, view.counts ? delivery : null, trans),
-    grant.agent ? trans.__('only for %1', foreignName(grant.agent)) : '',
+    view.agent_hidden
+      ? trans.__('only for an agent %1', hiddenWord(view.agent_hidden, trans))
+      : grant.agent
+        ? trans.__('only for %1', foreignName(grant.agent))
+        : '',
     trans._n('%1 use', '%1 uses', view.uses),
     view.last_used_at ? ago(view.last_used_at, now, trans) : ''
   ];

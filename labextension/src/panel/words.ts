@@ -10,6 +10,7 @@ import type {
   DecisionKind,
   Duration,
   GrantView,
+  Hidden,
   Mode,
   ProviderDefinition,
   Question,
@@ -35,6 +36,12 @@ export function statusWord(
   vault: VaultState['state'] | undefined,
   trans: TranslationBundle
 ): Word {
+  if (connection.status_reason === 'edited') {
+    return { text: trans.__('Changed outside'), tone: 'err' };
+  }
+  if (connection.status_reason === 'unconfirmed') {
+    return { text: trans.__('Not confirmed'), tone: 'warn' };
+  }
   if (connection.status === 'invalid') {
     return connection.status_reason === 'secret_unreadable'
       ? { text: trans.__('Replace secret'), tone: 'err' }
@@ -70,6 +77,11 @@ export function notSealedAdvice(trans: TranslationBundle): string {
   );
 }
 
+/** Whether the row is not connvault's own, or nobody knows: nothing of it counts until a person has looked through it. */
+export function isForeign({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
+  return status_reason === 'edited' || status_reason === 'unconfirmed';
+}
+
 /** What has to be done before the connection can be used; `''` when nothing. */
 export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
   switch (view.connection.status_reason) {
@@ -85,6 +97,14 @@ export function statusAdvice(view: ConnectionView, trans: TranslationBundle): st
       return trans.__('The package that brings this kind of connection is not installed. Install it, or delete the connection.');
     case 'provider_changed':
       return trans.__('This kind of connection has changed. Edit the connection and look through its fields.');
+    case 'edited':
+      return trans.__(
+        'This connection was changed outside of connvault. Nothing of it is used until you look through it and save it again, and enter its secret again.'
+      );
+    case 'unconfirmed':
+      return trans.__(
+        'This connection was saved while the vault was locked, or changed outside of connvault. Look through it and save it again, or enter its secret.'
+      );
     default:
       return '';
   }
@@ -241,11 +261,18 @@ export function grantTrouble(view: GrantView, trans: TranslationBundle): string 
       return trans.__('over');
     case 'destination_changed':
       return trans.__('void: the destination was changed');
+    case 'changed':
+      return trans.__('void: the connection was changed');
     case 'ended':
       return trans.__('over: the kernel has stopped');
     default:
       return '';
   }
+}
+
+/** Stands for what code said of itself where that can't be shown. */
+export function hiddenWord(why: Hidden, trans: TranslationBundle): string {
+  return why === 'locked' ? trans.__('(hidden while locked)') : trans.__('(can’t be read)');
 }
 
 /** What happened, in one word, and how it went; `null` when there is no more to say than that it did. */
@@ -256,8 +283,11 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'vault:unlock_refused': trans.__('unlocking refused'),
     'vault:locked': trans.__('vault locked'),
     'vault:passphrase_changed': trans.__('passphrase changed'),
+    'vault:upgraded': trans.__('vault of an earlier version taken over'),
     'connection:created': trans.__('created'),
     'connection:changed': trans.__('changed'),
+    'connection:edited': trans.__('changed outside of connvault'),
+    'connection:confirmed': trans.__('looked through and confirmed'),
     'connection:deleted': trans.__('deleted'),
     'connection:tested': trans.__('tested'),
     'connection:proposed': trans.__('suggested'),
@@ -277,6 +307,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'access:released': trans.__('released'),
     'grant:revoked': trans.__('permission taken back'),
     'grant:voided': trans.__('permission void'),
+    'grant:carried_over': trans.__('permission kept after an update'),
     'audit:pruned': trans.__('old rows removed')
   };
   return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
@@ -298,6 +329,8 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
       return { text: trans.__('interrupted'), tone: 'mute' };
     case 'access:refused':
       return { text: trans.__('refused'), tone: 'err' };
+    case 'connection:edited':
+      return { text: trans.__('not used'), tone: 'err' };
     default:
   }
   if (event.outcome === 'failed') {

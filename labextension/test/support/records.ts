@@ -164,6 +164,7 @@ export function question(change: Partial<Question> = {}, requester: Partial<Ques
     expires_at: '2026-11-24T09:01:00+00:00',
     remaining_ms: 60_000,
     digest: 'a'.repeat(64),
+    claims_hidden: null,
     ...change
   };
 }
@@ -202,6 +203,9 @@ export function grantView(change: Partial<GrantView['grant']> = {}, around: Part
       created_at: T0,
       expires_at: null,
       decided_by: 'you',
+      shown_digest: 'c'.repeat(64),
+      agent_hash: null,
+      agent_sealed: null,
       ...change
     },
     connection: 'warehouse',
@@ -209,6 +213,7 @@ export function grantView(change: Partial<GrantView['grant']> = {}, around: Part
     last_used_at: T0,
     counts: true,
     reason_not: '',
+    agent_hidden: null,
     ...around
   };
 }
@@ -235,6 +240,10 @@ export function auditEvent(change: Partial<AuditEvent> = {}): AuditEvent {
     question_id: null,
     evidence: null,
     reason_claim: null,
+    agent_sealed: null,
+    reason_sealed: null,
+    claims_hidden: null,
+    count: null,
     ...change
   };
 }

@@ -1,0 +1,147 @@
+"""The ports of the vault: keys, who holds the master key, and what is stored of both. No implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from ..contracts.vault import CustodianKind
+
+
+@dataclass(frozen=True)
+class SealContext:
+    """What a sealed secret is bound to (the associated data of the envelope).
+
+    `destination` holds name and value of every destination field of the provider. Changing any part makes unsealing
+    fail.
+    """
+
+    vault_id: str
+    scope: str
+    connection_id: str
+    field: str
+    provider_id: str
+    destination: Mapping[str, Any]
+
+
+MacPurpose = Literal["grant", "audit", "document", "claim"]
+"""`document`: a whole connection; `claim`: what a requester says of itself, so that equal ones are told from others."""
+
+
+class RecordKeys(Protocol):
+    """What is kept of the keys of an earlier generation: verifies and reads what was recorded, opens no secret."""
+
+    @property
+    def generation(self) -> int:
+        """Which generation of its vault's keys they are of, counted from 1."""
+
+    def mac(self, purpose: MacPurpose, message: bytes) -> bytes:
+        """32 bytes; the keys of the purposes are independent. Kept are `audit` and `claim`.
+
+        Raises: KeyError: not kept."""
+
+    def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
+        """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
+
+
+class Keys(RecordKeys, Protocol):
+    """Keys derived from one master key. Seals, unseals and authenticates; never shows a key."""
+
+    def seal(self, secret: bytes, context: SealContext) -> bytes:
+        """A versioned envelope with a fresh nonce."""
+
+    def unseal(self, envelope: bytes, context: SealContext) -> bytes:
+        """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
+
+    def seal_claim(self, text: bytes, context: bytes) -> bytes:
+        """A versioned envelope of a short text (a claim, a reason) under a key for such texts alone.
+
+        Its length depends on the length of `text` only: whoever must not learn that pads it before."""
+
+    def wrap(self, older: Keys, envelope: bytes, context: SealContext) -> bytes:
+        """An envelope that `older` sealed and that can't be opened now (its provider is gone), taken over as it is.
+
+        Only these keys open it from now on, in the context that it was sealed for. `context` needs no destination.
+
+        Raises: SecretInvalid: it is no envelope, or was taken over before and changed since."""
+
+    def keep_record(self, older: RecordKeys, vault_id: str) -> bytes:
+        """An envelope of what `older` needs to verify and read the record; nothing in it opens a secret."""
+
+    def record_keys(self, envelope: bytes, generation: int, vault_id: str) -> RecordKeys:
+        """Raises: SecretInvalid: it is not of this generation or vault, or is damaged."""
+
+
+@dataclass(frozen=True)
+class VaultRecord:
+    """What is stored of the vault. `parameters` is the custodian's own (salt, costs, wrapped key): no
+    secret by itself.
+    """
+
+    vault_id: str
+    custodian: CustodianKind
+    parameters: Mapping[str, Any] = attribute(repr=False)
+    check: bytes = attribute(repr=False)
+    """Tells a right master key from a wrong one, for this vault, generation and salt."""
+    created_at: datetime
+    generation: int = 1
+    """Of the keys. 1: made before connections carried MACs; vaults begin with 2, each new set of keys is one more."""
+    salt: bytes = attribute(default=b"", repr=False)
+    """Random for each generation but the first, so that no two ever have the same keys."""
+    older: Mapping[int, bytes] = attribute(default_factory=dict, repr=False)
+    """By earlier generation, what still verifies and reads its rows of the record (`Keys.keep_record`)."""
+
+    @property
+    def epoch(self) -> bytes:
+        """What the keys are bound to beside the vault id; empty for the first generation."""
+        return b"" if self.generation == 1 else self.generation.to_bytes(8, "big") + self.salt
+
+
+@dataclass(frozen=True)
+class Availability:
+    available: bool
+    label: str
+    detail: str
+
+
+class Custodian(Protocol):
+    """Holder of the master key. Slow: call it without holding a lock."""
+
+    @property
+    def kind(self) -> CustodianKind: ...
+
+    def availability(self) -> Availability:
+        """Cheap; never asks a person, never writes."""
+
+    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        """Takes a new master key into custody; answers the parameters to store.
+
+        Raises: CustodianUnavailable, WeakPassphrase."""
+
+    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+        """The master key. Raises: WrongPassphrase, CustodianUnavailable."""
+
+    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+        """Undoes `keep` (a lost setup race). Never raises."""
+
+
+DeriveKeys = Callable[[bytes, str, bytes], Keys]
+"""(master key of 32 bytes, vault id, `VaultRecord.epoch`) -> Keys"""
+
+CheckValue = Callable[[bytes, str, bytes], bytes]
+"""(master key, vault id, epoch) -> `VaultRecord.check`"""
+
+
+class VaultStore(Protocol):
+    def load(self) -> VaultRecord | None: ...
+
+    def check(self) -> bytes | None:
+        """`VaultRecord.check` alone: asked whenever anything was changed."""
+
+    def create(self, record: VaultRecord) -> bool:
+        """False, and nothing stored, if there is a record already. In the caller's transaction."""
+
+    def replace(self, record: VaultRecord) -> None: ...

@@ -1,1 +1,0 @@
--- Stands in for the step of another branch, so that the numbers have no gap.
