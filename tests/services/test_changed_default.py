@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 
 from connvault_jupyter.contracts.connections import Connection, UpdateConnection
 from connvault_jupyter.contracts.providers import ProviderDefinition
+from connvault_jupyter.contracts.vault import ChangePassphrase, CustodianKind, SetUpVault, UnlockVault
 from connvault_jupyter.errors import SecretInvalid
+from connvault_jupyter.services.ports import Custodian
+from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
 from tests.support.canary import CANARY
 from tests.support.service_world import UpdatedCatalogue, World, catalogue, notebook
 from tests.support.sshd import new_key
@@ -93,6 +97,25 @@ def test_a_secret_sealed_now_does_not_open_where_it_is_switched_off() -> None:
     assert world.secrets.sealed.unseal(connection, sealed, opening.ready(connection)) == CANARY
     with pytest.raises(SecretInvalid):
         world.secrets.sealed.unseal(loosened, sealed, opening.ready(loosened))
+
+
+def test_a_changed_passphrase_seals_the_secret_for_the_new_default() -> None:
+    """What opens by the old default is no damaged secret: it is sealed anew like any other."""
+    kept: Mapping[CustodianKind, Custodian] = {"passphrase": PlainPassphrase()}
+    first = World(custodians=kept, registry=UpdatedCatalogue({"ssh": _before()}), unlocked=False)
+    first.secrets.set_up(SetUpVault.model_validate({"passphrase": PASSPHRASE}), actor="ada")
+    connection = first.connection("build", provider="ssh", fields=_WITH_KEY, secrets={"private_key": CANARY})
+    second = World(custodians=kept, storage=(first.storage, first.stores), unlocked=False)
+    second.secrets.unlock(UnlockVault.model_validate({"passphrase": PASSPHRASE}), actor="ada")
+    change = {"current": PASSPHRASE, "new": "another long passphrase"}
+    second.secrets.change_passphrase(ChangePassphrase.model_validate(change), actor="ada")
+    assert second.view(connection).connection.status == "ready"
+    assert _delivered(second) == (True, CANARY)
+    (sealed,) = second.stores.secrets.all()
+    opening = second.services.connections._trial._opening
+    loosened = connection.model_copy(update={"fields": {**_WITH_KEY, "bound_only": False}})
+    with pytest.raises(SecretInvalid):
+        second.secrets.sealed.unseal(loosened, sealed, opening.ready(loosened))
 
 
 def test_a_secret_of_before_opens_at_no_other_host() -> None:
