@@ -76,7 +76,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def notebooks(home: Path, postgres_login: Login) -> Iterator[Notebooks]:
     """A broker of the test's own, whose relays may be killed."""
-    consent = ConsentSettings(cooldown_s=0, for_s=3)
+    consent = ConsentSettings(cooldown_s=0, for_s=6)
     with operated_broker(home, rule=by_reason, consent=consent) as (operator, path):
         fields = {**postgresql_fields(postgres_login), "sslmode": "disable"}
         operator.create("warehouse", "postgresql", fields, {"password": postgres_login.password})
@@ -122,7 +122,7 @@ def give_back(kernel: Asker, postgres: PostgresServer) -> None:
 
 
 def ended(kernel: Asker, question: str = "asked(mine)") -> None:
-    wait_until(lambda: not kernel.run(question), deadline_s=10, what="the end of the session")
+    wait_until(lambda: not kernel.run(question), deadline_s=20, what="the end of the session")
 
 
 KEPT = ["in use", "given back", "kept after the goodbye"]
