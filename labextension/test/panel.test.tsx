@@ -1,4 +1,4 @@
-import { act, fireEvent, render, screen, waitFor } from '@testing-library/react';
+import { act, fireEvent, render, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, describe, expect, test } from 'vitest';
 
 import type { Place } from '../src/models/navigation';
@@ -53,7 +53,10 @@ describe('the list', () => {
     await draw();
     expect(screen.queryByTestId('connvault-exposure')).toBeNull();
     await draw('A program of yours can read it.');
-    expect(screen.getByTestId('connvault-exposure').textContent).toContain('A program of yours can read it.');
+    const said = screen.getByTestId('connvault-exposure');
+    expect(said.textContent).not.toContain('A program of yours');
+    fireEvent.click(within(said).getByRole('button'));
+    expect(said.textContent).toContain('A program of yours can read it.');
   });
 
   test('has a row each, in groups, with its state in a word', async () => {

@@ -1,6 +1,8 @@
 /**
  * The side with the list: what waits, what is wrong, all connections, and the vault below.
  */
+import { useState } from 'react';
+
 import { fileName, foreignText } from '../foreignText';
 import { Icon } from '../icons';
 import { ConnectionList } from './ConnectionList';
@@ -112,14 +114,27 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           onNew={() => navigation.go({ screen: 'picker' })}
         />
       )}
-      {props.exposure && (
-        <details className="jp-connvault-exposure" data-testid="connvault-exposure">
-          <summary>{trans.__('This server is open to your other programs')}</summary>
-          {props.exposure}
-        </details>
-      )}
+      {props.exposure && <Exposure detail={props.exposure} trans={trans} />}
       {state && <VaultFoot {...props} />}
     </section>
+  );
+}
+
+function Exposure({ detail, trans }: { detail: string } & Pick<PanelProps, 'trans'>): JSX.Element {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <div className="jp-connvault-exposure" data-testid="connvault-exposure">
+      <span>{trans.__('This server is open to your other programs.')}</span>{' '}
+      <button
+        type="button"
+        className="jp-connvault-button jp-mod-link"
+        aria-expanded={isOpen}
+        onClick={() => setOpen(!isOpen)}
+      >
+        {isOpen ? trans.__('Less') : trans.__('What is that?')}
+      </button>
+      {isOpen && <p>{detail}</p>}
+    </div>
   );
 }
 
