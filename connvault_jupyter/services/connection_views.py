@@ -61,7 +61,9 @@ class ConnectionViews:
         return ConnectionList(
             connections=[
                 self._view(connection, sealed.get(connection.id, ()), last_used, tests)
-                for connection in self._documents.all()
+                for connection in self._documents.all_with(
+                    {one: frozenset([secret.field for secret in of]) for one, of in sealed.items()}
+                )
             ]
         )
 

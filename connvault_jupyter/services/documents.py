@@ -31,6 +31,7 @@ NotOurs = Literal["edited", "unconfirmed"]
 
 _DOMAIN = b"connvault-connection-1\0"
 _STATUS = {"status", "status_reason"}
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class Finding:
     connection: Connection
     reason: NotOurs
     digest: bytes
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What a row of the broker's own was found to be, by what."""
+
+    stored: StoredConnection
+    secrets: frozenset[str]
+    provider: ProviderDefinition | None
+    found: Connection
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ class Documents:
         self._keys = keys
         self._verifier: weakref.ref[Keys] | None = None
         self._verified: dict[str, tuple[Connection, bytes]] = {}
+        self._judgements: dict[str, _Judged] = {}
         self._standings: dict[str, tuple[Connection, ProviderDefinition, frozenset[str], Standing]] = {}
         self._awaiting: dict[str, _Awaiting] = {}
         self._shown: dict[str, bytes] = {}
@@ -84,9 +96,14 @@ class Documents:
 
     def all(self) -> Sequence[Connection]:
         """By name."""
-        keys, secrets = self._keys(), self._secrets.fields()
+        return self.all_with(self._secrets.fields())
+
+    def all_with(self, secrets: Mapping[str, frozenset[str]]) -> Sequence[Connection]:
+        """As `all`, for whoever knows already which fields have a secret."""
+        keys = self._keys()
+        self._forget_if_other(keys)
         return [
-            self._judged(stored, keys, secrets.get(stored.connection.id, frozenset()))
+            self._judged(stored, keys, secrets.get(stored.connection.id, _NONE))
             for stored in self._store.all()
         ]
 
@@ -131,6 +148,7 @@ class Documents:
         self._store.remove(connection_id, expected_revision=expected_revision)
         for known in (
             self._verified,
+            self._judgements,
             self._standings,
             self._awaiting,
             self._shown,
@@ -206,7 +224,7 @@ class Documents:
         if provider is None:
             return standing(self._registry, None, connection, secrets)
         known, by, having, found = self._standings.get(connection.id, (None, None, secrets, READY))
-        if known is connection and by is provider and having == secrets:
+        if known is not None and _same(known, connection) and by is provider and having == secrets:
             return found
         found = standing(self._registry, provider, connection, secrets)
         self._standings[connection.id] = connection, provider, secrets, found
@@ -230,20 +248,31 @@ class Documents:
     def _judged_one(self, stored: StoredConnection | None) -> Connection | None:
         if stored is None:
             return None
-        connection_id = stored.connection.id
-        secrets = self._secrets.fields(connection_id).get(connection_id, frozenset())
-        return self._judged(stored, self._keys(), secrets)
+        connection_id, keys = stored.connection.id, self._keys()
+        self._forget_if_other(keys)
+        return self._judged(stored, keys, self._secrets.fields(connection_id).get(connection_id, _NONE))
 
     def _judged(self, stored: StoredConnection, keys: Keys | None, secrets: frozenset[str]) -> Connection:
         connection = stored.connection
+        provider = self._registry.get(connection.provider_id)
+        known = self._judgements.get(connection.id)
+        if (
+            known is not None
+            and _same(known.stored.connection, connection)
+            and known.stored.mac == stored.mac
+            and known.secrets == secrets
+            and known.provider is provider
+        ):
+            return known.found
         reason = None if keys is None else self._reason(stored, keys)
         if reason is not None:
             self._found[connection.id] = Finding(connection, reason, _digest(connection))
             return with_standing(connection, Standing("invalid" if reason == "edited" else "draft", reason))
-        after = self.standing(connection, self._registry.get(connection.provider_id), secrets)
-        if (connection.status, connection.status_reason) == (after.status, after.reason):
-            return connection
-        return with_standing(connection, after)
+        after = self.standing(connection, provider, secrets)
+        if (connection.status, connection.status_reason) != (after.status, after.reason):
+            connection = with_standing(connection, after)
+        self._judgements[connection.id] = _Judged(stored, secrets, provider, connection)
+        return connection
 
     def _reason(self, stored: StoredConnection, keys: Keys) -> NotOurs | None:
         if stored.mac is None:
@@ -255,21 +284,32 @@ class Documents:
         connection, mac = stored.connection, stored.mac
         if mac is None:
             return False
-        # By identity: the store gives the same frozen value for the same text. Held weakly, as in grants.py.
-        if self._verifier is None or self._verifier() is not keys:
-            self._verifier = weakref.ref(keys)
-            self._verified.clear()
+        self._forget_if_other(keys)
         known, by = self._verified.get(connection.id, (None, None))
-        if known is connection and by == mac:
+        if known is not None and _same(known, connection) and by == mac:
             return True
         if not hmac.compare_digest(mac, _mac(connection, keys)):
             return False
         self._verified[connection.id] = connection, mac
         return True
 
+    def _forget_if_other(self, keys: Keys | None) -> None:
+        # Held weakly, as in grants.py: locking must let go of them.
+        if (None if self._verifier is None else self._verifier()) is not keys or (keys is None) is not (
+            self._verifier is None
+        ):
+            self._verifier = None if keys is None else weakref.ref(keys)
+            self._verified.clear()
+            self._judgements.clear()
+
     def _remac(self, stored: StoredConnection, keys: Keys) -> None:
         connection = stored.connection
         self._store.update(connection, _mac(connection, keys), expected_revision=connection.revision)
+
+
+def _same(known: Connection, connection: Connection) -> bool:
+    # As a rule the store gives the same frozen value for the same text.
+    return known is connection or known == connection
 
 
 def not_ours(connection: Connection) -> bool:

@@ -52,9 +52,10 @@ class HeldKeys:
         return (found.keys, *(found.older[one] for one in sorted(found.older, reverse=True)))
 
     @property
-    def any(self) -> bool:
-        """Whether there are keys at all, without a look at the store: for locking, which waits for nothing."""
-        return self._held is not None
+    def before_the_look(self) -> Unlocked | None:
+        """As `now`, without a look at the store: for locking, which waits for nothing, and for whoever has looked in
+        the transaction before."""
+        return self._held
 
     def hold(self, unlocked: Unlocked) -> None:
         """These are the keys from now on."""

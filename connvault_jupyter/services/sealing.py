@@ -16,13 +16,18 @@ from .ports import Clock, Keys, Randomness, SealedSecret, SecretStore
 
 
 class SealedSecrets:
-    """`keys` raises while the vault is locked or absent; `vault_id` is only asked when there are keys."""
+    """`keys` raises while the vault is locked or absent; `vault_id` is only asked when there are keys.
+
+    `keys_after_the_look` does not look whether they are still the vault's: whoever unseals has just recorded that, in a
+    transaction in which they were. What is sealed with keys that are gone does not open, and tells nothing.
+    """
 
     def __init__(
         self,
         *,
         store: SecretStore,
         keys: Callable[[], Keys],
+        keys_after_the_look: Callable[[], Keys],
         vault_id: Callable[[], str],
         clock: Clock,
         randomness: Randomness,
@@ -30,6 +35,7 @@ class SealedSecrets:
     ) -> None:
         self._store = store
         self._keys = keys
+        self._keys_after_the_look = keys_after_the_look
         self._vault_id = vault_id
         self._clock = clock
         self._randomness = randomness
@@ -59,7 +65,7 @@ class SealedSecrets:
 
         Raises: VaultLocked, VaultNotSetUp, SecretInvalid.
         """
-        keys = self._keys()
+        keys = self._keys_after_the_look()
         context = destination.seal_context(self._vault_id(), connection, sealed.field)
         return keys.unseal(sealed.envelope, context).decode()
 

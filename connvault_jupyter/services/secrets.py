@@ -114,6 +114,7 @@ class SecretsService:
         self.sealed = SealedSecrets(
             store=secrets,
             keys=lambda: self.keys,
+            keys_after_the_look=self._keys_after_the_look,
             vault_id=lambda: self.vault_id,
             clock=clock,
             randomness=randomness,
@@ -136,6 +137,10 @@ class SecretsService:
     def keys_if_unlocked(self) -> Keys | None:
         """The keys, or `None` while the vault is locked or absent. Raises: StorageError."""
         return self._held.keys
+
+    def _keys_after_the_look(self) -> Keys:
+        found = self._held.before_the_look
+        return self.keys if found is None else found.keys
 
     @property
     def vault_id(self) -> str:
@@ -273,7 +278,7 @@ class SecretsService:
         Called with the lock: locking waits for nobody, so the custodians are those seen last. The event that follows
         makes whoever shows them ask anew.
         """
-        if self._held.any:
+        if self._held.before_the_look is not None:
             # Locking never waits for the record.
             with suppress(StorageError), self._transactions.escape():
                 self._audit.record("vault:locked", decided_by=actor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from math import isfinite
 
 from ..contracts.connections import Connection, TestOutcome
 from ..errors import ConnectionNotFound, NameTaken, RevisionConflict
@@ -104,7 +105,11 @@ class SqliteConnectionStore:
 # By content, so it can't be stale, whoever wrote the row. A list of 1,000 takes a third of the time.
 @lru_cache(maxsize=2048)
 def _parsed(document: str) -> Connection:
-    return Connection.model_validate_json(document)
+    connection = Connection.model_validate_json(document)
+    # Its MAC is over JSON, which has no such numbers; so has no store of ours.
+    if any(isinstance(value, float) and not isfinite(value) for value in connection.fields.values()):
+        raise ValueError("not a number")
+    return connection
 
 
 def _connection(row: Row) -> StoredConnection:

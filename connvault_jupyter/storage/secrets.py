@@ -44,11 +44,10 @@ class SqliteSecretStore:
 
     def fields(self, connection_id: str | None = None) -> Mapping[str, frozenset[str]]:
         """By connection, which fields have one; those without any are missing."""
-        sql = "SELECT connection_id, field FROM secrets"
-        if connection_id is None:
-            rows = self._database.many(sql)
-        else:
-            rows = self._database.many(f"{sql} WHERE connection_id = ?", (connection_id,))
+        if connection_id is not None:
+            rows = self._database.many("SELECT field FROM secrets WHERE connection_id = ?", (connection_id,))
+            return {connection_id: frozenset([field for (field,) in rows])} if rows else {}
+        rows = self._database.many("SELECT connection_id, field FROM secrets")
         found: dict[str, set[str]] = {}
         for one, field in rows:
             found.setdefault(one, set()).add(field)

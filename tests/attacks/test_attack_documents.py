@@ -15,7 +15,7 @@ import pytest
 
 from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts.supervision import BrokerSettings
-from connvault_jupyter.errors import ConnectionNotReady, ConnvaultError, VaultLocked, WrongPassphrase
+from connvault_jupyter.errors import ConnectionNotReady, VaultLocked, WrongPassphrase
 from tests.attacks.conftest import by_reason
 from tests.attacks.test_attack_database import database, refused
 from tests.support.canary import CANARY
@@ -229,30 +229,29 @@ def change(operator: Operator) -> None:
     operator.call("vault.passphrase", {"current": PASSPHRASE, "new": CHANGED})
 
 
-def test_an_old_copy_and_the_old_passphrase_open_nothing_stored_later(
-    own: tuple[Notebooks, Path], tmp_path: Path
-) -> None:
+def test_an_old_copy_and_the_old_passphrase_open_nothing_stored_later(own: tuple[Notebooks, Path]) -> None:
     """Whoever knew the passphrase, has a copy of then and everything of now, has the secrets of then and no others."""
     notebooks, folder = own
-    copied = tmp_path / "vault"
-    with notebooks.open("a.ipynb") as a:
-        a.run("h = connection('warehouse', reason='always')")
+    with tempfile.TemporaryDirectory(prefix="cv-") as name:
+        copied = Path(name) / "vault"
         shutil.copytree(folder / "vault", copied)
         change(notebooks.operator)
         view = notebooks.operator.call("connections.list")["connections"][0]
         later = {"id": view["connection"]["id"], "field": "password", "value": "stored later"}
         notebooks.operator.call("secrets.set", later)
-        a.run("h._lease.deliver()")
-    with closing(sqlite3.connect(folder / "vault" / "connvault.db")) as opened:
-        (envelope,) = opened.execute("SELECT envelope FROM secrets").fetchone()
-    with closing(sqlite3.connect(copied / "connvault.db", isolation_level=None)) as opened:
-        opened.execute("UPDATE secrets SET envelope = ?", (envelope,))
-    with second_broker(tmp_path) as thief:
-        found = thief.call("connections.list")["connections"][0]
-        assert found["connection"]["status"] == "ready"
-        with pytest.raises(ConnvaultError) as caught:
-            thief.call("connections.test", {"id": found["connection"]["id"]})
-        assert caught.value.code in ("secret_invalid", "invalid_request")
+        with notebooks.open("a.ipynb") as a:
+            assert a.run("connection('warehouse', reason='once').arguments()['password']") == "stored later"
+        with (
+            operated_broker(Path(name), rule=by_reason) as (operator, path),
+            Notebooks(operator, home=Path(name), socket_path=path).open("a.ipynb") as thief,
+        ):
+            found = thief.run("connection('warehouse', reason='once').arguments()['password']")
+            assert found == CANARY, "what was stored before is what the copy has"
+            with closing(sqlite3.connect(folder / "vault" / "connvault.db")) as opened:
+                (envelope,) = opened.execute("SELECT envelope FROM secrets").fetchone()
+            with database(Path(name)) as opened:
+                opened.execute("UPDATE secrets SET envelope = ?", (envelope,))
+            assert refused(thief, "connection('warehouse', reason='once').arguments()")[0] == "SecretInvalid"
     with pytest.raises(WrongPassphrase), second_broker(folder):
         pass
 
