@@ -147,8 +147,11 @@ def test_a_definition_that_was_not_changed_goes_on(later: Later) -> None:
 @pytest.mark.parametrize("edit", REDIRECTED)
 def test_an_edit_of_where_or_how_verified_opens_no_old_secret(later: Later, edit: str) -> None:
     """Defaults count as if they had been entered: what was sealed for other ones stays shut."""
+    later.kernel.run(f"h = connection({name_of(edit)!r}, reason='once')")
+    with pytest.raises(Refused):
+        later.kernel.run("pinged(live(h))")
     with pytest.raises(Refused, match="SecretInvalid"):
-        later.kernel.run(f"pinged(live(connection({name_of(edit)!r}, reason='once')))")
+        later.kernel.run(f"connection({name_of(edit)!r})")
 
 
 def test_a_relay_that_becomes_a_login_in_the_clear_is_asked_for_anew(later: Later) -> None:
@@ -159,8 +162,11 @@ def test_a_relay_that_becomes_a_login_in_the_clear_is_asked_for_anew(later: Late
 
 
 def test_an_edit_of_how_to_log_in_sends_the_secret_to_the_same_place_in_another_way(later: Later) -> None:
-    """Not stopped: whoever can write the definition chooses the protocol. The place is bound; it gets the secret."""
-    later.kernel.run(f"h = connection({name_of('mysql')!r})")
+    """Asked for anew, but not stopped after a yes: whoever can write the definition chooses the protocol. The place is
+    bound; it gets the secret."""
+    with pytest.raises(Refused, match="AccessDenied"):
+        later.kernel.run(f"connection({name_of('mysql')!r})")
+    later.kernel.run(f"h = connection({name_of('mysql')!r}, reason='once')")
     assert later.kernel.run("h._lease.open().protocol") == "mysql"
 
 
