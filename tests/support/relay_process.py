@@ -116,4 +116,10 @@ def _zygotes(pid: int | None) -> list[psutil.Process]:
 
 
 def _alive(zygote: psutil.Process) -> list[psutil.Process]:
-    return [child for child in zygote.children() if child.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for child in zygote.children():
+        # One that ends between the two questions is gone.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
