@@ -24,6 +24,7 @@ from ..providers.registry import ProviderCatalogue
 from ..relays.supervisor import RelaySupervisor
 from ..relays.trial import RelayTrial
 from ..services.assembly import Assembled, assemble
+from ..services.ports import RelayOrder
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
 from ..vault.os_keyring import OsKeyringCustodian
@@ -70,6 +71,7 @@ class Broker:
             command=_RELAYS,
             directory=self._path.parent / HANDLES,
             login=self._login,
+            sighted=self._sighted,
             still_good=self._still_good,
             version=stores.transactions.version,
             lock=lock,
@@ -148,6 +150,10 @@ class Broker:
     def _still_good(self, requester: Requester, ref: str) -> bool:
         # Named here because the services are made after the relays that they use.
         return self._services.access.still_good(requester, ref)
+
+    def _sighted(self, order: RelayOrder) -> None:
+        with self._lock:
+            self._services.access.sighted(order)
 
     def _login(self, client: socket.socket, whose: Requester, ref: str) -> Delivered:
         """The login for whoever is at the other end of a relay's client, if it is the handle's own requester."""

@@ -34,14 +34,22 @@ AuditType = Literal[
     "access:checked",
     "access:revealed",
     "access:released",
+    "access:masked",
     "grant:revoked",
     "grant:voided",
     "audit:pruned",
 ]
 
 
+# What the operator alone is shown: whoever has caused such a row learns nothing by it.
+ALARMS: frozenset[AuditType] = frozenset({"access:masked"})
+
+
 class AuditEvent(Contract):
-    """One row. `outcome` tells how it went, `code` is the stable error code if it did not go well."""
+    """One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
+
+    `field`: which one it is about; of `access:masked`, the protocol of the handle.
+    """
 
     sequence: Annotated[int, Field(ge=1)]
     at: Timestamp

@@ -35,6 +35,9 @@ _LOOK_EVERY_S = 0.2
 Login = Callable[[socket.socket, Requester, str], Delivered]
 """(a client's socket, whose handle, its ref) -> a login, after the client was found out. Raises: ConnvaultError."""
 
+Sighted = Callable[[RelayOrder], None]
+"""A secret was masked in what a client of this handle got. Raises nothing."""
+
 
 @dataclass
 class _Open:
@@ -57,6 +60,7 @@ class RelaySupervisor:
         command: Sequence[str],
         directory: Path,
         login: Login,
+        sighted: Sighted,
         still_good: Callable[[Requester, str], bool],
         version: Callable[[], object],
         lock: Lock,
@@ -65,6 +69,7 @@ class RelaySupervisor:
         self._command = tuple(command)
         self._wanted = directory
         self._login = login
+        self._sighted = sighted
         self._still_good = still_good
         self._version = version
         self._broker_lock = lock
@@ -195,6 +200,7 @@ class RelaySupervisor:
             fork=lambda descriptor: forks.fork(protocol, descriptor, pid),
             kill=kill,
             answer=self._answer,
+            sighted=self._note_sight,
             log=self._log,
         )
 
@@ -209,6 +215,11 @@ class RelaySupervisor:
             "revision": delivered.revision,
             "rotation": delivered.rotation,
         }
+
+    def _note_sight(self, handle: str) -> None:
+        found = self._open.get(handle)
+        if found is not None:
+            self._sighted(found.order)
 
     def _running(self) -> Forks:
         with self._lock:

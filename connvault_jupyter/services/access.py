@@ -56,6 +56,7 @@ from .refusals import Refusals
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
+from .sightings import Sightings
 from .uses import Uses
 
 _NO_RECIPE: Mapping[str, Any] = {}
@@ -85,6 +86,7 @@ class AccessService:
         running: RunningRequesters,
         requesting: Requesting,
         refusals: Refusals,
+        sightings: Sightings,
         relays: Relays,
         clock: Clock,
         lock: Lock,
@@ -101,6 +103,7 @@ class AccessService:
         self._running = running
         self._requesting = requesting
         self._refusals = refusals
+        self._sightings = sightings
         self._relays = relays
         self._clock = clock
         self._lock = lock
@@ -162,6 +165,10 @@ class AccessService:
         """
         opened, sealed = self._use(requester, ref, "access:used", mode="brokered")
         return self._delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
+
+    def sighted(self, order: RelayOrder) -> None:
+        """A relay has masked a secret in what a client of this handle got."""
+        self._sightings.note(order)
 
     def still_good(self, requester: Requester, ref: str) -> bool:
         """Whether what a brokered handle has open may stay open. Records nothing."""

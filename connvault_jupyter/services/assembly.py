@@ -46,6 +46,7 @@ from .refusals import Refusals
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
+from .sightings import Sightings
 from .trial import Trial
 from .uses import Uses
 
@@ -225,6 +226,7 @@ def assemble(
         running=running,
         requesting=requesting,
         refusals=refusals,
+        sightings=Sightings(audit=audit, connections=stores.connections, opening=opening, clock=clock),
         relays=relays,
         clock=clock,
         lock=lock,

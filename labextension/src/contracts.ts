@@ -62,6 +62,7 @@ export type AuditType =
   | 'access:checked'
   | 'access:revealed'
   | 'access:released'
+  | 'access:masked'
   | 'grant:revoked'
   | 'grant:voided'
   | 'audit:pruned';
@@ -132,6 +133,8 @@ export type StatusReason =
 
 /**
  * One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
+ *
+ * `field`: which one it is about; of `access:masked`, the protocol of the handle.
  */
 export interface AuditEvent {
   sequence: number;
@@ -457,10 +460,14 @@ export interface SecretDraft {
 
 /**
  * That a secret is stored, and since when.
+ *
+ * `masked`: whether answers of the service that repeat it are masked; `False` for one that is sent to it and too short
+ * or too easy to guess for that. `True` also where it is never sent, and while the vault is locked.
  */
 export interface SecretState {
   ref: string;
   set_at: string;
+  masked: boolean;
 }
 
 export interface SetSecret {

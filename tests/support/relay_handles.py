@@ -35,6 +35,8 @@ class Vault:
     refusal: ConnvaultError | None = None
     ended: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    # The refs of handles through which a secret came back.
+    sighted: list[str] = field(default_factory=list)
 
     def login(self, _client: socket.socket, _whose: Requester, ref: str) -> Delivered:
         self.asked.append(ref)
@@ -79,7 +81,10 @@ class Relays:
 def supervised_by(vault: Vault) -> Iterator[RelaySupervisor]:
     """A zygote and, from the first handle on, workers; all gone afterwards."""
     with supervised(
-        login=vault.login, still_good=vault.still_good, version=lambda: len(vault.ended)
+        login=vault.login,
+        sighted=lambda order: vault.sighted.append(order.ref),
+        still_good=vault.still_good,
+        version=lambda: len(vault.ended),
     ) as supervisor:
         yield supervisor
 

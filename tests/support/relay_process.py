@@ -22,6 +22,7 @@ from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed
 from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
 from connvault_jupyter.relays.trial import RelayTrial
+from connvault_jupyter.services.ports import RelayOrder
 
 from .processes import wait_until
 
@@ -43,6 +44,7 @@ def _nobody(*_: Any) -> Any:
 def supervised(
     *,
     login: Login = _nobody,
+    sighted: Callable[[RelayOrder], None] = lambda _order: None,
     still_good: Callable[[Any, str], bool] = lambda *_: True,
     version: Callable[[], object] = lambda: 0,
 ) -> Iterator[RelaySupervisor]:
@@ -52,6 +54,7 @@ def supervised(
             command=_COMMAND,
             directory=Path(folder) / "h",
             login=login,
+            sighted=sighted,
             still_good=still_good,
             version=version,
             lock=threading.RLock(),
