@@ -41,6 +41,7 @@ MEASUREMENTS = (
     "panel_thousand",
     "relay_postgresql",
     "relay_http",
+    "masking",
 )
 
 

@@ -187,7 +187,7 @@ def told(content: bytes, cuts: list[int], secret: str, *headers: str, slow: bool
     """What a client is sent, write for write; of a server that is slow to say the next piece, or not."""
     exchange = (Slow if slow else Pieces)(framed(content, "close", 1, *headers), cuts)
     writes: list[bytes] = []
-    exchange.answer = writes.append  # type: ignore[method-assign]
+    exchange.answer = writes.append  # type: ignore[method-assign, assignment]
     with replaced(holding, HOLD_S=0.0 if slow else 60.0), replaced(reply, HOLD_S=0.0 if slow else 60.0):
         pass_on(exchange, secret, ASKED)
     return writes

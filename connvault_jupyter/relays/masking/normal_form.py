@@ -1,7 +1,7 @@
 r"""Brings content to one normal form, in which a secret stands as itself, however its characters were spelled.
 
     squeeze   NUL, CR and LF go: UTF-16 of both kinds is plain text then, and Base64 in lines is one
-    unescape  three times: JSON and the like (`\u002B`, `\/`, `\"`, `\x2b`), HTML (`&#43;`, `&#x2b;`, `&plus;`),
+    unescape  up to four times: JSON and the like (`\u002B`, `\/`, `\"`, `\x2b`), HTML (`&#43;`, `&#x2b;`, `&plus;`),
               percent; at last `+` is a space
 
 Each step is taken where its sign is in the content, so what it costs depends on the content alone: no secret is known
@@ -12,7 +12,7 @@ as one. What is looked for is brought to the same form.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html.entities import html5
 from typing import Any
 
@@ -29,8 +29,9 @@ _DROPPED = b"\0\r\n"
 # An entity with its `;`: `#x002B;` is the longest of the usual ones. Eight bytes are compared at once.
 _ENTITY_BYTES = 8
 
-# Twice escaped, and once more for a secret that looks as if something in it were. Mostly nothing is left after one.
-_ROUNDS = 3
+# What is escaped twice, within something else, and looks as if something in it were escaped already. Mostly nothing is
+# left after one.
+_ROUNDS = 4
 
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\0\t\n\f\r\x1b"})
 _SAMPLE_BYTES = 4096
@@ -80,9 +81,9 @@ class Form:
         made = self
         for _ in range(_ROUNDS):
             before = made
-            for sign, read in ((b"\\", _json), (b"&", _html), (b"%", _percent)):
-                if sign in made.data:
-                    made = made._after(read)
+            readers = [read for sign, read in _READERS if sign in made.data]
+            if readers:
+                made = made._after(readers)
             if made is before:
                 break
         if b"+" in made.data:
@@ -91,20 +92,22 @@ class Form:
             made = folded
         return made
 
-    def _after(self, read: _Read) -> Form:
+    def _after(self, readers: Sequence[_Read]) -> Form:
         size = len(self.data)
         # With room behind the end, so that what is behind an escape can be looked at without looking where it ends.
         before = np.frombuffer(self.data + bytes(_ROOM), np.uint8)
         after, kept = before.copy(), np.ones(size + _ROOM, np.bool_)
         kept[size:] = False
-        if not read(before, after, kept):
+        # No escape of one kind has the sign of another one within it.
+        found = [read(before, after, kept) for read in readers]
+        if not any(found):
             return self
         kept = kept[:size]
-        dropped = np.flatnonzero(~kept)
-        if len(dropped) * _SPARSE > size:
+        dropped = size - int(np.count_nonzero(kept))
+        if dropped * _SPARSE > size:
             return self._made(after[:size][kept].tobytes(), kept)
         data, start, parts = after.tobytes(), 0, []
-        for at in dropped.tolist():
+        for at in np.flatnonzero(~kept).tolist() if dropped else ():
             parts.append(data[start:at])
             start = at + 1
         parts.append(data[start:size])
@@ -265,6 +268,8 @@ def _hexadecimal() -> Array:
 
 
 _HEX = _hexadecimal()
+
+_READERS: tuple[tuple[bytes, _Read], ...] = ((b"\\", _json), (b"&", _html), (b"%", _percent))
 
 # What a backslash is before.
 _PLAIN, _LINE_END, _SHORT, _LONG = 1, 2, 3, 4

@@ -12,6 +12,7 @@ import type { Prefill } from '../models/navigation';
 import { ProblemError } from '../restapi';
 import { ago } from '../times';
 import { FieldFrame } from './FieldFrame';
+import { maskingHint } from './maskingHint';
 import { PasteBox } from './PasteBox';
 import type { Pasted } from './paste';
 import { PASTEABLE } from './paste';
@@ -67,7 +68,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const isMoved = existing !== undefined && destinationChanged(existing, data, destination);
   const storedSecret = (field: string): string => {
     const stored = existing?.secrets?.[field];
-    return stored && !isMoved ? trans.__('Set %1.', ago(stored.set_at, Date.now(), trans)) : '';
+    return stored && !isMoved
+      ? [trans.__('Set %1.', ago(stored.set_at, Date.now(), trans)), maskingHint(stored, trans)].join(' ').trim()
+      : '';
   };
 
   const take = (pasted: Pasted): void => {

@@ -261,6 +261,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'access:checked': trans.__('used'),
     'access:revealed': trans.__('revealed'),
     'access:released': trans.__('released'),
+    'access:masked': trans.__('sent back by the service, masked'),
     'grant:revoked': trans.__('permission taken back'),
     'grant:voided': trans.__('permission void'),
     'audit:pruned': trans.__('old rows removed')
