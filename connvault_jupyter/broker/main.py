@@ -76,6 +76,7 @@ class Broker:
             start_zygote=Spawner(_RELAYS),
             directory=self._path.parent / HANDLES,
             login=self._login,
+            sighted=self._sighted,
             still_good=self._still_good,
             version=stores.transactions.version,
             alive=peers.instance_alive,
@@ -159,6 +160,10 @@ class Broker:
     def _still_good(self, order: RelayOrder) -> bool:
         # Named here because the services are made after the relays that they use.
         return self._services.access.still_good(order)
+
+    def _sighted(self, order: RelayOrder) -> None:
+        with self._lock:
+            self._services.access.sighted(order)
 
     def _login(self, client: socket.socket, order: RelayOrder) -> Delivered:
         """The login for whoever is at the other end of a relay's client, if it is the handle's own requester."""

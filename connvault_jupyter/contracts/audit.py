@@ -38,11 +38,16 @@ AuditType = Literal[
     "access:checked",
     "access:revealed",
     "access:released",
+    "access:masked",
     "grant:revoked",
     "grant:voided",
     "grant:carried_over",
     "audit:pruned",
 ]
+
+
+# What the operator alone is shown: whoever has caused such a row learns nothing by it.
+ALARMS: frozenset[AuditType] = frozenset({"access:masked"})
 
 
 class AuditEvent(Contract):
@@ -52,6 +57,7 @@ class AuditEvent(Contract):
     when a person is shown the row (and in rows of versions before); `claims_hidden` says that they can't be. `count`
     makes one row of what happened as often in 30 s; without a requester in it, it was more than one process outside of
     kernels.
+    `field`: which one it is about; of `access:masked`, the protocol of the handle.
     """
 
     sequence: Annotated[int, Field(ge=1)]

@@ -33,10 +33,15 @@ class SecretDraft(Contract):
 
 
 class SecretState(Contract):
-    """That a secret is stored, and since when."""
+    """That a secret is stored, and since when.
+
+    `masked`: whether answers of the service that repeat it are masked; `False` for one that is sent to it and too short
+    or too easy to guess for that. `True` also where it is never sent, and while the vault is locked.
+    """
 
     ref: Id
     set_at: Timestamp
+    masked: bool = True
 
 
 class Connection(Contract):

@@ -9,6 +9,7 @@ Unix socket), all ends as soon as what it sent is passed on.
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import ssl
@@ -16,13 +17,26 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from .blocks import ReadSize
 from .limits import Limits
 
 Filter = Callable[[bytes], bytes]
 """What to send on for what was read; `b""` is the end of the stream: what was held back. May raise to end it all."""
+
+
+class Held(Protocol):
+    """A filter that holds back for a while. `held_until`: when `release` is to be asked (`time.monotonic`)."""
+
+    @property
+    def held_until(self) -> float: ...
+
+    def __call__(self, data: bytes, /) -> bytes: ...
+
+    def release(self) -> bytes:
+        """What need not be held any more."""
+
 
 Outcome = Literal["ended", "stopped"]
 
@@ -72,16 +86,18 @@ def copy_both(
     stop: Stop | None = None,
     to_upstream: Filter | None = None,
     to_client: Filter | None = None,
+    held: Held | None = None,
 ) -> Outcome:
     """`ended`: both directions are over, or a limit was reached; the caller closes both sockets.
 
-    `stopped`: by `stop`, as soon as one side gives a sign of life. Until then both sides are non-blocking.
+    `stopped`: by `stop`, as soon as one side gives a sign of life. Until then both sides are non-blocking. `held` is a
+    filter to the client too, in the place of `to_client`.
 
     Raises: OSError: a side broke; what a filter raises.
     """
     stop = stop or Stop()
     up = _Direction(client, upstream, to_upstream, ReadSize(limits.block_bytes))
-    down = _Direction(upstream, client, to_client, ReadSize(limits.block_bytes))
+    down = _Direction(upstream, client, held or to_client, ReadSize(limits.block_bytes), held)
     poll = select.poll()
     asked: dict[int, int | None] = {}
     ready: list[tuple[int, int]] = []
@@ -97,6 +113,7 @@ def copy_both(
                 upstream.setblocking(False)
             if any(asked[descriptor] == 0 for descriptor, _ in ready):
                 return "ended"
+            down.release()
             for direction in (up, down):
                 # What TLS has decrypted already is not seen by poll.
                 while not direction.over and direction.step():
@@ -109,6 +126,7 @@ def copy_both(
             wait_s = min(ends_at - now, _patience_s(up, down, limits, now))
             if wait_s <= 0:
                 return "ended"
+            wait_s = min(wait_s, down.holds_s(now))
             if up.pending is None and down.pending is None:
                 stop.rest()
         ready = poll.poll(wait_s * 1000 + 1)
@@ -120,6 +138,7 @@ class _Direction:
     target: socket.socket
     transform: Filter | None
     read_size: ReadSize
+    held: Held | None = None
     pending: memoryview | None = None
     # What each side must become for the next step: TLS may have to write in order to read.
     source_wants: int = select.POLLIN
@@ -128,6 +147,18 @@ class _Direction:
     over: bool = False
     moved_at: float = field(default_factory=time.monotonic)
     ended_at: float = 0.0
+
+    def holds_s(self, now: float) -> float:
+        """How long its filter holds something yet that could be sent on."""
+        if self.held is None or self.over or self.pending is not None:
+            return math.inf
+        return max(0.0, self.held.held_until - now)
+
+    def release(self) -> None:
+        """Takes up what its filter need not hold any more."""
+        if self.held is not None and not self.holds_s(time.monotonic()):
+            data = self.held.release()
+            self.pending = memoryview(data) if data else None
 
     def step(self) -> bool:
         """Sends what waits, or reads the next block; whether more can be done at once."""

@@ -82,7 +82,8 @@ class Relay(Protocol):
 
 
 class Downstream:
-    """An accepted client. `ask` gets a login from the broker; `hand` tells it of a socket that is passed on."""
+    """An accepted client. `ask` gets a login from the broker; `hand` tells it of a socket that is passed on, `sight` of
+    a secret that was masked."""
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class Downstream:
         limits: Limits,
         ask: Callable[[Downstream], Login],
         hand: Callable[[Downstream, int], Callable[[bool], None]],
+        sight: Callable[[Downstream], None] | None = None,
     ) -> None:
         self.stream = stream
         self.handle = handle
@@ -100,6 +102,7 @@ class Downstream:
         self.limits = limits
         self._ask = ask
         self._hand = hand
+        self._sight = sight
         self._lock = threading.Lock()
         self._ended = False
         # Duplicates: shutting one down ends the connection, and touches no TLS state that another thread is using.
@@ -141,6 +144,11 @@ class Downstream:
     def forget(self) -> None:
         """Lets go of the lease: nobody uses it at the moment."""
         self._lease = None
+
+    def sighted(self) -> None:
+        """What the client gets had a secret in it, which is masked: the broker is told."""
+        if self._sight is not None:
+            self._sight(self)
 
     def adopt(self, upstream: socket.socket) -> None:
         """From now on a cut ends this connection too. Raises: HandleInvalid: it was cut already."""

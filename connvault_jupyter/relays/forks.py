@@ -131,5 +131,8 @@ def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **kept,
+        # numpy's linear algebra, which nobody uses here, would start a thread for each processor, and none may be there
+        # when a worker is forked.
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
     }

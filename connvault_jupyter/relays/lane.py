@@ -36,6 +36,9 @@ _NO_HANDLE = ""
 Answer = Callable[[str, socket.socket], Mapping[str, Any]]
 """(handle, the client's socket) -> the login as it crosses the pipe. Raises: ConnvaultError."""
 
+Sighted = Callable[[str], None]
+"""(handle): its worker has masked a secret in what a client got. Raises nothing."""
+
 
 class Lane:
     """`fork` gives the descriptor to a new worker; `kill` ends it by force. Safe to use from several threads."""
@@ -46,6 +49,7 @@ class Lane:
         fork: Callable[[socket.socket], None],
         kill: Callable[[], None],
         answer: Answer,
+        sighted: Sighted,
         log: logging.Logger,
     ) -> None:
         ours, theirs = socket.socketpair()
@@ -58,6 +62,7 @@ class Lane:
         self._pipe = Pipe(ours)
         self._kill = kill
         self._answer = answer
+        self._sighted = sighted
         self._log = log
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -158,6 +163,8 @@ class Lane:
             self._keep(message["handed"], message["handle"], *descriptors)
         elif "returned" in message:
             self._let_go(message["returned"], kept=message["kept"])
+        elif "sighted" in message:
+            self._sighted(message["sighted"])
         else:
             for kind in ("listening", "cut", "tried"):
                 with self._lock:

@@ -37,6 +37,9 @@ Login = Callable[[socket.socket, RelayOrder], Delivered]
 
 _LaneKey = tuple[str, str, str]
 
+Sighted = Callable[[RelayOrder], None]
+"""A secret was masked in what a client of this handle got. Raises nothing."""
+
 
 @dataclass
 class _Open:
@@ -60,6 +63,7 @@ class RelaySupervisor:
         start_zygote: StartZygote,
         directory: Path,
         login: Login,
+        sighted: Sighted,
         still_good: Callable[[RelayOrder], bool],
         version: Callable[[], object],
         alive: Callable[[str], bool],
@@ -70,6 +74,7 @@ class RelaySupervisor:
         self._start_zygote = start_zygote
         self._wanted = directory
         self._login = login
+        self._sighted = sighted
         self._still_good = still_good
         self._version = version
         self._alive = alive
@@ -203,6 +208,7 @@ class RelaySupervisor:
             fork=lambda descriptor: forks.fork(protocol, descriptor, pid),
             kill=kill,
             answer=lambda handle, client: self._answer(key, handle, client),
+            sighted=self._note_sight,
             log=self._log,
         )
 
@@ -217,6 +223,11 @@ class RelaySupervisor:
             "revision": delivered.revision,
             "rotation": delivered.rotation,
         }
+
+    def _note_sight(self, handle: str) -> None:
+        found = self._open.get(handle)
+        if found is not None:
+            self._sighted(found.order)
 
     def _running(self) -> Forks:
         with self._lock:

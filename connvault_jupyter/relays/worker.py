@@ -9,6 +9,7 @@
                                                   <-  {"handed": n} + the upstream socket, and one for
                                                       the answer: KEPT
                                                   <-  {"returned": n, "kept": given back}
+                                                  <-  {"sighted": handle}
     {"cut": handle}                               ->
                                                   <-  {"cut": handle}
     {"try": n, "login"}                           ->
@@ -25,11 +26,13 @@ import contextlib
 import importlib
 import itertools
 import json
+import math
 import os
 import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -62,6 +65,8 @@ _THREADS = 4096
 
 # What is cut may still have something to say to its server (that a query shall end); nobody can use it meanwhile.
 FAREWELL_S = 1.0
+
+_SIGHTED_EVERY_S = 10.0
 _TAKER_PATIENCE_S = 5
 
 
@@ -132,6 +137,7 @@ class Worker:
                 limits=self._limits,
                 ask=self._login,
                 hand=self._hand,
+                sight=self._sighted,
             )
             self._serve(downstream, listening)
 
@@ -249,6 +255,17 @@ class Worker:
 
         return returned
 
+    def _sighted(self, downstream: Downstream) -> None:
+        """A secret was masked: the broker notes it. Once in a while for a handle: a loop would fill the pipe."""
+        handle, now = downstream.handle.id, time.monotonic()
+        with self._lock:
+            listening = self._listening.get(handle)
+            if listening is None or now < listening.sighted_at + _SIGHTED_EVERY_S:
+                return
+            listening.sighted_at = now
+        with contextlib.suppress(OSError):
+            self._pipe.send({"sighted": handle})
+
     def _try(self, message: Mapping[str, Any]) -> None:
         answer: dict[str, Any]
         try:
@@ -286,6 +303,7 @@ class _Listening:
     port: int | None = None
     # In the order in which they have come.
     served: dict[Downstream, None] = field(default_factory=dict)
+    sighted_at: float = -math.inf
 
 
 def run(stream: socket.socket, protocol: str) -> None:

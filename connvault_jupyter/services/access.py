@@ -56,6 +56,7 @@ from .refusals import Refusals
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
+from .sightings import Sightings
 from .uses import Uses
 
 _NO_RECIPE: Mapping[str, Any] = {}
@@ -85,6 +86,7 @@ class AccessService:
         running: RunningRequesters,
         requesting: Requesting,
         refusals: Refusals,
+        sightings: Sightings,
         relays: Relays,
         clock: Clock,
         lock: Lock,
@@ -101,6 +103,7 @@ class AccessService:
         self._running = running
         self._requesting = requesting
         self._refusals = refusals
+        self._sightings = sightings
         self._relays = relays
         self._clock = clock
         self._lock = lock
@@ -171,6 +174,10 @@ class AccessService:
             requester, order.ref, "access:used", mode="brokered", grant_id=order.grant_id
         )
         return self._delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
+
+    def sighted(self, order: RelayOrder) -> None:
+        """A relay has masked a secret in what a client of this handle got."""
+        self._sightings.note(order)
 
     def still_good(self, order: RelayOrder) -> bool:
         """Whether what a brokered handle has open under the order's grant may stay open. Records nothing.

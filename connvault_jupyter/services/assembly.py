@@ -53,6 +53,7 @@ from .rekeying import Rekeying
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
+from .sightings import Sightings
 from .trial import Trial
 from .uses import Uses
 
@@ -270,6 +271,7 @@ def assemble(
         running=running,
         requesting=requesting,
         refusals=refusals,
+        sightings=Sightings(audit=audit, connections=documents, opening=opening, clock=clock),
         relays=relays,
         clock=clock,
         lock=lock,

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from ..contracts.access import DecisionKind, Grant, Requester
 from ..contracts.audit import (
+    ALARMS,
     AuditEvent,
     AuditFilter,
     AuditPage,
@@ -177,13 +178,16 @@ class AuditService:
         return _page([self._shown(event) for event in self._store.page(filters)], filters.limit)
 
     def own(self, requester: Requester, filters: OwnAuditFilter) -> AuditPage:
-        """The newest rows about this requester, whatever runs of it they are from, without its own claims.
+        """The newest rows about this requester, whatever runs of it they are from, without its own claims and alarms.
 
         In them the connection's secrets are masked: shown to the one that made them, they would tell a right guess from
         a wrong one. Of those from versions before the texts themselves are left out too.
         """
         found = self._store.page(
-            AuditFilter(limit=filters.limit), requester_key=requester.key, connection=filters.connection
+            AuditFilter(limit=filters.limit),
+            requester_key=requester.key,
+            connection=filters.connection,
+            without=ALARMS,
         )
         return _page([event.model_copy(update=_WITHOUT_CLAIMS) for event in found], filters.limit)
 

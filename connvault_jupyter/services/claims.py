@@ -22,6 +22,7 @@ from typing import Literal
 from ..contracts.access import Grant
 from ..contracts.contract import Hidden
 from ..errors import HandleInvalid, SecretInvalid, VaultLocked
+from .guessability import maskable
 from .ports import Handle, Keys, RecordKeys
 
 # `contracts.contract.Claim`: long enough for a sentence.
@@ -31,9 +32,6 @@ MAX_CLAIM_CHARS = 200
 MAX_AGENT_CHARS = 60
 
 MASK = "[secret]"
-
-# Masking every "a" because a password is "a" would spell the password out. Shorter secrets are not masked.
-MIN_MASKED_CHARS = 4
 
 # Control, format (bidirectional and zero width), surrogate, private use, line and paragraph separators.
 _STRIPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -49,14 +47,14 @@ def cleaned(text: str | None, *, limit: int = MAX_CLAIM_CHARS) -> str | None:
 
 
 def masked(text: str | None, secrets: Iterable[str], *, limit: int = MAX_CLAIM_CHARS) -> str | None:
-    """`cleaned`, with every one of `secrets` replaced wherever it stands in the text, as it is or cleaned.
+    """`cleaned`, with every one of `secrets` that nobody can guess replaced wherever it stands, as it is or cleaned.
 
     Only the values that the caller could know belong in `secrets`: those of the connection that is asked for.
     """
     if not text:
         return None
     # The longest first, so that one secret inside another does not leave a rest.
-    values = sorted({value for value in secrets if len(value) >= MIN_MASKED_CHARS}, key=len, reverse=True)
+    values = sorted({value for value in secrets if maskable(value)}, key=len, reverse=True)
     found = text
     for value in values:
         found = found.replace(value, MASK)
@@ -64,7 +62,7 @@ def masked(text: str | None, secrets: Iterable[str], *, limit: int = MAX_CLAIM_C
     plain = cleaned(found, limit=len(found))
     for value in values:
         tidy = cleaned(value, limit=len(value))
-        if plain and tidy and len(tidy) >= MIN_MASKED_CHARS:
+        if plain and tidy and maskable(tidy):
             plain = plain.replace(tidy, MASK)
     return cleaned(plain, limit=limit)
 

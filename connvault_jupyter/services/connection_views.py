@@ -15,7 +15,7 @@ from ..contracts.connections import (
     TestOutcome,
 )
 from ..contracts.providers import DeliveryForm, Mode, ProviderDefinition, ProviderSummary, ProviderSummaryList
-from .deliveries import delivery_of
+from .deliveries import delivery_of, repeats_could_be_masked
 from .destinations import Destinations
 from .documents import Documents
 from .ports import ProviderRegistry, SealedSecret
@@ -118,7 +118,12 @@ class ConnectionViews:
     ) -> ConnectionView:
         self._documents.show(stored)
         provider = self._registry.get(stored.provider_id)
-        secrets = {one.field: SecretState(ref=one.ref, set_at=one.set_at) for one in sealed}
+        secrets = {
+            one.field: SecretState(
+                ref=one.ref, set_at=one.set_at, masked=self._is_masked(stored, provider, one)
+            )
+            for one in sealed
+        }
         return ConnectionView(
             connection=_as_it_is(stored, provider),
             destination="" if provider is None else self._destinations.of(stored, provider).line,
@@ -128,6 +133,16 @@ class ConnectionViews:
             last_used_at=last_used.get(stored.id),
             last_test=_still_true(tests.get(stored.id), stored, secrets.values()),
         )
+
+    def _is_masked(
+        self, connection: Connection, provider: ProviderDefinition | None, sealed: SealedSecret
+    ) -> bool:
+        if provider is None or self._secrets.keys_if_unlocked is None:
+            return True
+        destination = self._destinations.of(connection, provider)
+        if not repeats_could_be_masked(provider, destination.fields, sealed.field):
+            return True
+        return self._secrets.sealed.is_maskable(connection, sealed, destination) is not False
 
 
 def _still_true(

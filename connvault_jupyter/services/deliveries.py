@@ -63,6 +63,19 @@ def delivery_of(provider: ProviderDefinition, fields: Mapping[str, Any]) -> Deli
             return "reveal"
 
 
+def repeats_could_be_masked(provider: ProviderDefinition, fields: Mapping[str, Any], secret: str) -> bool:
+    """Whether this secret field is sent to the service as it is, through a relay that looks through what comes back."""
+    relays = [one for one in provider.deliveries if one.kind == "relay"]
+    if not relays:
+        return False
+    if relays[0].protocol == "redis":
+        return True
+    auth = {**fields, **relays[0].recipe}.get("auth")
+    if auth == "sigv4":
+        return secret == "session_token"  # noqa: S105 -- a field's name
+    return relays[0].protocol == "http" and auth in ("bearer", "basic", "header", "query")
+
+
 def hands_over(protocol: RelayProtocol, fields: Mapping[str, Any]) -> bool:
     """Whether the upstream is plain: the state of an encrypted connection can't leave the process that made it."""
     return protocol in _CAN_HAND_OVER and fields.get("sslmode") == "disable"

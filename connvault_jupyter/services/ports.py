@@ -6,7 +6,7 @@ conformance suite beside its implementations that third parties can subclass. Th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..contracts.access import Grant, Requester
-from ..contracts.audit import AuditEvent, AuditFilter
+from ..contracts.audit import AuditEvent, AuditFilter, AuditType
 from ..contracts.connections import Connection, TestOutcome
 from ..contracts.contract import ConnectionId, GrantId, SecretRef
 from ..contracts.events import Event
@@ -283,9 +283,15 @@ class AuditStore(Protocol):
     def append(self, link: ChainLink) -> None: ...
 
     def page(
-        self, filters: AuditFilter, *, requester_key: str | None = None, connection: str | None = None
+        self,
+        filters: AuditFilter,
+        *,
+        requester_key: str | None = None,
+        connection: str | None = None,
+        without: Collection[AuditType] = (),
     ) -> Sequence[AuditEvent]:
-        """Newest first, `filters.limit` at most. `requester_key` limits to a requester's own rows."""
+        """Newest first, `filters.limit` at most. `requester_key` limits to a requester's own rows; rows of the types in
+        `without` count as if they were not there."""
 
     def chain(self, after: int, limit: int) -> Sequence[ChainLink]:
         """Oldest first."""

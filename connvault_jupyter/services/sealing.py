@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 from ..contracts.connections import Connection
 from ..contracts.contract import ConnectionId, SecretRef
-from ..errors import AuthenticationOff, SecretInvalid
+from ..errors import AuthenticationOff, SecretInvalid, VaultLocked, VaultNotSetUp
 from .destinations import Destination
+from .guessability import maskable
 from .identifiers import new_id
 from .ports import Clock, Keys, Randomness, SealedSecret, SecretStore
 
@@ -40,6 +41,8 @@ class SealedSecrets:
         self._clock = clock
         self._randomness = randomness
         self._authenticated = authenticated
+        # By ref, which is another one for each value.
+        self._maskable: dict[str, bool] = {}
 
     def put(self, connection: Connection, field: str, value: str, destination: Destination) -> None:
         """Seals `value` and stores it, in the caller's transaction.
@@ -50,9 +53,11 @@ class SealedSecrets:
             raise AuthenticationOff
         keys = self._keys()
         context = destination.seal_context(self._vault_id(), connection, field)
+        ref = SecretRef(new_id(self._randomness))
+        self._maskable[ref] = maskable(value)
         self._store.put(
             SealedSecret(
-                ref=SecretRef(new_id(self._randomness)),
+                ref=ref,
                 connection_id=ConnectionId(connection.id),
                 field=field,
                 envelope=keys.seal(value.encode(), context),
@@ -67,6 +72,20 @@ class SealedSecrets:
         """
         keys = self._keys_after_the_look()
         return opened(keys, self._vault_id(), connection, sealed, destination).decode()
+
+    def is_maskable(
+        self, connection: Connection, sealed: SealedSecret, destination: Destination
+    ) -> bool | None:
+        """What `guessability` says of it; `None`: the vault is locked, or it does not open.
+
+        Judged once for each value and never stored: whoever can read the database must not learn it.
+        """
+        if sealed.ref not in self._maskable:
+            try:
+                self._maskable[sealed.ref] = maskable(self.unseal(connection, sealed, destination))
+            except (VaultLocked, VaultNotSetUp, SecretInvalid):
+                return None
+        return self._maskable[sealed.ref]
 
     def of(self, connection_id: str) -> Sequence[SealedSecret]:
         """Those of one connection."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from ..contracts.audit import AuditEvent, AuditFilter
+from ..contracts.audit import AuditEvent, AuditFilter, AuditType
 from ..errors import StorageError
 from ..services.ports import ChainLink, Checkpoint
 from .database import Database, Row
@@ -79,7 +79,12 @@ class SqliteAuditStore:
             raise StorageError("The audit does not take rows. Restore the database from its newest backup.")
 
     def page(
-        self, filters: AuditFilter, *, requester_key: str | None = None, connection: str | None = None
+        self,
+        filters: AuditFilter,
+        *,
+        requester_key: str | None = None,
+        connection: str | None = None,
+        without: Collection[AuditType] = (),
     ) -> Sequence[AuditEvent]:
         """Newest first, `filters.limit` at most. Unreadable rows are left out."""
         wanted = {
@@ -90,12 +95,12 @@ class SqliteAuditStore:
         }
         asked = {column: value for column, value in wanted.items() if value is not None}
         # S608 below: names of columns from the table above, never from outside.
-        conditions = "".join(f" AND {column} = ?" for column in asked)
+        conditions = "".join(f" AND {column} = ?" for column in asked) + " AND type <> ?" * len(without)
         sql = (
             f"SELECT sequence, body FROM audit WHERE sequence < ?{conditions} ORDER BY sequence DESC LIMIT ?"  # noqa: S608
         )
         before = _LAST_SEQUENCE if filters.before is None else min(filters.before, _LAST_SEQUENCE)
-        return self._filled(_event, sql, before, list(asked.values()), filters.limit)
+        return self._filled(_event, sql, before, [*asked.values(), *without], filters.limit)
 
     def chain(self, after: int, limit: int) -> Sequence[ChainLink]:
         """Oldest first, `limit` at most. Unreadable rows are left out: the gap in the sequence tells."""

@@ -78,6 +78,7 @@ export type AuditType =
   | 'access:checked'
   | 'access:revealed'
   | 'access:released'
+  | 'access:masked'
   | 'grant:revoked'
   | 'grant:voided'
   | 'grant:carried_over'
@@ -160,6 +161,7 @@ export type StatusReason =
  * when a person is shown the row (and in rows of versions before); `claims_hidden` says that they can't be. `count`
  * makes one row of what happened as often in 30 s; without a requester in it, it was more than one process outside of
  * kernels.
+ * `field`: which one it is about; of `access:masked`, the protocol of the handle.
  */
 export interface AuditEvent {
   sequence: number;
@@ -551,10 +553,14 @@ export interface SecretDraft {
 
 /**
  * That a secret is stored, and since when.
+ *
+ * `masked`: whether answers of the service that repeat it are masked; `False` for one that is sent to it and too short
+ * or too easy to guess for that. `True` also where it is never sent, and while the vault is locked.
  */
 export interface SecretState {
   ref: string;
   set_at: string;
+  masked: boolean;
 }
 
 /**

@@ -138,7 +138,7 @@ export const testOutcome = (value: unknown): TestOutcome => checkTestOutcome(val
 const checkConnectionView = object<ConnectionView>({
   connection,
   destination: text,
-  secrets: orElse(mapping(object<SecretState>({ ref: text, set_at: time })), {}),
+  secrets: orElse(mapping(object<SecretState>({ ref: text, set_at: time, masked: orElse(flag, true) })), {}),
   modes: orElse(list(mode), []),
   // An older server tells none; what it has is in the clear or plain text.
   delivery: orElse(deliveryForm, 'login'),

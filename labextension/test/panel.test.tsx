@@ -328,6 +328,18 @@ test.each([
 describe('one connection', () => {
   beforeEach(() => navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details' }));
 
+  test.each([
+    [false, 'Too short or too easy to guess'],
+    [true, null]
+  ])('a secret that is too weak to be masked says so, any other says nothing', async (masked, said) => {
+    connvault.connections.items = [
+      connectionView({}, { secrets: { password: { ref: 'r1', set_at: T0, masked } } })
+    ];
+    await draw();
+    const hint = screen.queryByTestId('connvault-unmasked-password');
+    expect(hint?.textContent?.slice(0, 30) ?? null).toBe(said);
+  });
+
   test('tells where it goes, that its secret is set, and how notebooks use it', async () => {
     await draw();
     const text = screen.getByTestId('connvault-detail').textContent ?? '';

@@ -42,6 +42,7 @@ MEASUREMENTS = (
     "relay_postgresql",
     "relay_http",
     "secret_timing",
+    "masking",
 )
 
 

@@ -95,7 +95,7 @@ def test_headers_that_are_nobody_elses_do_not_come_through(client: RawClient, se
     )  # fmt: skip
     answer = client.get("/v1/x").answer()
     names = {name.lower() for name, _ in answer.head.headers}
-    assert names == {"content-length", "x-echo"}
+    assert names == {"content-length", "x-echo", "x-connvault-masked"}
     assert answer.header("x-echo") == "*" * len(CANARY)
 
 

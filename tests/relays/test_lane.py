@@ -22,7 +22,11 @@ class Passed:
         self.pipe: Pipe | None = None
         self.killed = 0
         self.lane = Lane(
-            fork=self._fork, kill=self._kill, answer=self._answer, log=logging.getLogger("connvault.tests")
+            fork=self._fork,
+            kill=self._kill,
+            answer=self._answer,
+            sighted=lambda _handle: None,
+            log=logging.getLogger("connvault.tests"),
         )
         self.server, self.copy = socket.socketpair()
         self.server.settimeout(10)

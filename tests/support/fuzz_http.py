@@ -11,7 +11,6 @@ from urllib.parse import unquote
 import httptools
 
 from connvault_jupyter.errors import ConnvaultError
-from connvault_jupyter.relays import masking
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http import (
     bodies,
@@ -27,6 +26,7 @@ from connvault_jupyter.relays.http import (
     streams,
     token_endpoint,
     trial,
+    websocket,
 )
 from connvault_jupyter.relays.http import relay as http_relay
 from connvault_jupyter.relays.http.bodies import BadBody, Body, Chunked, OfLength, UntilClose
@@ -34,7 +34,10 @@ from connvault_jupyter.relays.http.encodings import BadCoding, Inflating
 from connvault_jupyter.relays.http.heads import END, BadHead, request_head, response_head
 from connvault_jupyter.relays.http.relay import Relay
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.relays.masking import Masker
+from connvault_jupyter.relays.masking import holding, masker, normal_form, search
+from connvault_jupyter.relays.masking import spellings as masked_spellings
+from connvault_jupyter.relays.masking.holding import Holding
+from connvault_jupyter.relays.masking.masker import Masker
 
 from .canary import CANARY
 from .fuzz_oracles import SAID, SPELLINGS, is_masked, is_ours, keeps_quiet, log_in, serve
@@ -151,13 +154,28 @@ def _coding(data: bytes) -> None:
 
 
 def _mask(data: bytes) -> None:
-    """Wherever it is cut, no spelling of the secret is left, and no byte too many or too few."""
+    """Wherever it is cut, no spelling of the secret is left; what is changed is a star."""
+    whole = Masker([CANARY]).whole(data)
+    is_masked(whole)
+    assert len(whole) == len(data)
+    assert all(old == new or new == ord("*") for old, new in zip(data, whole, strict=True))
+    held = Holding(Masker([CANARY]), lines=False)
+    assert b"".join(held(block) for block in cut(data) if block) + held(b"") == whole
+
+
+def _messages(data: bytes) -> None:
+    """A server's frames, or none: wherever they are cut, as many bytes as came; nothing of the secret in a frame."""
+    outcomes = []
     for blocks in ([data], cut(data)):
-        masker = Masker(SPELLINGS)
-        shown = b"".join(masker(block) for block in blocks if block) + masker(b"")
-        is_masked(shown)
-        assert len(shown) == len(data)
-        assert any(one in data for one in SPELLINGS) or shown == data
+        held = websocket.Messages(Masker([CANARY]))
+        shown = b"".join(held(block) for block in blocks if block)
+        assert len(shown) <= len(data)
+        outcomes.append(shown + held(b""))
+    assert len(outcomes[0]) == len(outcomes[1]) <= len(data)
+    framed = bytes([0x81, 126]) + len(data).to_bytes(2, "big") + data if len(data) < 1 << 16 else b""
+    shown = websocket.Messages(Masker([CANARY]))(framed)
+    assert len(shown) == len(framed)
+    is_masked(shown[4:])
 
 
 def _client(data: bytes, *, over_tcp: bool = False) -> None:
@@ -220,7 +238,9 @@ def _answer(data: bytes) -> None:
         outcomes = []
         for blocks in ([data], cut(data)):
             told, _ = _served([asked], [blocks])
-            is_masked(told)
+            # Of a WebSocket it is each message that is masked, or what is none; see `_messages`.
+            if not told.startswith(b"HTTP/1.1 101"):
+                is_masked(told)
             assert len(told) <= _MOST_OF_A_BYTE * len(data) + _OWN_BYTES
             outcomes.append(_contents(told))
         # Of an answer that turns out to be broken, the beginning may have passed already.
@@ -273,6 +293,7 @@ TARGET = Target(
         "chunked": _chunked,
         "coding": _coding,
         "mask": _mask,
+        "messages": _messages,
         "client": _client,
         "tcp": lambda data: _client(data, over_tcp=True),
         "answer": _answer,
@@ -280,7 +301,7 @@ TARGET = Target(
     },
     (
         bodies, encodings, gate, headers, heads, pin, pool, reply, request, session, streams, token_endpoint, trial,
-        http_relay, masking,
+        http_relay, websocket, masker, holding, normal_form, search, masked_spellings,
     ),
     (
         b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n",

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-from connvault_jupyter.relays import masking
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import Limits
+from connvault_jupyter.relays.masking import holding, masker
+from connvault_jupyter.relays.redis import answers, markers, relay, resp, rules, telling
 from connvault_jupyter.relays.redis import login as redis_login
-from connvault_jupyter.relays.redis import markers, relay, resp, rules
 from connvault_jupyter.relays.redis.relay import Relay
 from connvault_jupyter.relays.redis.resp import Commands, ProtocolError, encode
 
@@ -158,8 +158,12 @@ def _reply(data: bytes) -> None:
     outcomes = [_answered(blocks) for blocks in ([data], cut(data))]
     assert outcomes[0] == outcomes[1] or not _usual(data)
     for shown in outcomes:
-        is_masked(shown)
         assert len(shown) <= len(data) + 1000
+    if b"0" * 38 not in data:
+        # As data, and as the answer to a command that could tell the password.
+        assert outcomes[0] == data
+        assert len(_told(cut(data))) == len(data)
+        is_masked(_told(cut(data)))
 
 
 def _usual(data: bytes) -> bool:
@@ -181,10 +185,23 @@ def _answered(blocks: list[bytes]) -> bytes:
         session.passed([[b"AUTH", b"x"], [b"CONFIG", b"GET", b"*"], [b"RESET"]])
         shown = b""
         for block in blocks:
-            shown += session.to_client(block)
-            assert len(session._markers._held) + len(session._mask._held) <= 8192 + len(CANARY) * 6
+            shown += session.answers(block)
+            assert len(session.answers._markers._held) <= 8192
         downstream.close()
-        return shown + session.to_client(b"")
+        return shown + session.answers(b"")
+
+
+def _told(blocks: list[bytes]) -> bytes:
+    """After the first of the two markers around a command that nobody knows."""
+    with Scripted() as client, Scripted() as upstream, _here(upstream):
+        downstream = downstream_of(client, login(), limits=LIMITS)
+        session = relay.Session(downstream, Commands(rules.WATCHED), login())
+        session.passed([[b"HUSH", b"GET", b"requirepass"]])
+        shown = session.answers(b"-ERR unknown command '" + marker(0) + b"'\r\n")
+        for block in blocks:
+            shown += session.answers(block)
+        downstream.close()
+        return shown + session.answers(b"")
 
 
 def _server(data: bytes) -> None:
@@ -204,7 +221,7 @@ TARGET = Target(
         "reply": _reply,
         "server": _server,
     },
-    (resp, markers, rules, relay, redis_login, masking),
+    (resp, markers, rules, relay, redis_login, answers, telling, masker, holding),
     (
         b"\r\n", b"*1\r\n", b"*2\r\n", b"*3\r\n", b"$0\r\n\r\n", b"$4\r\n", b"$6\r\n", b"*0\r\n", b"-ERR ",
         b"\0", b"\\x", b"CONFIG", b"GET", b"SET", b"requirepass", b"AUTH", b"HELLO", b"ACL", b"RESET",

@@ -6,14 +6,14 @@ It passes the same conformance suites as the real storage (tests/services/test_m
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from connvault_jupyter.contracts.access import Grant
-from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter
+from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter, AuditType
 from connvault_jupyter.contracts.connections import Connection, TestOutcome
 from connvault_jupyter.errors import (
     ConnectionNotFound,
@@ -371,7 +371,12 @@ class MemoryAuditStore(_Store):
             tables.audit.append(link)
 
     def page(
-        self, filters: AuditFilter, *, requester_key: str | None = None, connection: str | None = None
+        self,
+        filters: AuditFilter,
+        *,
+        requester_key: str | None = None,
+        connection: str | None = None,
+        without: Collection[AuditType] = (),
     ) -> Sequence[AuditEvent]:
         wanted: dict[str, Any] = {
             "connection_id": filters.connection_id,
@@ -383,6 +388,7 @@ class MemoryAuditStore(_Store):
             one.event
             for one in reversed(self._tables.audit)
             if (filters.before is None or one.event.sequence < filters.before)
+            and one.event.type not in without
             and all(value is None or getattr(one.event, name) == value for name, value in wanted.items())
         ]
         return found[: filters.limit]

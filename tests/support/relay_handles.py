@@ -40,6 +40,8 @@ class Vault:
     locked: bool = False
     ended: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    # The refs of handles through which a secret came back.
+    sighted: list[str] = field(default_factory=list)
 
     def login(self, _client: socket.socket, order: RelayOrder) -> Delivered:
         self.asked.append(order.ref)
@@ -91,6 +93,7 @@ def supervised_by(vault: Vault) -> Iterator[RelaySupervisor]:
     """A zygote and, from the first handle on, workers; all gone afterwards."""
     with supervised(
         login=vault.login,
+        sighted=lambda order: vault.sighted.append(order.ref),
         still_good=vault.still_good,
         version=vault.version,
         alive=lambda run: run not in vault.ended,

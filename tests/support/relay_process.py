@@ -45,6 +45,7 @@ def _nobody(*_: Any) -> Any:
 def supervised(
     *,
     login: Login = _nobody,
+    sighted: Callable[[RelayOrder], None] = lambda _order: None,
     still_good: Callable[[RelayOrder], bool] = lambda _: True,
     version: Callable[[], object] = lambda: 0,
     alive: Callable[[str], bool] = lambda _: True,
@@ -55,6 +56,7 @@ def supervised(
             start_zygote=Spawner(_PROGRAM),
             directory=Path(folder) / "h",
             login=login,
+            sighted=sighted,
             still_good=still_good,
             version=version,
             alive=alive,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from connvault_jupyter.relays.copying import Filter, Stop
+from connvault_jupyter.relays.copying import Filter, Held, Stop
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import Limits
 
@@ -136,9 +136,10 @@ def copy_scripted(
     stop: Stop | None = None,
     to_upstream: Filter | None = None,
     to_client: Filter | None = None,
+    held: Held | None = None,
 ) -> str:
     """In the place of `copying.copy_both`: first all that the client says, then all that the server does."""
-    for source, target, transform in ((client, upstream, to_upstream), (upstream, client, to_client)):
+    for source, target, transform in ((client, upstream, to_upstream), (upstream, client, held or to_client)):
         more = True
         while more:
             data = source.recv(limits.block_bytes)

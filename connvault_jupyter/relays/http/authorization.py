@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import quote, unquote_plus
 
 from ...errors import SecretInvalid, SecretMissing, UpstreamRefused
+from ...services.guessability import maskable
 from ..downstream import Login
 from .request import Request
 
@@ -50,8 +51,9 @@ class Authorization(Protocol):
         """
 
     def credentials(self, login: Login, /) -> set[str]:
-        """What no answer may show: secrets, and what was made of them and is as good (`user:password` in Base64, an
-        access token). Called after `apply`."""
+        """What this request was sent with, and no answer need show: never a secret that only signs, or goes elsewhere.
+
+        Called after `apply`."""
 
     def refused(self, login: Login, /) -> bool:
         """The upstream answered 401: what was kept is dropped. Whether another `apply` gives another credential."""
@@ -121,7 +123,9 @@ class Basic:
         return request.with_header("Authorization", f"Basic {_pair(login)}")
 
     def credentials(self, login: Login) -> set[str]:
-        return {secret_of(login, "password"), _pair(login)}
+        password = secret_of(login, "password")
+        # The pair of one that can be guessed can be guessed too.
+        return {password, _pair(login)} if maskable(password) else {password}
 
     def refused(self, _login: Login) -> bool:
         return False

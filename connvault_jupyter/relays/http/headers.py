@@ -72,7 +72,7 @@ _NEVER_UP = _HOP_BY_HOP | _OURS | frozenset(CLIENT_LOGINS)
 
 # `Alt-Svc` would lead clients past the relay; only we say what went wrong here.
 _NEVER_DOWN = _HOP_BY_HOP | frozenset(
-    {"content-length", "alt-svc", "strict-transport-security", "x-connvault-error"}
+    {"content-length", "alt-svc", "strict-transport-security", "x-connvault-error", "x-connvault-masked"}
 )
 
 # A session cookie is a login that outlives the permission.

@@ -6,7 +6,6 @@ anew when a field or a secret changes, and ends with the worker. The client secr
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 from ...errors import ConnvaultError, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTimeout
 from ..downstream import Login
@@ -68,12 +66,10 @@ class ClientCredentials:
         self._mine.kept = kept = self._current(secret_of(login, "client_secret"))
         return request.with_header("Authorization", f"Bearer {kept.token}")
 
-    def credentials(self, login: Login) -> set[str]:
-        secret = secret_of(login, "client_secret")
-        pair = f"{quote(str(self._fields.get('client_id') or ''), safe='')}:{quote(secret, safe='')}"
+    def credentials(self, _login: Login) -> set[str]:
+        # Not the client secret: it goes to the token endpoint, whose answers nobody is shown.
         kept: _Kept | None = getattr(self._mine, "kept", None)
-        found = {secret, base64.b64encode(pair.encode()).decode("ascii")}
-        return found | {kept.token} if kept is not None else found
+        return {kept.token} if kept is not None else set()
 
     def refused(self, _login: Login) -> bool:
         kept: _Kept | None = getattr(self._mine, "kept", None)

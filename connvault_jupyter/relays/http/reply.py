@@ -5,19 +5,31 @@ Nothing is kept of it but a block. Its framing is never the server's own: what w
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from ...errors import UpstreamRefused
+from ...services.guessability import MIN_CHARS
 from ..limits import Limits
-from ..masking import Masker
-from .bodies import Body, Chunked, OfLength, UntilClose, chunk, last_chunk
-from .encodings import Inflating, coding_of
+from ..masking.holding import HOLD_S
+from ..masking.masker import Masker
+from .bodies import BadBody, Body, Chunked, OfLength, UntilClose, last_chunk
+from .encodings import BadCoding, coding_of
 from .headers import client_headers, passing_trailers
 from .heads import END, MAX_HEAD_BYTES, BadHead, RequestHead, ResponseHead, response_head
+from .shown import Shown
 from .streams import Exchange, Silent
 
 # 100 and 103 and what may come: a server that sends more of them has nothing to say.
 _MAX_INTERIM = 16
+
+# Formats of a value a line, besides text.
+_LINES = frozenset(
+    f"application/{name}" for name in ("jsonl", "json-lines", "ndjson", "x-ndjson", "stream+json")
+)
+
+# On an answer of which something is masked, where that was known before its head went out.
+MASKED_HEADER = "X-Connvault-Masked"
 
 
 class Reply:
@@ -33,7 +45,7 @@ class Reply:
         exchange: Exchange,
         *,
         request: RequestHead,
-        mask: Masker,
+        mask: Masker | None,
         logs_in: bool,
         stored: bool,
         upgrade: str,
@@ -41,14 +53,17 @@ class Reply:
     ) -> None:
         self._exchange = exchange
         self._request = request
-        # Of this answer alone.
-        self._mask = mask.fresh() if mask else None
+        self._mask = mask
+        self._sights = 0 if mask is None else mask.sights
         self._logs_in = logs_in
         self._stored = stored
         self._upgrade = upgrade
         self._limits = limits
         self._head: ResponseHead | None = None
         self._reusable = False
+        self._framed: list[str] = []
+        # Of the content, ready to go with what comes after it.
+        self._waiting = b""
         self.rest = b""
         self.begun = False
         self.told = False
@@ -125,8 +140,8 @@ class Reply:
 
     def pass_head(self) -> None:
         """The head of a switched answer."""
-        lines = ["Connection: Upgrade", f"Upgrade: {self._upgrade}"]
-        self._tell(self._head_bytes(lines))
+        self._framed = ["Connection: Upgrade", f"Upgrade: {self._upgrade}"]
+        self._tell(self._head_bytes())
 
     def pass_on(self) -> bool:
         """Head and body to the client; `True`: both are whole.
@@ -141,17 +156,15 @@ class Reply:
             framing.append("Connection: close")
         elif self._request.version == "1.0":
             framing.append("Connection: keep-alive")
-        out = self._head_bytes(framing)
+        self._framed = framing
         data, self.rest = self.rest, b""
-        inflate = Inflating(self._coding) if self._coding else None
-        mask = self._mask
         if body.over:
-            self._tell(out)
+            self._tell(self._head_bytes())
             self.rest = data
-        elif inflate is None and not coded and isinstance(body, OfLength):
-            self._pass_plain(out, data, body)
+        elif self._mask is None and not (self._coding or coded):
+            self._pass_plain(data, body)
         else:
-            self._pass_coded(out, data, body, inflate, mask, coded=coded)
+            self._pass_looked_through(data, body, coded=coded)
         self.request_complete = self._exchange.finish()
         self._reusable = (
             head.persistent
@@ -160,66 +173,72 @@ class Reply:
         )
         return True
 
-    def _pass_plain(self, out: bytes, data: bytes, body: OfLength) -> None:
-        """Byte for byte but for what is masked: the way of large downloads and small answers."""
-        exchange, mask = self._exchange, self._mask
-        begun = False
+    def _pass_plain(self, data: bytes, body: Body) -> None:
+        """Byte for byte."""
+        out = self._head_bytes()
+        if data:
+            out += body.feed(data)
         while True:
-            if data:
-                content = body.feed(data)
-                if mask is not None and body.over and not begun:
-                    content = mask.whole(content)
-                elif mask is not None:
-                    content = mask(content)
-                    if body.over:
-                        content += mask(b"")
-                begun = True
-                out = out + content if out else content
             if out:
                 self._tell(out)
-                out = b""
             if body.over:
                 return
-            data = exchange.receive()
-            if not data:
-                raise EOFError
+            out = body.feed(self._exchange.receive() or b"")
 
-    def _pass_coded(
-        self,
-        out: bytes,
-        data: bytes,
-        body: Body,
-        inflate: Inflating | None,
-        mask: Masker | None,
-        *,
-        coded: bool,
-    ) -> None:
-        exchange = self._exchange
-        more = bool(data)
+    def _pass_looked_through(self, data: bytes, body: Body, *, coded: bool) -> None:
+        """Decoded and masked."""
+        shown = Shown(self._mask, coding=self._coding or "", coded=coded, lines=self._is_stream_of_lines)
+        try:
+            self._pass_shown(data, body, shown)
+            shown.finish()
+        except (EOFError, BadBody, BadCoding, OSError):
+            # The client gets what there is, and sees that its end is missing.
+            rest = shown.rest()
+            if rest:
+                with contextlib.suppress(OSError):
+                    self._flushed(rest)
+            raise
+        self._flushed(shown.rest() + (last_chunk(self._trailers(body)) if coded else b""))
+
+    def _pass_shown(self, data: bytes, body: Body, shown: Shown) -> None:
+        """The head goes with what there is to show first, so that it can tell that it is masked. It waits for that no
+        longer than content does, and not at all before a stream of lines, or where nothing is masked."""
+        waits = self._mask is not None and not self._is_stream_of_lines
+        head_due = time.monotonic() + HOLD_S if waits else 0.0
+        out, ended = b"", False
         while True:
-            if more:
+            if data or ended:
                 content = body.feed(data)
-                for piece in inflate.feed(content) if inflate is not None else (content,):
-                    shown = mask(piece) if mask is not None and piece else piece
-                    out += chunk(shown) if coded else shown
+                for piece in shown.feed(content, last=body.over):
+                    out += piece
                     if len(out) >= self._limits.block_bytes:
-                        self._tell(out)
-                        out = b""
+                        out = self._flushed(out)
             if body.over:
-                break
-            if out:
-                self._tell(out)
-                out = b""
-            data, more = exchange.receive(), True
-        if inflate is not None:
-            inflate.finish()
-        held = mask(b"") if mask is not None else b""
-        if coded:
-            out += chunk(held) + last_chunk(self._trailers(body))
-        else:
-            out += held
+                self._waiting = out
+                return
+            if out or (not self.told and head_due <= time.monotonic()):
+                out = self._flushed(out)
+            until = shown.held_until
+            received = self._exchange.receive(until if self.told else min(until, head_due))
+            ended, data = received == b"", received or b""
+            if received is None:
+                out = shown.release()
+
+    def _flushed(self, out: bytes) -> bytes:
+        """Tells the client, with the head if that has not been, and what waits; nothing is left."""
+        waiting, self._waiting = self._waiting, b""
+        out = waiting + out
+        if not self.told:
+            out = self._head_bytes() + out
         if out:
             self._tell(out)
+        return b""
+
+    @property
+    def _is_stream_of_lines(self) -> bool:
+        """Whether lines are what it is made of, and each is wanted as soon as it is there."""
+        kind = ",".join(self.head.values("content-type")).partition(";")[0].strip().lower()
+        return self.head.framing != "length" and (kind.startswith("text/") or kind in _LINES)
 
     def _tell(self, data: bytes) -> None:
         self.told = True
@@ -246,15 +265,22 @@ class Reply:
         self.client_persists = False
         return [], False
 
-    def _head_bytes(self, framing: list[str]) -> bytes:
+    def _head_bytes(self) -> bytes:
         head = self.head
         headers = client_headers(head, logs_in=self._logs_in, decoded=bool(self._coding))
         lines = [f"{name}: {value}" for name, value in headers]
         shown = "\r\n".join([head.reason, *lines]).encode("latin-1")
+        framed = self._framed
         if self._mask is not None:
-            shown = self._mask.whole(shown)
+            # The usual short headers need no search; how long they are is no secret.
+            if any(
+                len(text) >= MIN_CHARS for text in (head.reason, *(text for pair in headers for text in pair))
+            ):
+                shown = self._mask.whole(shown)
+            if self._mask.sights != self._sights:
+                framed = [f"{MASKED_HEADER}: 1", *framed]
         reason, _, rest = shown.partition(b"\r\n")
-        ends = "\r\n".join([*framing, "", ""]).encode("ascii")
+        ends = "\r\n".join([*framed, "", ""]).encode("ascii")
         return b"HTTP/1.1 %d %b\r\n%b%b%b" % (head.status, reason, rest, b"\r\n" if rest else b"", ends)
 
     def _trailers(self, body: Body) -> list[tuple[bytes, bytes]]:

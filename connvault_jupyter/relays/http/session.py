@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from ...errors import (
@@ -21,7 +21,8 @@ from ...errors import (
 from ..copying import copy_both
 from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
-from ..masking import Masker, spellings
+from ..masking.holding import Holding
+from ..masking.masker import Masker
 from .answers import malformed, problem_answer
 from .authorization import Authorization
 from .bodies import BadBody, Body, Chunked, OfLength
@@ -35,6 +36,7 @@ from .pool import Pool, UpstreamConnection, block
 from .reply import Reply
 from .request import Request, serialised
 from .streams import Exchange, Gone, Incoming, Silent
+from .websocket import Messages
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
@@ -74,9 +76,8 @@ class Session:
         self._read: tuple[bytes, RequestHead] | None = None
         self._request: tuple[Pin, bool, Request] | None = None
         # Kept between requests as long as the lease: the last head with its login; what must not be shown.
-        self._signed: tuple[Request, Login, bytes, Masker] | None = None
-        self._hidden: frozenset[str] = frozenset()
-        self._mask = Masker(())
+        self._signed: tuple[Request, Login, bytes, Masker | None] | None = None
+        self._hidden: tuple[set[str], Masker] | None = None
 
     def run(self) -> None:
         try:
@@ -89,7 +90,7 @@ class Session:
     def _forget(self) -> None:
         self._downstream.forget()
         self._signed = None
-        self._hidden, self._mask = frozenset(), Masker(())
+        self._hidden = None
 
     def _next(self) -> bool:
         """One request; whether there may be another one."""
@@ -174,8 +175,11 @@ class Session:
                 continue
             return self._answered(attempt, reply, connection)
 
-    def _with_login(self, request: Request, target: Target, login: Login) -> tuple[bytes, Masker]:
-        """The head as it goes out, and what the answer must not show. Raises: what `Authorization.apply` does."""
+    def _with_login(self, request: Request, target: Target, login: Login) -> tuple[bytes, Masker | None]:
+        """The head as it goes out, and what masks the answer; `None`: nothing secret is in it.
+
+        Raises: what `Authorization.apply` does.
+        """
         kept = self._signed
         if kept is not None and kept[0] is request and kept[1] is login:
             return kept[2], kept[3]
@@ -260,18 +264,20 @@ class Session:
         early, self._incoming.buffer = self._incoming.buffer, b""
         if early:
             upstream.sendall(early)
-        mask = attempt.mask.fresh()
-        came = mask(reply.rest) if reply.rest else b""
+        held: Messages | Holding | None = None
+        if attempt.mask is not None:
+            web_socket = attempt.upgrade.lower() == "websocket"
+            held = Messages(attempt.mask) if web_socket else Holding(attempt.mask, lines=False)
+        came = held(reply.rest) if held is not None and reply.rest else reply.rest
         if came:
             client.sendall(came)
         with contextlib.suppress(OSError):
-            copy_both(client, upstream, limits=self._limits, to_client=mask or None)
+            copy_both(client, upstream, limits=self._limits, held=held)
 
-    def _masking(self, hidden: set[str]) -> Masker:
-        if hidden != self._hidden:
-            self._hidden = frozenset(hidden)
-            self._mask = Masker(form for secret in hidden for form in spellings(secret))
-        return self._mask
+    def _masking(self, hidden: set[str]) -> Masker | None:
+        if self._hidden is None or hidden != self._hidden[0]:
+            self._hidden = hidden, Masker(hidden, sighted=self._downstream.sighted)
+        return self._hidden[1] if hidden else None
 
     def _refuse(self, head: RequestHead | None, error: ConnvaultError, *, status: int | None = None) -> bool:
         """Tells the client, and whether it may go on. A body that was not read yet makes the next head unfindable."""
@@ -304,7 +310,7 @@ class _Attempt:
     upgrade: str
     logs_in: bool
     stored: bool
-    mask: Masker = field(default_factory=lambda: Masker(()))
+    mask: Masker | None = None
 
 
 def _body_of(head: RequestHead) -> Body:

@@ -98,10 +98,9 @@ class SigV4:
         return bare
 
     def credentials(self, login: Login) -> set[str]:
-        # Not the signature: it is good for this one request, at this host, for some minutes.
-        return {
-            secret for name in ("secret_access_key", "session_token") if (secret := login.secrets.get(name))
-        }
+        # Not the key, which is never sent, nor the signature: that is good for this one request, for some minutes.
+        token = login.secrets.get("session_token")
+        return {token} if token else set()
 
     def refused(self, _login: Login) -> bool:
         return False

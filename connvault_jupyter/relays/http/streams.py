@@ -5,6 +5,8 @@ Nothing here knows what a head says. Every wait ends: by its own limit, or becau
 
 from __future__ import annotations
 
+import contextlib
+import math
 import select
 import socket
 import ssl
@@ -246,21 +248,17 @@ class Exchange:
             self._client, self._upstream, body, coded=coded, passing=passing, limits=self._limits
         )
 
-    def receive(self) -> bytes:
-        """The next block from the upstream; `b""`: its end.
+    def receive(self, until: float = math.inf) -> bytes | None:
+        """The next block from the upstream; `b""`: its end; `None`: none until `until` (`time.monotonic`).
 
         Raises: Gone: nobody waits for it. Silent: it says nothing. OSError: it broke.
         """
         waiting_since = 0.0
-        if self._begun and _QUICKACK is not None:
-            # A server that writes head and body in two may wait for our acknowledgement of the first before it sends
-            # the second (Nagle's algorithm), and we would delay it by 40 ms. It is set for the moment only (tcp(7)).
-            self._upstream.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        self._begun = True
+        self._acknowledge()
         while True:
             wants = select.POLLIN
             try:
-                data = self._upstream.recv(self._read_size.bytes)
+                data = self._read(until)
             except (*_WAITING, TimeoutError):
                 pass
             except ssl.SSLWantWriteError:
@@ -269,14 +267,42 @@ class Exchange:
                 self._read_size.came(len(data))
                 return data
             now = time.monotonic()
+            if now >= until:
+                return None
             waiting_since = waiting_since or now
             if self._upload is not None:
-                if self._turn(self._upstream, wants):
+                if self._turn(self._upstream, wants, until):
                     waiting_since = now
             elif not self._client.waits():
                 raise Gone
             if now - waiting_since > _SILENT_S:
                 raise Silent
+
+    def _read(self, until: float) -> bytes:
+        """What has come, or comes within `TICK_S` and until then. Raises: as `recv`."""
+        stream, size = self._upstream, self._read_size.bytes
+        if until == math.inf or self._upload is not None:
+            return stream.recv(size)
+        if not isinstance(stream, ssl.SSLSocket):
+            with contextlib.suppress(BlockingIOError):
+                return stream.recv(size, socket.MSG_DONTWAIT)
+        elif stream.pending():
+            return stream.recv(size)
+        poll = select.poll()
+        poll.register(stream, select.POLLIN)
+        if not poll.poll(max(0.0, min(until - time.monotonic(), TICK_S)) * 1000):
+            raise BlockingIOError
+        return stream.recv(size)
+
+    def _acknowledge(self) -> None:
+        """What was read before, at once.
+
+        A server that writes head and body in two may wait for our acknowledgement of the first before it sends the
+        second (Nagle's algorithm), and we would delay it by 40 ms. It is set for the moment only (tcp(7)).
+        """
+        if self._begun and _QUICKACK is not None:
+            self._upstream.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self._begun = True
 
     def answer(self, data: bytes) -> None:
         """To the client. Raises: OSError: it has gone, or takes nothing."""
@@ -309,8 +335,8 @@ class Exchange:
         block(self._upstream, self._limits)
         return upload.over and not upload.broken
 
-    def _turn(self, stream: socket.socket, wants: int) -> bool:
-        """Waits until `stream` or the upload can go on, at most `TICK_S`; whether something can."""
+    def _turn(self, stream: socket.socket, wants: int, until: float = math.inf) -> bool:
+        """Waits until `stream` or the upload can go on, at most `TICK_S`, and until then; whether something can."""
         upload = self._upload
         assert upload is not None  # noqa: S101 -- for the type checker; its callers have looked
         client_wants, upstream_wants = upload.step()
@@ -325,4 +351,5 @@ class Exchange:
         for descriptor, events in wanted.items():
             if events:
                 poll.register(descriptor, events)
-        return bool(poll.poll(TICK_S * 1000))
+        wait_s = max(0.0, min(TICK_S, until - time.monotonic()))
+        return bool(poll.poll(wait_s * 1000))

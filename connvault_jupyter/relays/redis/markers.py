@@ -1,14 +1,15 @@
-"""Keeps the place of an answer that a Redis relay gives itself, among those of the server. It judges no command.
+"""Marks places among the answers of a Redis server, for what a relay answers itself or looks at. It judges no command.
 
-Instead of the client's command goes a marker, the name of no command. The server's answer to it is an error with this
-name in it (`-ERR unknown command ...`), whatever state the connection is in, and is replaced. A server that does not
-say the name in its error gives its own error to the client, in the same place.
+A marker goes upstream, the name of no command: instead of a client's command, or before and after one. The server's
+answer to it is an error with this name in it (`-ERR unknown command ...`), whatever state the connection is in, and is
+replaced. A server that does not say the name in its error gives its own error to the client, in the same place.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
+from collections.abc import Callable
 
 from .resp import encode
 
@@ -17,16 +18,24 @@ _MAX_WAITING = 4096
 # A server's error is a line of some hundred bytes.
 _MAX_LINE_BYTES = 8192
 
+Answer = bytes | Callable[[], bytes]
+"""What stands for a marker, or is asked for that when its place is reached."""
+
 
 class Markers:
-    """Commands that no server has, and what their answers are replaced by."""
+    """Commands that no server has, and what their answers are replaced by. `through` gets what is between them."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[bytes, bytes]] = deque()
+    def __init__(self, through: Callable[[bytes], bytes] | None = None) -> None:
+        self._through = through or (lambda data: data)
+        self._waiting: deque[tuple[bytes, Answer]] = deque()
         self._held = b""
         self._at_line = True
 
-    def new(self, answer: bytes) -> bytes:
+    def __len__(self) -> int:
+        """How many are waited for."""
+        return len(self._waiting)
+
+    def new(self, answer: Answer) -> bytes:
         """A command to send, whose answer will be this one. Raises: OSError: too many are waited for."""
         if len(self._waiting) == _MAX_WAITING:
             raise OSError("the client waits for no answer")
@@ -40,10 +49,10 @@ class Markers:
         if not self._waiting and not self._held:
             if data:
                 self._at_line = data.endswith(b"\n")
-            return data
+            return self._through(data) if data else b""
         held, self._held = self._held, b""
         if not data:
-            return held
+            return self._through(held) if held else b""
         # What is held back is the beginning of a line.
         at_line = self._at_line or bool(held)
         data = held + data
@@ -53,8 +62,10 @@ class Markers:
             found = self._next(data, start)
             if found is None:
                 break
-            line, end, answer = found
-            shown += [data[start:line], answer]
+            line, end, count = found
+            if line > start:
+                shown.append(self._through(data[start:line]))
+            shown.append(self._answered(count))
             start = end
             at_line = True
         data = data[start:]
@@ -63,11 +74,13 @@ class Markers:
         if self._waiting and begins and data.startswith(b"-", last) and len(data) - last < _MAX_LINE_BYTES:
             data, self._held = data[:last], data[last:]
         self._at_line = data.endswith(b"\n") if data else at_line
-        return b"".join(shown) + data
+        if data:
+            shown.append(self._through(data))
+        return b"".join(shown)
 
-    def _next(self, data: bytes, start: int) -> tuple[int, int, bytes] | None:
-        """Where the next marker's line begins and ends, and its answer. Earlier markers were never answered."""
-        for number, (marker, answer) in enumerate(self._waiting):
+    def _next(self, data: bytes, start: int) -> tuple[int, int, int] | None:
+        """Where the next marker's line begins and ends, and which one of those that are waited for it is, from 1."""
+        for number, (marker, _) in enumerate(self._waiting):
             at = data.find(marker, start)
             if at < 0:
                 continue
@@ -75,7 +88,16 @@ class Markers:
             line = data.rfind(b"\n", start, at) + 1 or start
             if end < 0 or data[line : line + 1] != b"-":
                 return None
-            for _ in range(number + 1):
-                self._waiting.popleft()
-            return line, end + 2, answer
+            return line, end + 2, number + 1
         return None
+
+    def _answered(self, count: int) -> bytes:
+        """By the last of them; the others before it were never answered, but their places are reached too."""
+        found = []
+        for left in reversed(range(count)):
+            _, answer = self._waiting.popleft()
+            if callable(answer):
+                found.append(answer())
+            elif not left:
+                found.append(answer)
+        return b"".join(found)

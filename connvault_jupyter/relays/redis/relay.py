@@ -1,9 +1,12 @@
 """Redis: logs in upstream, then passes commands one way and answers the other, in either version of the protocol.
 
 A client that logs in itself is answered here: on the Unix socket any password is good, on TCP the handle's token. A
-command that is answered here keeps its place among the others: a marker goes upstream instead, the name of no command,
-and the server's answer to it (`unknown command`, which also spoils a transaction, as a refusal must) is replaced.
-Nothing is counted, so pushes, subscriptions and `CLIENT REPLY OFF` need no care.
+command that is answered here keeps its place among the others: a marker goes upstream instead, the name of no
+command, and the server's answer to it (`unknown command`, which also spoils a transaction, as a refusal must) is
+replaced. Nothing is counted, so pushes, subscriptions and `CLIENT REPLY OFF` need no care. Two markers stand around a
+command whose answer could tell the password (`telling`), and what comes between theirs is masked; everything else is
+data, and passes as it is. Within a transaction a marker would spoil it: what EXEC answers is masked then, and what
+comes just before.
 
 There is no hand-over: `CONFIG GET requirepass`, and other users' ACL entries, could no longer be refused or masked. To
 mask it the password is kept, unlike elsewhere, as long as the connection lasts.
@@ -20,21 +23,24 @@ import time
 from collections.abc import Iterable, Sequence
 
 from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
+from ...services.guessability import maskable
 from ..copying import copy_both
 from ..deadlines import left_s
 from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
-from ..masking import Masker, spellings
+from ..masking.masker import Masker
 from ..upstream import shut
+from .answers import Answers
 from .login import DEFAULT_USER, log_in, server_of
-from .markers import Markers
 from .resp import Commands, ProtocolError, encode
 from .rules import WATCHED, refusal
+from .telling import MAX_NAME_BYTES, could_tell
 
 _OK = b"+OK\r\n"
 _ATTEMPTS = 8
 
-_OWN = frozenset({b"AUTH", b"HELLO"})
+# What is answered here, or looked at.
+_OWN = frozenset({b"AUTH", b"HELLO", b"MULTI", b"EXEC", b"DISCARD"})
 
 # A server ends a client that has closed its half as soon as it has read what came before (`readQueryFromClient`), and
 # over TLS it is not told: what BLPOP gives to nobody until then is lost.
@@ -60,7 +66,8 @@ class Relay:
 
     def serve(self, downstream: Downstream) -> None:
         """See `relays.downstream.Relay`."""
-        commands = Commands(None if downstream.over_tcp else WATCHED | _OWN)
+        watched = None if downstream.over_tcp else WATCHED | _OWN
+        commands = Commands(watched, wanted=could_tell, longest_wanted=MAX_NAME_BYTES)
         pieces: list[bytes | list[bytes]] = []
         upstream = None
         try:
@@ -86,7 +93,7 @@ class Relay:
                 upstream,
                 limits=limits,
                 to_upstream=session.to_upstream,
-                to_client=session.to_client,
+                held=session.answers,
             )
         finally:
             shut(upstream)
@@ -102,10 +109,10 @@ class Session:
         self._downstream = downstream
         self._commands = commands
         self._user = str(login.fields.get("user") or DEFAULT_USER).encode()
-        self._mask = Masker(_patterns(login.secrets.values()))
-        self._markers = Markers()
+        self.answers = Answers(Masker(_told_by_a_server(login.secrets.values()), sighted=self._sighted))
         self._over = False
-        self._at_line = True
+        self._in_transaction = False
+        self._transaction_tells = False
 
     def to_upstream(self, data: bytes) -> bytes:
         """A filter for `copy_both`."""
@@ -118,7 +125,7 @@ class Session:
             # As a server does it: an error, and the end. What came before is answered first.
             self._over = True
             before = self.passed(exc.before)
-            marker = self._markers.new(f"-ERR Protocol error: connvault: {exc}\r\n".encode())
+            marker = self.answers.given(f"-ERR Protocol error: connvault: {exc}\r\n".encode())
             return before + marker + encode([b"QUIT"])
         if len(pieces) == 1 and isinstance(pieces[0], bytes):
             return pieces[0]
@@ -128,32 +135,33 @@ class Session:
         """What of them goes upstream, or stands for it there."""
         return b"".join(one if isinstance(one, bytes) else self._command(one) for one in pieces)
 
-    def to_client(self, data: bytes) -> bytes:
-        """A filter for `copy_both`."""
-        shown = self._markers(data)
-        if not data:
-            return (self._mask(shown) if shown else b"") + self._mask(b"")
-        # No pattern has a line end in it. So an answer that ends with one, as they all do, can't end with the
-        # beginning of a secret, which is what costs time to find out.
-        whole, self._at_line = self._at_line, shown.endswith(b"\n") if shown else self._at_line
-        if whole and self._at_line:
-            return self._mask.whole(shown)
-        return self._mask(shown) if shown else b""
-
     def _command(self, arguments: list[bytes]) -> bytes:
         name = arguments[0].upper()
         if name == b"AUTH":
             known = len(arguments) in (2, 3) and self._is_good(arguments[-1])
-            return self._markers.new(_OK if known else _wrong_token())
+            return self.answers.given(_OK if known else _wrong_token())
         if name == b"HELLO":
             stripped, given = without_login(arguments)
             if given is not None and not self._is_good(given):
-                return self._markers.new(_wrong_token())
+                return self.answers.given(_wrong_token())
             return encode(stripped)
         reason = refusal(arguments, self._user)
         if reason is not None:
-            return self._markers.new(_error(NotAllowed(reason)))
-        return encode(arguments)
+            return self.answers.given(_error(NotAllowed(reason)))
+        command = encode(arguments)
+        if name in (b"MULTI", b"EXEC", b"DISCARD"):
+            tells, self._transaction_tells = self._transaction_tells, False
+            self._in_transaction = name == b"MULTI"
+            return self.answers.masked_from_now(command) if tells and name == b"EXEC" else command
+        if not could_tell(name):
+            return command
+        if self._in_transaction:
+            self._transaction_tells = True
+            return command
+        return self.answers.masked(command)
+
+    def _sighted(self) -> None:
+        self._downstream.sighted()
 
     def _is_good(self, password: bytes) -> bool:
         return not self._downstream.over_tcp or self._downstream.authenticates(password)
@@ -251,30 +259,10 @@ def _error(error: ConnvaultError, *, kind: str = "") -> bytes:
     return f"-{kind} connvault {error.code}: {' '.join(error.message.split())}\r\n".encode()
 
 
-def _patterns(values: Iterable[str]) -> set[bytes]:
-    r"""All forms in which a Redis server could give a secret back.
-
-    Also the hash of its ACL, and as `sdscatrepr` writes it in MONITOR and in errors. A line end within it is left
-    out: an answer's last bytes must never look like the beginning of a secret, or they would be held back for ever.
-    """
-    found: set[bytes] = set()
-    for secret in values:
-        raw = secret.encode()
-        forms = {*spellings(secret), hashlib.sha256(raw).hexdigest().encode(), _repr(raw)}
-        found.update(line for form in forms for line in form.splitlines())
+def _told_by_a_server(passwords: Iterable[str]) -> set[str]:
+    """Also the hash of its ACL. That of a password that can be guessed can be guessed too."""
+    found = set()
+    for password in passwords:
+        if maskable(password):
+            found |= {password, hashlib.sha256(password.encode()).hexdigest()}
     return found
-
-
-def _repr(raw: bytes) -> bytes:
-    names = {
-        0x5C: b"\\\\",
-        0x22: b'\\"',
-        0x0A: b"\\n",
-        0x0D: b"\\r",
-        0x09: b"\\t",
-        0x07: b"\\a",
-        0x08: b"\\b",
-    }
-    return b"".join(
-        names.get(one) or (bytes([one]) if 0x20 <= one < 0x7F else b"\\x%02x" % one) for one in raw
-    )

@@ -8,7 +8,7 @@ No command's meaning is known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 # Of a command that is put together. An access token as a password has 3 KiB.
 MAX_COMMAND_BYTES = 16 * 1024
@@ -46,9 +46,20 @@ class ProtocolError(Exception):
 
 
 class Commands:
-    """Feeds bytes through. `watched` names the commands to hand out, in capitals; `None`: every one."""
+    """Feeds bytes through. `watched` names the commands to hand out, in capitals; `None`: every one.
 
-    def __init__(self, watched: Collection[bytes] | None) -> None:
+    One for whose name `wanted` is true is handed out too, unless it is too large for that: then it passes by.
+    """
+
+    def __init__(
+        self,
+        watched: Collection[bytes] | None,
+        *,
+        wanted: Callable[[bytes], bool] | None = None,
+        longest_wanted: int = 0,
+    ) -> None:
+        self._wanted = wanted
+        self._longest_wanted = longest_wanted
         self.watch(watched)
         self._held = b""
         # Of the command that passes by: bytes of the present argument, and arguments after it, that are still to come.
@@ -58,7 +69,9 @@ class Commands:
     def watch(self, watched: Collection[bytes] | None) -> None:
         """Changes what is handed out from the next command on."""
         self._watched = watched
-        self._longest = MAX_COMMAND_BYTES if watched is None else max(map(len, watched))
+        self._longest = MAX_COMMAND_BYTES
+        if watched is not None:
+            self._longest = max(self._longest_wanted, *map(len, watched))
 
     def feed(self, data: bytes) -> list[bytes | list[bytes]]:
         """In their order: bytes that pass on as they are, and the arguments of whole commands.
@@ -132,7 +145,10 @@ class Commands:
             return len(begun) > self._longest
         if self._watched is None or end + length > len(data):
             return False
-        return begun.upper() not in self._watched
+        name = begun.upper()
+        if name in self._watched:
+            return False
+        return self._wanted is None or not self._wanted(name) or not _takeable(data, head)
 
     def _take(
         self, data: bytes, at: int, head: re.Match[bytes] | None
@@ -153,7 +169,10 @@ class Commands:
             return None
         arguments = split_inline(line)
         end = at + len(line) + 1
-        if not arguments or self._watched is None or _name(arguments[0]).upper() in self._watched:
+        if not arguments or self._watched is None:
+            return arguments, end
+        name = _name(arguments[0]).upper()
+        if name in self._watched or (self._wanted is not None and self._wanted(name)):
             return arguments, end
         return encode(arguments), end
 
@@ -231,6 +250,15 @@ def _line(data: bytes, at: int) -> bytes | None:
     if len(line) == MAX_INLINE_BYTES:
         raise ProtocolError("too big inline request")
     return None
+
+
+def _takeable(data: bytes, head: re.Match[bytes]) -> bool:
+    """Whether a command can be put together, as far as is known."""
+    try:
+        _whole(data, head.start(), int(head[1]))
+    except ProtocolError:
+        return False
+    return True
 
 
 def _whole(data: bytes, at: int, count: int) -> tuple[list[bytes], int] | None:

@@ -78,6 +78,10 @@ class AuditStoreSuite:
             row for row in rows if row.requester_key == "/a.ipynb"
         ]
         assert page(AuditFilter(), connection="lake") == [row for row in rows if row.connection == "lake"]
+        assert (
+            page(AuditFilter(limit=3), without=("access:denied", "vault:locked"))
+            == [row for row in rows if row.type == "access:used"][:3]
+        )
         all_of_them = AuditFilter(connection_id="c2", type="access:denied")
         assert [
             (row.connection, row.requester_key, row.type)

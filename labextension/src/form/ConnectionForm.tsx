@@ -12,6 +12,7 @@ import { ProblemError } from '../restapi';
 import { ago } from '../times';
 import { targetsOf } from './destination';
 import { FieldFrame } from './FieldFrame';
+import { maskingHint } from './maskingHint';
 import { PasteBox } from './PasteBox';
 import type { Pasted } from './paste';
 import { PASTEABLE } from './paste';
@@ -80,7 +81,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const isMoved = existing !== undefined && destinationChanged(stored, data, destination);
   const storedSecret = (field: string): string => {
     const stored = existing?.secrets?.[field];
-    return stored && !isMoved ? trans.__('Set %1.', ago(stored.set_at, Date.now(), trans)) : '';
+    return stored && !isMoved
+      ? [trans.__('Set %1.', ago(stored.set_at, Date.now(), trans)), maskingHint(stored, trans)].join(' ').trim()
+      : '';
   };
 
   const take = (pasted: Pasted): void => {

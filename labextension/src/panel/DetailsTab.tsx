@@ -8,6 +8,7 @@ import { useEffect, useId, useRef, useState } from 'react';
 import type { AuditEvent, ConnectionView, ProviderDefinition, TestOutcome } from '../contracts';
 import { fieldTitle, propertiesOf, requiredSecrets, revealOnly } from '../form/schema';
 import { FieldFrame } from '../form/FieldFrame';
+import { maskingHint } from '../form/maskingHint';
 import { SecretInputBox } from '../form/SecretInputBox';
 import { SecretInputs } from '../form/secretInputs';
 import { submitOnEnter } from '../form/submitOnEnter';
@@ -72,6 +73,7 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
           title={fieldTitle(provider, field)}
           multiline={provider !== undefined && propertiesOf(provider.fields)[field]?.['x-multiline'] === true}
           setAt={isForeign(connection) ? null : (view.secrets?.[field]?.set_at ?? null)}
+          hint={maskingHint(view.secrets?.[field], trans)}
           isUnreadable={connection.status_reason === 'secret_unreadable'}
           now={now}
           seals={props.seals}
@@ -173,6 +175,7 @@ interface SecretLineProps {
   title: string;
   multiline: boolean;
   setAt: string | null;
+  hint: string;
   isUnreadable: boolean;
   asked: object | null;
   isTested: boolean;
@@ -247,6 +250,11 @@ function SecretLine(props: SecretLineProps): JSX.Element {
             {setAt ? trans.__('Replace') : trans.__('Enter')}
           </button>
         </div>
+        {props.hint && (
+          <div className="jp-connvault-hint" data-testid={`connvault-unmasked-${field}`}>
+            {props.hint}
+          </div>
+        )}
       </div>
     );
   }

@@ -305,6 +305,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'access:checked': trans.__('used'),
     'access:revealed': trans.__('revealed'),
     'access:released': trans.__('released'),
+    'access:masked': trans.__('sent back by the service, masked'),
     'grant:revoked': trans.__('permission taken back'),
     'grant:voided': trans.__('permission void'),
     'grant:carried_over': trans.__('permission kept after an update'),

@@ -123,7 +123,7 @@ export function connectionView(
       ...change
     },
     destination: 'db.internal:5432/sales',
-    secrets: { password: { ref: 'r1', set_at: T0 } },
+    secrets: { password: { ref: 'r1', set_at: T0, masked: true } },
     modes: ['brokered'],
     delivery: 'hand_over',
     last_used_at: null,

@@ -1,0 +1,190 @@
+"""Masks what a server says over a WebSocket (RFC 6455), message by message. What is said to it passes elsewhere.
+
+A message is passed on when it is complete, so nothing of one depends on what is in it; a control frame at once. One
+that is too large, or takes too long, goes on as a stream with a fixed hold. What is no frame of a server, too.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..masking.holding import HOLD_S, Holding
+from ..masking.masker import Masker
+
+# The default of Python's `websockets` for the largest message that it takes.
+_MAX_MESSAGE_BYTES = 1 << 20
+
+_FIN, _RESERVED, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
+_CONTINUATION, _TEXT, _BINARY, _CONTROL = 0x0, 0x1, 0x2, 0x8
+_MAX_CONTROL_BYTES = 125
+
+
+class Messages:
+    """A filter for a stream (`copying.Held`): `b""` is its end."""
+
+    def __init__(self, mask: Masker, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mask = mask
+        self._clock = clock
+        # Not yet understood: a part of a frame's head, or of a control frame.
+        self._unread = b""
+        self._frame_left = 0
+        self._last_frame = True
+        self._message = _Message()
+        # What a message goes through that is not held whole, or what follows something that is no frame.
+        self._stream: Holding | None = None
+        self._broken = False
+
+    @property
+    def held_until(self) -> float:
+        """When `release` has something to give, as the clock counts."""
+        return self._message.due if self._stream is None else self._stream.held_until
+
+    def __call__(self, data: bytes) -> bytes:
+        """What can be passed on."""
+        if not data:
+            return self._all()
+        if self._broken:
+            return self._streamed(data)
+        self._unread += data
+        shown = []
+        while self._unread and (piece := self._step()) is not None:
+            shown.append(piece)
+        if self._message.size > _MAX_MESSAGE_BYTES and self._stream is None:
+            shown.append(self._goes_on_as_stream())
+        return b"".join(shown)
+
+    def release(self) -> bytes:
+        """What has been held long enough."""
+        if self._stream is not None:
+            return self._message.woven(self._stream.release())
+        if self._clock() < self._message.due:
+            return b""
+        shown = self._mask.whole(self._message.taken())
+        self._stream = Holding(self._mask, lines=False, clock=self._clock)
+        return self._message.woven(shown)
+
+    def _step(self) -> bytes | None:
+        """What can be shown after one more part of what is unread; `None`: more of it must come first."""
+        if self._frame_left:
+            content, self._unread = self._unread[: self._frame_left], self._unread[self._frame_left :]
+            self._frame_left -= len(content)
+            return self._content(content)
+        head = _head(self._unread)
+        if head is None:
+            return None
+        if not head.possible:
+            return self._break()
+        if head.opcode >= _CONTROL:
+            end = head.size + head.length
+            if len(self._unread) < end:
+                return None
+            frame, self._unread = self._unread[:end], self._unread[end:]
+            frame = frame[: head.size] + self._mask.whole(frame[head.size :])
+            if self._stream is None:
+                # Nothing of the message around it has been passed on.
+                return frame
+            self._message.mark(frame)
+            return self._message.woven(b"")
+        frame_head, self._unread = self._unread[: head.size], self._unread[head.size :]
+        if self._message.due == math.inf:
+            self._message.due = self._clock() + HOLD_S
+        self._message.mark(frame_head)
+        self._frame_left, self._last_frame = head.length, head.last
+        return self._content(b"")
+
+    def _content(self, data: bytes) -> bytes:
+        self._message.size += len(data)
+        if self._stream is None:
+            self._message.parts.append(data)
+            shown = b""
+        else:
+            shown = self._stream(data) if data else b""
+        if not self._frame_left and self._last_frame:
+            return self._message.woven(shown) + self._all()
+        return self._message.woven(shown) if self._stream is not None else b""
+
+    def _all(self) -> bytes:
+        """The end of a message."""
+        whole = self._stream is None
+        found = self._message.woven(self._mask.whole(self._message.taken()) if whole else self._streamed(b""))
+        if not self._broken:
+            self._message, self._stream = _Message(), None
+        return found
+
+    def _goes_on_as_stream(self) -> bytes:
+        self._stream = Holding(self._mask, lines=False, clock=self._clock)
+        return self._message.woven(self._stream(self._message.taken()))
+
+    def _break(self) -> bytes:
+        """Nothing that follows is known to be a frame."""
+        rest, self._unread = self._unread, b""
+        before = self._all()
+        self._broken = True
+        self._stream = Holding(self._mask, lines=False, clock=self._clock)
+        return before + self._streamed(rest)
+
+    def _streamed(self, data: bytes) -> bytes:
+        assert self._stream is not None  # noqa: S101 -- for the type checker; there is one since it broke
+        return self._stream(data)
+
+
+class _Message:
+    """What has come of one. `due`: when it need not be held any more."""
+
+    def __init__(self) -> None:
+        self.due = math.inf
+        self.size = 0
+        self.parts: list[bytes] = []
+        self._woven = 0
+        # Heads of its frames, and what else is between them, by how much of the content comes before.
+        self._marks: deque[tuple[int, bytes]] = deque()
+
+    def taken(self) -> bytes:
+        parts, self.parts = self.parts, []
+        return b"".join(parts)
+
+    def mark(self, frame: bytes) -> None:
+        self._marks.append((self.size, frame))
+
+    def woven(self, content: bytes) -> bytes:
+        """This content, which is the next, with what stands between."""
+        found, start = [], 0
+        while self._marks and self._marks[0][0] <= self._woven + len(content):
+            place, frame = self._marks.popleft()
+            found += [content[start : place - self._woven], frame]
+            start = place - self._woven
+        found.append(content[start:])
+        self._woven += len(content)
+        return b"".join(found)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """`size` is its own, `length` of what follows."""
+
+    opcode: int
+    last: bool
+    size: int
+    length: int
+    possible: bool
+
+
+def _head(data: bytes) -> _Head | None:
+    """RFC 6455 5.2; `None`: it is not whole."""
+    if len(data) < 2:
+        return None
+    first, second = data[0], data[1]
+    more = {126: 2, 127: 8}.get(second & 0x7F, 0)
+    if len(data) < 2 + more:
+        return None
+    length = int.from_bytes(data[2 : 2 + more], "big") if more else second & 0x7F
+    opcode, last = first & _OPCODE, bool(first & _FIN)
+    known = opcode in (_CONTINUATION, _TEXT, _BINARY) or (
+        opcode >= _CONTROL and last and length <= _MAX_CONTROL_BYTES
+    )
+    # No extension was agreed on, and a server does not mask (5.1).
+    return _Head(opcode, last, 2 + more, length, known and not first & _RESERVED and not second & _MASKED)

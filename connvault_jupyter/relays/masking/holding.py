@@ -1,0 +1,68 @@
+"""Masks a stream: holds back what a secret could still be the end of, by rules that know no secret.
+
+How much is held depends on where lines end, or is a fixed length; it is let go of when it has waited for a fixed time.
+A secret that was let go of in part, because the rest came later than that, is not masked.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+
+from .masker import Masker
+
+# The longest spelling that is found wherever a stream is cut: a secret of 16 KiB as it is, or one of 2,700 characters
+# of which each is an escape.
+HOLD_BYTES = 16 * 1024
+
+# Far longer than the parts of one write take to come, and short enough for people who wait for a prompt.
+HOLD_S = 0.25
+
+
+class Holding:
+    """A filter for a stream (`copying.Held`): `b""` is its end. `lines`: what ends with a line end is never held."""
+
+    def __init__(self, mask: Masker, *, lines: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mask = mask
+        self._lines = lines
+        self._clock = clock
+        self._held = b""
+        # How much had come, and when it need not be held any more.
+        self._came = 0
+        self._due: deque[tuple[float, int]] = deque()
+
+    @property
+    def held_until(self) -> float:
+        """When `release` has something to give, as the clock counts."""
+        return self._due[0][0] if self._due else math.inf
+
+    def __call__(self, data: bytes) -> bytes:
+        """What can be passed on."""
+        if not data:
+            return self._passed(0)
+        self._came += len(data)
+        self._due.append((self._clock() + HOLD_S, self._came))
+        self._held = self._mask.whole(self._held + data)
+        keep = min(len(self._held), HOLD_BYTES)
+        if self._lines:
+            end = 1 + max(self._held.rfind(b"\n"), self._held.rfind(b"\r"))
+            keep = min(keep, len(self._held) - end)
+        return self._passed(keep)
+
+    def release(self) -> bytes:
+        """What has been held long enough."""
+        now, until = self._clock(), 0
+        for due, came in self._due:
+            if due > now:
+                break
+            until = came
+        return self._passed(min(len(self._held), self._came - until))
+
+    def _passed(self, keep: int) -> bytes:
+        passed = self._held[: len(self._held) - keep]
+        self._held = self._held[len(passed) :]
+        while self._due and self._due[0][1] <= self._came - keep:
+            self._due.popleft()
+        return passed

@@ -1,0 +1,95 @@
+"""Whether a secret can be masked: only one that nobody can guess may be. Judges a text; knows no connection.
+
+Masking confirms a guess: whoever sends a text through a service that sends it back sees whether it comes back masked.
+And it changes what a server says, so a secret that is a word would spoil ordinary answers (`redis` in `redis-py`),
+which are then stored again. So what could be guessed, or could stand in a text by itself, is not masked at all.
+
+The estimate is deliberately low: a secret that is taken for weak is merely not masked. It is made of what guessing
+programs try first (zxcvbn, Wheeler 2016): words, years, runs, repetitions, few kinds of characters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+# Below that the search would have to react to parts of a secret that are short enough to be tried out.
+MIN_CHARS = 16
+
+# A service sends back some millions of guesses a second at most: 2^72 of them take millions of years.
+MIN_BITS = 72.0
+
+# In a text of random characters there are hardly fewer different ones (hexadecimal digits are 16).
+_MIN_DISTINCT = 8
+
+_PART = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}|(?:19|20)[0-9]{2}|.", re.DOTALL)
+
+# Without one, letters are no word.
+_VOWEL = re.compile("[aeiouyAEIOUY]")
+
+# A word of a list such as those of Diceware, which has 7,776.
+_WORD_BITS = 12.0
+_AGAIN_BITS = 1.0
+_YEAR_BITS = 6.0
+# English has little over one bit a letter (Shannon 1951); several words that are written together count as that.
+_LETTER_BITS = 2.0
+_COMMON_BITS = 4.0
+_COMMON_WORDS = (
+    "access account admin amazon api app auth azure backup bearer cache changeme client cloud company "
+    "connection connvault data database default demo dev developer development dummy example github "
+    "gitlab google guest hello internal jupyter key live local localhost login main manager master mysql "
+    "mypassword notebook openai pass passwd password postgres postgresql prod production project public "
+    "qwerty readonly redis root secret secure server service session staging super supersecret sys system "
+    "temp test testing token user username valkey vault very web welcome your"
+)
+_COMMON = frozenset(_COMMON_WORDS.split())
+
+
+def maskable(secret: str) -> bool:
+    """Whether answers that tell it may be masked."""
+    return len(secret) >= MIN_CHARS and len(set(secret)) >= _MIN_DISTINCT and bits(secret) >= MIN_BITS
+
+
+def bits(secret: str) -> float:
+    """About how many yes-or-no questions a guess takes, rather too few."""
+    found, step, before = 0.0, 0, ""
+    seen: set[str] = set()
+    alphabet = _alphabet_bits(secret)
+    for part in _PART.findall(_period(secret)):
+        word = part.lower()
+        step, last_step = _step(before, part), step
+        if word in seen and (len(part) > 1 or not part.isalnum()):
+            # It was thought of before; what separates words is mostly the same.
+            found += _AGAIN_BITS
+        elif word in _COMMON:
+            found += _COMMON_BITS
+        elif len(part) > 1 and part.isdigit():
+            found += _YEAR_BITS
+        elif len(part) > 1 and _VOWEL.search(part):
+            guessed = max(_WORD_BITS, _LETTER_BITS * len(part)) + _AGAIN_BITS * (part != word)
+            found += min(guessed, alphabet * len(part))
+        elif len(part) > 1 or step != last_step or abs(step) > 1:
+            # Not the third of a run (`aaa`, `123`, `cba`).
+            found += alphabet * len(part)
+        seen.add(word)
+        before = part
+    return found
+
+
+def _period(secret: str) -> str:
+    """What it consists of, once."""
+    at = (secret + secret).find(secret, 1)
+    return secret[:at]
+
+
+def _step(before: str, part: str) -> int:
+    """From one character to the next; a large one where either is none."""
+    return ord(part) - ord(before) if len(before) == len(part) == 1 else 1000
+
+
+def _alphabet_bits(secret: str) -> float:
+    """Of one character among those of its kinds."""
+    if re.fullmatch(r"[0-9a-f-]+|[0-9A-F-]+", secret):
+        return 4.0 if re.search("[a-fA-F]", secret) else math.log2(10)
+    kinds = ((r"[a-z]", 26), (r"[A-Z]", 26), (r"[0-9]", 10), (r"[^a-zA-Z0-9]", 12))
+    return math.log2(sum(size for kind, size in kinds if re.search(kind, secret)))

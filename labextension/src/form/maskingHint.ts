@@ -1,0 +1,15 @@
+/**
+ * What is said beside a secret that is not masked where the service sends it back.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { SecretState } from '../contracts';
+
+/** Empty where there is nothing to say, or no secret. */
+export function maskingHint(secret: SecretState | undefined, trans: TranslationBundle): string {
+  return secret === undefined || secret.masked
+    ? ''
+    : trans.__(
+        'Too short or too easy to guess to be masked in answers of the service. A random one of 16 characters or more is.'
+      );
+}
