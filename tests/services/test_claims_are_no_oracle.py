@@ -23,7 +23,7 @@ from tests.support import properties as properties
 from tests.support.service_world import Caller, World, gone, notebook, unasked
 
 # Of one length, with nothing in common but that.
-ONE, OTHER, NEITHER = "correct-horse-1", "battery-staple2", "no-secret-at-03"
+ONE, OTHER, NEITHER = "Kq7vT2mZx9LpR4wB", "b8YtN3cHs6WdJ5fG", "no-secret-at-all"
 
 CLAIMS = (
     None,
