@@ -134,5 +134,9 @@ def _environment() -> dict[str, str]:
         # numpy's linear algebra, which nobody uses here, would start a thread for each processor, and none may be there
         # when a worker is forked.
         "OPENBLAS_NUM_THREADS": "1",
+        # Blocks that are read, looked through and sent on come from memory that was used before: what malloc gets from
+        # the system for each costs as much as looking through it (mallopt(3); what is free beyond that goes back).
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(2 << 20),
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
     }

@@ -13,9 +13,8 @@ from collections.abc import Callable
 
 from .masker import Masker
 
-# The longest spelling that is found wherever a stream is cut: a secret of 16 KiB as it is, or one of 2,700 characters
-# of which each is an escape.
-HOLD_BYTES = 16 * 1024
+# The longest spelling that is found wherever a stream is cut. Most servers take no header that is longer.
+HOLD_BYTES = 8 * 1024
 
 # Far longer than the parts of one write take to come, and short enough for people who wait for a prompt.
 HOLD_S = 0.25

@@ -4,9 +4,10 @@ A search that skips what can't match (`bytes.find`, memmem, regular expressions,
 content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words of 8
 bytes, and each run of words gets a fingerprint: a polynomial over them, modulo 2^64, at a point that is drawn when a
 process first needs it. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for
-all; what is in both is seen when nearly the whole pattern is there at once (all but 14 bytes), and then compared in
-full. Nothing is ever done for a fingerprint that is like a pattern's in some of its bits: with the time that this
-takes, content could be chosen until the point is known, and by it the pattern.
+all; what is in both is seen when so much of a pattern is there at once as nobody can guess (all but 14 bytes, or 24
+bytes and all but 22), and then compared in full. Nothing is ever done for a fingerprint that is like a pattern's in
+some of its bits: with the time that this takes, content could be chosen until the point is known, and by it the
+pattern.
 
 Short content is looked up as it is, in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
 """
@@ -23,26 +24,22 @@ import numpy as np
 
 _WORD_BYTES = 8
 
-# A pattern may begin at each byte of a word.
-_PHASES = _WORD_BYTES
-
 # So that a run of whole words is in it wherever it begins. `services.guessability` asks for one byte more.
 MIN_BYTES = 2 * _WORD_BYTES - 1
 
-# The arrays of a piece stay within the cache that a processor has for itself.
-_PIECE_WORDS = 16 * 1024
+# A relay's block with what was held before it, in one piece: a part of what a piece costs is not by the byte. Its
+# arrays are 264 KiB each; `forks` sees to it that malloc has them at hand.
+_PIECE_WORDS = 33 * 1024
 
 # Of the longest run: what is longer than that is known by so much of it.
 _MAX_WORDS = 256
 
-# Runs of so many words are enough to know a pattern by, so that longer patterns can have the same as shorter ones: 18
-# bytes of a secret in Base64, which are 72 bits of one in hexadecimal digits.
+# Runs of so many words are enough to know a pattern by: 18 bytes of a secret in Base64, which are 72 bits of one in
+# hexadecimal digits. So longer patterns can have the same as shorter ones, and runs can begin at every second word.
 _ENOUGH_WORDS = 3
 
 # Of a table: 16 KiB, which stay in a processor's nearest cache, to 32 MiB.
 _FEWEST_BITS, _MOST_BITS = 11, 22
-# For more fingerprints than that no bits would tell all apart.
-_FEW = 512
 
 # Up to here a set is faster than numpy's calls.
 _SHORT_BYTES = 640
@@ -56,8 +53,8 @@ class Search:
     def __init__(self, patterns: Iterable[bytes]) -> None:
         found = sorted({one for one in patterns if len(one) >= MIN_BYTES}, key=len)
         self._runs: list[_Runs] = []
-        for words, group in _grouped(found).items():
-            self._runs.append(_Runs(words, group))
+        for (words, step), group in _grouped(found).items():
+            self._runs.append(_Runs(words, step, group))
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -68,17 +65,20 @@ class Search:
 
 
 class _Runs:
-    """Patterns that are known by a run of `words` words, at each of the phases that they may have."""
+    """Patterns that are known by a run of `words` words. Runs are looked up at every `step`th word, so each pattern
+    has one for each byte of so many words that it may begin at."""
 
-    def __init__(self, words: int, patterns: Iterable[bytes]) -> None:
+    def __init__(self, words: int, step: int, patterns: Iterable[bytes]) -> None:
         self._words = words
+        self._step = step
         self._bytes = words * _WORD_BYTES
         # What may stand there, and which pattern that is, from how far before.
         self._seen: dict[bytes, list[tuple[int, bytes]]] = {}
+        phases = step * _WORD_BYTES
         for pattern in patterns:
-            for phase in range(_PHASES):
+            for phase in range(phases):
                 # The last ones: tokens of one kind begin alike.
-                at = phase + ((len(pattern) - phase) // _WORD_BYTES - words) * _WORD_BYTES
+                at = phase + (len(pattern) - phase - self._bytes) // phases * phases
                 self._seen.setdefault(pattern[at : at + self._bytes], []).append((at, pattern))
         self._tables: list[_Table] | None = None
 
@@ -93,7 +93,7 @@ class _Runs:
                     yield start, start + len(pattern)
 
     def _short(self, data: bytes) -> list[int]:
-        places = range(0, len(data) - self._bytes + 1, _WORD_BYTES)
+        places = range(0, len(data) - self._bytes + 1, self._step * _WORD_BYTES)
         size = self._bytes
         if self._seen.keys().isdisjoint([data[place : place + size] for place in places]):
             return []
@@ -111,39 +111,41 @@ class _Runs:
             prints = self._fingerprints(words)
             for table in self._tables:
                 for place in table.places(prints):
-                    yield (start + place) * _WORD_BYTES
+                    yield (start + place * self._step) * _WORD_BYTES
 
     def _fingerprints(self, words: Array) -> Array:
         powers, inverses = _powers()
+        count, step = len(words) - self._words + 1, self._step
+        if self._words <= _ENOUGH_WORDS:
+            # So few products are added up faster than they are taken from sums.
+            prints = words[:count:step] * powers[0]
+            for place in range(1, self._words):
+                prints += words[place : count + place : step] * powers[place]
+            return prints
         sums = np.empty(len(words) + 1, np.uint64)
         sums[0] = 0
         sums_after = sums[1:]
         np.multiply(words, powers[: len(words)], out=sums_after)
         np.add.accumulate(sums_after, out=sums_after)
-        count = len(words) - self._words + 1
-        prints = sums[self._words :] - sums[:count]
-        prints *= inverses[:count]
+        prints = sums[self._words :: step] - sums[:count:step]
+        prints *= inverses[:count:step]
         return prints
 
 
 class _Table:
-    """Fingerprints by some of their bits, of which no two have the same."""
+    """Fingerprints by their uppermost bits, which depend on all of the others, and of which no two here have the
+    same."""
 
-    def __init__(self, prints: Array, bits: int, shift: int) -> None:
-        self._mask = np.uint64((1 << bits) - 1)
-        self._shift = np.uint64(shift)
+    def __init__(self, prints: Array, bits: int) -> None:
+        self._shift = np.uint64(64 - bits)
         # What stands in an empty place belongs in another one, so it is never found.
         self._known = ~np.arange(1 << bits, dtype=np.uint64) << self._shift
-        self._known[self._index(prints)] = prints
-
-    def _index(self, prints: Array) -> Array:
-        index = prints >> self._shift
-        index &= self._mask
-        return index.view(np.int64)
+        self._known[prints >> self._shift] = prints
 
     def places(self, prints: Array) -> list[int]:
         """Which of these fingerprints it has."""
-        hits = self._known.take(self._index(prints), mode="clip") == prints
+        index = prints >> self._shift
+        hits = self._known.take(index.view(np.int64), mode="clip") == prints
         if not np.count_nonzero(hits):
             return []
         found: list[int] = np.flatnonzero(hits).tolist()
@@ -151,34 +153,35 @@ class _Table:
 
 
 def _tables(prints: Array) -> list[_Table]:
-    """One, mostly: where no bits tell all fingerprints apart, what is left goes into another one."""
+    """One, mostly: where no two fingerprints may have the same bits, what is left goes into another one."""
     made = []
     while len(prints):
-        bits = min(_MOST_BITS, max(_FEWEST_BITS, (4 * len(prints)).bit_length()))
-        best = np.zeros(len(prints), np.bool_)
-        # The uppermost bits depend on all of the others.
-        for shift in range(64 - bits, 31, -1):
-            _, first = np.unique(prints >> np.uint64(shift) & np.uint64((1 << bits) - 1), return_index=True)
-            if len(first) > best.sum():
-                best = np.zeros(len(prints), np.bool_)
-                best[first] = True
-                chosen = shift
-            if best.all() or len(prints) > _FEW:
+        bits = min(_MOST_BITS, max(_FEWEST_BITS, (8 * len(prints)).bit_length()))
+        for more in range(bits, bits + 4):
+            _, first = np.unique(prints >> np.uint64(64 - more), return_index=True)
+            if len(first) == len(prints) or more == _MOST_BITS:
                 break
-        made.append(_Table(prints[best], bits, chosen))
-        prints = prints[~best]
+        made.append(_Table(prints[first], more))
+        left = np.ones(len(prints), np.bool_)
+        left[first] = False
+        prints = prints[left]
     return made
 
 
-def _grouped(patterns: list[bytes]) -> dict[int, list[bytes]]:
-    """By the length of the run that they are known by, in words."""
-    found: dict[int, list[bytes]] = {}
+def _grouped(patterns: list[bytes]) -> dict[tuple[int, int], list[bytes]]:
+    """By the run that they are known by: its length in words, and at which words it is looked up. Shorter ones
+    first."""
+    found: dict[tuple[int, int], list[bytes]] = {}
+    run = (0, 1)
     for pattern in patterns:
-        words = (len(pattern) - (_PHASES - 1)) // _WORD_BYTES
-        fewest = max(found, default=0)
-        if fewest < _ENOUGH_WORDS:
-            fewest = min(words, _MAX_WORDS)
-        found.setdefault(fewest, []).append(pattern)
+        if run[0] < _ENOUGH_WORDS:
+            # So long that such a run is in it wherever it begins.
+            at_all, at_every_second = (
+                (len(pattern) + 1 - step * _WORD_BYTES) // _WORD_BYTES for step in (1, 2)
+            )
+            run = (at_every_second, 2) if at_every_second >= _ENOUGH_WORDS else (at_all, 1)
+            run = (min(run[0], _MAX_WORDS), run[1])
+        found.setdefault(run, []).append(pattern)
     return found
 
 
