@@ -181,7 +181,8 @@ class AuditService:
         """The newest rows about this requester, whatever runs of it they are from, without its own claims and alarms.
 
         In them the connection's secrets are masked: shown to the one that made them, they would tell a right guess from
-        a wrong one. Of those from versions before the texts themselves are left out too.
+        a wrong one. Of those from versions before the texts themselves are left out too. They are numbered for themselves,
+        from the oldest on: a gap would tell of an alarm in between.
         """
         found = self._store.page(
             AuditFilter(limit=filters.limit),
@@ -189,7 +190,11 @@ class AuditService:
             connection=filters.connection,
             without=ALARMS,
         )
-        return _page([event.model_copy(update=_WITHOUT_CLAIMS) for event in found], filters.limit)
+        own = [
+            event.model_copy(update={**_WITHOUT_CLAIMS, "sequence": len(found) - index})
+            for index, event in enumerate(found)
+        ]
+        return AuditPage(events=own, next_before=None)
 
     def use_days(self, connection_id: str) -> UseDays:
         """Uses on each of the last 14 UTC days."""

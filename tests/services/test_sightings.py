@@ -76,6 +76,17 @@ def test_when_the_handle_was_let_go_of_at_once_it_is_on_record_all_the_same(worl
     assert (row.connection, row.requester_key) == ("warehouse", notebook().key)
 
 
+def test_own_rows_tell_nothing_of_those_in_between(world: World) -> None:
+    """Two uses read the same, whether an alarm came between them or not."""
+    order = opened(world, notebook())
+    world.access.check(notebook(), HandleUse(ref=order.ref))
+    world.access.sighted(order)
+    world.access.check(notebook(), HandleUse(ref=order.ref))
+    page = world.audit.own(notebook(), OwnAuditFilter())
+    assert [event.sequence for event in page.events] == [*range(len(page.events), 0, -1)]
+    assert page.next_before is None
+
+
 @pytest.mark.parametrize("limit", [1, 2, 50])
 def test_when_a_requester_reads_its_own_rows_there_is_no_trace_of_it(world: World, limit: int) -> None:
     """Not even as a row that is missing from a page."""
