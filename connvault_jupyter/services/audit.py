@@ -181,8 +181,8 @@ class AuditService:
         """The newest rows about this requester, whatever runs of it they are from, without its own claims and alarms.
 
         In them the connection's secrets are masked: shown to the one that made them, they would tell a right guess from
-        a wrong one. Of those from versions before the texts themselves are left out too. They are numbered for themselves,
-        from the oldest on: a gap would tell of an alarm in between.
+        a wrong one. Of those from versions before the texts themselves are left out too. They are numbered for
+        themselves, from the oldest on: a gap would tell of an alarm in between.
         """
         found = self._store.page(
             AuditFilter(limit=filters.limit),
