@@ -358,7 +358,7 @@ describe('an existing connection', () => {
   test('of SSH says that logins are bound where nothing else is stored, and asks for no key', () => {
     const view = connectionView();
     const fields = { host: 'build.test', port: 22, user: 'git', host_key: 'ssh-ed25519 AAAA' };
-    const secrets = { private_key: { ref: 'r', set_at: '2026-11-24T09:00:00+00:00' } };
+    const secrets = { private_key: { ref: 'r', set_at: '2026-11-24T09:00:00+00:00', masked: true } };
     draw({
       provider: catalogue('ssh'),
       existing: { ...view, connection: { ...view.connection, provider_id: 'ssh', fields }, secrets }

@@ -483,7 +483,7 @@ describe('one connection', () => {
 
   test('that was changed outside says so, is edited before a secret is entered, and keeps none', async () => {
     connvault.connections.items = [
-      connectionView({ status: 'invalid', status_reason: 'edited' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at } } })
+      connectionView({ status: 'invalid', status_reason: 'edited' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at, masked: true } } })
     ];
     await draw();
     expect(screen.getByText(/was changed outside of connvault. Nothing of it is used until you look through it/)).toBeTruthy();
@@ -495,7 +495,7 @@ describe('one connection', () => {
 
   test('that nobody has confirmed can be given its secret at once', async () => {
     connvault.connections.items = [
-      connectionView({ status: 'draft', status_reason: 'unconfirmed' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at } } })
+      connectionView({ status: 'draft', status_reason: 'unconfirmed' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at, masked: true } } })
     ];
     await draw();
     expect(screen.getByText(/or enter its secret/)).toBeTruthy();
