@@ -76,12 +76,12 @@ class Form:
                 data = data.replace(byte, b"")
         return self if len(data) == len(self.data) else self._made(data, _Dropped(self.data))
 
-    def unescaped(self) -> Form:
-        """With every escape read; itself, if there is none."""
+    def unescaped(self, *, all_kinds: bool = False) -> Form:
+        """With every escape read; itself, if there is none. `all_kinds`: each is looked for, also without its sign."""
         made = self
-        for _ in range(_ROUNDS):
+        for number in range(_ROUNDS):
             before = made
-            readers = [read for sign, read in _READERS if sign in made.data]
+            readers = [read for sign, read in _READERS if sign in made.data or (all_kinds and not number)]
             if readers:
                 made = made._after(readers)
             if made is before:

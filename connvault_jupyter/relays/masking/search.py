@@ -51,7 +51,7 @@ class Search:
     """Made once for all patterns; those that are shorter than `MIN_BYTES` are left out."""
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
-        found = sorted({one for one in patterns if len(one) >= MIN_BYTES}, key=len)
+        found = sorted((one for one in patterns if len(one) >= MIN_BYTES), key=len)
         self._runs: list[_Runs] = []
         for (words, step), group in _grouped(found).items():
             self._runs.append(_Runs(words, step, group))
@@ -73,13 +73,15 @@ class _Runs:
         self._step = step
         self._bytes = words * _WORD_BYTES
         # What may stand there, and which pattern that is, from how far before.
-        self._seen: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._seen: dict[bytes, set[tuple[int, bytes]]] = {}
         phases = step * _WORD_BYTES
+        self._count = 0
         for pattern in patterns:
             for phase in range(phases):
                 # The last ones: tokens of one kind begin alike.
                 at = phase + (len(pattern) - phase - self._bytes) // phases * phases
-                self._seen.setdefault(pattern[at : at + self._bytes], []).append((at, pattern))
+                self._seen.setdefault(pattern[at : at + self._bytes], set()).add((at, pattern))
+            self._count += phases
         self._tables: list[_Table] | None = None
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
@@ -103,7 +105,7 @@ class _Runs:
         if self._tables is None:
             rows = np.frombuffer(b"".join(self._seen), "<u8").reshape(-1, self._words)
             powers = _powers()[0][: self._words]
-            self._tables = _tables((rows * powers).sum(axis=1, dtype=np.uint64))
+            self._tables = _tables((rows * powers).sum(axis=1, dtype=np.uint64), self._count)
         all_words = np.frombuffer(data, "<u8", len(data) // _WORD_BYTES)
         for start in range(0, len(all_words) - self._words + 1, _PIECE_WORDS):
             # With the beginning of the next piece: a run may go over the edge.
@@ -152,11 +154,13 @@ class _Table:
         return found
 
 
-def _tables(prints: Array) -> list[_Table]:
-    """One, mostly: where no two fingerprints may have the same bits, what is left goes into another one."""
+def _tables(prints: Array, count: int) -> list[_Table]:
+    """One, mostly: where no two fingerprints may have the same bits, what is left goes into another one.
+
+    `count`: for how many there is room, so that the size of a table does not tell how many are the same."""
     made = []
     while len(prints):
-        bits = min(_MOST_BITS, max(_FEWEST_BITS, (8 * len(prints)).bit_length()))
+        bits = min(_MOST_BITS, max(_FEWEST_BITS, (8 * count).bit_length()))
         for more in range(bits, bits + 4):
             _, first = np.unique(prints >> np.uint64(64 - more), return_index=True)
             if len(first) == len(prints) or more == _MOST_BITS:
@@ -165,6 +169,7 @@ def _tables(prints: Array) -> list[_Table]:
         left = np.ones(len(prints), np.bool_)
         left[first] = False
         prints = prints[left]
+        count = len(prints)
     return made
 
 
