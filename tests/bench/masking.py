@@ -121,7 +121,8 @@ _CONTENTS: tuple[Callable[[str], bytes], ...] = (
     lambda secret: _filled(secret[:8]),
     lambda secret: _filled(secret[:20]),
     lambda secret: _filled(secret[-20:]),
-    # All but one character of it, which is more than anybody has who does not know it.
-    lambda secret: _filled(secret[:-1] + "~"),
+    # More than anybody has who does not know it.
+    lambda secret: _filled(secret[:24]),
+    lambda secret: _filled(secret[-24:]),
     lambda secret: _filled(min(secret, key=secret.count)),
 )

@@ -161,6 +161,12 @@ class Reply:
         if body.over:
             self._tell(self._head_bytes())
             self.rest = data
+        elif isinstance(body, OfLength) and len(data) >= body.left and not (self._coding or coded):
+            # The usual small answer: nothing of it need wait.
+            content = body.feed(data)
+            if self._mask is not None:
+                content = self._mask.whole(content)
+            self._tell(self._head_bytes() + content)
         elif self._mask is None and not (self._coding or coded):
             self._pass_plain(data, body)
         else:

@@ -34,7 +34,7 @@ _ENTITY_BYTES = 8
 _ROUNDS = 4
 
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\0\t\n\f\r\x1b"})
-_SAMPLE_BYTES = 4096
+_SAMPLE_BYTES = 1024
 # No text has more than one control character for so many bytes, and nothing else as few.
 _TEXT = 32
 

@@ -1,13 +1,13 @@
 """Finds whole patterns in content, at a cost that depends on neither.
 
 A search that skips what can't match (`bytes.find`, memmem, regular expressions, Aho and Corasick) is slower where a
-content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words of 8
-bytes, and each run of words gets a fingerprint: a polynomial over them, modulo 2^64, at a point that is drawn when a
-process first needs it. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for
-all; what is in both is seen when so much of a pattern is there at once as nobody can guess (all but 14 bytes, or 24
-bytes and all but 22), and then compared in full. Nothing is ever done for a fingerprint that is like a pattern's in
-some of its bits: with the time that this takes, content could be chosen until the point is known, and by it the
-pattern.
+content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words, and each
+run of words gets a fingerprint: a sum of products with them, modulo 2^64, by factors that are drawn when a process
+first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for all;
+what is in both is compared in full. Such a run is all of a pattern but 14 bytes (6 of a short one), at most 7 (3) of
+them at its end, where tokens of one kind differ; or it is the last 24 (16) bytes or more of a pattern, but those: more
+than anybody can guess. Nothing is ever done for a fingerprint that is like a pattern's in some of its bits: with the
+time that this takes, content could be chosen until the factors are known, and by them the pattern.
 
 Short content is looked up as it is, in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
 """
@@ -22,21 +22,22 @@ from typing import Any
 
 import numpy as np
 
-_WORD_BYTES = 8
+# Of shorter patterns too much would be left over by long words. Short ones are twice the work.
+_LONG_WORD, _SHORT_WORD = 8, 4
+_LONG_BYTES = 32
 
-# So that a run of whole words is in it wherever it begins. `services.guessability` asks for one byte more.
-MIN_BYTES = 2 * _WORD_BYTES - 1
+# So that a run of two words is in it wherever it begins. `services.guessability` asks for more.
+MIN_BYTES = 3 * _SHORT_WORD - 1
 
-# A relay's block with what was held before it, in one piece: a part of what a piece costs is not by the byte. Its
-# arrays are 264 KiB each; `forks` sees to it that malloc has them at hand.
+# A relay's block with what was held before it, in one piece of long words: a part of what a piece costs is not by the
+# byte. Its arrays are 264 KiB each; `forks` sees to it that malloc has them at hand.
 _PIECE_WORDS = 33 * 1024
 
-# Of the longest run: what is longer than that is known by so much of it.
+# Of the longest run: what is longer than that is known by so much of its end.
 _MAX_WORDS = 256
 
-# Runs of so many words are enough to know a pattern by: 18 bytes of a secret in Base64, which are 72 bits of one in
-# hexadecimal digits. So longer patterns can have the same as shorter ones, and runs can begin at every second word.
-_ENOUGH_WORDS = 3
+# Runs of so many bytes are enough to know longer patterns by, too, which saves a round for each length.
+_ENOUGH_BYTES = {_SHORT_WORD: 16, _LONG_WORD: 24}
 
 # Of a table: 16 KiB, which stay in a processor's nearest cache, to 32 MiB.
 _FEWEST_BITS, _MOST_BITS = 11, 22
@@ -53,8 +54,8 @@ class Search:
     def __init__(self, patterns: Iterable[bytes]) -> None:
         found = sorted((one for one in patterns if len(one) >= MIN_BYTES), key=len)
         self._runs: list[_Runs] = []
-        for (words, step), group in _grouped(found).items():
-            self._runs.append(_Runs(words, step, group))
+        for (word, words), group in _grouped(found).items():
+            self._runs.append(_Runs(word, words, group))
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -65,23 +66,22 @@ class Search:
 
 
 class _Runs:
-    """Patterns that are known by a run of `words` words. Runs are looked up at every `step`th word, so each pattern
-    has one for each byte of so many words that it may begin at."""
+    """Patterns that are known by a run of `words` words of `word` bytes, each by one for each byte of a word that it
+    may begin at."""
 
-    def __init__(self, words: int, step: int, patterns: Iterable[bytes]) -> None:
+    def __init__(self, word: int, words: int, patterns: Iterable[bytes]) -> None:
+        self._word = word
         self._words = words
-        self._step = step
-        self._bytes = words * _WORD_BYTES
+        self._bytes = words * word
         # What may stand there, and which pattern that is, from how far before.
         self._seen: dict[bytes, set[tuple[int, bytes]]] = {}
-        phases = step * _WORD_BYTES
         self._count = 0
         for pattern in patterns:
-            for phase in range(phases):
+            for phase in range(word):
                 # The last ones: tokens of one kind begin alike.
-                at = phase + (len(pattern) - phase - self._bytes) // phases * phases
+                at = phase + (len(pattern) - phase - self._bytes) // word * word
                 self._seen.setdefault(pattern[at : at + self._bytes], set()).add((at, pattern))
-            self._count += phases
+            self._count += word
         self._tables: list[_Table] | None = None
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
@@ -95,7 +95,7 @@ class _Runs:
                     yield start, start + len(pattern)
 
     def _short(self, data: bytes) -> list[int]:
-        places = range(0, len(data) - self._bytes + 1, self._step * _WORD_BYTES)
+        places = range(0, len(data) - self._bytes + 1, self._word)
         size = self._bytes
         if self._seen.keys().isdisjoint([data[place : place + size] for place in places]):
             return []
@@ -103,35 +103,42 @@ class _Runs:
 
     def _long(self, data: bytes) -> Iterator[int]:
         if self._tables is None:
-            rows = np.frombuffer(b"".join(self._seen), "<u8").reshape(-1, self._words)
-            powers = _powers()[0][: self._words]
-            self._tables = _tables((rows * powers).sum(axis=1, dtype=np.uint64), self._count)
-        all_words = np.frombuffer(data, "<u8", len(data) // _WORD_BYTES)
+            rows = self._cut(b"".join(self._seen))
+            self._tables = _tables(_fingerprints(rows, self._words)[:: self._words], self._count)
+        all_words = self._cut(data)
         for start in range(0, len(all_words) - self._words + 1, _PIECE_WORDS):
             # With the beginning of the next piece: a run may go over the edge.
             words = all_words[start : start + _PIECE_WORDS + self._words - 1]
-            prints = self._fingerprints(words)
+            prints = _fingerprints(words, self._words)
             for table in self._tables:
                 for place in table.places(prints):
-                    yield (start + place * self._step) * _WORD_BYTES
+                    yield (start + place) * self._word
 
-    def _fingerprints(self, words: Array) -> Array:
-        powers, inverses = _powers()
-        count, step = len(words) - self._words + 1, self._step
-        if self._words <= _ENOUGH_WORDS:
-            # So few products are added up faster than they are taken from sums.
-            prints = words[:count:step] * powers[0]
-            for place in range(1, self._words):
-                prints += words[place : count + place : step] * powers[place]
-            return prints
-        sums = np.empty(len(words) + 1, np.uint64)
-        sums[0] = 0
-        sums_after = sums[1:]
-        np.multiply(words, powers[: len(words)], out=sums_after)
-        np.add.accumulate(sums_after, out=sums_after)
-        prints = sums[self._words :: step] - sums[:count:step]
-        prints *= inverses[:count:step]
-        return prints
+    def _cut(self, data: bytes) -> Array:
+        words = np.frombuffer(data, f"<u{self._word}", len(data) // self._word)
+        return words.astype(np.uint64, copy=False)
+
+
+def _fingerprints(words: Array, count: int) -> Array:
+    """Of each run of `count` words, by where it begins: two of half as many, and so on, which takes few steps."""
+    known = {1: words}
+
+    def of(count: int) -> Array:
+        if count not in known:
+            half = 1 << (count - 1).bit_length() - 1
+            first, second = of(half), of(count - half)[half:]
+            made = second * _factor(half)
+            made += first[: len(made)]
+            known[count] = made
+        return known[count]
+
+    return of(count)
+
+
+@functools.cache
+def _factor(_half: int) -> Any:
+    """An odd number, so that no difference is lost by it; another one for each of the steps."""
+    return np.uint64(secrets.randbits(64) | 1)
 
 
 class _Table:
@@ -174,31 +181,13 @@ def _tables(prints: Array, count: int) -> list[_Table]:
 
 
 def _grouped(patterns: list[bytes]) -> dict[tuple[int, int], list[bytes]]:
-    """By the run that they are known by: its length in words, and at which words it is looked up. Shorter ones
-    first."""
+    """By the run that they are known by: the size of its words, and how many. The patterns come by their length."""
     found: dict[tuple[int, int], list[bytes]] = {}
-    run = (0, 1)
+    word = words = 0
     for pattern in patterns:
-        if run[0] < _ENOUGH_WORDS:
+        wanted = _LONG_WORD if len(pattern) >= _LONG_BYTES else _SHORT_WORD
+        if wanted != word or words * word < _ENOUGH_BYTES[word]:
             # So long that such a run is in it wherever it begins.
-            at_all, at_every_second = (
-                (len(pattern) + 1 - step * _WORD_BYTES) // _WORD_BYTES for step in (1, 2)
-            )
-            run = (at_every_second, 2) if at_every_second >= _ENOUGH_WORDS else (at_all, 1)
-            run = (min(run[0], _MAX_WORDS), run[1])
-        found.setdefault(run, []).append(pattern)
+            word, words = wanted, min((len(pattern) + 1 - wanted) // wanted, _MAX_WORDS)
+        found.setdefault((word, words), []).append(pattern)
     return found
-
-
-@functools.cache
-def _powers() -> tuple[Array, Array]:
-    """Of the point, from the first on, and of its inverse, from the 0th on. An odd number has one modulo 2^64."""
-    point = secrets.randbits(64) | 1
-    count = _PIECE_WORDS + _MAX_WORDS
-    return _series(point, point, count), _series(1, pow(point, -1, 1 << 64), count)
-
-
-def _series(first: int, base: int, count: int) -> Array:
-    found = np.full(count, base, np.uint64)
-    found[0] = first
-    return np.multiply.accumulate(found)
