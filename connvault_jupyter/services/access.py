@@ -227,11 +227,10 @@ class AccessService:
         granted = self._requesting.answer(ticket, wait)
         with self._lock:
             # Everything again: time has passed since the question was put.
-            opened = self._opened(requester, request.ref)
-            if opened.connection.revision != granted.subject.connection.revision:
-                raise AccessRequestChanged
-            sealed = self._secrets.sealed.of(opened.connection.id)
+            self._requesting.refuse_if_never(granted.subject.connection, self._running.current(requester))
             with self._transactions.transaction():
+                opened = self._still_what_was_answered(requester, request.ref, opened, granted.subject)
+                sealed = self._secrets.sealed.of(opened.connection.id)
                 self._audit.record(
                     "access:revealed",
                     connection=opened.connection,
@@ -306,6 +305,23 @@ class AccessService:
         except HandleInvalid as invalid:
             self._refusals.note_foreign(requester, invalid)
             raise
+
+    def _still_what_was_answered(
+        self, requester: Requester, ref: str, asked: Opened, answered: Subject
+    ) -> Opened:
+        """The handle as it is now, if it is the one that was asked with and stands for what the person has seen.
+
+        Handles have no MAC: an edited row must not lead a yes to another connection.
+        """
+        now = self._opened(requester, ref)
+        if now.handle != asked.handle:
+            raise HandleInvalid(reason="revoked")
+        seen = (answered.connection.id, answered.connection.revision, answered.destination.shown)
+        if (now.connection.id, now.connection.revision, now.destination.shown) != seen:
+            raise AccessRequestChanged
+        if not self._requesting.may_reveal(now.connection, now.destination):
+            raise RevealForbidden
+        return now
 
     def _delivered(
         self, opened: Opened, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE

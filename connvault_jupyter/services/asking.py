@@ -124,18 +124,19 @@ class Asking:
         if len(own) >= self._settings.max_pending:
             raise TooManyQuestions(retry_after_s=max(1, ceil((min(own) - now).total_seconds())))
         again = self._allowed_once.remaining_s(key_of(subject), now) > 0
-        subject = replace(subject, agent=self._admitted(subject, subject.agent))
-        ticket.reason = self._admitted(subject, reason)
-        pending = Pending(
-            id=new_id(self._randomness),
-            subject=subject,
-            asked_at=now,
-            preselected="session" if again else "once",
-            tickets=[ticket],
-            reasons=[] if ticket.reason is None else [ticket.reason],
-            told_until=ticket.deadline,
-        )
-        self._log.asked(pending)
+        with self._log.together():
+            subject = replace(subject, agent=self._admitted(subject, subject.agent))
+            ticket.reason = self._admitted(subject, reason)
+            pending = Pending(
+                id=new_id(self._randomness),
+                subject=subject,
+                asked_at=now,
+                preselected="session" if again else "once",
+                tickets=[ticket],
+                reasons=[] if ticket.reason is None else [ticket.reason],
+                told_until=ticket.deadline,
+            )
+            self._log.asked(pending)
         self._questions.add(pending)
         self._publish(Event(event="access_request:asked", id=pending.id))
         return ticket
@@ -247,7 +248,8 @@ class Asking:
             known = next((one for one in pending.reasons if one.mark == reason.mark), None)
             news = known is None and len(pending.reasons) < MAX_REASONS
             # One that is not listed is not kept.
-            ticket.reason = self._admitted(pending.subject, reason) if news else known
+            with self._log.together():
+                ticket.reason = self._admitted(pending.subject, reason) if news else known
             if news and ticket.reason is not None:
                 pending.reasons.append(ticket.reason)
         # Hundreds of callers join within a moment; a countdown in whole seconds need not hear of each. Nor of one that

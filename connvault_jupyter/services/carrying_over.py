@@ -1,10 +1,11 @@
 """What a version before has left is brought into the present form, while its vault is taken over.
 
-Grants of that version say less than their dialog did: they cover where a secret may be sent, not what else was shown.
-A genuine one is made anew for what would be shown today, if the connection was not changed since it was given. That
-happens once, in the transaction in which the vault gets other keys than those of that version: a row of the old form
-that is put back later has no MAC by any key that counts then. Whoever puts the old description of the vault back too
-has keys again that counted, and none that opens a secret.
+Grants of that version say less than their dialog did: they cover where a secret may be sent, not what else was shown,
+and nothing covered the connection. So a lasting one is void: with an edited connection it would lead elsewhere without
+a question. A genuine one of a run, which ends with its kernel, is made anew for what would be shown today, if the
+connection was not changed since it was given. That happens once, in the transaction in which the vault gets other keys
+than those of that version: a row of the old form that is put back later has no MAC by any key that counts then.
+Whoever puts the old description of the vault back too has keys again that counted, and none that opens a secret.
 """
 
 from __future__ import annotations
@@ -61,9 +62,8 @@ class CarryingOver:
         if not genuine:
             # It stays for a person to see, and does not count.
             return
-        if destination is None or not self._still_so(
-            grant, destination, connection.updated_at <= grant.created_at
-        ):
+        unchanged = connection.updated_at <= grant.created_at
+        if grant.instance is None or destination is None or not self._still_so(grant, destination, unchanged):
             self._grants.remove(grant.id)
             self._audit.record("grant:voided", connection=connection, grant=grant)
             return

@@ -218,9 +218,10 @@ class Grants:
     def ends_at(self, stored: StoredGrant) -> datetime | None:
         """When the grant expires if nothing uses it; `None`: never by time."""
         if stored.grant.decision == "always":
-            return (stored.last_used_at or stored.grant.created_at) + timedelta(
-                days=self._settings.always_unused_days
-            )
+            # No MAC covers when it was used last. A time to come was written by hand, and would keep it for ever.
+            used = stored.last_used_at
+            last = stored.grant.created_at if used is None or used > self._clock() else used
+            return last + timedelta(days=self._settings.always_unused_days)
         return stored.grant.expires_at
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from ..contracts.access import DecisionKind, Grant
 from ..contracts.audit import AuditType
@@ -37,6 +38,10 @@ class QuestionLog:
         self._transactions = transactions
         self._audit = audit
         self._broker = broker
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is sealed for a question and its row belong together: another server may change the keys in between."""
+        return self._transactions.transaction()
 
     def asked(self, pending: Pending) -> None:
         """On disk when it returns: a question that nobody answered can't be forgotten. Raises: StorageError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -158,6 +159,16 @@ def test_when_always_is_unused_for_thirty_days_it_ends(world: World) -> None:
     world.clock.forward(29 * 86_400)
     world.request(notebook(), unasked)
     world.clock.forward(86_400)
+    with pytest.raises(AccessDenied):
+        world.request(notebook(), world.answer("deny"))
+
+
+def test_when_a_use_in_the_time_to_come_was_written_by_hand_the_days_are_not_longer(world: World) -> None:
+    """No MAC covers when it was used last."""
+    world.request(notebook(), world.answer("always"))
+    (grant,) = world.grants()
+    world.stores.grants.note_use(grant.id, world.clock.now + timedelta(days=3650))
+    world.clock.forward(31 * 86_400)
     with pytest.raises(AccessDenied):
         world.request(notebook(), world.answer("deny"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from connvault_jupyter.errors import (
     StorageFull,
     VaultLocked,
 )
+from connvault_jupyter.services.grants import Subject
 from connvault_jupyter.services.identifiers import ref_hash
 from tests.support.canary import CANARY
 from tests.support.in_clear import IN_CLEAR
@@ -241,6 +243,42 @@ def test_when_the_connection_changed_after_the_yes_nothing_is_shown(world: World
 
     with pytest.raises(AccessRequestChanged):
         world.reveal(notebook(), handle.ref, world.meanwhile(change))
+    assert "access:revealed" not in world.recorded()
+
+
+@pytest.mark.parametrize("edited", ["connection_id", "agent_hash", "mode"])
+def test_when_the_handles_row_is_edited_after_it_was_asked_with_nothing_is_shown(
+    world: World, edited: str
+) -> None:
+    """A yes for one connection is none for another, whose reveal may be off and which may be forbidden for ever."""
+    prod = world.connection("prod", fields=None, reveal_allowed=False)
+    handle = world.request(notebook(), unasked, name="token", agent="helper")
+    rows, key = world.storage.tables.handles, ref_hash(handle.ref)
+    to: dict[str, Any] = {"connection_id": prod.id, "agent_hash": None, "mode": "in_clear"}
+
+    def edit() -> None:
+        rows[key] = replace(rows[key], **{edited: to[edited]})
+        world.decide("once")
+
+    with pytest.raises(HandleInvalid):
+        world.reveal(notebook(), handle.ref, world.meanwhile(edit))
+    assert "access:revealed" not in world.recorded()
+
+
+def test_when_it_was_forbidden_after_the_yes_nothing_is_shown(world: World) -> None:
+    """By another server, between the answer and the look."""
+    handle = world.request(notebook(), unasked, name="token")
+
+    def forbid() -> None:
+        world.decide("once")
+        (connection,) = [one.connection for one in world.connections.list().connections]
+        destination = world.services.connections._trial._opening.ready(connection)
+        subject = Subject(connection, destination, notebook(), None, "reveal")
+        with world.stores.transactions.transaction():
+            world.consent._grants.give(subject, "deny_always", seconds=None, actor="ada")
+
+    with pytest.raises(AccessDenied):
+        world.reveal(notebook(), handle.ref, world.meanwhile(forbid))
     assert "access:revealed" not in world.recorded()
 
 

@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,9 @@ from tests.support.canary import CANARY
 from tests.support.service_world import World, notebook, unasked
 from tests.support.vault_before import PASSPHRASE, refs, restore
 
-GENUINE = ["once", "session", "for", "always", "relayed", "agent-session", "agent-always"]
-# The connection was changed since; the claim was masked, so nobody knows what it was.
-NOT_ANY_MORE = ["changed", "agent-guess"]
+GENUINE = ["once", "session", "agent-session"]
+# They last, and covered too little; the connection was changed since; the claim was masked, so nobody knows it.
+NOT_ANY_MORE = ["for", "always", "relayed", "agent-always", "changed", "agent-guess"]
 NEVER = ["never", "agent-never"]
 
 
@@ -113,13 +112,12 @@ def test_what_is_genuine_goes_on_without_a_question(before: Before) -> None:
     assert all(view.counts for view in found.values())
     for name in GENUINE:
         world.check(notebook(f"{name}.ipynb"), refs()[f"{name}.ipynb"])
-    secret = world.deliver(notebook("always.ipynb"), refs()["always.ipynb"]).secrets["password"]
+    secret = world.deliver(notebook("session.ipynb"), refs()["session.ipynb"]).secrets["password"]
     assert secret.get_secret_value() == CANARY
-    world.request(notebook("always.ipynb"), unasked)
-    world.request(notebook("agent-always.ipynb"), unasked, agent="helper")
-    world.request(notebook("relayed.ipynb"), unasked, "shop")
+    world.request(notebook("session.ipynb"), unasked)
+    world.request(notebook("agent-session.ipynb"), unasked, agent="helper")
     with pytest.raises(AccessDenied):
-        world.request(notebook("agent-always.ipynb"), world.answer("deny"))
+        world.request(notebook("agent-session.ipynb"), world.answer("deny"))
     carried = [row.requester_label for row in world.record() if row.type == "grant:carried_over"]
     assert sorted(carried, key=str) == sorted(f"{name}.ipynb" for name in GENUINE)
     assert world.audit.verify().consistent
@@ -135,6 +133,10 @@ def test_what_is_not_sure_any_more_is_void_and_on_record(before: Before) -> None
     assert sorted(voided, key=str) == sorted(f"{name}.ipynb" for name in NOT_ANY_MORE)
     for name, connection, agent in (
         ("changed", "changed", None),
+        ("always", "warehouse", None),
+        ("for", "warehouse", None),
+        ("relayed", "shop", None),
+        ("agent-always", "warehouse", "helper"),
         ("agent-guess", "warehouse", "[secret]"),
         ("agent-guess", "warehouse", CANARY[:60]),
     ):
@@ -160,12 +162,12 @@ def test_a_never_stays_and_its_claim_is_sealed(before: Before) -> None:
 
 FORGERIES = {
     "aimed at another notebook": (
-        "always",
-        '"requester_label":"always.ipynb"',
+        "session",
+        '"requester_label":"session.ipynb"',
         '"requester_label":"mine.ipynb"',
     ),
     "made to last": ("session", '"decision":"session"', '"decision":"always"'),
-    "without its claim": ("agent-always", '"agent":"helper"', '"agent":null'),
+    "without its claim": ("agent-session", '"agent":"helper"', '"agent":null'),
 }
 
 
@@ -205,7 +207,26 @@ def test_a_grant_for_another_destination_is_not_carried_over(before: Before) -> 
         "UPDATE connections SET document = replace(document, 'db.example.org', 'evil.test') WHERE name = 'warehouse'",
     )
     world = before.unlocked()
-    assert sorted(views(world)) == sorted(["relayed", *NEVER])
+    assert sorted(views(world)) == sorted(NEVER)
+
+
+def test_a_lasting_permission_does_not_lead_an_edited_connection_elsewhere(before: Before) -> None:
+    """Nothing covered user and database then, so an edit before the first unlock can't be told. A person is asked, and
+    reads where it leads."""
+    edit(
+        before.path,
+        "UPDATE connections SET document = replace(document, ?, ?) WHERE name = 'warehouse'",
+        '"user":"ada"',
+        '"user":"root"',
+    )
+    world = before.unlocked()
+
+    def look() -> None:
+        assert "root" in str(world.question().destination)
+        world.decide("deny")
+
+    with pytest.raises(AccessDenied):
+        world.request(notebook("always.ipynb"), world.meanwhile(look))
 
 
 def put_back(before: Before, row: tuple[object, ...]) -> None:
@@ -226,15 +247,15 @@ def row_of(before: Before, name: str) -> tuple[object, ...]:
 
 def test_a_row_of_the_old_form_that_is_put_back_counts_for_nothing_ever(before: Before) -> None:
     """Neither at once nor after another unlock: its MAC was made by keys that do not count any more."""
-    old = row_of(before, "always")
+    old = row_of(before, "session")
     world = before.unlocked()
     world.consent.revoke(GrantRef(id=str(old[0])), actor="ada")
     put_back(before, old)
     for unlocks in range(2):
         world = before.unlocked() if unlocks else world
         with pytest.raises(AccessDenied):
-            world.request(notebook("always.ipynb"), world.answer("deny"))
-        view = views(world)["always"]
+            world.request(notebook("session.ipynb"), world.answer("deny"))
+        view = views(world)["session"]
         assert (view.counts, view.reason_not) == (False, "forged")
     types = [row.type for row in world.record() if row.grant_id == old[0]]
     assert types.count("grant:carried_over") == 1
@@ -251,8 +272,8 @@ def test_when_the_passphrase_is_changed_before_the_first_unlock_they_are_carried
     )
     world.secrets.unlock(UnlockVault.model_validate({"passphrase": "another long passphrase"}), actor="ada")
     assert sorted(views(world)) == sorted(GENUINE + NEVER)
-    world.request(notebook("agent-always.ipynb"), unasked, agent="helper")
-    assert views(world)["agent-always"].grant.agent == "helper"
+    world.request(notebook("agent-session.ipynb"), unasked, agent="helper")
+    assert views(world)["agent-session"].grant.agent == "helper"
 
 
 def test_after_a_changed_passphrase_claims_are_read_and_found_equal(before: Before) -> None:
@@ -264,22 +285,13 @@ def test_after_a_changed_passphrase_claims_are_read_and_found_equal(before: Befo
         ChangePassphrase.model_validate({"current": PASSPHRASE, "new": "another long passphrase"}),
         actor="ada",
     )
-    world.request(notebook("agent-always.ipynb"), unasked, agent="helper")
-    assert views(world)["agent-always"].grant.agent == "helper"
+    world.request(notebook("agent-session.ipynb"), unasked, agent="helper")
+    assert views(world)["agent-session"].grant.agent == "helper"
     (row,) = [row for row in world.record() if row.type == "access:asked" and row.agent == "planner"]
     assert row.reason_claim == "quarterly"
     handle = world.request(notebook("reveal2.ipynb"), unasked, "token", agent="planner")
     found = world.reveal(notebook("reveal2.ipynb"), handle.ref, world.answer("once"), reason="look")
     assert found.secrets["value"].get_secret_value() == CANARY
-
-
-def test_the_time_of_the_unused_counts_on(before: Before) -> None:
-    """An `always` is not younger for having been carried over."""
-    world = before.open()
-    world.clock.now += timedelta(days=31)
-    unlock(world)
-    world.consent.tick()
-    assert "always" not in views(world)
 
 
 def test_handles_that_had_a_claim_and_no_grant_are_gone_and_had_anew_without_a_question(

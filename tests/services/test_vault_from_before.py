@@ -76,7 +76,7 @@ def secret_of(world: World, label: str) -> str:
 
 
 def test_at_its_first_unlock_all_of_it_goes_on(server: Server, path: Path) -> None:
-    """Secrets open, drafts are drafts, grants and handles count, a no is a no, the record verifies."""
+    """Secrets open, drafts are drafts, grants of runs and their handles count, a no is a no, the record verifies."""
     world = server.unlock()
     assert statuses(world) == {
         "changed": None,
@@ -87,9 +87,10 @@ def test_at_its_first_unlock_all_of_it_goes_on(server: Server, path: Path) -> No
         "token": None,
         "warehouse": None,
     }
-    for label in ("session.ipynb", "always.ipynb"):
-        assert secret_of(world, label) == CANARY
-    assert world.login(notebook("relayed.ipynb"), refs()["relayed.ipynb"]).secrets
+    assert secret_of(world, "session.ipynb") == CANARY
+    asked = world.request(notebook("relayed.ipynb"), world.answer("session"), "shop")
+    world.open(notebook("relayed.ipynb"), asked.ref)
+    assert world.login(notebook("relayed.ipynb"), asked.ref).secrets
     with pytest.raises(AccessDenied):
         world.request(notebook("never.ipynb"), unasked)
     assert world.recorded().count("vault:upgraded") == 1
@@ -124,7 +125,7 @@ def test_what_is_stripped_afterwards_is_not_from_before(server: Server, path: Pa
     server.unlock()
     assert statuses(world)["warehouse"] == "unconfirmed"
     with pytest.raises(ConnectionNotReady):
-        world.deliver(notebook("always.ipynb"), refs()["always.ipynb"])
+        world.deliver(notebook("session.ipynb"), refs()["session.ipynb"])
 
 
 def test_an_old_description_of_the_vault_that_is_put_back_opens_nothing(server: Server, path: Path) -> None:
@@ -162,7 +163,7 @@ def test_an_old_description_of_the_vault_that_is_put_back_opens_nothing(server: 
     assert statuses(world)["warehouse"] == "secret_unreadable"
     # What was shown is another connection, and it has no secret.
     with pytest.raises(HandleInvalid):
-        world.deliver(notebook("always.ipynb"), refs()["always.ipynb"])
+        world.deliver(notebook("session.ipynb"), refs()["session.ipynb"])
     with pytest.raises(SecretInvalid):
         world.request(notebook("b.ipynb"), unasked)
     # The newer description put back again: the documents were confirmed by other keys.
@@ -177,7 +178,7 @@ def test_before_the_first_unlock_nothing_leaves_and_nothing_is_lost(server: Serv
     world = server.world
     world.connections.recheck()
     with pytest.raises(VaultLocked):
-        secret_of(world, "always.ipynb")
+        secret_of(world, "session.ipynb")
     with pytest.raises(WrongPassphrase):
         server.unlock("not the passphrase")
     world.connections.create(
@@ -186,7 +187,7 @@ def test_before_the_first_unlock_nothing_leaves_and_nothing_is_lost(server: Serv
     )
     world = server.unlock()
     assert statuses(world)["new"] == "fields_missing"
-    assert secret_of(world, "always.ipynb") == CANARY
+    assert secret_of(world, "session.ipynb") == CANARY
 
 
 def test_when_it_breaks_off_it_is_from_before_still(server: Server, path: Path) -> None:
@@ -207,7 +208,7 @@ def test_when_it_breaks_off_it_is_from_before_still(server: Server, path: Path) 
             opened.execute("SELECT connection_id, envelope FROM secrets").fetchall(),
         )
     server.stores.audit.append = append  # type: ignore[method-assign]
-    assert secret_of(server.unlock(), "always.ipynb") == CANARY
+    assert secret_of(server.unlock(), "session.ipynb") == CANARY
 
 
 def fail(*_: object) -> None:
@@ -228,8 +229,8 @@ def test_two_servers_take_it_over_once(server: Server, path: Path) -> None:
 
     custodian.recover = slow  # type: ignore[method-assign,assignment]
     other.unlock()
-    assert secret_of(other.world, "always.ipynb") == CANARY
-    assert secret_of(server.world, "always.ipynb") == CANARY
+    assert secret_of(other.world, "session.ipynb") == CANARY
+    assert secret_of(server.world, "session.ipynb") == CANARY
     assert server.world.recorded().count("vault:upgraded") == 1
     other.database.close()
 
@@ -241,7 +242,7 @@ def test_its_passphrase_can_be_changed_before_it_was_ever_unlocked(server: Serve
         actor="ada",
     )
     world = server.unlock("another long passphrase")
-    assert secret_of(world, "always.ipynb") == CANARY
+    assert secret_of(world, "session.ipynb") == CANARY
     assert statuses(world)["early-draft"] == "secret_missing"
 
 
@@ -252,9 +253,9 @@ def test_a_damaged_secret_does_not_hold_it_up(server: Server, path: Path) -> Non
     edit(path, f"UPDATE secrets SET envelope = zeroblob(60) WHERE connection_id = '{victim}'")
     world = server.unlock()
     assert statuses(world)["shop"] == "secret_unreadable"
-    assert secret_of(world, "always.ipynb") == CANARY
+    assert secret_of(world, "session.ipynb") == CANARY
     with pytest.raises(SecretInvalid):
-        world.login(notebook("relayed.ipynb"), refs()["relayed.ipynb"])
+        world.request(notebook("relayed.ipynb"), unasked, "shop")
 
 
 def test_the_document_of_a_vault_from_before_is_the_same_afterwards(server: Server, path: Path) -> None:
