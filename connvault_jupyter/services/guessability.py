@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import math
 import re
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import suppress
 
 # Below that the search would have to react to parts of a secret that are short enough to be tried out.
 MIN_CHARS = 16
@@ -44,6 +47,10 @@ _COMMON_WORDS = (
 )
 _COMMON = frozenset(_COMMON_WORDS.split())
 
+_HEXADECIMAL = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")
+
+_LETTERS = str.maketrans("4@30$51!7", "aaeossiit")
+
 
 def maskable(secret: str) -> bool:
     """Whether answers that tell it may be masked."""
@@ -51,7 +58,24 @@ def maskable(secret: str) -> bool:
 
 
 def bits(secret: str) -> float:
-    """About how many yes-or-no questions a guess takes, rather too few."""
+    """About how many yes-or-no questions a guess takes, rather too few: those of the reading that takes the fewest."""
+    return min(_bits(reading) for reading in _readings(secret))
+
+
+def _readings(secret: str) -> Iterator[str]:
+    """As it is; with letters for the digits and signs that stand for them; two runs that were woven into one
+    (`1q2w3e4r`); and the text that it is the Base64 of."""
+    yield secret
+    if not _HEXADECIMAL.fullmatch(secret):
+        yield secret.translate(_LETTERS)
+    yield secret[::2] + secret[1::2]
+    with suppress(ValueError):
+        text = b64decode(secret + "=" * (-len(secret) % 4), validate=True).decode("ascii")
+        if text.isprintable() and text:
+            yield text
+
+
+def _bits(secret: str) -> float:
     found, step, before = 0.0, 0, ""
     seen: set[str] = set()
     alphabet = _alphabet_bits(secret)
@@ -89,7 +113,7 @@ def _step(before: str, part: str) -> int:
 
 def _alphabet_bits(secret: str) -> float:
     """Of one character among those of its kinds."""
-    if re.fullmatch(r"[0-9a-f-]+|[0-9A-F-]+", secret):
+    if _HEXADECIMAL.fullmatch(secret):
         return 4.0 if re.search("[a-fA-F]", secret) else math.log2(10)
     kinds = ((r"[a-z]", 26), (r"[A-Z]", 26), (r"[0-9]", 10), (r"[^a-zA-Z0-9]", 12))
     return math.log2(sum(size for kind, size in kinds if re.search(kind, secret)))

@@ -29,10 +29,17 @@ from connvault_jupyter.services.guessability import MIN_CHARS, maskable
         "Welcome2024!Welcome2025!",
         "company-jupyter-staging-token",
         "0cc1a34015469fbd",
+        "1q2w3e4r5t6y7u8i9o0p",
+        "1qaz2wsx3edc4rfv5tgb",
+        "a1b2c3d4e5f6g7h8i9j0",
+        "P@ssw0rdP@ssw0rd1",
+        "P@$$w0rd-Pr0duct10n!",
+        "S3cr3t-P4ssw0rd!2024",
+        "YWRtaW46cGFzc3dvcmQxMjM=",
     ],
 )
 def test_what_can_be_guessed_is_not(secret: str) -> None:
-    """Short, words, years, runs, repetitions, or too few kinds of characters for so few of them."""
+    """Short, words (in other letters, woven, in Base64), years, runs, repetitions, or too few kinds of characters."""
     assert not maskable(secret)
 
 

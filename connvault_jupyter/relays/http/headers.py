@@ -42,20 +42,24 @@ CLIENT_LOGINS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 # not hold then. By pattern, since each has names of its own.
 _OTHER_ADDRESS = re.compile(
     # What a person's own data is kept under, and the parameters of services whose names are known.
-    r"(?!x-(?:amz|goog|ms|github|gitlab)-|.*-meta-)(?:"
+    r"(?!x-(?:amz|goog|ms|github|gitlab)-(?!original|forward|rewrit|overrid|prox)|.*-meta-)(?:"
     # Families: of X-Forwarded-Host, X-Original-URL, X-Rewrite-URL, X-Override-URL, X-Envoy-Original-Path, Proxy (which
     # CGI makes HTTP_PROXY), X-ProxyUser-Ip, X-Real-Host, X-Accel-Redirect, X-Sendfile, X-Reproxy-URL ...
     r"(?:x-)?(?:forward|original|rewrit|replaced|overrid|envoy|prox(?:y|ied)|real-|accel-|sendfile|send-file|lighttpd|"
     r"litespeed|reproxy|vhost|virtual-host|arr-|waws-|route-to|routed-|l5d-).*"
-    r"|(?:.*-)?(?:upstream|backend)(?:-.*)?"
+    r"|(?:.*-)?(?:upstream|backend|rewrite|redirect)(?:-.*)?"
+    # What Next.js says to itself.
+    r"|x-(?:invoke|matched|now-route|middleware)-.*"
+    # Swift: other containers of the account.
+    r"|x-(?:versions|history)-location|x-container-sync-.*"
     # Of X-Host, X-Http-Host-Override, Base-Url, Request-Uri, Disguised-Host, Helicone-Target-Url, X-JFrog-Override-...
     r"|(?:.*-)?(?:url|uri|host|hostname)(?:-override)?"
-    r"|.*-(?:path|prefix|port|proto|protocol|scheme|server|address|route|dst)-override"
+    r"|(?:.*-)?(?:path|prefix|port|proto|protocol|scheme|server|address|route|dst)-override"
     # Of CGI's and WSGI's variables, and what else says where an application is mounted and how it was reached.
     r"|(?:x-)?(?:http-)?(?:(?:script|server)-name|path-(?:info|translated)|(?:script|path|server|document|context|base|"
-    r"root|mount|app|application|ingress|gateway|request|redirect|target|url|front-end)-"
+    r"root|mount|app|application|ingress|gateway|request|redirect|target|uri|url|http|route|front-end)-"
     r"(?:path|prefix|root|port|addr|address|proto|protocol|scheme|https))"
-    r"|(?:x-)?(?:path|prefix|scheme|proto|protocol|https|port|route|target)"
+    r"|(?:x-)?(?:path|prefix|scheme|proto|protocol|https|port|route|target|request-target)"
     r")"
 )
 

@@ -52,11 +52,14 @@ class Form:
         self.data = data
         # What each step has kept of what it was given.
         self._kept: list[Array] = []
+        # Where those bytes stood, worked out once for all that is found.
+        self._places: list[Array] | None = None
 
     def raw(self, start: int, end: int) -> tuple[int, int]:
         """Where the bytes from `start` to `end` stood in what the form was made of, with all of their spelling."""
-        for kept in reversed(self._kept):
-            places = np.flatnonzero(kept)
+        if self._places is None:
+            self._places = [np.flatnonzero(kept) for kept in self._kept]
+        for kept, places in zip(reversed(self._kept), reversed(self._places), strict=True):
             start = int(places[start])
             if isinstance(kept, _Dropped):
                 end = int(places[end - 1]) + 1

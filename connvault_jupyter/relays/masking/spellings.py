@@ -7,13 +7,14 @@ whoever waits for the first answer.
 from __future__ import annotations
 
 import base64
+import secrets
 
 from .normal_form import Form
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
-# In no secret that can be sent, and no end of an escape.
-_BETWEEN = b"\1"
+# Nobody knows it, so no secret can have it in it, nor an escape that is read as it; and it is no part of an escape.
+_BETWEEN = b"\1%s\1" % secrets.token_hex(16).encode()
 
 
 def patterns(secret: str) -> list[bytes]:
