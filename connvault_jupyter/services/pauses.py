@@ -19,12 +19,12 @@ MAX_REMEMBERED = 4096
 # A process below a kernel has its kernel's name whatever it does. The others choose theirs: each new process is another
 # detached one, each new copy of a file another script. So they share one name where patience is counted.
 _NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
-OUTSIDE_OF_KERNELS = "outside"
+_OUTSIDE_OF_KERNELS = "outside"
 
 
 def asker_of(requester: Requester) -> str:
     """Who is asked for patience: the requester, or all that are outside of kernels together."""
-    return requester.key if requester.kind in _NAMED_BY_A_KERNEL else OUTSIDE_OF_KERNELS
+    return requester.key if requester.kind in _NAMED_BY_A_KERNEL else _OUTSIDE_OF_KERNELS
 
 
 class Until(Generic[K]):

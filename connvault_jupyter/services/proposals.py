@@ -20,6 +20,7 @@ from ..contracts.secret_words import secret_values
 from ..errors import InvalidFields, ProposalNotFound, ProviderNotFound, SecretInCode, TooManyProposals
 from .audit import AuditService
 from .identifiers import new_ref
+from .pauses import asker_of
 from .ports import Clock, ProviderRegistry, Randomness, RunningRequesters
 from .refusals import Refusals
 from .visible_names import is_visible
@@ -35,9 +36,6 @@ MAX_IN_ALL = 128
 # All texts of one together: some certificates and a page of fields.
 MAX_CHARS = 16_384
 
-# As with questions: a process below a kernel has its kernel's name, the others choose theirs.
-_NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
-_OUTSIDE_OF_KERNELS = "outside"
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
 
@@ -159,9 +157,9 @@ class ProposalsService:
         return None
 
     def _make_room(self, requester: Requester) -> None:
-        mine = _counted_for(requester)
+        mine = asker_of(requester)
         if (
-            sum(_counted_for(kept.requester) == mine for kept in self._kept.values()) >= MAX_OF_ONE
+            sum(asker_of(kept.requester) == mine for kept in self._kept.values()) >= MAX_OF_ONE
             or len(self._kept) >= MAX_IN_ALL
         ):
             raise TooManyProposals
@@ -170,11 +168,6 @@ class ProposalsService:
         # Those of ended runs too stay until their time: a loop of short processes would make row after row.
         now = self._clock()
         self._kept = {proposal_id: kept for proposal_id, kept in self._kept.items() if kept.until > now}
-
-
-def _counted_for(requester: Requester) -> str:
-    """A new process is not another one: it costs nothing to start."""
-    return requester.key if requester.kind in _NAMED_BY_A_KERNEL else _OUTSIDE_OF_KERNELS
 
 
 def _read(schema: Mapping[str, Any], value: Any) -> Any:
