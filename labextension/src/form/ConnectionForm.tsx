@@ -80,9 +80,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const [stored] = useState(() => startingData(provider, { ...existing?.connection.fields }));
   const isMoved = existing !== undefined && destinationChanged(stored, data, destination);
   const storedSecret = (field: string): string => {
-    const stored = existing?.secrets?.[field];
-    return stored && !isMoved
-      ? [trans.__('Set %1.', ago(stored.set_at, Date.now(), trans)), maskingHint(stored, trans)].join(' ').trim()
+    const secret = existing?.secrets?.[field];
+    return secret && !isMoved
+      ? [trans.__('Set %1.', ago(secret.set_at, Date.now(), trans)), maskingHint(secret, trans)].join(' ').trim()
       : '';
   };
 

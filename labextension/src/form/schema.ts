@@ -79,12 +79,12 @@ export function secretFields(provider: ProviderDefinition): string[] {
   return inOrder(propertiesOf(provider.fields)).filter(([, property]) => property.writeOnly === true).map(([name]) => name);
 }
 
-/** Whether code can get nothing but plain text of such a connection. */
 /** Whether code may ask for the plain text of a new connection unless somebody says no; as `CreateConnection` has it. */
 export function revealsByDefault(provider: ProviderDefinition): boolean {
   return !provider.deliveries.some(delivery => delivery.mode === 'brokered');
 }
 
+/** Whether code can get nothing but plain text of such a connection. */
 export function revealOnly(provider: ProviderDefinition | undefined): boolean {
   return provider !== undefined && provider.deliveries.every(delivery => delivery.mode === 'reveal');
 }
