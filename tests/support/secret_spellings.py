@@ -44,14 +44,14 @@ def spellings(secret: str) -> Mapping[str, bytes]:
     spelled["utf-16-le"] = secret.encode("utf-16-le")
     spelled["utf-16-be"] = secret.encode("utf-16-be")
     for offset in range(3):
-        text = base64.b64encode(b"\0" * offset + raw)
-        # What it shares with its neighbours is no spelling of it alone.
-        core = text[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
-        spelled[f"base64 at {offset}"] = core
-        spelled[f"base64url at {offset}"] = core.translate(bytes.maketrans(b"+/", b"-_"))
-        spelled[f"base64 at {offset} in lines"] = core[:5] + b"\r\n" + core[5:17] + b"\n" + core[17:]
-        spelled[f"base64 at {offset} in a url"] = quote(core, safe="").encode()
-        spelled[f"base64 at {offset} in lines in json"] = core[:9] + b"\\n" + core[9:]
+        text = base64.b64encode(b"\0" * offset + raw).rstrip(b"=")
+        # From the character that its first bit is in.
+        own = text[offset * 8 // 6 :]
+        spelled[f"base64 at {offset}"] = own
+        spelled[f"base64url at {offset}"] = own.translate(bytes.maketrans(b"+/", b"-_"))
+        spelled[f"base64 at {offset} in lines"] = own[:5] + b"\r\n" + own[5:17] + b"\n" + own[17:]
+        spelled[f"base64 at {offset} in a url"] = quote(own, safe="").encode()
+        spelled[f"base64 at {offset} in lines in json"] = own[:9] + b"\\n" + own[9:]
     return spelled
 
 

@@ -9,6 +9,7 @@ secret that could be guessed is not masked (`services.guessability`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 from ...services.guessability import MIN_CHARS, maskable
 from .normal_form import forms
@@ -26,7 +27,7 @@ class Masker:
     def __init__(self, secrets: Iterable[str], *, sighted: Callable[[], None] | None = None) -> None:
         self._secrets = frozenset(secret for secret in secrets if maskable(secret))
         self._sighted = sighted
-        self._search: Search | None = None
+        self._searches: tuple[Search, Search] | None = None
         self.sights = 0
 
     def __bool__(self) -> bool:
@@ -38,10 +39,15 @@ class Masker:
         # No spelling of a secret is shorter than the shortest secret.
         if not self._secrets or len(data) < MIN_CHARS:
             return data
-        if self._search is None:
+        if self._searches is None:
             # Not before it is needed: most answers are shorter.
-            self._search = Search(pattern for secret in self._secrets for pattern in patterns(secret))
-        spans = [form.raw(start, end) for form in forms(data) for start, end in self._search.spans(form.data)]
+            plain, read = zip(*map(patterns, self._secrets), strict=True)
+            self._searches = Search(chain(*plain)), Search(chain(*read))
+        spans = [
+            form.raw(start, end)
+            for form, search in zip(forms(data), self._searches, strict=False)
+            for start, end in search.spans(form.data)
+        ]
         if not spans:
             return data
         self.sights += 1

@@ -24,7 +24,7 @@ Array = Any
 _Read = Callable[[Array, Array, Array], bool]
 """(before, after, kept) -> whether there was anything to read. `after` and `kept` are what is to become of it."""
 
-_DROPPED = b"\0\r\n"
+DROPPED = b"\0\r\n"
 
 # An entity with its `;`: `#x002B;` is the longest of the usual ones. Eight bytes are compared at once.
 _ENTITY_BYTES = 8
@@ -72,19 +72,19 @@ class Form:
         """Without NUL and line ends; itself, if there are none."""
         data = self.data
         if b"\0" in data and data.count(b"\0") * _SPARSE > len(data):
-            data = data.translate(None, _DROPPED)
+            data = data.translate(None, DROPPED)
         for byte in (b"\n", b"\r", b"\0"):
             if byte in data:
                 # Faster than `translate` where there are few.
                 data = data.replace(byte, b"")
         return self if len(data) == len(self.data) else self._made(data, _Dropped(self.data))
 
-    def unescaped(self, *, all_kinds: bool = False) -> Form:
-        """With every escape read; itself, if there is none. `all_kinds`: each is looked for, also without its sign."""
+    def unescaped(self) -> Form:
+        """With every escape read; itself, if there is none."""
         made = self
-        for number in range(_ROUNDS):
+        for _ in range(_ROUNDS):
             before = made
-            readers = [read for sign, read in _READERS if sign in made.data or (all_kinds and not number)]
+            readers = [read for sign, read in _READERS if sign in made.data]
             if readers:
                 made = made._after(readers)
             if made is before:
@@ -151,7 +151,7 @@ class _Dropped:
         return len(self._data)
 
     def __array__(self, dtype: object = None, copy: object = None) -> Array:
-        return ~np.isin(np.frombuffer(self._data, np.uint8), list(_DROPPED))
+        return ~np.isin(np.frombuffer(self._data, np.uint8), list(DROPPED))
 
 
 def _json(before: Array, after: Array, kept: Array) -> bool:
