@@ -70,16 +70,16 @@ def maskable(secret: str) -> bool:
 
 
 def compared_bytes(length: int, *, in_base64: bool = False) -> int:
-    """How much of a pattern of so many bytes is compared before the rest of it (`relays.masking.search`). Base64 has six
-    bits in each of them."""
+    """How much of a pattern of so many bytes is compared before the rest of it (`relays.masking.search`). Base64 has
+    six bits in each of them."""
     if length >= 31:
         return min(40, (length - 7) // 8 * 8)
     return 20 if in_base64 or length >= 24 else 16
 
 
 def read_length(length: int) -> int:
-    """What is left at least of a secret of so many characters if a few of them look like an escape, and are read as one;
-    of one that has less left that is not found."""
+    """What is left of a secret of so many characters if a few of them look like an escape, and are read as one. What
+    has less left is not looked for in that form."""
     return max(MIN_CHARS, length - 2)
 
 

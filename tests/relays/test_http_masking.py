@@ -241,6 +241,14 @@ def test_the_search_for_a_difference_finds_one(slow: bool) -> None:
     assert told(content, [], A, slow=slow) != told(content, [], B, slow=slow)
 
 
+def test_a_head_that_waits_no_longer_tells_what_is_masked_of_what_is_held() -> None:
+    """The content is there, and its own time is not up."""
+    exchange = Pieces(framed(CANARY.encode(), "close", 1), [])
+    with replaced(holding, HOLD_S=60.0), replaced(reply, HOLD_S=0.0):
+        pass_on(exchange, CANARY, ASKED)
+    assert b"X-Connvault-Masked: 1" in exchange.out.partition(END)[0]
+
+
 def test_a_bomb_is_passed_on_piece_by_piece() -> None:
     """A megabyte of zeros is a kilobyte of gzip; no piece is larger than a block and its frame."""
     content = bytes(8 << 20)

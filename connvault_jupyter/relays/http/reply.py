@@ -223,6 +223,8 @@ class Reply:
                 self._waiting = out
                 return
             if out or (not self.told and head_due <= time.monotonic()):
+                if not self.told:
+                    shown.look()
                 out = self._flushed(out)
             until = shown.held_until
             received = self._exchange.receive(until if self.told else min(until, head_due))

@@ -3,14 +3,14 @@ r"""Finds whole patterns in content, at a cost that depends on neither.
 A search that skips what can't match (`bytes.find`, memmem, regular expressions, Aho and Corasick) is slower where a
 content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words of 8 bytes,
 and each run of words gets a fingerprint: a sum of products with them, modulo 2^64, by factors that are drawn when a
-process first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for all;
-what is in both is compared in full. Such a run is the last 16 to 40 bytes of a pattern, or as many that end up to 7
-bytes before: more than anybody can guess, for `services.guessability` judges just these parts. Nothing is ever done
+process first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for
+all; what is in both is compared in full. Such a run is the last 16 to 40 bytes of a pattern, or as many that end up to
+7 bytes before: more than anybody can guess, for `services.guessability` judges just these parts. Nothing is ever done
 for a fingerprint that is like a pattern's in some of its bits: with the time that this takes, content could be chosen
 until the factors are known, and by them the pattern.
 
-How many runs there are, how long, and how large the tables are, follows from nominal lengths, not from what the patterns
-are.
+How many runs there are, how long, and how large the tables are, follows from nominal lengths, not from what the
+patterns are.
 
 Short content is looked up as it is, in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
 """
@@ -28,8 +28,8 @@ import numpy as np
 
 _WORD = 8
 
-# A relay's block with what was held before it, in one piece: a part of what a piece costs is not by the byte. Its arrays
-# are 264 KiB each; `forks` sees to it that malloc has them at hand.
+# A relay's block with what was held before it, in one piece: a part of what a piece costs is not by the byte. Its
+# arrays are 264 KiB each; `forks` sees to it that malloc has them at hand.
 _PIECE_WORDS = 33 * 1024
 
 # Of a run (`guessability.compared_bytes`).
@@ -47,8 +47,8 @@ Array = Any
 
 @dataclass(frozen=True)
 class Pattern:
-    """`length`: its nominal one; it has that, or more. `run`: how much of it is compared first. `before`, `after`: one of
-    these bytes stands next to it and belongs to it, if there are any."""
+    """`length`: its nominal one; it has that, or more. `run`: how much of it is compared first. `before`, `after`: one
+    of these bytes stands next to it and belongs to it, if there are any."""
 
     data: bytes
     length: int
