@@ -78,9 +78,8 @@ def compared_bytes(length: int, *, in_base64: bool = False) -> int:
 
 
 def read_length(length: int) -> int:
-    """What is left of a secret of so many characters if a few of them look like an escape, and are read as one. What
-    has less left is not looked for in that form."""
-    return max(MIN_CHARS, length - 2)
+    """Of a secret of so many characters, two of which look like an escape and are read as one."""
+    return max(MIN_CHARS, length - 1)
 
 
 def _compared_first(secret: str) -> Iterator[str]:

@@ -186,7 +186,7 @@ def test_all_patterns_have_the_length_that_is_said_of_them(length: int) -> None:
     for secret in alike(length):
         for found in patterns(secret):
             for pattern in found:
-                assert len(pattern.data) >= pattern.length >= pattern.run
+                assert pattern.fits
                 assert pattern.run in (
                     compared_bytes(length),
                     compared_bytes(base64_length(length), in_base64=True),

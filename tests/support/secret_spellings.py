@@ -27,6 +27,8 @@ def spellings(secret: str) -> Mapping[str, bytes]:
         "html without quotes": html.escape(secret, quote=False),
         "html decimal": _each(secret, lambda point: f"&#{point};"),
         "html hexadecimal": _each(secret, lambda point: f"&#x{point:x};"),
+        "html decimal without end": _each(secret, lambda point: f"&#{point}"),
+        "html hexadecimal without end": _each(secret, lambda point: f"&#x{point:x}"),
         "html hexadecimal in capitals": _each(secret, lambda point: f"&#x{point:04X};"),
         "html named": "".join(_NAMED.get(one, one) for one in secret),
         "url": url,
@@ -61,13 +63,7 @@ def _small(url: str) -> str:
 
 
 def _each(secret: str, spell: Callable[[int], str]) -> str:
-    """HTML is known up to Latin-1."""
-    found = []
-    for one in secret:
-        point = ord(one)
-        spelled = spell(point)
-        found.append(one if point > 0xFF and spelled.startswith("&") else spelled)
-    return "".join(found)
+    return "".join(spell(ord(one)) for one in secret)
 
 
 _NAMED = {
@@ -79,7 +75,7 @@ _MIXED: tuple[Callable[[str], str], ...] = (
     str,
     lambda one: f"\\u{ord(one):04X}",
     lambda one: "".join(f"%{byte:02x}" for byte in one.encode()),
-    lambda one: f"&#{ord(one)};" if ord(one) < 0x100 else one,
+    lambda one: f"&#{ord(one)};",
     lambda one: "".join(f"%25{byte:02X}" for byte in one.encode()),
-    lambda one: f"&#x{ord(one):x};" if ord(one) < 0x100 else one,
+    lambda one: f"&#x{ord(one):x};",
 )

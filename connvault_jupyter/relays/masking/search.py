@@ -47,7 +47,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class Pattern:
-    """`length`: its nominal one; it has that, or more. `run`: how much of it is compared first. `before`, `after`: one
+    """`length`: its nominal one, by which the search is made; it `fits` that. `run`: how much of it is compared first. `before`, `after`: one
     of these bytes stands next to it and belongs to it, if there are any."""
 
     data: bytes
@@ -55,6 +55,16 @@ class Pattern:
     run: int
     before: bytes = b""
     after: bytes = b""
+
+    @property
+    def stride(self) -> int:
+        """Where in the content runs are looked at: as seldom as a pattern of this length leaves room for."""
+        return 1 << min(_WORD, self.length - self.run + 1).bit_length() - 1
+
+    @property
+    def fits(self) -> bool:
+        """Whether a run is in it wherever it begins."""
+        return len(self.data) >= self.run + self.stride - 1
 
     def span(self, data: bytes, start: int) -> tuple[int, int] | None:
         """Where it stands, if it does, with its data from `start` on."""
@@ -78,9 +88,7 @@ class Search:
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         shapes: dict[tuple[int, int], list[Pattern]] = {}
         for pattern in patterns:
-            # Where in the content runs are looked at: as seldom as a pattern of this length leaves room for.
-            stride = 1 << min(_WORD, pattern.length - pattern.run + 1).bit_length() - 1
-            shapes.setdefault((stride, pattern.run), []).append(pattern)
+            shapes.setdefault((pattern.stride, pattern.run), []).append(pattern)
         self._runs = [_Runs(stride, size, group) for (stride, size), group in sorted(shapes.items())]
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:

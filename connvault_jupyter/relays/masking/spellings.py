@@ -103,7 +103,6 @@ def _distinct(found: list[Pattern]) -> list[Pattern]:
     kept: dict[bytes, Pattern] = {}
     for pattern in found:
         spare = replace(pattern, data=secrets.token_bytes(pattern.length))
-        fits = len(pattern.data) >= pattern.length and pattern.data not in kept
-        one = pattern if fits else spare
+        one = pattern if pattern.fits and pattern.data not in kept else spare
         kept[one.data] = one
     return list(kept.values())
