@@ -35,9 +35,12 @@ _PIECE_WORDS = 33 * 1024
 # Of a run (`guessability.compared_bytes`).
 _MOST_WORDS = 5
 
-# Of a table: 16 KiB, which stay in a processor's nearest cache, to 32 MiB. Up to 128 KiB one may grow so that all
-# fingerprints have room in it: a second one costs as much again.
-_FEWEST_BITS, _MOST_BITS, _GROWN_BITS = 11, 22, 14
+# Of a table: 16 KiB, which stay in a processor's nearest cache. Up to 128 KiB it may be so large that there is one
+# place for each, which is faster than two.
+_FEWEST_BITS, _SINGLE_BITS = 11, 14
+
+# While less than two of five places are taken a few turns are enough; else another factor is drawn.
+_MOST_TURNS = 200
 
 # Up to here a set is faster than numpy's calls.
 _SHORT_BYTES = 640
@@ -47,8 +50,8 @@ Array = Any
 
 @dataclass(frozen=True)
 class Pattern:
-    """`length`: its nominal one, by which the search is made; it `fits` that. `run`: how much of it is compared first. `before`, `after`: one
-    of these bytes stands next to it and belongs to it, if there are any."""
+    """`length`: its nominal one, by which the search is made; it `fits` that. `run`: how much of it is compared first.
+    `before`, `after`: one of these bytes stands next to it and belongs to it, if there are any."""
 
     data: bytes
     length: int
@@ -123,17 +126,17 @@ class _Runs:
         self.size = size
         # What may stand there, and which pattern that is, from how far before.
         self.seen: dict[bytes, list[tuple[int, Pattern]]] = {}
-        self._count = 0
+        count = 0
         for pattern in patterns:
             # The last ones: tokens of one kind begin alike.
             last = len(pattern.data) - size
             for at in range(last - stride + 1, last + 1):
                 self.seen.setdefault(pattern.data[at : at + size], []).append((at, pattern))
-            self._count += stride
-        while len(self.seen) < self._count:
+            count += stride
+        while len(self.seen) < count:
             # Some are the same. How many, nothing may tell.
             self.seen[secrets.token_bytes(size)] = []
-        self._tables: list[_Table] | None = None
+        self._table: _Table | None = None
 
     def spans(self, data: bytes, place: int) -> Iterator[tuple[int, int]]:
         """Of the patterns whose run stands there."""
@@ -142,14 +145,13 @@ class _Runs:
             if span is not None:
                 yield span
 
-    def places(self, prints: Array) -> Iterator[int]:
+    def places(self, prints: Array) -> list[int]:
         """Which of these fingerprints are those of a run."""
-        if self._tables is None:
+        if self._table is None:
             words = -(-self.size // _WORD)
             rows = b"".join(run.ljust(words * _WORD, b"\0") for run in self.seen)
-            self._tables = _tables(_Fingerprints(rows, 0, len(rows)).of(self.size)[::words], self._count)
-        for table in self._tables:
-            yield from table.places(prints)
+            self._table = _Table(_Fingerprints(rows, 0, len(rows)).of(self.size)[::words])
+        return self._table.places(prints)
 
 
 class _Fingerprints:
@@ -193,38 +195,59 @@ def _factor(_step: int) -> Any:
 
 
 class _Table:
-    """Fingerprints by their uppermost bits, of which no two here have the same."""
+    """Fingerprints, each at a place that follows from itself: one of one place, or one of two (cuckoo hashing, Pagh and
+    Rodler 2001), which are looked at for all."""
 
-    def __init__(self, prints: Array, bits: int) -> None:
-        self._shift = np.uint64(64 - bits)
-        # What stands in an empty place belongs in another one, so it is never found.
-        self._known = ~np.arange(1 << bits, dtype=np.uint64) << self._shift
-        self._known[prints >> self._shift] = prints
+    def __init__(self, prints: Array) -> None:
+        for bits in range(_FEWEST_BITS, _SINGLE_BITS + 1):
+            self._halves = [_Half(bits)]
+            if not len(self._halves[0].put(prints)):
+                return
+        while not self._put_by_turns(prints, max(_FEWEST_BITS, (len(prints) * 5 // 4).bit_length())):
+            pass
+
+    def _put_by_turns(self, prints: Array, bits: int) -> bool:
+        """What has lost its place goes to its other one."""
+        self._halves = [_Half(bits), _Half(bits, secrets.randbits(64) | 1)]
+        for turn in range(_MOST_TURNS):
+            prints = self._halves[turn % 2].put(prints)
+            if not len(prints):
+                return True
+        return False
 
     def places(self, prints: Array) -> list[int]:
         """Which of these fingerprints it has."""
-        index = prints >> self._shift
-        hits = self._known.take(index.view(np.int64), mode="clip") == prints
+        hits = self._halves[0].has(prints)
+        for half in self._halves[1:]:
+            hits |= half.has(prints)
         if not np.count_nonzero(hits):
             return []
         found: list[int] = np.flatnonzero(hits).tolist()
         return found
 
 
-def _tables(prints: Array, count: int) -> list[_Table]:
-    """One, mostly: where no two fingerprints may have the same bits, what is left goes into another one.
+class _Half:
+    """By the uppermost bits, or by those of the product with an odd number."""
 
-    `count`: for how many there is room, so that the size of a table does not tell how many are the same."""
-    made = []
-    while len(prints):
-        bits = min(_MOST_BITS, max(_FEWEST_BITS, (4 * count).bit_length()))
-        for more in range(bits, max(bits, _GROWN_BITS) + 1):
-            _, first = np.unique(prints >> np.uint64(64 - more), return_index=True)
-            if len(first) == len(prints):
-                break
-        made.append(_Table(prints[first], more))
-        left = np.ones(len(prints), np.bool_)
-        left[first] = False
-        prints = prints[left]
-        count = len(prints)
-    return made
+    def __init__(self, bits: int, factor: int = 1) -> None:
+        self._shift = np.uint64(64 - bits)
+        self._factor = np.uint64(factor)
+        # What stands in an empty place belongs in another one, so it is never found.
+        self._known = (~np.arange(1 << bits, dtype=np.uint64) << self._shift) * np.uint64(pow(factor, -1, 1 << 64))
+        self._used = np.zeros(1 << bits, np.bool_)
+
+    def put(self, prints: Array) -> Array:
+        """The ones that have no place now, of these or of those before."""
+        index = self._index(prints)
+        before, used = self._known[index], self._used[index]
+        self._known[index] = prints
+        self._used[index] = True
+        placed = self._known[index] == prints
+        return np.append(prints[~placed], before[placed & used])
+
+    def has(self, prints: Array) -> Array:
+        return self._known.take(self._index(prints), mode="clip") == prints
+
+    def _index(self, prints: Array) -> Array:
+        product = prints if self._factor == 1 else prints * self._factor
+        return (product >> self._shift).view(np.int64)
