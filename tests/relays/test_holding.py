@@ -106,7 +106,8 @@ def test_what_comes_in_small_pieces_is_not_looked_through_again_for_each(
     """However fast they come: a few times at most, and nothing of it comes later than it may."""
     clock, mask = Clock(), Counting([SECRET])
     held = Holding(mask, lines=lines, clock=clock)
-    told, came = 0, []
+    told = 0
+    came: list[tuple[float, int]] = []
     for _ in range(4000):
         told += len(held(piece))
         came.append((clock.now, len(piece) + (came[-1][1] if came else 0)))

@@ -291,6 +291,8 @@ def _html_numbered(places: Array, before: Array, after: Array, kept: Array) -> b
 
 def _percent(places: Array, before: Array, after: Array, kept: Array) -> bool:
     """RFC 3986 2.1."""
+    # A text of percent signs alone is soon done with.
+    places = places[_HEX.take(before.take(places + 1)) < 16]
     values, known = _digits(before, places + 1, 2)
     places = places[known]
     after[places] = values[known]

@@ -233,7 +233,9 @@ class _Half:
         self._shift = np.uint64(64 - bits)
         self._factor = np.uint64(factor)
         # What stands in an empty place belongs in another one, so it is never found.
-        self._known = (~np.arange(1 << bits, dtype=np.uint64) << self._shift) * np.uint64(pow(factor, -1, 1 << 64))
+        self._known = (~np.arange(1 << bits, dtype=np.uint64) << self._shift) * np.uint64(
+            pow(factor, -1, 1 << 64)
+        )
         self._used = np.zeros(1 << bits, np.bool_)
 
     def put(self, prints: Array) -> Array:
