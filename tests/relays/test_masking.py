@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.relays.masking.masker import Masker
 from connvault_jupyter.relays.masking.search import Pattern, Search
-from connvault_jupyter.relays.masking.spellings import patterns
+from connvault_jupyter.relays.masking.spellings import patterns, read_patterns
 from connvault_jupyter.services import guessability
 from connvault_jupyter.services.guessability import MIN_CHARS, base64_length, compared_bytes
 from tests.support.canary import CANARY
@@ -169,7 +169,7 @@ def shape(secret: str) -> list[list[tuple[int, int, int, int]]]:
             (runs.stride, runs.size, len(runs.seen), sum(map(len, runs.seen.values())))
             for runs in Search(found)._runs
         )
-        for found in patterns(secret)
+        for found in (patterns(secret), read_patterns(secret))
     ]
 
 
@@ -184,7 +184,7 @@ def test_what_looks_for_a_secret_has_the_same_shape_for_all_of_one_length(length
 def test_all_patterns_have_the_length_that_is_said_of_them(length: int) -> None:
     """And their runs are those that the guess of a part is judged by."""
     for secret in alike(length):
-        for found in patterns(secret):
+        for found in (patterns(secret), read_patterns(secret)):
             for pattern in found:
                 assert pattern.fits
                 assert pattern.run in (

@@ -9,12 +9,11 @@ secret that could be guessed is not masked (`services.guessability`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import chain
 
 from ...services.guessability import MIN_CHARS, maskable
 from .normal_form import forms
 from .search import Search
-from .spellings import patterns
+from .spellings import patterns, read_patterns
 
 # Equal length keeps every count in the stream true: Content-Length, a bulk string's, a frame's. Line ends stay, and
 # what makes UTF-16 of ASCII.
@@ -27,7 +26,8 @@ class Masker:
     def __init__(self, secrets: Iterable[str], *, sighted: Callable[[], None] | None = None) -> None:
         self._secrets = frozenset(secret for secret in secrets if maskable(secret))
         self._sighted = sighted
-        self._searches: tuple[Search, Search] | None = None
+        # Of each form; not before it is needed: most answers are shorter, or have only one.
+        self._searches: list[Search] = []
         self.sights = 0
 
     def __bool__(self) -> bool:
@@ -39,14 +39,10 @@ class Masker:
         # No spelling of a secret is shorter than the shortest secret.
         if not self._secrets or len(data) < MIN_CHARS:
             return data
-        if self._searches is None:
-            # Not before it is needed: most answers are shorter.
-            plain, read = zip(*map(patterns, self._secrets), strict=True)
-            self._searches = Search(chain(*plain)), Search(chain(*read))
         spans = [
             form.raw(start, end)
-            for form, search in zip(forms(data), self._searches, strict=False)
-            for start, end in search.spans(form.data)
+            for number, form in enumerate(forms(data))
+            for start, end in self._search(number).spans(form.data)
         ]
         if not spans:
             return data
@@ -57,3 +53,8 @@ class Masker:
         for start, end in spans:
             masked[start:end] = masked[start:end].translate(_STARS)
         return bytes(masked)
+
+    def _search(self, number: int) -> Search:
+        for made in (patterns, read_patterns)[len(self._searches) : number + 1]:
+            self._searches.append(Search(pattern for secret in self._secrets for pattern in made(secret)))
+        return self._searches[number]

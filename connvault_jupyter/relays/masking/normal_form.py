@@ -229,16 +229,14 @@ def _read_utf16(points: Array, first: Array, last: Array, after: Array, kept: Ar
 
 def _utf8(points: Array, places: Array, after: Array, kept: Array) -> None:
     """Writes characters there, each of which has room for its bytes (RFC 3629 3)."""
-    ascii_ = points < 0x80
-    after[places[ascii_]] = points[ascii_]
-    points, places = points[~ascii_], places[~ascii_]
-    for lowest, highest, count in ((0x80, 0x7FF, 2), (0x800, 0xFFFF, 3), (0x10000, 0x10FFFF, 4)):
-        those = np.flatnonzero((points >= lowest) & (points <= highest))
-        point, place = points.take(those), places.take(those)
-        for number in range(count if len(those) else 0):
-            lead = 0x80 if number else (0xC0, 0xE0, 0xF0)[count - 2]
-            after[place + number] = (point >> 6 * (count - 1 - number) & 0x3F) | lead
-            kept[place + number] = True
+    text = points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    encoded = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+    lengths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
+    # Where the first byte of each goes, less how many bytes come before it.
+    shifted = places - np.cumsum(lengths) + lengths
+    at = np.repeat(shifted, lengths) + np.arange(len(encoded))
+    after[at] = encoded
+    kept[at] = True
 
 
 def _html(places: Array, before: Array, after: Array, kept: Array) -> bool:

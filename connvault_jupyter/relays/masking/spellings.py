@@ -29,7 +29,7 @@ _BETWEEN = b"\1%s\1" % secrets.token_hex(16).encode()
 
 def _all_escapes() -> bytes:
     """Of every kind, in each of the rounds: beside them it can't be seen which ones a secret has in it."""
-    once = rb"\\\\ \" \n \x41 \u0041 \u00e9 \u20ac \ud83d\ude00 &amp; &eacute; %41 "
+    once = rb"\\\\ \" \n \x41 \u0041 \ud83d\ude00 &amp; &#65; &#x41; %41 "
     found = b""
     for _ in range(4):
         found = once + found.replace(b"\\", rb"\u005c").replace(b"&", b"&amp;").replace(b"%", b"%25")
@@ -39,33 +39,47 @@ def _all_escapes() -> bytes:
 _ALL_ESCAPES = _all_escapes()
 
 
-def patterns(secret: str) -> tuple[list[Pattern], list[Pattern]]:
-    """As it is, how squeezing leaves UTF-16 of what is not ASCII, and within Base64 of either alphabet; and the same as
-    the normal form reads it, for a secret that looks as if something in it were escaped.
+def patterns(secret: str) -> list[Pattern]:
+    """As it is, how squeezing leaves UTF-16 of what is not ASCII, and within Base64 of either alphabet."""
+    return _distinct(_spelled(secret))
+
+
+def read_patterns(secret: str) -> list[Pattern]:
+    """The same as the normal form reads it, for a secret that looks as if something in it were escaped.
 
     One that is read as much less than it is has no such pattern, and is found only where it stands as it is."""
+    spelled = _spelled(secret)
+    joined = _BETWEEN.join([*(pattern.data for pattern in spelled[:_UNCODED]), _ALL_ESCAPES])
+    uncoded = [
+        # What a last backslash is read as depends on what follows it.
+        replace(pattern, data=data.translate(None, DROPPED).rstrip(b"\\"), length=read_length(len(secret)))
+        for pattern, data in zip(
+            spelled, Form(joined).unescaped().data.split(_BETWEEN)[:_UNCODED], strict=False
+        )
+    ]
+    # Base64 has nothing that looks like an escape.
+    in_base64 = [
+        replace(
+            pattern,
+            data=pattern.data.translate(_FOLDED),
+            before=pattern.before.translate(_FOLDED),
+            after=pattern.after.translate(_FOLDED),
+        )
+        for pattern in spelled[_UNCODED:]
+    ]
+    return _distinct([*uncoded, *in_base64])
+
+
+def _spelled(secret: str) -> list[Pattern]:
     length = len(secret)
     run = compared_bytes(length)
-    plain = [
+    return [
         *(
             Pattern(text.translate(None, DROPPED), length, run)
             for text in (secret.encode(), secret.encode("utf-16-le"), secret.encode("utf-16-be"))
         ),
         *_in_base64(secret),
     ]
-    joined = _BETWEEN.join([*(pattern.data for pattern in plain), _ALL_ESCAPES])
-    read = [
-        replace(
-            pattern,
-            # What a last backslash is read as depends on what follows it.
-            data=data.translate(None, DROPPED).rstrip(b"\\"),
-            before=pattern.before.translate(_FOLDED),
-            after=pattern.after.translate(_FOLDED),
-        )
-        for pattern, data in zip(plain, Form(joined).unescaped().data.split(_BETWEEN), strict=False)
-    ]
-    read[:_UNCODED] = [replace(one, length=read_length(length)) for one in read[:_UNCODED]]
-    return _distinct(plain), _distinct(read)
 
 
 def _in_base64(secret: str) -> Iterable[Pattern]:
