@@ -22,6 +22,13 @@ MIN_CHARS = 16
 # A service sends back some millions of guesses a second at most: 2^72 of them take millions of years.
 MIN_BITS = 72.0
 
+# What finds a secret compares a part of it first, and whether a guess of that part was right could be seen by the time.
+# There is room for ten thousand guesses in a block, so for tens of millions a second: most of a century.
+_MIN_PART_BITS = 56.0
+
+# Such a part ends at the end, or up to so many bytes before it.
+_PART_ENDS = 7
+
 # In a text of random characters there are hardly fewer different ones (hexadecimal digits are 16).
 _MIN_DISTINCT = 8
 
@@ -54,7 +61,38 @@ _LETTERS = str.maketrans("4@30$51!7", "aaeossiit")
 
 def maskable(secret: str) -> bool:
     """Whether answers that tell it may be masked."""
-    return len(secret) >= MIN_CHARS and len(set(secret)) >= _MIN_DISTINCT and bits(secret) >= MIN_BITS
+    return (
+        len(secret) >= MIN_CHARS
+        and len(set(secret)) >= _MIN_DISTINCT
+        and bits(secret) >= MIN_BITS
+        and all(bits(part) >= _MIN_PART_BITS for part in _compared_first(secret))
+    )
+
+
+def compared_bytes(length: int, *, in_base64: bool = False) -> int:
+    """How much of a pattern of so many bytes is compared before the rest of it (`relays.masking.search`). Base64 has
+    six bits in each of them."""
+    if length >= 31:
+        return min(40, (length - 7) // 8 * 8)
+    return 20 if in_base64 or length >= 24 else 16
+
+
+def read_length(length: int) -> int:
+    """Of a secret of so many characters, two of which look like an escape and are read as one."""
+    return max(MIN_CHARS, length - 1)
+
+
+def _compared_first(secret: str) -> Iterator[str]:
+    """The least that is."""
+    raw, length = secret.encode(), len(secret)
+    size = min(compared_bytes(length), compared_bytes(base64_length(length), in_base64=True) * 3 // 4)
+    for end in (max(size, len(raw) - _PART_ENDS), len(raw)):
+        yield raw[end - size : end].decode(errors="ignore")
+
+
+def base64_length(length: int) -> int:
+    """Of the whole characters of Base64 that as many are in, or one less than that."""
+    return length * 4 // 3 - 1
 
 
 def bits(secret: str) -> float:

@@ -15,15 +15,12 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.attacks.test_attack_relays_hand_over import ATTACKER, workers
+from tests.support.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
 from tests.support.mariadb import Account
 from tests.support.mariadb import account as account
 from tests.support.mariadb import mariadb as mariadb
 from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.processes import wait_until
 from tests.support.requester import Asker
-from tests.support.rest import postgresql_fields
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 
@@ -47,17 +44,22 @@ def asked_mysql(stream):
 """
 
 
-# A child that tries again and again, until a time-out of its own.
+# A child that inherits the copy, and waits for its end until a time-out of its own.
 HEIR = (
     ATTACKER
     + """
-import sys, time
+import sys
 mine = socket.socket(fileno=int(sys.argv[1]))
 print("it answers" if asked(mine) else "it does not answer", flush=True)
-ends_at = time.monotonic() + 15
-while time.monotonic() < ends_at and asked(mine):
-    time.sleep(0.05)
-print("it goes on" if time.monotonic() >= ends_at else "it has ended", flush=True)
+mine.settimeout(15)
+try:
+    while mine.recv(4096):
+        pass
+    print("it has ended", flush=True)
+except TimeoutError:
+    print("it goes on", flush=True)
+except OSError:
+    print("it has ended", flush=True)
 """
 )
 
@@ -77,10 +79,8 @@ def home() -> Iterator[Path]:
 def notebooks(home: Path, postgres_login: Login) -> Iterator[Notebooks]:
     """A broker of the test's own, whose relays may be killed."""
     consent = ConsentSettings(cooldown_s=0, for_s=6)
-    with operated_broker(home, rule=by_reason, consent=consent) as (operator, path):
-        fields = {**postgresql_fields(postgres_login), "sslmode": "disable"}
-        operator.create("warehouse", "postgresql", fields, {"password": postgres_login.password})
-        yield Notebooks(operator, home=home, socket_path=path)
+    with warehouse(home, postgres_login, consent=consent, rule=by_reason) as found:
+        yield found
 
 
 @pytest.fixture
@@ -109,20 +109,6 @@ def revoke(notebooks: Notebooks, agent: str | None, connection: str = "warehouse
 def take(kernel: Asker, handle: str = "g") -> None:
     kernel.run(f"c = {handle}.connect(autocommit=True); mine = copy_of(c)")
     assert kernel.run("c.loan is not None"), "the socket was not handed over"
-
-
-def give_back(kernel: Asker, postgres: PostgresServer) -> None:
-    """Returns when the relay has reset the session."""
-    pid = kernel.run("c.info.backend_pid")
-    kernel.run("c.close()")
-    reset = (
-        f"select 1 from pg_stat_activity where pid = {pid} and state = 'idle' and query ~ '^SELECT [0-9]+$'"
-    )
-    wait_until(lambda: postgres.execute(reset), deadline_s=10, what="the session's return")
-
-
-def ended(kernel: Asker, question: str = "asked(mine)") -> None:
-    wait_until(lambda: not kernel.run(question), deadline_s=20, what="the end of the session")
 
 
 KEPT = ["in use", "given back", "kept after the goodbye"]

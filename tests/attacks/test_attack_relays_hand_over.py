@@ -15,48 +15,21 @@ from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.errors import BrokerUnavailable
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.broker_of import runs
+from tests.support.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
 from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
 from tests.support.processes import wait_until
-from tests.support.relay_process import relays_below
 from tests.support.requester import Asker, Refused
-from tests.support.rest import postgresql_fields
-
-# Speaks PostgreSQL on a bare socket, and keeps copies of what it was lent.
-ATTACKER = """
-import os, socket, struct
-
-def asked(stream):
-    "Whether the session still answers."
-    try:
-        stream.settimeout(5)
-        query = b"select 4711\\0"
-        stream.sendall(b"Q" + struct.pack(">I", len(query) + 4) + query)
-        said = b""
-        while b"4711" not in said:
-            data = stream.recv(4096)
-            if not data:
-                return False
-            said += data
-        return True
-    except OSError:
-        return False
-
-def copy_of(connection):
-    return socket.socket(fileno=os.dup(connection.fileno()))
-"""
 
 
 @pytest.fixture
 def notebooks(postgres: PostgresServer, postgres_login: Login) -> Iterator[Notebooks]:
     """A broker of the test's own: some of these tests kill it."""
+    consent = ConsentSettings(cooldown_s=0)
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
-        operated_broker(Path(folder), consent=ConsentSettings(cooldown_s=0)) as (operator, path),
+        warehouse(Path(folder), postgres_login, consent=consent) as found,
     ):
-        fields = {**postgresql_fields(postgres_login), "sslmode": "disable"}
-        operator.create("warehouse", "postgresql", fields, {"password": postgres_login.password})
-        yield Notebooks(operator, home=Path(folder), socket_path=path)
+        yield found
 
 
 @pytest.fixture
@@ -77,25 +50,6 @@ def answers(notebooks: Notebooks) -> bool:
         return bool(notebooks.operator.call("vault.state"))
     except BrokerUnavailable:
         return False
-
-
-def workers(notebooks: Notebooks) -> list[Any]:
-    return relays_below(notebooks.operator.broker.pid)[1]
-
-
-def give_back(kernel: Asker, postgres: PostgresServer) -> None:
-    """Returns when the relay has reset the session, the last of which is a number that it asks for."""
-    pid = kernel.run("c.info.backend_pid")
-    kernel.run("c.close()")
-    reset = (
-        f"select 1 from pg_stat_activity where pid = {pid} and state = 'idle' and query ~ '^SELECT [0-9]+$'"
-    )
-    wait_until(lambda: postgres.execute(reset), deadline_s=10, what="the session's return")
-
-
-def ended(kernel: Asker) -> None:
-    """The copy is of no use any more."""
-    wait_until(lambda: not kernel.run("asked(mine)"), deadline_s=10, what="the end of the session")
 
 
 def test_a_copy_of_the_socket_ends_with_the_permission(notebooks: Notebooks, kernel: Asker) -> None:

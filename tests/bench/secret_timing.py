@@ -26,8 +26,8 @@ from .kernel_process import kernel_process
 
 IDS = tuple(figure_id for figure_id in BUDGETS if figure_id.startswith("secret_timing_"))
 
-# Equally long, of the same kinds of characters, neither of which can be guessed.
-SECRETS = ("qK7fW2mXc9TzR4hLb8VdN3sGy6JpA5uE", "Zt5HnB9xYw3PkM7rDf2QvC8aJg4LsU6e")
+# Equally long, neither of which can be guessed. The second one looks as if something in it were escaped.
+SECRETS = ("qK7fW2mXc9TzR4hLb8VdN3sGy6JpA5uE", "Zt5HnB9x%41kM7+Df2&lt;8aJg4LsU6e")
 
 # The first character of the first secret again and again: a search for it begins anew at each.
 _RUN = SECRETS[0][:1].encode() * 16384

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,9 +50,10 @@ def test_without_lines_a_fixed_length_is_held() -> None:
 
 
 def test_a_line_without_an_end_is_held_no_further_than_that() -> None:
-    """Its beginning goes on."""
+    """Its beginning goes on, as soon as there is as much of it as is held."""
     held, _ = made(lines=True)
-    assert held(b"x" * (HOLD_BYTES + 10)) == b"x" * 10
+    assert held(b"x" * (2 * HOLD_BYTES - 1)) == b""
+    assert held(b"x" * 11) == b"x" * (HOLD_BYTES + 10)
 
 
 def test_each_byte_is_held_for_so_long_and_no_longer() -> None:
@@ -83,3 +85,49 @@ def test_a_part_that_was_let_go_of_is_not_taken_back() -> None:
     held(SECRET[:10].encode())
     clock.now += HOLD_S
     assert held.release() + held(SECRET[10:].encode()) + held(b"") == SECRET.encode()
+
+
+class Counting(Masker):
+    """How many bytes it was asked to look through."""
+
+    asked = 0
+
+    def whole(self, data: bytes) -> bytes:
+        self.asked += len(data)
+        return super().whole(data)
+
+
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("piece", [b"ten bytes ", b"ten bytes\n"])
+@pytest.mark.parametrize("each_s", [0.0, 0.0001, 0.001, 0.02])
+def test_what_comes_in_small_pieces_is_not_looked_through_again_for_each(
+    lines: bool, piece: bytes, each_s: float
+) -> None:
+    """However fast they come: a few times at most, and nothing of it comes later than it may."""
+    clock, mask = Clock(), Counting([SECRET])
+    held = Holding(mask, lines=lines, clock=clock)
+    told = 0
+    came: list[tuple[float, int]] = []
+    for _ in range(4000):
+        told += len(held(piece))
+        came.append((clock.now, len(piece) + (came[-1][1] if came else 0)))
+        clock.now += each_s
+        if held.held_until <= clock.now:
+            told += len(held.release())
+        assert told >= max(
+            (count for at, count in came[-1000:] if at <= clock.now - HOLD_S - each_s), default=0
+        )
+    told += len(held(b""))
+    assert told == 4000 * len(piece)
+    assert mask.asked <= 12 * told
+
+
+def test_what_is_held_can_be_looked_through_before_it_is_passed_on() -> None:
+    """So that a head can say whether something is masked."""
+    mask = Masker([SECRET])
+    held = Holding(mask, lines=False)
+    assert held(SECRET.encode()) == b""
+    held.look()
+    assert mask.sights == 1
+    assert held(b"") == b"*" * len(SECRET)
+    assert mask.sights == 1

@@ -171,6 +171,26 @@ def test_a_header_that_echoes_is_masked(secret: str, form: bytes) -> None:
     assert b"*" * len(form.strip()) in head
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "Zx9: vKq7Rz2mXw9TbL4n: pW3x",
+        "Echo: vKq7Rz2mXw9TbL4n",
+        ": vKq7Rz2mXw9TbL4nZx",
+        "o: vKq7Rz2mXw9TbL4nZ:",
+    ],
+)
+def test_a_header_whose_secret_has_a_colon_in_it_stays_a_header(secret: str) -> None:
+    """Where its name ends and its value begins, also where a secret goes over both."""
+    lines = [f"X-Echo: {secret}", f"X{secret}", f"X-Other: a: {secret}!", "X-Last: 1"]
+    wire = "\r\n".join(["HTTP/1.1 200 OK", *lines, "Content-Length: 0", "", ""]).encode()
+    head, _ = passed(wire, [], secret)
+    said = [(len(name), len(value)) for name, value in response_head(wire).headers]
+    shown = response_head(head + END).headers
+    assert [(len(name), len(value)) for name, value in shown if name != "X-Connvault-Masked"] == said
+    assert secret.encode() not in head
+
+
 class Slow(Pieces):
     """Nothing comes while something is held back, until its time is up."""
 
@@ -219,6 +239,14 @@ def test_the_search_for_a_difference_finds_one(slow: bool) -> None:
     """With all of one of them, as it must be; else the test above would prove nothing."""
     content = b"<" + A.encode() + b">"
     assert told(content, [], A, slow=slow) != told(content, [], B, slow=slow)
+
+
+def test_a_head_that_waits_no_longer_tells_what_is_masked_of_what_is_held() -> None:
+    """The content is there, and its own time is not up."""
+    exchange = Pieces(framed(CANARY.encode(), "close", 1), [])
+    with replaced(holding, HOLD_S=60.0), replaced(reply, HOLD_S=0.0):
+        pass_on(exchange, CANARY, ASKED)
+    assert b"X-Connvault-Masked: 1" in exchange.out.partition(END)[0]
 
 
 def test_a_bomb_is_passed_on_piece_by_piece() -> None:

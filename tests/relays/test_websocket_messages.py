@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -136,3 +137,54 @@ def test_at_the_end_of_the_connection_nothing_is_kept() -> None:
     held, _ = made()
     data = frame(Opcode.TEXT, b"half of it")[:-3]
     assert held(data) + held(b"") == data
+
+
+PARTS_OF_FRAMES = [frame(Opcode.PING, b"are you there")[:end] for end in (1, 2, 9, 14)]
+PARTS_OF_FRAMES += [frame(Opcode.TEXT, b"a" * 300)[:end] for end in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("part", PARTS_OF_FRAMES)
+@pytest.mark.parametrize("before", [b"", frame(Opcode.TEXT, b"begun", last=False)])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_part_of_a_frame_at_the_end_of_the_connection_comes_as_it_was(
+    part: bytes, before: bytes, late: bool
+) -> None:
+    """Of a head or a control frame, after whatever was held of a message."""
+    held, clock = made()
+    shown = held(before + part)
+    clock.now += HOLD_S if late else 0
+    shown += held.release() if late else b""
+    assert shown + held(b"") == before + part
+
+
+def test_a_secret_in_a_control_frame_without_an_end_is_masked() -> None:
+    """A server that hangs up in the middle has said it all the same."""
+    held, _ = made()
+    close = frame(Opcode.CLOSE, b"\x03\xe8" + SECRET + b" and more")[:-4]
+    assert held(close) + held(b"") == close.replace(SECRET, STARS)
+
+
+class Counted(bytes):
+    """Counts what is cut from it, and from what it is put together with."""
+
+    cut = 0
+
+    def __radd__(self, before: bytes) -> Counted:
+        return Counted(bytes(before) + bytes(self))
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        if isinstance(found, int):
+            return found
+        Counted.cut += len(found)
+        return Counted(found)
+
+
+def test_many_small_frames_in_one_block_are_not_copied_for_each() -> None:
+    """Else a block of them would take a second."""
+    empty = frame(Opcode.TEXT, b"") + frame(Opcode.PING, b"") + frame(Opcode.TEXT, b"ab")
+    block = Counted(empty * 2000)
+    held, _ = made()
+    Counted.cut = 0
+    assert held(block) == bytes(block)
+    assert Counted.cut <= 3 * len(block)

@@ -72,3 +72,19 @@ def test_what_is_random_and_long_nearly_always_is(alphabet: str, length: int) ->
 def test_one_that_is_too_short_never_is() -> None:
     """However random: the search would have to react to parts that are short enough to be tried out."""
     assert not any(maskable(secrets.token_urlsafe(64)[: MIN_CHARS - 1]) for _ in range(50))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "-password-production-2024",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "-my-very-secret-database-server-password",
+    ],
+)
+def test_one_whose_end_can_be_guessed_by_itself_is_not(end: str) -> None:
+    """The end is compared before the rest, which takes a time of its own."""
+    begin = "vKq7Rz2mXw9TbL4nYc6JdH8fGa3"
+    assert maskable(begin)
+    assert not maskable(begin + end)
+    assert maskable(end + begin + begin[::-1])

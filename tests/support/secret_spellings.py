@@ -27,6 +27,8 @@ def spellings(secret: str) -> Mapping[str, bytes]:
         "html without quotes": html.escape(secret, quote=False),
         "html decimal": _each(secret, lambda point: f"&#{point};"),
         "html hexadecimal": _each(secret, lambda point: f"&#x{point:x};"),
+        "html decimal without end": _each(secret, lambda point: f"&#{point}"),
+        "html hexadecimal without end": _each(secret, lambda point: f"&#x{point:x}"),
         "html hexadecimal in capitals": _each(secret, lambda point: f"&#x{point:04X};"),
         "html named": "".join(_NAMED.get(one, one) for one in secret),
         "url": url,
@@ -44,14 +46,14 @@ def spellings(secret: str) -> Mapping[str, bytes]:
     spelled["utf-16-le"] = secret.encode("utf-16-le")
     spelled["utf-16-be"] = secret.encode("utf-16-be")
     for offset in range(3):
-        text = base64.b64encode(b"\0" * offset + raw)
-        # What it shares with its neighbours is no spelling of it alone.
-        core = text[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
-        spelled[f"base64 at {offset}"] = core
-        spelled[f"base64url at {offset}"] = core.translate(bytes.maketrans(b"+/", b"-_"))
-        spelled[f"base64 at {offset} in lines"] = core[:5] + b"\r\n" + core[5:17] + b"\n" + core[17:]
-        spelled[f"base64 at {offset} in a url"] = quote(core, safe="").encode()
-        spelled[f"base64 at {offset} in lines in json"] = core[:9] + b"\\n" + core[9:]
+        text = base64.b64encode(b"\0" * offset + raw).rstrip(b"=")
+        # From the character that its first bit is in.
+        own = text[offset * 8 // 6 :]
+        spelled[f"base64 at {offset}"] = own
+        spelled[f"base64url at {offset}"] = own.translate(bytes.maketrans(b"+/", b"-_"))
+        spelled[f"base64 at {offset} in lines"] = own[:5] + b"\r\n" + own[5:17] + b"\n" + own[17:]
+        spelled[f"base64 at {offset} in a url"] = quote(own, safe="").encode()
+        spelled[f"base64 at {offset} in lines in json"] = own[:9] + b"\\n" + own[9:]
     return spelled
 
 
@@ -61,13 +63,7 @@ def _small(url: str) -> str:
 
 
 def _each(secret: str, spell: Callable[[int], str]) -> str:
-    """HTML is known up to Latin-1."""
-    found = []
-    for one in secret:
-        point = ord(one)
-        spelled = spell(point)
-        found.append(one if point > 0xFF and spelled.startswith("&") else spelled)
-    return "".join(found)
+    return "".join(spell(ord(one)) for one in secret)
 
 
 _NAMED = {
@@ -79,7 +75,7 @@ _MIXED: tuple[Callable[[str], str], ...] = (
     str,
     lambda one: f"\\u{ord(one):04X}",
     lambda one: "".join(f"%{byte:02x}" for byte in one.encode()),
-    lambda one: f"&#{ord(one)};" if ord(one) < 0x100 else one,
+    lambda one: f"&#{ord(one)};",
     lambda one: "".join(f"%25{byte:02X}" for byte in one.encode()),
-    lambda one: f"&#x{ord(one):x};" if ord(one) < 0x100 else one,
+    lambda one: f"&#x{ord(one):x};",
 )

@@ -16,7 +16,7 @@ from ..masking.masker import Masker
 from .bodies import BadBody, Body, Chunked, OfLength, UntilClose, last_chunk
 from .encodings import BadCoding, coding_of
 from .headers import client_headers, passing_trailers
-from .heads import END, MAX_HEAD_BYTES, BadHead, RequestHead, ResponseHead, response_head
+from .heads import END, MAX_HEAD_BYTES, BadHead, Headers, RequestHead, ResponseHead, response_head
 from .shown import Shown
 from .streams import Exchange, Silent
 
@@ -223,6 +223,8 @@ class Reply:
                 self._waiting = out
                 return
             if out or (not self.told and head_due <= time.monotonic()):
+                if not self.told:
+                    shown.look()
                 out = self._flushed(out)
             until = shown.held_until
             received = self._exchange.receive(until if self.told else min(until, head_due))
@@ -274,15 +276,14 @@ class Reply:
     def _head_bytes(self) -> bytes:
         head = self.head
         headers = client_headers(head, logs_in=self._logs_in, decoded=bool(self._coding))
-        lines = [f"{name}: {value}" for name, value in headers]
-        shown = "\r\n".join([head.reason, *lines]).encode("latin-1")
+        shown = "\r\n".join([head.reason, *(f"{name}: {value}" for name, value in headers)]).encode("latin-1")
         framed = self._framed
         if self._mask is not None:
             # The usual short headers need no search; how long they are is no secret.
             if any(
                 len(text) >= MIN_CHARS for text in (head.reason, *(text for pair in headers for text in pair))
             ):
-                shown = self._mask.whole(shown)
+                shown = _as_headers(self._mask.whole(shown), headers)
             if self._mask.sights != self._sights:
                 framed = [f"{MASKED_HEADER}: 1", *framed]
         reason, _, rest = shown.partition(b"\r\n")
@@ -294,3 +295,13 @@ class Reply:
         if self._mask is None:
             return passing
         return [(self._mask.whole(name), self._mask.whole(value)) for name, value in passing]
+
+
+def _as_headers(masked: bytes, headers: Headers) -> bytes:
+    """The reason's and headers' lines, with what is between names and values as it was, if a secret had it in it."""
+    reason, *lines = masked.split(b"\r\n")
+    told = [
+        line[: len(name)] + b": " + line[len(name) + 2 :]
+        for line, (name, _) in zip(lines, headers, strict=True)
+    ]
+    return b"\r\n".join([reason, *told])

@@ -39,6 +39,11 @@ class Shown:
         elif content:
             yield self._framed(self._masked(content))
 
+    def look(self) -> None:
+        """Looks through what is held: see `Holding.look`."""
+        if self._holding is not None:
+            self._holding.look()
+
     def release(self) -> bytes:
         """What has been held long enough."""
         return b"" if self._holding is None else self._framed(self._holding.release())

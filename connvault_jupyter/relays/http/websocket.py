@@ -29,8 +29,9 @@ class Messages:
     def __init__(self, mask: Masker, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._mask = mask
         self._clock = clock
-        # Not yet understood: a part of a frame's head, or of a control frame.
+        # Not yet understood from `_at` on: a part of a frame's head, or of a control frame.
         self._unread = b""
+        self._at = 0
         self._frame_left = 0
         self._last_frame = True
         self._message = _Message()
@@ -46,13 +47,15 @@ class Messages:
     def __call__(self, data: bytes) -> bytes:
         """What can be passed on."""
         if not data:
-            return self._all()
+            rest, self._unread = self._unread, b""
+            return self._all() + self._mask.whole(rest)
         if self._broken:
             return self._streamed(data)
         self._unread += data
         shown = []
-        while self._unread and (piece := self._step()) is not None:
+        while self._at < len(self._unread) and (piece := self._step()) is not None:
             shown.append(piece)
+        self._unread, self._at = self._unread[self._at :], 0
         if self._message.size > _MAX_MESSAGE_BYTES and self._stream is None:
             shown.append(self._goes_on_as_stream())
         return b"".join(shown)
@@ -70,31 +73,35 @@ class Messages:
     def _step(self) -> bytes | None:
         """What can be shown after one more part of what is unread; `None`: more of it must come first."""
         if self._frame_left:
-            content, self._unread = self._unread[: self._frame_left], self._unread[self._frame_left :]
+            content = self._cut(min(self._frame_left, len(self._unread) - self._at))
             self._frame_left -= len(content)
             return self._content(content)
-        head = _head(self._unread)
+        head = _head(self._unread, self._at)
         if head is None:
             return None
         if not head.possible:
             return self._break()
         if head.opcode >= _CONTROL:
-            end = head.size + head.length
-            if len(self._unread) < end:
+            if len(self._unread) - self._at < head.size + head.length:
                 return None
-            frame, self._unread = self._unread[:end], self._unread[end:]
+            frame = self._cut(head.size + head.length)
             frame = frame[: head.size] + self._mask.whole(frame[head.size :])
             if self._stream is None:
                 # Nothing of the message around it has been passed on.
                 return frame
             self._message.mark(frame)
             return self._message.woven(b"")
-        frame_head, self._unread = self._unread[: head.size], self._unread[head.size :]
+        frame_head = self._cut(head.size)
         if self._message.due == math.inf:
             self._message.due = self._clock() + HOLD_S
         self._message.mark(frame_head)
         self._frame_left, self._last_frame = head.length, head.last
         return self._content(b"")
+
+    def _cut(self, size: int) -> bytes:
+        """The next bytes; all of what is unread is cut but once for a block, however many frames are in it."""
+        start, self._at = self._at, self._at + size
+        return self._unread[start : self._at]
 
     def _content(self, data: bytes) -> bytes:
         self._message.size += len(data)
@@ -121,7 +128,7 @@ class Messages:
 
     def _break(self) -> bytes:
         """Nothing that follows is known to be a frame."""
-        rest, self._unread = self._unread, b""
+        rest = self._cut(len(self._unread) - self._at)
         before = self._all()
         self._broken = True
         self._stream = Holding(self._mask, lines=False, clock=self._clock)
@@ -173,15 +180,15 @@ class _Head:
     possible: bool
 
 
-def _head(data: bytes) -> _Head | None:
+def _head(data: bytes, at: int) -> _Head | None:
     """RFC 6455 5.2; `None`: it is not whole."""
-    if len(data) < 2:
+    if len(data) < at + 2:
         return None
-    first, second = data[0], data[1]
+    first, second = data[at], data[at + 1]
     more = {126: 2, 127: 8}.get(second & 0x7F, 0)
-    if len(data) < 2 + more:
+    if len(data) < at + 2 + more:
         return None
-    length = int.from_bytes(data[2 : 2 + more], "big") if more else second & 0x7F
+    length = int.from_bytes(data[at + 2 : at + 2 + more], "big") if more else second & 0x7F
     opcode, last = first & _OPCODE, bool(first & _FIN)
     known = opcode in (_CONTINUATION, _TEXT, _BINARY) or (
         opcode >= _CONTROL and last and length <= _MAX_CONTROL_BYTES

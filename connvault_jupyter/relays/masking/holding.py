@@ -1,6 +1,7 @@
 """Masks a stream: holds back what a secret could still be the end of, by rules that know no secret.
 
 How much is held depends on where lines end, or is a fixed length; it is let go of when it has waited for a fixed time.
+It is looked through when some of it is passed on, so what comes in small pieces is not looked through for each of them.
 A secret that was let go of in part, because the rest came later than that, is not masked.
 """
 
@@ -18,6 +19,9 @@ HOLD_BYTES = 8 * 1024
 
 # Far longer than the parts of one write take to come, and short enough for people who wait for a prompt.
 HOLD_S = 0.25
+
+# What comes within so long of another piece is let go of with it.
+_TOGETHER_S = HOLD_S / 8
 
 
 class Holding:
@@ -42,13 +46,25 @@ class Holding:
         if not data:
             return self._passed(0)
         self._came += len(data)
-        self._due.append((self._clock() + HOLD_S, self._came))
-        self._held = self._mask.whole(self._held + data)
-        keep = min(len(self._held), HOLD_BYTES)
-        if self._lines:
-            end = 1 + max(self._held.rfind(b"\n"), self._held.rfind(b"\r"))
-            keep = min(keep, len(self._held) - end)
-        return self._passed(keep)
+        due = self._clock() + HOLD_S
+        if self._due and due - self._due[-1][0] < _TOGETHER_S:
+            due, _ = self._due.pop()
+        self._due.append((due, self._came))
+        self._held += data
+        return self._passed(self._kept())
+
+    def look(self) -> None:
+        """Looks through what is held, so that it is known whether something of it is masked."""
+        self._held = self._mask.whole(self._held)
+
+    def _kept(self) -> int:
+        """How much is held yet of what there is."""
+        size = len(self._held)
+        end = 1 + max(self._held.rfind(b"\n"), self._held.rfind(b"\r")) if self._lines else 0
+        if end:
+            return min(size - end, HOLD_BYTES)
+        # Not byte for byte: all that is held is looked through for each part that is passed on.
+        return size if size < 2 * HOLD_BYTES else HOLD_BYTES
 
     def release(self) -> bytes:
         """What has been held long enough."""
@@ -60,6 +76,9 @@ class Holding:
         return self._passed(min(len(self._held), self._came - until))
 
     def _passed(self, keep: int) -> bytes:
+        if keep == len(self._held):
+            return b""
+        self.look()
         passed = self._held[: len(self._held) - keep]
         self._held = self._held[len(passed) :]
         while self._due and self._due[0][1] <= self._came - keep:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from ...services.guessability import MIN_CHARS, maskable
 from .normal_form import forms
 from .search import Search
-from .spellings import patterns
+from .spellings import patterns, read_patterns
 
 # Equal length keeps every count in the stream true: Content-Length, a bulk string's, a frame's. Line ends stay, and
 # what makes UTF-16 of ASCII.
@@ -26,7 +26,8 @@ class Masker:
     def __init__(self, secrets: Iterable[str], *, sighted: Callable[[], None] | None = None) -> None:
         self._secrets = frozenset(secret for secret in secrets if maskable(secret))
         self._sighted = sighted
-        self._search: Search | None = None
+        # Of each form; not before it is needed: most answers are shorter, or have only one.
+        self._searches: list[Search] = []
         self.sights = 0
 
     def __bool__(self) -> bool:
@@ -38,10 +39,11 @@ class Masker:
         # No spelling of a secret is shorter than the shortest secret.
         if not self._secrets or len(data) < MIN_CHARS:
             return data
-        if self._search is None:
-            # Not before it is needed: most answers are shorter.
-            self._search = Search(pattern for secret in self._secrets for pattern in patterns(secret))
-        spans = [form.raw(start, end) for form in forms(data) for start, end in self._search.spans(form.data)]
+        spans = [
+            form.raw(start, end)
+            for number, form in enumerate(forms(data))
+            for start, end in self._search(number).spans(form.data)
+        ]
         if not spans:
             return data
         self.sights += 1
@@ -51,3 +53,8 @@ class Masker:
         for start, end in spans:
             masked[start:end] = masked[start:end].translate(_STARS)
         return bytes(masked)
+
+    def _search(self, number: int) -> Search:
+        for made in (patterns, read_patterns)[len(self._searches) : number + 1]:
+            self._searches.append(Search(pattern for secret in self._secrets for pattern in made(secret)))
+        return self._searches[number]

@@ -12,6 +12,7 @@ as one. What is looked for is brought to the same form.
 from __future__ import annotations
 
 import functools
+import string
 from collections.abc import Callable, Iterator, Sequence
 from html.entities import html5
 from typing import Any
@@ -21,13 +22,15 @@ import numpy as np
 Array = Any
 """A numpy array; their types say nothing that these functions' names don't."""
 
-_Read = Callable[[Array, Array, Array], bool]
-"""(before, after, kept) -> whether there was anything to read. `after` and `kept` are what is to become of it."""
+_Read = Callable[[Array, Array, Array, Array], bool]
+"""(places, before, after, kept) -> whether there was anything to read at the places of its sign. `after` and `kept` are
+what is to become of it."""
 
-_DROPPED = b"\0\r\n"
+DROPPED = b"\0\r\n"
 
-# An entity with its `;`: `#x002B;` is the longest of the usual ones. Eight bytes are compared at once.
+# An entity's name with its `;`: eight bytes are compared at once. The number of one, with zeros before it.
 _ENTITY_BYTES = 8
+_MOST_DIGITS = 7
 
 # What is escaped twice, within something else, and looks as if something in it were escaped already. Mostly nothing is
 # left after one.
@@ -72,19 +75,19 @@ class Form:
         """Without NUL and line ends; itself, if there are none."""
         data = self.data
         if b"\0" in data and data.count(b"\0") * _SPARSE > len(data):
-            data = data.translate(None, _DROPPED)
+            data = data.translate(None, DROPPED)
         for byte in (b"\n", b"\r", b"\0"):
             if byte in data:
                 # Faster than `translate` where there are few.
                 data = data.replace(byte, b"")
         return self if len(data) == len(self.data) else self._made(data, _Dropped(self.data))
 
-    def unescaped(self, *, all_kinds: bool = False) -> Form:
-        """With every escape read; itself, if there is none. `all_kinds`: each is looked for, also without its sign."""
+    def unescaped(self) -> Form:
+        """With every escape read; itself, if there is none."""
         made = self
-        for number in range(_ROUNDS):
+        for _ in range(_ROUNDS):
             before = made
-            readers = [read for sign, read in _READERS if sign in made.data or (all_kinds and not number)]
+            readers = [(sign, read) for sign, read in _READERS if sign in made.data]
             if readers:
                 made = made._after(readers)
             if made is before:
@@ -95,14 +98,19 @@ class Form:
             made = folded
         return made
 
-    def _after(self, readers: Sequence[_Read]) -> Form:
+    def _after(self, readers: Sequence[tuple[int, _Read]]) -> Form:
         size = len(self.data)
         # With room behind the end, so that what is behind an escape can be looked at without looking where it ends.
         before = np.frombuffer(self.data + bytes(_ROOM), np.uint8)
         after, kept = before.copy(), np.ones(size + _ROOM, np.bool_)
         kept[size:] = False
+        signs = before == readers[0][0]
+        for sign, _ in readers[1:]:
+            signs |= before == sign
+        places = np.flatnonzero(signs)
+        at_them = before.take(places)
         # No escape of one kind has the sign of another one within it.
-        found = [read(before, after, kept) for read in readers]
+        found = [read(places[at_them == sign], before, after, kept) for sign, read in readers]
         if not any(found):
             return self
         kept = kept[:size]
@@ -151,113 +159,141 @@ class _Dropped:
         return len(self._data)
 
     def __array__(self, dtype: object = None, copy: object = None) -> Array:
-        return ~np.isin(np.frombuffer(self._data, np.uint8), list(_DROPPED))
+        return ~np.isin(np.frombuffer(self._data, np.uint8), list(DROPPED))
 
 
-def _json(before: Array, after: Array, kept: Array) -> bool:
+def _json(first: Array, before: Array, after: Array, kept: Array) -> bool:
     r"""A run of backslashes with what follows it: JSON, JavaScript, Python's and Redis's way to print a string."""
-    first = last = np.flatnonzero(before == 0x5C)
-    begins = np.diff(first, prepend=-2) != 1
-    runs = not begins.all()
+    last = first
+    apart = np.diff(first) != 1
+    runs = not apart.all()
     if runs:
         # One backslash is left of a run, at its beginning, unless more is known below.
         kept[first] = False
-        last = first[np.append(begins[1:], True)]
-        first = first[begins]
+        last = first[np.append(apart, True)]
+        first = first[np.append(True, apart)]
         kept[first] = True
-    sign = before[last + 1]
-    kinds = _SIGNS[sign]
+    sign = before.take(last + 1)
+    kinds = _SIGNS.take(sign)
     if not (runs or kinds.any()):
         return False
 
-    plain = kinds == _PLAIN
-    after[first[plain]] = sign[plain]
-    kept[last[plain] + 1] = False
-
-    ends = kinds == _LINE_END
-    after[first[ends]] = 0x0A
-    kept[last[ends] + 1] = False
+    single = np.flatnonzero(kinds == _SINGLE)
+    after[first.take(single)] = _MEANT.take(sign.take(single))
+    kept[last.take(single) + 1] = False
 
     short = np.flatnonzero(kinds == _SHORT)
     if len(short):
-        high, low = _HEX[before[last[short] + 2]], _HEX[before[last[short] + 3]]
-        known = (high | low) < 16
+        digits, known = _digits(before, last.take(short) + 2, 2)
         short = short[known]
-        after[first[short]] = high[known] * 16 + low[known]
+        after[first.take(short)] = digits[known]
         for place in (1, 2, 3):
-            kept[last[short] + place] = False
+            kept[last.take(short) + place] = False
 
     long = np.flatnonzero(kinds == _LONG)
     if len(long):
-        first, last = first[long], last[long]
-        digits = [_HEX[before[last + place]] for place in range(2, 6)]
-        known = (digits[0] | digits[1] | digits[2] | digits[3]) < 16
-        points = np.zeros(len(last), np.int32)
-        for digit in digits:
-            points <<= 4
-            points |= digit
-        _read_utf16(points[known], first[known], last[known], after, kept)
+        points, known = _digits(before, last.take(long) + 2, 4)
+        long = long[known]
+        _read_utf16(points[known], first.take(long), last.take(long), after, kept)
     return True
+
+
+def _digits(before: Array, places: Array, count: int) -> tuple[Array, Array]:
+    """What so many hexadecimal digits are there, and where there are as many."""
+    value = np.zeros(len(places), np.int32)
+    other = np.zeros(len(places), np.uint8)
+    for place in range(count):
+        digit = _HEX.take(before.take(places + place))
+        value <<= 4
+        value |= digit
+        other |= digit
+    return value, other < 16
 
 
 def _read_utf16(points: Array, first: Array, last: Array, after: Array, kept: Array) -> None:
     """The characters of escapes that begin and whose backslashes end there."""
     for place in range(1, 6):
         kept[last + place] = False
-    # The two halves of what is beyond U+FFFF are two escapes (RFC 8259 7).
-    high, low = np.zeros((2, len(points)), np.bool_)
-    high[:-1] = (points[:-1] >> 10 == 0x36) & (points[1:] >> 10 == 0x37) & (first[1:] == last[:-1] + 6)
-    low[1:] = high[:-1]
-    points[high] = 0x10000 + ((points[high] & 0x3FF) << 10) + (points[low] & 0x3FF)
-    kept[first[low]] = False
-    _utf8(points[~low], first[~low], after, kept)
+    halves = points >> 10
+    high = halves == 0x36
+    if high.any():
+        # The two halves of what is beyond U+FFFF are two escapes (RFC 8259 7).
+        high[:-1] &= (halves[1:] == 0x37) & (first[1:] == last[:-1] + 6)
+        high[-1:] = False
+        low = np.append(False, high[:-1])
+        points[high] = 0x10000 + ((points[high] & 0x3FF) << 10) + (points[low] & 0x3FF)
+        kept[first[low]] = False
+        points, first = points[~low], first[~low]
+    _utf8(points, first, after, kept)
 
 
 def _utf8(points: Array, places: Array, after: Array, kept: Array) -> None:
     """Writes characters there, each of which has room for its bytes (RFC 3629 3)."""
-    for lowest, highest, count in (
-        (0, 0x7F, 1),
-        (0x80, 0x7FF, 2),
-        (0x800, 0xFFFF, 3),
-        (0x10000, 0x10FFFF, 4),
-    ):
-        those = (points >= lowest) & (points <= highest)
-        point, place = points[those], places[those]
-        for number in range(count if len(point) else 0):
-            left = count - 1 - number
-            lead = 0x80 if number else (0, 0xC0, 0xE0, 0xF0)[count - 1]
-            byte = (point >> 6 * left & (0x3F if count > 1 else 0x7F)) | lead
-            after[place + number] = byte.astype(np.uint8)
-            kept[place + number] = True
+    text = points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    encoded = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+    lengths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
+    # Where the first byte of each goes, less how many bytes come before it.
+    shifted = places - np.cumsum(lengths) + lengths
+    at = np.repeat(shifted, lengths) + np.arange(len(encoded))
+    after[at] = encoded
+    kept[at] = True
 
 
-def _html(before: Array, after: Array, kept: Array) -> bool:
-    """Character references of ASCII and Latin-1."""
-    places = np.flatnonzero(before == 0x26)
-    keys = np.zeros(len(places), np.uint64)
-    length = np.zeros(len(places), np.uint8)
-    for place in range(_ENTITY_BYTES):
-        byte = before[places + 1 + place]
-        # What follows its end is no part of it.
-        keys |= np.where(length == 0, byte, 0).astype(np.uint64) << np.uint64(8 * place)
-        length[(length == 0) & (byte == 0x3B)] = place + 1
-    names, characters = _entities()
+def _html(places: Array, before: Array, after: Array, kept: Array) -> bool:
+    """Character references of ASCII and Latin-1; those by number also without `;`, which browsers do not ask for."""
+    begins = before.take(places + 1)
+    named = _html_named(places[_LETTER.take(begins)], before, after, kept)
+    return _html_numbered(places[begins == 0x23], before, after, kept) or named
+
+
+def _html_named(places: Array, before: Array, after: Array, kept: Array) -> bool:
+    # Eight bytes at once, up to the `;`: in `ends` the highest bit of it is set, and maybe bits above that.
+    eight = np.ndarray(len(before) - 7, "<u8", before, 0, (1,))
+    keys = eight[places + 1]
+    other = keys ^ np.uint64(0x3B3B3B3B3B3B3B3B)
+    ends = (other - np.uint64(0x0101010101010101)) & ~other & np.uint64(0x8080808080808080)
+    ends &= ~ends + np.uint64(1)
+    ends += ends - np.uint64(1)
+    keys &= ends
+    names, characters, lengths = _entities()
     at = np.minimum(np.searchsorted(names, keys), len(names) - 1)
-    known = (names[at] == keys) & (length > 0)
-    places, length, points = places[known], length[known], characters[at[known]]
+    known = np.flatnonzero(names.take(at) == keys)
+    places, points = places.take(known), characters.take(at.take(known))
+    length = lengths.take(at.take(known))
     for place in range(1, int(length.max(initial=0)) + 1):
         kept[places[length >= place] + place] = False
     _utf8(points, places, after, kept)
     return bool(len(places))
 
 
-def _percent(before: Array, after: Array, kept: Array) -> bool:
+def _html_numbered(places: Array, before: Array, after: Array, kept: Array) -> bool:
+    marked = (before.take(places + 2) | 0x20) == 0x78
+    first = places + 2 + marked
+    base = np.where(marked, np.uint8(16), np.uint8(10))
+    points, end, goes_on = np.zeros(len(places), np.int32), first.copy(), np.ones(len(places), np.bool_)
+    for _ in range(_MOST_DIGITS):
+        digit = _HEX.take(before.take(end))
+        goes_on &= digit < base
+        if not goes_on.any():
+            break
+        points[goes_on] = points[goes_on] * base[goes_on] + digit[goes_on]
+        end += goes_on
+    known = np.flatnonzero((end > first) & (points >= 0x20) & (points <= 0x10FFFF) & (points >> 11 != 0x1B))
+    places, points, end = places.take(known), points.take(known), end.take(known)
+    length = end - places + (before.take(end) == 0x3B)
+    for place in range(1, int(length.max(initial=0))):
+        kept[places[length > place] + place] = False
+    _utf8(points, places, after, kept)
+    return bool(len(places))
+
+
+def _percent(places: Array, before: Array, after: Array, kept: Array) -> bool:
     """RFC 3986 2.1."""
-    places = np.flatnonzero(before == 0x25)
-    high, low = _HEX[before[places + 1]], _HEX[before[places + 2]]
-    known = (high | low) < 16
+    # A text of percent signs alone is soon done with.
+    places = places[_HEX.take(before.take(places + 1)) < 16]
+    values, known = _digits(before, places + 1, 2)
     places = places[known]
-    after[places] = high[known] * 16 + low[known]
+    after[places] = values[known]
     kept[places + 1] = False
     kept[places + 2] = False
     return bool(len(places))
@@ -272,38 +308,27 @@ def _hexadecimal() -> Array:
 
 _HEX = _hexadecimal()
 
-_READERS: tuple[tuple[bytes, _Read], ...] = ((b"\\", _json), (b"&", _html), (b"%", _percent))
+_LETTER = np.zeros(256, np.bool_)
+_LETTER[list(string.ascii_letters.encode())] = True
 
-# What a backslash is before.
-_PLAIN, _LINE_END, _SHORT, _LONG = 1, 2, 3, 4
+_READERS: tuple[tuple[int, _Read], ...] = ((0x5C, _json), (0x26, _html), (0x25, _percent))
+
+# What a backslash is before, and what they mean together.
+_SINGLE, _SHORT, _LONG = 1, 2, 3
 _SIGNS = np.zeros(256, np.uint8)
-_SIGNS[list(b"\"'/")] = _PLAIN
-_SIGNS[list(b"nr")] = _LINE_END
+_SIGNS[list(b"\"'/nr")] = _SINGLE
 _SIGNS[ord("x")], _SIGNS[ord("u")] = _SHORT, _LONG
+_MEANT = np.arange(256, dtype=np.uint8)
+_MEANT[list(b"nr")] = 0x0A
 
 
 @functools.cache
-def _entities() -> tuple[Array, Array]:
-    """What may stand between `&` and `;`, with it, as numbers in their order; and the characters."""
-    found: dict[bytes, int] = {}
-    for name, text in html5.items():
-        if name.endswith(";") and len(name) <= _ENTITY_BYTES and len(text) == 1 and ord(text) < 0x100:
-            found[name.encode()] = ord(text)
-    for point in (*range(0x20, 0x7F), *range(0xA0, 0x100)):
-        for zeros in ("", "0", "00", "000", "0000"):
-            spelled = [f"#{zeros}{point};"]
-            for mark in "xX":
-                digits = f"{point:x}"
-                spelled += [
-                    f"#{mark}{zeros}{high}{low};"
-                    for high in {digits[0], digits[0].upper()}
-                    for low in {digits[1], digits[1].upper()}
-                ]
-            found.update((one.encode(), point) for one in spelled if len(one) <= _ENTITY_BYTES)
-    keys = [int.from_bytes(one, "little") for one in found]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    points = list(found.values())
-    return (
-        np.array([keys[number] for number in order], np.uint64),
-        np.array([points[number] for number in order], np.int32),
+def _entities() -> tuple[Array, Array, Array]:
+    """What may stand between `&` and `;`, with it, as numbers in their order; the characters; how long each is."""
+    found = sorted(
+        (int.from_bytes(name.encode(), "little"), ord(text), len(name))
+        for name, text in html5.items()
+        if name.endswith(";") and len(name) <= _ENTITY_BYTES and len(text) == 1 and ord(text) < 0x100
     )
+    keys, points, lengths = zip(*found, strict=True)
+    return np.array(keys, np.uint64), np.array(points, np.int32), np.array(lengths)

@@ -1,13 +1,16 @@
-"""Finds whole patterns in content, at a cost that depends on neither.
+r"""Finds whole patterns in content, at a cost that depends on neither.
 
 A search that skips what can't match (`bytes.find`, memmem, regular expressions, Aho and Corasick) is slower where a
-content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words, and each
-run of words gets a fingerprint: a sum of products with them, modulo 2^64, by factors that are drawn when a process
-first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for all;
-what is in both is compared in full. Such a run is all of a pattern but 14 bytes (6 of a short one), at most 7 (3) of
-them at its end, where tokens of one kind differ; or it is the last 24 (16) bytes or more of a pattern, but those: more
-than anybody can guess. Nothing is ever done for a fingerprint that is like a pattern's in some of its bits: with the
-time that this takes, content could be chosen until the factors are known, and by them the pattern.
+content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words of 8 bytes,
+and each run of words gets a fingerprint: a sum of products with them, modulo 2^64, by factors that are drawn when a
+process first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for
+all; what is in both is compared in full. Such a run is the last 16 to 40 bytes of a pattern, or as many that end up to
+7 bytes before: more than anybody can guess, for `services.guessability` judges just these parts. Nothing is ever done
+for a fingerprint that is like a pattern's in some of its bits: with the time that this takes, content could be chosen
+until the factors are known, and by them the pattern.
+
+How many runs there are, how long, and how large the tables are, follows from nominal lengths, not from what the
+patterns are.
 
 Short content is looked up as it is, in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
 """
@@ -18,29 +21,26 @@ import functools
 import hmac
 import secrets
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-# Of shorter patterns too much would be left over by long words. Short ones are twice the work.
-_LONG_WORD, _SHORT_WORD = 8, 4
-_LONG_BYTES = 32
+_WORD = 8
 
-# So that a run of two words is in it wherever it begins. `services.guessability` asks for more.
-MIN_BYTES = 3 * _SHORT_WORD - 1
-
-# A relay's block with what was held before it, in one piece of long words: a part of what a piece costs is not by the
-# byte. Its arrays are 264 KiB each; `forks` sees to it that malloc has them at hand.
+# A relay's block with what was held before it, in one piece: a part of what a piece costs is not by the byte. Its
+# arrays are 264 KiB each; `forks` sees to it that malloc has them at hand.
 _PIECE_WORDS = 33 * 1024
 
-# Of the longest run: what is longer than that is known by so much of its end.
-_MAX_WORDS = 256
+# Of a run (`guessability.compared_bytes`).
+_MOST_WORDS = 5
 
-# Runs of so many bytes are enough to know longer patterns by, too, which saves a round for each length.
-_ENOUGH_BYTES = {_SHORT_WORD: 16, _LONG_WORD: 24}
+# Of a table: 16 KiB, which stay in a processor's nearest cache. Up to 128 KiB it may be so large that there is one
+# place for each, which is faster than two.
+_FEWEST_BITS, _SINGLE_BITS = 11, 14
 
-# Of a table: 16 KiB, which stay in a processor's nearest cache, to 32 MiB.
-_FEWEST_BITS, _MOST_BITS = 11, 22
+# While less than two of five places are taken a few turns are enough; else another factor is drawn.
+_MOST_TURNS = 200
 
 # Up to here a set is faster than numpy's calls.
 _SHORT_BYTES = 640
@@ -48,146 +48,208 @@ _SHORT_BYTES = 640
 Array = Any
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """`length`: its nominal one, by which the search is made; it `fits` that. `run`: how much of it is compared first.
+    `before`, `after`: one of these bytes stands next to it and belongs to it, if there are any."""
+
+    data: bytes
+    length: int
+    run: int
+    before: bytes = b""
+    after: bytes = b""
+
+    @property
+    def stride(self) -> int:
+        """Where in the content runs are looked at: as seldom as a pattern of this length leaves room for."""
+        return 1 << min(_WORD, self.length - self.run + 1).bit_length() - 1
+
+    @property
+    def fits(self) -> bool:
+        """Whether a run is in it wherever it begins."""
+        return len(self.data) >= self.run + self.stride - 1
+
+    def span(self, data: bytes, start: int) -> tuple[int, int] | None:
+        """Where it stands, if it does, with its data from `start` on."""
+        end = start + len(self.data)
+        if start < 0 or not hmac.compare_digest(data[start:end], self.data):
+            return None
+        if self.before:
+            start -= 1
+            if start < 0 or data[start] not in self.before:
+                return None
+        if self.after:
+            if end == len(data) or data[end] not in self.after:
+                return None
+            end += 1
+        return start, end
+
+
 class Search:
-    """Made once for all patterns; those that are shorter than `MIN_BYTES` are left out."""
+    """Made once for all patterns."""
 
-    def __init__(self, patterns: Iterable[bytes]) -> None:
-        found = sorted((one for one in patterns if len(one) >= MIN_BYTES), key=len)
-        self._runs: list[_Runs] = []
-        for (word, words), group in _grouped(found).items():
-            self._runs.append(_Runs(word, words, group))
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        shapes: dict[tuple[int, int], list[Pattern]] = {}
+        for pattern in patterns:
+            shapes.setdefault((pattern.stride, pattern.run), []).append(pattern)
+        self._runs = [_Runs(stride, size, group) for (stride, size), group in sorted(shapes.items())]
 
-    def __bool__(self) -> bool:
-        return bool(self._runs)
-
-    def spans(self, data: bytes) -> list[tuple[int, int]]:
+    def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Where a pattern stands, in no order; they may overlap."""
-        return [span for runs in self._runs for span in runs.spans(data)]
+        for place, runs in self._short(data) if len(data) <= _SHORT_BYTES else self._long(data):
+            yield from runs.spans(data, place)
+
+    def _short(self, data: bytes) -> Iterator[tuple[int, _Runs]]:
+        for runs in self._runs:
+            size = runs.size
+            places = range(0, len(data) - size + 1, runs.stride)
+            if not runs.seen.keys().isdisjoint([data[place : place + size] for place in places]):
+                yield from ((place, runs) for place in places)
+
+    def _long(self, data: bytes) -> Iterator[tuple[int, _Runs]]:
+        for phase in range(0, _WORD, min(runs.stride for runs in self._runs)) if self._runs else ():
+            asked = [runs for runs in self._runs if phase % runs.stride == 0]
+            for start in range(phase, len(data), _PIECE_WORDS * _WORD):
+                # With the beginning of the next piece: a run may go over the edge.
+                prints = _Fingerprints(data, start, _PIECE_WORDS + _MOST_WORDS)
+                for runs in asked:
+                    for place in runs.places(prints.of(runs.size)[:_PIECE_WORDS]):
+                        yield start + place * _WORD, runs
 
 
 class _Runs:
-    """Patterns that are known by a run of `words` words of `word` bytes, each by one for each byte of a word that it
-    may begin at."""
+    """Patterns that are known by a run of so many bytes, each by one for each of the `stride` bytes that it may begin
+    at."""
 
-    def __init__(self, word: int, words: int, patterns: Iterable[bytes]) -> None:
-        self._word = word
-        self._words = words
-        self._bytes = words * word
+    def __init__(self, stride: int, size: int, patterns: Iterable[Pattern]) -> None:
+        self.stride = stride
+        self.size = size
         # What may stand there, and which pattern that is, from how far before.
-        self._seen: dict[bytes, set[tuple[int, bytes]]] = {}
-        self._count = 0
+        self.seen: dict[bytes, list[tuple[int, Pattern]]] = {}
+        count = 0
         for pattern in patterns:
-            for phase in range(word):
-                # The last ones: tokens of one kind begin alike.
-                at = phase + (len(pattern) - phase - self._bytes) // word * word
-                self._seen.setdefault(pattern[at : at + self._bytes], set()).add((at, pattern))
-            self._count += word
-        self._tables: list[_Table] | None = None
+            # The last ones: tokens of one kind begin alike.
+            last = len(pattern.data) - size
+            for at in range(last - stride + 1, last + 1):
+                self.seen.setdefault(pattern.data[at : at + size], []).append((at, pattern))
+            count += stride
+        while len(self.seen) < count:
+            # Some are the same. How many, nothing may tell.
+            self.seen[secrets.token_bytes(size)] = []
+        self._table: _Table | None = None
 
-    def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
-        if len(data) < self._bytes:
-            return
-        places = self._short(data) if len(data) <= _SHORT_BYTES else self._long(data)
-        for place in places:
-            for before, pattern in self._seen.get(data[place : place + self._bytes], ()):
-                start = place - before
-                if start >= 0 and hmac.compare_digest(data[start : start + len(pattern)], pattern):
-                    yield start, start + len(pattern)
+    def spans(self, data: bytes, place: int) -> Iterator[tuple[int, int]]:
+        """Of the patterns whose run stands there."""
+        for before, pattern in self.seen.get(data[place : place + self.size], ()):
+            span = pattern.span(data, place - before)
+            if span is not None:
+                yield span
 
-    def _short(self, data: bytes) -> list[int]:
-        places = range(0, len(data) - self._bytes + 1, self._word)
-        size = self._bytes
-        if self._seen.keys().isdisjoint([data[place : place + size] for place in places]):
-            return []
-        return [place for place in places if data[place : place + size] in self._seen]
-
-    def _long(self, data: bytes) -> Iterator[int]:
-        if self._tables is None:
-            rows = self._cut(b"".join(self._seen))
-            self._tables = _tables(_fingerprints(rows, self._words)[:: self._words], self._count)
-        all_words = self._cut(data)
-        for start in range(0, len(all_words) - self._words + 1, _PIECE_WORDS):
-            # With the beginning of the next piece: a run may go over the edge.
-            words = all_words[start : start + _PIECE_WORDS + self._words - 1]
-            prints = _fingerprints(words, self._words)
-            for table in self._tables:
-                for place in table.places(prints):
-                    yield (start + place) * self._word
-
-    def _cut(self, data: bytes) -> Array:
-        words = np.frombuffer(data, f"<u{self._word}", len(data) // self._word)
-        return words.astype(np.uint64, copy=False)
+    def places(self, prints: Array) -> list[int]:
+        """Which of these fingerprints are those of a run."""
+        if self._table is None:
+            words = -(-self.size // _WORD)
+            rows = b"".join(run.ljust(words * _WORD, b"\0") for run in self.seen)
+            self._table = _Table(_Fingerprints(rows, 0, len(rows)).of(self.size)[::words])
+        return self._table.places(prints)
 
 
-def _fingerprints(words: Array, count: int) -> Array:
-    """Of each run of `count` words, by where it begins: two of half as many, and so on, which takes few steps."""
-    known = {1: words}
+class _Fingerprints:
+    """Of each run of bytes, from every eighth byte on; at most so many words are read."""
 
-    def of(count: int) -> Array:
-        if count not in known:
+    def __init__(self, data: bytes, start: int, most: int) -> None:
+        self._data = data
+        self._start = start
+        self._most = most
+        # So that the uppermost bits depend on all others of each word.
+        self._known = {1: self._words(start) * _factor(0)}
+
+    def of(self, size: int) -> Array:
+        words, rest = divmod(size, _WORD)
+        found = self._of(words)
+        if rest:
+            # Of the last word a part was in the one before.
+            last = self._words(self._start + size - _WORD) * _factor(-1)
+            found = found[: len(last)] + last[: len(found)]
+        return found
+
+    def _of(self, count: int) -> Array:
+        """Of so many words: of two runs of half as many, and so on, which takes few steps."""
+        if count not in self._known:
             half = 1 << (count - 1).bit_length() - 1
-            first, second = of(half), of(count - half)[half:]
+            first, second = self._of(half), self._of(count - half)[half:]
             made = second * _factor(half)
             made += first[: len(made)]
-            known[count] = made
-        return known[count]
+            self._known[count] = made
+        return self._known[count]
 
-    return of(count)
+    def _words(self, start: int) -> Array:
+        count = min(self._most, max(0, len(self._data) - start) // _WORD)
+        return np.frombuffer(self._data, "<u8", count, start) if count else np.empty(0, np.uint64)
 
 
 @functools.cache
-def _factor(_half: int) -> Any:
+def _factor(_step: int) -> Any:
     """An odd number, so that no difference is lost by it; another one for each of the steps."""
     return np.uint64(secrets.randbits(64) | 1)
 
 
 class _Table:
-    """Fingerprints by their uppermost bits, which depend on all of the others, and of which no two here have the
-    same."""
+    """Fingerprints, each at a place that follows from itself: one of one place, or one of two (cuckoo hashing, Pagh and
+    Rodler 2001), which are looked at for all."""
 
-    def __init__(self, prints: Array, bits: int) -> None:
-        self._shift = np.uint64(64 - bits)
-        # What stands in an empty place belongs in another one, so it is never found.
-        self._known = ~np.arange(1 << bits, dtype=np.uint64) << self._shift
-        self._known[prints >> self._shift] = prints
+    def __init__(self, prints: Array) -> None:
+        for bits in range(_FEWEST_BITS, _SINGLE_BITS + 1):
+            self._halves = [_Half(bits)]
+            if not len(self._halves[0].put(prints)):
+                return
+        while not self._put_by_turns(prints, max(_FEWEST_BITS, (len(prints) * 5 // 4).bit_length())):
+            pass
+
+    def _put_by_turns(self, prints: Array, bits: int) -> bool:
+        """What has lost its place goes to its other one."""
+        self._halves = [_Half(bits), _Half(bits, secrets.randbits(64) | 1)]
+        for turn in range(_MOST_TURNS):
+            prints = self._halves[turn % 2].put(prints)
+            if not len(prints):
+                return True
+        return False
 
     def places(self, prints: Array) -> list[int]:
         """Which of these fingerprints it has."""
-        index = prints >> self._shift
-        hits = self._known.take(index.view(np.int64), mode="clip") == prints
+        hits = self._halves[0].has(prints)
+        for half in self._halves[1:]:
+            hits |= half.has(prints)
         if not np.count_nonzero(hits):
             return []
         found: list[int] = np.flatnonzero(hits).tolist()
         return found
 
 
-def _tables(prints: Array, count: int) -> list[_Table]:
-    """One, mostly: where no two fingerprints may have the same bits, what is left goes into another one.
+class _Half:
+    """By the uppermost bits, or by those of the product with an odd number."""
 
-    `count`: for how many there is room, so that the size of a table does not tell how many are the same."""
-    made = []
-    while len(prints):
-        bits = min(_MOST_BITS, max(_FEWEST_BITS, (8 * count).bit_length()))
-        for more in range(bits, bits + 4):
-            _, first = np.unique(prints >> np.uint64(64 - more), return_index=True)
-            if len(first) == len(prints) or more == _MOST_BITS:
-                break
-        made.append(_Table(prints[first], more))
-        left = np.ones(len(prints), np.bool_)
-        left[first] = False
-        prints = prints[left]
-        count = len(prints)
-    return made
+    def __init__(self, bits: int, factor: int = 1) -> None:
+        self._shift = np.uint64(64 - bits)
+        self._factor = np.uint64(factor)
+        # What stands in an empty place belongs in another one, so it is never found.
+        self._known = (~np.arange(1 << bits, dtype=np.uint64) << self._shift) * np.uint64(
+            pow(factor, -1, 1 << 64)
+        )
+        self._used = np.zeros(1 << bits, np.bool_)
 
+    def put(self, prints: Array) -> Array:
+        """The ones that have no place now, of these or of those before."""
+        index = self._index(prints)
+        before, used = self._known[index], self._used[index]
+        self._known[index] = prints
+        self._used[index] = True
+        placed = self._known[index] == prints
+        return np.append(prints[~placed], before[placed & used])
 
-def _grouped(patterns: list[bytes]) -> dict[tuple[int, int], list[bytes]]:
-    """By the run that they are known by: the size of its words, and how many. The patterns come by their length."""
-    found: dict[tuple[int, int], list[bytes]] = {}
-    word = words = 0
-    for pattern in patterns:
-        wanted = _LONG_WORD if len(pattern) >= _LONG_BYTES else _SHORT_WORD
-        if wanted != word or words * word < _ENOUGH_BYTES[word]:
-            # So long that such a run is in it wherever it begins.
-            word, words = wanted, min((len(pattern) + 1 - wanted) // wanted, _MAX_WORDS)
-        found.setdefault((word, words), []).append(pattern)
-    return found
+    def has(self, prints: Array) -> Array:
+        return self._known.take(self._index(prints), mode="clip") == prints
+
+    def _index(self, prints: Array) -> Array:
+        product = prints if self._factor == 1 else prints * self._factor
+        return (product >> self._shift).view(np.int64)
