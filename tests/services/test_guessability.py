@@ -77,7 +77,7 @@ def test_one_that_is_too_short_never_is() -> None:
 @pytest.mark.parametrize(
     "end",
     [
-        "-password-production-2024",
+        "-password-production-server-2024",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "-my-very-secret-database-server-password",
     ],
