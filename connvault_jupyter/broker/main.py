@@ -24,7 +24,7 @@ from ..providers.registry import ProviderCatalogue
 from ..relays.supervisor import RelaySupervisor
 from ..relays.trial import RelayTrial
 from ..services.assembly import Assembled, assemble
-from ..services.ports import RelayOrder
+from ..services.relay_ports import RelayOrder
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
 from ..vault.os_keyring import OsKeyringCustodian

@@ -24,7 +24,8 @@ from typing import Any
 from ..contracts.access import Delivered
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
-from ..services.ports import Clock, Lock, RelayOrder, RelayPlace
+from ..services.ports import Clock, Lock
+from ..services.relay_ports import RelayOrder, RelayPlace
 from .forks import Forks, StartZygote
 from .lane import Lane, refused
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS

@@ -39,20 +39,11 @@ from .audit import AuditService
 from .deliveries import hands_over, relay_of
 from .grants import Subject
 from .opening import Opened, Opening
-from .ports import (
-    Clock,
-    ConnectionStore,
-    Lock,
-    RelayOrder,
-    Relays,
-    RunningRequesters,
-    SealedSecret,
-    Transactions,
-    Wait,
-)
+from .ports import Clock, ConnectionStore, Lock, RunningRequesters, SealedSecret, Transactions, Wait
 from .reader import SecretReader
 from .recollection import Recollection
 from .refusals import Refusals
+from .relay_ports import RelayOrder, Relays
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService

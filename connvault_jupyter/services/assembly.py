@@ -25,10 +25,7 @@ from .noticing import Noticing
 from .opening import Opening
 from .ports import (
     AuditStore,
-    CheckValue,
     Clock,
-    Custodian,
-    DeriveKeys,
     DocumentStore,
     GrantStore,
     HandleStore,
@@ -38,11 +35,9 @@ from .ports import (
     ProviderRegistry,
     Publish,
     Randomness,
-    Relays,
     RunningRequesters,
     SecretStore,
     Transactions,
-    VaultStore,
 )
 from .proposals import ProposalsService
 from .question_log import QuestionLog
@@ -50,12 +45,14 @@ from .reader import SecretReader
 from .recollection import Recollection
 from .refusals import Refusals
 from .rekeying import Rekeying
+from .relay_ports import Relays
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
 from .sightings import Sightings
 from .trial import Trial
 from .uses import Uses
+from .vault_ports import CheckValue, Custodian, DeriveKeys, VaultStore
 
 
 class Stores(Protocol):

@@ -24,8 +24,9 @@ from ..contracts.connections import Connection, TestOutcome
 from ..contracts.providers import ProviderDefinition
 from ..errors import RevisionConflict
 from .canonical import canonical
-from .ports import DocumentStore, Keys, ProviderRegistry, SecretStore, StoredConnection
+from .ports import DocumentStore, ProviderRegistry, SecretStore, StoredConnection
 from .statuses import READY, Standing, standing
+from .vault_ports import Keys
 
 NotOurs = Literal["edited", "unconfirmed"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import SecretInvalid
-from .ports import CheckValue, DeriveKeys, Keys, RecordKeys, VaultRecord
+from .vault_ports import CheckValue, DeriveKeys, Keys, RecordKeys, VaultRecord
 
 # A vault that was made before connections carried MACs. Nothing else tells it, because everything else could be put
 # back by whoever edits rows: a vault of a later generation that is made to look like this one has other keys.

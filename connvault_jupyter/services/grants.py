@@ -25,7 +25,8 @@ from .canonical import canonical_contract
 from .claims import Claim, same_agent
 from .destinations import Destination
 from .identifiers import new_id
-from .ports import Clock, GrantStore, Keys, Randomness, RunningRequesters, StoredGrant
+from .ports import Clock, GrantStore, Randomness, RunningRequesters, StoredGrant
+from .vault_ports import Keys
 
 ReasonNot = Literal["", "forged", "expired", "destination_changed", "ended", "changed"]
 

@@ -14,8 +14,9 @@ from datetime import datetime
 from ..contracts.access import Requester
 from .grants import Grants, belongs
 from .opening import Opened
-from .ports import Clock, Keys, SealedSecret, Transactions
+from .ports import Clock, SealedSecret, Transactions
 from .secrets import SecretsService
+from .vault_ports import Keys
 
 # More handles than are in use at a time; past it all are looked up anew.
 _REMEMBERED = 512

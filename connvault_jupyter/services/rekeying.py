@@ -14,9 +14,10 @@ from .destinations import Destination, Destinations
 from .documents import Documents, not_ours
 from .generations import FROM_BEFORE, Unlocked
 from .grants import Grants
-from .ports import ProviderRegistry, SealContext, SealedSecret, SecretStore, VaultRecord, VaultStore
+from .ports import ProviderRegistry, SealedSecret, SecretStore
 from .sealing import opened
 from .statuses import Standing
+from .vault_ports import SealContext, VaultRecord, VaultStore
 
 
 class Rekeying:

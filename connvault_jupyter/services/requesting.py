@@ -16,9 +16,10 @@ from .destinations import Destination
 from .grants import Grants, Subject
 from .handles import Handles
 from .opening import Opening
-from .ports import Lock, Relays, RunningRequesters, Transactions, Wait
+from .ports import Lock, RunningRequesters, Transactions, Wait
 from .questions import Granted, Ticket
 from .refusals import Refusals, said_never
+from .relay_ports import Relays
 from .secrets import SecretsService
 
 

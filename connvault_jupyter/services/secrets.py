@@ -37,23 +37,11 @@ from .documents import Documents
 from .generations import FIRST, FROM_BEFORE, SALT_BYTES, Unlocked, opened, succeeding
 from .held_keys import HeldKeys
 from .identifiers import new_id
-from .ports import (
-    CheckValue,
-    Clock,
-    Custodian,
-    DeriveKeys,
-    Keys,
-    Lock,
-    Publish,
-    Randomness,
-    SecretStore,
-    Transactions,
-    VaultRecord,
-    VaultStore,
-)
+from .ports import Clock, Lock, Publish, Randomness, SecretStore, Transactions
 from .rekeying import Rekeying
 from .sealing import SealedSecrets
 from .turns import Turns
+from .vault_ports import CheckValue, Custodian, DeriveKeys, Keys, VaultRecord, VaultStore
 
 # AES-256.
 MASTER_KEY_BYTES = 32

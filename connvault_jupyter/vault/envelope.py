@@ -33,7 +33,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import SecretInvalid
-from ..services.ports import Keys, MacPurpose, Randomness, RecordKeys, SealContext
+from ..services.ports import Randomness
+from ..services.vault_ports import Keys, MacPurpose, RecordKeys, SealContext
 
 # 256 bits: the key size of AES-256, the output of SHA-256, and what quantum searches leave at 128 bits.
 KEY_BYTES = 32

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.errors import SecretInvalid
-from connvault_jupyter.services.ports import SealContext
+from connvault_jupyter.services.vault_ports import SealContext
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 
 VECTORS = sorted((Path(__file__).parent / "vectors").glob("envelope_v*.json"))
