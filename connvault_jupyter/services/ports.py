@@ -241,6 +241,14 @@ class ChainLink:
 
 
 @dataclass(frozen=True)
+class Position:
+    """A place in the record: a row's sequence and digest; at first there is none."""
+
+    sequence: int = 0
+    digest: bytes = bytes(32)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """Where pruning cut: the chain verifies from `digest` on. Its MAC is always by the keys of now."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from ..contracts.events import Event
 from ..contracts.vault import (
@@ -238,18 +238,11 @@ class SecretsService:
             )
             custodian = self._custody.custodian(record.custodian, new)
             master_key = self._randomness(MASTER_KEY_BYTES)
-            following, following_keys = succeeding(
-                record,
-                old,
-                master_key,
-                parameters=custodian.keep(record.vault_id, master_key, new),
-                salt=self._randomness(SALT_BYTES),
-                derive_keys=self._derive_keys,
-                check_value=self._check_value,
-            )
+            parameters = custodian.keep(record.vault_id, master_key, new)
             with self._lock:
                 held = self._held.now
                 with self._holding(held), self._transactions.erasing():
+                    following, following_keys = self._succeeding(record, old, master_key, parameters)
                     unread = self._rekeying.run(record, old, following, following_keys)
                     self._held.hold(following_keys)
                     self._audit.record("vault:passphrase_changed", decided_by=actor)
@@ -322,20 +315,27 @@ class SecretsService:
         same: whoever puts the old description of the vault back later has one whose keys open nothing. So documents
         can't be made to look as if they were from before.
         """
-        following, following_keys = succeeding(
-            record,
-            old,
-            master_key,
-            parameters=record.parameters,
-            salt=self._randomness(SALT_BYTES),
-            derive_keys=self._derive_keys,
-            check_value=self._check_value,
-        )
+        following, following_keys = self._succeeding(record, old, master_key, record.parameters)
         unread = self._rekeying.run(record, old, following, following_keys)
         self._held.hold(following_keys)
         self._audit.record("vault:upgraded", decided_by=actor)
         self._carrying_over.run(following_keys.keys)
         self._rekeying.mark(unread)
+
+    def _succeeding(
+        self, record: VaultRecord, old: Unlocked, master_key: bytes, parameters: Mapping[str, Any]
+    ) -> tuple[VaultRecord, Unlocked]:
+        """In the transaction of the change: what the record has by then is what the old keys are good for."""
+        return succeeding(
+            record,
+            old,
+            master_key,
+            parameters=parameters,
+            salt=self._randomness(SALT_BYTES),
+            ended=self._audit.head(),
+            derive_keys=self._derive_keys,
+            check_value=self._check_value,
+        )
 
     @contextmanager
     def _holding(self, otherwise: Unlocked | None) -> Iterator[None]:
