@@ -189,7 +189,7 @@ def assemble(
         publish=publish,
         key_of_document=key_of_document,
     )
-    refusals = Refusals(audit=audit, clock=clock)
+    refusals = Refusals(audit=audit, running=running, clock=clock)
     consent = ConsentService(
         asking=Asking(
             connections=documents,

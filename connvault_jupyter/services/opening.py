@@ -69,12 +69,23 @@ class Opening:
 
     def connection(self, name: str) -> Connection:
         """The connection of this name. Raises: ConnectionNotFound: with a similar name, if there is one."""
-        connection = self._connections.by_name(name)
+        connection = self.named(name)
         if connection is None:
             names = {one.name.lower(): one.name for one in self._connections.all()}
             similar = get_close_matches(name.lower(), names, n=1)
             raise ConnectionNotFound(**({"suggestion": names[similar[0]]} if similar else {}))
         return connection
+
+    def named(self, name: str) -> Connection | None:
+        """The connection of this name, if there is one."""
+        return self._connections.by_name(name)
+
+    def meant(self, requester: Requester, ref: str) -> Connection | None:
+        """The connection of this requester's own handle, whether or not it may be used."""
+        try:
+            return self._connections.get(self._handles.find(ref, requester).connection_id)
+        except HandleInvalid:
+            return None
 
     def ready(self, connection: Connection) -> Destination:
         """Where its secrets may be sent, if it is ready. Raises: SecretMissing, SecretInvalid, ConnectionNotReady."""
