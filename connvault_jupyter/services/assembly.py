@@ -304,6 +304,7 @@ def assemble(
         clock=clock,
         randomness=randomness,
         publish=publish,
+        reveal_allowed=settings.reveal_allowed,
     )
     proposals = ProposalsService(
         registry=registry,
