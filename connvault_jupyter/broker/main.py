@@ -77,6 +77,7 @@ class Broker:
             directory=self._path.parent / HANDLES,
             login=self._login,
             sighted=self._sighted,
+            has_ended=self._has_ended,
             still_good=self._still_good,
             version=stores.transactions.version,
             alive=peers.instance_alive,
@@ -156,6 +157,9 @@ class Broker:
         # The record grows with each use, and ends nothing.
         if event.event != "audit:changed":
             self._relays.changed()
+
+    def _has_ended(self, order: RelayOrder) -> bool:
+        return self._services.access.has_ended(order)
 
     def _still_good(self, order: RelayOrder) -> bool:
         # Named here because the services are made after the relays that they use.

@@ -201,6 +201,8 @@ _OPERATOR = (
         "contract.Empty",
         "Take a grant back, or undo a 'never'",
         Http("DELETE", "/grants/{id}", success=204),
+        # What is open is cut before anybody is waited for.
+        waits=True,
         writes=True,
     ),
     Operation(
@@ -267,6 +269,7 @@ _OPERATOR = (
         "vault.VaultState",
         "Lock the vault",
         Http("POST", "/vault/lock"),
+        waits=True,
         writes=True,
     ),
     Operation(

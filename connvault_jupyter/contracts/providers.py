@@ -108,7 +108,7 @@ class SkippedProvider(Contract):
 
 
 class ProviderList(Contract):
-    """`reveal_allowed`: whether this server lets code ask for plain text at all, but of kinds that give nothing else."""
+    """`reveal_allowed`: whether the server lets code ask for plain text at all, but of kinds that give nothing else."""
 
     providers: list[ProviderDefinition]
     skipped: list[SkippedProvider] = []

@@ -37,6 +37,7 @@ from ..errors import (
 )
 from .audit import AuditService
 from .deliveries import hands_over, relay_of
+from .ended import Ended
 from .grants import Subject
 from .opening import Opened, Opening
 from .ports import Clock, ConnectionStore, Lock, RunningRequesters, SealedSecret, Transactions, Wait
@@ -79,10 +80,12 @@ class AccessService:
         refusals: Refusals,
         sightings: Sightings,
         relays: Relays,
+        ended: Ended,
         clock: Clock,
         lock: Lock,
     ) -> None:
         self._connections = connections
+        self._ended = ended
         self._opening = opening
         self._recollection = recollection
         self._uses = uses
@@ -170,6 +173,11 @@ class AccessService:
         """A relay has masked a secret in what a client of this handle got."""
         self._sightings.note(order)
 
+    def has_ended(self, order: RelayOrder) -> bool:
+        """Whether it is known without a look that what is open for this order has to be cut. Waits for nothing, and is
+        called without the lock."""
+        return self._ended.covers(order)
+
     def still_good(self, order: RelayOrder) -> bool:
         """Whether what a brokered handle has open under the order's grant may stay open. Records nothing.
 
@@ -235,21 +243,20 @@ class AccessService:
             return self._delivered(opened, sealed)
 
     def release(self, requester: Requester, use: HandleUse) -> Released:
-        """Lets go of a handle. Unknown and ended ones are let go of already."""
+        """Lets go of a handle. Unknown and ended ones are let go of already. Raises: StorageError: see `revoke_own`."""
         with self._noting_use(requester, use.ref):
             try:
-                released = self._revocation.release(use.ref, requester)
+                return Released(released=int(self._revocation.release(use.ref, requester)))
             except HandleInvalid as invalid:
                 if invalid.details.get("reason") == "foreign":
                     raise
                 return Released(released=0)
-        if released:
-            # Nothing is published that others would have to know.
-            self._relays.changed()
-        return Released(released=int(released))
 
     def revoke_own(self, requester: Requester, request: RevokeOwn) -> Released:
-        """Gives back all that this requester may do with a connection. Raises: ConnectionNotFound, StorageError."""
+        """Gives back all that this requester may do with a connection.
+
+        Raises: ConnectionNotFound. StorageError: it has ended, which could not be stored yet.
+        """
         with self._refusals.noting(requester, lambda: self._opening.named(request.connection)):
             connection = self._opening.connection(request.connection)
         return Released(released=self._revocation.revoke_own(connection, self._running.current(requester)))

@@ -18,6 +18,7 @@ from .connections import ConnectionsService
 from .consent import ConsentService
 from .destinations import Destinations
 from .documents import Documents
+from .ended import Ended
 from .grants import Grants
 from .handles import Handles
 from .held_keys import HeldKeys
@@ -112,6 +113,7 @@ def assemble(
     requester key of a notebook's path as the server writes it.
     """
     transactions = stores.transactions
+    ended = Ended(cut=relays.changed)
     held = HeldKeys(store=stores.vault, transactions=transactions)
     claims = Claims(keys=lambda: held.keys, every=held.every)
     audit = AuditService(
@@ -132,6 +134,7 @@ def assemble(
         store=stores.grants,
         keys=lambda: held.keys,
         running=running,
+        ended=ended,
         settings=settings.consent,
         clock=clock,
         randomness=randomness,
@@ -140,6 +143,7 @@ def assemble(
         store=stores.vault,
         secrets=stores.secrets,
         held=held,
+        ended=ended,
         documents=documents,
         rekeying=Rekeying(
             vault=stores.vault,
@@ -170,7 +174,7 @@ def assemble(
         lock=lock,
         authenticated=settings.authenticated,
     )
-    handles = Handles(store=stores.handles, clock=clock, randomness=randomness)
+    handles = Handles(store=stores.handles, ended=ended, clock=clock, randomness=randomness)
     reader = SecretReader(
         secrets=secrets,
         documents=documents,
@@ -188,6 +192,8 @@ def assemble(
         clock=clock,
         publish=publish,
         key_of_document=key_of_document,
+        ended=ended,
+        lock=lock,
     )
     refusals = Refusals(audit=audit, running=running, clock=clock)
     consent = ConsentService(
@@ -239,6 +245,7 @@ def assemble(
         handles=handles,
         secrets=secrets,
         running=running,
+        ended=ended,
     )
     requesting = Requesting(
         opening=opening,
@@ -258,7 +265,9 @@ def assemble(
     access = AccessService(
         connections=documents,
         opening=opening,
-        recollection=Recollection(transactions=transactions, grants=grants, secrets=secrets, clock=clock),
+        recollection=Recollection(
+            transactions=transactions, grants=grants, secrets=secrets, ended=ended, clock=clock
+        ),
         uses=uses,
         revocation=revocation,
         secrets=secrets,
@@ -270,6 +279,7 @@ def assemble(
         refusals=refusals,
         sightings=Sightings(audit=audit, connections=documents, opening=opening, clock=clock),
         relays=relays,
+        ended=ended,
         clock=clock,
         lock=lock,
     )

@@ -8,9 +8,17 @@ from difflib import get_close_matches
 from ..contracts.access import Requester
 from ..contracts.connections import Connection
 from ..contracts.contract import GrantId
-from ..errors import ConnectionNotFound, ConnectionNotReady, HandleInvalid, SecretInvalid, SecretMissing
+from ..errors import (
+    ConnectionNotFound,
+    ConnectionNotReady,
+    HandleInvalid,
+    SecretInvalid,
+    SecretMissing,
+    VaultLocked,
+)
 from .claims import Claim, agent_of_grant, agent_of_handle
 from .destinations import Destination, Destinations
+from .ended import Ended
 from .grants import Grants, belongs
 from .handles import Handles
 from .ports import ConnectionStore, Handle, ProviderRegistry, RunningRequesters, StoredGrant
@@ -58,7 +66,9 @@ class Opening:
         handles: Handles,
         secrets: SecretsService,
         running: RunningRequesters,
+        ended: Ended,
     ) -> None:
+        self._ended = ended
         self._connections = connections
         self._registry = registry
         self._destinations = destinations
@@ -98,6 +108,8 @@ class Opening:
         Raises: HandleInvalid, VaultLocked, VaultNotSetUp, SecretMissing, SecretInvalid, ConnectionNotReady.
         """
         handle = self._handles.find(ref, requester)
+        if self._ended.all_of_it:
+            raise VaultLocked
         if grant_id is not None and handle.grant_id != grant_id:
             raise HandleInvalid(reason="revoked")
         # Without the keys no MAC can be checked.

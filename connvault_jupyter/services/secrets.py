@@ -34,6 +34,7 @@ from .audit import AuditService
 from .carrying_over import CarryingOver
 from .custody import Custody
 from .documents import Documents
+from .ended import Ended
 from .generations import FIRST, FROM_BEFORE, SALT_BYTES, Unlocked, opened, succeeding
 from .held_keys import HeldKeys
 from .identifiers import new_id
@@ -57,7 +58,7 @@ class SecretsService:
 
     `set_up`, `unlock`, `change_passphrase` and `open_at_start` wait for a custodian: they are called without the lock,
     one of them runs at a time (so guesses can't be made in parallel), and the lock is held for the short parts only.
-    `state` asks the custodians too, and is called without the lock.
+    `state` asks the custodians too, and is called without the lock; so is `lock`, which must not wait for it.
 
     The keys are let go as soon as another server has changed them, and what would need them raises `VaultLocked`.
     """
@@ -68,6 +69,7 @@ class SecretsService:
         store: VaultStore,
         secrets: SecretStore,
         held: HeldKeys,
+        ended: Ended,
         documents: Documents,
         rekeying: Rekeying,
         carrying_over: CarryingOver,
@@ -85,6 +87,7 @@ class SecretsService:
     ) -> None:
         self._store = store
         self._held = held
+        self._ended = ended
         self._documents = documents
         self._rekeying = rekeying
         self._carrying_over = carrying_over
@@ -256,16 +259,19 @@ class SecretsService:
     def lock(self, *, actor: str) -> VaultState:
         """Forgets the keys. Works on a full disk. Other servers on the vault stay as they are.
 
-        Called with the lock: locking waits for nobody, so the custodians are those seen last. The event that follows
-        makes whoever shows them ask anew.
+        Called without the lock: from here on nothing is open or opened, whoever has the lock and waits for the
+        database. Locking waits for no custodian, so those are shown that were seen last; the event that follows makes
+        whoever shows them ask anew.
         """
-        if self._held.before_the_look is not None:
-            # Locking never waits for the record.
-            with suppress(StorageError), self._transactions.escape():
-                self._audit.record("vault:locked", decided_by=actor)
-            self._held.let_go()
+        with self._ended.everything(), self._lock:
+            if self._held.before_the_look is not None:
+                # Locking never fails for the record.
+                with suppress(StorageError), self._transactions.escape():
+                    self._audit.record("vault:locked", decided_by=actor)
+                self._held.let_go()
         self._publish(Event(event="vault:changed"))
-        return self._shown(self._custody.last_seen)
+        with self._lock:
+            return self._shown(self._custody.last_seen)
 
     def _existing(self) -> VaultRecord:
         record = self._store.load()

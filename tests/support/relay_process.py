@@ -57,6 +57,7 @@ def supervised(
             directory=Path(folder) / "h",
             login=login,
             sighted=sighted,
+            has_ended=lambda _: False,
             still_good=still_good,
             version=version,
             alive=alive,
