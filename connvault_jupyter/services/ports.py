@@ -359,4 +359,4 @@ class Wait(Protocol):
 
 Lock = AbstractContextManager[Any]
 """The broker's one re-entrant lock. An operation that does not wait is called with it held; one that waits
-(`Operation.waits`) is called without, and takes it for each of its short parts."""
+(`Operation.waits`) or cuts (`Operation.cuts`) is called without, and takes it for each of its short parts."""

@@ -461,7 +461,7 @@ export interface ProviderDefinition {
 }
 
 /**
- * `reveal_allowed`: whether this server lets code ask for plain text at all, but of kinds that give nothing else.
+ * `reveal_allowed`: whether the server lets code ask for plain text at all, but of kinds that give nothing else.
  */
 export interface ProviderList {
   providers: ProviderDefinition[];
