@@ -160,7 +160,7 @@ class Dispatch:
             if operation is None:
                 raise UnknownOperation
             asked = Asked(_parse(operation, opened(operation, body, self._unsealer)), actor, requester, wait)
-            with nullcontext() if operation.waits else self._lock:
+            with nullcontext() if operation.waits or operation.cuts else self._lock:
                 answer = self._table[door, name](asked)
             return {"ok": True, "body": _written(answer)}
         except ConnvaultError as exc:

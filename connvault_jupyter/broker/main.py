@@ -24,7 +24,7 @@ from ..providers.registry import ProviderCatalogue
 from ..relays.supervisor import RelaySupervisor
 from ..relays.trial import RelayTrial
 from ..services.assembly import Assembled, assemble
-from ..services.ports import RelayOrder
+from ..services.relay_ports import RelayOrder
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
 from ..vault.os_keyring import OsKeyringCustodian
@@ -77,6 +77,7 @@ class Broker:
             directory=self._path.parent / HANDLES,
             login=self._login,
             sighted=self._sighted,
+            has_ended=self._has_ended,
             still_good=self._still_good,
             version=stores.transactions.version,
             alive=peers.instance_alive,
@@ -156,6 +157,9 @@ class Broker:
         # The record grows with each use, and ends nothing.
         if event.event != "audit:changed":
             self._relays.changed()
+
+    def _has_ended(self, order: RelayOrder) -> bool:
+        return self._services.access.has_ended(order)
 
     def _still_good(self, order: RelayOrder) -> bool:
         # Named here because the services are made after the relays that they use.

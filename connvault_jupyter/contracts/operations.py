@@ -41,6 +41,7 @@ class Operation:
     `asks` and `answers` name the contracts of request and response (`vault.VaultState`).
     `waits`: it may take long (a person, a key derivation, another server), so dispatch must not hold its lock.
     `writes`: it changes something (the authorisation action is `write`, else `read`).
+    `cuts`: it ends what is open before it takes the lock itself, whose holder may wait for the database.
     `sealable`: a person's secret may be in it, so it may come sealed to the broker (`sealed.Sealed`).
     """
 
@@ -52,6 +53,7 @@ class Operation:
     http: Http | None = None
     waits: bool = False
     writes: bool = False
+    cuts: bool = False
     sealable: bool = False
 
     @property
@@ -202,6 +204,7 @@ _OPERATOR = (
         "Take a grant back, or undo a 'never'",
         Http("DELETE", "/grants/{id}", success=204),
         writes=True,
+        cuts=True,
     ),
     Operation(
         "operator",
@@ -268,6 +271,7 @@ _OPERATOR = (
         "Lock the vault",
         Http("POST", "/vault/lock"),
         writes=True,
+        cuts=True,
     ),
     Operation(
         "operator",

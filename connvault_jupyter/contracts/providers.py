@@ -108,8 +108,11 @@ class SkippedProvider(Contract):
 
 
 class ProviderList(Contract):
+    """`reveal_allowed`: whether the server lets code ask for plain text at all, but of kinds that give nothing else."""
+
     providers: list[ProviderDefinition]
     skipped: list[SkippedProvider] = []
+    reveal_allowed: bool = True
 
 
 class ProviderSummary(Contract):

@@ -24,7 +24,8 @@ from typing import Any
 from ..contracts.access import Delivered
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
-from ..services.ports import Clock, Lock, RelayOrder, RelayPlace
+from ..services.ports import Clock, Lock
+from ..services.relay_ports import RelayOrder, RelayPlace
 from .forks import Forks, StartZygote
 from .lane import Lane, refused
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
@@ -53,8 +54,8 @@ class _Open:
 class RelaySupervisor:
     """`directory` is made for the handles' sockets, if it is not too deep for them.
 
-    `still_good` is called with `lock` held; `version` changes when anything has changed that it could depend on, but
-    the time and which runs are alive.
+    `has_ended` waits for nothing; `still_good` is called with `lock` held. `version` changes when anything has changed
+    that it could depend on, but the time and which runs are alive.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class RelaySupervisor:
         directory: Path,
         login: Login,
         sighted: Sighted,
+        has_ended: Callable[[RelayOrder], bool],
         still_good: Callable[[RelayOrder], bool],
         version: Callable[[], object],
         alive: Callable[[str], bool],
@@ -75,6 +77,7 @@ class RelaySupervisor:
         self._wanted = directory
         self._login = login
         self._sighted = sighted
+        self._has_ended = has_ended
         self._still_good = still_good
         self._version = version
         self._alive = alive
@@ -88,16 +91,24 @@ class RelaySupervisor:
         self._lanes: dict[_LaneKey, Lane] = {}
         self._open: dict[str, _Open] = {}
         self._base: Path | None = None
+        # Two threads look: whoever has the broker's lock may wait for a database that somebody holds, and what is known
+        # to have ended is not to wait for that.
+        self._ended = threading.Event()
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._seen: object = None
 
     def start(self) -> None:
         """Begins to look after what is open. Returns at once."""
-        threading.Thread(target=self._look, name="relay-watch", daemon=True).start()
+        for name, poke, look in (
+            ("relay-watch-ended", self._ended, self._cut_what_ended),
+            ("relay-watch-changed", self._changed, self._cut_what_changed),
+        ):
+            threading.Thread(target=self._look, args=(poke, look), name=name, daemon=True).start()
 
     def changed(self) -> None:
         """Something has changed: what is open is looked at, now. Never blocks."""
+        self._ended.set()
         self._changed.set()
 
     def warm(self) -> None:
@@ -135,7 +146,7 @@ class RelaySupervisor:
     def close(self) -> None:
         """Ends everything."""
         self._closed.set()
-        self._changed.set()
+        self.changed()
         with self._lock:
             lanes, self._lanes = list(self._lanes.values()), {}
             self._open = {}
@@ -161,7 +172,7 @@ class RelaySupervisor:
             self._ask_to_listen(handle, found, tcp=order.tcp)
         if found is not before:
             # The permission may have ended while the place was made.
-            self._changed.set()
+            self.changed()
         return found
 
     def _joined(self, handle: str, order: RelayOrder) -> _Open:
@@ -263,29 +274,31 @@ class RelaySupervisor:
         self._wanted.mkdir(mode=0o700)
         return self._wanted
 
-    def _look(self) -> None:
+    def _look(self, poke: threading.Event, look: Callable[[bool], None]) -> None:
         while not self._closed.is_set():
-            poked = self._changed.wait(_LOOK_EVERY_S)
-            self._changed.clear()
+            poked = poke.wait(_LOOK_EVERY_S)
+            poke.clear()
             try:
-                self._cut_what_ended(poked=poked)
+                look(poked)
             except Exception as exc:  # noqa: BLE001 -- the watch must go on
                 self._log.error("the relays' watch failed: %s", type(exc).__name__)
 
-    def _cut_what_ended(self, *, poked: bool) -> None:
-        with self._lock:
-            opened = dict(self._open)
-        if not opened:
-            return
-        # Time and the end of a run need neither the broker's lock nor its database, which other processes can hold.
+    def _cut_what_ended(self, _poked: bool) -> None:
+        """By what needs neither the broker's lock nor its database, which other processes can hold."""
+        opened = self._opened()
         now = self._clock()
         runs = {one.order.requester.instance for one in opened.values()}
         over = {instance for instance in runs if not self._alive(instance)}
-        for handle, one in tuple(opened.items()):
-            expires_at = one.order.expires_at
-            if one.order.requester.instance in over or (expires_at is not None and expires_at <= now):
-                del opened[handle]
+        for handle, one in opened.items():
+            order = one.order
+            expired = order.expires_at is not None and order.expires_at <= now
+            if order.requester.instance in over or expired or self._has_ended(order):
                 self._drop(handle, one)
+
+    def _cut_what_changed(self, poked: bool) -> None:
+        opened = self._opened()
+        if not opened:
+            return
         with self._broker_lock:
             try:
                 version = self._version()
@@ -302,6 +315,10 @@ class RelaySupervisor:
             self._seen = version
         for handle, one in ended:
             self._drop(handle, one)
+
+    def _opened(self) -> dict[str, _Open]:
+        with self._lock:
+            return dict(self._open)
 
     def _drop(self, handle: str, found: _Open) -> None:
         with self._lock:

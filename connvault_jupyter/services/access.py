@@ -37,22 +37,14 @@ from ..errors import (
 )
 from .audit import AuditService
 from .deliveries import hands_over, relay_of
+from .ended import Ended
 from .grants import Subject
 from .opening import Opened, Opening
-from .ports import (
-    Clock,
-    ConnectionStore,
-    Lock,
-    RelayOrder,
-    Relays,
-    RunningRequesters,
-    SealedSecret,
-    Transactions,
-    Wait,
-)
+from .ports import Clock, ConnectionStore, Lock, RunningRequesters, SealedSecret, Transactions, Wait
 from .reader import SecretReader
 from .recollection import Recollection
-from .refusals import Refusals
+from .refusals import Noting, Refusals
+from .relay_ports import RelayOrder, Relays
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
@@ -88,10 +80,12 @@ class AccessService:
         refusals: Refusals,
         sightings: Sightings,
         relays: Relays,
+        ended: Ended,
         clock: Clock,
         lock: Lock,
     ) -> None:
         self._connections = connections
+        self._ended = ended
         self._opening = opening
         self._recollection = recollection
         self._uses = uses
@@ -179,6 +173,11 @@ class AccessService:
         """A relay has masked a secret in what a client of this handle got."""
         self._sightings.note(order)
 
+    def has_ended(self, order: RelayOrder) -> bool:
+        """Whether it is known without a look that what is open for this order has to be cut. Waits for nothing, and is
+        called without the lock."""
+        return self._ended.covers(order)
+
     def still_good(self, order: RelayOrder) -> bool:
         """Whether what a brokered handle has open under the order's grant may stay open. Records nothing.
 
@@ -211,8 +210,8 @@ class AccessService:
 
         Raises: HandleInvalid, RevealForbidden, and what `request` raises.
         """
-        with self._lock:
-            opened = self._opened(requester, request.ref)
+        with self._lock, self._noting_use(requester, request.ref):
+            opened = self._opening.handle(requester, request.ref)
             if not self._requesting.may_reveal(opened.connection, opened.destination):
                 raise RevealForbidden
             subject = Subject(
@@ -227,8 +226,8 @@ class AccessService:
         granted = self._requesting.answer(ticket, wait)
         with self._lock:
             # Everything again: time has passed since the question was put.
-            self._requesting.refuse_if_never(granted.subject.connection, self._running.current(requester))
-            with self._transactions.transaction():
+            with self._noting_use(requester, request.ref), self._transactions.transaction():
+                self._requesting.refuse_if_never(granted.subject.connection, self._running.current(requester))
                 opened = self._still_what_was_answered(requester, request.ref, opened, granted.subject)
                 sealed = self._secrets.sealed.of(opened.connection.id)
                 self._audit.record(
@@ -244,21 +243,22 @@ class AccessService:
             return self._delivered(opened, sealed)
 
     def release(self, requester: Requester, use: HandleUse) -> Released:
-        """Lets go of a handle. Unknown and ended ones are let go of already."""
-        try:
-            released = self._revocation.release(use.ref, requester)
-            if released:
-                # Nothing is published that others would have to know.
-                self._relays.changed()
-            return Released(released=int(released))
-        except HandleInvalid as invalid:
-            if invalid.details.get("reason") == "foreign":
-                raise
-            return Released(released=0)
+        """Lets go of a handle. Unknown and ended ones are let go of already. Raises: StorageError: see `revoke_own`."""
+        with self._noting_use(requester, use.ref):
+            try:
+                return Released(released=int(self._revocation.release(use.ref, requester)))
+            except HandleInvalid as invalid:
+                if invalid.details.get("reason") == "foreign":
+                    raise
+                return Released(released=0)
 
     def revoke_own(self, requester: Requester, request: RevokeOwn) -> Released:
-        """Gives back all that this requester may do with a connection. Raises: ConnectionNotFound, StorageError."""
-        connection = self._opening.connection(request.connection)
+        """Gives back all that this requester may do with a connection.
+
+        Raises: ConnectionNotFound. StorageError: it has ended, which could not be stored yet.
+        """
+        with self._refusals.noting(requester, lambda: self._opening.named(request.connection)):
+            connection = self._opening.connection(request.connection)
         return Released(released=self._revocation.revoke_own(connection, self._running.current(requester)))
 
     def _use(
@@ -269,42 +269,37 @@ class AccessService:
         mode: Mode | None = None,
         grant_id: GrantId | None = None,
     ) -> tuple[Opened, Sequence[SealedSecret]]:
-        try:
-            # One transaction: a revoke in another server is before this use or after it, never in between.
-            # The first use is synced; the syncs of repeated ones are grouped.
-            with self._transactions.transaction(durable=not self._recollection.has_seen(ref)):
-                found = self._recollection.of(ref, requester)
-                if found is None:
-                    opened = self._opening.handle(requester, ref, grant_id=grant_id)
-                    found = opened, self._secrets.sealed.of(opened.connection.id)
-                    self._recollection.note(ref, requester, *found)
-                opened, sealed = found
-                if grant_id is not None and opened.handle.grant_id != grant_id:
-                    raise HandleInvalid(reason="revoked")
-                if mode is not None and opened.handle.mode != mode:
-                    raise NotAllowed(_OTHERWISE[opened.handle.mode])
-                stored = opened.stored
-                if stored is None:
-                    return opened, sealed
-                event = self._audit.record(
-                    kind,
-                    connection=opened.connection,
-                    requester=requester,
-                    grant=stored.grant,
-                    durable=False,
-                )
-            self._uses.note(stored.grant.id, opened.connection.id, event.at)
-            return opened, sealed
-        except HandleInvalid as invalid:
-            self._refusals.note_foreign(requester, invalid)
-            raise
+        # One transaction: a revoke in another server is before this use or after it, never in between.
+        # The first use is synced; the syncs of repeated ones are grouped.
+        with (
+            self._noting_use(requester, ref),
+            self._transactions.transaction(durable=not self._recollection.has_seen(ref)),
+        ):
+            found = self._recollection.of(ref, requester)
+            if found is None:
+                opened = self._opening.handle(requester, ref, grant_id=grant_id)
+                found = opened, self._secrets.sealed.of(opened.connection.id)
+                self._recollection.note(ref, requester, *found)
+            opened, sealed = found
+            if grant_id is not None and opened.handle.grant_id != grant_id:
+                raise HandleInvalid(reason="revoked")
+            if mode is not None and opened.handle.mode != mode:
+                raise NotAllowed(_OTHERWISE[opened.handle.mode])
+            stored = opened.stored
+            if stored is None:
+                return opened, sealed
+            event = self._audit.record(
+                kind,
+                connection=opened.connection,
+                requester=requester,
+                grant=stored.grant,
+                durable=False,
+            )
+        self._uses.note(stored.grant.id, opened.connection.id, event.at)
+        return opened, sealed
 
-    def _opened(self, requester: Requester, ref: str) -> Opened:
-        try:
-            return self._opening.handle(requester, ref)
-        except HandleInvalid as invalid:
-            self._refusals.note_foreign(requester, invalid)
-            raise
+    def _noting_use(self, requester: Requester, ref: str) -> Noting:
+        return self._refusals.noting(requester, lambda: self._opening.meant(requester, ref))
 
     def _still_what_was_answered(
         self, requester: Requester, ref: str, asked: Opened, answered: Subject
@@ -313,7 +308,7 @@ class AccessService:
 
         Handles have no MAC: an edited row must not lead a yes to another connection.
         """
-        now = self._opened(requester, ref)
+        now = self._opening.handle(requester, ref)
         if now.handle != asked.handle:
             raise HandleInvalid(reason="revoked")
         seen = (answered.connection.id, answered.connection.revision, answered.destination.shown)

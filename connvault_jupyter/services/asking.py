@@ -28,14 +28,7 @@ from .destinations import Destinations
 from .grants import Subject
 from .identifiers import new_id
 from .pauses import Often, Until, asker_of
-from .ports import (
-    Clock,
-    ConnectionStore,
-    ProviderRegistry,
-    Publish,
-    Randomness,
-    RunningRequesters,
-)
+from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Randomness, RunningRequesters
 from .question_log import QuestionLog
 from .questions import MAX_REASONS, Granted, Key, Pending, Questions, Ticket, digest_of, key_of
 from .reader import SecretReader

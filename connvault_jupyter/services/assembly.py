@@ -18,6 +18,7 @@ from .connections import ConnectionsService
 from .consent import ConsentService
 from .destinations import Destinations
 from .documents import Documents
+from .ended import Ended
 from .grants import Grants
 from .handles import Handles
 from .held_keys import HeldKeys
@@ -25,10 +26,7 @@ from .noticing import Noticing
 from .opening import Opening
 from .ports import (
     AuditStore,
-    CheckValue,
     Clock,
-    Custodian,
-    DeriveKeys,
     DocumentStore,
     GrantStore,
     HandleStore,
@@ -38,11 +36,9 @@ from .ports import (
     ProviderRegistry,
     Publish,
     Randomness,
-    Relays,
     RunningRequesters,
     SecretStore,
     Transactions,
-    VaultStore,
 )
 from .proposals import ProposalsService
 from .question_log import QuestionLog
@@ -50,12 +46,14 @@ from .reader import SecretReader
 from .recollection import Recollection
 from .refusals import Refusals
 from .rekeying import Rekeying
+from .relay_ports import Relays
 from .requesting import Requesting
 from .revocation import Revocation
 from .secrets import SecretsService
 from .sightings import Sightings
 from .trial import Trial
 from .uses import Uses
+from .vault_ports import CheckValue, Custodian, DeriveKeys, VaultStore
 
 
 class Stores(Protocol):
@@ -115,6 +113,7 @@ def assemble(
     requester key of a notebook's path as the server writes it.
     """
     transactions = stores.transactions
+    ended = Ended(cut=relays.changed)
     held = HeldKeys(store=stores.vault, transactions=transactions)
     claims = Claims(keys=lambda: held.keys, every=held.every)
     audit = AuditService(
@@ -135,6 +134,7 @@ def assemble(
         store=stores.grants,
         keys=lambda: held.keys,
         running=running,
+        ended=ended,
         settings=settings.consent,
         clock=clock,
         randomness=randomness,
@@ -143,6 +143,7 @@ def assemble(
         store=stores.vault,
         secrets=stores.secrets,
         held=held,
+        ended=ended,
         documents=documents,
         rekeying=Rekeying(
             vault=stores.vault,
@@ -173,7 +174,7 @@ def assemble(
         lock=lock,
         authenticated=settings.authenticated,
     )
-    handles = Handles(store=stores.handles, clock=clock, randomness=randomness)
+    handles = Handles(store=stores.handles, ended=ended, clock=clock, randomness=randomness)
     reader = SecretReader(
         secrets=secrets,
         documents=documents,
@@ -191,8 +192,10 @@ def assemble(
         clock=clock,
         publish=publish,
         key_of_document=key_of_document,
+        ended=ended,
+        lock=lock,
     )
-    refusals = Refusals(audit=audit, clock=clock)
+    refusals = Refusals(audit=audit, running=running, clock=clock)
     consent = ConsentService(
         asking=Asking(
             connections=documents,
@@ -242,6 +245,7 @@ def assemble(
         handles=handles,
         secrets=secrets,
         running=running,
+        ended=ended,
     )
     requesting = Requesting(
         opening=opening,
@@ -261,7 +265,9 @@ def assemble(
     access = AccessService(
         connections=documents,
         opening=opening,
-        recollection=Recollection(transactions=transactions, grants=grants, secrets=secrets, clock=clock),
+        recollection=Recollection(
+            transactions=transactions, grants=grants, secrets=secrets, ended=ended, clock=clock
+        ),
         uses=uses,
         revocation=revocation,
         secrets=secrets,
@@ -273,6 +279,7 @@ def assemble(
         refusals=refusals,
         sightings=Sightings(audit=audit, connections=documents, opening=opening, clock=clock),
         relays=relays,
+        ended=ended,
         clock=clock,
         lock=lock,
     )
@@ -307,6 +314,7 @@ def assemble(
         clock=clock,
         randomness=randomness,
         publish=publish,
+        reveal_allowed=settings.reveal_allowed,
     )
     proposals = ProposalsService(
         registry=registry,

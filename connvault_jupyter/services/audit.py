@@ -23,10 +23,10 @@ from ..contracts.events import Event
 from ..contracts.providers import Mode
 from ..errors import StorageError
 from . import chain
-from .chain import Position, Walk
+from .chain import Walk
 from .claims import Claims
 from .generations import Unlocked
-from .ports import AuditStore, Checkpoint, Clock, Lock, Publish, Transactions
+from .ports import AuditStore, Checkpoint, Clock, Lock, Position, Publish, Transactions
 
 Outcome = Literal["ok", "refused", "failed"]
 T = TypeVar("T")
@@ -170,7 +170,7 @@ class AuditService:
             return
         self._changed = False
         # Here and not in `_append`: there the transaction may still be rolled back.
-        self._anchor = Position(*self._store.head())
+        self._anchor = self.head()
         self._publish(Event(event="audit:changed"))
 
     def list(self, filters: AuditFilter) -> AuditPage:
@@ -211,8 +211,9 @@ class AuditService:
     def verify(self) -> AuditVerification:
         """Walks the whole chain; called without the lock, takes it for each chunk.
 
-        Noticed: an edited, removed, inserted or moved row; also rows cut from the end, as long as this process has
-        seen them. `keyed` is true if the keys are there and the last row and the checkpoint carry their MACs.
+        Noticed: an edited, removed, inserted or moved row; also rows cut from the end, if this process has seen them
+        or the keys have changed since. `keyed` is true if the keys are there and the last row and the checkpoint carry
+        their MACs.
         """
         walk = Walk(anchor=self._anchor)
         while True:
@@ -221,11 +222,11 @@ class AuditService:
                 start = self._store.checkpoint()
                 walk.begin_at(start, keys)
                 # Before the rows: another server may append between the two.
-                head = Position(*self._store.head())
+                head = self.head()
                 links = self._store.chain(walk.position.sequence, VERIFIED_AT_ONCE)
             walk.follow(links, keys)
             if walk.broken_at is None and not links:
-                walk.end_at(head)
+                walk.end_at(head, keys)
             if walk.broken_at is None and links:
                 continue
             if walk.broken_at is not None and self._pruned_since(start):
@@ -239,6 +240,10 @@ class AuditService:
                 keyed=walk.broken_at is None and keys is not None and walk.keyed,
                 broken_at=walk.broken_at,
             )
+
+    def head(self) -> Position:
+        """The last row. In a transaction none follows but from there."""
+        return Position(*self._store.head())
 
     def rekeyed(self, old: Unlocked, new: Unlocked) -> None:
         """The keys change, in the caller's transaction. The rows keep their MACs; the mark where pruning cut gets a new

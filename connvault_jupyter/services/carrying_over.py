@@ -15,7 +15,8 @@ from .audit import AuditService
 from .claims import MASK, Claims
 from .destinations import Destination, Destinations
 from .grants import Grants
-from .ports import ConnectionStore, Keys, ProviderRegistry, StoredGrant
+from .ports import ConnectionStore, ProviderRegistry, StoredGrant
+from .vault_ports import Keys
 
 # A "never" counts whatever it was shown with; this is no digest of anything.
 _NOTHING_SHOWN = "0" * 64

@@ -3,35 +3,29 @@
 Format 1: `digest = SHA-256("connvault-audit-1\\0" || previous digest || body)`, `mac` over the digest. A change of
 format needs another prefix and a checkpoint between the two.
 
-A MAC is by the keys of its generation, and generations never fall along the chain: whoever has the keys of an earlier
-one can neither add rows at the end nor mark a place as pruned.
+A MAC is by the keys of its generation, and generations never fall along the chain. Where the record was when one ended
+is sealed by the keys that followed: that row must be there, and no row by earlier keys comes after it. So whoever has
+those keys can neither add rows, also in the place of others that were cut off, nor mark a place as pruned.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..contracts.audit import AuditEvent
 from .canonical import canonical_contract
 from .generations import FROM_BEFORE, Unlocked
-from .ports import ChainLink, Checkpoint
+from .ports import ChainLink, Checkpoint, Position
 
 _DOMAIN = b"connvault-audit-1\0"
 _CHECKPOINT_DOMAIN = b"connvault-audit-checkpoint-1\0"
 
 # What the first row follows.
-ORIGIN = bytes(32)
-
-
-@dataclass(frozen=True)
-class Position:
-    """A place in the chain: the last row that was looked at."""
-
-    sequence: int = 0
-    digest: bytes = ORIGIN
+_BEGINNING = Position()
+ORIGIN = _BEGINNING.digest
 
 
 @dataclass
@@ -43,7 +37,7 @@ class Walk:
     """
 
     anchor: Position
-    position: Position = Position()
+    position: Position = _BEGINNING
     first: int = 1
     events: int = 0
     broken_at: int | None = None
@@ -59,33 +53,63 @@ class Walk:
         """Starts behind the mark, or goes on behind it if rows were pruned during the walk."""
         if start is None or start.sequence <= self.position.sequence:
             return
-        if not checkpoint_fits(start, keys):
+        self.position = Position(start.sequence, start.digest)
+        if not checkpoint_fits(start, keys) or not _is_of(_ends_by_sequence(keys), self.position):
             self.broken_at = start.sequence
         self._start_is_keyed = start.mac is not None
-        self.position = Position(start.sequence, start.digest)
         self.first, self.events = start.sequence + 1, 0
 
     def follow(self, links: Iterable[ChainLink], keys: Unlocked | None) -> None:
         """Goes along `links` until something is wrong."""
+        if keys is not None and not keys.complete:
+            self.broken_at = self.position.sequence + 1
+        ends = _ends_by_sequence(keys)
         for found in links:
             if self.broken_at is not None:
                 return
             generation = generation_of(found)
-            if not fits(found, self.position, keys) or (generation or self._generation) < self._generation:
+            if (
+                not fits(found, self.position, keys)
+                or (generation or self._generation) < self._generation
+                or not _in_time(found, keys)
+            ):
                 self.broken_at = self.position.sequence + 1
                 return
             self._generation = generation or self._generation
             self.position = Position(found.event.sequence, found.digest)
             self.events += 1
             self._last_is_keyed = found.mac is not None
-            if self.position.sequence == self.anchor.sequence and self.position != self.anchor:
+            replaced = self.position.sequence == self.anchor.sequence and self.position != self.anchor
+            if replaced or not _is_of(ends, self.position):
                 self.broken_at = self.position.sequence
 
-    def end_at(self, head: Position) -> None:
+    def end_at(self, head: Position, keys: Unlocked | None) -> None:
         """There are no more rows. `head` was read before the last of them: the walk must have come as far at least."""
-        short = max(head.sequence, self.anchor.sequence) > self.position.sequence
+        short = max(head.sequence, self.anchor.sequence, *_ends_by_sequence(keys)) > self.position.sequence
         if short or (head.sequence == self.position.sequence and head != self.position):
             self.broken_at = self.position.sequence + 1
+
+
+def _ends_by_sequence(keys: Unlocked | None) -> Mapping[int, bytes]:
+    """The digest of the last row of each earlier generation."""
+    return {} if keys is None else {end.sequence: end.digest for end in keys.ends.values()}
+
+
+def _is_of(ends: Mapping[int, bytes], position: Position) -> bool:
+    """Whether it is the row that was there when the keys changed, if they did here."""
+    return ends.get(position.sequence, position.digest) == position.digest
+
+
+def _in_time(found: ChainLink, keys: Unlocked | None) -> bool:
+    """Whether its keys were still good; where their end was not noted, those that followed had one."""
+    generation = generation_of(found)
+    if keys is None or generation is None:
+        return True
+    return all(
+        end.sequence >= found.event.sequence
+        for following, end in keys.ends.items()
+        if following >= generation
+    )
 
 
 def generation_of(found: ChainLink) -> int | None:

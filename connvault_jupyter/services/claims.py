@@ -23,7 +23,8 @@ from ..contracts.access import Grant
 from ..contracts.contract import Hidden
 from ..errors import HandleInvalid, SecretInvalid, VaultLocked
 from .guessability import maskable
-from .ports import Handle, Keys, RecordKeys
+from .ports import Handle
+from .vault_ports import Keys, RecordKeys
 
 # `contracts.contract.Claim`: long enough for a sentence.
 MAX_CLAIM_CHARS = 200

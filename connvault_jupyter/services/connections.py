@@ -70,6 +70,7 @@ class ConnectionsService:
         clock: Clock,
         randomness: Randomness,
         publish: Publish,
+        reveal_allowed: bool,
     ) -> None:
         self._documents = documents
         self._secrets = secrets
@@ -84,6 +85,7 @@ class ConnectionsService:
         self._clock = clock
         self._randomness = randomness
         self._publish = publish
+        self._reveal_allowed = reveal_allowed
 
     def list(self) -> ConnectionList:
         """All connections, by name."""
@@ -99,7 +101,11 @@ class ConnectionsService:
 
     def providers(self) -> ProviderList:
         """All kinds of connections, and definitions that could not be used."""
-        return ProviderList(providers=[*self._registry.all()], skipped=[*self._registry.skipped()])
+        return ProviderList(
+            providers=[*self._registry.all()],
+            skipped=[*self._registry.skipped()],
+            reveal_allowed=self._reveal_allowed,
+        )
 
     def provider_summaries(self) -> ProviderSummaryList:
         """What a requester sees of the kinds of connections."""

@@ -57,7 +57,7 @@ _COUNT_EVERY = timedelta(seconds=1)
 
 
 class ConsentService:
-    """All methods are called with the lock held."""
+    """All methods but `revoke` are called with the lock held."""
 
     def __init__(
         self,
@@ -155,6 +155,7 @@ class ConsentService:
         self._audit.announce()
         self._asking.open()
         self._refusals.sum_up()
+        self._revocation.store_the_rest()
         now = self._clock()
         if now >= self._next_count:
             self._uses.store()
@@ -203,7 +204,7 @@ class ConsentService:
         return GrantList(grants=found)
 
     def revoke(self, request: GrantRef, *, actor: str) -> None:
-        """Takes a grant back, or undoes a "never". Raises: GrantNotFound, StorageError."""
+        """Takes a grant back, or undoes a "never". Raises: see `Revocation.revoke`."""
         self._revocation.revoke(request.id, actor=actor)
 
     def documents_gone(self, paths: Sequence[str]) -> None:
@@ -226,6 +227,7 @@ class ConsentService:
 
     def interrupt_all(self) -> None:
         """The broker ends in good order: every open question is interrupted, the counts are stored."""
+        self._revocation.store_the_rest()
         self._uses.store()
         self._refusals.sum_up(all_of_them=True)
         self._asking.interrupt_all()

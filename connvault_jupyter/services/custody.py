@@ -11,7 +11,7 @@ from typing import Literal
 
 from ..contracts.vault import CustodianChoice, CustodianKind, VaultState
 from ..errors import AuthenticationOff, CustodianUnavailable, InvalidRequest, WrongPassphrase
-from .ports import CheckValue, Custodian, VaultRecord
+from .vault_ports import CheckValue, Custodian, VaultRecord
 
 # NIST SP 800-63B asks for 8 at least where guessing can be slowed; here the wrapped key may be copied and guessed at.
 MINIMUM_PASSPHRASE_CHARS = 10

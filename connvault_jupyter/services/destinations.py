@@ -13,7 +13,8 @@ from typing import Any
 from ..contracts.connections import Connection
 from ..contracts.providers import ProviderDefinition
 from .canonical import canonical
-from .ports import ProviderRegistry, SealContext
+from .ports import ProviderRegistry
+from .vault_ports import SealContext
 
 _DOMAIN = b"connvault-destination-1\0"
 

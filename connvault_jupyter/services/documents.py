@@ -24,8 +24,9 @@ from ..contracts.connections import Connection, TestOutcome
 from ..contracts.providers import ProviderDefinition
 from ..errors import RevisionConflict
 from .canonical import canonical
-from .ports import DocumentStore, Keys, ProviderRegistry, SecretStore, StoredConnection
+from .ports import DocumentStore, ProviderRegistry, SecretStore, StoredConnection
 from .statuses import READY, Standing, standing
+from .vault_ports import Keys
 
 NotOurs = Literal["edited", "unconfirmed"]
 
@@ -100,12 +101,11 @@ class Documents:
 
     def all_with(self, secrets: Mapping[str, frozenset[str]]) -> Sequence[Connection]:
         """As `all`, for whoever knows already which fields have a secret."""
-        keys = self._keys()
-        self._forget_if_other(keys)
-        return [
-            self._judged(stored, keys, secrets.get(stored.connection.id, _NONE))
-            for stored in self._store.all()
-        ]
+        return self._all(self._keys(), secrets)
+
+    def judged_by(self, keys: Keys | None) -> Sequence[Connection]:
+        """As `all`, by keys that need not be held; `None`: all are taken as they are."""
+        return self._all(keys, self._secrets.fields())
 
     def add(self, connection: Connection) -> None:
         """Raises: NameTaken."""
@@ -208,11 +208,10 @@ class Documents:
                 self._remac(stored, keys)
 
     def rekeyed(self, old: Keys, new: Keys, *, from_before: bool) -> None:
-        """The keys change: what is the broker's own stays so, and nothing else becomes it.
+        """The keys change: what is the broker's own stays so, and nothing else becomes it. `unlocked` comes before.
 
         `from_before`: no document had a MAC until now, so all without one are taken as they are.
         """
-        self.unlocked(old)
         for stored in self._store.all():
             if from_before if stored.mac is None else self._genuine(stored, old):
                 self._remac(stored, new)
@@ -244,6 +243,13 @@ class Documents:
             and _digest(stored.connection) == finding.digest
             and self._reason(stored, keys) == finding.reason
         )
+
+    def _all(self, keys: Keys | None, secrets: Mapping[str, frozenset[str]]) -> Sequence[Connection]:
+        self._forget_if_other(keys)
+        return [
+            self._judged(stored, keys, secrets.get(stored.connection.id, _NONE))
+            for stored in self._store.all()
+        ]
 
     def _judged_one(self, stored: StoredConnection | None) -> Connection | None:
         if stored is None:

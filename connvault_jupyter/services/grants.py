@@ -24,8 +24,10 @@ from ..contracts.supervision import ConsentSettings
 from .canonical import canonical_contract
 from .claims import Claim, same_agent
 from .destinations import Destination
+from .ended import Ended
 from .identifiers import new_id
-from .ports import Clock, GrantStore, Keys, Randomness, RunningRequesters, StoredGrant
+from .ports import Clock, GrantStore, Randomness, RunningRequesters, StoredGrant
+from .vault_ports import Keys
 
 ReasonNot = Literal["", "forged", "expired", "destination_changed", "ended", "changed"]
 
@@ -62,11 +64,13 @@ class Grants:
         store: GrantStore,
         keys: Callable[[], Keys | None],
         running: RunningRequesters,
+        ended: Ended,
         settings: ConsentSettings,
         clock: Clock,
         randomness: Randomness,
     ) -> None:
         self._store = store
+        self._ended = ended
         self._keys = keys
         self._running = running
         self._settings = settings
@@ -155,6 +159,8 @@ class Grants:
         keys = self._keys()
         if grant.decision == "deny_always":
             return ""
+        if self._ended.grant(grant):
+            return "ended"
         if keys is not None and not self._authentic(stored, keys):
             return "forged"
         if (

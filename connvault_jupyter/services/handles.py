@@ -9,6 +9,7 @@ from ..contracts.connections import Connection
 from ..contracts.contract import ConnectionId, GrantId, HandleRef
 from ..contracts.providers import Mode
 from ..errors import HandleInvalid
+from .ended import Ended
 from .identifiers import new_ref, ref_hash
 from .ports import Clock, Handle, HandleStore, Randomness
 
@@ -22,8 +23,9 @@ MAX_LIVE = 256
 class Handles:
     """Makes, finds and lets go of handles. Stored is a ref's hash only, so a stolen database opens nothing."""
 
-    def __init__(self, *, store: HandleStore, clock: Clock, randomness: Randomness) -> None:
+    def __init__(self, *, store: HandleStore, ended: Ended, clock: Clock, randomness: Randomness) -> None:
         self._store = store
+        self._ended = ended
         self._clock = clock
         self._randomness = randomness
         # How many callers share a ref (coalesced questions). Lost with the process: then the first release ends it.
@@ -49,7 +51,7 @@ class Handles:
             HandleInvalid: `unknown` (never made, released, revoked, or its run has ended), `foreign`, `expired`.
         """
         found = self._store.get(ref_hash(ref))
-        if found is None:
+        if found is None or self._ended.handle(ref, requester):
             raise HandleInvalid(reason="unknown")
         if found.requester_instance != requester.instance:
             raise HandleInvalid(reason="foreign")
@@ -58,14 +60,18 @@ class Handles:
         return found
 
     def let_go(self, ref: str) -> bool:
-        """Whether the handle ended: one that several callers share ends with the last of them."""
+        """Whether nobody has it any more: one that several callers share ends with the last of them."""
         hashed = ref_hash(ref)
         left = self._sharers.get(hashed, 1) - 1
         if left > 0:
             self._sharers[hashed] = left
             return False
         self._sharers.pop(hashed, None)
-        return self._store.remove(hashed)
+        return True
+
+    def remove(self, ref: str) -> bool:
+        """Whether it was there."""
+        return self._store.remove(ref_hash(ref))
 
     def instances(self) -> frozenset[str]:
         """The runs that hold handles or grants."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .generations import Unlocked
-from .ports import Keys, RecordKeys, Transactions, VaultStore
+from .ports import Transactions
+from .vault_ports import Keys, RecordKeys, VaultStore
 
 
 class HeldKeys:

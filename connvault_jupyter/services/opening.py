@@ -8,9 +8,17 @@ from difflib import get_close_matches
 from ..contracts.access import Requester
 from ..contracts.connections import Connection
 from ..contracts.contract import GrantId
-from ..errors import ConnectionNotFound, ConnectionNotReady, HandleInvalid, SecretInvalid, SecretMissing
+from ..errors import (
+    ConnectionNotFound,
+    ConnectionNotReady,
+    HandleInvalid,
+    SecretInvalid,
+    SecretMissing,
+    VaultLocked,
+)
 from .claims import Claim, agent_of_grant, agent_of_handle
 from .destinations import Destination, Destinations
+from .ended import Ended
 from .grants import Grants, belongs
 from .handles import Handles
 from .ports import ConnectionStore, Handle, ProviderRegistry, RunningRequesters, StoredGrant
@@ -58,7 +66,9 @@ class Opening:
         handles: Handles,
         secrets: SecretsService,
         running: RunningRequesters,
+        ended: Ended,
     ) -> None:
+        self._ended = ended
         self._connections = connections
         self._registry = registry
         self._destinations = destinations
@@ -69,12 +79,23 @@ class Opening:
 
     def connection(self, name: str) -> Connection:
         """The connection of this name. Raises: ConnectionNotFound: with a similar name, if there is one."""
-        connection = self._connections.by_name(name)
+        connection = self.named(name)
         if connection is None:
             names = {one.name.lower(): one.name for one in self._connections.all()}
             similar = get_close_matches(name.lower(), names, n=1)
             raise ConnectionNotFound(**({"suggestion": names[similar[0]]} if similar else {}))
         return connection
+
+    def named(self, name: str) -> Connection | None:
+        """The connection of this name, if there is one."""
+        return self._connections.by_name(name)
+
+    def meant(self, requester: Requester, ref: str) -> Connection | None:
+        """The connection of this requester's own handle, whether or not it may be used."""
+        try:
+            return self._connections.get(self._handles.find(ref, requester).connection_id)
+        except HandleInvalid:
+            return None
 
     def ready(self, connection: Connection) -> Destination:
         """Where its secrets may be sent, if it is ready. Raises: SecretMissing, SecretInvalid, ConnectionNotReady."""
@@ -87,6 +108,8 @@ class Opening:
         Raises: HandleInvalid, VaultLocked, VaultNotSetUp, SecretMissing, SecretInvalid, ConnectionNotReady.
         """
         handle = self._handles.find(ref, requester)
+        if self._ended.all_of_it:
+            raise VaultLocked
         if grant_id is not None and handle.grant_id != grant_id:
             raise HandleInvalid(reason="revoked")
         # Without the keys no MAC can be checked.

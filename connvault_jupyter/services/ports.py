@@ -1,7 +1,8 @@
 """What the services need from outside, as Protocols, and the records that cross these ports. No implementation.
 
 Implementations: `storage` (sqlite3), `vault` (cryptography, keyring), `providers` (catalogue). Each port has a
-conformance suite beside its implementations that third parties can subclass. Those of the vault are in vault_ports.py.
+conformance suite beside its implementations that third parties can subclass. Those of the vault are in vault_ports.py,
+those of the relays in relay_ports.py.
 """
 
 from __future__ import annotations
@@ -20,34 +21,8 @@ from ..contracts.connections import Connection, TestOutcome
 from ..contracts.contract import ConnectionId, GrantId, SecretRef
 from ..contracts.events import Event
 from ..contracts.problem import FieldError
-from ..contracts.providers import Mode, ProviderDefinition, RelayProtocol, SkippedProvider
+from ..contracts.providers import Mode, ProviderDefinition, SkippedProvider
 from ..contracts.sealed import SealedText, SealingKey
-from .vault_ports import (
-    Availability,
-    CheckValue,
-    Custodian,
-    DeriveKeys,
-    Keys,
-    MacPurpose,
-    RecordKeys,
-    SealContext,
-    VaultRecord,
-    VaultStore,
-)
-
-# Those of the vault may be had from here too.
-__all__ = [
-    "Availability",
-    "CheckValue",
-    "Custodian",
-    "DeriveKeys",
-    "Keys",
-    "MacPurpose",
-    "RecordKeys",
-    "SealContext",
-    "VaultRecord",
-    "VaultStore",
-]
 
 Clock = Callable[[], datetime]
 """Aware UTC now."""
@@ -266,6 +241,14 @@ class ChainLink:
 
 
 @dataclass(frozen=True)
+class Position:
+    """A place in the record: a row's sequence and digest; at first there is none."""
+
+    sequence: int = 0
+    digest: bytes = bytes(32)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """Where pruning cut: the chain verifies from `digest` on. Its MAC is always by the keys of now."""
 
@@ -359,51 +342,6 @@ class Probe(Protocol):
     ) -> TestOutcome: ...
 
 
-@dataclass(frozen=True)
-class RelayOrder:
-    """A brokered handle that shall listen for its requester. `fields` are complete and plain: no secret is in them.
-
-    A secret is fetched for each login, by `AccessService.login` with this requester, ref and grant. Whatever is opened
-    for the handle belongs to that grant, and ends with it: at `expires_at` by itself (`None`: not by time), and with
-    the requester's run.
-    """
-
-    ref: str = attribute(repr=False)
-    requester: Requester
-    connection_id: ConnectionId
-    grant_id: GrantId
-    expires_at: datetime | None
-    protocol: RelayProtocol
-    fields: Mapping[str, Any]
-    tcp: bool
-
-
-@dataclass(frozen=True)
-class RelayPlace:
-    """Where it listens. `token` opens the loopback `port` (`None`: not asked for) and nothing else."""
-
-    directory: str
-    socket: str
-    port: int | None
-    token: str = attribute(repr=False)
-    hand_over: bool
-
-
-class Relays(Protocol):
-    """The data plane: processes that log in and copy bytes, apart from the one that holds the keys."""
-
-    def warm(self) -> None:
-        """A brokered handle will be wanted soon (a person is being asked): gets ready meanwhile. Never blocks."""
-
-    def changed(self) -> None:
-        """What is open is to be looked at now. Whatever is published leads to a look anyway. Never blocks."""
-
-    def open(self, order: RelayOrder) -> RelayPlace:
-        """The same place each time for the same ref and grant. Slow: call it without the lock.
-
-        Raises: BrokerUnavailable: no process, socket or port can be had."""
-
-
 class RunningRequesters(Protocol):
     def instance_alive(self, instance: str) -> bool:
         """Whether this run (kernel or process) still exists."""
@@ -421,4 +359,4 @@ class Wait(Protocol):
 
 Lock = AbstractContextManager[Any]
 """The broker's one re-entrant lock. An operation that does not wait is called with it held; one that waits
-(`Operation.waits`) is called without, and takes it for each of its short parts."""
+(`Operation.waits`) or cuts (`Operation.cuts`) is called without, and takes it for each of its short parts."""

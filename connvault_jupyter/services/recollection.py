@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..contracts.access import Requester
+from .ended import Ended
 from .grants import Grants, belongs
 from .opening import Opened
-from .ports import Clock, Keys, SealedSecret, Transactions
+from .ports import Clock, SealedSecret, Transactions
 from .secrets import SecretsService
+from .vault_ports import Keys
 
 # More handles than are in use at a time; past it all are looked up anew.
 _REMEMBERED = 512
@@ -37,8 +39,15 @@ class Recollection:
     """
 
     def __init__(
-        self, *, transactions: Transactions, grants: Grants, secrets: SecretsService, clock: Clock
+        self,
+        *,
+        transactions: Transactions,
+        grants: Grants,
+        secrets: SecretsService,
+        ended: Ended,
+        clock: Clock,
     ) -> None:
+        self._ended = ended
         self._transactions = transactions
         self._grants = grants
         self._secrets = secrets
@@ -56,6 +65,9 @@ class Recollection:
         """What was found before; `None` if it must be looked up."""
         self._forget_what_may_have_changed()
         known = self._known.get(ref)
+        if self._ended:
+            # Something that is not stored yet: as if nothing were known.
+            return None
         if known is None or known.requester != requester:
             return None
         if known.until is not None and self._clock() >= known.until:

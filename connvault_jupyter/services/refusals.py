@@ -7,16 +7,17 @@ half minute.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..contracts.access import Requester
 from ..contracts.connections import Connection
-from ..errors import AccessDenied, ConnvaultError, HandleInvalid, StorageError
+from ..errors import AccessDenied, ConnvaultError, StorageError
 from .audit import AuditService
 from .pauses import MAX_REMEMBERED, Often, Until, asker_of
-from .ports import Clock
+from .ports import Clock, RunningRequesters
 
 # As long as the pause after a no: a loop makes two rows a minute.
 NOTED_EVERY_S = 30
@@ -47,8 +48,9 @@ class _Sum:
 class Refusals:
     """Notes refusals that no question stands for. Called with the lock held."""
 
-    def __init__(self, *, audit: AuditService, clock: Clock) -> None:
+    def __init__(self, *, audit: AuditService, running: RunningRequesters, clock: Clock) -> None:
         self._audit = audit
+        self._running = running
         self._clock = clock
         self._noted: Until[tuple[str, str, str]] = Until()
         self._rows: Often[str] = Often(limit=MAX_NOTED)
@@ -63,11 +65,14 @@ class Refusals:
         else:
             self._count(asker, requester, connection, error.code)
 
-    def note_foreign(self, requester: Requester, invalid: HandleInvalid) -> None:
-        """Notes the use of another requester's handle."""
-        # Ended handles are everyday; using another requester's is not.
-        if invalid.details.get("reason") == "foreign":
-            self.note(requester, None, invalid)
+    def noting(self, requester: Requester, about: Callable[[], Connection | None]) -> Noting:
+        """A block in which each refusal is noted: around all that a requester asks for, but the wait for a person,
+        whose answer is on record with its question. Not in a transaction, which would be rolled back with it.
+
+        `about` is asked when something was refused. What a requester calls a connection is not kept: it may be
+        anything.
+        """
+        return Noting(self, requester, about)
 
     def sum_up(self, *, all_of_them: bool = False) -> None:
         """Appends the counts whose half minute is over, one row an asker. What can't be recorded counts on."""
@@ -75,6 +80,15 @@ class Refusals:
         for asker, found in tuple(self._sums.items()):
             if (all_of_them or now >= found.due) and self._record(found, counted=True):
                 del self._sums[asker]
+
+    def note_refused(
+        self, requester: Requester, about: Callable[[], Connection | None], error: ConnvaultError
+    ) -> None:
+        """`note`, of what may also be a fault of the database: then nothing was refused, or could be recorded."""
+        if isinstance(error, StorageError):
+            return
+        with suppress(StorageError):
+            self.note(self._running.current(requester), about(), error)
 
     def _count(self, asker: str, requester: Requester, connection: Connection | None, code: str) -> None:
         found = self._sums.get(asker)
@@ -112,3 +126,23 @@ class Refusals:
             )
             return True
         return False
+
+
+class Noting:
+    """The block. A class, not a generator: it is entered at each use of a secret."""
+
+    __slots__ = ("_about", "_refusals", "_requester")
+
+    def __init__(
+        self, refusals: Refusals, requester: Requester, about: Callable[[], Connection | None]
+    ) -> None:
+        self._refusals = refusals
+        self._requester = requester
+        self._about = about
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, ConnvaultError):
+            self._refusals.note_refused(self._requester, self._about, error)

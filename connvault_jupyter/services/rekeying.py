@@ -5,6 +5,7 @@ Nobody is asked here and no master key is made here; secrets.py does that before
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..contracts.connections import Connection
@@ -14,9 +15,10 @@ from .destinations import Destination, Destinations
 from .documents import Documents, not_ours
 from .generations import FROM_BEFORE, Unlocked
 from .grants import Grants
-from .ports import ProviderRegistry, SealContext, SealedSecret, SecretStore, VaultRecord, VaultStore
+from .ports import ProviderRegistry, SealedSecret, SecretStore
 from .sealing import opened
 from .statuses import Standing
+from .vault_ports import SealContext, VaultRecord, VaultStore
 
 
 class Rekeying:
@@ -50,9 +52,12 @@ class Rekeying:
         """
         if self._vault.load() != before:
             raise Conflict
-        # First: it asks which documents are the broker's own, by the keys that are held.
-        unread = self._reseal(before.vault_id, old, new)
-        self._documents.rekeyed(old.keys, new.keys, from_before=before.generation == FROM_BEFORE)
+        from_before = before.generation == FROM_BEFORE
+        self._documents.unlocked(old.keys)
+        # By the old keys, whether or not they are held: while locked an edited document looks like any other.
+        connections = self._documents.judged_by(None if from_before else old.keys)
+        unread = self._reseal(before.vault_id, connections, old, new)
+        self._documents.rekeyed(old.keys, new.keys, from_before=from_before)
         self._grants.rekeyed(old.keys, new.keys)
         self._audit.rekeyed(old, new)
         self._vault.replace(after)
@@ -66,11 +71,13 @@ class Rekeying:
                 "secret:unreadable", connection=connection, outcome="failed", code=SecretInvalid.code
             )
 
-    def _reseal(self, vault_id: str, old: Unlocked, new: Unlocked) -> list[Connection]:
-        connections = {one.id: one for one in self._documents.all()}
+    def _reseal(
+        self, vault_id: str, connections: Sequence[Connection], old: Unlocked, new: Unlocked
+    ) -> list[Connection]:
+        by_id = {one.id: one for one in connections}
         unread: dict[str, Connection] = {}
         for sealed in self._secrets.all():
-            connection = connections.get(sealed.connection_id)
+            connection = by_id.get(sealed.connection_id)
             if connection is None:
                 continue
             destination = self._destination(connection)

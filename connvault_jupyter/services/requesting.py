@@ -16,9 +16,10 @@ from .destinations import Destination
 from .grants import Grants, Subject
 from .handles import Handles
 from .opening import Opening
-from .ports import Lock, Relays, RunningRequesters, Transactions, Wait
+from .ports import Lock, RunningRequesters, Transactions, Wait
 from .questions import Granted, Ticket
 from .refusals import Refusals, said_never
+from .relay_ports import Relays
 from .secrets import SecretsService
 
 
@@ -67,7 +68,7 @@ class Requesting:
             AccessDenied, TooManyQuestions, ConsentTimeout, ConsentWithdrawn, ConsentInterrupted, NoApprover,
             StorageError.
         """
-        with self._lock:
+        with self._lock, self._refusals.noting(requester, lambda: self._opening.named(request.connection)):
             self._refuse_if_over(requester)
             connection = self._opening.connection(request.connection)
             current = self._running.current(requester)
@@ -100,20 +101,13 @@ class Requesting:
 
     def refuse_if_never(self, connection: Connection, requester: Requester) -> None:
         """Raises: AccessDenied (`never`)."""
-        never = self._grants.never(connection.id, requester)
-        if never is not None:
-            error = said_never()
-            self._refusals.note(requester, connection, error)
-            raise error
+        if self._grants.never(connection.id, requester) is not None:
+            raise said_never()
 
     def ask(self, subject: Subject, reason: str | None, timeout_s: float | None) -> Ticket:
         """`reason` is as it was sent. Raises: see `Asking.put`."""
         claim = self._claims.made("reason", subject.connection.id, reason)
-        try:
-            return self._consent.ask(subject, reason=claim, timeout_s=timeout_s)
-        except NotAllowed as refused:
-            self._refusals.note(subject.requester, subject.connection, refused)
-            raise
+        return self._consent.ask(subject, reason=claim, timeout_s=timeout_s)
 
     def answer(self, ticket: Ticket, wait: Wait) -> Granted:
         """Waits for the decision. Raises: what the decision was, if not a yes."""

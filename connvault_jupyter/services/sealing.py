@@ -13,7 +13,8 @@ from ..errors import AuthenticationOff, SecretInvalid, VaultLocked, VaultNotSetU
 from .destinations import Destination
 from .guessability import maskable
 from .identifiers import new_id
-from .ports import Clock, Keys, Randomness, SealedSecret, SecretStore
+from .ports import Clock, Randomness, SealedSecret, SecretStore
+from .vault_ports import Keys
 
 
 class SealedSecrets:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from ..contracts.events import Event
 from ..contracts.vault import (
@@ -34,26 +34,15 @@ from .audit import AuditService
 from .carrying_over import CarryingOver
 from .custody import Custody
 from .documents import Documents
+from .ended import Ended
 from .generations import FIRST, FROM_BEFORE, SALT_BYTES, Unlocked, opened, succeeding
 from .held_keys import HeldKeys
 from .identifiers import new_id
-from .ports import (
-    CheckValue,
-    Clock,
-    Custodian,
-    DeriveKeys,
-    Keys,
-    Lock,
-    Publish,
-    Randomness,
-    SecretStore,
-    Transactions,
-    VaultRecord,
-    VaultStore,
-)
+from .ports import Clock, Lock, Publish, Randomness, SecretStore, Transactions
 from .rekeying import Rekeying
 from .sealing import SealedSecrets
 from .turns import Turns
+from .vault_ports import CheckValue, Custodian, DeriveKeys, Keys, VaultRecord, VaultStore
 
 # AES-256.
 MASTER_KEY_BYTES = 32
@@ -69,7 +58,7 @@ class SecretsService:
 
     `set_up`, `unlock`, `change_passphrase` and `open_at_start` wait for a custodian: they are called without the lock,
     one of them runs at a time (so guesses can't be made in parallel), and the lock is held for the short parts only.
-    `state` asks the custodians too, and is called without the lock.
+    `state` asks the custodians too, and is called without the lock; so is `lock`, which must not wait for it.
 
     The keys are let go as soon as another server has changed them, and what would need them raises `VaultLocked`.
     """
@@ -80,6 +69,7 @@ class SecretsService:
         store: VaultStore,
         secrets: SecretStore,
         held: HeldKeys,
+        ended: Ended,
         documents: Documents,
         rekeying: Rekeying,
         carrying_over: CarryingOver,
@@ -97,6 +87,7 @@ class SecretsService:
     ) -> None:
         self._store = store
         self._held = held
+        self._ended = ended
         self._documents = documents
         self._rekeying = rekeying
         self._carrying_over = carrying_over
@@ -250,18 +241,11 @@ class SecretsService:
             )
             custodian = self._custody.custodian(record.custodian, new)
             master_key = self._randomness(MASTER_KEY_BYTES)
-            following, following_keys = succeeding(
-                record,
-                old,
-                master_key,
-                parameters=custodian.keep(record.vault_id, master_key, new),
-                salt=self._randomness(SALT_BYTES),
-                derive_keys=self._derive_keys,
-                check_value=self._check_value,
-            )
+            parameters = custodian.keep(record.vault_id, master_key, new)
             with self._lock:
                 held = self._held.now
                 with self._holding(held), self._transactions.erasing():
+                    following, following_keys = self._succeeding(record, old, master_key, parameters)
                     unread = self._rekeying.run(record, old, following, following_keys)
                     self._held.hold(following_keys)
                     self._audit.record("vault:passphrase_changed", decided_by=actor)
@@ -275,16 +259,19 @@ class SecretsService:
     def lock(self, *, actor: str) -> VaultState:
         """Forgets the keys. Works on a full disk. Other servers on the vault stay as they are.
 
-        Called with the lock: locking waits for nobody, so the custodians are those seen last. The event that follows
-        makes whoever shows them ask anew.
+        Called without the lock: from here on nothing is open or opened, whoever has the lock and waits for the
+        database. Locking waits for no custodian, so those are shown that were seen last; the event that follows makes
+        whoever shows them ask anew.
         """
-        if self._held.before_the_look is not None:
-            # Locking never waits for the record.
-            with suppress(StorageError), self._transactions.escape():
-                self._audit.record("vault:locked", decided_by=actor)
-            self._held.let_go()
+        with self._ended.everything(), self._lock:
+            if self._held.before_the_look is not None:
+                # Locking never fails for the record.
+                with suppress(StorageError), self._transactions.escape():
+                    self._audit.record("vault:locked", decided_by=actor)
+                self._held.let_go()
         self._publish(Event(event="vault:changed"))
-        return self._shown(self._custody.last_seen)
+        with self._lock:
+            return self._shown(self._custody.last_seen)
 
     def _existing(self) -> VaultRecord:
         record = self._store.load()
@@ -334,20 +321,27 @@ class SecretsService:
         same: whoever puts the old description of the vault back later has one whose keys open nothing. So documents
         can't be made to look as if they were from before.
         """
-        following, following_keys = succeeding(
-            record,
-            old,
-            master_key,
-            parameters=record.parameters,
-            salt=self._randomness(SALT_BYTES),
-            derive_keys=self._derive_keys,
-            check_value=self._check_value,
-        )
+        following, following_keys = self._succeeding(record, old, master_key, record.parameters)
         unread = self._rekeying.run(record, old, following, following_keys)
         self._held.hold(following_keys)
         self._audit.record("vault:upgraded", decided_by=actor)
         self._carrying_over.run(following_keys.keys)
         self._rekeying.mark(unread)
+
+    def _succeeding(
+        self, record: VaultRecord, old: Unlocked, master_key: bytes, parameters: Mapping[str, Any]
+    ) -> tuple[VaultRecord, Unlocked]:
+        """In the transaction of the change: what the record has by then is what the old keys are good for."""
+        return succeeding(
+            record,
+            old,
+            master_key,
+            parameters=parameters,
+            salt=self._randomness(SALT_BYTES),
+            ended=self._audit.head(),
+            derive_keys=self._derive_keys,
+            check_value=self._check_value,
+        )
 
     @contextmanager
     def _holding(self, otherwise: Unlocked | None) -> Iterator[None]:

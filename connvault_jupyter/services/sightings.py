@@ -12,7 +12,8 @@ from ..errors import ConnvaultError, StorageError
 from .audit import AuditService
 from .opening import Opening
 from .pauses import Often, Until
-from .ports import Clock, ConnectionStore, RelayOrder
+from .ports import Clock, ConnectionStore
+from .relay_ports import RelayOrder
 
 # A debug page that is asked for again and again is one row in ten minutes.
 NOTED_EVERY_S = 600.0

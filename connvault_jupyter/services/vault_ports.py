@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from ..contracts.vault import CustodianKind
+from .ports import Position
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class RecordKeys(Protocol):
         """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
 
 
+class OlderKeys(RecordKeys, Protocol):
+    """Those of a generation that has ended."""
+
+    @property
+    def ended(self) -> Position | None:
+        """The last row of the record when it ended; `None`: kept by a version that did not note it."""
+
+
 class Keys(RecordKeys, Protocol):
     """Keys derived from one master key. Seals, unseals and authenticates; never shows a key."""
 
@@ -68,10 +77,11 @@ class Keys(RecordKeys, Protocol):
 
         Raises: SecretInvalid: it is no envelope, or was taken over before and changed since."""
 
-    def keep_record(self, older: RecordKeys, vault_id: str) -> bytes:
-        """An envelope of what `older` needs to verify and read the record; nothing in it opens a secret."""
+    def keep_record(self, older: RecordKeys, vault_id: str, ended: Position | None) -> bytes:
+        """An envelope of what `older` needs to verify and read the record, and of where it ended there; nothing in it
+        opens a secret."""
 
-    def record_keys(self, envelope: bytes, generation: int, vault_id: str) -> RecordKeys:
+    def record_keys(self, envelope: bytes, generation: int, vault_id: str) -> OlderKeys:
         """Raises: SecretInvalid: it is not of this generation or vault, or is damaged."""
 
 

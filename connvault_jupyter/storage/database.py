@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import StorageError, StorageFull
+from ..errors import StorageBusy, StorageError, StorageFull
 from .checkpoints import Checkpoints
 from .reserve import Reserve
 from .schema import Acting, acting
@@ -20,6 +20,10 @@ from .sqlite_errors import translated, translated_os
 
 Row = tuple[Any, ...]
 Parameters = Sequence[Any]
+
+
+# Longer than any transaction of ours holds the write lock.
+_MOMENT_S = 0.05
 
 
 class Database:
@@ -39,10 +43,14 @@ class Database:
         checkpoints: Checkpoints | None,
         reserve: Reserve,
         acting: Acting,
+        busy_timeout_s: float,
     ) -> None:
-        """`checkpoints` `None`: the database has no WAL."""
+        """`checkpoints` `None`: the database has no WAL. `busy_timeout_s`: that of the connection."""
         self._connection = connection
         self._acting = acting
+        self._busy_timeout_s = busy_timeout_s
+        self._is_patient = True
+        self._waited_in_vain = False
         self._schema_version: int | None = None
         self._wal_path = path.with_name(path.name + "-wal")
         self._checkpoints = checkpoints
@@ -161,10 +169,26 @@ class Database:
             self._set_level("FULL" if durable or self._checkpoints is None else "NORMAL")
             if erasing:
                 self._set("secure_delete = ON")
-            self._run("BEGIN IMMEDIATE", ())
+            self._wait_for_the_write_lock()
             self._escaping, self._spoilt, self._data_version = escaping, False, None
             self._check_schema()
         self._depth += 1
+
+    def _wait_for_the_write_lock(self) -> None:
+        """As long as others hold it anyway, only for a moment: whoever waits here has the lock of all other threads.
+
+        Without a WAL the commit waits too, for readers, and needs its time.
+        """
+        if self._is_patient is self._waited_in_vain:
+            self._is_patient = not self._waited_in_vain
+            timeout_s = self._busy_timeout_s if self._is_patient else min(_MOMENT_S, self._busy_timeout_s)
+            self._set(f"busy_timeout = {int(timeout_s * 1000)}")
+        try:
+            self._run("BEGIN IMMEDIATE", ())
+        except StorageBusy:
+            self._waited_in_vain = self._checkpoints is not None
+            raise
+        self._waited_in_vain = False
 
     def _check_schema(self) -> None:
         """A trigger of somebody else could swallow rows of the record, or a revoke. About 1 us if nothing changed."""

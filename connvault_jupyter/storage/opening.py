@@ -77,6 +77,7 @@ def open_database(
         checkpoints=Checkpoints(_connect(path, busy_timeout_s)) if wal else None,
         reserve=reserve,
         acting=acting_of(steps),
+        busy_timeout_s=busy_timeout_s,
     )
 
 

@@ -14,8 +14,8 @@ from ..services.ports import (
     OpenQuestionStore,
     SecretStore,
     Transactions,
-    VaultStore,
 )
+from ..services.vault_ports import VaultStore
 from .audit import SqliteAuditStore
 from .connections import SqliteConnectionStore
 from .database import Database

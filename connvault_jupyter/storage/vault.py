@@ -7,7 +7,7 @@ import json
 from typing import get_args
 
 from ..contracts.vault import CustodianKind
-from ..services.ports import VaultRecord
+from ..services.vault_ports import VaultRecord
 from .database import Database, Row
 from .rows import canonical_json, instant, microseconds, read_one
 
@@ -16,7 +16,7 @@ _CUSTODIANS = {kind: kind for kind in get_args(CustodianKind)}
 
 
 class SqliteVaultStore:
-    """Implements `services.ports.VaultStore`. `parameters` must be expressible in JSON."""
+    """Implements `services.vault_ports.VaultStore`. `parameters` must be expressible in JSON."""
 
     def __init__(self, *, database: Database) -> None:
         self._database = database

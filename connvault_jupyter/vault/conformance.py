@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..errors import VaultError
-from ..services.ports import Custodian
+from ..services.vault_ports import Custodian
 
 # What a wrong hand may have written into the stored parameters.
 _NONSENSE: tuple[Any, ...] = (None, True, -1, 0, 2**40, 1.5, "", "x", "A" * 100_000, [], {})

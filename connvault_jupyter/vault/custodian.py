@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 from ..contracts.vault import CustodianKind
 from ..errors import CustodianUnavailable, VaultError
-from ..services.ports import Availability
+from ..services.vault_ports import Availability
 from .envelope import KEY_BYTES
 
 T = TypeVar("T")

@@ -33,7 +33,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import SecretInvalid
-from ..services.ports import Keys, MacPurpose, Randomness, RecordKeys, SealContext
+from ..services.ports import Position, Randomness
+from ..services.vault_ports import Keys, MacPurpose, RecordKeys, SealContext
 
 # 256 bits: the key size of AES-256, the output of SHA-256, and what quantum searches leave at 128 bits.
 KEY_BYTES = 32
@@ -54,6 +55,11 @@ _TAKEN_OVER = bytes([2, _WRAPPED_KEY_BYTES])
 # What is kept of older keys, in this order.
 _KEPT_MACS: tuple[MacPurpose, ...] = ("audit", "claim")
 
+# With the key that seals claims.
+_KEPT_BYTES = (len(_KEPT_MACS) + 1) * KEY_BYTES
+
+_SEQUENCE_BYTES = 8
+
 # Separate keys for separate purposes (RFC 5869 3.2: `info`). A label is never used again with another meaning.
 _INFO_SEAL = b"connvault-jupyter v1 seal secrets"
 _INFO_GRANT = b"connvault-jupyter v1 mac grants"
@@ -66,13 +72,14 @@ _INFO_CHECK = b"connvault-jupyter v1 check value"
 
 
 class OlderKeys:
-    """What verifies and reads the record of an earlier generation (the port `RecordKeys`)."""
+    """What verifies and reads the record of an earlier generation (the port of this name)."""
 
-    __slots__ = ("_claims", "_macs", "generation", "kept")
+    __slots__ = ("_claims", "_macs", "ended", "generation", "kept")
 
-    def __init__(self, kept: bytes, *, generation: int) -> None:
+    def __init__(self, kept: bytes, *, generation: int, ended: Position | None) -> None:
         self.kept = kept
         self.generation = generation
+        self.ended = ended
         parts = [kept[at : at + KEY_BYTES] for at in range(0, len(kept), KEY_BYTES)]
         self._macs = dict(zip(_KEPT_MACS, parts, strict=False))
         self._claims = AESGCM(parts[-1])
@@ -175,16 +182,20 @@ class VaultKeys:
                 )
         raise SecretInvalid
 
-    def keep_record(self, older: RecordKeys, vault_id: str) -> bytes:
-        """An envelope of the keys that the record of `older` needs."""
+    def keep_record(self, older: RecordKeys, vault_id: str, ended: Position | None) -> bytes:
+        """An envelope of the keys that the record of `older` needs, then (8 bytes, big endian) the sequence and the
+        digest of its end. Versions before have written the keys alone."""
         if not isinstance(older, VaultKeys | OlderKeys):
             raise TypeError("not keys of a vault")
-        return self._sealed(self._keeping, older.kept, _keeping(vault_id, older.generation))
+        end = b"" if ended is None else ended.sequence.to_bytes(_SEQUENCE_BYTES, "big") + ended.digest
+        return self._sealed(self._keeping, older.kept + end, _keeping(vault_id, older.generation))
 
     def record_keys(self, envelope: bytes, generation: int, vault_id: str) -> OlderKeys:
         """Raises: SecretInvalid."""
-        kept = _unsealed(self._keeping, envelope, _keeping(vault_id, generation))
-        return OlderKeys(kept, generation=generation)
+        text = _unsealed(self._keeping, envelope, _keeping(vault_id, generation))
+        kept, end = text[:_KEPT_BYTES], text[_KEPT_BYTES:]
+        ended = Position(int.from_bytes(end[:_SEQUENCE_BYTES], "big"), end[_SEQUENCE_BYTES:]) if end else None
+        return OlderKeys(kept, generation=generation, ended=ended)
 
     def seal_claim(self, text: bytes, context: bytes) -> bytes:
         """As `seal`, under a key of its own; `context` is whatever the text belongs to."""

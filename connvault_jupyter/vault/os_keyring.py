@@ -17,7 +17,8 @@ from typing import Any, ClassVar, TypeVar
 
 from ..contracts.vault import CustodianKind
 from ..errors import CustodianUnavailable, VaultError
-from ..services.ports import Availability, Randomness
+from ..services.ports import Randomness
+from ..services.vault_ports import Availability
 from .bounded_calls import BoundedCalls, CallTimedOut
 from .custodian import DAMAGED, MasterKeyCustodian
 from .keyring_backends import HOW_TO_GO_ON, KNOWN, Chosen, choose_backend

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from ..contracts.vault import CustodianKind
 from ..errors import CustodianUnavailable, WeakPassphrase, WrongPassphrase
-from ..services.ports import Availability, Randomness
+from ..services.ports import Randomness
+from ..services.vault_ports import Availability
 from .custodian import DAMAGED, MasterKeyCustodian
 from .envelope import KEY_BYTES, NONCE_BYTES, TAG_BYTES
 

@@ -460,9 +460,13 @@ export interface ProviderDefinition {
   testable: boolean;
 }
 
+/**
+ * `reveal_allowed`: whether the server lets code ask for plain text at all, but of kinds that give nothing else.
+ */
 export interface ProviderList {
   providers: ProviderDefinition[];
   skipped: SkippedProvider[];
+  reveal_allowed: boolean;
 }
 
 /**

@@ -29,6 +29,8 @@ export interface IConnections {
   readonly items: readonly ConnectionView[];
   readonly providers: readonly ProviderDefinition[];
   readonly skipped: readonly SkippedProvider[];
+  /** Whether the server lets code ask for plain text at all, but of kinds that give nothing else. */
+  readonly revealAllowed: boolean;
   /** How many records could not be read. */
   readonly unreadable: number;
   /** Whether the first answer has come. */

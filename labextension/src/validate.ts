@@ -95,7 +95,8 @@ const skippedProvider = object<SkippedProvider>({ source: text, reason: text });
 export function providerList(value: unknown): ProviderList & { unreadable: number } {
   const { items, unreadable } = readable(value, 'providers', provider);
   const skipped = isObject(value) && Array.isArray(value.skipped) ? readable(value, 'skipped', skippedProvider).items : [];
-  return { providers: items, skipped, unreadable };
+  const reveal_allowed = isObject(value) ? orElse(flag, true)(value.reveal_allowed, 'reveal_allowed') : true;
+  return { providers: items, skipped, reveal_allowed, unreadable };
 }
 
 const connection = object<Connection>({

@@ -25,6 +25,7 @@ function draw(change: Partial<ConnectionFormProps> = {}): void {
   render(
     <ConnectionForm
       provider={provider()}
+      revealAllowed={true}
       takenNames={['taken']}
       trans={trans}
       onSave={async (draft, andTest) => {
@@ -337,6 +338,13 @@ describe('a secret', () => {
   });
 });
 
+test('where the server lets no code ask for plain text the choice says that it changes nothing', () => {
+  draw({ revealAllowed: false });
+  expect(document.getElementById(input('reveal_allowed').getAttribute('aria-describedby')!)?.textContent).toBe(
+    'This server lets no notebook code ask for it, whatever is chosen here.'
+  );
+});
+
 describe('an existing connection', () => {
   test('keeps its secret while its destination stays', async () => {
     draw({ existing: connectionView() });
@@ -366,7 +374,7 @@ describe('an existing connection', () => {
     expect(input('bound_only').checked).toBe(true);
     expect(screen.queryByTestId('connvault-moved')).toBeNull();
     fireEvent.click(input('bound_only'));
-    expect(screen.getByTestId('connvault-moved')).toBeTruthy();
+    expect(screen.getByTestId('connvault-moved').textContent).toContain('enter the secret again');
   });
 
   test('with another destination asks for its secret again', async () => {

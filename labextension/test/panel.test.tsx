@@ -1,4 +1,4 @@
-import { act, fireEvent, render, screen, waitFor, within } from '@testing-library/react';
+import { act, fireEvent, render, screen, waitFor, within, cleanup } from '@testing-library/react';
 import { beforeEach, describe, expect, test } from 'vitest';
 
 import type { Place } from '../src/models/navigation';
@@ -120,6 +120,10 @@ describe('the list', () => {
     const badge = (name: string): string | undefined =>
       screen.getByTestId(`connvault-row-${name}`).querySelector('.jp-connvault-mayBeRevealed')?.textContent ?? undefined;
     expect([badge('warehouse'), badge('kept'), badge('key')]).toEqual(['may be revealed', undefined, 'may be revealed']);
+    cleanup();
+    connvault.connections.revealAllowed = false;
+    await draw();
+    expect([badge('warehouse'), badge('kept'), badge('key')]).toEqual([undefined, undefined, 'may be revealed']);
   });
 
   test('says that a question waits, from whom, and leads to it', async () => {
@@ -371,6 +375,14 @@ describe('one connection', () => {
     expect(screen.getByTestId('connvault-reveal-off').textContent).toBe('Notebook code may not ask for the plain text.');
   });
 
+  test('says that plain text is off for all connections of this server', async () => {
+    connvault.connections.revealAllowed = false;
+    connvault.connections.items = [connectionView({ reveal_allowed: true })];
+    await draw();
+    expect(screen.queryByTestId('connvault-reveal-on')).toBeNull();
+    expect(screen.getByTestId('connvault-reveal-off').textContent).toBe('This server lets no notebook code ask for the plain text.');
+  });
+
   test('of plain text alone does not say that it is off', async () => {
     connvault.connections.providers = [provider({ deliveries: provider().deliveries.map(item => ({ ...item, mode: 'reveal' })) })];
     connvault.connections.items = [connectionView({ reveal_allowed: false }, { modes: ['reveal'], delivery: 'reveal' })];
@@ -486,7 +498,7 @@ describe('one connection', () => {
       connectionView({ status: 'invalid', status_reason: 'edited' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at, masked: true } } })
     ];
     await draw();
-    expect(screen.getByText(/was changed outside of connvault. Nothing of it is used until you look through it/)).toBeTruthy();
+    expect(document.querySelector('.jp-connvault-banner')?.textContent).toContain('was changed outside of connvault. Nothing of it is used');
     expect(screen.queryByTestId('connvault-replace-password')).toBeNull();
     await press('connvault-edit');
     await screen.findByTestId('connvault-form');
@@ -498,7 +510,7 @@ describe('one connection', () => {
       connectionView({ status: 'draft', status_reason: 'unconfirmed' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at, masked: true } } })
     ];
     await draw();
-    expect(screen.getByText(/or enter its secret/)).toBeTruthy();
+    expect(document.querySelector('.jp-connvault-banner')?.textContent).toContain('or enter its secret');
     expect(screen.getByTestId('connvault-replace-password').textContent).toBe('Enter');
     expect(screen.queryByText(/^Set /)).toBeNull();
   });
@@ -956,7 +968,7 @@ describe('a suggestion', () => {
     navigation.go({ screen: 'proposal', id: PROPOSAL_ID });
     await draw();
     expect(navigation.place.screen).toBe('picker');
-    expect(screen.getByText('connection("sales")')).toBeTruthy();
+    expect(screen.getAllByText('connection("sales")').map(shown => shown.tagName)).toEqual(['CODE']);
   });
 
   test.each([

@@ -85,6 +85,15 @@ describe('lists', () => {
     expect(found.skipped).toEqual([{ source: 's', reason: 'r' }]);
   });
 
+  test.each([
+    [true, true],
+    [false, false],
+    // An older server does not say it.
+    [undefined, true]
+  ])('whether plain text may be asked for at all is taken as it is told: %s', (told, expected) => {
+    expect(validate.providerList({ providers: [], skipped: [], reveal_allowed: told }).reveal_allowed).toBe(expected);
+  });
+
   test('a provider of an older server has no relay, and one of a newer may speak another protocol', () => {
     const old = { ...provider(), id: 'old', deliveries: [{ kind: 'login', mode: 'in_clear', client: 'http', openers: ['session'] }] };
     const next = { ...provider(), id: 'next', deliveries: [{ ...provider().deliveries[0], protocol: 'gopher' }] };

@@ -59,7 +59,8 @@ from connvault_jupyter.relays.supervisor import RelaySupervisor
 racer = Racer(home / "racer", marker="relay_process")
 supervisor = RelaySupervisor(
     start_zygote=spawn.Spawner(racer.at_its_gate("connvault_jupyter.broker.relay_process")),
-    directory=home / "h", login=lambda *_: None, sighted=lambda _: None, still_good=lambda *_: True,
+    directory=home / "h", login=lambda *_: None, sighted=lambda _: None, has_ended=lambda _: False,
+    still_good=lambda *_: True,
     version=lambda: 0, alive=lambda _: True, clock=lambda: datetime.now(timezone.utc),
     lock=threading.RLock(), log=logging.getLogger(),
 )

@@ -8,13 +8,17 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts.supervision import BrokerSettings
+from connvault_jupyter.errors import StorageBusy
 from tests.support.broker_of import runs
 from tests.support.operator import Operator
 from tests.support.processes import wait_until
@@ -129,6 +133,66 @@ def test_when_locked_everything_is_cut_and_works_again_after_the_unlock(
     finally:
         world.operator.call("vault.unlock", {"passphrase": PASSPHRASE})
     assert kernel.run("pinged(live(h))") == "+PONG\r\n"
+
+
+def lock(world: RedisNotebooks, _kernel: Asker, _connection_id: str) -> None:
+    world.operator.call("vault.lock")
+
+
+# The others are changes, which there are none of before they are stored.
+PROTECTIVE = {name: end for name, end in ENDS.items() if name not in {"another destination", "deleted"}} | {
+    "locked": ("session", lock)
+}
+UNTOLD = {"locked", "the server says that the kernel is gone"}
+
+# As many as a notebook likes wait for the database too, each with the broker's lock.
+_BUSY = """
+from connvault_jupyter.kernel.api import broker
+def ask():
+    while not stop.is_set():
+        try: broker().ask("access.check", {"ref": h._lease._ref})
+        except Exception: pass
+stop = threading.Event()
+askers = [threading.Thread(target=ask) for _ in range(4)]
+for one in askers: one.start()
+"""
+
+
+@pytest.mark.parametrize("name", PROTECTIVE)
+def test_a_database_that_somebody_holds_puts_off_no_end(name: str) -> None:
+    """What is open is cut while it is held; whoever ended it hears that it is not stored yet, and it is afterwards."""
+    decision, end = PROTECTIVE[name]
+    with redis_notebooks(rule) as world, world.kernel() as kernel:
+        connection, connection_id = world.define()
+        kernel.run(f"h = connection({connection!r}, reason={decision!r}); s = live(h); t = []")
+        kernel.run("w = threading.Thread(target=lambda: t.append(ended(s))); w.start()")
+        with held(world.home):
+            kernel.run(_BUSY)
+            told = (
+                nullcontext() if name in UNTOLD else pytest.raises((StorageBusy, Refused), match="has ended")
+            )
+            with told:
+                end(world, kernel, connection_id)
+            kernel.run("w.join(20)")
+            kernel.run("t[0]")
+            with pytest.raises(Refused):
+                kernel.run("live(h)")
+            kernel.run("stop.set(); [one.join() for one in askers]")
+        if name != "locked":
+            wait_until(
+                lambda: not world.grants_of(connection_id) or name == "released",
+                deadline_s=DEADLINE_S,
+                what="the end to be stored",
+            )
+
+
+@contextmanager
+def held(home: Path) -> Iterator[None]:
+    """Another process of the same user has the database's write lock."""
+    path = home / "vault" / "connvault.db"
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=5)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
 
 
 # A child that goes on without its parent, with a connection that is the kernel's.

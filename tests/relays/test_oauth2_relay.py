@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 from tests.support.http_relay import Answer, HttpRelays, RawClient, http_relays
 from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref

@@ -25,7 +25,7 @@ import pytest
 import sqlalchemy
 
 from connvault_jupyter.kernel.hand_over import hand_over
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login

@@ -17,7 +17,7 @@ import pytest
 
 from connvault_jupyter.errors import HandleInvalid, VaultLocked
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login

@@ -12,7 +12,7 @@ from connvault_jupyter.contracts.connections import Connection, UpdateConnection
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.contracts.vault import ChangePassphrase, CustodianKind, SetUpVault, UnlockVault
 from connvault_jupyter.errors import SecretInvalid
-from connvault_jupyter.services.ports import Custodian
+from connvault_jupyter.services.vault_ports import Custodian
 from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
 from tests.support.canary import CANARY
 from tests.support.service_world import UpdatedCatalogue, World, catalogue, notebook

@@ -179,8 +179,9 @@ def test_when_revoked_the_next_use_fails(world: World) -> None:
     (grant,) = world.grants()
     world.consent.revoke(GrantRef(id=grant.id), actor="ada")
     assert reason_of(world, asked) == "unknown"
-    row = world.record()[-1]
+    row, refused = world.record()[-2:]
     assert (row.type, row.decided_by, row.grant_id) == ("grant:revoked", "ada", grant.id)
+    assert (refused.type, refused.code) == ("access:refused", "handle_invalid")
     with pytest.raises(GrantNotFound):
         world.consent.revoke(GrantRef(id=grant.id), actor="ada")
 

@@ -502,3 +502,47 @@ def test_a_generation_can_not_fall_by_mistake(two: tuple[World, World], tmp_path
         pytest.raises(sqlite3.IntegrityError),
     ):
         edited.execute("UPDATE vault SET generation = 1")
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "unlocked"])
+@pytest.mark.parametrize("how", ["edited", "stripped"])
+def test_a_connection_that_was_edited_is_recorded_as_that_and_not_as_unreadable(
+    world: World, how: str, locked: bool
+) -> None:
+    """Its secret does not open at its new destination; what happened is the edit, also if the vault was locked."""
+    tables = world.storage.tables
+    ((key, stored),) = tables.connections.items()
+    moved = stored.connection.model_copy(
+        update={"fields": {**stored.connection.fields, "host": "evil.example"}}
+    )
+    tables.connections[key] = replace(stored, connection=moved, mac=None if how == "stripped" else stored.mac)
+    if locked:
+        world.secrets.lock(actor="ada")
+    change(world)
+    if locked:
+        unlock(world)
+    world.clock.forward(60)
+    world.consent.tick()
+    assert "secret:unreadable" not in world.recorded()
+    (row,) = [one for one in world.record() if one.type == "connection:edited"]
+    assert row.code == ("connection_unconfirmed" if how == "stripped" else "connection_edited")
+    shown = world.connections.list().connections[0].connection
+    assert shown.status_reason == ("unconfirmed" if how == "stripped" else "edited")
+
+
+def test_a_draft_that_this_server_saved_while_locked_is_no_edit_at_the_change(world: World) -> None:
+    """It is confirmed by the old keys first, and a secret of it that does not open is recorded as that."""
+    world.secrets.lock(actor="ada")
+    (stored,) = world.stores.connections.all()
+    saved = stored.connection
+    world.connections.update(
+        UpdateConnection.model_validate({"id": saved.id, "revision": saved.revision, "name": "renamed"}),
+        actor="ada",
+    )
+    ((key, sealed),) = world.storage.tables.secrets.items()
+    world.storage.tables.secrets[key] = replace(sealed, envelope=sealed.envelope[:-1] + b"\0")
+    change(world)
+    unlock(world)
+    shown = world.connections.list().connections[0].connection
+    assert (shown.name, shown.status_reason) == ("renamed", "secret_unreadable")
+    assert "secret:unreadable" in world.recorded()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from connvault_jupyter.contracts.access import Requester
+from connvault_jupyter.contracts.access import HandleUse, Requester, RevokeOwn
+from connvault_jupyter.contracts.connections import DeleteSecret, UpdateConnection
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.errors import (
     AccessDenied,
+    ConnectionNotFound,
     ConnvaultError,
     ConsentTimeout,
     ConsentWithdrawn,
     NoApprover,
     NotAllowed,
+    StorageFull,
     TooManyQuestions,
 )
 from connvault_jupyter.services.asking import MAX_UNANSWERED, MAX_UNANSWERED_IN_ALL
@@ -211,3 +215,131 @@ def test_after_a_restart_of_the_broker_nobody_has_to_wait(world: World) -> None:
     restarted.keyring.items.update(world.keyring.items)
     restarted.secrets.open_at_start()
     restarted.request(notebook(), restarted.answer("once"), "c0")
+
+
+def locked(world: World) -> None:
+    world.secrets.lock(actor="ada")
+
+
+def without_secret(world: World) -> None:
+    (connection,) = [one for one in world.connections.list().connections if one.connection.name == "c0"]
+    given = {"id": connection.connection.id, "field": "password"}
+    world.connections.delete_secret(DeleteSecret.model_validate(given), actor="ada")
+
+
+def edited(world: World) -> None:
+    for key, stored in tuple(world.storage.tables.connections.items()):
+        world.storage.tables.connections[key] = replace(stored, mac=b"x" * 32)
+
+
+def plain_text_forbidden(world: World) -> None:
+    for view in world.connections.list().connections:
+        given = {"id": view.connection.id, "revision": view.connection.revision, "reveal_allowed": False}
+        world.connections.update(UpdateConnection.model_validate(given), actor="ada")
+
+
+def nothing(_: World) -> None:
+    """Nothing happens."""
+
+
+def ended(world: World) -> None:
+    world.runs.ended.add(notebook().instance)
+
+
+# What a requester may try, given the ref of a handle of `c0`.
+TRIED: dict[str, Callable[[World, str], object]] = {
+    "request": lambda world, _: world.request(notebook(), unasked, "c0", agent="another agent"),
+    "deliver": lambda world, ref: world.deliver(notebook(), ref),
+    "open": lambda world, ref: world.open(notebook(), ref),
+    "login": lambda world, ref: world.login(notebook(), ref),
+    "check": lambda world, ref: world.check(notebook(), ref),
+    "reveal": lambda world, ref: world.reveal(notebook(), ref, unasked),
+}
+
+REFUSED: dict[str, tuple[Callable[[World], None], Callable[[World, str], object], str, str | None]] = {
+    "an unknown name": (
+        nothing,
+        lambda world, _: world.request(notebook(), unasked, "no-such"),
+        "connection_not_found",
+        None,
+    ),
+    "an unknown name given back": (
+        nothing,
+        lambda world, _: world.access.revoke_own(notebook(), RevokeOwn(connection="no-such")),
+        "connection_not_found",
+        None,
+    ),
+    "another notebook's handle let go of": (
+        nothing,
+        lambda world, ref: world.access.release(notebook("other.ipynb"), HandleUse(ref=ref)),
+        "handle_invalid",
+        None,
+    ),
+    "a run that is over": (ended, TRIED["request"], "not_allowed", "c0"),
+    "an unknown ref": (nothing, lambda world, _: world.deliver(notebook(), "x" * 43), "handle_invalid", None),
+    "the wrong way": (nothing, TRIED["open"], "not_allowed", "c0"),
+    "plain text that is forbidden": (plain_text_forbidden, TRIED["reveal"], "reveal_forbidden", "c0"),
+    **{
+        f"{name}, {what}": (happening, tried, code, "c0")
+        for name, happening, code in (
+            ("locked", locked, "vault_locked"),
+            ("no secret", without_secret, "secret_missing"),
+            ("edited", edited, "connection_not_ready"),
+        )
+        for what, tried in TRIED.items()
+    },
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_each_refusal_is_on_record_and_a_loop_of_it_makes_two_rows_a_minute(case: str) -> None:
+    """Whatever it was refused for, with or without keys: one row now, and how often when the half minute is over."""
+    world = World()
+    world.connection("c0")
+    ref = world.request(notebook(), world.answer("always"), "c0").ref
+    happens, tried, code, name = REFUSED[case]
+    happens(world)
+    before = len(world.record())
+    for _ in range(50):
+        with pytest.raises(ConnvaultError):
+            tried(world, ref)
+    (row,) = world.record()[before:]
+    assert (row.type, row.outcome, row.code, row.connection) == ("access:refused", "refused", code, name)
+    world.clock.forward(NOTED_EVERY_S)
+    world.consent.tick()
+    (summed,) = [one for one in world.record()[before:] if one.count is not None]
+    assert (summed.code, summed.count, summed.connection) == (code, 49, name)
+    assert world.audit.verify().consistent
+
+
+def test_guessed_names_are_one_kind_of_refusal_and_are_not_kept(world: World) -> None:
+    """They are foreign text and may be anything, also a secret in the wrong place."""
+    before = len(world.record())
+    guesses = ["hunter2-is-my-password", "x" * 64, *(f"name-{number}" for number in range(500))]
+    for guess in guesses:
+        with pytest.raises(ConnectionNotFound):
+            world.request(notebook(), unasked, guess)
+    (row,) = world.record()[before:]
+    assert row.connection is None
+    assert not [guess for guess in guesses if guess in row.model_dump_json()]
+
+
+def test_a_question_that_is_answered_with_no_is_on_record_once(world: World) -> None:
+    """What a question stands for is no refusal beside it."""
+    with pytest.raises(AccessDenied):
+        world.request(notebook(), world.answer("deny"), "c0")
+    with pytest.raises(ConsentWithdrawn):
+        world.request(notebook("other.ipynb"), gone, "c0")
+    assert "access:refused" not in world.recorded()
+
+
+def test_a_use_that_the_disk_has_no_room_for_stays_that_error(world: World) -> None:
+    """It is no refusal, and nothing could be recorded."""
+    ref = world.request(notebook(), world.answer("always"), "c0").ref
+    world.storage.record_full = True
+    with pytest.raises(StorageFull):
+        world.deliver(notebook(), ref)
+    world.storage.record_full = False
+    world.clock.forward(NOTED_EVERY_S)
+    world.consent.tick()
+    assert "access:refused" not in world.recorded()

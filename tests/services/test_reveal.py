@@ -327,3 +327,9 @@ def test_when_a_claim_was_edited_in_the_row_the_handle_is_void(world: World) -> 
             world.reveal(notebook(), asked.ref, unasked)
     world.storage.tables.handles[ref_hash(asked.ref)] = replace(mine, ref_hash=ref_hash(asked.ref))
     world.reveal(notebook(), asked.ref, world.answer("once"))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_operator_is_told_what_the_server_allows(allowed: bool) -> None:
+    """So that nothing is shown as revealable where no connection is."""
+    assert World(reveal_allowed=allowed).connections.providers().reveal_allowed is allowed

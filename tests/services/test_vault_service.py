@@ -23,7 +23,7 @@ from connvault_jupyter.errors import (
     WeakPassphrase,
     WrongPassphrase,
 )
-from connvault_jupyter.services.ports import Availability
+from connvault_jupyter.services.vault_ports import Availability
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.support.service_world import MemoryKeyring, World
 

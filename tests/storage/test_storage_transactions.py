@@ -199,6 +199,43 @@ def test_when_another_holds_the_lock_it_is_busy_and_then_works(
     assert connections.last_used() == {"c1": later(1)}
 
 
+def test_while_another_holds_the_lock_only_the_first_waits_its_whole_time(
+    database: Database, connections: SqliteConnectionStore, data_dir: Path
+) -> None:
+    """Whoever waits has the lock of all threads of the broker. What has worked again is worth the whole wait again."""
+
+    def timeout_ms() -> int:
+        row = database.one("PRAGMA busy_timeout")
+        assert row is not None
+        return int(row[0])
+
+    whole = timeout_ms()
+    with closing(sqlite3.connect(data_dir / "connvault.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for expected in (whole, 50, 50):
+            with pytest.raises(StorageBusy), database.transaction():
+                pytest.fail("the lock is taken")
+            assert timeout_ms() == expected
+        other.execute("ROLLBACK")
+    connections.add(connection())
+    connections.touch("c1", later(1))
+    assert timeout_ms() == whole
+
+
+def test_where_there_is_no_wal_the_wait_stays_as_it_is(tmp_path: Path) -> None:
+    """There a commit waits for readers, too."""
+    opened = open_database(data_dir=tmp_path / "d", busy_timeout_s=0.2, network_file_system=lambda _: True)
+    with (
+        closing(opened),
+        closing(sqlite3.connect(tmp_path / "d" / "connvault.db", isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            with pytest.raises(StorageBusy), opened.transaction():
+                pytest.fail("the lock is taken")
+        assert opened.one("PRAGMA busy_timeout") == (200,)
+
+
 def test_the_version_changes_with_the_commits_of_others(
     database: Database, connections: SqliteConnectionStore, data_dir: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from connvault_jupyter.relays.http.bodies import Chunked
 from connvault_jupyter.relays.http.heads import END, ResponseHead, response_head
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 
 from .relay_handles import Relays, Vault, supervised_by
 

@@ -30,8 +30,8 @@ from connvault_jupyter.services.ports import (
     SealedSecret,
     StoredConnection,
     StoredGrant,
-    VaultRecord,
 )
+from connvault_jupyter.services.vault_ports import VaultRecord
 from connvault_jupyter.storage.stores import Stores
 
 _NOTHING_BEFORE = bytes(32)

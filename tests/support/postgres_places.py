@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.kernel.hand_over import hand_over
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 from setup_hooks.postgresql import Login, PostgresServer
 
 from .postgres_relay import vault_of

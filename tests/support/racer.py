@@ -13,26 +13,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Waits, in whichever process has `marker` among its arguments, until the racer has taken what it wanted.
+# Waits, in the first process that has `marker` among its arguments, until the racer has taken what it wanted. `pid` and
+# `go` are pipes: the one says who waits, and the other ends when the wait does.
 _GATE = """
-import os, sys, time
+import os, sys
 folder, marker = {folder!r}, {marker!r}
-if marker in " ".join(sys.orig_argv) and not os.path.exists(folder + "/go"):
-    with open(folder + "/pid.new", "w") as file:
-        file.write(str(os.getpid()))
-    os.rename(folder + "/pid.new", folder + "/pid")
-    while not os.path.exists(folder + "/go"):
-        time.sleep(0.005)
+def wait():
+    try:
+        os.mkdir(folder + "/claimed")
+    except FileExistsError:
+        return
+    go = os.open(folder + "/go", os.O_RDONLY)
+    with open(folder + "/pid", "w") as pid:
+        pid.write(str(os.getpid()))
+    os.read(go, 1)
+    os.close(go)
+if marker in " ".join(sys.orig_argv):
+    wait()
+del wait
 """
 
 # Says as JSON lines what it got. `seize`: stays attached as a tracer instead of taking descriptors; `answer`: speaks
 # for the process.
 RACER = r"""
-import array, ctypes, json, os, re, signal, socket, stat, sys, time
+import array, ctypes, json, os, re, select, signal, socket, stat, sys, time
 folder, how = sys.argv[1], sys.argv[2]
 libc = ctypes.CDLL(None, use_errno=True)
-while not os.path.exists(folder + "/pid"):
-    time.sleep(0.005)
+# Before the process can open it, which then waits for its end.
+go = os.open(folder + "/go", os.O_RDWR)
 pid = int(open(folder + "/pid").read())
 
 def say(**what):
@@ -75,7 +83,7 @@ def answer():
 if how == "answer":
     took["sockets"] = answer()
 say(took=sorted(took), pid=pid)
-open(folder + "/go", "w").close()
+os.close(go)
 
 def family():
     # The process, and whatever of its children shows the same arguments (it may have forked).
@@ -113,12 +121,16 @@ def in_sockets(needles):
     # All that comes, and what comes by descriptors that come with it.
     data, ends = b"", [socket_.dup() for socket_ in took.get("sockets", [])]
     until = time.monotonic() + 3
-    while time.monotonic() < until and not all(needle.encode() in data for needle in needles):
-        for end in ends:
+    while (left := until - time.monotonic()) > 0 and not all(needle.encode() in data for needle in needles):
+        for end in select.select(ends, [], [], left)[0]:
             try:
                 part, ancillary, _, _ = end.recvmsg(65536, 1024, socket.MSG_DONTWAIT)
-            except OSError:
+            except BlockingIOError:
                 continue
+            except OSError:
+                part, ancillary = b"", []
+            if not part:
+                ends.remove(end)
             data += part
             for frame in re.findall(rb'\{"fork":[^}]*\}', part):
                 # As the zygote does when it has forked a worker; what follows is said to the worker.
@@ -131,7 +143,6 @@ def in_sockets(needles):
                     for number in numbers:
                         if stat.S_ISSOCK(os.fstat(number).st_mode):
                             ends.append(socket.socket(fileno=number))
-        time.sleep(0.005)
     return [needle for needle in needles if needle.encode() in data]
 
 for line in sys.stdin:
@@ -158,6 +169,8 @@ class Racer:
     def __init__(self, folder: Path, *, marker: str, how: str = "take") -> None:
         """`how`: `take` memory and descriptors, `seize` it as a tracer, `answer` for it."""
         folder.mkdir()
+        for pipe in ("pid", "go"):
+            os.mkfifo(folder / pipe)
         self.gate = folder / "modules"
         self.gate.mkdir()
         (self.gate / "sitecustomize.py").write_text(_GATE.format(folder=str(folder), marker=marker))

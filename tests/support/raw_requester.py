@@ -19,7 +19,11 @@ class RawAsker:
     def __init__(self, path: str) -> None:
         self.stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.stream.settimeout(DEADLINE_S)
-        self.stream.connect(path)
+        try:
+            self.stream.connect(path)
+        except OSError:
+            self.stream.close()
+            raise
 
     def hello(self, *, protocol: Any = frames.PROTOCOL, version: Any = __version__) -> dict[str, Any]:
         frames.send(self.stream, {"protocol": protocol, "version": version})
@@ -43,6 +47,15 @@ class RawAsker:
 
     def close(self) -> None:
         self.stream.close()
+
+
+def lets_in(path: str) -> bool:
+    """Whether a broker serves at `path`: bound is not enough, nor is its process being there."""
+    try:
+        with asking(path):
+            return True
+    except (OSError, AssertionError):
+        return False
 
 
 @contextmanager

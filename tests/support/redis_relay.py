@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 
 from .redis_server import RedisServer
 from .relay_handles import Relays, Vault, supervised_by

@@ -15,7 +15,7 @@ from connvault_jupyter.contracts.contract import ConnectionId, GrantId
 from connvault_jupyter.contracts.providers import RelayProtocol
 from connvault_jupyter.errors import ConnvaultError, StorageError
 from connvault_jupyter.relays.supervisor import RelaySupervisor
-from connvault_jupyter.services.ports import RelayOrder, RelayPlace
+from connvault_jupyter.services.relay_ports import RelayOrder, RelayPlace
 
 from .relay_process import supervised
 from .scripted_broker import new_ref as new_ref

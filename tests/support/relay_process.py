@@ -23,7 +23,7 @@ from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed
 from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
 from connvault_jupyter.relays.trial import RelayTrial
-from connvault_jupyter.services.ports import RelayOrder
+from connvault_jupyter.services.relay_ports import RelayOrder
 
 from .processes import wait_until
 
@@ -57,6 +57,7 @@ def supervised(
             directory=Path(folder) / "h",
             login=login,
             sighted=sighted,
+            has_ended=lambda _: False,
             still_good=still_good,
             version=version,
             alive=alive,

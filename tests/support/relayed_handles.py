@@ -12,7 +12,7 @@ from connvault_jupyter.contracts.access import Delivered
 from connvault_jupyter.contracts.providers import RelayProtocol
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.supervisor import RelaySupervisor
-from connvault_jupyter.services.ports import RelayOrder
+from connvault_jupyter.services.relay_ports import RelayOrder
 
 from .relay_handles import order_of
 from .relay_process import lose, supervised, wait_for_the_cut

@@ -48,14 +48,9 @@ from connvault_jupyter.errors import BrokerUnavailable, CustodianUnavailable
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.services.assembly import Assembled, assemble
 from connvault_jupyter.services.identifiers import ref_hash
-from connvault_jupyter.services.ports import (
-    Availability,
-    Custodian,
-    ProviderRegistry,
-    RelayOrder,
-    RelayPlace,
-    Wait,
-)
+from connvault_jupyter.services.ports import ProviderRegistry, Wait
+from connvault_jupyter.services.relay_ports import RelayOrder, RelayPlace
+from connvault_jupyter.services.vault_ports import Availability, Custodian
 from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from tests.support.canary import CANARY

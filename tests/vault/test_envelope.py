@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.errors import SecretInvalid
-from connvault_jupyter.services.ports import SealContext
+from connvault_jupyter.services.ports import Position
+from connvault_jupyter.services.vault_ports import SealContext
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 
 VECTORS = sorted((Path(__file__).parent / "vectors").glob("envelope_v*.json"))
@@ -363,8 +364,10 @@ def test_kept_keys_verify_and_read_the_record_and_nothing_else() -> None:
     """Of their generation and vault, through several changes."""
     first, second, third = (derive_keys(KEY, "vault-1", epoch(number)) for number in (2, 3, 4))
     claim = first.seal_claim(b"monthly report", b"reason")
-    kept = second.record_keys(second.keep_record(first, "vault-1"), 2, "vault-1")
-    again = third.record_keys(third.keep_record(kept, "vault-1"), 2, "vault-1")
+    end = Position(7, b"d" * 32)
+    kept = second.record_keys(second.keep_record(first, "vault-1", None), 2, "vault-1")
+    again = third.record_keys(third.keep_record(kept, "vault-1", end), 2, "vault-1")
+    assert (kept.ended, again.ended) == (None, end)
     for keys in (kept, again):
         assert keys.generation == 2
         assert keys.unseal_claim(claim, b"reason") == b"monthly report"
@@ -376,7 +379,7 @@ def test_kept_keys_verify_and_read_the_record_and_nothing_else() -> None:
         assert repr(keys) == "<OlderKeys>"
         with pytest.raises(TypeError):
             pickle.dumps(keys)
-    envelope = second.keep_record(first, "vault-1")
+    envelope = second.keep_record(first, "vault-1", end)
     for generation, vault_id in ((3, "vault-1"), (2, "vault-2")):
         with pytest.raises(SecretInvalid):
             second.record_keys(envelope, generation, vault_id)

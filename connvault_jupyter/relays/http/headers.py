@@ -127,7 +127,10 @@ def _passing(head: RequestHead, pin: Pin, never: frozenset[str]) -> Headers:
                 )
             seconds.append(plain)
             asked_at = "".join(head.values("host"))
-            found.append((name, second_address(plain, value, pin=pin, asked_at=asked_at)))
+            judged = second_address(
+                plain, value, pin=pin, asked_at=asked_at, method=head.method, target=head.target
+            )
+            found.append((name, judged))
         else:
             found.append((name, value))
     return found

@@ -42,6 +42,21 @@ def has_control(path: str) -> bool:
     return "%" in path and any(map(_CONTROL.search, _stages(path)))
 
 
+def has_separator(name: str) -> bool:
+    """Whether some server could find a slash in it, or nobody can say what it would find."""
+    stages = _stages(name)
+    if len(stages) > _DECODINGS:
+        return True
+    for stage in stages:
+        try:
+            text = stage.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            return True
+        if _SEPARATORS.search(text) or _SEPARATORS.search(_plain(text)):
+            return True
+    return False
+
+
 def leads_up(path: str) -> bool:
     """Whether some server could find a `.` or `..` in it, or nobody can say what it would find."""
     if "%" not in path:
@@ -77,9 +92,13 @@ def _as_bytes(found: re.Match[str]) -> str:
     return chr(int(found[1], 16)).encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-def _has_dots_in_disguise(text: str) -> bool:
+def _plain(text: str) -> str:
     # Twice: NFKC makes what the table has, and the table what NFKC has.
-    plain = unicodedata.normalize("NFKC", text.translate(_LOOK_ALIKE)).translate(_LOOK_ALIKE)
+    return unicodedata.normalize("NFKC", text.translate(_LOOK_ALIKE)).translate(_LOOK_ALIKE)
+
+
+def _has_dots_in_disguise(text: str) -> bool:
+    plain = _plain(text)
     # Some file systems leave out what has no width (HFS+).
     visible = "".join(char for char in plain if unicodedata.category(char) != "Cf")
     # And some programs all but the lowest byte. A single dot by chance is a letter; two are not.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from urllib.parse import unquote, unquote_plus
 
 from ...errors import NotAllowed
-from .paths import has_control
+from .paths import has_control, has_separator
 from .pin import Pin
 
 # In small letters, with hyphens. What a person's own data is kept under is none (`x-amz-meta-copy-source`).
@@ -34,6 +34,12 @@ _NAMES = re.compile(
 # Of a query; a form's own `destination=` is none.
 _PARAMETERS = re.compile(r"(?:^|[&;])((?:x|%[57]8)(?:[-_]|%2d|%5f)[^=&;]*)=([^&;]*)", re.IGNORECASE)
 _MARK = re.compile(r"[^a-z0-9]")
+
+# RFC 4918 9.8, 9.9: of these it is said what a destination is relative to.
+_COPYING = frozenset({"COPY", "MOVE"})
+
+# RFC 3986 4.2: one segment that is no scheme, and a query.
+_NAME = re.compile(r"[^/\\:<>\"?#\s]+(?:\?[^\\<>\"#\s]*)?")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -62,14 +68,24 @@ def check_query(target: str, pin: Pin) -> None:
         second_address(_MARK.sub("-", unquote(name).lower()), unquote_plus(value), pin=pin, asked_at="")
 
 
-def second_address(name: str, value: str, *, pin: Pin, asked_at: str) -> str:
-    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Pin.own`.
+def second_address(
+    name: str, value: str, *, pin: Pin, asked_at: str, method: str = "", target: str = ""
+) -> str:
+    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Pin.own`. `method` and `target` are the
+    request's too, where the value is a header of it.
 
     Raises: NotAllowed: an address outside of the pin, or in a form that can't be judged.
     """
     found = _NAMES.fullmatch(name)
     kind = found.lastgroup if found else None
-    return _JUDGES[kind](value.strip(), pin, asked_at) if kind else value
+    if kind is None:
+        return value
+    value = value.strip()
+    if kind == "target" and pin.path and method in _COPYING and _is_name(value):
+        # RFC 3986 5.2.3. It stays a name: who takes one (CouchDB) takes no path.
+        pin.check(target.partition("?")[0].rpartition("/")[0] + "/" + value)
+        return value
+    return _JUDGES[kind](value, pin, asked_at)
 
 
 def _target(value: str, pin: Pin, asked_at: str) -> str:
@@ -81,6 +97,11 @@ def _target(value: str, pin: Pin, asked_at: str) -> str:
     if pin.path or not _RELATIVE.fullmatch(value) or has_control(value):
         raise _outside()
     return value
+
+
+def _is_name(value: str) -> bool:
+    """Of more than one segment servers differ in where they begin (Swift: at the account), so they are no name here."""
+    return _NAME.fullmatch(value) is not None and not has_separator(value.partition("?")[0])
 
 
 def _source(value: str, pin: Pin, asked_at: str) -> str:

@@ -11,7 +11,8 @@ from ...contracts.access import Grant
 from ...contracts.audit import AuditEvent
 from ...contracts.connections import Connection, TestOutcome
 from ...contracts.contract import ConnectionId, GrantId, SecretRef
-from ...services.ports import ChainLink, Checkpoint, Handle, SealedSecret, StoredConnection, VaultRecord
+from ...services.ports import ChainLink, Checkpoint, Handle, SealedSecret, StoredConnection
+from ...services.vault_ports import VaultRecord
 from ..stores import Stores
 
 # Microseconds matter: MACs and digests cover instants.

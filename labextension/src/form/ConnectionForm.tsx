@@ -40,6 +40,8 @@ export interface ConnectionFormProps {
   existing?: ConnectionView;
   /** What code suggests for a new one; shown as that. */
   proposal?: Proposal;
+  /** Whether the server lets code ask for plain text at all. */
+  revealAllowed: boolean;
   /** A secret that was pasted before the form was drawn; taken once. */
   takePasted?: () => Pasted | null;
   takenNames: readonly string[];
@@ -263,7 +265,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
               <span>{trans.__('Let notebook code ask for the plain text')}</span>
             </label>
             <div id={`${id}-reveal__help`} className="jp-connvault-hint">
-              {trans.__('You are asked each time; after a yes the code has the secret itself, to print, copy or send.')}
+              {props.revealAllowed
+                ? trans.__('You are asked each time; after a yes the code has the secret itself, to print, copy or send.')
+                : trans.__('This server lets no notebook code ask for it, whatever is chosen here.')}
             </div>
           </div>
         )}

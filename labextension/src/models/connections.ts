@@ -42,6 +42,10 @@ export class ConnectionsModel implements IConnections, IDisposable {
     return this._skipped;
   }
 
+  get revealAllowed(): boolean {
+    return this._revealAllowed;
+  }
+
   get unreadable(): number {
     return this._unreadable;
   }
@@ -115,6 +119,7 @@ export class ConnectionsModel implements IConnections, IDisposable {
       const [providers, connections] = await Promise.all([this._api.listProviders(), this._api.listConnections()]);
       this._providers = providers.providers;
       this._skipped = providers.skipped ?? [];
+      this._revealAllowed = providers.reveal_allowed ?? true;
       this._items = connections.items.sort(byName);
       this._unreadable = connections.unreadable + providers.unreadable;
       this._trouble = '';
@@ -151,6 +156,7 @@ export class ConnectionsModel implements IConnections, IDisposable {
   private _items: ConnectionView[] = [];
   private _providers: ProviderDefinition[] = [];
   private _skipped: SkippedProvider[] = [];
+  private _revealAllowed = true;
   private _unreadable = 0;
   private _isReady = false;
   private _trouble = '';

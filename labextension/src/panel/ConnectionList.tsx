@@ -18,6 +18,8 @@ const FIRST_ROWS = 80;
 export interface ConnectionListProps {
   items: readonly ConnectionView[];
   providers: readonly ProviderDefinition[];
+  /** Whether the server lets code ask for plain text at all. */
+  revealAllowed: boolean;
   vault: VaultState['state'] | undefined;
   selected: string | null;
   trans: TranslationBundle;
@@ -73,6 +75,7 @@ export function ConnectionList(props: ConnectionListProps): JSX.Element {
                 key={item.connection.id}
                 item={item}
                 provider={kinds.get(item.connection.provider_id)}
+                revealAllowed={props.revealAllowed}
                 vault={props.vault}
                 isSelected={item.connection.id === props.selected}
                 trans={trans}
@@ -109,13 +112,14 @@ function Group({ title, children }: { title: string; children: JSX.Element[] }):
 interface RowProps {
   item: ConnectionView;
   provider: ProviderDefinition | undefined;
+  revealAllowed: boolean;
   vault: VaultState['state'] | undefined;
   isSelected: boolean;
   trans: TranslationBundle;
   onOpen: (connectionId: string) => void;
 }
 
-const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen }: RowProps): JSX.Element {
+const Row = memo(function Row({ item, provider, revealAllowed, vault, isSelected, trans, onOpen }: RowProps): JSX.Element {
   const { connection, destination } = item;
   const name = foreignName(connection.name);
   const where = foreignName(destination);
@@ -136,7 +140,7 @@ const Row = memo(function Row({ item, provider, vault, isSelected, trans, onOpen
         <Pill word={statusWord(item, vault, trans)} />
         <small>
           <span title={label}>{label}</span>
-          {mayBeRevealed(item, provider) && (
+          {mayBeRevealed(item, provider, revealAllowed) && (
             <span
               className="jp-connvault-mayBeRevealed"
               title={trans.__('Notebook code may ask for the plain text. You are asked each time.')}

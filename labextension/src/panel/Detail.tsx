@@ -20,6 +20,8 @@ const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 export interface DetailProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
+  /** Whether the server lets code ask for plain text at all. */
+  revealAllowed: boolean;
   vault: VaultState['state'] | undefined;
   /** Whether a secret leaves this page sealed. */
   seals: boolean;
@@ -111,6 +113,7 @@ export function Detail(props: DetailProps): JSX.Element {
           <DetailsTab
             view={view}
             provider={provider}
+            revealAllowed={props.revealAllowed}
             recent={newest}
             asked={props.asked}
             now={now}

@@ -24,6 +24,8 @@ const RECENT_ROWS = 3;
 export interface DetailsTabProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
+  /** Whether the server lets code ask for plain text at all. */
+  revealAllowed: boolean;
   recent: readonly AuditEvent[];
   now: number;
   /** Whether a secret leaves this page sealed. */
@@ -106,7 +108,13 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
               </div>
             );
           })}
-          {!revealOnly(provider) && <RevealLine isAllowed={mayBeRevealed(view, provider)} trans={trans} />}
+          {!revealOnly(provider) && (
+            <RevealLine
+              isAllowed={mayBeRevealed(view, provider, props.revealAllowed)}
+              byServer={props.revealAllowed}
+              trans={trans}
+            />
+          )}
         </div>
       )}
       {provider?.testable && (
@@ -141,14 +149,23 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   );
 }
 
-function RevealLine({ isAllowed, trans }: { isAllowed: boolean; trans: TranslationBundle }): JSX.Element {
+interface RevealLineProps {
+  isAllowed: boolean;
+  /** Whether the server allows it. */
+  byServer: boolean;
+  trans: TranslationBundle;
+}
+
+function RevealLine({ isAllowed, byServer, trans }: RevealLineProps): JSX.Element {
   return (
     <div className="jp-connvault-box" data-testid={isAllowed ? 'connvault-reveal-on' : 'connvault-reveal-off'}>
       <Icon name={isAllowed ? 'eye' : 'stop'} />
       <span>
         {isAllowed
           ? trans.__('Notebook code may ask for the plain text. You are asked each time.')
-          : trans.__('Notebook code may not ask for the plain text.')}
+          : byServer
+            ? trans.__('Notebook code may not ask for the plain text.')
+            : trans.__('This server lets no notebook code ask for the plain text.')}
       </span>
     </div>
   );

@@ -64,6 +64,7 @@ export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () 
           // A secret that was stored for something else is not kept when it is saved.
           existing={before && isForeign(before.connection) ? { ...before, secrets: {} } : before}
           proposal={place.screen === 'create' ? place.proposal : undefined}
+          revealAllowed={connections.revealAllowed}
           takePasted={props.takePasted}
           takenNames={connections.items
             .filter(item => item.connection.id !== before?.connection.id)

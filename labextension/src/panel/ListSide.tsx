@@ -107,6 +107,7 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
         <ConnectionList
           items={connections.items}
           providers={connections.providers}
+          revealAllowed={connections.revealAllowed}
           vault={state?.state}
           selected={selected}
           trans={trans}

@@ -83,6 +83,7 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
           key={id}
           view={view}
           provider={connections.provider(view.connection.provider_id)}
+          revealAllowed={connections.revealAllowed}
           vault={vault.state?.state}
           seals={vault.seals}
           activity={connvault.activity}

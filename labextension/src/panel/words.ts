@@ -65,9 +65,13 @@ export function lacksSecret({ status_reason }: Pick<Connection, 'status_reason'>
   return status_reason === 'secret_missing' || status_reason === 'destination_changed' || status_reason === 'secret_unreadable';
 }
 
-/** Whether code may ask for its secrets as plain text, as far as the connection says: the server may forbid it for all. */
-export function mayBeRevealed({ connection }: Pick<ConnectionView, 'connection'>, provider: ProviderDefinition | undefined): boolean {
-  return revealOnly(provider) || connection.reveal_allowed;
+/** Whether code may ask for its secrets as plain text: where they are good for more, connection and server must allow it. */
+export function mayBeRevealed(
+  { connection }: Pick<ConnectionView, 'connection'>,
+  provider: ProviderDefinition | undefined,
+  allowedByServer: boolean
+): boolean {
+  return revealOnly(provider) || (allowedByServer && connection.reveal_allowed);
 }
 
 /** What it means that this page can't seal what is typed. */

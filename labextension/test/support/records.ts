@@ -282,6 +282,7 @@ export class FakeConnvault implements IConnvault {
     items: [connectionView()] as readonly ConnectionView[],
     providers: [provider()] as readonly ProviderDefinition[],
     skipped: [] as IConnections['skipped'],
+    revealAllowed: true,
     unreadable: 0,
     isReady: true,
     trouble: '',
