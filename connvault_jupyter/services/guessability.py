@@ -23,8 +23,8 @@ MIN_CHARS = 16
 MIN_BITS = 72.0
 
 # What finds a secret compares a part of it first, and whether a guess of that part was right could be seen by the time.
-# There is room for ten thousand guesses in a block, so for tens of millions a second: some months without a pause, by an
-# estimate that is far too low for random characters. Of those, more would leave one secret in eight unmasked.
+# There is room for ten thousand guesses in a block, so for tens of millions a second: some months without a pause, by
+# an estimate that is far too low for random characters. Of those, more would leave one secret in eight unmasked.
 _MIN_PART_BITS = 48.0
 
 # Such a part ends at the end, or up to so many bytes before it.
