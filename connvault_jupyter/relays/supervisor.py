@@ -15,7 +15,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,13 @@ class RelaySupervisor:
             hand_over=hasattr(socket, "SO_PEERCRED"),
         )
 
+    def in_use(self) -> Collection[str]:
+        """See `services.ports.Relays`."""
+        with self._lock:
+            opened = dict(self._open)
+        busy = {lane: lane.in_use() for lane in {one.lane for one in opened.values()}}
+        return {one.order.ref for handle, one in opened.items() if handle in busy[one.lane]}
+
     def try_login(self, protocol: str, login: Mapping[str, Any], timeout_s: float) -> str:
         """Logs in once, in a worker of its own that ends with it: what the server calls itself.
 
@@ -156,7 +163,7 @@ class RelaySupervisor:
         except BrokerUnavailable:
             if not found.lane.over:
                 raise
-            # It has ended; or another handle of its lane was cut, and it was killed for not following in time.
+            # It has ended meanwhile.
             found = self._joined(handle, order)
             self._ask_to_listen(handle, found, tcp=order.tcp)
         if found is not before:
