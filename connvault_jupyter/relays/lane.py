@@ -106,7 +106,7 @@ class Lane:
         """The handles that have somebody logged in."""
         with self._lock:
             handed = {of for of, stream in self._handed.values() if of != _NO_HANDLE and not ended(stream)}
-            return handed | self._clients.owners()
+            return handed.union(self._clients.owners())
 
     def cut(self, handle: str) -> None:
         """Ends all that clients have of a handle, and tells the worker. Never waits: other handles of it go on."""

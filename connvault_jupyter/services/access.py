@@ -55,6 +55,7 @@ from .recollection import Recollection
 from .refusals import Refusals
 from .requesting import Requesting
 from .revocation import Revocation
+from .room import Room
 from .secrets import SecretsService
 from .sightings import Sightings
 from .uses import Uses
@@ -78,6 +79,7 @@ class AccessService:
         opening: Opening,
         recollection: Recollection,
         uses: Uses,
+        room: Room,
         revocation: Revocation,
         secrets: SecretsService,
         reader: SecretReader,
@@ -95,6 +97,7 @@ class AccessService:
         self._opening = opening
         self._recollection = recollection
         self._uses = uses
+        self._room = room
         self._revocation = revocation
         self._secrets = secrets
         self._reader = reader
@@ -294,6 +297,7 @@ class AccessService:
                     durable=False,
                 )
             self._uses.note(stored.grant.id, opened.connection.id, event.at)
+            self._room.note_use(ref, event.at)
             return opened, sealed
         except HandleInvalid as invalid:
             self._refusals.note_foreign(requester, invalid)

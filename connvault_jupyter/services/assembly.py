@@ -52,6 +52,7 @@ from .refusals import Refusals
 from .rekeying import Rekeying
 from .requesting import Requesting
 from .revocation import Revocation
+from .room import Room
 from .secrets import SecretsService
 from .sightings import Sightings
 from .trial import Trial
@@ -174,6 +175,7 @@ def assemble(
         authenticated=settings.authenticated,
     )
     handles = Handles(store=stores.handles, clock=clock, randomness=randomness)
+    room = Room(handles=handles, grants=grants, relays=relays, audit=audit)
     reader = SecretReader(
         secrets=secrets,
         documents=documents,
@@ -229,6 +231,7 @@ def assemble(
             clock=clock,
             publish=publish,
         ),
+        room=room,
         settings=settings.consent,
         clock=clock,
         publish=publish,
@@ -255,6 +258,7 @@ def assemble(
         audit=audit,
         running=running,
         relays=relays,
+        room=room,
         reveal_allowed=settings.reveal_allowed,
         lock=lock,
     )
@@ -263,6 +267,7 @@ def assemble(
         opening=opening,
         recollection=Recollection(transactions=transactions, grants=grants, secrets=secrets, clock=clock),
         uses=uses,
+        room=room,
         revocation=revocation,
         secrets=secrets,
         reader=reader,

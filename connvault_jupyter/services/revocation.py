@@ -12,6 +12,7 @@ from ..contracts.access import Grant, Requester
 from ..contracts.connections import Connection
 from ..contracts.events import Event
 from ..errors import GrantNotFound
+from ..handle_ends import HandleEnd
 from .audit import AuditService
 from .grants import Grants, belongs
 from .handles import Handles
@@ -100,7 +101,7 @@ class Revocation:
             if not self._handles.let_go(ref):
                 return False
             if stored is not None and stored.grant.decision == "once":
-                self._grants.remove(stored.grant.id)
+                self._grants.remove(stored.grant.id, "released")
             self._audit.record(
                 "access:released",
                 connection=self._connections.get(handle.connection_id),
@@ -121,7 +122,7 @@ class Revocation:
             if stored.grant.decision != "deny_always" and stored.grant.shown_digest != except_for
         ]
         for grant in gone:
-            self._grants.remove(grant.id)
+            self._grants.remove(grant.id, "changed")
             self._audit.record("grant:voided", connection=connection, grant=grant)
         return len(gone)
 
@@ -141,7 +142,7 @@ class Revocation:
 
         def effect() -> None:
             for grant in gone:
-                self._grants.remove(grant.id)
+                self._grants.remove(grant.id, "document_gone")
 
         def record() -> None:
             for grant in gone:
@@ -171,13 +172,15 @@ class Revocation:
         """
         now = self._clock()
         ends: list[datetime] = []
-        over: list[Grant] = []
+        over: list[tuple[Grant, HandleEnd]] = []
         for stored in self._grants.all():
             end = self._grants.ends_at(stored)
             if end is not None and end > now:
                 ends.append(end)
             if self._grants.over(stored):
-                over.append(stored.grant)
+                over.append((stored.grant, "expired" if end is not None and end <= now else "kernel_gone"))
         if over:
-            self._audit.effect_first(lambda: [self._grants.remove(grant.id) for grant in over], lambda: None)
+            self._audit.effect_first(
+                lambda: [self._grants.remove(grant.id, why) for grant, why in over], lambda: None
+            )
         return bool(over), min(ends, default=None)
