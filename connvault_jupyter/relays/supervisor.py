@@ -32,6 +32,9 @@ from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 # Another server's revoke is noticed this late; one of this broker at once.
 _LOOK_EVERY_S = 0.2
 
+# Those that a slow worker may still listen for.
+_ENDED = 256
+
 Login = Callable[[socket.socket, RelayOrder], Delivered]
 """(a client's socket, the handle's order) -> a login, after the client was found out. Raises: ConnvaultError."""
 
@@ -87,6 +90,7 @@ class RelaySupervisor:
         self._forks: Forks | None = None
         self._lanes: dict[_LaneKey, Lane] = {}
         self._open: dict[str, _Open] = {}
+        self._ended: dict[str, RelayOrder] = {}
         self._base: Path | None = None
         self._changed = threading.Event()
         self._closed = threading.Event()
@@ -222,6 +226,7 @@ class RelaySupervisor:
     def _answer(self, key: _LaneKey | None, handle: str, client: socket.socket) -> Mapping[str, Any]:
         found = self._open.get(handle)
         if found is None or _key(found.order) != key:
+            self._say_why_not(key, handle, client)
             raise refused()
         delivered = self._login(client, found.order)
         return {
@@ -230,6 +235,12 @@ class RelaySupervisor:
             "revision": delivered.revision,
             "rotation": delivered.rotation,
         }
+
+    def _say_why_not(self, key: _LaneKey | None, handle: str, client: socket.socket) -> None:
+        """Raises: ConnvaultError: why a handle has ended that a slow worker still listens for."""
+        order = self._ended.get(handle)
+        if order is not None and _key(order) == key:
+            self._login(client, order)
 
     def _note_sight(self, handle: str) -> None:
         found = self._open.get(handle)
@@ -316,6 +327,9 @@ class RelaySupervisor:
                 # Opened again meanwhile, in the same directory.
                 return
             del self._open[handle]
+            self._ended[handle] = found.order
+            if len(self._ended) > _ENDED:
+                del self._ended[next(iter(self._ended))]
             shutil.rmtree(found.directory, ignore_errors=True)
             last = not any(one.lane is found.lane for one in self._open.values())
             if last:
