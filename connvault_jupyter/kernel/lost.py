@@ -61,9 +61,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _said(error: BaseException) -> list[str]:
-    """Its words, and what libraries keep beside them: httpx's and requests' request, psycopg2's connection."""
+    """Its words, and what libraries keep beside them: an `OSError`'s path, httpx's and requests' request."""
     found = []
-    for name in ("", "filename", "request.url", "cursor.connection.dsn"):
+    for name in ("", "filename", "request.url"):
         # Properties of other people's objects may raise anything.
         with contextlib.suppress(Exception):
             value: Any = error

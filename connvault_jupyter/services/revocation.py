@@ -113,7 +113,7 @@ class Revocation:
             self._publish(Event(event="grants:changed", id=stored.grant.id))
         return True
 
-    def void(self, connection: Connection, *, except_for: str | None) -> int:
+    def void(self, connection: Connection, *, except_for: str | None, why: HandleEnd = "changed") -> int:
         """Ends the grants that were given for something else than what is shown with this digest, in the caller's
         transaction; how many."""
         gone = [
@@ -122,7 +122,7 @@ class Revocation:
             if stored.grant.decision != "deny_always" and stored.grant.shown_digest != except_for
         ]
         for grant in gone:
-            self._grants.remove(grant.id, "changed")
+            self._grants.remove(grant.id, why)
             self._audit.record("grant:voided", connection=connection, grant=grant)
         return len(gone)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.services.ports import RelayPlace
 from tests.support.http_relay import HttpRelays, RawClient, http_relays
 from tests.support.processes import wait_until
@@ -117,6 +118,24 @@ def test_the_last_handle_of_a_stopped_worker_ends_it(relays: HttpRelays) -> None
             assert client.rest() == b""
             wait_for_the_cut(relays.supervisor)
             wait_until(lambda: worker not in workers(), deadline_s=5, what="the stopped worker's end")
+
+
+def test_who_comes_to_a_released_handle_is_told_why(relays: HttpRelays) -> None:
+    """A slow worker still listens there; a login is given for nothing."""
+    one = new_ref()
+    with RawClient(relays.place(one)) as mine, RawClient(relays.place()) as others:
+        assert served(mine)
+        assert served(others)
+        supervisor = relays.supervisor
+        handle = next(name for name, found in supervisor._open.items() if found.order.ref == one)
+        (key,) = supervisor._lanes
+        relays.revoke(one)
+        wait_until(lambda: handle not in supervisor._open, deadline_s=5, what="the end of the handle")
+        for refusal, why in ((HandleInvalid(reason="released"), "released"), (None, "revoked")):
+            relays.vault.refusal = refusal
+            with pytest.raises(HandleInvalid) as refused:
+                supervisor._answer(key, handle, others.stream)
+            assert refused.value.details == {"reason": why}
 
 
 def test_a_handle_is_in_use_while_somebody_is_logged_in(relays: HttpRelays) -> None:
