@@ -6,13 +6,17 @@ And what has ended says why, each end in its own words, to the run that had it a
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connvault_jupyter.handle_ends import WORDS
+from tests.support.operator import operated_broker
 from tests.support.processes import wait_until
 from tests.support.redis_notebooks import RedisNotebooks, redis_notebooks
 from tests.support.requester import Asker, Refused
@@ -196,3 +200,19 @@ def test_after_a_restart_the_kernel_is_what_is_gone(world: RedisNotebooks) -> No
             what="the broker to see that the kernel has ended",
         )
         assert of(second, ask) == ("kernel_gone", WORDS["kernel_gone"])
+
+
+def test_the_broker_has_room_for_the_clients_of_all_notebooks() -> None:
+    """It has a copy of each one's socket; a process may have 1,024 or fewer unless it says that it needs more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="cv-") as folder,
+            operated_broker(Path(folder), rule=rule) as (operator, _),
+        ):
+            assert operator.broker.pid is not None
+            has, _ = resource.prlimit(operator.broker.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert has == (8192 if hard == resource.RLIM_INFINITY else min(hard, 8192))
