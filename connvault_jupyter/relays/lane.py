@@ -108,9 +108,18 @@ class Lane:
             handed = {of for of, stream in self._handed.values() if of != _NO_HANDLE and not ended(stream)}
             return handed.union(self._clients.owners())
 
+    def shut(self, handle: str) -> None:
+        """Ends what clients have of a handle by the broker's own copies, which need no worker."""
+        with self._lock:
+            handed = [stream for of, stream in self._handed.values() if of == handle]
+            self._clients.end(handle)
+        for stream in handed:
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+
     def cut(self, handle: str) -> None:
         """Ends all that clients have of a handle, and tells the worker. Never waits: other handles of it go on."""
-        self._end_own(handle)
+        self.shut(handle)
         self._untold.append(handle)
         # Whoever holds it tells, now or with what the worker is told next: it knows no login for this handle anyway.
         if self._telling.acquire(blocking=False):
@@ -124,7 +133,7 @@ class Lane:
     def retire(self, handle: str) -> None:
         """Cuts its last handle and lets the worker end by itself, which takes it a moment. One that does not follow is
         killed: a query of its may still be running at the server."""
-        self._end_own(handle)
+        self.shut(handle)
         try:
             self._ask(("cut", handle), {"cut": handle}, _CUT_S, send=self._offered)
         except BrokerUnavailable:
@@ -141,15 +150,6 @@ class Lane:
         self._kill()
         self._pipe.close()
         self._forget()
-
-    def _end_own(self, handle: str) -> None:
-        """By the broker's own copies, which need no worker."""
-        with self._lock:
-            handed = [stream for of, stream in self._handed.values() if of == handle]
-            self._clients.end(handle)
-        for stream in handed:
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
 
     def _tell_of_cuts(self, send: Callable[[Mapping[str, Any]], bool]) -> None:
         while self._untold and send({"cut": self._untold[0]}):
@@ -179,10 +179,14 @@ class Lane:
             self._waiting[sign] = answer
         send = send or self._sent
         try:
-            # In order: a handle that was cut may be opened again.
-            with self._telling:
+            if not self._telling.acquire(timeout=timeout_s):
+                raise BrokerUnavailable
+            try:
+                # In order: a handle that was cut may be opened again.
                 self._tell_of_cuts(send)
                 send(message)
+            finally:
+                self._telling.release()
             return answer.result(timeout_s)
         except (OSError, FutureTimeout):
             raise BrokerUnavailable from None

@@ -299,11 +299,13 @@ class RelaySupervisor:
         now = self._clock()
         runs = {one.order.requester.instance for one in opened.values()}
         over = {instance for instance in runs if not self._alive(instance)}
-        for handle, one in tuple(opened.items()):
-            expires_at = one.order.expires_at
-            if one.order.requester.instance in over or (expires_at is not None and expires_at <= now):
-                del opened[handle]
-                self._drop(handle, one)
+        by_itself = {
+            handle: one
+            for handle, one in opened.items()
+            if one.order.requester.instance in over
+            or (one.order.expires_at is not None and one.order.expires_at <= now)
+        }
+        self._end(by_itself)
         with self._broker_lock:
             try:
                 version = self._version()
@@ -312,13 +314,19 @@ class RelaySupervisor:
                 version, poked = None, True
             if not poked and version == self._seen:
                 return
-            ended = [
-                (handle, one)
+            ended = {
+                handle: one
                 for handle, one in opened.items()
-                if one.lane.over or not self._still_good(one.order)
-            ]
+                if handle not in by_itself and (one.lane.over or not self._still_good(one.order))
+            }
             self._seen = version
-        for handle, one in ended:
+        self._end(ended)
+
+    def _end(self, ended: Mapping[str, _Open]) -> None:
+        # All of them, before any worker is waited for.
+        for handle, one in ended.items():
+            one.lane.shut(handle)
+        for handle, one in ended.items():
             self._drop(handle, one)
 
     def _drop(self, handle: str, found: _Open) -> None:

@@ -86,17 +86,20 @@ def test_what_a_notebook_has_dropped_is_released(world: RedisNotebooks, kernel: 
     name, _ = world.define()
     kernel.run(f"c = connection({name!r}).client(); assert c.ping()")
     kernel.run(f"connection({name!r}, agent='dropped', reason='once'); None")
-    released = lambda: world.notebooks.record(type="access:released")  # noqa: E731
+
+    def released() -> list[str]:
+        rows = world.notebooks.record(type="access:released")
+        return [row["decision"] for row in rows if row["connection"] == name]
+
     wait_until(
-        lambda: any(row["connection"] == name for row in released()),
+        lambda: released() == ["once"],
         deadline_s=DEADLINE_S,
         what="the dropped one to be released",
     )
-    assert [row["decision"] for row in released() if row["connection"] == name] == ["once"]
     kernel.run("assert c.ping()")
     kernel.run("import gc; del c; gc.collect()")
     wait_until(
-        lambda: len([row for row in released() if row["connection"] == name]) == 2,
+        lambda: released() == ["session", "once"],
         deadline_s=DEADLINE_S,
         what="the one of the client to be released",
     )

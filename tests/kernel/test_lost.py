@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
-import psycopg2  # type: ignore[import-untyped]
+import psycopg2
 import pytest
 import sqlalchemy
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Event
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from connvault_jupyter.errors import HandleInvalid
+from connvault_jupyter.relays.lane import Lane
 from connvault_jupyter.services.ports import RelayPlace
 from tests.support.http_relay import HttpRelays, RawClient, http_relays
 from tests.support.processes import wait_until
@@ -118,6 +120,26 @@ def test_the_last_handle_of_a_stopped_worker_ends_it(relays: HttpRelays) -> None
             assert client.rest() == b""
             wait_for_the_cut(relays.supervisor)
             wait_until(lambda: worker not in workers(), deadline_s=5, what="the stopped worker's end")
+
+
+def test_no_client_waits_for_another_ones_worker(relays: HttpRelays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that has ended is cut before the first worker is given its time to follow."""
+    seen = Event()
+    retire = Lane.retire
+
+    def patient(lane: Lane, handle: str) -> None:
+        assert seen.wait(10), "a client still waits"
+        retire(lane, handle)
+
+    monkeypatch.setattr(Lane, "retire", patient)
+    with RawClient(relays.place(grant="one")) as one, RawClient(relays.place(grant="two")) as two:
+        assert served(one)
+        assert served(two)
+        relays.vault.ended.add("one")
+        relays.revoke("two")
+        assert (one.rest(), two.rest()) == (b"", b"")
+        seen.set()
+    wait_for_the_cut(relays.supervisor)
 
 
 def test_who_comes_to_a_released_handle_is_told_why(relays: HttpRelays) -> None:

@@ -217,7 +217,8 @@ class Handles:
         if body["connection"] != self.name:
             raise ConnectionNotFound
         # As a broker does, as long as the permission stands.
-        ref = body.get("held") if body.get("held") in self.refs else new_ref()
+        held: str = body.get("held") or ""
+        ref = held if held in self.refs else new_ref()
         self.refs.add(ref)
         return {"ref": ref, "connection": self.name, "delivery": self.delivery, **self._shape}
 
