@@ -85,6 +85,7 @@ def test_a_worker_hears_of_what_was_released_while_it_was_slow(relays: HttpRelay
         with stopped():
             relays.revoke(one)
             assert mine.rest() == b""
+            wait_until(lambda: len(relays.supervisor._open) == 1, deadline_s=5, what="the end of the handle")
         relays.vault.ended.discard(one)
         with RawClient(relays.place(one)) as again:
             assert served(again)
