@@ -32,7 +32,8 @@
     │   ├── NoApprover            503  no browser tab could show the question
     │   ├── TooManyQuestions      429
     │   ├── TooManyProposals      429
-    │   ├── HandleInvalid              unknown, ended, revoked, or another requester's
+    │   ├── TooManyHandles        429
+    │   ├── HandleInvalid              it has ended, or is another requester's (`reason` tells)
     │   ├── RevealForbidden
     │   └── DecisionNotOffered
     ├── SecretMissing             409
@@ -66,6 +67,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
+
+from .handle_ends import WORDS
 
 
 class ConnvaultError(Exception):
@@ -283,11 +286,25 @@ class TooManyProposals(NotAllowed):
     )
 
 
+class TooManyHandles(NotAllowed):
+    """All are in use: none of them could make room without ending somebody's session."""
+
+    code = "too_many_handles"
+    status_hint = 429
+    default_message = (
+        "256 handles of this connection are in use here. Close what is open by some of them or release them, "
+        "then run the cell again."
+    )
+
+
 class HandleInvalid(NotAllowed):
-    """`details["reason"]`: `unknown`, `expired`, `revoked`, `foreign` (another requester's) or `changed`."""
+    """`details["reason"]` is one of `handle_ends.HandleEnd`, and says the message too, unless one is given."""
 
     code = "handle_invalid"
     default_message = "This handle is no longer valid. Call connection() again."
+
+    def __init__(self, message: str | None = None, /, **details: Any) -> None:
+        super().__init__(message or WORDS.get(details.get("reason", "")), **details)
 
 
 class RevealForbidden(NotAllowed):

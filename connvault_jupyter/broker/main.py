@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -45,6 +47,9 @@ from .watch import Supervision
 # A keyring that answers by itself does so in 0.2 s. Requesters of a restarted broker wait that long for it rather
 # than be told that the vault is locked; a keyring that asks a person must not hold them up.
 _OPENING_S = 2.0
+
+# 64 notebooks with a hundred connections each, and room beside them.
+_DESCRIPTORS = 8192
 
 _RELAYS = ("-m", "connvault_jupyter.broker.relay_process")
 
@@ -206,8 +211,19 @@ class Broker:
             self._log.error("opening the vault failed: %s", type(exc).__name__)
 
 
+def _allow_many_sockets() -> None:
+    """The broker has a copy of each logged-in client's socket, of all notebooks together: the 1,024 that a process may
+    have by default are few for that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    many = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < many:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (many, hard))
+
+
 def main(started: Started) -> None:
     """Serves the operator channel until its owner is gone."""
+    _allow_many_sockets()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _Hangup(started.channel))
     channel = OperatorChannel(started.channel)

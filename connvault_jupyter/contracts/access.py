@@ -53,12 +53,16 @@ class Requester(Contract):
 
 
 class AccessRequest(Contract):
-    """A requester's wish. `timeout_s` is the caller's; the smaller of it and the configured one counts."""
+    """A requester's wish. `timeout_s` is the caller's; the smaller of it and the configured one counts.
+
+    `held`: a handle that the caller has. It is the answer where a new one would be the same.
+    """
 
     connection: ConnectionName
     reason: Claim | None = None
     agent: Annotated[str, StringConstraints(max_length=60)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    held: Ref | None = None
 
 
 class HandleUse(Contract):

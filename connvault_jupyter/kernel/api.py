@@ -8,13 +8,13 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-import weakref
 
-from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid, VaultLocked
-from . import answers
+from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid
+from . import answers, lost
 from .client import BrokerClient
 from .handle import Handle
-from .lease import MAX_WAIT_S, WAIT_GRACE_S, Lease
+from .held import HeldHandles
+from .lease import MAX_WAIT_S, WAIT_GRACE_S
 from .listing import ConnectionTable
 
 # contracts.contract.ConnectionName: anything else can't be the name of a connection.
@@ -31,9 +31,9 @@ def broker() -> BrokerClient:
 
 
 @functools.cache
-def _held() -> weakref.WeakKeyDictionary[Handle, Lease]:
-    """The handles that code of this process still has, those left out of which it was told that they are over."""
-    return weakref.WeakKeyDictionary()
+def held() -> HeldHandles:
+    """The handles that code of this process has."""
+    return HeldHandles(client=broker())
 
 
 def connection(
@@ -75,36 +75,35 @@ def connection(
     wait = None if timeout_s is None else wait_s(timeout_s)
     body = {"connection": name, "reason": shortened(reason), "agent": agent, "timeout_s": wait}
     client = broker()
-    try:
-        answer = client.ask("access.request", body, timeout_s=(wait or MAX_WAIT_S) + WAIT_GRACE_S)
-    except ConnectionNotFound as exc:
-        raise _not_found(client, name, exc) from None
-    except ConnvaultError as exc:
-        exc.details.setdefault("connection", name)
-        raise
-    granted = answers.granted(answer)
-    lease = Lease(client=client, ref=granted.ref, connection=granted.connection)
-    handle = Handle(granted=granted, lease=lease)
-    _held()[handle] = lease
-    return handle
-
-
-def ended() -> ConnvaultError | None:
-    """Why a handle that code still has is good no more, told once for each; `None` where there is none.
-
-    For whoever wants to know whether it was the broker that has ended a connection.
-    """
-    for handle, lease in list(_held().items()):
+    with held().offered(name, agent) as offer:
+        if offer is not None:
+            body["held"] = offer.ref
         try:
-            lease.check()
-        except (HandleInvalid, VaultLocked) as exc:
-            # A locked vault is unlocked again, and may be locked once more.
-            if isinstance(exc, HandleInvalid):
-                _held().pop(handle, None)
-            return exc
-        except ConnvaultError:
-            continue
-    return None
+            answer = client.ask("access.request", body, timeout_s=(wait or MAX_WAIT_S) + WAIT_GRACE_S)
+        except ConnectionNotFound as exc:
+            raise _not_found(client, name, exc) from None
+        except ConnvaultError as exc:
+            exc.details.setdefault("connection", name)
+            raise
+        return held().handle(answers.granted(answer), agent, offer)
+
+
+def ended(error: BaseException) -> list[ConnvaultError]:
+    """Why the handles have ended that this error is about; empty where it is about none, or they are good.
+
+    Then others that have ended meanwhile are told of too, once each: for whoever wants to know what the broker has
+    ended.
+    """
+    tied = lost.leases_of(error, held().leases())
+    found = [(lease, why) for lease in tied if (why := lease.why_ended()) is not None]
+    if not found:
+        return []
+    others = [lease for lease in held().leases() if lease not in tied and not lease.told]
+    found += [(lease, why) for lease in others if (why := lease.why_ended()) is not None]
+    for lease, why in found:
+        # A locked vault is unlocked again, and may be locked once more.
+        lease.told = isinstance(why, HandleInvalid)
+    return [why for _, why in found]
 
 
 def connections() -> ConnectionTable:

@@ -113,6 +113,10 @@ class AwsPlace:
             self._opened, self._port = self._lease.open_loopback()
             return (self._port, self._opened.token) != before
 
+    def give_out(self) -> None:
+        """See `Lease.give_out`."""
+        self._lease.give_out()
+
     def session(self, kind: Any) -> Any:
         """A botocore session of this class, bound to the place."""
         made = kind(session_vars=_NO_FILES)
@@ -121,6 +125,8 @@ class AwsPlace:
         # First: botocore's own handler would wait before it tries again, or give up.
         events.register_first("needs-retry.s3", self._needs_retry)
         events.register("before-parse.s3", self._before_parse)
+        events.register("before-parameter-build.s3", self._before_parameters)
+        events.register("after-call.s3", self._after_call)
         return made
 
     def config(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +143,7 @@ class AwsPlace:
 
     def _before_send(self, request: Any, **_kwargs: object) -> None:
         """Every request goes to where the place is now: a client is made once, and may outlive a relay."""
+        self._lease.refuse_if_released()
         parts = urlsplit(request.url)
         netloc = f"127.0.0.1:{self._port}"
         if parts.netloc == netloc:
@@ -147,6 +154,17 @@ class AwsPlace:
             text = signed.decode() if isinstance(signed, bytes) else str(signed)
             # The signature is not looked at, so that it does not fit any more is no harm.
             request.headers["Authorization"] = _KEY_ID.sub(f"Credential={self.token}/", text)
+
+    def _before_parameters(self, context: Any, **_kwargs: object) -> None:
+        """A presigned URL goes to whoever gets it."""
+        if context.get("is_presign_request"):
+            self._lease.give_out()
+
+    def _after_call(self, parsed: Any, **_kwargs: object) -> None:
+        """A body is read when its client may be gone."""
+        body = parsed.get("Body")
+        if body is not None:
+            self._lease.opens(body)
 
     def _needs_retry(self, caught_exception: Any = None, **_kwargs: object) -> int | None:
         """Nobody listens: the relay was ended or has crashed. `0` is a retry at once, `None` leaves it to botocore.

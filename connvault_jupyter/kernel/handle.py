@@ -118,10 +118,17 @@ class Handle:
             )
         from .environment import variables_of
 
-        return variables_of(self._lease, tcp=tcp)
+        found = variables_of(self._lease, tcp=tcp)
+        self._lease.give_out()
+        return found
 
     def release(self) -> None:
-        """Gives the permission of this handle back. The next use of it, or of a pooled client's, is refused."""
+        """Gives the permission of this handle back. The next use of it, or of a pooled client's, is refused, and what
+        is open by it ends.
+
+        A handle that is only dropped is let go of by itself when no client of it is left, unless it has given out an
+        address.
+        """
         self._lease.release()
 
     def __enter__(self) -> Handle:

@@ -39,6 +39,14 @@ class ApiClient(httpx.Client):
     def __init__(self, *, place: HttpPlace, arguments: dict[str, Any]) -> None:
         api = str(httpx.URL(place.base_url)).rstrip("/")
         super().__init__(**arguments, base_url=api, transport=_Transport(place, api), trust_env=False)
+        self._place = place
+
+    def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+        try:
+            return super().send(*args, **kwargs)
+        except httpx.TransportError as exc:
+            self._place.mark(exc)
+            raise
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a client can't be copied or pickled: it is good in this kernel only")
@@ -50,6 +58,14 @@ class AsyncApiClient(httpx.AsyncClient):
     def __init__(self, *, place: HttpPlace, arguments: dict[str, Any]) -> None:
         api = str(httpx.URL(place.base_url)).rstrip("/")
         super().__init__(**arguments, base_url=api, transport=_AsyncTransport(place, api), trust_env=False)
+        self._place = place
+
+    async def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+        try:
+            return await super().send(*args, **kwargs)
+        except httpx.TransportError as exc:
+            self._place.mark(exc)
+            raise
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a client can't be copied or pickled: it is good in this kernel only")
@@ -73,6 +89,7 @@ class _Transport(httpx.BaseTransport):
             # Nothing was sent: the place is gone. Opened again, once.
             self._move(self._place.renew())
             response = self._inner.handle_request(sent)
+        self._place.opens(response)
         code = response.headers.get(ERROR_HEADER)
         if code:
             raise self._place.error(code, response.read())
@@ -103,6 +120,7 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
         except httpx.ConnectError:
             await self._renew()
             response = await self._inner.handle_async_request(sent)
+        self._place.opens(response)
         code = response.headers.get(ERROR_HEADER)
         if code:
             raise self._place.error(code, await response.aread())
@@ -122,7 +140,8 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
 
 
 def _to_relay(request: httpx.Request, api: str, place: HttpPlace) -> httpx.Request:
-    """The request for the Unix socket, without TLS: that is the relay's. Raises: NotAllowed."""
+    """The request for the Unix socket, without TLS: that is the relay's. Raises: NotAllowed, HandleInvalid."""
+    place.refuse_if_released()
     if not covers(api, str(request.url)):
         raise NotAllowed(
             f"This client is for {api} only. Use httpx itself for other addresses.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from typing import Any
 
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid
 from .answers import Opened
 from .lease import Lease
+from .lost import mark
 from .refusals import answered
 
 
@@ -43,13 +45,27 @@ class HttpPlace:
         Raises: HandleInvalid, VaultLocked, ...: it was gone, and the broker refuses to open it again. OSError.
         """
         try:
-            return _connected(self._opened.socket, timeout_s)
+            stream = _connected(self._opened.socket, timeout_s)
         except (FileNotFoundError, ConnectionRefusedError):
             self.renew()
-        try:
-            return _connected(self._opened.socket, timeout_s)
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise BrokerUnavailable(connection=self.connection) from None
+            try:
+                stream = _connected(self._opened.socket, timeout_s)
+            except (FileNotFoundError, ConnectionRefusedError):
+                raise BrokerUnavailable(connection=self.connection) from None
+        self.opens(stream)
+        return stream
+
+    def opens(self, opened: Any) -> None:
+        """See `Lease.opens`."""
+        self._lease.opens(opened)
+
+    def mark(self, error: Exception) -> None:
+        """See `lost.mark`."""
+        mark(error, self._lease)
+
+    def refuse_if_released(self) -> None:
+        """For a client that has a connection already. Raises: HandleInvalid."""
+        self._lease.refuse_if_released()
 
     def renew(self) -> str:
         """Opens the place again; the path of its socket. Raises: HandleInvalid: also if the address has changed."""

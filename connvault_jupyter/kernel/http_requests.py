@@ -50,6 +50,16 @@ class ApiSession(requests.Session):
         """Like `requests.Session.request`. Raises also: NotAllowed (another address), and what the relay refuses."""
         return super().request(method, self._joined(url), *args, **kwargs)
 
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        try:
+            return super().send(request, **kwargs)
+        except requests.RequestException as exc:
+            # A redirect may have led elsewhere, and failed there.
+            asked = exc.request or request
+            if covers(self.base_url, asked.url or ""):
+                self._place.mark(exc)
+            raise
+
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """On a redirect to another origin no header that looks like a login goes along.
 
@@ -96,6 +106,7 @@ class _RelayAdapter(HTTPAdapter):
         return self
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        self._place.refuse_if_released()
         response = super().send(request, *args, **kwargs)
         code = response.headers.get(ERROR_HEADER)
         if code:

@@ -5,9 +5,14 @@ Everything is asked anew each time, so that a revoked permission or a replaced s
 
 from __future__ import annotations
 
-from typing import NoReturn
+import contextlib
+import os
+import socket
+import weakref
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
-from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid
+from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, VaultLocked
 from . import answers
 from .client import BrokerClient
 from .masked import MaskedStr
@@ -22,24 +27,65 @@ OPEN_S = 15.0
 MAX_WAIT_S = 3600.0
 
 
+class Owner(Protocol):
+    """Knows who else in this process uses the same handle (`held.HeldHandles`)."""
+
+    def pin(self, lease: Lease) -> None: ...
+
+    def give_up(self, lease: Lease) -> int: ...
+
+    def over(self, lease: Lease) -> None: ...
+
+
 class Lease:
-    """A handle ref together with the channel that it is good on."""
+    """A handle ref together with the channel that it is good on. Whatever was opened by it keeps it alive."""
 
-    __slots__ = ("_client", "_ref", "connection", "ended", "released")
+    __slots__ = (
+        "__weakref__",
+        "_client",
+        "_finalizer",
+        "_opened",
+        "_owed",
+        "_owner",
+        "_places",
+        "_ref",
+        "connection",
+        "ended",
+        "released",
+        "told",
+    )
 
-    def __init__(self, *, client: BrokerClient, ref: MaskedStr, connection: str) -> None:
+    def __init__(
+        self, *, client: BrokerClient, ref: MaskedStr, connection: str, owner: Owner | None = None
+    ) -> None:
         self._client = client
+        self._owner = owner
+        self._finalizer: weakref.finalize[[Any], Lease] | None = None
+        self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._places: set[str] = set()
         self._ref = ref
+        self._owed = 0
         self.connection = connection
         self.released = False
         # What this process was told: that the handle is good no more.
         self.ended = False
+        # Whether the person was told so.
+        self.told = False
 
     def __repr__(self) -> str:
         return f"<lease of {self.connection}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a handle can't be pickled: it is good in this kernel only")
+
+    @property
+    def ref(self) -> MaskedStr:
+        return self._ref
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Where it has been told that the handle listens, as errors name it: a directory, a loopback address."""
+        return frozenset(self._places)
 
     def deliver(self) -> answers.Delivered:
         """A login, for the moment. Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
@@ -50,7 +96,11 @@ class Lease:
 
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
-        return answers.opened(self._ask("access.open", {"ref": self._ref, "tcp": tcp}, timeout_s=OPEN_S))
+        found = answers.opened(self._ask("access.open", {"ref": self._ref, "tcp": tcp}, timeout_s=OPEN_S))
+        self._places.add(found.directory)
+        if found.port is not None:
+            self._places.add(f"127.0.0.1:{found.port}")
+        return found
 
     def open_loopback(self) -> tuple[answers.Opened, int]:
         """Where it listens for what can't use a Unix socket, and the port on 127.0.0.1. Raises: as `open`."""
@@ -63,6 +113,16 @@ class Lease:
         """Whether the handle is still good. Raises: HandleInvalid, ..."""
         return answers.handle_state(self._ask("access.check", {"ref": self._ref}))
 
+    def why_ended(self) -> HandleInvalid | VaultLocked | None:
+        """Why it is good no more; `None`: it is good, or nobody knows."""
+        try:
+            self.check()
+        except (HandleInvalid, VaultLocked) as exc:
+            return exc
+        except ConnvaultError:
+            pass
+        return None
+
     def reveal(self, reason: str | None, timeout_s: float) -> answers.Delivered:
         """Asks a person for plain text and waits. Raises: AccessDenied, ConsentTimeout, RevealForbidden, ..."""
         return answers.delivered(
@@ -73,22 +133,66 @@ class Lease:
             )
         )
 
+    def give_out(self) -> None:
+        """An address of it leaves for somebody unseen: it is not let go of by itself from now on."""
+        if self._owner is not None:
+            self._owner.pin(self)
+
+    def opens(self, opened: Any) -> None:
+        """A client was opened: as long as it is there, so is the lease. By its `fileno()`, if it has one, it is ended
+        with a lease that is released alone."""
+        weakref.finalize(opened, _nothing, self).atexit = False
+        self._opened.add(opened)
+
+    def on_drop(self, call: Callable[[Any], None], with_what: Any) -> None:
+        """Calls it when nothing uses the lease any more, unless it was released before; not at the process's end."""
+        self._finalizer = weakref.finalize(self, call, with_what)
+        self._finalizer.atexit = False
+
+    def refuse_if_released(self) -> None:
+        """For clients that don't ask at each use. Raises: HandleInvalid."""
+        if self.released:
+            raise HandleInvalid(reason="released", connection=self.connection)
+
     def release(self) -> None:
         """Lets go of the handle. Harmless when it is gone already.
 
-        `released` is for clients that don't ask at each use: this process knows at once, the relay a moment later.
+        Where others in this process use the same handle, what was opened by this lease ends alone.
         """
-        self.released = self.ended = True
-        self._ask("access.release", {"ref": self._ref})
+        if not self.released:
+            self.released = self.ended = True
+            if self._finalizer is not None:
+                self._finalizer.detach()
+            self._owed = 1 if self._owner is None else self._owner.give_up(self)
+            if not self._owed:
+                self._end_own()
+        while self._owed:
+            self._ask("access.release", {"ref": self._ref})
+            self._owed -= 1
+
+    def _end_own(self) -> None:
+        for one in list(self._opened):
+            # Closed already, or its library has no way to tell.
+            with contextlib.suppress(Exception), socket.socket(fileno=os.dup(one.fileno())) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
 
     def _ask(
         self, operation: str, body: dict[str, object], timeout_s: float | None = None
     ) -> dict[str, object]:
+        if operation != "access.release":
+            self.refuse_if_released()
         try:
             if timeout_s is None:
                 return self._client.ask(operation, body)
             return self._client.ask(operation, body, timeout_s=timeout_s)
         except ConnvaultError as exc:
-            self.ended = self.ended or isinstance(exc, HandleInvalid)
+            if isinstance(exc, HandleInvalid):
+                self.ended = True
+                if self._owner is not None:
+                    self._owner.over(self)
             exc.details.setdefault("connection", self.connection)
             raise
+
+
+def _nothing(_lease: Lease) -> None:
+    """What a finalizer does that is there to keep something alive until then."""

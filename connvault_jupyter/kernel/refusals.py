@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ConnvaultError, from_problem
+from ..errors import ConnvaultError, HandleInvalid, from_problem
+from ..handle_ends import end_of
 
 # relays.http.answers.ERROR_HEADER: on an answer of the relay's own, and on no other.
 ERROR_HEADER = "x-connvault-error"
@@ -24,7 +25,9 @@ def said_in(text: str, *, connection: str) -> ConnvaultError | None:
     said = _SAID.search(text)
     if said is None:
         return None
-    return of_connection(from_problem({"code": said[1], "detail": said[2]}), connection)
+    why = end_of(said[2]) if said[1] == HandleInvalid.code else None
+    details = {"reason": why} if why is not None else {}
+    return of_connection(from_problem({"code": said[1], "detail": said[2], "details": details}), connection)
 
 
 def answered(code: str, content: bytes, *, connection: str) -> ConnvaultError:

@@ -81,6 +81,9 @@ class SshAgent:
         problem = _string(answer, 4 + len(_REFUSAL))
         return from_problem(json.loads(problem)) if problem else None
 
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
     def wait_for_end(self) -> None:
         """Returns when the relay has ended this connection, or `close` was called."""
         with contextlib.suppress(OSError, BrokerUnavailable):

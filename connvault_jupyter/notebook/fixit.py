@@ -2,14 +2,14 @@
 
 The cell stays an error, for nbconvert and papermill too. A card can only open a form or a screen: its data is part of
 the notebook and could have been written by anyone. So a form's name and kind are not in it but suggested to the broker.
-No secret comes near. Else the broker is asked one thing only: whether it has ended what a library calls lost.
+No secret comes near. Else the broker is asked one thing only: whether it has ended the handle that an error is about.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnvaultError, SecretInCode, VaultLocked
@@ -46,29 +46,29 @@ _OF_CONNECTION: Mapping[str, tuple[str, str]] = {
     "upstream_refused": ("Edit connection", "edit"),
 }
 
+# The same for a handle that has ended, by why.
+_OF_HANDLE: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "revoked": ("Who may use it", {"tab": "grants"}),
+    "changed": ("Show the connection", {}),
+    "document_gone": ("Who may use it", {"tab": "grants"}),
+}
+
 # Those whose button opens the form of a new connection.
 _FORMS = frozenset({"connection_not_found", "secret_in_code"})
 
-# What libraries call it when their connection is gone: PEP 249's names, and those of clients for HTTP, Redis and SSH.
-_LOST = frozenset(
-    {
-        "OperationalError",
-        "InterfaceError",
-        "DisconnectionError",
-        "ConnectionError",
-        "ConnectionDoesNotExistError",
-        "ConnectError",
-        "ReadError",
-        "RemoteProtocolError",
-        "APIConnectionError",
-        "SSHException",
-    }
-)
+# Of a handle that has ended: why, and whether asking again is what is left to do.
 _WHY_ENDED: Mapping[str, str] = {
     "revoked": "its permission was taken back",
     "expired": "its time is over",
     "changed": "the connection was changed",
+    "deleted": "the connection was deleted",
+    "document_gone": "its notebook was moved, replaced or deleted",
+    "kernel_gone": "its kernel has ended",
+    "evicted": "it made room for a newer handle",
+    "released": "it was released",
+    "foreign": "it belongs to another process",
 }
+_LOCKED = "the vault was locked"
 
 # Our messages are "What happened. What to do."; a name may have a full stop in it, but no blank.
 _FIRST_SENTENCE = re.compile(r"(.+?[.!?])\s+(.+)", re.DOTALL)
@@ -119,6 +119,12 @@ def _actions(code: str, details: Mapping[str, Any], proposal: str) -> list[dict[
         return [_open("Show what there is", {"new": True})]
     if code == "access_denied" and details.get("reason") == "never" and named:
         return [_open("Who may use it", {**named, "tab": "grants"})]
+    if code == "handle_invalid" and named:
+        if details.get("reason") == "deleted":
+            return [_open(f"Create “{name}”", {"proposal": proposal} if proposal else {"new": True})]
+        if details.get("reason") in _OF_HANDLE:
+            label, place = _OF_HANDLE[details["reason"]]
+            return [_open(label, {**named, **place})]
     if code in _SCREENS:
         label, screen = _SCREENS[code]
         return [_open(label, {"screen": screen})]
@@ -140,7 +146,8 @@ def _code(error: ConnvaultError) -> str:
 def suggested(error: ConnvaultError) -> str:
     """Suggests the name that the error is about, for the form that its card opens; the suggestion's id, or nothing."""
     name, provider = error.details.get("connection"), error.details.get("provider")
-    if _code(error) not in _FORMS or not isinstance(name, str) or not api.valid_name(name):
+    gone = _code(error) == "handle_invalid" and error.details.get("reason") == "deleted"
+    if (_code(error) not in _FORMS and not gone) or not isinstance(name, str) or not api.valid_name(name):
         return ""
     try:
         return own.propose(provider=provider if isinstance(provider, str) else "", name=name)
@@ -191,8 +198,8 @@ class FixIts:
             self._shell.events.unregister("post_run_cell", self.show_card)
 
     def show_card(self, result: ExecutionResult) -> None:
-        """After a cell that ended with one of our errors, with an error that one of ours caused, or with the loss of a
-        connection that the broker has ended."""
+        """After a cell that ended with one of our errors, with an error that one of ours caused, or with an error of a
+        connection by a handle that has ended."""
         raised = error = result.error_in_exec or result.error_before_exec
         for _ in range(8):
             if error is None or isinstance(error, ConnvaultError):
@@ -216,32 +223,42 @@ class FixIts:
 
 def _ended(raised: BaseException) -> ConnvaultError | None:
     """In our words what a library can only call a lost connection, if it was the broker that has ended it."""
-    if not _is_loss(raised):
+    found = api.ended(raised)
+    if not found:
         return None
-    found = api.ended()
-    name = found.details.get("connection") if found else None
-    if found is None or not isinstance(name, str):
-        return found
-    if isinstance(found, VaultLocked):
-        return VaultLocked(
-            f"What “{name}” had open was ended: the vault was locked. Unlock it, then run the cell again.",
-            **found.details,
-        )
-    why = _WHY_ENDED.get(str(found.details.get("reason")), "its permission has ended")
-    return type(found)(
-        f'What “{name}” had open was ended: {why}. Call connection("{name}") to ask again.', **found.details
-    )
+    names: dict[str, list[str]] = {}
+    for one in found:
+        of = names.setdefault(_why(one), [])
+        name = str(one.details.get("connection"))
+        if name not in of:
+            of.append(name)
+    (why, first), *others = names.items()
+    what = f"What {_listed(first)} had open was ended: {why}."
+    also = [f"So was what {_listed(more)} had: {cause}." for cause, more in others]
+    # The first is what the error is about.
+    return type(found[0])(" ".join([what, *also, _then(found)]), **found[0].details)
 
 
-def _is_loss(raised: BaseException) -> bool:
-    error: BaseException | None = raised
-    for _ in range(8):
-        if error is None:
-            return False
-        if isinstance(error, ConnectionError | EOFError) or type(error).__name__ in _LOST:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _why(ended: ConnvaultError) -> str:
+    if isinstance(ended, VaultLocked):
+        return _LOCKED
+    return _WHY_ENDED.get(str(ended.details.get("reason")), "its permission has ended")
+
+
+def _listed(names: list[str]) -> str:
+    *most, last = [f"“{name}”" for name in names]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _then(found: Sequence[ConnvaultError]) -> str:
+    first = found[0]
+    if isinstance(first, VaultLocked):
+        return "Unlock it, then run the cell again."
+    if first.details.get("reason") == "deleted":
+        return "Create it again in the Connections panel."
+    if len({one.details.get("connection") for one in found}) > 1:
+        return "Call connection() for each to ask again."
+    return f'Call connection("{first.details.get("connection")}") to ask again.'
 
 
 def render(error: ConnvaultError | ArgumentRefused, shell: InteractiveShell) -> list[str]:

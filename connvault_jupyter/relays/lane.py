@@ -10,15 +10,16 @@ import contextlib
 import itertools
 import logging
 import os
-import select
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
+from .own_ends import OwnEnds, ended
 from .pipe import Pipe, close_all
 from .upstream import shut
 from .worker import FAREWELL_S, KEPT, problem_of
@@ -26,8 +27,8 @@ from .worker import FAREWELL_S, KEPT, problem_of
 # A worker answers at once; one that doesn't is stuck.
 _ANSWER_S = 5.0
 
-# Cutting takes a worker a millisecond, 20 on a very busy machine. What was promised is 100 ms, so one that takes
-# longer is killed, and what its other handles had open is lost.
+# Cutting takes a worker a millisecond, 20 on a very busy machine. What was promised is 100 ms: with its last handle, a
+# worker that takes longer is killed.
 _CUT_S = 0.08
 
 # A session that waits in the worker for whichever handle comes next.
@@ -68,6 +69,9 @@ class Lane:
         self._numbers = itertools.count(1)
         self._waiting: dict[tuple[str, object], Future[dict[str, Any]]] = {}
         self._handed: dict[int, tuple[str, socket.socket]] = {}
+        self._clients = OwnEnds()
+        self._telling = threading.Lock()
+        self._untold: deque[str] = deque()
         self._over = False
         threading.Thread(target=self._read, name="relay-lane", daemon=True).start()
 
@@ -98,27 +102,48 @@ class Lane:
             raise from_problem(answer["problem"])
         return str(answer["server"])
 
-    def cut(self, handle: str) -> None:
-        """Ends everything that is open for a handle. A worker that does not follow is killed."""
+    def in_use(self) -> Collection[str]:
+        """The handles that have somebody logged in."""
+        with self._lock:
+            handed = {of for of, stream in self._handed.values() if of != _NO_HANDLE and not ended(stream)}
+            return handed.union(self._clients.owners())
+
+    def shut(self, handle: str) -> None:
+        """Ends what clients have of a handle by the broker's own copies, which need no worker."""
         with self._lock:
             handed = [stream for of, stream in self._handed.values() if of == handle]
+            self._clients.end(handle)
         for stream in handed:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
-        try:
-            self._ask(("cut", handle), {"cut": handle}, _CUT_S)
-        except BrokerUnavailable:
-            self.end()
+
+    def cut(self, handle: str) -> None:
+        """Ends all that clients have of a handle, and tells the worker. Never waits: other handles of it go on."""
+        self.shut(handle)
+        self._untold.append(handle)
+        # Whoever holds it tells, now or with what the worker is told next: it knows no login for this handle anyway.
+        if self._telling.acquire(blocking=False):
+            try:
+                self._tell_of_cuts(self._pipe.offer)
+            except OSError:
+                pass  # It has ended.
+            finally:
+                self._telling.release()
 
     def retire(self, handle: str) -> None:
-        """Cuts its last handle and lets the worker end by itself, which takes it a moment; then by force."""
-        self.cut(handle)
-        if not self._over:
-            killing = threading.Timer(2 * FAREWELL_S, self._kill)
-            killing.daemon = True
-            killing.start()
-            self._pipe.close()
-            self._forget()
+        """Cuts its last handle and lets the worker end by itself, which takes it a moment. One that does not follow is
+        killed: a query of its may still be running at the server."""
+        self.shut(handle)
+        try:
+            self._ask(("cut", handle), {"cut": handle}, _CUT_S, send=self._offered)
+        except BrokerUnavailable:
+            self.end()
+            return
+        killing = threading.Timer(2 * FAREWELL_S, self._kill)
+        killing.daemon = True
+        killing.start()
+        self._pipe.close()
+        self._forget()
 
     def end(self) -> None:
         """Ends the worker and all that it has open or has passed on, at once."""
@@ -126,14 +151,42 @@ class Lane:
         self._pipe.close()
         self._forget()
 
-    def _ask(self, sign: tuple[str, object], message: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+    def _tell_of_cuts(self, send: Callable[[Mapping[str, Any]], bool]) -> None:
+        while self._untold and send({"cut": self._untold[0]}):
+            self._untold.popleft()
+
+    def _sent(self, message: Mapping[str, Any]) -> bool:
+        self._pipe.send(message)
+        return True
+
+    def _offered(self, message: Mapping[str, Any]) -> bool:
+        if not self._pipe.offer(message):
+            raise OSError("the worker does not read")
+        return True
+
+    def _ask(
+        self,
+        sign: tuple[str, object],
+        message: Mapping[str, Any],
+        timeout_s: float,
+        *,
+        send: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> dict[str, Any]:
         answer: Future[dict[str, Any]] = Future()
         with self._lock:
             if self._over:
                 raise BrokerUnavailable
             self._waiting[sign] = answer
+        send = send or self._sent
         try:
-            self._pipe.send(message)
+            if not self._telling.acquire(timeout=timeout_s):
+                raise BrokerUnavailable
+            try:
+                # In order: a handle that was cut may be opened again.
+                self._tell_of_cuts(send)
+                send(message)
+            finally:
+                self._telling.release()
             return answer.result(timeout_s)
         except (OSError, FutureTimeout):
             raise BrokerUnavailable from None
@@ -174,10 +227,16 @@ class Lane:
 
     def _answer_login(self, handle: str, asks: int, waits: int) -> None:
         with socket.socket(fileno=os.dup(asks)) as client, socket.socket(fileno=os.dup(waits)) as line:
+            # Before it is answered: a handle that ends meanwhile ends the client too.
+            with self._lock:
+                kept = not self._over and self._clients.keep(handle, client)
             try:
                 answer: dict[str, Any] = {"login": self._answer(handle, client)}
             except ConnvaultError as exc:
                 answer = {"problem": problem_of(exc)}
+                if kept:
+                    with self._lock:
+                        self._clients.drop(client)
             Pipe(line).send(answer)
 
     def _keep(self, number: int, handle: str, descriptor: int, waits: int) -> None:
@@ -215,7 +274,7 @@ class Lane:
         """
         again = os.fstat(next_one.fileno()).st_ino
         for number, (of, stream) in list(self._handed.items()):
-            if of == _NO_HANDLE and (os.fstat(stream.fileno()).st_ino == again or _ended(stream)):
+            if of == _NO_HANDLE and (os.fstat(stream.fileno()).st_ino == again or ended(stream)):
                 del self._handed[number]
                 stream.close()
 
@@ -224,17 +283,12 @@ class Lane:
             self._over = True
             handed, self._handed = self._handed, {}
             waiting, self._waiting = self._waiting, {}
+            self._clients.end_all()
         for _, stream in handed.values():
             shut(stream)
         for answer in waiting.values():
             if not answer.done():
                 answer.set_exception(OSError("the worker has ended"))
-
-
-def _ended(stream: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(stream, 0)
-    return bool(poll.poll(0))
 
 
 def refused() -> HandleInvalid:

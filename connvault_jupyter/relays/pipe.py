@@ -10,6 +10,7 @@ import array
 import contextlib
 import json
 import os
+import select
 import socket
 import struct
 import threading
@@ -43,13 +44,28 @@ class Pipe:
 
     def send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Raises: OSError: the other end is gone or does not read."""
-        text = json.dumps(message, separators=(",", ":")).encode()
-        frame = _LENGTH.pack(len(text)) + text
+        frame = _frame(message)
         with self._sending:
             if descriptors:
                 sent = socket.send_fds(self._stream, [frame], list(descriptors))
                 frame = frame[sent:]
             self._stream.sendall(frame)
+
+    def offer(self, message: Mapping[str, Any]) -> bool:
+        """Sends a short message if nobody has to wait for that; whether it was sent. Raises: OSError: as `send`."""
+        if not self._sending.acquire(blocking=False):
+            return False
+        try:
+            if self._stream.fileno() < 0:
+                raise OSError("this end is closed")
+            room = select.poll()
+            room.register(self._stream, select.POLLOUT)
+            if not room.poll(0):
+                return False
+            self._stream.sendall(_frame(message))
+            return True
+        finally:
+            self._sending.release()
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
         """A message and the descriptors that came with it, which are the caller's to close. `None`: the end.
@@ -98,6 +114,11 @@ class Pipe:
                 raise OSError("the other end closed in the middle of a message")
             found += data
         return bytes(found)
+
+
+def _frame(message: Mapping[str, Any]) -> bytes:
+    text = json.dumps(message, separators=(",", ":")).encode()
+    return _LENGTH.pack(len(text)) + text
 
 
 def close_all(descriptors: Sequence[int]) -> None:

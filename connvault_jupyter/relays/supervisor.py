@@ -15,7 +15,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,9 @@ from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
 # Another server's revoke is noticed this late; one of this broker at once.
 _LOOK_EVERY_S = 0.2
+
+# Those that a slow worker may still listen for.
+_DROPPED = 256
 
 Login = Callable[[socket.socket, RelayOrder], Delivered]
 """(a client's socket, the handle's order) -> a login, after the client was found out. Raises: ConnvaultError."""
@@ -90,6 +93,7 @@ class RelaySupervisor:
         self._forks: Forks | None = None
         self._lanes: dict[_LaneKey, Lane] = {}
         self._open: dict[str, _Open] = {}
+        self._dropped: dict[str, RelayOrder] = {}
         self._base: Path | None = None
         # Two threads look: whoever has the broker's lock may wait for a database that somebody holds, and what is known
         # to have ended is not to wait for that.
@@ -132,6 +136,12 @@ class RelaySupervisor:
             hand_over=hasattr(socket, "SO_PEERCRED"),
         )
 
+    def in_use(self) -> Collection[str]:
+        """See `services.relay_ports.Relays`."""
+        opened = self._opened()
+        busy = {lane: lane.in_use() for lane in {one.lane for one in opened.values()}}
+        return {one.order.ref for handle, one in opened.items() if handle in busy[one.lane]}
+
     def try_login(self, protocol: str, login: Mapping[str, Any], timeout_s: float) -> str:
         """Logs in once, in a worker of its own that ends with it: what the server calls itself.
 
@@ -167,7 +177,7 @@ class RelaySupervisor:
         except BrokerUnavailable:
             if not found.lane.over:
                 raise
-            # It has ended; or another handle of its lane was cut, and it was killed for not following in time.
+            # It has ended meanwhile.
             found = self._joined(handle, order)
             self._ask_to_listen(handle, found, tcp=order.tcp)
         if found is not before:
@@ -226,6 +236,7 @@ class RelaySupervisor:
     def _answer(self, key: _LaneKey | None, handle: str, client: socket.socket) -> Mapping[str, Any]:
         found = self._open.get(handle)
         if found is None or _key(found.order) != key:
+            self._say_why_not(key, handle, client)
             raise refused()
         delivered = self._login(client, found.order)
         return {
@@ -234,6 +245,12 @@ class RelaySupervisor:
             "revision": delivered.revision,
             "rotation": delivered.rotation,
         }
+
+    def _say_why_not(self, key: _LaneKey | None, handle: str, client: socket.socket) -> None:
+        """Raises: ConnvaultError: why a handle has ended that a slow worker still listens for."""
+        order = self._dropped.get(handle)
+        if order is not None and _key(order) == key:
+            self._login(client, order)
 
     def _note_sight(self, handle: str) -> None:
         found = self._open.get(handle)
@@ -289,11 +306,15 @@ class RelaySupervisor:
         now = self._clock()
         runs = {one.order.requester.instance for one in opened.values()}
         over = {instance for instance in runs if not self._alive(instance)}
-        for handle, one in opened.items():
-            order = one.order
-            expired = order.expires_at is not None and order.expires_at <= now
-            if order.requester.instance in over or expired or self._has_ended(order):
-                self._drop(handle, one)
+        self._end(
+            {
+                handle: one
+                for handle, one in opened.items()
+                if one.order.requester.instance in over
+                or (one.order.expires_at is not None and one.order.expires_at <= now)
+                or self._has_ended(one.order)
+            }
+        )
 
     def _cut_what_changed(self, poked: bool) -> None:
         opened = self._opened()
@@ -307,13 +328,19 @@ class RelaySupervisor:
                 version, poked = None, True
             if not poked and version == self._seen:
                 return
-            ended = [
-                (handle, one)
+            ended = {
+                handle: one
                 for handle, one in opened.items()
                 if one.lane.over or not self._still_good(one.order)
-            ]
+            }
             self._seen = version
-        for handle, one in ended:
+        self._end(ended)
+
+    def _end(self, ended: Mapping[str, _Open]) -> None:
+        # All of them, before any worker is waited for.
+        for handle, one in ended.items():
+            one.lane.shut(handle)
+        for handle, one in ended.items():
             self._drop(handle, one)
 
     def _opened(self) -> dict[str, _Open]:
@@ -326,6 +353,9 @@ class RelaySupervisor:
                 # Opened again meanwhile, in the same directory.
                 return
             del self._open[handle]
+            self._dropped[handle] = found.order
+            if len(self._dropped) > _DROPPED:
+                del self._dropped[next(iter(self._dropped))]
             shutil.rmtree(found.directory, ignore_errors=True)
             last = not any(one.lane is found.lane for one in self._open.values())
             if last:

@@ -47,6 +47,7 @@ from .refusals import Noting, Refusals
 from .relay_ports import RelayOrder, Relays
 from .requesting import Requesting
 from .revocation import Revocation
+from .room import Room
 from .secrets import SecretsService
 from .sightings import Sightings
 from .uses import Uses
@@ -70,6 +71,7 @@ class AccessService:
         opening: Opening,
         recollection: Recollection,
         uses: Uses,
+        room: Room,
         revocation: Revocation,
         secrets: SecretsService,
         reader: SecretReader,
@@ -89,6 +91,7 @@ class AccessService:
         self._opening = opening
         self._recollection = recollection
         self._uses = uses
+        self._room = room
         self._revocation = revocation
         self._secrets = secrets
         self._reader = reader
@@ -296,6 +299,7 @@ class AccessService:
                 durable=False,
             )
         self._uses.note(stored.grant.id, opened.connection.id, event.at)
+        self._room.note_use(ref, event.at)
         return opened, sealed
 
     def _noting_use(self, requester: Requester, ref: str) -> Noting:

@@ -49,6 +49,7 @@ from .rekeying import Rekeying
 from .relay_ports import Relays
 from .requesting import Requesting
 from .revocation import Revocation
+from .room import Room
 from .secrets import SecretsService
 from .sightings import Sightings
 from .trial import Trial
@@ -175,6 +176,7 @@ def assemble(
         authenticated=settings.authenticated,
     )
     handles = Handles(store=stores.handles, ended=ended, clock=clock, randomness=randomness)
+    room = Room(handles=handles, grants=grants, relays=relays, audit=audit)
     reader = SecretReader(
         secrets=secrets,
         documents=documents,
@@ -232,6 +234,7 @@ def assemble(
             clock=clock,
             publish=publish,
         ),
+        room=room,
         settings=settings.consent,
         clock=clock,
         publish=publish,
@@ -259,6 +262,7 @@ def assemble(
         audit=audit,
         running=running,
         relays=relays,
+        room=room,
         reveal_allowed=settings.reveal_allowed,
         lock=lock,
     )
@@ -269,6 +273,7 @@ def assemble(
             transactions=transactions, grants=grants, secrets=secrets, ended=ended, clock=clock
         ),
         uses=uses,
+        room=room,
         revocation=revocation,
         secrets=secrets,
         reader=reader,

@@ -228,7 +228,7 @@ class ConnectionsService:
         """With its secrets, grants and handles. Raises: ConnectionNotFound, RevisionConflict, StorageError."""
         connection = self._existing(request.id)
         with self._transactions.transaction():
-            self._revocation.void(connection, except_for=None)
+            self._revocation.void(connection, except_for=None, why="deleted")
             self._documents.remove(connection.id, expected_revision=request.revision)
             self._audit.record("connection:deleted", connection=connection, decided_by=actor)
         self._destinations.forget(connection.id)

@@ -44,6 +44,7 @@ from .ports import Clock, ConnectionStore, ProviderRegistry, Publish, Transactio
 from .questions import Granted, Pending, Ticket, digest_of, durations, shown
 from .refusals import Refusals, said_never
 from .revocation import Revocation
+from .room import Room
 from .secrets import SecretsService
 from .transitions import Happening
 from .uses import Uses
@@ -79,6 +80,7 @@ class ConsentService:
         publish: Publish,
         uses: Uses,
         noticing: Noticing,
+        room: Room,
         authenticated: bool,
     ) -> None:
         self._asking = asking
@@ -95,6 +97,7 @@ class ConsentService:
         self._audit = audit
         self._uses = uses
         self._noticing = noticing
+        self._room = room
         self._settings = settings
         self._clock = clock
         self._publish = publish
@@ -252,6 +255,7 @@ class ConsentService:
             # server may change the keys until then.
             _ = self._secrets.keys
             if subject.mode != "reveal":
+                self._room.make(subject.connection, subject.requester)
                 grant = self._grants.give(subject, decision, seconds=request.seconds, actor=actor)
                 ref = self._handles.give(
                     subject.connection, subject.requester, grant, sharers=len(pending.tickets)

@@ -21,6 +21,7 @@ from ..contracts.access import DecisionKind, Grant, Requester
 from ..contracts.connections import Connection
 from ..contracts.providers import Mode
 from ..contracts.supervision import ConsentSettings
+from ..handle_ends import HandleEnd
 from .canonical import canonical_contract
 from .claims import Claim, same_agent
 from .destinations import Destination
@@ -115,9 +116,9 @@ class Grants:
         """Oldest first, whether they count or not."""
         return self._store.all(connection_id)
 
-    def remove(self, grant_id: str) -> bool:
-        """With its handles, in the caller's transaction."""
-        return self._store.remove(grant_id)
+    def remove(self, grant_id: str, why: HandleEnd = "revoked") -> bool:
+        """With its handles, which end for this reason, in the caller's transaction."""
+        return self._store.remove(grant_id, why)
 
     def never(self, connection_id: str, requester: Requester) -> Grant | None:
         """The stored no for this requester, if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from ..contracts.access import Grant, Requester
@@ -9,15 +10,10 @@ from ..contracts.connections import Connection
 from ..contracts.contract import ConnectionId, GrantId, HandleRef
 from ..contracts.providers import Mode
 from ..errors import HandleInvalid
+from ..handle_ends import HandleEnd
 from .ended import Ended
 from .identifiers import new_ref, ref_hash
 from .ports import Clock, Handle, HandleStore, Randomness
-
-# Of one run and one connection. A loop around `connection()` under a standing permission makes a handle each time
-# round, and code rarely lets go of one; without a bound a kernel that runs for weeks fills the table. The oldest go:
-# they are the likeliest to be forgotten, and by the same permission a new one is had without a question. 256 is more
-# than a notebook's engines and sessions together.
-MAX_LIVE = 256
 
 
 class Handles:
@@ -48,16 +44,44 @@ class Handles:
         """What `ref` stands for, if it is this run's.
 
         Raises:
-            HandleInvalid: `unknown` (never made, released, revoked, or its run has ended), `foreign`, `expired`.
+            HandleInvalid: why it is good for this run no more, or never was.
         """
-        found = self._store.get(ref_hash(ref))
-        if found is None or self._ended.handle(ref, requester):
-            raise HandleInvalid(reason="unknown")
+        hashed = ref_hash(ref)
+        found = self._store.get(hashed)
+        if found is None:
+            raise HandleInvalid(reason=self._why_gone(hashed, requester))
         if found.requester_instance != requester.instance:
             raise HandleInvalid(reason="foreign")
+        if self._ended.handle(ref, requester):
+            # Not stored yet.
+            raise HandleInvalid(reason="revoked")
         if found.expires_at is not None and self._clock() >= found.expires_at:
             raise HandleInvalid(reason="expired")
         return found
+
+    def same(self, ref: str, connection: Connection, requester: Requester, grant: Grant | None) -> bool:
+        """Whether `ref` is a handle by which this run has just what it asks for now. `grant` `None`: a handle that can
+        only ask to reveal, and is no agent's."""
+        found = self._store.get(ref_hash(ref))
+        return (
+            found is not None
+            and not self._ended.handle(ref, requester)
+            and found.requester_instance == requester.instance
+            and found.connection_id == connection.id
+            and found.grant_id == (None if grant is None else grant.id)
+            and found.mode == ("reveal" if grant is None else grant.mode)
+            and found.agent_hash is None
+            and (found.expires_at is None or self._clock() < found.expires_at)
+        )
+
+    def of(self, connection: Connection, requester: Requester) -> Sequence[Handle]:
+        """This run's handles of this connection, oldest first."""
+        return self._store.of(requester.instance, connection.id)
+
+    def evict(self, handle: Handle) -> None:
+        """Ends a handle to make room for another one, in the caller's transaction."""
+        self._sharers.pop(handle.ref_hash, None)
+        self._store.remove(handle.ref_hash, "evicted")
 
     def let_go(self, ref: str) -> bool:
         """Whether nobody has it any more: one that several callers share ends with the last of them."""
@@ -81,6 +105,15 @@ class Handles:
         """Ends all handles and grants of a run; how many."""
         return self._store.remove_instance(instance)
 
+    def _why_gone(self, hashed: bytes, requester: Requester) -> HandleEnd:
+        ended = self._store.ended(hashed)
+        if ended is None:
+            return "unknown"
+        if ended.requester_instance == requester.instance:
+            return ended.why
+        # The kernel was restarted: its runs have its id in common. Of anybody else's nothing is told.
+        return "kernel_gone" if _same_kernel(ended.requester_instance, requester.instance) else "unknown"
+
     def _add(
         self,
         connection: Connection,
@@ -94,8 +127,6 @@ class Handles:
     ) -> HandleRef:
         ref = new_ref(self._randomness)
         hashed = ref_hash(ref)
-        # Before it is added: the new one stays whatever the clock says.
-        self._store.keep_newest(requester.instance, connection.id, MAX_LIVE - 1)
         self._store.add(
             Handle(
                 ref_hash=hashed,
@@ -112,3 +143,9 @@ class Handles:
         if sharers > 1:
             self._sharers[hashed] = sharers
         return ref
+
+
+def _same_kernel(instance: str, other: str) -> bool:
+    """Whether two runs are of one kernel, started again (`Peers.instance_of`)."""
+    kind, kernel, *_ = [*instance.split(":"), ""]
+    return kind == "kernel" and bool(kernel) and other.startswith(f"kernel:{kernel}:")

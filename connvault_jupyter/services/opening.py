@@ -116,7 +116,7 @@ class Opening:
         _ = self._secrets.keys
         connection = self._connections.get(handle.connection_id)
         if connection is None:
-            raise HandleInvalid(reason="unknown")
+            raise HandleInvalid(reason="deleted")
         if connection.status_reason in _FOREIGN:
             # Nothing of it counts, so nothing of it is judged.
             self._refuse_if_not_ready(connection)

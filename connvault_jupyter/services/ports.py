@@ -23,6 +23,7 @@ from ..contracts.events import Event
 from ..contracts.problem import FieldError
 from ..contracts.providers import Mode, ProviderDefinition, SkippedProvider
 from ..contracts.sealed import SealedText, SealingKey
+from ..handle_ends import HandleEnd
 
 Clock = Callable[[], datetime]
 """Aware UTC now."""
@@ -187,8 +188,8 @@ class GrantStore(Protocol):
     def note_use(self, grant_id: str, at: datetime, uses: int = 1) -> None:
         """Counts `uses`, the last of them at `at`; nothing if the grant is gone."""
 
-    def remove(self, grant_id: str) -> bool:
-        """With its handles."""
+    def remove(self, grant_id: str, why: HandleEnd = "revoked") -> bool:
+        """With its handles, which have ended for this reason."""
 
 
 @dataclass(frozen=True)
@@ -209,21 +210,34 @@ class Handle:
     agent_sealed: str | None = None
 
 
+@dataclass(frozen=True)
+class EndedHandle:
+    """What is known of a handle that is no longer there."""
+
+    requester_instance: str
+    why: HandleEnd
+
+
 class HandleStore(Protocol):
+    """Whatever removes a handle leaves an `EndedHandle`, `revoked` or `deleted` (with its connection) unless something
+    else is said. Only the latest thousands are kept."""
+
     def add(self, handle: Handle) -> None: ...
 
-    def keep_newest(self, requester_instance: str, connection_id: str, count: int) -> int:
-        """Removes all but the newest `count` of this run's handles of this connection; how many."""
+    def of(self, requester_instance: str, connection_id: str) -> Sequence[Handle]:
+        """This run's handles of this connection, oldest first."""
 
     def get(self, ref_hash: bytes) -> Handle | None: ...
 
-    def remove(self, ref_hash: bytes) -> bool: ...
+    def ended(self, ref_hash: bytes) -> EndedHandle | None: ...
+
+    def remove(self, ref_hash: bytes, why: HandleEnd = "released") -> bool: ...
 
     def instances(self) -> frozenset[str]:
         """Of all handles and of all grants bound to an instance."""
 
     def remove_instance(self, requester_instance: str) -> int:
-        """All handles and instance-bound grants of a run that has ended."""
+        """All handles (`kernel_gone`) and instance-bound grants of a run that has ended."""
 
 
 @dataclass(frozen=True)

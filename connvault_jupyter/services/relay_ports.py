@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import datetime
@@ -48,6 +48,9 @@ class Relays(Protocol):
 
     def warm(self) -> None:
         """A brokered handle will be wanted soon (a person is being asked): gets ready meanwhile. Never blocks."""
+
+    def in_use(self) -> Collection[str]:
+        """The refs of the handles that have a client now, logged in. Never blocks."""
 
     def changed(self) -> None:
         """What is open is to be looked at now. Whatever is published leads to a look anyway. Never blocks."""

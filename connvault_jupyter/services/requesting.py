@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..contracts.access import AccessRequest, AccessResponse, DecisionKind, Requester
+from ..contracts.access import AccessRequest, AccessResponse, DecisionKind, Grant, Requester
 from ..contracts.connections import Connection
 from ..contracts.contract import HandleRef
 from ..errors import ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
@@ -20,6 +20,7 @@ from .ports import Lock, RunningRequesters, Transactions, Wait
 from .questions import Granted, Ticket
 from .refusals import Refusals, said_never
 from .relay_ports import Relays
+from .room import Room
 from .secrets import SecretsService
 
 
@@ -40,6 +41,7 @@ class Requesting:
         audit: AuditService,
         running: RunningRequesters,
         relays: Relays,
+        room: Room,
         reveal_allowed: bool,
         lock: Lock,
     ) -> None:
@@ -54,6 +56,7 @@ class Requesting:
         self._audit = audit
         self._running = running
         self._relays = relays
+        self._room = room
         self._reveal_allowed = reveal_allowed
         self._lock = lock
 
@@ -65,8 +68,8 @@ class Requesting:
 
         Raises: NotAllowed: the requester's run has ended.
             ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
-            AccessDenied, TooManyQuestions, ConsentTimeout, ConsentWithdrawn, ConsentInterrupted, NoApprover,
-            StorageError.
+            AccessDenied, TooManyQuestions, TooManyHandles, ConsentTimeout, ConsentWithdrawn, ConsentInterrupted,
+            NoApprover, StorageError.
         """
         with self._lock, self._refusals.noting(requester, lambda: self._opening.named(request.connection)):
             self._refuse_if_over(requester)
@@ -83,9 +86,10 @@ class Requesting:
                 agent=self._claims.made("agent", connection.id, request.agent),
                 mode=mode_of(destination.provider),
             )
-            at_once = self._without_question(subject)
+            at_once = self._without_question(subject, request.held)
             if at_once is not None:
                 return at_once
+            self._room.check(connection, current)
             if subject.mode == "brokered":
                 self._relays.warm()
             ticket = self.ask(subject, request.reason, request.timeout_s)
@@ -132,17 +136,19 @@ class Requesting:
         good for nothing else it always may."""
         return destination.provider.reveal_only or (self._reveal_allowed and connection.reveal_allowed)
 
-    def _without_question(self, subject: Subject) -> AccessResponse | None:
+    def _without_question(self, subject: Subject, held: str | None) -> AccessResponse | None:
         if subject.mode == "reveal":
             # Nothing can be had by it but a question, so nobody is asked yet.
             with self._transactions.transaction(durable=False):
-                ref = self._reveal_only(subject.connection, subject.requester, subject.agent)
+                ref = self._still(
+                    held if subject.agent is None else None, subject, None
+                ) or self._reveal_only(subject.connection, subject.requester, subject.agent)
             return self._response(subject, ref, None, None)
         grant = self._grants.standing(subject)
         if grant is None:
             return None
         with self._transactions.transaction(durable=False):
-            ref = self._handles.give(subject.connection, subject.requester, grant)
+            ref = self._still(held, subject, grant) or self._another(subject, grant)
             self._audit.record(
                 "access:granted",
                 connection=subject.connection,
@@ -153,7 +159,18 @@ class Requesting:
             )
         return self._response(subject, ref, grant.decision, grant.expires_at)
 
+    def _still(self, held: str | None, subject: Subject, grant: Grant | None) -> HandleRef | None:
+        """The handle that the caller has, if a new one would be the same."""
+        if held is None or not self._handles.same(held, subject.connection, subject.requester, grant):
+            return None
+        return HandleRef(held)
+
+    def _another(self, subject: Subject, grant: Grant) -> HandleRef:
+        self._room.make(subject.connection, subject.requester)
+        return self._handles.give(subject.connection, subject.requester, grant)
+
     def _reveal_only(self, connection: Connection, requester: Requester, agent: Claim | None) -> HandleRef:
+        self._room.make(connection, requester)
         if agent is None:
             return self._handles.give_reveal_only(connection, requester, None, None)
         kept = self._claims.kept(agent, connection.id)

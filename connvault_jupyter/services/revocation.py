@@ -15,6 +15,7 @@ from ..contracts.access import Grant, Requester
 from ..contracts.connections import Connection
 from ..contracts.events import Event
 from ..errors import GrantNotFound, StorageError
+from ..handle_ends import HandleEnd
 from .audit import AuditService
 from .ended import Ended, name_of
 from .grants import Grants, belongs
@@ -132,7 +133,7 @@ class Revocation:
                 if not self._handles.remove(ref):
                     return False
                 if once is not None:
-                    self._grants.remove(once)
+                    self._grants.remove(once, "released")
                 self._audit.record(
                     "access:released",
                     connection=self._connections.get(handle.connection_id),
@@ -147,7 +148,7 @@ class Revocation:
             self._publish(Event(event="grants:changed", id=once))
         return released
 
-    def void(self, connection: Connection, *, except_for: str | None) -> int:
+    def void(self, connection: Connection, *, except_for: str | None, why: HandleEnd = "changed") -> int:
         """Ends the grants that were given for something else than what is shown with this digest, in the caller's
         transaction; how many."""
         gone = [
@@ -156,7 +157,7 @@ class Revocation:
             if stored.grant.decision != "deny_always" and stored.grant.shown_digest != except_for
         ]
         for grant in gone:
-            self._grants.remove(grant.id)
+            self._grants.remove(grant.id, why)
             self._audit.record("grant:voided", connection=connection, grant=grant)
         return len(gone)
 
@@ -179,7 +180,7 @@ class Revocation:
 
         def effect() -> None:
             for grant in gone:
-                self._grants.remove(grant.id)
+                self._grants.remove(grant.id, "document_gone")
 
         def record() -> None:
             for grant in gone:
@@ -215,18 +216,18 @@ class Revocation:
         """
         now = self._clock()
         ends: list[datetime] = []
-        over: list[Grant] = []
+        over: list[tuple[Grant, HandleEnd]] = []
         for stored in self._grants.all():
             end = self._grants.ends_at(stored)
             if end is not None and end > now:
                 ends.append(end)
             if self._grants.over(stored):
-                over.append(stored.grant)
+                over.append((stored.grant, "expired" if end is not None and end <= now else "kernel_gone"))
         if over:
             # They count for nothing by themselves; those that stay are met again by the next sweep.
             with suppress(StorageError):
                 self._audit.effect_first(
-                    lambda: [self._grants.remove(grant.id) for grant in over], lambda: None
+                    lambda: [self._grants.remove(grant.id, why) for grant, why in over], lambda: None
                 )
         return bool(over), min(ends, default=None)
 

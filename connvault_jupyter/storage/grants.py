@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import get_args
+from typing import Literal, get_args
 
 from ..contracts.access import Grant
 from ..contracts.contract import ConnectionId, GrantId
 from ..contracts.providers import Mode
-from ..services.ports import Handle, StoredGrant
+from ..handle_ends import WORDS, HandleEnd
+from ..services.ports import EndedHandle, Handle, StoredGrant
 from .database import Database, Row
 from .rows import (
     agree,
@@ -27,6 +28,10 @@ _GRANT = "SELECT id, connection_id, requester_key, instance, document, mac, uses
 _HANDLE = (
     "SELECT ref_hash, grant_id, connection_id, requester_instance, mode, created_at, expires_at, agent_hash,"
     " agent_sealed FROM handles"
+)
+_NOTE_END = (
+    "INSERT OR IGNORE INTO ended_handles (ref_hash, requester_instance, reason)"
+    " SELECT ref_hash, requester_instance, ? FROM handles"
 )
 _OLDEST_FIRST = "ORDER BY created_at, id"
 _MODES = frozenset(get_args(Mode))
@@ -99,9 +104,11 @@ class SqliteGrantStore:
             telling=False,
         )
 
-    def remove(self, grant_id: str) -> bool:
-        """With its handles; whether there was one."""
-        return bool(self._database.change("DELETE FROM grants WHERE id = ?", (grant_id,)))
+    def remove(self, grant_id: str, why: HandleEnd = "revoked") -> bool:
+        """With its handles, which have ended for this reason; whether there was one."""
+        with self._database.transaction(durable=False):
+            _note_end(self._database, "grant_id", grant_id, why)
+            return bool(self._database.change("DELETE FROM grants WHERE id = ?", (grant_id,)))
 
 
 class SqliteHandleStore:
@@ -128,21 +135,30 @@ class SqliteHandleStore:
             ),
         )
 
-    def keep_newest(self, requester_instance: str, connection_id: str, count: int) -> int:
-        """Removes the others of this run and connection; how many."""
-        return self._database.change(
-            "DELETE FROM handles WHERE ref_hash IN (SELECT ref_hash FROM handles WHERE requester_instance = ?"
-            " AND connection_id = ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
-            (requester_instance, connection_id, count),
+    def of(self, requester_instance: str, connection_id: str) -> Sequence[Handle]:
+        """Oldest first. Unreadable rows are left out."""
+        rows = self._database.many(
+            f"{_HANDLE} WHERE requester_instance = ? AND connection_id = ? ORDER BY created_at, ref_hash",
+            (requester_instance, connection_id),
         )
+        return read_all(_handle, rows, "handles")
 
     def get(self, ref_hash: bytes) -> Handle | None:
         """Raises: StorageError: the row can't be read."""
         return read_one(_handle, self._database.one(f"{_HANDLE} WHERE ref_hash = ?", (ref_hash,)), "handles")
 
-    def remove(self, ref_hash: bytes) -> bool:
+    def ended(self, ref_hash: bytes) -> EndedHandle | None:
+        """Raises: StorageError: the row can't be read."""
+        row = self._database.one(
+            "SELECT requester_instance, reason FROM ended_handles WHERE ref_hash = ?", (ref_hash,)
+        )
+        return read_one(_ended, row, "ended_handles")
+
+    def remove(self, ref_hash: bytes, why: HandleEnd = "released") -> bool:
         """Whether there was one."""
-        return bool(self._database.change("DELETE FROM handles WHERE ref_hash = ?", (ref_hash,)))
+        with self._database.transaction(durable=False):
+            _note_end(self._database, "ref_hash", ref_hash, why)
+            return bool(self._database.change("DELETE FROM handles WHERE ref_hash = ?", (ref_hash,)))
 
     def instances(self) -> frozenset[str]:
         """Of all handles and of all grants bound to an instance."""
@@ -154,11 +170,23 @@ class SqliteHandleStore:
     def remove_instance(self, requester_instance: str) -> int:
         """All handles and instance-bound grants of a run that has ended; how many of both."""
         with self._database.transaction():
+            _note_end(self._database, "requester_instance", requester_instance, "kernel_gone")
             handles = self._database.change(
                 "DELETE FROM handles WHERE requester_instance = ?", (requester_instance,)
             )
             grants = self._database.change("DELETE FROM grants WHERE instance = ?", (requester_instance,))
         return handles + grants
+
+
+def _note_end(
+    database: Database,
+    column: Literal["ref_hash", "grant_id", "requester_instance"],
+    value: object,
+    why: HandleEnd,
+) -> None:
+    """Before the rows go: the trigger can only guess. Whatever it would say by itself is left to it."""
+    if why != "revoked":
+        database.change(f"{_NOTE_END} WHERE {column} = ?", (why, value))
 
 
 # By content, so it can't be stale, whoever wrote the row. A grant is read at each use of a secret, a cached one 8 us
@@ -199,3 +227,10 @@ def _handle(row: Row) -> Handle:
         agent_hash=mark,
         agent_sealed=sealed,
     )
+
+
+def _ended(row: Row) -> EndedHandle:
+    instance, reason = row
+    if not isinstance(instance, str) or reason not in WORDS:
+        raise ValueError("not the end of a handle")
+    return EndedHandle(instance, reason)

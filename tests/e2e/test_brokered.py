@@ -126,7 +126,7 @@ def test_taking_it_back_ends_a_running_query(
     (revoke if by == "revoke" else panel.box.get_by_test_id("connvault-lock")).click()
     wait_for_cell(page, 2)
     assert time.monotonic() - began < CUT_S
-    why = "its permission has ended" if by == "revoke" else "the vault was locked"
+    why = "its permission was taken back" if by == "revoke" else "the vault was locked"
     expect(cell(page, 2).get_by_test_id("connvault-fixit")).to_contain_text(
         f"What “{warehouse}” had open was ended: {why}."
     )

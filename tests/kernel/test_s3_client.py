@@ -51,6 +51,9 @@ class Lease:
         self._relays = relays
         self.ref = new_ref()
         self.opened = 0
+        self.released = False
+        self.gave_out = 0
+        self.clients: list[Any] = []
 
     def open_loopback(self) -> tuple[Opened, int]:
         if self.ref in self._relays.vault.ended:
@@ -64,6 +67,16 @@ class Lease:
             variables={}, revision=1, rotation="r",
         )  # fmt: skip
         return opened, place.port
+
+    def refuse_if_released(self) -> None:
+        if self.released:
+            raise HandleInvalid(reason="released")
+
+    def give_out(self) -> None:
+        self.gave_out += 1
+
+    def opens(self, opened: Any) -> None:
+        self.clients.append(opened)
 
     def revoke(self) -> None:
         self._relays.revoke(self.ref)
@@ -255,6 +268,31 @@ def test_when_a_url_is_presigned_it_leads_to_the_loopback_place(client: Client, 
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(url.replace(str(client.token)[:20], "x" * 20))  # noqa: S310
     assert _closed(caught.value).code == 401
+
+
+def test_when_an_address_was_given_out_the_handle_stays(
+    relays: HttpRelays, server: StrictS3, bucket: str
+) -> None:
+    """A presigned URL is for whoever has it; a body is read when its client may be gone. A mere request is neither."""
+    lease = Lease(point(relays, server))
+    client = Client(lease=lease)  # type: ignore[arg-type]
+    s3: Any = client.client()
+    s3.put_object(Bucket=bucket, Key="k", Body=b"hello")
+    assert (lease.gave_out, lease.clients) == (0, [])
+    body = s3.get_object(Bucket=bucket, Key="k")["Body"]
+    assert lease.clients == [body]
+    body.read()
+    given: list[Any] = [
+        s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}),
+        s3.generate_presigned_post(bucket, "k"),
+        client.base_url,
+        client.token,
+        client.storage_options,
+    ]
+    assert lease.gave_out == len(given)
+    lease.released = True
+    with pytest.raises(HandleInvalid):
+        s3.head_object(Bucket=bucket, Key="k")
 
 
 def test_when_nothing_is_signed_nobody_is_let_in(client: Client, bucket: str, server: StrictS3) -> None:

@@ -22,9 +22,11 @@ from connvault_jupyter.errors import (
     StorageError,
     StorageFull,
 )
+from connvault_jupyter.handle_ends import HandleEnd
 from connvault_jupyter.services.ports import (
     ChainLink,
     Checkpoint,
+    EndedHandle,
     Handle,
     OpenQuestion,
     SealedSecret,
@@ -49,9 +51,14 @@ class Tables:
     secrets: dict[tuple[str, str], SealedSecret] = field(default_factory=dict)
     grants: dict[str, StoredGrant] = field(default_factory=dict)
     handles: dict[bytes, Handle] = field(default_factory=dict)
+    ended: dict[bytes, EndedHandle] = field(default_factory=dict)
     audit: list[ChainLink] = field(default_factory=list)
     checkpoint: list[Checkpoint] = field(default_factory=list)
     questions: dict[str, OpenQuestion] = field(default_factory=dict)
+
+    def end(self, ref_hash: bytes, why: HandleEnd) -> None:
+        """A handle is removed, for this reason."""
+        self.ended.setdefault(ref_hash, EndedHandle(self.handles.pop(ref_hash).requester_instance, why))
 
     def copied(self) -> Tables:
         return Tables(**{name: copy.copy(value) for name, value in self.__dict__.items()})
@@ -200,7 +207,7 @@ class MemoryConnectionStore(_Store):
                     del tables.grants[grant_id]
             for ref_hash, handle in [*tables.handles.items()]:
                 if handle.connection_id == connection_id:
-                    del tables.handles[ref_hash]
+                    tables.end(ref_hash, "deleted")
 
     def touch(self, connection_id: str, at: datetime) -> None:
         with self._storage.writing() as tables:
@@ -299,11 +306,11 @@ class MemoryGrantStore(_Store):
             if stored is not None:
                 tables.grants[grant_id] = replace(stored, uses=stored.uses + uses, last_used_at=at)
 
-    def remove(self, grant_id: str) -> bool:
+    def remove(self, grant_id: str, why: HandleEnd = "revoked") -> bool:
         with self._storage.writing() as tables:
             for ref_hash, handle in [*tables.handles.items()]:
                 if handle.grant_id == grant_id:
-                    del tables.handles[ref_hash]
+                    tables.end(ref_hash, why)
             return tables.grants.pop(grant_id, None) is not None
 
 
@@ -319,24 +326,26 @@ class MemoryHandleStore(_Store):
                 raise StorageError
             tables.handles[handle.ref_hash] = handle
 
-    def keep_newest(self, requester_instance: str, connection_id: str, count: int) -> int:
-        with self._storage.writing() as tables:
-            of_both = [
-                one
-                for one in tables.handles.values()
-                if (one.requester_instance, one.connection_id) == (requester_instance, connection_id)
-            ]
-            old = sorted(of_both, key=lambda one: one.created_at, reverse=True)[count:]
-            for one in old:
-                del tables.handles[one.ref_hash]
-            return len(old)
+    def of(self, requester_instance: str, connection_id: str) -> Sequence[Handle]:
+        found = [
+            one
+            for one in self._tables.handles.values()
+            if (one.requester_instance, one.connection_id) == (requester_instance, connection_id)
+        ]
+        return sorted(found, key=lambda one: (one.created_at, one.ref_hash))
 
     def get(self, ref_hash: bytes) -> Handle | None:
         return self._tables.handles.get(ref_hash)
 
-    def remove(self, ref_hash: bytes) -> bool:
+    def ended(self, ref_hash: bytes) -> EndedHandle | None:
+        return self._tables.ended.get(ref_hash)
+
+    def remove(self, ref_hash: bytes, why: HandleEnd = "released") -> bool:
         with self._storage.writing() as tables:
-            return tables.handles.pop(ref_hash, None) is not None
+            found = ref_hash in tables.handles
+            if found:
+                tables.end(ref_hash, why)
+            return found
 
     def instances(self) -> frozenset[str]:
         bound = {one.grant.instance for one in self._tables.grants.values() if one.grant.instance is not None}
@@ -348,7 +357,7 @@ class MemoryHandleStore(_Store):
                 key for key, one in tables.handles.items() if one.requester_instance == requester_instance
             ]
             for ref_hash in handles:
-                del tables.handles[ref_hash]
+                tables.end(ref_hash, "kernel_gone")
             grants = [key for key, one in tables.grants.items() if one.grant.instance == requester_instance]
             for grant_id in grants:
                 MemoryGrantStore(self._storage).remove(grant_id)

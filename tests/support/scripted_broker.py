@@ -216,7 +216,9 @@ class Handles:
     def request(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["connection"] != self.name:
             raise ConnectionNotFound
-        ref = new_ref()
+        # As a broker does, as long as the permission stands.
+        held: str = body.get("held") or ""
+        ref = held if held in self.refs else new_ref()
         self.refs.add(ref)
         return {"ref": ref, "connection": self.name, "delivery": self.delivery, **self._shape}
 
@@ -281,6 +283,7 @@ def scripted_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedBroker]
         try:
             yield broker
         finally:
+            api.held().forget()
             broker.die()
             api.broker().close()
 

@@ -151,6 +151,8 @@ class RecordingRelays:
         self.warmed = 0
         self.looks = 0
         self.broken = False
+        # The refs of handles with a client.
+        self.busy: set[str] = set()
         self.during: Callable[[], object] = lambda: None
 
     def warm(self) -> None:
@@ -158,6 +160,9 @@ class RecordingRelays:
 
     def changed(self) -> None:
         self.looks += 1
+
+    def in_use(self) -> set[str]:
+        return self.busy
 
     def open(self, order: RelayOrder) -> RelayPlace:
         self.orders.append(order)

@@ -66,10 +66,13 @@ class Client:
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
         opened, port = self._lease.open_loopback()
+        self._lease.give_out()
         return loopback(str(opened.fields["base_url"]), port)
 
     @property
     def token(self) -> MaskedStr:
         """What a library gives at `base_url` as API key, bearer token or password. It is the handle's, and no
         credential of the service. Raises: as `base_url`."""
-        return self._lease.open_loopback()[0].token
+        opened, _ = self._lease.open_loopback()
+        self._lease.give_out()
+        return opened.token

@@ -6,6 +6,7 @@ to the handle's relay. Where and as whom to log in is the connection's, and no a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from ..engines import Engines
 from ..hand_over import hand_over
 from ..lease import Lease
 from ..libraries import check_arguments, imported
+from ..lost import mark
 from ..refusals import said_in
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ class Client:
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
         check_arguments(arguments, ALLOWED)
-        return self._log_in(arguments)[0]
+        found: pymysql.Connection[Any] = self._log_in(arguments)[0]
+        return found
 
     def engine(self, **arguments: Any) -> sqlalchemy.Engine:
         """A SQLAlchemy engine. Each checkout from its pool asks the broker whether the handle is still good; a replaced
@@ -105,18 +108,19 @@ class Client:
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
         opened = self._lease.open()
+        self._lease.give_out()
         user, database = (quote(str(opened.fields.get(name) or ""), safe="") for name in ("user", "database"))
         socket = quote(opened.socket, safe="/")
         return f"mysql+pymysql://{user}@localhost/{database}?unix_socket={socket}&charset=utf8mb4"
 
-    def _pooled(self, arguments: Mapping[str, Any]) -> pymysql.Connection[Any]:
+    def _pooled(self, arguments: Mapping[str, Any]) -> Any:
         # SQLAlchemy's own creator asks for it: a row that is set to what it was counts as found.
         flags = {"client_flag": _pymysql().constants.CLIENT.FOUND_ROWS}
         connection, opened = self._log_in({**arguments, **flags})
         self._logins[connection] = f"{opened.revision}.{opened.rotation}"
         return connection
 
-    def _log_in(self, arguments: Mapping[str, Any]) -> tuple[pymysql.Connection[Any], Opened]:
+    def _log_in(self, arguments: Mapping[str, Any]) -> tuple[Any, Opened]:
         opened = self._lease.open()
         connection = self._connected(opened, arguments)
         if connection is None:
@@ -128,14 +132,17 @@ class Client:
                 "The relay ended the connection. Run the cell again; if too many connections are open, close some.",
                 connection=self._lease.connection,
             )
+        connection.lease = self._lease
+        for one in filter(None, (connection, getattr(connection, "_sock", None))):
+            self._lease.opens(one)
         self._delivery = "hand_over" if opened.hand_over and _taken_over(opened, connection) else "relay"
         return connection, opened
 
-    def _connected(self, opened: Opened, arguments: Mapping[str, Any]) -> pymysql.Connection[Any] | None:
+    def _connected(self, opened: Opened, arguments: Mapping[str, Any]) -> Any:
         """A connection through the relay; `None` if nobody is there. Raises: what the relay tells, or the server."""
         library = _pymysql()
         try:
-            found: pymysql.Connection[Any] = library.connect(
+            found = _marking_type()(
                 **{
                     "charset": "utf8mb4",
                     "program_name": "connvault",
@@ -156,6 +163,35 @@ class Client:
                 return None
             raise
         return found
+
+
+@functools.cache
+def _marking_type() -> Any:
+    """PyMySQL's connection, whose errors are marked as its lease's when it is lost. All that it sends and reads goes
+    through these two methods; in a version that has others nothing is marked."""
+    library = _pymysql()
+    lost = (library.err.OperationalError, library.err.InterfaceError)
+
+    base: Any = library.connections.Connection
+
+    class Connection(base):  # type: ignore[misc]
+        lease: Lease | None = None
+
+        def _read_packet(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super()._read_packet(*args, **kwargs)
+            except lost as exc:
+                mark(exc, self.lease)
+                raise
+
+        def _execute_command(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super()._execute_command(*args, **kwargs)
+            except lost as exc:
+                mark(exc, self.lease)
+                raise
+
+    return Connection
 
 
 def _pymysql() -> Any:

@@ -27,6 +27,7 @@ from ..engines import Engines
 from ..hand_over import Loan, Taker, hand_over
 from ..lease import Lease
 from ..libraries import check_arguments, imported
+from ..lost import mark
 from ..refusals import of_connection, said_in
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Client:
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
         opened = self._opened = self._lease.open()
+        self._lease.give_out()
         user, database, directory = (
             quote(str(part), safe="")
             for part in (opened.fields["user"], opened.fields["database"], opened.directory)
@@ -128,6 +130,8 @@ class Client:
                 else:
                     if taker is not None:
                         found.loan = taker.take(found.info.backend_pid, found.fileno(), found)
+                    found.lease = self._lease
+                    self._lease.opens(found)
                     self._note(opened, found, found.loan is not None)
                     given: psycopg.Connection[Any] = found
                     return given
@@ -143,15 +147,16 @@ class Client:
         opened, fresh = await asyncio.to_thread(self._place)
         while True:
             try:
-                found: psycopg.AsyncConnection[Any] = await library.AsyncConnection.connect(
-                    **_parameters(opened, arguments)
-                )
+                found = await _async_type().connect(**_parameters(opened, arguments))
             except library.OperationalError as exc:
                 error = await asyncio.to_thread(self._typed, exc, library)
             else:
+                found.lease = self._lease
+                self._lease.opens(found)
                 loan = await asyncio.to_thread(hand_over_to, opened, found)
                 self._note(opened, found, loan is not None)
-                return found
+                given: psycopg.AsyncConnection[Any] = found
+                return given
             if fresh or not isinstance(error, BrokerUnavailable):
                 raise error
             opened, fresh = await asyncio.to_thread(self._place, anew=True)
@@ -170,6 +175,7 @@ class Client:
 
     def _place(self, *, anew: bool = False) -> tuple[Opened, bool]:
         """Where the handle listens, and whether that was asked for just now."""
+        self._lease.refuse_if_released()
         opened = None if anew else self._opened
         if opened is not None:
             return opened, False
@@ -213,11 +219,27 @@ def hand_over_to(opened: Opened, connection: Any) -> Loan | None:
 
 @functools.cache
 def _lending_type() -> Any:
-    """psycopg's connection that gives a socket on loan back when it is closed with nothing under way."""
+    """psycopg's connection that gives a socket on loan back when it is closed with nothing under way. What it raises
+    when it is lost is marked as its lease's."""
     import psycopg
 
     class Connection(psycopg.Connection[Any]):
         loan: Loan | None = None
+        lease: Lease | None = None
+
+        def wait(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().wait(*args, **kwargs)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+                mark(exc, self.lease)
+                raise
+
+        def cursor(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().cursor(*args, **kwargs)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+                mark(exc, self.lease)
+                raise
 
         def close(self) -> None:
             loan, self.loan = self.loan, None
@@ -228,6 +250,31 @@ def _lending_type() -> Any:
                 loan.end()
 
     return Connection
+
+
+@functools.cache
+def _async_type() -> Any:
+    """psycopg's other connection; its errors are marked too."""
+    import psycopg
+
+    class AsyncConnection(psycopg.AsyncConnection[Any]):
+        lease: Lease | None = None
+
+        async def wait(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().wait(*args, **kwargs)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+                mark(exc, self.lease)
+                raise
+
+        def cursor(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().cursor(*args, **kwargs)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+                mark(exc, self.lease)
+                raise
+
+    return AsyncConnection
 
 
 def _at_rest(pgconn: Any) -> bool:

@@ -19,6 +19,7 @@ from ...errors import ConnvaultError
 from ..answers import Opened
 from ..lease import Lease
 from ..libraries import check_arguments, imported
+from ..lost import mark
 from ..refusals import said_in
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ class Client:
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        return "unix://" + quote(self._lease.open().socket)
+        path = self._lease.open().socket
+        self._lease.give_out()
+        return "unix://" + quote(path)
 
     def _new(self, arguments: Mapping[str, Any]) -> redis.Redis:
         library = _library()
@@ -137,6 +140,14 @@ class _Place:
         self.login = (state.revision, state.rotation)
         self._looked_at = time.monotonic()
 
+    def opens(self, opened: Any) -> None:
+        """See `Lease.opens`."""
+        self._lease.opens(opened)
+
+    def mark(self, error: Exception) -> None:
+        """See `lost.mark`."""
+        mark(error, self._lease)
+
     def raise_for(self, line: bytes) -> None:
         """Raises: OSError: the relay is gone; what it says instead of serving."""
         if not line:
@@ -155,6 +166,20 @@ def _connection(library: Any, place: _Place) -> Any:
         """Logged in by the relay. `login` is what with."""
 
         login: tuple[int, str] | None = None
+
+        def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().send_packed_command(*args, **kwargs)
+            except library.ConnectionError as exc:
+                place.mark(exc)
+                raise
+
+        def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().read_response(*args, **kwargs)
+            except library.ConnectionError as exc:
+                place.mark(exc)
+                raise
 
         def _connect(self) -> socket.socket:
             with contextlib.suppress(ConnectionError, FileNotFoundError):
@@ -178,6 +203,7 @@ def _connection(library: Any, place: _Place) -> Any:
                 stream.close()
                 raise
             self.login = place.login
+            place.opens(stream)
             return stream
 
     return Connection
@@ -207,10 +233,31 @@ def _pool(library: Any, place: _Place, settings: dict[str, Any], arguments: Mapp
     )
 
 
+def _async_marking(library: Any, place: _Place) -> Any:
+    class Marking(library.UnixDomainSocketConnection):  # type: ignore[misc]
+        """What it raises when it is lost is marked."""
+
+        async def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().send_packed_command(*args, **kwargs)
+            except library.ConnectionError as exc:
+                place.mark(exc)
+                raise
+
+        async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().read_response(*args, **kwargs)
+            except library.ConnectionError as exc:
+                place.mark(exc)
+                raise
+
+    return Marking
+
+
 def _async_connection(library: Any, place: _Place) -> Any:
     from redis.exceptions import ConnectionError as NoConnection
 
-    class Connection(library.UnixDomainSocketConnection):  # type: ignore[misc]
+    class Connection(_async_marking(library, place)):  # type: ignore[misc]
         """As the other one."""
 
         login: tuple[int, str] | None = None
@@ -241,6 +288,7 @@ def _async_connection(library: Any, place: _Place) -> Any:
                 writer.close()
                 raise
             self._reader, self._writer = reader, writer
+            place.opens(writer)
             self.login = place.login
 
     return Connection

@@ -58,12 +58,16 @@ class Client:
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        return self._place().address
+        place = self._place()
+        place.give_out()
+        return place.address
 
     @property
     def token(self) -> MaskedStr:
         """Access key ID and secret access key for `base_url`, both. It is the handle's, and no key of the service."""
-        return self._place().opened.token
+        place = self._place()
+        place.give_out()
+        return place.opened.token
 
     @property
     def bucket(self) -> str:
@@ -113,7 +117,9 @@ class Client:
     @property
     def storage_options(self) -> dict[str, Any]:
         """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`."""
-        return dict(self.filesystem().storage_options)
+        options = dict(self.filesystem().storage_options)
+        self._lease.give_out()
+        return options
 
     def _boto3(self, service: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         boto3 = imported("boto3", name="boto3", extra=_EXTRA)

@@ -25,6 +25,7 @@ from ...errors import (
 from ..answers import Opened
 from ..lease import Lease
 from ..libraries import imported
+from ..lost import mark
 from ..ssh_agent import SshAgent
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class Client:
 
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
-        return self._lease.open().socket
+        path = self._lease.open().socket
+        self._lease.give_out()
+        return path
 
     @property
     def last_refusal(self) -> str | None:
@@ -95,12 +98,13 @@ class Client:
         opened = self._lease.open()
         agent = SshAgent(opened.socket)
         try:
-            client = _logged_in(paramiko, opened, agent, timeout_s)
+            client = _logged_in(paramiko, opened, agent, self._lease, timeout_s)
         except BaseException as exc:
             agent.close()
             if isinstance(exc, UpstreamError):
                 exc.details["connection"] = self._lease.connection
             raise
+        self._lease.opens(agent)
         threading.Thread(
             target=_close_at_the_end,
             args=(agent, client.get_transport()),
@@ -110,7 +114,9 @@ class Client:
         return client
 
 
-def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float) -> paramiko.SSHClient:
+def _logged_in(
+    paramiko: Any, opened: Opened, agent: SshAgent, lease: Lease, timeout_s: float
+) -> paramiko.SSHClient:
     fields = opened.fields
     proof = _HostProof(agent)
     key = _brokered_key(paramiko, agent, proof)
@@ -125,7 +131,7 @@ def _logged_in(paramiko: Any, opened: Opened, agent: SshAgent, timeout_s: float)
             # Nothing else of this user's: neither another agent's keys nor those in ~/.ssh.
             allow_agent=False,
             look_for_keys=False,
-            transport_factory=_leashed(paramiko, agent, proof),
+            transport_factory=_leashed(paramiko, agent, proof, lease),
             timeout=timeout_s,
             banner_timeout=timeout_s,
             auth_timeout=timeout_s,
@@ -171,7 +177,7 @@ class _HostProof:
             self._agent.bind(*self._found)
 
 
-def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
+def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof, lease: Lease) -> Any:
     class LeashedTransport(paramiko.Transport):  # type: ignore[misc]
         """A session that lets go of its agent when it ends, for whatever reason. See `_close_at_the_end`."""
 
@@ -180,6 +186,13 @@ def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
         def _verify_key(self, host_key: bytes, sig: bytes) -> None:
             super()._verify_key(host_key, sig)
             proof.found(host_key, self.session_id, sig)
+
+        def open_channel(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().open_channel(*args, **kwargs)
+            except paramiko.SSHException as exc:
+                mark(exc, lease)
+                raise
 
         def run(self) -> None:
             try:

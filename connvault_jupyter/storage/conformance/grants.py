@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ...errors import StorageError
-from ...services.ports import StoredGrant
+from ...services.ports import EndedHandle, StoredGrant
 from ..stores import Stores
 from .samples import NOON, connection, grant, handle, later, refusing
 
@@ -127,23 +127,50 @@ class HandleStoreSuite:
         assert not stores.handles.remove(handle().ref_hash)
         assert stores.handles.get(handle().ref_hash) is None
 
-    def test_the_oldest_of_a_run_and_connection_go(self, stores: Stores) -> None:
-        """Other runs' and other connections' stay, whatever their age."""
+    def test_why_a_handle_has_ended_is_kept(self, stores: Stores) -> None:
+        """By whatever it was removed; nothing is kept of one that is there, or never was."""
         for identity in ("c1", "c2"):
             stores.connections.add(connection(identity))
-        for name, age in ((b"old", 0), (b"new", 2), (b"middle", 1)):
-            stores.handles.add(handle(name, grant_id=None, created_at=later(age)))
+        for identity in ("taken_back", "over"):
+            stores.grants.add(grant(identity), b"")
+        made = {
+            "released": handle(b"released", grant_id=None),
+            "evicted": handle(b"evicted", grant_id=None),
+            "revoked": handle(b"revoked", grant_id="taken_back"),
+            "expired": handle(b"expired", grant_id="over"),
+            "kernel_gone": handle(b"gone", grant_id=None, requester_instance="kernel-2:2"),
+            "deleted": handle(b"deleted", grant_id=None, connection_id="c2"),
+        }
+        for one in made.values():
+            stores.handles.add(one)
+        assert all(stores.handles.ended(one.ref_hash) is None for one in made.values())
+        stores.handles.remove(made["released"].ref_hash)
+        stores.handles.remove(made["evicted"].ref_hash, "evicted")
+        stores.grants.remove("taken_back")
+        stores.grants.remove("over", "expired")
+        stores.handles.remove_instance("kernel-2:2")
+        stores.connections.remove("c2", expected_revision=1)
+        for why, one in made.items():
+            assert stores.handles.ended(one.ref_hash) == EndedHandle(one.requester_instance, why)  # type: ignore[arg-type]
+        stores.handles.remove(handle(b"nobody's").ref_hash)
+        assert stores.handles.ended(handle(b"nobody's").ref_hash) is None
+
+    def test_those_of_a_run_and_connection_are_listed_oldest_first(self, stores: Stores) -> None:
+        """Other runs' and other connections' are not among them."""
+        for identity in ("c1", "c2"):
+            stores.connections.add(connection(identity))
+        made = {
+            name: handle(name, grant_id=None, created_at=later(age))
+            for name, age in ((b"old", 0), (b"new", 2), (b"middle", 1))
+        }
         others = [
             handle(b"run", grant_id=None, requester_instance="kernel-2:2"),
             handle(b"connection", grant_id=None, connection_id="c2"),
         ]
-        for other in others:
-            stores.handles.add(other)
-        assert stores.handles.keep_newest("kernel-1:1000", "c1", 2) == 1
-        assert stores.handles.keep_newest("kernel-1:1000", "c1", 2) == 0
-        assert stores.handles.get(handle(b"old").ref_hash) is None
-        kept = [handle(b"new").ref_hash, handle(b"middle").ref_hash, *(one.ref_hash for one in others)]
-        assert all(stores.handles.get(ref_hash) is not None for ref_hash in kept)
+        for one in (*made.values(), *others):
+            stores.handles.add(one)
+        assert stores.handles.of("kernel-1:1000", "c1") == [made[b"old"], made[b"middle"], made[b"new"]]
+        assert stores.handles.of("kernel-3:3", "c1") == []
 
     def test_instances_are_those_of_handles_and_bound_grants(self, stores: Stores) -> None:
         """Whoever ends runs must know for which ones there is something to end."""

@@ -1,0 +1,48 @@
+"""Why a handle is good no more, in a word for programs and in words for people. Standard library only.
+
+`unknown` is also said of another requester's handle that has ended: who holds its ref learns nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+HandleEnd = Literal[
+    "revoked",
+    "expired",
+    "changed",
+    "deleted",
+    "document_gone",
+    "kernel_gone",
+    "evicted",
+    "released",
+    "foreign",
+    "unknown",
+]
+
+# The first sentence says what happened, the second one what to do.
+WORDS: Mapping[HandleEnd, str] = {
+    "revoked": "The permission of this handle was taken back. Call connection() to ask again.",
+    "expired": "The time of this handle's permission is over. Call connection() to ask again.",
+    "changed": "The connection was changed after this handle was given. Call connection() to ask again.",
+    "deleted": "The connection of this handle was deleted. Create it again in the Connections panel.",
+    "document_gone": (
+        "The notebook that had this permission was moved, replaced or deleted. Call connection() to ask again."
+    ),
+    "kernel_gone": "The kernel or process that this handle was made in has ended. Call connection() in this one.",
+    "evicted": (
+        "This handle made room for a newer one: of very many it had been unused for the longest. "
+        "Call connection() again, and keep the handle instead of asking in a loop."
+    ),
+    "released": "This handle was released. Call connection() for another one.",
+    "foreign": "This handle belongs to another kernel or process. Call connection() in this one.",
+    "unknown": (
+        "This handle is not known: it is another process's, or ended long ago. Call connection() in this one."
+    ),
+}
+
+
+def end_of(message: str) -> HandleEnd | None:
+    """The reason that these words are of: where a protocol carries a message and nothing else."""
+    return next((why for why, words in WORDS.items() if words == message), None)

@@ -1,0 +1,165 @@
+"""The same for clients of HTTP APIs, by a service that stops in the middle of an answer until its handle has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from threading import Event, Thread
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+import requests
+
+from connvault_jupyter import connection
+from connvault_jupyter.errors import ConnvaultError, HandleInvalid
+from connvault_jupyter.kernel import api
+from connvault_jupyter.kernel.handle import Handle
+from tests.support.processes import wait_until
+from tests.support.relayed_handles import HTTP, RelayedHandles, Stage, stage
+from tests.support.scripted_broker import ScriptedBroker
+from tests.support.web_server import Seen, WebServer, Wire, web_server
+
+REVOKED = HandleInvalid(reason="revoked")
+
+
+@pytest.fixture(scope="module")
+def http_stage() -> Iterator[Stage]:
+    with stage(HTTP) as found:
+        yield found
+
+
+@pytest.fixture
+def asked() -> Event:
+    """The service has been asked for `/slow`, which it never answers."""
+    return Event()
+
+
+@pytest.fixture
+def server(asked: Event) -> Iterator[WebServer]:
+    with web_server() as found:
+
+        def stall(wire: Wire, _seen: Seen) -> None:
+            asked.set()
+            wire.stream.recv(1)
+
+        found.rules["/slow"] = stall
+        yield found
+
+
+@pytest.fixture
+def handles(scripted_broker: ScriptedBroker, server: WebServer, http_stage: Stage) -> RelayedHandles:
+    return http_stage.put(
+        scripted_broker, {"base_url": server.origin, "auth": "none", "allow_http": True}, {}
+    )
+
+
+@pytest.fixture
+def handle(handles: RelayedHandles) -> Handle:
+    return connection("warehouse")
+
+
+def closed(port: int) -> bool:
+    with socket.socket() as other:
+        return other.connect_ex(("127.0.0.1", port)) != 0
+
+
+def in_aiohttp(address: str) -> None:
+    async def get() -> None:
+        async with aiohttp.ClientSession() as session:
+            await session.get(address)
+
+    asyncio.run(get())
+
+
+def in_a_coroutine(handle: Handle) -> None:
+    async def get() -> None:
+        async with handle.async_client() as client:
+            await client.get("/slow")
+
+    asyncio.run(get())
+
+
+CLIENTS: dict[str, Callable[[Handle], object]] = {
+    "session": lambda handle: handle.session().get("/slow"),
+    "client": lambda handle: handle.client(timeout=20).get("/slow"),
+    "async_client": in_a_coroutine,
+}
+
+
+def lost(use: Callable[[], object]) -> BaseException:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 -- whatever this library raises
+        use()
+    assert not isinstance(caught.value, ConnvaultError), "the library itself does not know why"
+    return caught.value
+
+
+def why(error: BaseException) -> list[str]:
+    return [str(one.details["reason"]) for one in api.ended(error)]
+
+
+@pytest.mark.parametrize("get", CLIENTS.values(), ids=CLIENTS)
+def test_a_request_that_was_under_way(
+    handles: RelayedHandles, handle: Handle, asked: Event, get: Callable[[Handle], object]
+) -> None:
+    """The client only sees that the other end has gone."""
+
+    def end() -> None:
+        asked.wait(20)
+        handles.revoke(REVOKED)
+
+    ending = Thread(target=end)
+    ending.start()
+    error = lost(lambda: get(handle))
+    ending.join()
+    assert why(error) == ["revoked"]
+
+
+ELSEWHERE: dict[str, Callable[[str], object]] = {
+    "requests": lambda address: requests.get(address, timeout=20),
+    "httpx": lambda address: httpx.get(address, timeout=20),
+    "aiohttp": in_aiohttp,
+}
+
+
+@pytest.mark.parametrize("get", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_library_that_has_the_address(
+    handles: RelayedHandles, handle: Handle, get: Callable[[str], object]
+) -> None:
+    """Nobody listens there any more, and the error says where that was."""
+    address = handle.base_url
+    port = handle._lease.open_loopback()[1]
+    handles.revoke(REVOKED)
+    # Its worker needs a moment to close it.
+    wait_until(lambda: closed(port), deadline_s=10, what="the port to be closed")
+    assert why(lost(lambda: get(address))) == ["revoked"]
+
+
+@pytest.mark.parametrize("get", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_another_address_is_nobodys(
+    handles: RelayedHandles, handle: Handle, get: Callable[[str], object]
+) -> None:
+    """On the same machine, right after a revoke."""
+    handle.base_url  # noqa: B018 -- gives it out
+    handles.revoke(REVOKED)
+    assert why(lost(lambda: get("http://127.0.0.1:1/"))) == []
+
+
+def test_a_redirect_that_fails_elsewhere_is_nobodys(
+    handles: RelayedHandles, handle: Handle, server: WebServer
+) -> None:
+    """The session asked another service by itself."""
+    server.rules["/away"] = lambda wire, _seen: wire.answer(
+        b"", "Location: http://127.0.0.1:1/", status="302 Found"
+    )
+    session: Any = handle.session()
+
+    def get() -> None:
+        try:
+            session.get("/away")
+        finally:
+            handles.revoke(REVOKED)
+
+    assert why(lost(get)) == []
