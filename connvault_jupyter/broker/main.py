@@ -36,7 +36,7 @@ from .hardened_start import Started
 from .kernels import Kernels
 from .operator_channel import OperatorChannel, refusal
 from .peers import Peers
-from .processes import here
+from .processes import PeerHidden, here
 from .socket_dir import HANDLES, bind, remove
 from .spawn import Spawner
 from .tcp_peers import tcp_peer
@@ -45,6 +45,13 @@ from .watch import Supervision
 # A keyring that answers by itself does so in 0.2 s. Requesters of a restarted broker wait that long for it rather
 # than be told that the vault is locked; a keyring that asks a person must not hold them up.
 _OPENING_S = 2.0
+
+# What a client of a handle is told where it can't be told which process it is.
+_HIDDEN = (
+    "The broker can't see which process connects: it is in another container (PID namespace), /proc hides it "
+    "(hidepid), or it has closed itself to other programs. Connect from an ordinary process beside the notebook."
+)
+_ENDED = "The broker can't see which process connects: the connection has ended already."
 
 _RELAYS = ("-m", "connvault_jupyter.broker.relay_process")
 
@@ -173,8 +180,12 @@ class Broker:
                 peer = self._processes.peer(client)
             else:
                 peer = tcp_peer(client, likely=(whose.pid,))
+        except PeerHidden:
+            self._log.warning("a client of a handle is refused: %s", _HIDDEN)
+            raise BrokerUnavailable(_HIDDEN) from None
         except OSError:
-            raise BrokerUnavailable("The broker can't see which process connects.") from None
+            self._log.warning("a client of a handle is refused: %s", _ENDED)
+            raise BrokerUnavailable(_ENDED) from None
         try:
             requester = self._supervision.identify(peer, likely=whose)
         finally:

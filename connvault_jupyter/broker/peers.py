@@ -42,6 +42,10 @@ _UNPRINTED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _KERNEL_MARK = "JPY_PARENT_PID"
 
 _GONE = "The asking process has ended."
+_HIDDEN = (
+    "The broker can't see the asking process: /proc hides it (hidepid), as it does with what has closed itself to other "
+    "programs. Ask from an ordinary process, or let /proc be mounted without hidepid."
+)
 
 # What a folder of installed programs has: a virtual environment, conda's; and where pip puts those of a user. All of
 # them lie below a root that is the home directory.
@@ -83,6 +87,8 @@ class Peers:
         if peer.uid != os.geteuid():
             raise NotAllowed("Only processes of the user who runs the server may ask.")
         process = self._processes.running(peer.pid)
+        if process is None and peer.exists():
+            raise BrokerUnavailable(_HIDDEN)
         if process is None or peer.still_there() is False:
             raise BrokerUnavailable(_GONE)
         deadline = self._monotonic() + patience_s

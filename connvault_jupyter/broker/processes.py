@@ -42,10 +42,27 @@ class Peer:
         poll.register(self.pidfd, select.POLLIN)
         return not poll.poll(0)
 
+    def exists(self) -> bool:
+        """Whether the process has not ended. Without a pidfd it may be another one by now that has the pid."""
+        there = self.still_there()
+        if there is not None:
+            return there
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
     def close(self) -> None:
         if self.pidfd >= 0:
             with contextlib.suppress(OSError):
                 os.close(self.pidfd)
+
+
+class PeerHidden(ProcessLookupError):
+    """There is a process at the other end, and this system does not let us see which."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,10 @@ class Running:
 
 class Processes(Protocol):
     def peer(self, stream: socket.socket) -> Peer:
-        """Raises: OSError: the peer's process can't be told (it is in another pid namespace, say)."""
+        """Raises:
+        PeerHidden: the peer is in a PID namespace that can't be seen from here.
+        OSError: it has ended.
+        """
 
     def running(self, pid: int) -> Running | None:
         """`None` if there is no such process or it has ended and only waits to be reaped."""
@@ -90,7 +110,7 @@ class LinuxProcesses:
     def peer(self, stream: socket.socket) -> Peer:
         pid, uid, _ = _UCRED.unpack(stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         if pid <= 0:
-            raise ProcessLookupError
+            raise PeerHidden("the process is in another PID namespace")
         try:
             pidfd = stream.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
         except OSError as exc:
