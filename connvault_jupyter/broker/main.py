@@ -36,8 +36,9 @@ from .hardened_start import Started
 from .kernels import Kernels
 from .operator_channel import OperatorChannel, refusal
 from .peers import Peers
+from .places import Places, own_place
 from .processes import PeerHidden, here
-from .socket_dir import HANDLES, bind, remove
+from .socket_dir import HANDLES, bind
 from .spawn import Spawner
 from .tcp_peers import tcp_peer
 from .watch import Supervision
@@ -70,18 +71,23 @@ class Broker:
         processes = here()
         kernels = Kernels(processes=processes)
         peers = Peers(
-            processes=processes, kernels=kernels, server_root=settings.server_root, owner_pid=owner_pid
+            processes=processes,
+            kernels=kernels,
+            server_root=settings.server_root,
+            owner_pid=owner_pid,
+            place=own_place(),
+            somebody_at=Places(Path(settings.data_dir)).somebody_at,
         )
         self._log = log
-        self._path = Path(settings.socket_path)
-        # First: it sets the process's umask for a moment, and a second broker on the path must be noticed early.
-        listener = bind(self._path)
+        path = Path(settings.socket_path)
+        # First: a second broker on the path must be noticed early.
+        self._bound = bind(path)
         self._database, stores = open_stores(data_dir=Path(settings.data_dir))
         self._processes = processes
         self._publish = channel.publish
         self._relays = RelaySupervisor(
             start_zygote=Spawner(_RELAYS),
-            directory=self._path.parent / HANDLES,
+            directory=path.parent / HANDLES,
             login=self._login,
             sighted=self._sighted,
             still_good=self._still_good,
@@ -132,7 +138,7 @@ class Broker:
         )
         self.dispatch = Dispatch(table=table_of(services), unsealer=unsealer, lock=lock, log=log)
         self._listener = RequesterListener(
-            listener=listener,
+            listener=self._bound.listener,
             processes=processes,
             identify=self._supervision.identify,
             call=self.dispatch.for_requester,
@@ -156,7 +162,7 @@ class Broker:
             self._services.consent.interrupt_all()
             self._database.close()
         self._listener.close()
-        remove(self._path)
+        self._bound.close()
 
     def _published(self, event: Event) -> None:
         self._publish(event)

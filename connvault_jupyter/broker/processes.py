@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import select
 import socket
 import struct
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 # <linux/socket.h>, since Linux 6.5; Python has no name for it.
 _SO_PEERPIDFD = 77
@@ -24,6 +25,9 @@ _SO_PEERPIDFD = 77
 _SOL_LOCAL, _LOCAL_PEERCRED, _LOCAL_PEERPID = 0, 0x001, 0x002
 
 _UCRED = struct.Struct("3i")
+
+# namespaces(7). Kernels without them have no such link.
+_NAMESPACE = re.compile(r"pid:\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,18 @@ class Running:
     started: int
 
 
+class Place(NamedTuple):
+    """`machine` and `boot` are digests; `namespace` is the number of the PID namespace.
+
+    A namespace's number is given away again when it has ended, but a process is also named by its start time, and
+    that goes on through a boot.
+    """
+
+    machine: str
+    boot: str
+    namespace: str
+
+
 class Processes(Protocol):
     def peer(self, stream: socket.socket) -> Peer:
         """Raises:
@@ -100,8 +116,11 @@ class Processes(Protocol):
     def sees_our_files(self, pid: int) -> bool:
         """Whether a path means the same file to the process as to us: no other mount namespace, no other root."""
 
-    def machine(self) -> tuple[str, str]:
-        """(this machine, this boot of it), short and stable."""
+    def place(self) -> Place:
+        """Where the pids that this process sees count.
+
+        Raises: OSError: /proc is not there, or is of another place than this process.
+        """
 
 
 class LinuxProcesses:
@@ -159,10 +178,14 @@ class LinuxProcesses:
             for place in ("ns/mnt", "root")
         )
 
-    def machine(self) -> tuple[str, str]:
+    def place(self) -> Place:
+        # In a /proc of another PID namespace it has another pid, or none.
+        if os.readlink("/proc/self") != str(os.getpid()):
+            raise ProcessLookupError("this /proc is of another PID namespace")
         name = _content("/etc/machine-id").strip() or socket.gethostname().encode()
         boot = _content("/proc/sys/kernel/random/boot_id").strip()
-        return _short(name), _short(boot)
+        namespace = _NAMESPACE.fullmatch(_link("/proc/self/ns/pid") or "")
+        return Place(_short(name), _short(boot), namespace[1] if namespace else "0")
 
 
 class MacProcesses:
@@ -199,9 +222,9 @@ class MacProcesses:
     def sees_our_files(self, pid: int) -> bool:  # noqa: ARG002 -- there are no mount namespaces
         return True
 
-    def machine(self) -> tuple[str, str]:
+    def place(self) -> Place:
         booted = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.boottime"], capture_output=True, check=False)
-        return _short(socket.gethostname().encode()), _short(booted.stdout)
+        return Place(_short(socket.gethostname().encode()), _short(booted.stdout), "0")
 
 
 def here() -> Processes:
