@@ -65,7 +65,7 @@ class Broker:
     """
 
     def __init__(
-        self, *, settings: BrokerSettings, owner_pid: int, channel: OperatorChannel, log: logging.Logger
+        self, *, settings: BrokerSettings, started: Started, channel: OperatorChannel, log: logging.Logger
     ) -> None:
         lock = threading.RLock()
         processes = here()
@@ -74,7 +74,7 @@ class Broker:
             processes=processes,
             kernels=kernels,
             server_root=settings.server_root,
-            owner_pid=owner_pid,
+            owner_pid=started.owner_pid,
             place=own_place(),
             somebody_at=Places(Path(settings.data_dir)).somebody_at,
         )
@@ -115,6 +115,7 @@ class Broker:
             randomness=os.urandom,
             publish=self._published,
             lock=lock,
+            hardening_detail=_weaker(started),
         )
         self._lock = lock
         self._supervision = Supervision(
@@ -234,7 +235,7 @@ def main(started: Started) -> None:
             level=settings.log_level, format="[%(levelname).1s %(asctime)s connvault.broker] %(message)s"
         )
         log = logging.getLogger("connvault_jupyter.broker")
-        broker = Broker(settings=settings, owner_pid=started.owner_pid, channel=channel, log=log)
+        broker = Broker(settings=settings, started=started, channel=channel, log=log)
     except ConnvaultError as exc:
         channel.answer(number, refusal(exc))
         _end(1)
@@ -247,6 +248,23 @@ def main(started: Started) -> None:
     except ConnvaultError as exc:
         log.error("the broker did not end in good order: %s", exc.message)
     _end(0)
+
+
+def _weaker(started: Started) -> str:
+    """What was refused of the hardening that Linux has, in sentences for a person; empty if it all took."""
+    refused = []
+    if not started.non_dumpable:
+        refused.append(
+            "connvault's own process could not close its memory to your other programs, so any of them can read the "
+            "secrets in it."
+        )
+    if not started.dies_with_owner:
+        refused.append("It may stay for a moment when the server is killed.")
+    if not refused or not sys.platform.startswith("linux"):
+        return ""
+    return " ".join(
+        [*refused, "The system refuses prctl(2), as a container's seccomp profile can: allow it there."]
+    )
 
 
 class _Hangup:

@@ -108,11 +108,12 @@ def assemble(
     randomness: Randomness,
     publish: Publish,
     lock: Lock,
+    hardening_detail: str = "",
 ) -> Assembled:
     """Wires the services over one database.
 
     `broker` names this process (`pid:start time`) in the questions that it leaves open; `key_of_document` gives the
-    requester key of a notebook's path as the server writes it.
+    requester key of a notebook's path as the server writes it; `hardening_detail` is shown with the vault.
     """
     transactions = stores.transactions
     held = HeldKeys(store=stores.vault, transactions=transactions)
@@ -172,6 +173,7 @@ def assemble(
         publish=publish,
         lock=lock,
         authenticated=settings.authenticated,
+        hardening_detail=hardening_detail,
     )
     handles = Handles(store=stores.handles, clock=clock, randomness=randomness)
     reader = SecretReader(
