@@ -229,14 +229,14 @@ class ConnvaultExtension(ExtensionApp):
 
 def _with_home(data_dir: str) -> str:
     """Raises: BrokerUnavailable: it is below a home that this user does not have."""
-    found = os.path.abspath(os.path.expanduser(data_dir))
+    found = os.path.expanduser(data_dir)
     # What Python leaves unexpanded, Jupyter takes for the name of a folder.
-    if "~" in Path(found).parts:
+    if found.startswith("~") or "~" in Path(found).parts:
         raise BrokerUnavailable(
             "This user has no home folder, so there is none for connvault's data. Set HOME, JUPYTER_DATA_DIR or "
             "ConnvaultExtension.data_dir to one that can be written, and restart the server."
         )
-    return found
+    return os.path.abspath(found)
 
 
 def _level(trait: object) -> Level:
