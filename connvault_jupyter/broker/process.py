@@ -119,7 +119,8 @@ class BrokerProcess:
             if operation in _TOLD_AGAIN:
                 self._told[operation] = body
             if self._link is None and self._early is None and self._may_try_again(operation):
-                self._early, self._given_up_at = [], None
+                self._early = [(told, known, "", Future()) for told, known in self._told.items()]
+                self._given_up_at = None
                 self._wanted.set()
             if self._link is not None:
                 self._link.ask(operation, body, actor, answer)

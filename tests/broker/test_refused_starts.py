@@ -18,9 +18,11 @@ from connvault_jupyter.broker.process import PROGRAM, BrokerProcess
 from connvault_jupyter.broker.spawn import Spawned, Spawner
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, SchemaTooNew, StorageError
+from tests.support.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.namespaces import contained
 from tests.support.processes import wait_until
 from tests.support.requester import Refused, asker
+from tests.support.rest import PASSPHRASE
 from tests.support.unprivileged import run_unprivileged
 
 DEADLINE_S = 30.0
@@ -179,6 +181,30 @@ def test_a_read_only_volume_is_named_with_what_moves_it(short_tmp_path: Path, us
         assert named in done.stdout
 
 
+FOREIGN_PROC = """
+import sys
+from pathlib import Path
+from tests.broker.test_refused_starts import Starts, settings
+starts = Starts()
+print(starts.begin(settings(Path(sys.argv[1]))).message)
+starts.broker.stop()
+"""
+
+
+def test_a_proc_of_another_pid_namespace_is_refused_with_the_reason(short_tmp_path: Path) -> None:
+    """Each pid would be looked up there and be some other process's: one would be taken for another."""
+    done = subprocess.run(
+        contained([sys.executable, "-c", FOREIGN_PROC, str(short_tmp_path)], own_proc=False),
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "shows another PID namespace" in done.stdout
+
+
 def test_a_refusal_is_not_tried_again_by_itself(starts: Starts, short_tmp_path: Path) -> None:
     """A newer database stays newer. A kernel gets the broker's own words, at once."""
     too_new(short_tmp_path)
@@ -203,6 +229,35 @@ def test_a_person_who_has_seen_to_it_need_not_restart_the_server(
     assert starts.count == 3
     with asker(short_tmp_path, str(short_tmp_path / "s" / "b")) as kernel:
         assert kernel.run("len(connections())") == 0
+
+
+def test_a_later_start_is_told_what_the_server_said_meanwhile(
+    starts: Starts, short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs where and how many tabs there are: without a tab every question would be a no."""
+    too_new(short_tmp_path)
+    starts.begin(
+        settings(
+            short_tmp_path, provider_dirs=[str(PROVIDERS)], consent={"approver_grace_s": 0, "timeout_s": 1}
+        )
+    )
+    starts.broker.call("supervision.approvers", {"count": 1}).exception(DEADLINE_S)
+    monkeypatch.setattr(process, "_AGAIN_AFTER_S", 0.0)
+    (short_tmp_path / "vault" / "connvault.db").unlink()
+    wait_until(lambda: starts.ask() is None, deadline_s=DEADLINE_S, what="the broker")
+    call = starts.broker.call
+    call("vault.setup", {"custodian": "passphrase", "passphrase": PASSPHRASE}).result(DEADLINE_S)
+    fields = {"host": "localhost", "port": 5432, "database": "sales", "user": "report"}
+    made = {
+        "provider_id": IN_CLEAR,
+        "name": "warehouse",
+        "fields": fields,
+        "secrets": {"password": {"value": "p"}},
+    }
+    call("connections.create", made).result(DEADLINE_S)
+    with asker(short_tmp_path, str(short_tmp_path / "s" / "b")) as kernel:
+        with pytest.raises(Refused, match="ConsentTimeout"):
+            kernel.run("connection('warehouse')")
 
 
 def test_a_page_that_asks_in_a_loop_does_not_start_it_in_one(starts: Starts, short_tmp_path: Path) -> None:
