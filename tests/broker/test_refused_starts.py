@@ -255,9 +255,9 @@ def test_a_later_start_is_told_what_the_server_said_meanwhile(
         "secrets": {"password": {"value": "p"}},
     }
     call("connections.create", made).result(DEADLINE_S)
-    with asker(short_tmp_path, str(short_tmp_path / "s" / "b")) as kernel:
-        with pytest.raises(Refused, match="ConsentTimeout"):
-            kernel.run("connection('warehouse')")
+    path = str(short_tmp_path / "s" / "b")
+    with asker(short_tmp_path, path) as kernel, pytest.raises(Refused, match="ConsentTimeout"):
+        kernel.run("connection('warehouse')")
 
 
 def test_a_page_that_asks_in_a_loop_does_not_start_it_in_one(starts: Starts, short_tmp_path: Path) -> None:
