@@ -4,6 +4,9 @@ PYTHON ?= python3
 WORKERS ?= 2
 FUZZ_EXAMPLES ?= 100000
 BROWSER_TESTS ?= tests
+# Other Pythons than those on PATH, and what to run there.
+MATRIX_PYTHONS ?=
+MATRIX_TESTS ?= tests
 
 PY := .venv/bin/python
 PARALLEL := -n $(WORKERS) --dist loadgroup
@@ -14,7 +17,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help ready ready-lab ready-bench ready-check lab test test-python test-labextension e2e check \
-  check-python check-labextension check-contracts bench fuzz docs clean
+  check-python check-labextension check-contracts bench fuzz matrix java docs clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -70,6 +73,12 @@ check-contracts:
 
 bench: ready-bench ## Figures against their budgets (build/bench.json)
 	$(PY) tests/bench/run.py
+
+matrix: ready ## The tests on each Python here and on the oldest JupyterLab (MATRIX_PYTHONS, MATRIX_TESTS)
+	$(PY) setup_hooks/matrix.py --workers $(WORKERS) --pythons $(MATRIX_PYTHONS) --tests $(MATRIX_TESTS)
+
+java: ready ## A Java client on a handle's loopback port (needs a JDK and PostgreSQL's JDBC driver)
+	$(PY) tests/java/run.py
 
 fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=100000 each)
 	CONNVAULT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest $(PARALLEL) -m fuzz --timeout=3600

@@ -455,7 +455,7 @@ class ProcessTraced(ConnvaultError):
     status_hint = 503
     default_message = (
         "A debugger is attached to connvault's process and could read secrets, so it does not start. "
-        "Detach it; the next start follows by itself."
+        "Detach it, and reload the page."
     )
 
 

@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from setup_hooks.postgresql import find_programs  # noqa: E402 (a script is not started from the root)
 
-VENV = ROOT / ".venv"
+# `setup_hooks/matrix.py` has one for each Python.
+VENV = ROOT / os.environ.get("CONNVAULT_VENV", ".venv")
 BIN = VENV / "bin"
 LABEXTENSION = ROOT / "labextension"
 BUNDLE = ROOT / "connvault_jupyter" / "labextension"
@@ -117,10 +118,13 @@ def install_lock() -> None:
         except subprocess.CalledProcessError as exc:
             raise Missing("this Python has no ensurepip: install Debian's package 'python3-venv'") from exc
     lock = ROOT / "requirements" / LOCKS.get(PYTHON, "dev.lock")
-    with step(VENV, "lock", [lock]) as stale:
+    overlay = os.environ.get("CONNVAULT_LOCK_OVER")
+    locks = [lock, *([ROOT / overlay] if overlay else [])]
+    with step(VENV, "lock", locks, python=PYTHON) as stale:
         if stale:
             say("installing Python packages")
-            pip("install", "--no-deps", "-r", str(lock))
+            for one in locks:
+                pip("install", "--no-deps", "-r", str(one))
 
 
 def with_node() -> dict[str, str]:
@@ -164,7 +168,7 @@ def build_labextension(environment: Mapping[str, str]) -> None:
 def install_package() -> None:
     """Editable, with the bundle as a link: pip would copy it, and the copy would go stale."""
     config = ROOT / "setup_hooks" / "jupyter_server_config.d" / "connvault_jupyter.json"
-    with step(VENV, "package", [ROOT / "pyproject.toml", config]) as stale:
+    with step(VENV, "package", [ROOT / "pyproject.toml", config], python=PYTHON) as stale:
         if stale:
             say("installing connvault-jupyter, editable")
             if LINK.is_symlink():
@@ -217,7 +221,7 @@ def ensure_mitmproxy() -> None:
     lock = ROOT / "requirements" / "mitmproxy.lock"
     folder = MITMPROXY.parents[1]
     folder.mkdir(parents=True, exist_ok=True)
-    with step(folder, "lock", [lock]) as stale:
+    with step(folder, "lock", [lock], python=PYTHON) as stale:
         if stale:
             say("installing mitmproxy")
             venv.create(folder, with_pip=True, clear=True)
@@ -242,12 +246,12 @@ def can_apt() -> bool:
 
 
 @contextmanager
-def step(folder: Path, name: str, inputs: Iterable[Path]) -> Iterator[bool]:
-    """Whether the step is to be done; stamped as done when the block ends well.
+def step(folder: Path, name: str, inputs: Iterable[Path], *, python: str = "") -> Iterator[bool]:
+    """Whether the step is to be done; stamped as done when the block ends well. `python`: if another one does it anew.
 
     The stamp lies in the folder that the step fills: who deletes the folder deletes the stamp.
     """
-    key = digest(inputs)
+    key = digest(inputs, python)
     stamp = folder / f".connvault-{name}.stamp"
     stale = not stamp.exists() or stamp.read_text() != key
     yield stale
@@ -255,9 +259,9 @@ def step(folder: Path, name: str, inputs: Iterable[Path]) -> Iterator[bool]:
         stamp.write_text(key)
 
 
-def digest(files: Iterable[Path]) -> str:
-    """Changes with the names and contents of the files, and with the Python that does the work."""
-    total = hashlib.sha256(PYTHON.encode())
+def digest(files: Iterable[Path], python: str) -> str:
+    """Changes with the names and contents of the files, and with this Python's version."""
+    total = hashlib.sha256(python.encode())
     for path in sorted(files):
         if not path.exists():
             raise Missing(f"{path.relative_to(ROOT)} is not there: is the checkout complete?")

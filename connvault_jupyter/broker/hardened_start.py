@@ -33,6 +33,7 @@ class Started(NamedTuple):
     channel: socket.socket
     owner_pid: int
     non_dumpable: bool
+    dies_with_owner: bool
 
 
 def makes_a_new_channel() -> bool:
@@ -46,20 +47,19 @@ def start(inherited: int, *, ends_with_owner: bool) -> Started:
     `ends_with_owner`: at once, by the kernel; only where the owner's thread that starts it lives as long as it.
     """
     owner = os.getppid()
-    if ends_with_owner:
-        end_with_parent()
+    dies_with_owner = ends_with_owner and end_with_parent()
     was_open = is_open()
     non_dumpable = become_non_dumpable()
     deny_debuggers()
     show_as("connvault")
     line = socket.socket(fileno=inherited)
     if not makes_a_new_channel():
-        return Started(line, owner, non_dumpable)
+        return Started(line, owner, non_dumpable, dies_with_owner)
     _refuse_a_debugger(line)
     if was_open:
         first = os.getpid()
         continue_in_child()
-        end_with_parent()
+        dies_with_owner = end_with_parent() and dies_with_owner
         if os.getppid() != first:
             # It ended before this process had asked to end with it.
             os._exit(1)
@@ -67,7 +67,7 @@ def start(inherited: int, *, ends_with_owner: bool) -> Started:
         _refuse_a_debugger(line)
     ours, theirs = socket.socketpair()
     _say(line, CHANNEL, theirs)
-    return Started(ours, owner, non_dumpable)
+    return Started(ours, owner, non_dumpable, dies_with_owner)
 
 
 def _refuse_a_debugger(line: socket.socket) -> None:

@@ -15,8 +15,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_GET_DUMPABLE = 3
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
-# SUID_DUMP_USER of prctl(2): a process of the same user may look in. The other values (0, 2) keep it out.
-_OPEN = 1
+# SUID_DUMP_DISABLE and SUID_DUMP_ROOT of prctl(2): a process of the same user may not look in.
+_CLOSED = (0, 2)
 
 # <sys/ptrace.h> of macOS.
 _PT_DENY_ATTACH = 31
@@ -33,13 +33,13 @@ def become_non_dumpable() -> bool:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         return False
     _prctl(_PR_SET_DUMPABLE, 0)
-    return _prctl(_PR_GET_DUMPABLE, 0) == 0
+    return _prctl(_PR_GET_DUMPABLE, 0) in _CLOSED
 
 
 def is_open() -> bool:
     """Whether processes of the same user may look into this one. Before `become_non_dumpable`: whether they could
-    from its start on, which its owner can prevent (see `unreadable_exec`)."""
-    return not sys.platform.startswith("linux") or _prctl(_PR_GET_DUMPABLE, 0) == _OPEN
+    from its start on, which its owner can prevent (see `unreadable_exec`). What can't be told counts as open."""
+    return not sys.platform.startswith("linux") or _prctl(_PR_GET_DUMPABLE, 0) not in _CLOSED
 
 
 def tracer_of(pid: int | None = None) -> int:
@@ -70,14 +70,15 @@ def deny_debuggers() -> None:
         ctypes.CDLL(None).ptrace(_PT_DENY_ATTACH, 0, None, 0)
 
 
-def end_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
+def end_with_parent(how: signal.Signals = signal.SIGKILL) -> bool:
     """Asks the kernel for this signal as soon as the thread that started this process is gone. Linux only.
+
+    Whether it took.
 
     It is the second net below the end of file on the operator channel: a copy of the server's end of it that a
     careless fork keeps open would hide the end of file.
     """
-    if sys.platform.startswith("linux"):
-        _prctl(_PR_SET_PDEATHSIG, int(how))
+    return sys.platform.startswith("linux") and _prctl(_PR_SET_PDEATHSIG, int(how)) == 0
 
 
 def show_as(name: str) -> None:

@@ -38,8 +38,9 @@ from .hardened_start import Started
 from .kernels import Kernels
 from .operator_channel import OperatorChannel, refusal
 from .peers import Peers
-from .processes import here
-from .socket_dir import HANDLES, bind, remove
+from .places import Places, own_place
+from .processes import PeerHidden, here
+from .socket_dir import HANDLES, bind
 from .spawn import Spawner
 from .tcp_peers import tcp_peer
 from .watch import Supervision
@@ -50,6 +51,13 @@ _OPENING_S = 2.0
 
 # 64 notebooks with a hundred connections each, and room beside them.
 _DESCRIPTORS = 8192
+
+# What a client of a handle is told where it can't be told which process it is.
+_HIDDEN = (
+    "The broker can't see which process connects: it is in another container (PID namespace), /proc hides it "
+    "(hidepid), or it has closed itself to other programs. Connect from an ordinary process beside the notebook."
+)
+_ENDED = "The broker can't see which process connects: the connection has ended already."
 
 _RELAYS = ("-m", "connvault_jupyter.broker.relay_process")
 
@@ -62,24 +70,29 @@ class Broker:
     """
 
     def __init__(
-        self, *, settings: BrokerSettings, owner_pid: int, channel: OperatorChannel, log: logging.Logger
+        self, *, settings: BrokerSettings, started: Started, channel: OperatorChannel, log: logging.Logger
     ) -> None:
         lock = threading.RLock()
         processes = here()
         kernels = Kernels(processes=processes)
         peers = Peers(
-            processes=processes, kernels=kernels, server_root=settings.server_root, owner_pid=owner_pid
+            processes=processes,
+            kernels=kernels,
+            server_root=settings.server_root,
+            owner_pid=started.owner_pid,
+            place=own_place(),
+            somebody_at=Places(Path(settings.data_dir)).somebody_at,
         )
         self._log = log
-        self._path = Path(settings.socket_path)
-        # First: it sets the process's umask for a moment, and a second broker on the path must be noticed early.
-        listener = bind(self._path)
+        path = Path(settings.socket_path)
+        # First: a second broker on the path must be noticed early.
+        self._bound = bind(path)
         self._database, stores = open_stores(data_dir=Path(settings.data_dir))
         self._processes = processes
         self._publish = channel.publish
         self._relays = RelaySupervisor(
             start_zygote=Spawner(_RELAYS),
-            directory=self._path.parent / HANDLES,
+            directory=path.parent / HANDLES,
             login=self._login,
             sighted=self._sighted,
             has_ended=self._has_ended,
@@ -108,6 +121,7 @@ class Broker:
             randomness=os.urandom,
             publish=self._published,
             lock=lock,
+            hardening_detail=_weaker(started),
         )
         self._lock = lock
         self._supervision = Supervision(
@@ -131,7 +145,7 @@ class Broker:
         )
         self.dispatch = Dispatch(table=table_of(services), unsealer=unsealer, lock=lock, log=log)
         self._listener = RequesterListener(
-            listener=listener,
+            listener=self._bound.listener,
             processes=processes,
             identify=self._supervision.identify,
             call=self.dispatch.for_requester,
@@ -155,7 +169,7 @@ class Broker:
             self._services.consent.interrupt_all()
             self._database.close()
         self._listener.close()
-        remove(self._path)
+        self._bound.close()
 
     def _published(self, event: Event) -> None:
         self._publish(event)
@@ -182,8 +196,12 @@ class Broker:
                 peer = self._processes.peer(client)
             else:
                 peer = tcp_peer(client, likely=(whose.pid,))
+        except PeerHidden:
+            self._log.warning("a client of a handle is refused: %s", _HIDDEN)
+            raise BrokerUnavailable(_HIDDEN) from None
         except OSError:
-            raise BrokerUnavailable("The broker can't see which process connects.") from None
+            self._log.warning("a client of a handle is refused: %s", _ENDED)
+            raise BrokerUnavailable(_ENDED) from None
         try:
             requester = self._supervision.identify(peer, likely=whose)
         finally:
@@ -237,7 +255,7 @@ def main(started: Started) -> None:
             level=settings.log_level, format="[%(levelname).1s %(asctime)s connvault.broker] %(message)s"
         )
         log = logging.getLogger("connvault_jupyter.broker")
-        broker = Broker(settings=settings, owner_pid=started.owner_pid, channel=channel, log=log)
+        broker = Broker(settings=settings, started=started, channel=channel, log=log)
     except ConnvaultError as exc:
         channel.answer(number, refusal(exc))
         _end(1)
@@ -250,6 +268,23 @@ def main(started: Started) -> None:
     except ConnvaultError as exc:
         log.error("the broker did not end in good order: %s", exc.message)
     _end(0)
+
+
+def _weaker(started: Started) -> str:
+    """What was refused of the hardening that Linux has, in sentences for a person; empty if it all took."""
+    refused = []
+    if not started.non_dumpable:
+        refused.append(
+            "connvault's own process could not close its memory to your other programs, so any of them can read the "
+            "secrets in it."
+        )
+    if not started.dies_with_owner:
+        refused.append("It may stay for a moment when the server is killed.")
+    if not refused or not sys.platform.startswith("linux"):
+        return ""
+    return " ".join(
+        [*refused, "The system refuses prctl(2), as a container's seccomp profile can: allow it there."]
+    )
 
 
 class _Hangup:

@@ -16,13 +16,14 @@ import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from ..contracts.access import Requester
 from ..errors import BrokerUnavailable, NotAllowed
 from ..services.visible_names import visible
 from .kernels import Kernels, KnownKernel
-from .processes import Peer, Processes, Running
+from .processes import Peer, Place, Processes, Running
 from .scripts import Started, script_of
 
 # The session's row is saved after the kernel has started; a first cell may run before it is told here.
@@ -42,6 +43,10 @@ _UNPRINTED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _KERNEL_MARK = "JPY_PARENT_PID"
 
 _GONE = "The asking process has ended."
+_HIDDEN = (
+    "The broker can't see the asking process: /proc hides it (hidepid), as it does with what has closed itself to "
+    "other programs. Ask from an ordinary process, or let /proc be mounted without hidepid."
+)
 
 # What a folder of installed programs has: a virtual environment, conda's; and where pip puts those of a user. All of
 # them lie below a root that is the home directory.
@@ -54,7 +59,10 @@ _SYSTEM = ("/bin", "/lib", "/opt", "/sbin", "/snap", "/usr", "/nix", "/Library",
 
 
 class Peers:
-    """`owner_pid` is the server's (kernels and terminals are its children), `server_root` an absolute path."""
+    """`owner_pid` is the server's (kernels and terminals are its children), `server_root` an absolute path.
+
+    `place` is this process's own; `somebody_at` tells whether an owner is left in another one.
+    """
 
     def __init__(
         self,
@@ -63,6 +71,8 @@ class Peers:
         kernels: Kernels,
         server_root: str,
         owner_pid: int,
+        place: Place,
+        somebody_at: Callable[[Place], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._processes = processes
@@ -70,7 +80,8 @@ class Peers:
         self._root = server_root
         self._owner_pid = owner_pid
         self._monotonic = monotonic
-        self._machine, self._boot = processes.machine()
+        self._somebody_at = somebody_at
+        self._place = place
         self._current: WeakKeyDictionary[KnownKernel, tuple[Requester, Requester]] = WeakKeyDictionary()
 
     def identify(self, peer: Peer, *, patience_s: float = _PATIENCE_S) -> Requester:
@@ -83,6 +94,8 @@ class Peers:
         if peer.uid != os.geteuid():
             raise NotAllowed("Only processes of the user who runs the server may ask.")
         process = self._processes.running(peer.pid)
+        if process is None and peer.exists():
+            raise BrokerUnavailable(_HIDDEN)
         if process is None or peer.still_there() is False:
             raise BrokerUnavailable(_GONE)
         deadline = self._monotonic() + patience_s
@@ -117,9 +130,11 @@ class Peers:
 
     def current(self, requester: Requester) -> Requester:
         """The requester with the documents that its kernel has now (a notebook may have been renamed)."""
-        pid, started = _run_of(requester.instance)
+        run = _run_of(requester.instance)
         known = (
-            self._kernels.at(Running(pid, 0, started)) if requester.instance.startswith("kernel:") else None
+            self._kernels.at(Running(run.pid, 0, run.started))
+            if run is not None and requester.instance.startswith("kernel:")
+            else None
         )
         if known is None:
             return requester
@@ -133,17 +148,23 @@ class Peers:
         return found
 
     def instance_alive(self, instance: str) -> bool:
-        """Whether this run still exists. One of another machine can't be told from here and counts as alive."""
-        pid, started = _run_of(instance)
-        machine, boot = instance.split(":")[-2:] if pid else ("", "")
-        if pid and machine != self._machine:
+        """Whether this run still exists, or could: what can't be looked at from here is over only if nobody is there.
+
+        Of another machine not even that can be told, and it counts as alive.
+        """
+        run = _run_of(instance)
+        if run is None:
+            return False
+        if run.place == self._place:
+            return self._is_here(run)
+        if run.place.boot != self._place.boot and run.place.machine != self._place.machine:
             return True
-        process = self._processes.running(pid) if pid and boot == self._boot else None
-        return process is not None and process.started == started
+        return self._somebody_at(run.place)
 
     def process_of(self, instance: str) -> int:
-        """The pid of this run on this machine, 0 if there is none."""
-        return _run_of(instance)[0] if self.instance_alive(instance) else 0
+        """The pid of this run in this place, 0 if there is none."""
+        run = _run_of(instance)
+        return run.pid if run is not None and run.place == self._place and self._is_here(run) else 0
 
     def key_of_document(self, path: str) -> str:
         """The key of a requester whose one notebook is at `path` below the root."""
@@ -164,12 +185,17 @@ class Peers:
         return f"kernel:{kernel_id}:{self._run(known.process)}"
 
     def _run(self, process: Running) -> str:
-        return f"{process.pid}:{process.started}:{self._machine}:{self._boot}"
+        """With its place: a pid alone names processes of several containers."""
+        return ":".join((str(process.pid), str(process.started), *self._place))
+
+    def _is_here(self, run: _Run) -> bool:
+        process = self._processes.running(run.pid)
+        return process is not None and process.started == run.started
 
     def _ancestors(self, process: Running) -> list[Running]:
         """The process and its parents, as far as they are what they seem."""
         line = [process]
-        while len(line) < _MAX_ANCESTORS and line[-1].parent > 1:
+        while len(line) < _MAX_ANCESTORS and line[-1].parent > 0:
             parent = self._processes.running(line[-1].parent)
             # Younger than its child: the real parent has ended and its pid was given away.
             if parent is None or parent.started > line[-1].started:
@@ -218,6 +244,12 @@ class Peers:
             evidence=evidence,
         )
 
+    def _is_left_alone(self, process: Running) -> bool:
+        """Whether whoever started it is gone: nobody sits before it. Where the first process of all is the owner
+        itself, its children are not told from what was left to it.
+        """
+        return process.parent == 0 or (process.parent == 1 and self._owner_pid != 1)
+
     def _from_process(self, process: Running, line: list[Running]) -> Requester:
         if self._kernels.some_are_remote and self._looks_like_kernel(line):
             raise BrokerUnavailable(
@@ -236,8 +268,7 @@ class Peers:
                 )
             )
         instance = f"process:{self._run(process)}"
-        # Whoever started it is gone: nobody sits before it.
-        if script is None or process.parent <= 1:
+        if script is None or self._is_left_alone(process):
             name = visible(Path(executable).name, limit=_MAX_SHARED) or "a process"
             return Requester(
                 kind="detached",
@@ -295,9 +326,21 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _run_of(instance: str) -> tuple[int, int]:
-    """(pid, start) of an instance; zeros where it is none of ours. See `Peers._run`."""
-    parts = instance.split(":")
-    if len(parts) < 5 or not (parts[-4].isdecimal() and parts[-3].isdecimal()) or len(parts[-4]) > 10:
-        return 0, 0
-    return int(parts[-4]), int(parts[-3])
+class _Run(NamedTuple):
+    pid: int
+    started: int
+    place: Place
+
+
+# See `Peers._run`. Rows are read that others may have edited, and a place becomes a file's name.
+_RUN = re.compile(
+    r"(?:process|kernel:[^:]+):(\d{1,10}):(\d{1,20}):([0-9a-f]{8}):([0-9a-f]{8}):(\d{1,20})", re.ASCII
+)
+
+
+def _run_of(instance: str) -> _Run | None:
+    """What an instance names; `None` where it is none of ours."""
+    match = _RUN.fullmatch(instance)
+    if match is None:
+        return None
+    return _Run(int(match[1]), int(match[2]), Place(match[3], match[4], match[5]))

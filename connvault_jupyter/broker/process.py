@@ -12,20 +12,34 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BrokerUnavailable, ConnvaultError
+from ..errors import BrokerUnavailable, ConnvaultError, ProcessTraced, StorageBusy
 from .link import MAX_PENDING, START_ID, Link, environment, settle
+from .places import Places
 from .spawn import Spawned, Spawner
 
 if TYPE_CHECKING:
     from ..contracts.events import Event
     from ..contracts.supervision import BrokerReady, BrokerSettings
+    from .locks import Held
+    from .refusing import RefusingDoor
 
 # A crash on start must not eat a processor; a crash once a day must not be felt.
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _HEALTHY_AFTER_S = 30.0
+
+# Starts in a row, half a minute with the pauses, after which it is not tried again by itself. What passes by itself
+# (a busy database, a debugger that is detached) has passed by then.
+_MAX_STARTS = 12
+_PASSING = (ProcessTraced, StorageBusy)
+
+# A person who reloads the page has perhaps seen to it meanwhile; a page that asks in a loop must not start it in one.
+_AGAIN_AFTER_S = 5.0
+
+_NEVER_UP = "connvault's broker ends as soon as it is started. Look into the server log; reload the page to try again."
 
 START = "start"
 
@@ -51,7 +65,7 @@ class BrokerProcess:
         spawn: Callable[[Mapping[str, str]], Spawned] | None = None,
     ) -> None:
         self.ready: Future[BrokerReady] = Future()
-        """Done when the first broker process answers."""
+        """Done when the first broker process answers, or with the reason when it is given up."""
         self._on_event = on_event
         self._on_restart = on_restart
         self._log = log
@@ -63,6 +77,14 @@ class BrokerProcess:
         # What was asked before the first process is there; `None` from then on.
         self._early: list[tuple[str, Mapping[str, Any], str, Future[dict[str, Any]]]] | None = []
         self._stopping = threading.Event()
+        # Of the latest start: whether it came so far as to serve, and whether another one would end the same way.
+        self._came_up = False
+        self._lasting = False
+        self._ending = False
+        self._given_up_at: float | None = None
+        self._wanted = threading.Event()
+        self._door: RefusingDoor | None = None
+        self._place: Held | None = None
         self._supervisor: threading.Thread | None = None
 
     @property
@@ -76,6 +98,7 @@ class BrokerProcess:
 
         Raises:
             BrokerUnavailable: the process could not be spawned at all.
+            StorageError: the vault's folder can't be used.
         """
         spawned: Future[None] = Future()
         # The spawning thread lives as long as the supervision: the broker dies with it (see hardening).
@@ -88,12 +111,17 @@ class BrokerProcess:
     def call(self, operation: str, body: Mapping[str, Any], *, actor: str = "") -> Future[dict[str, Any]]:
         """The answer's body, or the typed error. Never blocks; what is asked before `start` waits for it.
 
-        When the broker dies, everything pending fails with `BrokerUnavailable`.
+        When the broker dies, everything pending fails with `BrokerUnavailable`. When it was given up, a person's call
+        starts it once more, and waits for the outcome.
         """
         answer: Future[dict[str, Any]] = Future()
         with self._lock:
             if operation in _TOLD_AGAIN:
                 self._told[operation] = body
+            if self._link is None and self._early is None and self._may_try_again(operation):
+                self._early = [(told, known, "", Future()) for told, known in self._told.items()]
+                self._given_up_at = None
+                self._wanted.set()
             if self._link is not None:
                 self._link.ask(operation, body, actor, answer)
             elif self._early is not None and len(self._early) < MAX_PENDING:
@@ -102,15 +130,18 @@ class BrokerProcess:
                 answer.set_exception(self._reason or BrokerUnavailable())
         return answer
 
-    def refuse(self, reason: ConnvaultError) -> None:
-        """Never starts: every call fails with this."""
+    def refuse(self, reason: ConnvaultError, socket_path: Path | None = None) -> None:
+        """Never starts: every call fails with this, and so does every request at `socket_path`."""
         self._reason = reason
         self.ready.set_exception(reason)
         self._refuse_early()
+        if socket_path is not None:
+            self._open_door(socket_path, reason)
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Ends the broker: by closing its channel, and by force if it is still there after `grace_s`."""
         self._stopping.set()
+        self._wanted.set()
         with self._lock:
             link = self._link
         if link is not None:
@@ -120,31 +151,99 @@ class BrokerProcess:
             if self._supervisor.is_alive() and link is not None:
                 link.kill()
                 self._supervisor.join(grace_s)
-        if not self.ready.done():
-            self.ready.set_exception(self._reason or BrokerUnavailable())
+        self._close_door()
+        self._settle_ready(self._reason or BrokerUnavailable())
         self._refuse_early()
 
     def _supervise(self, settings: BrokerSettings, spawned: Future[None]) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            try:
-                link = Link(self._spawn(environment()))
-            except OSError as exc:
-                self._log.error("connvault's broker can't be started: %s", type(exc).__name__)
-                if not spawned.done():
-                    self._refuse_early()
-                    spawned.set_exception(BrokerUnavailable("The broker process can't be started."))
+        try:
+            while not self._stopping.is_set():
+                self._try(settings, spawned)
+                if self._stopping.is_set():
                     return
-            else:
-                self._serve(link, settings, spawned)
-            if self._stopping.is_set():
+                self._give_up(settings)
+                # Whoever had `start` called knows by `ready`.
+                if not spawned.done():
+                    spawned.set_exception(self._reason or BrokerUnavailable())
+                self._wanted.wait()
+                self._wanted.clear()
+                self._close_door()
+        finally:
+            if self._place is not None:
+                self._place.release()
+
+    def _try(self, settings: BrokerSettings, spawned: Future[None]) -> None:
+        """Starts it, and starts it again whenever it has ended; returns when it does not come up any more."""
+        pause_s, starts = _FIRST_PAUSE_S, 0
+        while True:
+            began = time.monotonic()
+            self._reason, self._came_up, self._lasting, self._ending = None, False, False, False
+            self._run_once(settings, spawned)
+            starts = 0 if self._came_up else starts + 1
+            if self._stopping.is_set() or self._lasting or starts >= _MAX_STARTS or not spawned.done():
                 return
             if time.monotonic() - began > _HEALTHY_AFTER_S:
                 pause_s = _FIRST_PAUSE_S
-            self._log.warning("connvault's broker has ended; it is started again in %.2f s", pause_s)
+            why = f": {self._reason.message}" if self._reason else ""
+            self._log.warning("connvault's broker has ended%s; it is started again in %.2f s", why, pause_s)
             self._stopping.wait(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+
+    def _run_once(self, settings: BrokerSettings, spawned: Future[None]) -> None:
+        """One broker process, from its start to its end."""
+        try:
+            if self._place is None:
+                # Before there is any broker, so that there is none whose place nobody holds.
+                self._place = Places(Path(settings.data_dir)).enter()
+            link = Link(self._spawn(environment()))
+        except ConnvaultError as exc:
+            self._refused(exc)
+        except OSError as exc:
+            self._reason = BrokerUnavailable(
+                f"connvault's broker process can't be started ({exc.strerror or type(exc).__name__})."
+            )
+        else:
+            self._serve(link, settings, spawned)
+
+    def _refused(self, reason: ConnvaultError) -> None:
+        """Why it does not run (a newer database, say) helps more than that it does not run."""
+        self._reason = reason
+        self._lasting = not isinstance(reason, _PASSING)
+
+    def _give_up(self, settings: BrokerSettings) -> None:
+        reason = self._reason or BrokerUnavailable(_NEVER_UP)
+        self._reason = reason
+        self._log.error("connvault's broker does not start: %s", reason.message)
+        self._open_door(Path(settings.socket_path), reason)
+        with self._lock:
+            self._given_up_at = time.monotonic()
+        self._settle_ready(reason)
+        self._refuse_early()
+
+    def _may_try_again(self, operation: str) -> bool:
+        # What a server tells by itself is no sign of a person.
+        return (
+            self._given_up_at is not None
+            and not operation.startswith("supervision.")
+            and time.monotonic() - self._given_up_at >= _AGAIN_AFTER_S
+        )
+
+    def _open_door(self, path: Path, reason: ConnvaultError) -> None:
+        from .refusing import RefusingDoor
+
+        try:
+            self._door = RefusingDoor(path, reason)
+        except ConnvaultError as exc:
+            self._log.error("connvault can't tell notebooks so: %s", exc.message)
+
+    def _close_door(self) -> None:
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+
+    def _settle_ready(self, reason: ConnvaultError) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(reason)
 
     def _serve(self, link: Link, settings: BrokerSettings, spawned: Future[None]) -> None:
         started: Future[dict[str, Any]] = Future()
@@ -168,10 +267,10 @@ class BrokerProcess:
             link.read(self._publish)
         except ConnvaultError as exc:
             self._reason = exc
-            self._log.error("connvault's broker does not start: %s", exc.message)
         finally:
             with self._lock:
                 self._link = None
+            self._ending = True
             link.close(self._reason or BrokerUnavailable())
 
     def _refuse_early(self) -> None:
@@ -185,15 +284,11 @@ class BrokerProcess:
 
         error = answer.exception()
         if error is not None:
-            if error is self._reason:
-                # It did not come so far as to be told anything.
-                return
-            if isinstance(error, ConnvaultError) and not isinstance(error, BrokerUnavailable):
-                # Why it does not run (a newer database, say) helps more than that it does not run.
-                self._reason = error
-                self._log.error("connvault's broker refuses to start: %s", error.message)
+            # What is pending at its end did not come so far as to be told anything.
+            if isinstance(error, ConnvaultError) and not self._ending:
+                self._refused(error)
             return
-        self._reason = None
+        self._came_up = True
         ready = BrokerReady.model_validate(answer.result())
         if not self.ready.done():
             self.ready.set_result(ready)

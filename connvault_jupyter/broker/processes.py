@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import select
 import socket
 import struct
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 # <linux/socket.h>, since Linux 6.5; Python has no name for it.
 _SO_PEERPIDFD = 77
@@ -24,6 +25,9 @@ _SO_PEERPIDFD = 77
 _SOL_LOCAL, _LOCAL_PEERCRED, _LOCAL_PEERPID = 0, 0x001, 0x002
 
 _UCRED = struct.Struct("3i")
+
+# namespaces(7). Kernels without them have no such link.
+_NAMESPACE = re.compile(r"pid:\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,27 @@ class Peer:
         poll.register(self.pidfd, select.POLLIN)
         return not poll.poll(0)
 
+    def exists(self) -> bool:
+        """Whether the process has not ended. Without a pidfd it may be another one by now that has the pid."""
+        there = self.still_there()
+        if there is not None:
+            return there
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
     def close(self) -> None:
         if self.pidfd >= 0:
             with contextlib.suppress(OSError):
                 os.close(self.pidfd)
+
+
+class PeerHidden(ProcessLookupError):
+    """There is a process at the other end, and this system does not let us see which."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +78,24 @@ class Running:
     started: int
 
 
+class Place(NamedTuple):
+    """`machine` and `boot` are digests; `namespace` is the number of the PID namespace.
+
+    A namespace's number is given away again when it has ended, but a process is also named by its start time, and
+    that goes on through a boot.
+    """
+
+    machine: str
+    boot: str
+    namespace: str
+
+
 class Processes(Protocol):
     def peer(self, stream: socket.socket) -> Peer:
-        """Raises: OSError: the peer's process can't be told (it is in another pid namespace, say)."""
+        """Raises:
+        PeerHidden: the peer is in a PID namespace that can't be seen from here.
+        OSError: it has ended.
+        """
 
     def running(self, pid: int) -> Running | None:
         """`None` if there is no such process or it has ended and only waits to be reaped."""
@@ -80,8 +116,11 @@ class Processes(Protocol):
     def sees_our_files(self, pid: int) -> bool:
         """Whether a path means the same file to the process as to us: no other mount namespace, no other root."""
 
-    def machine(self) -> tuple[str, str]:
-        """(this machine, this boot of it), short and stable."""
+    def place(self) -> Place:
+        """Where the pids that this process sees count.
+
+        Raises: OSError: /proc is not there, or is of another place than this process.
+        """
 
 
 class LinuxProcesses:
@@ -90,7 +129,7 @@ class LinuxProcesses:
     def peer(self, stream: socket.socket) -> Peer:
         pid, uid, _ = _UCRED.unpack(stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         if pid <= 0:
-            raise ProcessLookupError
+            raise PeerHidden("the process is in another PID namespace")
         try:
             pidfd = stream.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
         except OSError as exc:
@@ -139,10 +178,14 @@ class LinuxProcesses:
             for place in ("ns/mnt", "root")
         )
 
-    def machine(self) -> tuple[str, str]:
+    def place(self) -> Place:
+        # In a /proc of another PID namespace it has another pid, or none.
+        if os.readlink("/proc/self") != str(os.getpid()):
+            raise ProcessLookupError("this /proc is of another PID namespace")
         name = _content("/etc/machine-id").strip() or socket.gethostname().encode()
         boot = _content("/proc/sys/kernel/random/boot_id").strip()
-        return _short(name), _short(boot)
+        namespace = _NAMESPACE.fullmatch(_link("/proc/self/ns/pid") or "")
+        return Place(_short(name), _short(boot), namespace[1] if namespace else "0")
 
 
 class MacProcesses:
@@ -179,9 +222,9 @@ class MacProcesses:
     def sees_our_files(self, pid: int) -> bool:  # noqa: ARG002 -- there are no mount namespaces
         return True
 
-    def machine(self) -> tuple[str, str]:
+    def place(self) -> Place:
         booted = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.boottime"], capture_output=True, check=False)
-        return _short(socket.gethostname().encode()), _short(booted.stdout)
+        return Place(_short(socket.gethostname().encode()), _short(booted.stdout), "0")
 
 
 def here() -> Processes:

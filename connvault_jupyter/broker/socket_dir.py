@@ -2,6 +2,9 @@
 
 The directory is 0700 and the socket 0600: the file system lets no other user in, so the first check of a peer (equal
 uid) is the second net. The path is no secret.
+
+The directory's name is random, as several containers with the same pids may share a runtime directory. Its owner has
+a lock in it, and the broker one beside its socket: what is not locked was left behind, and nothing else is.
 """
 
 from __future__ import annotations
@@ -17,47 +20,98 @@ from pathlib import Path
 
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES, check_socket_path
 from ..errors import BrokerUnavailable
+from . import locks
 
 _SOCKET_NAME = "s"
 # The folder beside it in which relays make one for each handle.
 HANDLES = "h"
-_DIRECTORY = re.compile(r"^connvault-(\d+)$")
+_PREFIX = "connvault-"
+# As `tempfile` makes them. Those of versions before have no lock in them and are left alone.
+_DIRECTORY = re.compile(r"connvault-[a-z0-9_]{8}")
+_OWNERS_LOCK = "owner.lock"
+_LAST_RESORT = "/tmp"  # noqa: S108 -- a directory of a random name, 0700, is made in it
 
 
-def choose(runtime_dir: Path, pid: int) -> Path:
-    """A path for the socket of the server `pid`, in a directory that exists and is ours alone.
+class SocketDir:
+    """A directory for one owner's socket. It stays, whatever becomes of its brokers, until `remove`."""
 
-    Below `runtime_dir`, or below the system's temporary directory where that is too deep for a Unix socket.
+    def __init__(self, path: Path, held: locks.Held) -> None:
+        self.path = path
+        """Of the socket."""
+        self._held = held
+
+    def remove(self) -> None:
+        """Takes it away with what is in it."""
+        _take_away(self.path.parent)
+        self._held.release()
+
+
+def choose(runtime_dir: Path) -> SocketDir:
+    """A directory that is ours alone, below `runtime_dir`; below the system's temporary directory where `runtime_dir`
+    can't be used or is too deep for a Unix socket. What ended owners have left behind there is taken away.
 
     Raises:
-        BrokerUnavailable: a directory of that name belongs to somebody else or is a symbolic link.
+        BrokerUnavailable: none can be made.
     """
-    directory = runtime_dir / f"connvault-{pid}"
-    path = directory / _SOCKET_NAME
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-        path = Path(tempfile.mkdtemp(prefix="connvault-")) / _SOCKET_NAME
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-            # TMPDIR may be deep too (macOS's own is 49 bytes, a sandbox's can be anything).
-            path.parent.rmdir()
-            path = Path(tempfile.mkdtemp(prefix="connvault-", dir="/tmp")) / _SOCKET_NAME
-        return path
-    _clean_stale(runtime_dir)
-    with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700, parents=True)
-    _own_directory(directory)
-    return path
+    # TMPDIR may be deep too (macOS's own is 49 bytes, a sandbox's can be anything).
+    temporary = _temporary()
+    for folder in (runtime_dir, temporary, Path(_LAST_RESORT)):
+        longest = folder / (_PREFIX + "x" * 8) / _SOCKET_NAME
+        if len(os.fsencode(longest)) > MAX_SOCKET_PATH_BYTES:
+            continue
+        with contextlib.suppress(OSError):
+            if folder == runtime_dir:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _clean_left_behind(folder)
+            return _made(folder)
+    raise BrokerUnavailable(
+        f"There is no folder for the broker's socket: neither {runtime_dir} nor {temporary} can be written. "
+        "Name others by JUPYTER_RUNTIME_DIR (or XDG_RUNTIME_DIR) and TMPDIR, and restart the server."
+    )
 
 
-def bind(path: Path) -> socket.socket:
+class Bound:
+    """A listening socket, and the lock that nobody else takes its place. Ends with `close` or with the process."""
+
+    def __init__(self, listener: socket.socket, path: Path, held: locks.Held) -> None:
+        self.listener = listener
+        self._path = path
+        self._held = held
+
+    def close(self) -> None:
+        """Takes the socket away with what lies beside it; the directory is its owner's."""
+        self.listener.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        # The sockets of handles.
+        shutil.rmtree(self._path.parent / HANDLES, ignore_errors=True)
+        self._held.release()
+
+
+def bind(path: Path) -> Bound:
     """A listening Unix socket at `path`, 0600. An own socket that a dead broker left there is replaced.
 
     Raises:
-        BrokerUnavailable: the path is too long, or the directory or the socket is a symbolic link, somebody else's,
-            or open to others.
+        BrokerUnavailable: a living broker has the path, it is too long, or the directory or the socket is a symbolic
+            link, somebody else's, or open to others.
     """
     check_socket_path(str(path))
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _own_directory(path.parent)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _own_directory(path.parent)
+        held = locks.hold(path.with_name(f"{path.name}.lock"))
+    except OSError as exc:
+        raise _unusable(path.parent, exc) from exc
+    if held is None:
+        raise BrokerUnavailable("Another broker serves this socket already. Each server needs its own.")
+    try:
+        return Bound(_listening(path), path, held)
+    except BaseException:
+        held.release()
+        raise
+
+
+def _listening(path: Path) -> socket.socket:
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -69,56 +123,70 @@ def bind(path: Path) -> socket.socket:
             )
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mask counts for the whole process, so bind before there are other threads that create files.
-    mask = os.umask(0o177)
     try:
+        # Not by a umask, which counts for all threads: nobody else reaches it before, the directory is ours alone.
         listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(128)
     except OSError as exc:
         listener.close()
-        raise BrokerUnavailable("The broker's socket can't be created. Check JUPYTER_RUNTIME_DIR.") from exc
-    finally:
-        os.umask(mask)
-    listener.listen(128)
+        raise _unusable(path.parent, exc) from exc
     return listener
 
 
-def remove(path: Path) -> None:
-    """Takes socket and directory away; what is not there or not ours is left alone."""
-    with contextlib.suppress(OSError):
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            path.unlink()
-    # The sockets of handles, where the broker that made them was killed.
-    with contextlib.suppress(OSError):
-        shutil.rmtree(path.parent / HANDLES)
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
+def _unusable(folder: Path, error: OSError) -> BrokerUnavailable:
+    return BrokerUnavailable(
+        f"The broker's socket can't be made in {folder} ({error.strerror}). "
+        "Name another folder by JUPYTER_RUNTIME_DIR (or XDG_RUNTIME_DIR), and restart the server."
+    )
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return Path(_LAST_RESORT)
+
+
+def _made(folder: Path) -> SocketDir:
+    """Raises: OSError."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+        # Before its lock is held it is taken for one that was left behind, and may be gone already.
+        with contextlib.suppress(FileNotFoundError):
+            held = locks.hold(directory / _OWNERS_LOCK)
+            if held is not None:
+                return SocketDir(directory / _SOCKET_NAME, held)
+
+
+def _clean_left_behind(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if (
+            _DIRECTORY.fullmatch(entry.name)
+            and _is_own(entry)
+            and not locks.is_held(entry / f"{_SOCKET_NAME}.lock")
+            and locks.is_left(entry / _OWNERS_LOCK)
+        ):
+            _take_away(entry)
+
+
+def _take_away(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_own(directory: Path) -> bool:
+    try:
+        found = directory.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _own_directory(directory: Path) -> None:
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    if not _is_own(directory):
         raise BrokerUnavailable(
             "The directory of the broker's socket is a link or belongs to somebody else. Remove it."
         )
-    if stat.S_IMODE(found.st_mode) != 0o700:
+    if stat.S_IMODE(directory.lstat().st_mode) != 0o700:
         # A umask or a copy may have changed it; it is ours, so it can be made right.
         directory.chmod(0o700)
-
-
-def _clean_stale(runtime_dir: Path) -> None:
-    """Directories of servers that are gone (killed: nobody could clean up)."""
-    with contextlib.suppress(OSError):
-        for entry in runtime_dir.iterdir():
-            match = _DIRECTORY.match(entry.name)
-            if match and not entry.is_symlink() and not _exists(int(match[1])):
-                remove(entry / _SOCKET_NAME)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

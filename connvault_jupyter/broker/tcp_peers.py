@@ -6,44 +6,82 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
-from .processes import Peer
+from .processes import Peer, PeerHidden
+
+_Written: TypeAlias = Mapping[socket.AddressFamily, str]
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
+
+
+# Where each kind of socket has its row. A client's socket may be of the other kind than the listener's: one for IPv6
+# reaches an address of IPv4 too, and Java has no others.
+_TABLES = {socket.AF_INET: "/proc/self/net/tcp", socket.AF_INET6: "/proc/self/net/tcp6"}
+
+# RFC 4291 2.5.5.2.
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def tcp_peer(stream: socket.socket, likely: Iterable[int] = ()) -> Peer:
     """The process that has connected on `stream`. `likely` are pids to look at first: a look at all takes milliseconds.
 
-    Raises: OSError: it can't be told: the connection has ended, or this system has no such files.
+    Another user's has the pid 0: whose it is can be told, which it is can't.
+
+    Raises:
+        PeerHidden: the connection is there, and no process that can be seen has it.
+        OSError: the connection has ended, or this system has no such files.
     """
-    uid, inode = _row(stream.getpeername(), stream.getsockname())
+    uid, inode = _row(_written(stream.getpeername()), _written(stream.getsockname()))
+    if uid != os.geteuid():
+        return Peer(0, uid)
     looked_at = set()
     for pid in (*likely, *_own_processes()):
         if pid not in looked_at:
             looked_at.add(pid)
             if _has(pid, inode):
                 return Peer(pid, uid)
-    raise ProcessLookupError("no process that can be seen has this connection")
+    raise PeerHidden("no process that can be seen has this connection")
 
 
-def _row(local: tuple[str, int], remote: tuple[str, int]) -> tuple[int, str]:
+def _row(local: _Written, remote: _Written) -> tuple[int, str]:
     """(uid, inode) of the connection from `local` to `remote`. proc(5), /proc/net/tcp."""
-    wanted = _written(local), _written(remote)
-    with open("/proc/self/net/tcp", encoding="ascii") as table:
-        next(table)
-        for line in table:
-            fields = line.split()
-            if (fields[1], fields[2]) == wanted and fields[9] != "0":
-                return int(fields[7]), fields[9]
+    for family, path in _TABLES.items():
+        wanted = local.get(family), remote.get(family)
+        # A system without IPv6 has one table only.
+        if None in wanted or (family == socket.AF_INET6 and not os.path.exists(path)):
+            continue
+        with open(path, encoding="ascii") as table:
+            next(table)
+            for line in table:
+                fields = line.split()
+                if (fields[1], fields[2]) == wanted and fields[9] != "0":
+                    return int(fields[7]), fields[9]
     raise ProcessLookupError("the connection has ended")
 
 
-def _written(address: tuple[str, int]) -> str:
-    """`0100007F:1F90`: the address as the machine has it in memory, in hexadecimal."""
-    number = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
-    return f"{number:08X}:{address[1]:04X}"
+def _written(address: tuple[Any, ...]) -> _Written:
+    """`0100007F:1F90` in the table of IPv4: the address as the machine has it in memory, in hexadecimal, in words of
+    four bytes. Each address of IPv4 can be written as one of IPv6 too.
+    """
+    host, port = str(address[0]), int(address[1])
+    if ":" in host:
+        packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+        plain = packed[len(_MAPPED) :] if packed.startswith(_MAPPED) else None
+    else:
+        plain = socket.inet_pton(socket.AF_INET, host)
+        packed = _MAPPED + plain
+    written = {socket.AF_INET6: f"{_words(packed)}:{port:04X}"}
+    if plain is not None:
+        written[socket.AF_INET] = f"{_words(plain)}:{port:04X}"
+    return written
+
+
+def _words(packed: bytes) -> str:
+    return "".join(
+        f"{int.from_bytes(packed[at : at + 4], sys.byteorder):08X}" for at in range(0, len(packed), 4)
+    )
 
 
 def _own_processes() -> Iterable[int]:

@@ -42,9 +42,12 @@ def _wait_for(child: int, signals: set[signal.Signals]) -> int:
     while True:
         heard = signal.sigwaitinfo(signals)
         if heard.si_signo == signal.SIGCHLD:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                return status
+            # A container's first process is also left what others have not waited for.
+            ended = -1
+            while ended:
+                ended, status = os.waitpid(-1, os.WNOHANG)
+                if ended == child:
+                    return status
         elif heard.si_code <= 0:
             # From a process. What a terminal sends (Ctrl-C) comes from the kernel, and to the child as well.
             os.kill(child, heard.si_signo)
@@ -57,4 +60,6 @@ def _end_as(status: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
         os.kill(os.getpid(), number)
+        # A container's first process is not ended by a signal of its own; this is how shells write it.
+        os._exit(128 + number)
     os._exit(os.waitstatus_to_exitcode(status))

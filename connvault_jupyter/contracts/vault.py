@@ -23,7 +23,7 @@ class CustodianChoice(Contract):
 
 class VaultState(Contract):
     """`absent`: not set up. `default` is the custodian that setup would take; `None` when the configured
-    one is missing.
+    one is missing. `hardening_detail`: how the broker is less closed than promised, because the system refused it.
     """
 
     state: Literal["absent", "locked", "unlocked"]
@@ -35,6 +35,7 @@ class VaultState(Contract):
     created_at: Timestamp | None
     storing_allowed: bool
     storing_detail: str = ""
+    hardening_detail: str = ""
 
 
 class SetUpVault(Contract):

@@ -6,6 +6,7 @@ It holds no key and decides nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -18,9 +19,9 @@ from traitlets import Bool, CaselessStrEnum, Float, Int, List, Unicode, default
 
 from .._version import __version__
 from ..broker.process import BrokerProcess
-from ..broker.socket_dir import choose, remove
+from ..broker.socket_dir import SocketDir, choose
 from ..contracts.frames import SOCKET_VARIABLE
-from ..errors import ConnvaultError
+from ..errors import BrokerUnavailable, ConnvaultError
 from . import documents, events, exposure, operations
 from .events import Tabs
 from .requesters import Requesters
@@ -120,9 +121,15 @@ class ConnvaultExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """Wires. The broker is started when the server listens: till then each of its milliseconds would delay that."""
         self._exposure = exposure.looked_at(allow_debuggers=not self.non_dumpable_server)
-        self._socket = choose(Path(jupyter_runtime_dir()), os.getpid())
-        # Kernels and terminals inherit it. It is no secret: the broker asks who is there.
-        os.environ[SOCKET_VARIABLE] = str(self._socket)
+        self._socket_dir: SocketDir | None = None
+        self._refusal: ConnvaultError | None = None
+        try:
+            self._socket_dir = choose(Path(jupyter_runtime_dir()))
+        except ConnvaultError as exc:
+            self._refusal = exc
+        else:
+            # Kernels and terminals inherit it. It is no secret: the broker asks who is there.
+            os.environ[SOCKET_VARIABLE] = str(self._socket_dir.path)
         log = logging.getLogger(f"{self.log.name}.broker")
         self._tabs = Tabs(broker=lambda: self._broker, log=log)
         self._broker = BrokerProcess(on_event=self._tabs.publish, on_restart=self._restarted, log=log)
@@ -157,7 +164,8 @@ class ConnvaultExtension(ExtensionApp):
             await self._opening
         await self._requesters.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._broker.stop)
-        remove(self._socket)
+        if self._socket_dir is not None:
+            self._socket_dir.remove()
 
     async def _open(self, server: ServerApp) -> None:
         # In a thread: pydantic and the contracts are imported for the settings, and the loop answers meanwhile.
@@ -166,24 +174,37 @@ class ConnvaultExtension(ExtensionApp):
 
     def _start_broker(self, server: ServerApp) -> None:
         """The server is of use without connections too; if it fails, every request here says what is wrong."""
-        if self._exposure.refusal is not None:
-            self.log.error("connvault: %s", self._exposure.refusal.message)
-            self._broker.refuse(self._exposure.refusal)
-            return
+        socket_path = self._socket_dir.path if self._socket_dir else None
         try:
-            self._broker.start(self._settings(server))
+            refusal = self._exposure.refusal or self._refusal
+            if refusal is not None or socket_path is None:
+                raise refusal or BrokerUnavailable
+            settings = self._settings(server, socket_path)
         except ConnvaultError as exc:
-            self.log.error("connvault: %s", exc.message)
+            self._refuse(exc, socket_path)
         except Exception as exc:  # noqa: BLE001 -- as above
-            self.log.error("connvault: the broker's settings can't be used: %s", type(exc).__name__)
-            self._broker.stop()
+            self._refuse(
+                BrokerUnavailable(
+                    f"connvault's settings can't be used ({type(exc).__name__}). Correct ConnvaultExtension's in the "
+                    "configuration of the server, and restart it."
+                ),
+                socket_path,
+            )
+        else:
+            # It says in the log and at every request why it does not start.
+            with contextlib.suppress(ConnvaultError):
+                self._broker.start(settings)
 
-    def _settings(self, server: ServerApp) -> BrokerSettings:
+    def _refuse(self, reason: ConnvaultError, socket_path: Path | None) -> None:
+        self.log.error("connvault: %s", reason.message)
+        self._broker.refuse(reason, socket_path)
+
+    def _settings(self, server: ServerApp, socket_path: Path) -> BrokerSettings:
         from ..contracts.supervision import BrokerSettings, ConsentSettings
 
         return BrokerSettings(
-            data_dir=os.path.abspath(os.path.expanduser(self.data_dir)),
-            socket_path=str(self._socket),
+            data_dir=_with_home(self.data_dir),
+            socket_path=str(socket_path),
             server_root=os.path.realpath(server.root_dir),
             provider_dirs=jupyter_path("connvault", "providers"),
             allowed_providers=self.allowed_providers,
@@ -204,6 +225,18 @@ class ConnvaultExtension(ExtensionApp):
 
     def _restarted(self, ready: BrokerReady) -> None:
         self.log.info("connvault's broker runs as pid %d, non-dumpable: %s", ready.pid, ready.non_dumpable)
+
+
+def _with_home(data_dir: str) -> str:
+    """Raises: BrokerUnavailable: it is below a home that this user does not have."""
+    found = os.path.expanduser(data_dir)
+    # What Python leaves unexpanded, Jupyter takes for the name of a folder.
+    if found.startswith("~") or "~" in Path(found).parts:
+        raise BrokerUnavailable(
+            "This user has no home folder, so there is none for connvault's data. Set HOME, JUPYTER_DATA_DIR or "
+            "ConnvaultExtension.data_dir to one that can be written, and restart the server."
+        )
+    return os.path.abspath(found)
 
 
 def _level(trait: object) -> Level:

@@ -107,11 +107,12 @@ def assemble(
     randomness: Randomness,
     publish: Publish,
     lock: Lock,
+    hardening_detail: str = "",
 ) -> Assembled:
     """Wires the services over one database.
 
     `broker` names this process (`pid:start time`) in the questions that it leaves open; `key_of_document` gives the
-    requester key of a notebook's path as the server writes it.
+    requester key of a notebook's path as the server writes it; `hardening_detail` is shown with the vault.
     """
     transactions = stores.transactions
     ended = Ended(cut=relays.changed)
@@ -174,6 +175,7 @@ def assemble(
         publish=publish,
         lock=lock,
         authenticated=settings.authenticated,
+        hardening_detail=hardening_detail,
     )
     handles = Handles(store=stores.handles, ended=ended, clock=clock, randomness=randomness)
     room = Room(handles=handles, grants=grants, relays=relays, audit=audit)

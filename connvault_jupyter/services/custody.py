@@ -29,10 +29,12 @@ class Custody:
         custodians: Mapping[CustodianKind, Custodian],
         preferred: CustodianKind | Literal["auto"],
         check_value: CheckValue,
+        hardening_detail: str,
     ) -> None:
         self._custodians = custodians
         self._preferred = preferred
         self._check_value = check_value
+        self._hardening_detail = hardening_detail
         self._last_seen: list[CustodianChoice] = []
 
     @property
@@ -83,6 +85,7 @@ class Custody:
             created_at=None if record is None else record.created_at,
             storing_allowed=not detail,
             storing_detail=detail,
+            hardening_detail=self._hardening_detail,
         )
 
     def custodian(self, kind: CustodianKind | None, passphrase: str | None) -> Custodian:

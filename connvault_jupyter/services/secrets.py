@@ -84,6 +84,7 @@ class SecretsService:
         publish: Publish,
         lock: Lock,
         authenticated: bool,
+        hardening_detail: str = "",
     ) -> None:
         self._store = store
         self._held = held
@@ -92,7 +93,12 @@ class SecretsService:
         self._rekeying = rekeying
         self._carrying_over = carrying_over
         self._transactions = transactions
-        self._custody = Custody(custodians=custodians, preferred=preferred, check_value=check_value)
+        self._custody = Custody(
+            custodians=custodians,
+            preferred=preferred,
+            check_value=check_value,
+            hardening_detail=hardening_detail,
+        )
         self._derive_keys = derive_keys
         self._check_value = check_value
         self._audit = audit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -12,10 +13,10 @@ from ..errors import StorageBusy, StorageFull
 from .checkpoints import LONGEST_WAL_PAGES, Checkpoints
 from .database import Database, sync_file
 from .file_systems import on_network_file_system
-from .private_files import claim_private, create_private, private_directory
+from .private_files import claim_private, create_private, private_directory, unusable
 from .reserve import Reserve
 from .schema import Migration, acting_of, migrate, shipped_migrations
-from .sqlite_errors import is_busy, translated, translated_os
+from .sqlite_errors import is_busy, is_forbidden, translated, translated_os
 
 FILE_NAME = "connvault.db"
 RESERVE_NAME = "reserve"
@@ -60,6 +61,9 @@ def open_database(
         claim_private(data_dir / (FILE_NAME + suffix))
     # Before SQLite does: it would give the file, and the -wal and -shm that follow it, the rights of the umask.
     create_private(path)
+    # SQLite opens it for reading then, and the first use fails.
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise unusable(data_dir, PermissionError(errno.EACCES, f"{path.name} can't be written"))
     wal = not network_file_system(data_dir)
     reserve = Reserve(path=data_dir / RESERVE_NAME)
     steps = shipped_migrations() if migrations is None else migrations
@@ -100,6 +104,10 @@ def _prepared(
             connection.close()
             raise
     except sqlite3.Error as exc:
+        if is_forbidden(exc):
+            raise unusable(
+                path.parent, PermissionError(errno.EACCES, f"{path.name} can't be written")
+            ) from exc
         raise translated(exc, space_is_short=reserve.space_is_short) from exc
     return connection
 

@@ -7,8 +7,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import StorageError
-from .sqlite_errors import translated_os
+from ..errors import StorageError, StorageFull
+from .sqlite_errors import NO_SPACE
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -31,7 +31,18 @@ def private_directory(path: Path) -> None:
         except FileExistsError:
             _claim(path, stat.S_ISDIR, DIRECTORY_MODE, "directory")
     except OSError as exc:
-        raise translated_os(exc) from exc
+        raise unusable(path, exc) from exc
+
+
+def unusable(folder: Path, error: OSError) -> StorageError:
+    """What to raise where nothing can be made or written in the vault's folder: which one it is, and what moves it."""
+    if error.errno in NO_SPACE:
+        return StorageFull()
+    return StorageError(
+        f"connvault can't keep its data in {folder} ({error.strerror or type(error).__name__}). Make that folder "
+        "writable, or name another one: ConnvaultExtension.data_dir, JUPYTER_DATA_DIR, or HOME, whose "
+        ".local/share/jupyter is the default. Then restart the server."
+    )
 
 
 def create_private(path: Path) -> None:
@@ -47,7 +58,7 @@ def create_private(path: Path) -> None:
     except FileExistsError:
         return
     except OSError as exc:
-        raise translated_os(exc) from exc
+        raise unusable(path.parent, exc) from exc
 
 
 def claim_private(path: Path) -> None:
@@ -60,7 +71,7 @@ def claim_private(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as exc:
-        raise translated_os(exc) from exc
+        raise unusable(path.parent, exc) from exc
 
 
 def _claim(path: Path, is_kind: Callable[[int], bool], mode: int, kind: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 from ..errors import SchemaTooNew, StorageError
+
+
+_TO_SEMICOLON = re.compile(r"[^;]*;|[^;]+")
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,11 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
 
 
 def _statements(sql: str) -> Iterator[str]:
-    """One after the other: `executescript` would commit the transaction first."""
+    """One after the other: `executescript` would commit the transaction first, and `execute` takes no two."""
     statement = ""
-    for line in sql.splitlines(keepends=True):
-        statement += line
+    # A semicolon may also be in a string, a comment or a trigger: SQLite tells whether it ends a statement.
+    for piece in _TO_SEMICOLON.findall(sql):
+        statement += piece
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""

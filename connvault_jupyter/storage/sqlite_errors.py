@@ -9,14 +9,16 @@ from collections.abc import Callable
 from ..errors import StorageBusy, StorageError, StorageFull
 
 # Primary result codes, https://www.sqlite.org/rescode.html; the sqlite3 module names them from Python 3.11 on only.
-_BUSY, _LOCKED, _IOERR, _FULL = 5, 6, 10, 13
+_BUSY, _LOCKED, _READONLY, _IOERR, _FULL, _CANTOPEN = 5, 6, 8, 10, 13, 14
 
 # Python 3.10 has no `sqlite_errorcode`; these are the texts of sqlite3_errstr().
 _CODE_OF_TEXT = {
     "database is locked": _BUSY,
     "database table is locked": _LOCKED,
+    "attempt to write a readonly database": _READONLY,
     "disk I/O error": _IOERR,
     "database or disk is full": _FULL,
+    "unable to open database file": _CANTOPEN,
 }
 
 # EFBIG: a limit on file sizes; for whoever has to write it is a full disk.
@@ -31,6 +33,11 @@ def result_code(error: sqlite3.Error) -> int | None:
 
 def is_busy(error: sqlite3.Error) -> bool:
     return result_code(error) in (_BUSY, _LOCKED)
+
+
+def is_forbidden(error: sqlite3.Error) -> bool:
+    """Whether the files may not be written: a right that is missing, or a read-only volume."""
+    return result_code(error) in (_READONLY, _CANTOPEN)
 
 
 def translated(error: sqlite3.Error, *, space_is_short: Callable[[], bool]) -> StorageError:

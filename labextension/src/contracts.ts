@@ -641,7 +641,7 @@ export interface UseDays {
 
 /**
  * `absent`: not set up. `default` is the custodian that setup would take; `None` when the configured
- * one is missing.
+ * one is missing. `hardening_detail`: how the broker is less closed than promised, because the system refused it.
  */
 export interface VaultState {
   state: 'absent' | 'locked' | 'unlocked';
@@ -653,4 +653,5 @@ export interface VaultState {
   created_at: string | null;
   storing_allowed: boolean;
   storing_detail: string;
+  hardening_detail: string;
 }

@@ -310,7 +310,8 @@ const checkVault = object<VaultState>({
   minimum_passphrase_chars: number,
   created_at: orNull(time),
   storing_allowed: flag,
-  storing_detail: orElse(text, '')
+  storing_detail: orElse(text, ''),
+  hardening_detail: orElse(text, '')
 });
 export const vaultState = (value: unknown): VaultState => checkVault(value);
 

@@ -59,6 +59,18 @@ describe('the list', () => {
     expect(said.textContent).toContain('A program of yours can read it.');
   });
 
+  test('says below what the system refused of the hardening, also beside what the server says of itself', async () => {
+    await draw();
+    expect(screen.queryByTestId('connvault-hardening')).toBeNull();
+    connvault.vault.state = vaultState({ hardening_detail: 'Any of them can read the secrets in it.' });
+    await draw('A program of yours can read it.');
+    const said = screen.getByTestId('connvault-hardening');
+    expect(said.textContent).toContain('less closed');
+    fireEvent.click(within(said).getByRole('button'));
+    expect(said.textContent).toContain('Any of them can read the secrets in it.');
+    expect(screen.getByTestId('connvault-exposure').textContent).not.toContain('Any of them');
+  });
+
   test('has a row each, in groups, with its state in a word', async () => {
     connvault.connections.items = [
       connectionView(),

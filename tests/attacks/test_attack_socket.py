@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import stat
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker.socket_dir import choose
+from connvault_jupyter.broker.socket_dir import bind
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.errors import BrokerUnavailable, StorageError
 from tests.attacks.conftest import by_reason
@@ -28,9 +27,9 @@ def started(home: Path) -> None:
 def test_a_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
     """Whoever put it there could read along, or take the socket away."""
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / f"connvault-{os.getpid()}").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "s").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(BrokerUnavailable):
-        choose(tmp_path, os.getpid())
+        bind(tmp_path / "s" / "b")
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "directory"])

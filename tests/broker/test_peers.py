@@ -19,7 +19,7 @@ import pytest
 
 from connvault_jupyter.broker.kernels import Kernels
 from connvault_jupyter.broker.peers import Peers
-from connvault_jupyter.broker.processes import LinuxProcesses, Peer
+from connvault_jupyter.broker.processes import LinuxProcesses, Peer, Place
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.contracts.supervision import Document, KernelRow, KernelTable
 from connvault_jupyter.errors import BrokerUnavailable, NotAllowed
@@ -39,8 +39,14 @@ class Here:
         self.path = str(root / "s")
         self.processes = LinuxProcesses()
         self.kernels = Kernels(processes=self.processes)
+        self.manned: set[Place] = set()
         self.peers = Peers(
-            processes=self.processes, kernels=self.kernels, server_root=str(root), owner_pid=os.getpid()
+            processes=self.processes,
+            kernels=self.kernels,
+            server_root=str(root),
+            owner_pid=os.getpid(),
+            place=self.processes.place(),
+            somebody_at=self.manned.__contains__,
         )
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
@@ -175,6 +181,8 @@ def test_a_kernel_without_a_session_is_a_console_after_a_while(here: Here) -> No
             kernels=late,
             server_root=str(here.root),
             owner_pid=os.getpid(),
+            place=here.processes.place(),
+            somebody_at=here.manned.__contains__,
             monotonic=lambda: next(times, 5.0),
         )
         assert peers.identify(peer).kind == "console"
@@ -302,6 +310,8 @@ def test_a_kernel_that_is_not_this_server_s_process_is_told_why(here: Here) -> N
             kernels=here.kernels,
             server_root=str(here.root),
             owner_pid=os.getpid(),
+            place=here.processes.place(),
+            somebody_at=here.manned.__contains__,
             monotonic=lambda: next(times, 5.0),
         )
         with pytest.raises(BrokerUnavailable, match="another machine"):
@@ -383,27 +393,56 @@ def test_the_run_of_a_living_process_is_alive(here: Here) -> None:
     assert not here.peers.instance_alive(found.instance)
 
 
-def changed(instance: str, place: int, value: str) -> str:
-    parts = instance.split(":")
-    parts[place] = value
-    return ":".join(parts)
+def changed(instance: str, **parts: str) -> tuple[str, Place]:
+    """The run of the same pid and start time in another place, and that place."""
+    run, place = instance.split(":")[:-3], Place(*instance.split(":")[-3:])._replace(**parts)
+    return ":".join((*run, *place)), place
 
 
-def test_a_run_before_the_last_boot_is_over(here: Here) -> None:
-    """Pids and start times begin anew."""
-    assert not here.peers.instance_alive(changed(here.peers.own_instance(), -1, "00000000"))
+@pytest.mark.parametrize(
+    "parts", [{"namespace": "1"}, {"boot": "00000000"}, {"machine": "0" * 8, "namespace": "1"}]
+)
+def test_a_run_in_another_place_is_over_when_nobody_is_left_there(here: Here, parts: dict[str, str]) -> None:
+    """Another container, or a boot of this machine that is over: its pids say nothing here."""
+    instance, place = changed(here.peers.own_instance(), **parts)
+    assert not here.peers.instance_alive(instance)
+    here.manned.add(place)
+    assert here.peers.instance_alive(instance)
+    assert here.peers.process_of(instance) == 0
+
+
+def test_a_run_of_this_place_is_judged_by_its_process_alone(here: Here) -> None:
+    """Whoever else is there: a kernel that has ended is over while its server goes on."""
+    with here.connected(kernel(here)) as (_, peer):
+        found = here.peers.identify(peer)
+        here.manned.add(here.processes.place())
+    assert not here.peers.instance_alive(found.instance)
 
 
 def test_a_run_on_another_machine_counts_as_alive(here: Here) -> None:
     """A shared home: this broker can't see it, so it must not end it."""
-    assert here.peers.instance_alive(changed(here.peers.own_instance(), -2, "00000000"))
+    instance, _ = changed(here.peers.own_instance(), machine="00000000", boot="00000000")
+    assert here.peers.instance_alive(instance)
 
 
 @pytest.mark.parametrize(
-    "instance", ["", "x", "a:b:c:d:e", "process:1", f"process:{'9' * 40}:1:a:b", ":::::"]
+    "instance",
+    [
+        "",
+        "x",
+        "a:b:c:d:e",
+        "process:1",
+        f"process:{'9' * 40}:1:{'a' * 8}:{'b' * 8}:1",
+        f"process:1:1:{'a' * 8}:{'b' * 8}",
+        f"process:1:1:{'a' * 8}:{'b' * 8}:../../x",
+        f"process:1:1:{'a' * 8}:../../aa:1",
+        f"process:1:1:{'a' * 8}:{'b' * 8}:1\n",
+        ":::::",
+    ],
 )
 def test_an_instance_of_another_form_is_not_alive(here: Here, instance: str) -> None:
-    """Whatever an edited row holds."""
+    """Whatever an edited row holds, even if somebody is said to be everywhere."""
+    here.peers._somebody_at = lambda _: True
     assert here.peers.instance_alive(instance) is False
 
 

@@ -15,6 +15,7 @@ from tests.support.canary import found_in
 from tests.support.processes import wait_until
 from tests.support.redis_notebooks import IN_THE_KERNEL, RedisNotebooks, redis_notebooks
 from tests.support.requester import Asker
+from tests.support.unprivileged import run_unprivileged
 
 
 def rule(question: dict[str, Any]) -> str:
@@ -125,6 +126,60 @@ def test_on_loopback_the_token_opens_it_for_its_own_requester(kernel: Asker) -> 
     kernel.run("s = to_port(o.port)")
     assert kernel.run("said(s, b'AUTH', str(o.token).encode())") == "+OK\r\n"
     assert kernel.run("said(s, b'PING')") == "+PONG\r\n"
+
+
+# As Java, and whatever else makes one kind of socket for both kinds of addresses.
+DUAL_STACK = """
+def to_port_as_java(port):
+    stream = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    stream.settimeout(20)
+    stream.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    stream.connect(("::ffff:127.0.0.1", port))
+    return stream
+"""
+
+
+def test_on_loopback_a_client_with_a_socket_for_both_kinds_of_addresses_is_served(
+    world: RedisNotebooks, kernel: Asker
+) -> None:
+    """And it is known whose it is, as with any other: another notebook's is refused by its name."""
+    kernel.run(f"{DUAL_STACK}\no = h._lease.open(tcp=True); s = to_port_as_java(o.port)")
+    assert kernel.run("said(s, b'AUTH', str(o.token).encode())") == "+OK\r\n"
+    assert kernel.run("said(s, b'PING')") == "+PONG\r\n"
+    port, token = kernel.run("[o.port, str.__str__(o.token)]")
+    with world.kernel("java.ipynb") as other:
+        other.run(DUAL_STACK)
+        answer = other.run(f"said(to_port_as_java({port}), b'AUTH', {token.encode()!r})")
+    assert answer.startswith("-ERR connvault handle_invalid: ")
+    assert refusals(world)[0]["requester_label"] == "java.ipynb"
+
+
+# The kernel closes itself to others, and its socket with it. The log goes where the answer is printed.
+CLOSED = """
+import os, sys
+from pathlib import Path
+from tests.support.notebook_processes import Notebooks
+from tests.support.operator import operated_broker
+from tests.support.redis_notebooks import IN_THE_KERNEL
+os.dup2(1, 2)
+home = Path(sys.argv[1])
+with operated_broker(home) as (operator, path):
+    fields = {"host": "127.0.0.1", "port": 1, "sslmode": "disable"}
+    operator.create("cache", "redis", fields, {"password": "a-password"})
+    with Notebooks(operator, home=home, socket_path=path).open("a.ipynb") as kernel:
+        kernel.run(IN_THE_KERNEL)
+        kernel.run("o = connection('cache')._lease.open(tcp=True)")
+        kernel.run("import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)")
+        print(kernel.run("said(to_port(o.port), b'AUTH', str(o.token).encode())"), flush=True)
+"""
+
+
+def test_on_loopback_a_client_that_can_not_be_told_is_refused_with_the_reason(short_tmp_path: Path) -> None:
+    """In its own answer and in the log: that it is hidden, and not that it has ended."""
+    said = run_unprivileged(CLOSED, str(short_tmp_path), home=short_tmp_path)
+    assert said.count("can't see which process connects: it is in another container") == 2
+    assert "-ERR connvault broker_unavailable: " in said
+    assert "connvault.broker] a client of a handle is refused: " in said
 
 
 def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, kernel: Asker) -> None:

@@ -99,11 +99,13 @@ def operated_broker(
     rule: Rule | None = allow_session,
     consent: ConsentSettings | None = None,
     approvers: int = 1,
+    data_dir: Path | None = None,
     **settings: Any,
 ) -> Iterator[tuple[Operator, str]]:
     """A real broker with its data below `home`, set up with a passphrase; its operator and its socket's path.
 
-    It knows the kind of connection `in_clear.IN_CLEAR` too, unless `provider_dirs` are given.
+    `data_dir`: a vault that it shares with others. It knows the kind of connection `in_clear.IN_CLEAR` too, unless
+    `provider_dirs` are given.
     """
     settings.setdefault("provider_dirs", [str(PROVIDERS)])
     folder = home / "s"
@@ -112,7 +114,7 @@ def operated_broker(
     operator = Operator(rule=rule)
     operator.broker.start(
         BrokerSettings(
-            data_dir=str(home / "vault"),
+            data_dir=str(data_dir or home / "vault"),
             socket_path=socket_path,
             server_root=str(home),
             consent=consent or ConsentSettings(),

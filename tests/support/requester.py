@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,10 +69,12 @@ class Asker:
 
 
 @contextmanager
-def asker(home: Path, socket_path: str) -> Iterator[Asker]:
-    """A process of its own, that finds the broker at `socket_path`."""
+def asker(home: Path, socket_path: str, *, inside: Sequence[str] = ()) -> Iterator[Asker]:
+    """A process of its own, that finds the broker at `socket_path`. `inside`: a command that runs it in surroundings of
+    its own.
+    """
     with subprocess.Popen(
-        [sys.executable, "-c", _LOOP],
+        [*inside, sys.executable, "-c", _LOOP],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=clean_environment(home, {"CONNVAULT_SOCKET": socket_path}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .processes import clean_environment
@@ -29,11 +30,13 @@ with open("/proc/self/status") as _status:
 """
 
 
-def run_unprivileged(code: str, *arguments: str, home: Path, timeout_s: float = 60) -> str:
-    """What the code prints. Linux."""
+def run_unprivileged(
+    code: str, *arguments: str, home: Path, timeout_s: float = 60, inside: Sequence[str] = ()
+) -> str:
+    """What the code prints. `inside`: a command that runs it in surroundings of its own. Linux."""
     environment = {**clean_environment(home), "PYTHONPATH": str(_REPOSITORY)}
     done = subprocess.run(
-        [sys.executable, "-c", _DROP, _CHECK + code, *arguments],
+        [*inside, sys.executable, "-c", _DROP, _CHECK + code, *arguments],
         env=environment,
         cwd="/",
         capture_output=True,

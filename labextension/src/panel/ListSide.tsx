@@ -115,17 +115,37 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           onNew={() => navigation.go({ screen: 'picker' })}
         />
       )}
-      {props.exposure && <Exposure detail={props.exposure} trans={trans} />}
+      {state?.hardening_detail && (
+        <Exposure
+          testId="connvault-hardening"
+          summary={trans.__('connvault is less closed here than it should be.')}
+          detail={state.hardening_detail}
+          trans={trans}
+        />
+      )}
+      {props.exposure && (
+        <Exposure
+          testId="connvault-exposure"
+          summary={trans.__('This server is open to your other programs.')}
+          detail={props.exposure}
+          trans={trans}
+        />
+      )}
       {state && <VaultFoot {...props} />}
     </section>
   );
 }
 
-function Exposure({ detail, trans }: { detail: string } & Pick<PanelProps, 'trans'>): JSX.Element {
+function Exposure({
+  testId,
+  summary,
+  detail,
+  trans
+}: { testId: string; summary: string; detail: string } & Pick<PanelProps, 'trans'>): JSX.Element {
   const [isOpen, setOpen] = useState(false);
   return (
-    <div className="jp-connvault-exposure" data-testid="connvault-exposure">
-      <span>{trans.__('This server is open to your other programs.')}</span>{' '}
+    <div className="jp-connvault-exposure" data-testid={testId}>
+      <span>{summary}</span>{' '}
       <button
         type="button"
         className="jp-connvault-button jp-mod-link"

@@ -183,6 +183,7 @@ export function vaultState(change: Partial<VaultState> = {}): VaultState {
     created_at: T0,
     storing_allowed: true,
     storing_detail: '',
+    hardening_detail: '',
     ...change
   };
 }

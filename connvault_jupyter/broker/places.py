@@ -1,0 +1,75 @@
+"""Where processes are numbered: a boot of a machine and a PID namespace in it. And whether anybody is still there.
+
+A pid says nothing about a process in another place: two containers have the same numbers, on the same machine and in
+the same boot. What was given to runs there can't be judged by looking at /proc. So each owner of a broker holds a lock
+for its place, in the vault's own folder, for as long as it lives: a place whose lock nobody has is one where no owner
+is left that could serve its runs, and what they had is over.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ..errors import BrokerUnavailable
+from . import locks
+from .processes import Place, here
+
+FOLDER = "places"
+
+# Somebody who looks whether a lock is free has it for some microseconds.
+_PATIENCE_S = 2.0
+_PAUSE_S = 0.01
+
+
+def own_place() -> Place:
+    """Where this process's pids count. Raises: BrokerUnavailable: /proc is not there, or is of another place."""
+    try:
+        return here().place()
+    except OSError as exc:
+        raise BrokerUnavailable(
+            "It can't be told who asks: /proc is not mounted, or shows another PID namespace than the server's. "
+            "Mount the container's own /proc and restart the server."
+        ) from exc
+
+
+class Places:
+    """`data_dir` is the vault's folder; it need not be there yet."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / FOLDER
+
+    def enter(self) -> locks.Held:
+        """Holds the lock of this process's place until it is released or the process ends.
+
+        Raises:
+            StorageError: the folder can't be used.
+            BrokerUnavailable: another program keeps the lock for itself, or the place can't be told.
+        """
+        from ..storage.private_files import private_directory, unusable
+
+        place = own_place()
+        try:
+            private_directory(self._folder.parent)
+            private_directory(self._folder)
+            for left in self._folder.iterdir():
+                if left != self._file(place):
+                    locks.is_held(left)
+            deadline = time.monotonic() + _PATIENCE_S
+            while time.monotonic() < deadline:
+                held = locks.hold(self._file(place), shared=True)
+                if held is not None:
+                    return held
+                time.sleep(_PAUSE_S)
+        except OSError as exc:
+            raise unusable(self._folder.parent, exc) from exc
+        raise BrokerUnavailable(
+            f"Another program keeps {self._file(place)} locked for itself. End it, and restart the server."
+        )
+
+    def somebody_at(self, place: Place) -> bool:
+        """Whether an owner is there, or it can't be told."""
+        return locks.is_held(self._file(place))
+
+    def _file(self, place: Place) -> Path:
+        return self._folder / "-".join(place)
