@@ -92,6 +92,8 @@ class Session:
     pid: int
     key: bytes = field(repr=False)
     early: bytes = b""
+    # What `settings` has seen of the server's settings; `None`: it can't be seen whether they change.
+    settings_seen: bytes | None = None
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -105,10 +107,12 @@ def log_in(
     *,
     limits: Limits,
     connected: Callable[[socket.socket], None] | None = None,
+    greeted: Callable[[Session, float], None] | None = None,
 ) -> Session:
     """A session as the login's user in its database, with further startup parameters.
 
-    `connected` is given the socket before anything is said on it; what it raises ends the login.
+    `connected` is given the socket before anything is said on it; what it raises ends the login. `greeted` is given the
+    session and the login's deadline, to ask it something; it may raise Malformed and OSError.
 
     Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
     """
@@ -127,9 +131,11 @@ def log_in(
         stream = _secured(stream, fields, deadline)
         wire = Wire(stream, deadline=deadline)
         user = str(fields["user"]).encode()
-        wire.send(startup(((b"user", user), (b"database", str(fields["database"]).encode()), *parameters)))
+        wire.send(startup(((b"user", user), (b"database", _database(fields)), *parameters)))
         _authenticate(wire, stream, fields, user, password)
         session = _greeted(wire, stream, fields)
+        if greeted is not None:
+            greeted(session, deadline)
         stream.settimeout(None)
         return session
     except TimeoutError:
@@ -165,6 +171,11 @@ def cancel(session: Session, *, limits: Limits) -> None:
         stream.recv(1)
     finally:
         shut(stream)
+
+
+def _database(fields: Mapping[str, Any]) -> bytes:
+    # A client may name one in other letters than UTF-8.
+    return str(fields["database"]).encode(errors="surrogateescape")
 
 
 def _password(login: Login) -> bytes:
