@@ -233,8 +233,8 @@ class WarmLogins:
 def reset(session: Session) -> bool:
     """Makes a session as it was after its login; whether that has worked. Only for one with nothing under way.
 
-    `DISCARD ALL` fails inside a transaction, and leaves the state of `random()`. Whatever else the server still had to say shows before or between the
-    answers, because nobody can know the number that the second query asks for.
+    `DISCARD ALL` fails inside a transaction, and leaves the state of `random()`. Whatever else the server still had to
+    say shows before or between the answers, because nobody can know the number that the second query asks for.
     """
     number = int.from_bytes(os.urandom(4), "big")
     seed = int.from_bytes(os.urandom(6), "big") / 2**48

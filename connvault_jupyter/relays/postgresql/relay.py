@@ -213,6 +213,9 @@ class Relay:
         plain: list[socket.socket] = []
 
         def connected(stream: socket.socket) -> None:
+            # Another server of the same connection is tried.
+            while plain:
+                downstream.disown(plain.pop())
             plain.append(stream)
             downstream.adopt(stream)
 
@@ -307,6 +310,9 @@ def _keeps(login: Login) -> bool:
 
 def _ended_by_server(stream: socket.socket) -> bool:
     """Whether it has closed its half. Ours may be closed too: the broker shuts down what was handed over itself."""
+    if stream.family == socket.AF_UNIX:
+        # There it can't be told who has closed it; a server has no ear for a session that is over.
+        return False
     try:
         state = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     except (OSError, AttributeError):
