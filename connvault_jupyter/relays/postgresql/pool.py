@@ -181,7 +181,9 @@ class WarmLogins:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._order is not None, self._next_expiry_s())
+                if not self._closed and self._order is None:
+                    # Until anything changes: one that is given back meanwhile has an expiry too.
+                    self._changed.wait(self._next_expiry_s())
                 if self._order is not None:
                     # Whoever has just taken a session goes first.
                     self._changed.wait_for(lambda: self._closed or self._awaited, _YIELD_S)
