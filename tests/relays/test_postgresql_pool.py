@@ -152,10 +152,19 @@ def test_one_that_waits_too_long_is_ended(
 def test_one_that_came_back_while_there_was_none_is_ended_too(
     server: Server, warm: WarmLogins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has asked for another one meanwhile."""
+    """Nobody has asked for another one meanwhile, and nothing was going to expire."""
     monkeypatch.setattr(postgresql_pool, "IDLE_S", 0.05)
+    waits: list[float | None] = []
+    next_expiry_s = warm._next_expiry_s
+
+    def noted() -> float | None:
+        waits.append(next_expiry_s())
+        return waits[-1]
+
+    monkeypatch.setattr(warm, "_next_expiry_s", noted)
     warm.order(KEY, LOGIN)
     session = wait_until(lambda: warm.take(KEY), deadline_s=5, what="the login")
+    wait_until(lambda: waits[-1:] == [None], deadline_s=5, what="the end of what it waits for")
     warm.give(KEY, session)
     assert server.ended(1)
 
