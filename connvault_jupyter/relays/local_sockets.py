@@ -13,7 +13,9 @@ from pathlib import Path
 
 from ..errors import UpstreamTimeout, UpstreamUnreachable
 
-_NOBODY_THERE = "Nobody listens at this path. Check the path, and whether the server or its proxy runs on this machine."
+_NOBODY_THERE = (
+    "Nobody listens at this path. Check the path, and whether the server or its proxy runs on this machine."
+)
 
 
 def connect_path(path: str, *, timeout_s: float) -> socket.socket:

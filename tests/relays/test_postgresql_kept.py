@@ -70,7 +70,9 @@ def test_a_client_that_stays_keeps_no_second_session_for_long(
     """It may copy its own database: the session that was logged in beforehand is no client's."""
     postgres.execute(f'alter role "{postgres_login.user}" createdb')
     copy = f"copy_of_{postgres_login.database}"
+    there = f"select pid from pg_stat_activity where usename = '{postgres_login.user}'"
     with opened(own.place()) as found:
+        wait_until(lambda: len(postgres.execute(there)) == 2, deadline_s=10, what="a second session")
         found.execute(f'create database "{copy}" template "{postgres_login.database}"')
         found.execute(f'drop database "{copy}"')
 

@@ -29,7 +29,7 @@ from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
 from ..local_sockets import connect_path
-from ..upstream import connect, encrypt, is_the_server, shut
+from ..upstream import by_path, connect, encrypt, is_the_server, shut
 from . import proofs
 from .packets import (
     SCRAMBLE_BYTES,
@@ -133,7 +133,7 @@ def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
     Raises: UpstreamAuthFailed, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused, UpstreamUnreachable.
     """
     with _failures_as_ours():
-        secured = _tls_mode(login.fields, reached)
+        secured = _tls_mode(login.fields, reached.greeting)
         dialogue = _Dialogue(reached, login.fields, password_of(login))
         answer = dialogue.answer(wanted, login.fields, tls=bool(secured))
         if secured:
@@ -151,13 +151,13 @@ def password_of(login: Login) -> bytes:
     return str(login.secrets.get("password", "")).encode()
 
 
-def _tls_mode(fields: Mapping[str, Any], reached: Reached) -> str:
+def _tls_mode(fields: Mapping[str, Any], greeting: Greeting) -> str:
     """The mode, if there will be TLS; empty otherwise. Raises: UpstreamTlsFailed."""
     mode = str(fields.get("sslmode") or "verify-full")
     # On a Unix socket there is no way on which anybody could read along.
-    if mode == "disable" or _is_local(reached.packets.stream):
+    if mode == "disable" or by_path(fields):
         return ""
-    if reached.greeting.capabilities & Can.SSL:
+    if greeting.capabilities & Can.SSL:
         return mode
     if mode == "prefer":
         return ""
@@ -234,7 +234,7 @@ class _Dialogue:
     def _proof(self, plugin: bytes, scramble: bytes) -> bytes:
         if plugin == proofs.CLEAR:
             verified = self._fields.get("sslmode") in ("verify-ca", "verify-full")
-            if _is_local(self._packets.stream):
+            if by_path(self._fields):
                 verified = is_the_server(self._packets.stream, self._fields)
             if not (self._unread and verified):
                 raise UpstreamTlsFailed(_CLEAR_NEEDS_TLS)
@@ -250,11 +250,7 @@ class _Dialogue:
     @property
     def _unread(self) -> bool:
         """Whether nobody on the way can read what is sent."""
-        return isinstance(self._packets.stream, ssl.SSLSocket) or _is_local(self._packets.stream)
-
-
-def _is_local(stream: socket.socket) -> bool:
-    return stream.family == socket.AF_UNIX
+        return isinstance(self._packets.stream, ssl.SSLSocket) or by_path(self._fields)
 
 
 _PROOFS: Mapping[bytes, Callable[[bytes, bytes], bytes]] = {

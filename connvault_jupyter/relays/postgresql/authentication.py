@@ -21,7 +21,7 @@ from typing import Any
 import scramp  # type: ignore[import-untyped]
 
 from ...errors import SecretMissing, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTlsFailed
-from ..upstream import is_the_server
+from ..upstream import by_path, is_the_server
 from .messages import Malformed, Wire, message, sqlstate_of
 
 # Of a login: a server has a notice or two.
@@ -74,7 +74,9 @@ def authenticate(
             raise Malformed
         asked = True
         if not password:
-            raise SecretMissing("The server asks for a password, and none is stored. Enter it in the connection.")
+            raise SecretMissing(
+                "The server asks for a password, and none is stored. Enter it in the connection."
+            )
         if method == _CLEARTEXT:
             _check_cleartext(stream, fields)
         elif method == _MD5:
@@ -85,15 +87,15 @@ def authenticate(
 
 def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
     """Raises: UpstreamTlsFailed: somebody on the way could read the password, or be the one who asks for it."""
-    if not isinstance(stream, ssl.SSLSocket):
+    if not by_path(fields) and not isinstance(stream, ssl.SSLSocket):
         raise UpstreamTlsFailed(
             "The server wants the password in plain text, and the connection is not encrypted. "
             "Choose an encryption, or let the server use scram-sha-256."
         )
     if not is_the_server(stream, fields):
         raise UpstreamTlsFailed(
-            "The server wants the password in plain text, and nobody has verified that it is the server. "
-            "Choose an encryption that verifies it, or let the server use scram-sha-256."
+            f"The server wants the password in plain text, and {_nobody_knows(fields)}, "
+            "or let the server use scram-sha-256."
         )
 
 
@@ -101,9 +103,16 @@ def _check_md5(stream: socket.socket, fields: Mapping[str, Any]) -> None:
     """Raises: UpstreamTlsFailed: somebody on the way could pass the answer on, or try passwords on it."""
     if not is_the_server(stream, fields):
         raise UpstreamTlsFailed(
-            "The server wants an md5 answer, from which a password can be guessed, and nobody has verified that it is "
-            "the server. Choose an encryption that verifies it, or let the server use scram-sha-256."
+            f"The server wants an md5 answer, from which a password can be guessed, and {_nobody_knows(fields)}, "
+            "or let the server use scram-sha-256."
         )
+
+
+def _nobody_knows(fields: Mapping[str, Any]) -> str:
+    """Whether it is the server at all, and what to do."""
+    if by_path(fields):
+        return "anybody may put a socket into its folder. Let it listen in a folder of its own"
+    return "nobody has verified that it is the server. Choose an encryption that verifies it"
 
 
 def _prove(

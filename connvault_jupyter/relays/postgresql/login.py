@@ -123,7 +123,10 @@ class _Attempt:
         password = _password(self.login, needed=not place.is_path)
         stream: socket.socket | None = None
         try:
-            stream = self._spoken_to(place) if place.is_path else _secured(self._reached(place), fields, self.deadline)
+            stream = self._reached(place)
+            stream = (
+                self._spoken_to(stream, place) if place.is_path else _secured(stream, fields, self.deadline)
+            )
             wire = Wire(stream, deadline=self.deadline)
             user = str(fields["user"]).encode()
             wire.send(startup(((b"user", user), (b"database", _database(fields)), *self.parameters)))
@@ -152,23 +155,22 @@ class _Attempt:
     def _reached(self, place: Place) -> socket.socket:
         stream = _connected(place.host, place.port, min(self.connect_s, left_s(self.deadline)))
         if self.connected is not None:
-            self.connected(stream)
+            try:
+                self.connected(stream)
+            except BaseException:
+                shut(stream)
+                raise
         return stream
 
-    def _spoken_to(self, place: Place) -> socket.socket:
+    def _spoken_to(self, stream: socket.socket, place: Place) -> socket.socket:
         """A connection by a Unix socket, once what listens there has shown that it speaks PostgreSQL's protocol: other
         programs have such sockets, and some obey whoever says something."""
-        stream = self._reached(place)
-        try:
-            wire = Wire(stream, deadline=min(self.deadline, time.monotonic() + self.connect_s))
-            wire.send(SSL_REQUEST)
-            answer = wire.byte()
-            # Nothing is encrypted on a Unix socket, and a server says so; a proxy passes on what its server offers.
-            if answer not in (b"N", b"S") or wire.rest():
-                raise Malformed
-        except BaseException:
-            shut(stream)
-            raise
+        wire = Wire(stream, deadline=min(self.deadline, time.monotonic() + self.connect_s))
+        wire.send(SSL_REQUEST)
+        answer = wire.byte()
+        # Nothing is encrypted on a Unix socket, and a server says so; a proxy passes on what its server offers.
+        if answer not in (b"N", b"S") or wire.rest():
+            raise Malformed
         if answer == b"N":
             return stream
         shut(stream)

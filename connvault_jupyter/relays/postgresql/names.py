@@ -40,12 +40,12 @@ def database_for(fields: Mapping[str, Any], named: Named) -> str:
 
     Raises: NotAllowed: the client names another user, or a database that this connection does not lead to.
     """
-    own = str(fields["database"])
+    user, own = str(fields.get("user") or ""), str(fields.get("database") or "")
     if _names_nothing(named):
         return own
-    if named.user != str(fields["user"]):
+    if named.user != user:
         raise NotAllowed(
-            f"This connection logs in as {fields['user']}, and the client names another user. Name that one, or none.",
+            f"This connection logs in as {user}, and the client names another user. Name that one, or none.",
             sqlstate=_NO_USER,
         )
     if named.database != own and fields.get("any_database") is not True:

@@ -152,9 +152,7 @@ class Relay:
         """Ends the warm logins; the next ones are kept as before."""
         self._warm.forget()
 
-    def _session(
-        self, downstream: Downstream, parameters: Parameters, named: Named
-    ) -> tuple[Session, Login]:
+    def _session(self, downstream: Downstream, parameters: Parameters, named: Named) -> tuple[Session, Login]:
         """A session for this client. Its `login` has no secrets any more."""
         # The server looks whether its settings are still the same while the broker looks who the client is.
         picked = self._picked(downstream, parameters, named)
