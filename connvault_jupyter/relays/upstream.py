@@ -136,7 +136,7 @@ def is_the_server(stream: socket.socket, fields: Mapping[str, Any]) -> bool:
 
 
 def by_path(fields: Mapping[str, Any]) -> bool:
-    """Whether the server of these fields is reached by a Unix socket, where nothing is encrypted nor read on the way."""
+    """Whether these fields lead to a Unix socket, where nothing is encrypted and nobody reads along."""
     return str(fields.get("host") or "").startswith("/")
 
 

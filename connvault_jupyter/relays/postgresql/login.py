@@ -86,24 +86,18 @@ def log_in(
 
     Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
     """
-    places = places_of(login.fields)
-    # What is one server's time to answer is shared by several.
-    attempt = _Attempt(
-        login=login,
-        parameters=parameters,
-        connect_s=limits.connect_s / len(places),
-        deadline=time.monotonic() + limits.login_s,
-        connected=connected,
-        greeted=greeted,
-    )
-    *first, last = places
+    *first, last = places_of(login.fields)
+    ends = time.monotonic() + limits.login_s
+    # What a client waits for one server is shared by several, which may connect and then say nothing.
+    share_s = limits.connect_s / (len(first) + 1)
+    attempt = _Attempt(login, parameters, share_s, connected, greeted)
     for place in first:
         try:
-            return attempt.at(place)
+            return attempt.at(place, min(ends, time.monotonic() + share_s))
         except UpstreamError as error:
             if not try_next(error):
                 raise
-    return attempt.at(last)
+    return attempt.at(last, ends)
 
 
 @dataclass(frozen=True)
@@ -113,28 +107,29 @@ class _Attempt:
     login: Login = field(repr=False)
     parameters: Parameters
     connect_s: float
-    deadline: float
     connected: Callable[[socket.socket], None] | None
     greeted: Callable[[Session, float], None] | None
 
-    def at(self, place: Place) -> Session:
+    def at(self, place: Place, deadline: float) -> Session:
         # Of several, the one whose name has to be in its certificate.
         fields = {**self.login.fields, "host": place.host, "port": place.port}
         password = _password(self.login, needed=not place.is_path)
         stream: socket.socket | None = None
         try:
-            stream = self._reached(place)
+            stream = self._reached(place, deadline)
             stream = (
-                self._spoken_to(stream, place) if place.is_path else _secured(stream, fields, self.deadline)
+                self._spoken_to(stream, place, deadline)
+                if place.is_path
+                else _secured(stream, fields, deadline)
             )
-            wire = Wire(stream, deadline=self.deadline)
+            wire = Wire(stream, deadline=deadline)
             user = str(fields["user"]).encode()
             wire.send(startup(((b"user", user), (b"database", _database(fields)), *self.parameters)))
             authenticate(wire, stream, fields, user, password)
             session = _greeted(wire, stream, fields)
             check_kind(wire, session.settings, place.wanted)
             if self.greeted is not None:
-                self.greeted(session, self.deadline)
+                self.greeted(session, deadline)
             stream.settimeout(None)
             return session
         except TimeoutError:
@@ -152,8 +147,8 @@ class _Attempt:
             shut(stream)
             raise
 
-    def _reached(self, place: Place) -> socket.socket:
-        stream = _connected(place.host, place.port, min(self.connect_s, left_s(self.deadline)))
+    def _reached(self, place: Place, deadline: float) -> socket.socket:
+        stream = _connected(place.host, place.port, min(self.connect_s, left_s(deadline)))
         if self.connected is not None:
             try:
                 self.connected(stream)
@@ -162,10 +157,10 @@ class _Attempt:
                 raise
         return stream
 
-    def _spoken_to(self, stream: socket.socket, place: Place) -> socket.socket:
+    def _spoken_to(self, stream: socket.socket, place: Place, deadline: float) -> socket.socket:
         """A connection by a Unix socket, once what listens there has shown that it speaks PostgreSQL's protocol: other
         programs have such sockets, and some obey whoever says something."""
-        wire = Wire(stream, deadline=min(self.deadline, time.monotonic() + self.connect_s))
+        wire = Wire(stream, deadline=min(deadline, time.monotonic() + self.connect_s))
         wire.send(SSL_REQUEST)
         answer = wire.byte()
         # Nothing is encrypted on a Unix socket, and a server says so; a proxy passes on what its server offers.
@@ -174,7 +169,7 @@ class _Attempt:
         if answer == b"N":
             return stream
         shut(stream)
-        return self._reached(place)
+        return self._reached(place, deadline)
 
 
 def cancel(session: Session, *, limits: Limits) -> None:
