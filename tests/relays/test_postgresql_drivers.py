@@ -228,9 +228,7 @@ def test_over_tcp_a_wrong_token_is_refused(shared: Relays, password: str) -> Non
 def test_over_tcp_a_client_may_ask_for_tls_first(shared: Relays, login: Login) -> None:
     """libpq's default: it asks, hears no, and goes on."""
     place = shared.place(tcp=True)
-    with psycopg.connect(
-        host="127.0.0.1", port=place.port, password=place.token, sslmode="prefer"
-    ) as found:
+    with psycopg.connect(host="127.0.0.1", port=place.port, password=place.token, sslmode="prefer") as found:
         assert found.execute(WHO.encode()).fetchone() == who(login)
 
 

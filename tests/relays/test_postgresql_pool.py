@@ -172,10 +172,13 @@ def test_one_that_came_back_while_there_was_none_is_ended_too(
 def test_forgotten_all_are_ended_and_others_are_kept_again(server: Server, warm: WarmLogins) -> None:
     """Those that were there began under settings that are over."""
     warm.give(KEY, server.session())
+    in_use = server.session()
     warm.forget()
     assert server.ended(1)
+    warm.give(KEY, in_use)
+    assert server.ended(2)
     warm.give(KEY, server.session())
-    assert taken(warm) == 2
+    assert taken(warm) == 3
 
 
 def test_one_may_be_picked_before_all_of_its_key_is_known(server: Server, warm: WarmLogins) -> None:

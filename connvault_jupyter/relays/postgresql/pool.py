@@ -79,6 +79,7 @@ class WarmLogins:
         self._started = False
         self._closed = False
         self._not_before = 0.0
+        self._oldest = 0.0
 
     @property
     def kept(self) -> bool:
@@ -109,7 +110,8 @@ class WarmLogins:
         """Keeps a session that is as fresh as after its login, or ends it."""
         dropped = session
         with self._changed:
-            if not self._closed and self._size and time.monotonic() - session.since < MAX_AGE_S:
+            oldest = max(self._oldest, time.monotonic() - MAX_AGE_S)
+            if not self._closed and self._size and session.since > oldest:
                 self._spares.append((key, session, time.monotonic()))
                 if self._order is not None and self._order[0] == key:
                     # There is one again before another was begun.
@@ -137,8 +139,9 @@ class WarmLogins:
             self._changed.notify_all()
 
     def forget(self) -> None:
-        """Ends all that are there."""
+        """Ends all that are there, and keeps none that is older when it comes back."""
         with self._changed:
+            self._oldest = time.monotonic()
             spares, self._spares = self._spares, []
         _end(session for _, session, _ in spares)
 
