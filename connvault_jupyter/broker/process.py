@@ -184,10 +184,14 @@ class BrokerProcess:
                 return
             if time.monotonic() - began > _HEALTHY_AFTER_S:
                 pause_s = _FIRST_PAUSE_S
-            why = f": {self._reason.message}" if self._reason else ""
-            self._log.warning("connvault's broker has ended%s; it is started again in %.2f s", why, pause_s)
+            self._log.warning(
+                "connvault's broker has ended%s; it is started again in %.2f s", self._because(), pause_s
+            )
             self._stopping.wait(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+
+    def _because(self) -> str:
+        return f": {self._reason.message}" if self._reason else ""
 
     def _run_once(self, settings: BrokerSettings, spawned: Future[None]) -> None:
         """One broker process, from its start to its end."""

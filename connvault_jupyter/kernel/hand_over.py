@@ -18,6 +18,9 @@ from .answers import Opened
 _NAME = "hand-over"
 _PATIENCE_S = 5
 
+# relays.worker.FORGET.
+_FORGET = 0
+
 # relays.lending.GIVEN_BACK.
 _GIVEN_BACK = b"<"
 
@@ -99,6 +102,16 @@ def hand_over(opened: Opened, session: int, descriptor: int, owner: object) -> L
     """
     with Taker(opened) as taker:
         return taker.take(session, descriptor, owner)
+
+
+def forget_sessions(opened: Opened) -> None:
+    """Returns when the relay has ended what it keeps for the next client; harmless if it is gone."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(_PATIENCE_S)
+        line.connect(os.path.join(opened.directory, _NAME))
+        line.sendall(struct.pack(">Q", _FORGET))
+        # It says nothing, and ends the line when it is done.
+        line.recv(1)
 
 
 def _let_go(owner_pid: int, leash: int) -> None:

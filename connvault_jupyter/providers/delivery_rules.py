@@ -36,7 +36,9 @@ _PLACES: Mapping[RelayProtocol, _Place] = {
     "ssh": _Place(_HOST_AND_PORT, {"host_key": "string", "bound_only": "boolean"}),
     "http": _Place({"base_url": "string"}, {"token_url": "string", "ca_certificate": "string"}),
 }
-_PLACE_FIELDS = frozenset(name for place in _PLACES.values() for name in (*place.needed, *place.possible))
+# Not where a secret is sent, but what it opens there; the line says it (`destination_line`).
+_SCOPES = frozenset({"any_database"})
+_PLACE_FIELDS = _SCOPES.union(*((*place.needed, *place.possible) for place in _PLACES.values()))
 
 # What a listener is made of (contracts.providers.Delivery), by protocol. Such a place hides a field of its name.
 _ON_A_SOCKET = frozenset({"directory", "socket"})

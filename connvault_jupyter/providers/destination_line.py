@@ -1,20 +1,27 @@
 """The line that tells people where a connection goes. Text of fields is shown, never interpreted; no secret gets here.
 
-A pattern is plain text with `{field}` places. There is no format language: no attributes, no conversions.
+A pattern is plain text with `{field}` places. There is no format language: no attributes, no conversions. Two things
+are said whatever the pattern is: each of several servers with its own port, and that any database may be used.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from ..services.addresses import addresses_of
 from ..services.visible_names import visible
 
-_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+# Host and port side by side are one place: there may be several of them, each with its own port.
+_SERVERS = "host}:{port"
+_PLACE = re.compile(rf"\{{({re.escape(_SERVERS)}|[a-z][a-z0-9_]*)\}}")
 
 # A draft may lack what the line names.
 MISSING = "\u2026"
+
+ANY_DATABASE = " and any other database"
 
 
 class PatternError(ValueError):
@@ -33,11 +40,11 @@ class DestinationLine:
         self._texts, self._names = parts[::2], parts[1::2]
         if any("{" in text or "}" in text for text in self._texts):
             raise PatternError
-        self.names = frozenset(self._names)
+        self.names = frozenset(part for name in self._names for part in name.split("}:{"))
 
     def render(self, fields: Mapping[str, Any]) -> str:
         """The line for these (completed) fields; an ellipsis where one is missing, empty when all are."""
-        values = [_shown(fields.get(name)) for name in self._names]
+        values = [_value(name, fields) for name in self._names]
         if self._names and not any(values):
             return ""
         line = [self._texts[0]]
@@ -46,8 +53,23 @@ class DestinationLine:
             # An IPv6 address before a port: without brackets nobody sees where the one ends and the other begins.
             bracketed = ":" in value and "/" not in value and following.startswith(":")
             line += [f"[{value}]" if bracketed else value or MISSING, following]
+        if fields.get("any_database") is True:
+            line.append(ANY_DATABASE)
         # Whole, however long: a line that is cut can lie.
         return visible("".join(line))
+
+
+def _value(name: str, fields: Mapping[str, Any]) -> str:
+    return _servers(fields) if name == _SERVERS else _shown(fields.get(name))
+
+
+def _servers(fields: Mapping[str, Any]) -> str:
+    host, port = fields.get("host"), fields.get("port")
+    if isinstance(host, str) and host and isinstance(port, int):
+        with suppress(ValueError):
+            return ",".join(map(str, addresses_of(host, port)))
+    given = [_shown(one) for one in (host, port)]
+    return ":".join(one or MISSING for one in given) if any(given) else ""
 
 
 def _shown(value: Any) -> str:

@@ -77,6 +77,9 @@ class Relay(Protocol):
         Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
         """
 
+    def forget(self) -> None:
+        """Ends what is kept between clients; what comes afterwards is kept as before."""
+
     def close(self) -> None:
         """Ends what is kept between clients."""
 

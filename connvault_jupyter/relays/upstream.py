@@ -25,6 +25,7 @@ from ..errors import (
     UpstreamUnreachable,
 )
 from .deadlines import left_s
+from .local_sockets import is_kept
 
 # Metadata services that are not link-local: AWS on IPv6, Alibaba, Oracle, Azure's wire server.
 _METADATA = frozenset(
@@ -128,8 +129,15 @@ def tls_context(mode: str, authorities: str) -> ssl.SSLContext:
 def is_the_server(stream: socket.socket, fields: Mapping[str, Any]) -> bool:
     """Whether the other end is the server that the connection names, and nobody on the way: by its certificate, or
     because there is no way (it is this machine). Only then a password may be sent as it is, encrypted or not."""
+    if by_path(fields):
+        return is_kept(stream.getpeername())
     verified = isinstance(stream, ssl.SSLSocket) and fields.get("sslmode") in ("verify-ca", "verify-full")
     return verified or ipaddress.ip_address(stream.getpeername()[0].partition("%")[0]).is_loopback
+
+
+def by_path(fields: Mapping[str, Any]) -> bool:
+    """Whether these fields lead to a Unix socket, where nothing is encrypted and nobody reads along."""
+    return str(fields.get("host") or "").startswith("/")
 
 
 def shut(stream: socket.socket | None) -> None:

@@ -55,6 +55,8 @@ _STACK_BYTES = 512 * 1024
 KEPT = b"+"
 
 HAND_OVER_SOCKET = "hand-over"
+# No session's number: whoever says it there wants what is kept for the next client to be ended.
+FORGET = 0
 # libpq appends the port to the name; all other clients take any path.
 SOCKETS = {"postgresql": ".s.PGSQL.5432"}
 SOCKET = "s"
@@ -179,7 +181,7 @@ class Worker:
                 self._none_served.notify_all()
 
     def _pass_on(self, stream: socket.socket, listening: _Listening) -> None:
-        """A client asks for its own upstream socket: 8 bytes, the number under which it is offered."""
+        """A client asks for its own upstream socket: 8 bytes, the number under which it is offered; or FORGET."""
         with self._lock:
             # Anybody of this user can ask, and each who asks has a thread for as long as he is waited for.
             full = self._taking >= self._limits.connections
@@ -192,7 +194,10 @@ class Worker:
             number = stream.recv(8, socket.MSG_WAITALL)
             if len(number) == 8:
                 (session,) = struct.unpack(">Q", number)
-                self._lend(session, stream, listening)
+                if session == FORGET:
+                    self._relay.forget()
+                else:
+                    self._lend(session, stream, listening)
         except (ConnvaultError, OSError):
             pass  # It finds its line closed.
         finally:

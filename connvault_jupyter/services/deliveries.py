@@ -78,4 +78,9 @@ def repeats_could_be_masked(provider: ProviderDefinition, fields: Mapping[str, A
 
 def hands_over(protocol: RelayProtocol, fields: Mapping[str, Any]) -> bool:
     """Whether the upstream is plain: the state of an encrypted connection can't leave the process that made it."""
-    return protocol in _CAN_HAND_OVER and fields.get("sslmode") == "disable"
+    return protocol in _CAN_HAND_OVER and (fields.get("sslmode") == "disable" or _on_sockets(fields))
+
+
+def _on_sockets(fields: Mapping[str, Any]) -> bool:
+    """Whether it is reached by Unix sockets alone, on which nothing is encrypted."""
+    return all(entry.startswith("/") for entry in str(fields.get("host") or "").split(","))

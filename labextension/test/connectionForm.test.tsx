@@ -528,7 +528,11 @@ describe('where a secret goes', () => {
     ['http', { base_url: 'https://api.test/v1', token_url: 'https://tokens.test' }, ['https://api.test/v1', 'https://tokens.test']],
     ['s3', { base_url: 'https://s3.test' }, ['https://s3.test']],
     ['secret', { description: 'https://not.a.place' }, []],
-    ['postgresql', { port: 1 }, []]
+    ['postgresql', { port: 1 }, []],
+    ['postgresql', { host: 'db1,db2:5433,::1,[::2]:1' }, ['db1:5432,db2:5433,[::1]:5432,[::2]:1']],
+    ['postgresql', { host: 'db:1' }, ['db:1']],
+    ['postgresql', { host: '/cloudsql/p:r:i,db' }, ['[/cloudsql/p:r:i]:5432,db:5432']],
+    ['mysql', { host: '/run/mysqld/mysqld.sock' }, ['[/run/mysqld/mysqld.sock]:3306']]
   ])('of %s with %j is %j', (kind, fields, places) => {
     const made = catalogue(kind);
     expect(targetsOf(made, schemaForm.startingData(made, fields)).map(({ text }) => text)).toEqual(places);

@@ -14,6 +14,14 @@ test.each([
   ['postgresql+psycopg://app@db:80/x', { host: 'db', port: 80, database: 'x', user: 'app' }, {}],
   ['postgresql://[::1]:5432/x', { host: '::1', port: 5432, database: 'x' }, {}],
   ['postgresql:///x?host=/tmp&user=me', { host: '/tmp', database: 'x', user: 'me' }, {}],
+  ['postgresql://%2Fcloudsql%2Fp%3Ar%3Ai/x', { host: '/cloudsql/p:r:i', database: 'x' }, {}],
+  [
+    'postgresql://app:pw@db1:5433,db2,[::1]:5434/x?target_session_attrs=read-write',
+    { host: 'db1:5433,db2,[::1]:5434', database: 'x', user: 'app', target_session_attrs: 'read-write' },
+    { password: 'pw' }
+  ],
+  ['postgresql://db1,db2/x?port=5433', { host: 'db1,db2', port: 5433, database: 'x' }, {}],
+  ['host=db1,/run/pg port=1,2 dbname=x', { host: 'db1:1,/run/pg', database: 'x' }, {}],
   ["DATABASE_URL='postgres://a:b@h/d'", { host: 'h', database: 'd', user: 'a' }, { password: 'b' }],
   ['psql -h db.internal -p 5433 -U app -d sales', { host: 'db.internal', port: 5433, database: 'sales', user: 'app' }, {}],
   ['psql -hdb -Uapp sales', { host: 'db', database: 'sales', user: 'app' }, {}],
@@ -44,6 +52,7 @@ test.each([
     { host: 'db.internal', port: 3307, database: 'sales', user: 'app', sslmode: 'verify-full' },
     { password: 's@cret' }
   ],
+  ['mysql+pymysql://app@localhost/x?unix_socket=/run/s.sock', 'mysql', { host: '/run/s.sock', database: 'x', user: 'app' }, {}],
   ['mysql+pymysql://app@db/sales', 'mysql', { host: 'db', database: 'sales', user: 'app' }, {}],
   ['mariadb://app:pw@db/sales?ssl_mode=odd', 'mysql', { host: 'db', database: 'sales', user: 'app' }, { password: 'pw' }],
   ['MYSQL_URL=mysql://db', 'mysql', { host: 'db' }, {}],

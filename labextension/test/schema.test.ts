@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { destinationChanged, formSchema, readPrefill, requiredSecrets, SECRET_WIDGET } from '../src/form/schema';
+import { catalogue } from './support/catalogue';
 import { connectionView, provider } from './support/records';
 
 describe('the schema of a form', () => {
@@ -27,6 +28,17 @@ test('a conditional secret is asked for only while its condition holds', () => {
   expect(requiredSecrets(provider(), { sslmode: 'require' })).toEqual(['password']);
   expect(requiredSecrets(provider(), { sslmode: 'verify-full' })).toEqual(['password', 'key']);
   expect(requiredSecrets(provider(), {})).toEqual(['password']);
+});
+
+test.each([
+  ['postgresql', { host: 'db' }, ['password']],
+  ['postgresql', {}, ['password']],
+  ['postgresql', { host: '/var/run/postgresql' }, []],
+  ['postgresql', { host: '/var/run/postgresql,db' }, ['password']],
+  ['mysql', { host: '/run/mysqld/mysqld.sock' }, []]
+])('%s with %j needs %j', (kind, data, secrets) => {
+  expect(requiredSecrets(catalogue(kind), data)).toEqual(secrets);
+  expect(JSON.stringify(formSchema(catalogue(kind)).schema)).not.toContain('required":["password');
 });
 
 test.each([

@@ -31,6 +31,7 @@ from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.canary import found_in
 from tests.support.postgres_upstream import says
+from tests.support.processes import wait_until
 from tests.support.relay_process import workers
 from tests.support.relayed_handles import RelayedHandles
 from tests.support.scripted_broker import ScriptedBroker
@@ -281,6 +282,34 @@ def test_nothing_here_shows_the_password(
             open_it()
         faces.append(verbose_traceback(caught.value))
     assert found_in("\n".join([*faces, caplog.text])) == []
+
+
+def test_what_is_kept_for_the_next_client_can_be_ended(handle: Handle) -> None:
+    """Then it is a new login."""
+
+    def pid() -> int:
+        with handle.connect() as found:
+            return int(found.info.backend_pid)
+
+    wait_until(lambda: pid() == pid(), deadline_s=20, what="a session that is used again")
+    for _ in range(3):
+        before = {pid() for _ in range(3)}
+        handle.forget_sessions()
+        assert pid() not in before
+
+
+def test_a_dsn_may_name_another_database_where_the_connection_allows_it(
+    handles: RelayedHandles, handle: Handle, login: Login
+) -> None:
+    """Otherwise it is refused, also where a library has put the name into the address."""
+    with pytest.raises(psycopg.OperationalError, match="connvault not_allowed"):
+        psycopg.connect(handle.dsn, dbname="template1")
+    handles.fields["any_database"] = True
+    with psycopg.connect(handle.dsn, dbname="template1") as found:
+        assert found.execute("select current_user, current_database()").fetchone() == (
+            login.user,
+            "template1",
+        )
 
 
 @pytest.mark.parametrize("library", ["psycopg", "sqlalchemy"])

@@ -11,6 +11,7 @@ from connvault_jupyter.providers.conformance import ProviderConformance
 from tests.support.catalogue import CATALOGUE, PEM, definition, provider, said
 
 HOST_CHARACTERS = "Host has characters that can't be used here, such as a line break."
+HOSTS = "Enter host names or IP addresses, with commas between several, or a folder that begins with /."
 NAME_ALONE = "Enter the name of the database alone, not an address."
 USERINFO = "An address must not hold a user or password. Enter them in their own fields."
 
@@ -106,6 +107,20 @@ def test_what_is_secret_and_what_is_bound(
         ("postgresql", {"database": "sales"}, "…@…:5432/sales"),
         (
             "postgresql",
+            {**PG, "host": "db1,db2:5433,::1,[::2]:1"},
+            "app@db1:5432,db2:5433,[::1]:5432,[::2]:1/sales",
+        ),
+        ("postgresql", {**PG, "host": "/var/run/postgresql"}, "app@[/var/run/postgresql]:5432/sales"),
+        ("postgresql", {**PG, "host": "/cloudsql/p:r:i,db"}, "app@[/cloudsql/p:r:i]:5432,db:5432/sales"),
+        ("postgresql", {**PG, "any_database": True}, "app@db.internal:5432/sales and any other database"),
+        ("postgresql", {**PG, "any_database": False}, "app@db.internal:5432/sales"),
+        (
+            "mysql",
+            {**PG, "port": 3306, "host": "/run/mysqld/mysqld.sock"},
+            "app@[/run/mysqld/mysqld.sock]:3306/sales",
+        ),
+        (
+            "postgresql",
             {**PG, "user": "a\u202epp\x00\n"},
             "a[U+202E]pp[U+0000][U+000A]@db.internal:5432/sales",
         ),
@@ -124,6 +139,10 @@ def test_the_line_that_people_see(name: str, fields: dict[str, Any], line: str) 
     ("name", "fields", "missing"),
     [
         ("postgresql", PG, {"password"}),
+        ("postgresql", {**PG, "host": "/var/run/postgresql,db"}, {"password"}),
+        ("postgresql", {**PG, "host": "/var/run/postgresql"}, set()),
+        ("mysql", PG, {"password"}),
+        ("mysql", {**PG, "host": "/run/mysqld/mysqld.sock"}, set()),
         ("http", HTTP, {"token"}),
         ("http", {"base_url": "https://api.example.com"}, {"token"}),
         ("http", {**HTTP, "auth": "basic", "username": "app"}, {"password"}),
@@ -135,7 +154,8 @@ def test_the_line_that_people_see(name: str, fields: dict[str, Any], line: str) 
 def test_which_secrets_are_missing_depends_on_the_fields(
     name: str, fields: dict[str, Any], missing: set[str]
 ) -> None:
-    """A bearer needs a token, basic a password, an open service nothing; a default counts as chosen."""
+    """A bearer needs a token, basic a password, an open service nothing, nor does a server on a Unix socket, which may
+    know who comes; a default counts as chosen."""
     assert CATALOGUE.missing_secrets(provider(name), fields, frozenset()) == missing
     assert CATALOGUE.missing_secrets(provider(name), fields, frozenset(missing)) == frozenset()
 
@@ -146,9 +166,12 @@ def test_which_secrets_are_missing_depends_on_the_fields(
         ({}, "host", "Enter the host to connect to."),
         ({**PG, "database": ""}, "database", "Enter the database to connect to."),
         ({**PG, "database": None}, "database", "Enter the database to connect to."),
-        ({**PG, "host": "db.internal:5432x/"}, "host", "Enter one host name or IP address, without a port."),
-        ({**PG, "host": "a,b"}, "host", "Enter one host name or IP address, without a port."),
-        ({**PG, "host": "/var/run"}, "host", "Enter one host name or IP address, without a port."),
+        ({**PG, "host": "db.internal:5432x/"}, "host", HOSTS),
+        ({**PG, "host": "a,,b"}, "host", HOSTS),
+        ({**PG, "host": "a b"}, "host", HOSTS),
+        ({**PG, "host": "var/run"}, "host", HOSTS),
+        ({**PG, "host": "app@db"}, "host", HOSTS),
+        ({**PG, "any_database": "yes"}, "any_database", "Any database of the server must be yes or no."),
         ({**PG, "host": "db.internal\n"}, "host", HOST_CHARACTERS),
         ({**PG, "host": "db\u202e.internal"}, "host", HOST_CHARACTERS),
         ({**PG, "port": 0}, "port", "Port must be between 1 and 65535."),
@@ -174,6 +197,15 @@ def test_which_secrets_are_missing_depends_on_the_fields(
 def test_postgresql_says_what_to_enter(fields: dict[str, Any], path: str, message: str) -> None:
     """Beside the field, in a sentence, without the words of a schema."""
     assert said("postgresql", fields)[f"fields.{path}"] == message
+
+
+def test_postgresql_asks_which_server_where_there_are_several() -> None:
+    """The first that answers, unless something else is chosen."""
+    assert "target_session_attrs" not in CATALOGUE.complete(provider("postgresql"), PG)
+    several = {**PG, "host": "db1,db2"}
+    assert CATALOGUE.complete(provider("postgresql"), several)["target_session_attrs"] == "any"
+    assert said("postgresql", {**several, "target_session_attrs": "prefer-standby"}) == {}
+    assert "fields.target_session_attrs" in said("postgresql", {**several, "target_session_attrs": "fastest"})
 
 
 @pytest.mark.parametrize(

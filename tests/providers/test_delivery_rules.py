@@ -187,6 +187,7 @@ def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (put(*D, "recipe", value={"any_database": True}), "never where"),
         (put(*D, "recipe", value={"bound_only": False}), "never where"),
         (put(*D, "recipe", value={"host_key": ""}), "never where"),
         (put(*P, "bound_only", value={"type": "boolean", "default": False}), "bound_only says where"),

@@ -31,7 +31,7 @@ from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login
 from tests.support.postgres_places import place as place
 from tests.support.postgres_places import shared as shared
-from tests.support.postgres_relay import conninfo, startup_packet
+from tests.support.postgres_relay import conninfo, os_user, startup_packet
 from tests.support.postgres_upstream import read_message
 from tests.support.relay_handles import Relays
 from tests.support.relay_process import workers
@@ -42,7 +42,7 @@ STREAM = f"select repeat('x', 1000) from generate_series(1, {ROWS})"
 
 def dsn(place: RelayPlace) -> str:
     directory = place.directory.replace("/", "%2F")
-    return f"postgresql://anyone@/anything?host={directory}&port=5432&sslmode=disable"
+    return f"postgresql:///?host={directory}&port=5432&sslmode=disable"
 
 
 def who(login: Login) -> tuple[str, str]:
@@ -81,7 +81,7 @@ def test_psql_logs_in(place: RelayPlace, login: Login) -> None:
 
 
 def test_psycopg_commits_and_rolls_back(place: RelayPlace, login: Login) -> None:
-    """Committed, rolled back; user and database are the connection's, whatever the client says."""
+    """Committed, rolled back; user and database are the connection's."""
     with psycopg.connect(**conninfo(place)) as found:
         assert found.execute(WHO.encode()).fetchone() == who(login)
         found.execute("create temp table t (n int)")
@@ -155,7 +155,7 @@ def test_pg8000_logs_in(shared: Relays, login: Login, over_tcp: bool) -> None:
         if over_tcp
         else {"unix_sock": place.socket}
     )
-    found = pg8000.native.Connection("anyone", database="anything", ssl_context=None, **where)
+    found = pg8000.native.Connection(os_user(), ssl_context=None, **where)
     assert tuple(found.run(WHO)[0]) == who(login)
     found.close()
 
@@ -205,7 +205,7 @@ def test_a_newer_minor_version_is_talked_down(place: RelayPlace) -> None:
     """3.2 and options that are not known: the server's own answer to it (NegotiateProtocolVersion)."""
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(place.socket)
-        stream.sendall(startup_packet({"user": "a", "_pq_.future": "1"}, minor=2))
+        stream.sendall(startup_packet({"user": os_user(), "_pq_.future": "1"}, minor=2))
         kind, body = read_message(stream)
         assert (kind, body) == (b"v", struct.pack(">II", 3 << 16, 1) + b"_pq_.future\0")
         assert read_message(stream) == (b"R", struct.pack(">I", 0))
@@ -219,8 +219,6 @@ def test_over_tcp_a_wrong_token_is_refused(shared: Relays, password: str) -> Non
         psycopg.connect(
             host="127.0.0.1",
             port=place.port,
-            user="a",
-            dbname="b",
             password=password or None,
             sslmode="disable",
         )
@@ -230,9 +228,7 @@ def test_over_tcp_a_wrong_token_is_refused(shared: Relays, password: str) -> Non
 def test_over_tcp_a_client_may_ask_for_tls_first(shared: Relays, login: Login) -> None:
     """libpq's default: it asks, hears no, and goes on."""
     place = shared.place(tcp=True)
-    with psycopg.connect(
-        host="127.0.0.1", port=place.port, user="a", dbname="b", password=place.token, sslmode="prefer"
-    ) as found:
+    with psycopg.connect(host="127.0.0.1", port=place.port, password=place.token, sslmode="prefer") as found:
         assert found.execute(WHO.encode()).fetchone() == who(login)
 
 
@@ -313,7 +309,7 @@ def test_a_half_closed_client_gets_its_answer(place: RelayPlace) -> None:
     """It sends its query, ends its side, and reads on."""
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(place.socket)
-        stream.sendall(startup_packet({"user": "a"}))
+        stream.sendall(startup_packet({"user": os_user()}))
         while read_message(stream)[0] != b"Z":
             pass
         query = b"select repeat('x', 1000) from generate_series(1, 3000)\0"

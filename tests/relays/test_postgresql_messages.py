@@ -214,7 +214,7 @@ def test_over_tcp_nothing_is_asked_before_the_token() -> None:
     """A password message that never ends, or is none."""
     for answer in (b"p\0\0\0\xff", b"Q\0\0\0\x05\0", message(b"p", b"the-token")):
         with client_of(Relay(limits=LIMITS), _ask, limits=LIMITS, over_tcp=True) as (stream, thread):
-            stream.sendall(startup([(b"user", b"a")]) + answer)
+            stream.sendall(startup([(b"user", b"reader"), (b"database", b"shop")]) + answer)
             thread.join(5)
             assert not thread.is_alive()
 
@@ -226,7 +226,7 @@ def test_what_the_server_sends_at_once_reaches_the_client() -> None:
         upstream(says(AUTH_OK + KEY + READY + notice)) as port,
         client_of(Relay(limits=LIMITS), lambda _: login_to(port), limits=LIMITS) as (stream, _),
     ):
-        stream.sendall(startup([(b"user", b"a")]))
+        stream.sendall(startup([(b"user", b"reader"), (b"database", b"shop")]))
         found = b""
         while not found.endswith(notice):
             found += stream.recv(4096)

@@ -149,6 +149,62 @@ def test_one_that_waits_too_long_is_ended(
     assert taken(warm) is None
 
 
+def test_one_that_came_back_while_there_was_none_is_ended_too(
+    server: Server, warm: WarmLogins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has asked for another one meanwhile, and nothing was going to expire."""
+    monkeypatch.setattr(postgresql_pool, "IDLE_S", 0.05)
+    waits: list[float | None] = []
+    next_expiry_s = warm._next_expiry_s
+
+    def noted() -> float | None:
+        waits.append(next_expiry_s())
+        return waits[-1]
+
+    monkeypatch.setattr(warm, "_next_expiry_s", noted)
+    warm.order(KEY, LOGIN)
+    session = wait_until(lambda: warm.take(KEY), deadline_s=5, what="the login")
+    wait_until(lambda: waits[-1:] == [None], deadline_s=5, what="the end of what it waits for")
+    warm.give(KEY, session)
+    assert server.ended(1)
+
+
+def test_forgotten_all_are_ended_and_others_are_kept_again(server: Server, warm: WarmLogins) -> None:
+    """Those that were there began under settings that are over."""
+    warm.give(KEY, server.session())
+    in_use = server.session()
+    warm.forget()
+    assert server.ended(1)
+    warm.give(KEY, in_use)
+    assert server.ended(2)
+    warm.give(KEY, server.session())
+    assert taken(warm) == 3
+
+
+def test_one_may_be_picked_before_all_of_its_key_is_known(server: Server, warm: WarmLogins) -> None:
+    """By its database and how to talk; with its key, which tells whether it fits."""
+    elsewhere = key_of(dataclasses.replace(LOGIN, fields={**LOGIN.fields, "database": "elsewhere"}), ())
+    warm.give(KEY, server.session())
+    warm.give(elsewhere, server.session())
+    assert warm.pick("elsewhere", ((b"options", b"-c a=b"),)) is None
+    assert warm.pick("nowhere", ()) is None
+    picked = warm.pick("elsewhere", ())
+    assert picked is not None
+    assert (picked[0], picked[1].pid) == (elsewhere, 2)
+    picked[1].stream.close()
+    assert warm.pick("elsewhere", ()) is None
+
+
+def test_one_logged_in_beforehand_has_the_settings_that_were_seen_before(
+    server: Server, warm: WarmLogins
+) -> None:
+    """A change while it is logged in is one afterwards."""
+    warm.order(KEY, LOGIN, b"seen before")
+    session = wait_until(lambda: warm.take(KEY), deadline_s=5, what="the login")
+    assert session.settings_seen == b"seen before"
+    session.stream.close()
+
+
 def test_one_that_was_logged_in_long_ago_is_not_kept(server: Server, warm: WarmLogins) -> None:
     """However often it was used since."""
     session = server.session()

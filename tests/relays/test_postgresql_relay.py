@@ -22,7 +22,7 @@ from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login
 from tests.support.postgres_places import own as own
-from tests.support.postgres_relay import conninfo, startup_packet, vault_of
+from tests.support.postgres_relay import conninfo, os_user, startup_packet, vault_of
 from tests.support.postgres_upstream import exactly, read_message
 from tests.support.processes import wait_until
 from tests.support.relay_handles import Relays, new_ref, relays
@@ -138,7 +138,7 @@ def test_each_failed_login_has_its_code(
     vault = vault_of(login, **change)
     with relays(vault) as found, socket.socket(socket.AF_UNIX) as stream:
         stream.connect(found.place().socket)
-        stream.sendall(startup_packet({"user": "a"}))
+        stream.sendall(startup_packet({"user": os_user()}))
         kind, body = read_message(stream)
         assert stream.recv(1) == b""
     fields = {part[:1]: part[1:] for part in body.split(b"\0") if part}
@@ -249,10 +249,10 @@ def test_no_descriptor_is_left_behind(own: Relays) -> None:
         elif kind == 2:
             with socket.socket(socket.AF_UNIX) as stream:
                 stream.connect(place.socket)
-                stream.sendall(startup_packet({"user": "a"})[: number % 9])
+                stream.sendall(startup_packet({"user": os_user()})[: number % 9])
         else:
             with socket.create_connection(("127.0.0.1", place.port or 0)) as stream:
-                stream.sendall(startup_packet({"user": "a"}))
+                stream.sendall(startup_packet({"user": os_user()}))
                 exactly(stream, 9)
 
     with ThreadPoolExecutor(8) as pool:

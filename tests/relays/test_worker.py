@@ -33,6 +33,7 @@ class PlainRelay:
 
     def __init__(self) -> None:
         self.closed = False
+        self.forgets = 0
         self.upstream, self._ours = socket.socketpair()
 
     def serve(self, downstream: Downstream) -> None:
@@ -51,6 +52,9 @@ class PlainRelay:
         if login.secrets["password"] != "pw-1":
             raise UpstreamAuthFailed
         return "Plain 1.0"
+
+    def forget(self) -> None:
+        self.forgets += 1
 
     def close(self) -> None:
         self.closed = True
@@ -273,6 +277,19 @@ def test_when_the_broker_does_not_keep_the_socket_nothing_is_passed_on(broker: B
         os.close(waits)
         assert socket.recv_fds(taker, 1, 2)[:2] == (b"", [])
         os.close(copy)
+
+
+def test_when_a_client_wants_it_what_is_kept_is_forgotten(broker: Broker) -> None:
+    """The end of its line says that it is done; who is being served goes on."""
+    broker.listen()
+    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as line:
+        broker.answer(login=_LOGIN)
+        client.recv(100)
+        line.sendall(struct.pack(">Q", 0))
+        assert line.recv(1) == b""
+        assert broker.relay.forgets == 1
+        client.sendall(b"still here")
+        assert broker.relay.upstream.recv(100) == b"still here"
 
 
 @pytest.mark.parametrize("asked", [struct.pack(">Q", 1), b"1234567"])

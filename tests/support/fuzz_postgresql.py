@@ -121,7 +121,7 @@ def _server(data: bytes) -> None:
     assert _logged_in(cut(data), "disable") == outcome
     # Without TLS the password itself is sent to nobody.
     keeps_quiet(outcome[1])
-    told, _ = _served([startup([(b"user", b"a")])], data)
+    told, _ = _served([startup([(b"user", b"reader"), (b"database", b"shop")])], data)
     if not told.startswith(AUTH_OK):
         assert SAID not in told
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -30,15 +32,20 @@ def fields_of(login: Login, **changed: Any) -> dict[str, Any]:
 
 
 def conninfo(place: RelayPlace, **more: Any) -> dict[str, Any]:
-    """What libpq needs; who and where is not its business."""
+    """What libpq needs; who and where is not its business, so it says the name at the operating system."""
     return {
         "host": place.directory,
         "port": 5432,
-        "user": "anyone",
-        "dbname": "anything",
+        "user": os_user(),
+        "dbname": os_user(),
         "sslmode": "disable",
         **more,
     }
+
+
+def os_user() -> str:
+    """As libpq names whom nobody has named."""
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def startup_packet(parameters: Mapping[str, str], minor: int = 0) -> bytes:

@@ -66,6 +66,7 @@ def _postgresql(
     def run(secret: str, dialogue: Dialogue, leak: Leak | None) -> list[Event]:
         fields = {"host": "db.test", "port": 5432, "user": "reader", "database": "shop", "sslmode": sslmode}
         guess = dialogue.guess
+        own = ((b"user", b"reader"), (b"database", b"shop"))
         says: list[Say] = [*([b"S"] if sslmode != "disable" else []), *asks(secret)]
         if outcome == "denied":
             # After its challenge, and instead of a proof of its own.
@@ -79,7 +80,7 @@ def _postgresql(
             client = stack.enter_context(
                 Client(
                     trace,
-                    startup([(b"user", guess), (b"database", b"b"), (b"application_name", guess)]),
+                    startup([*own, (b"application_name", guess)]),
                     *(message(b"Q", b"select " + block + b"\0") for block in dialogue.blocks),
                     message(b"X", b""),
                     service=service,

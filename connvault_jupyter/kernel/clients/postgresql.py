@@ -18,13 +18,14 @@ from urllib.parse import quote
 from ...errors import (
     BrokerUnavailable,
     ConnvaultError,
+    NotAllowed,
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
 )
 from ..answers import Opened
 from ..engines import Engines
-from ..hand_over import Loan, Taker, hand_over
+from ..hand_over import Loan, Taker, forget_sessions, hand_over
 from ..lease import Lease
 from ..libraries import check_arguments, imported
 from ..lost import mark
@@ -135,9 +136,10 @@ class Client:
                     self._note(opened, found, found.loan is not None)
                     given: psycopg.Connection[Any] = found
                     return given
-            if fresh or not isinstance(error, BrokerUnavailable):
+            if fresh or not isinstance(error, BrokerUnavailable | NotAllowed):
                 raise error
-            # The place is gone: its worker or the broker has been restarted.
+            # The place is gone: its worker or the broker has been restarted. Or the connection was edited, and its user
+            # or database is another one now than is named here.
             opened, fresh = self._place(anew=True)
 
     async def connect_async(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
@@ -157,9 +159,17 @@ class Client:
                 self._note(opened, found, loan is not None)
                 given: psycopg.AsyncConnection[Any] = found
                 return given
-            if fresh or not isinstance(error, BrokerUnavailable):
+            if fresh or not isinstance(error, BrokerUnavailable | NotAllowed):
                 raise error
             opened, fresh = await asyncio.to_thread(self._place, anew=True)
+
+    def forget_sessions(self) -> None:
+        """Ends the sessions that are kept for the next client: what connects from now on gets a new login. They end by
+        themselves after two seconds, and with the connection's field `keep_sessions` switched off none is kept.
+
+        Raises: HandleInvalid, BrokerUnavailable, ...
+        """
+        forget_sessions(self._lease.open())
 
     def engine(self, **arguments: Any) -> sqlalchemy.Engine:
         """A SQLAlchemy engine. Each checkout from its pool asks the broker whether the handle is still good; a replaced

@@ -51,6 +51,10 @@ class Relay:
         _judge(status, open_service=(login.fields.get("auth") or "none") == "none")
         return f"HTTP {status}"
 
+    def forget(self) -> None:
+        """See `relays.downstream.Relay`."""
+        self.close()
+
     def close(self) -> None:
         """Ends the connections that nobody uses at the moment."""
         with self._lock:

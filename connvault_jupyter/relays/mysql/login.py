@@ -9,6 +9,7 @@ server's text leaves this module.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +24,12 @@ from ...errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from ...services.addresses import addresses_of
 from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
-from ..upstream import connect, encrypt, is_the_server, shut
+from ..local_sockets import connect_path
+from ..upstream import by_path, connect, encrypt, is_the_server, shut
 from . import proofs
 from .packets import (
     SCRAMBLE_BYTES,
@@ -90,13 +93,14 @@ class Reached:
 
 @contextmanager
 def reach(fields: Mapping[str, Any], *, limits: Limits, deadline: float) -> Iterator[Reached]:
-    """A connection to the server at `host` and `port`, which is closed at the end of the block, and its greeting.
+    """A connection to the server at `host` and `port`, or at the socket that `host` is the path of, and its greeting.
+
+    It is closed at the end of the block. Nothing is said before the server has greeted.
 
     Raises: UpstreamUnreachable, UpstreamTimeout, UpstreamRefused.
     """
-    host, port = str(fields["host"]), int(fields.get("port") or 3306)
     with _failures_as_ours():
-        stream = connect(host, port, timeout_s=min(limits.connect_s, left_s(deadline)))
+        stream = _connected(fields, min(limits.connect_s, left_s(deadline)))
     packets = Packets(stream, deadline=deadline)
     try:
         with _failures_as_ours():
@@ -109,6 +113,16 @@ def reach(fields: Mapping[str, Any], *, limits: Limits, deadline: float) -> Iter
         yield Reached(packets, greeting)
     finally:
         shut(packets.stream)
+
+
+def _connected(fields: Mapping[str, Any], timeout_s: float) -> socket.socket:
+    try:
+        (address,) = addresses_of(str(fields["host"]), int(fields.get("port") or 3306))
+    except ValueError:
+        raise UpstreamUnreachable("This is not the address of one server. Check host and port.") from None
+    if address.is_path:
+        return connect_path(address.host, timeout_s=timeout_s)
+    return connect(address.host, address.port, timeout_s=timeout_s)
 
 
 def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
@@ -140,7 +154,8 @@ def password_of(login: Login) -> bytes:
 def _tls_mode(fields: Mapping[str, Any], greeting: Greeting) -> str:
     """The mode, if there will be TLS; empty otherwise. Raises: UpstreamTlsFailed."""
     mode = str(fields.get("sslmode") or "verify-full")
-    if mode == "disable":
+    # On a Unix socket there is no way on which anybody could read along.
+    if mode == "disable" or by_path(fields):
         return ""
     if greeting.capabilities & Can.SSL:
         return mode
@@ -212,13 +227,16 @@ class _Dialogue:
             return
         if payload != b"\x01\x04":
             raise Malformed
-        if not (self._encrypted and is_the_server(self._packets.stream, self._fields)):
+        if not (self._unread and is_the_server(self._packets.stream, self._fields)):
             raise UpstreamTlsFailed(_SHA2_NEEDS_TLS)
         self._packets.send(self._password + b"\0")
 
     def _proof(self, plugin: bytes, scramble: bytes) -> bytes:
         if plugin == proofs.CLEAR:
-            if not (self._encrypted and self._fields.get("sslmode") in ("verify-ca", "verify-full")):
+            verified = self._fields.get("sslmode") in ("verify-ca", "verify-full")
+            if by_path(self._fields):
+                verified = is_the_server(self._packets.stream, self._fields)
+            if not (self._unread and verified):
                 raise UpstreamTlsFailed(_CLEAR_NEEDS_TLS)
             return self._password + b"\0"
         prove = _PROOFS.get(plugin)
@@ -230,8 +248,9 @@ class _Dialogue:
             raise UpstreamAuthFailed(_NO_NACL) from None
 
     @property
-    def _encrypted(self) -> bool:
-        return isinstance(self._packets.stream, ssl.SSLSocket)
+    def _unread(self) -> bool:
+        """Whether nobody on the way can read what is sent."""
+        return isinstance(self._packets.stream, ssl.SSLSocket) or by_path(self._fields)
 
 
 _PROOFS: Mapping[bytes, Callable[[bytes, bytes], bytes]] = {

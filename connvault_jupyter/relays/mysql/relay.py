@@ -108,6 +108,9 @@ class Relay:
                 raise UpstreamRefused from None
             return _name(reached.greeting.version)
 
+    def forget(self) -> None:
+        """Nothing is kept between clients."""
+
     def close(self) -> None:
         """Nothing is kept between clients."""
 

@@ -1,18 +1,10 @@
-"""Logs in at a PostgreSQL server: TLS, SCRAM-SHA-256, md5 or a password over TLS. Knows nothing of clients.
+"""Logs in at a PostgreSQL server: reaches it, encrypts, and has a session in the end. Knows nothing of clients.
 
-Which way it is, the server says, and somebody in its place would name the weakest. So what gives the password away
-goes to the server itself only: the password as it is, and its md5 answer, on which a thousand million passwords a
-second can be tried, and which opens the real server to whoever passes the real server's salt on. SCRAM has to be worked
-out some thousand times for each try, and less is refused.
-
-Of what the server says in an error, its SQLSTATE alone is looked at. The password is let go of when the login is over;
-nothing of it is in a session.
+The password is let go of when the login is over; nothing of it is in a session.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import socket
 import ssl
 import struct
@@ -21,12 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import scramp  # type: ignore[import-untyped]
-
 from ...errors import (
     SecretInvalid,
     SecretMissing,
-    UpstreamAuthFailed,
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
@@ -35,14 +24,16 @@ from ...errors import (
 from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
-from ..upstream import connect, encrypt, is_the_server, shut
+from ..local_sockets import connect_path
+from ..upstream import connect, encrypt, shut
+from .authentication import authenticate, refusal
+from .hosts import Place, check_kind, places_of, try_next
 from .messages import (
     SSL_REQUEST,
     Malformed,
     Wire,
     cancel_request,
     message,
-    sqlstate_of,
     startup,
     status_of,
 )
@@ -51,37 +42,16 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 # Of a greeting: a server has a dozen settings to report and a notice or two.
 _MAX_MESSAGES = 500
-# Of PBKDF2, at the server's word. RFC 7677 4: not fewer; whoever gets the proof would try passwords that much faster.
-# A server has as many by default (`scram_iterations`). More than the other take some tenths of a second.
-_MIN_ITERATIONS = 4096
-_MAX_ITERATIONS = 1_000_000
-_ITERATIONS = re.compile(r"(?:^|,)i=([0-9]{1,12})(?=,|$)")
-_MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
-# The server ignores the name in SCRAM, and takes the one of the startup packet (its documentation, 55.3.1).
-_NO_NAME = "*"
-
-# Authentication requests.
-_OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
-
-_OTHER_LOGIN = "The server wants another kind of login than a password. Ask its owner for a user with one."
-
-# By SQLSTATE (PostgreSQL's documentation, appendix A): where the code alone would send people to the wrong place.
-_REFUSALS = {
-    "3D000": "There is no such database on this server. Check the database.",
-    "28000": "The server does not let this user in from here. Check the user and the encryption.",
-    "42501": "This user may not connect to this database. Ask its owner for the permission.",
-    "53300": "The server has no free connection. Close some, or try again later.",
-    "57P03": "The server is starting up or shutting down. Try again in a moment.",
-}
+_NOT_POSTGRESQL = "What answers there does not speak PostgreSQL's protocol. Check host and port."
 
 
 @dataclass(eq=False)
 class Session:
     """A logged-in upstream with nothing under way.
 
-    `address` is the one that was connected to: the server's name may have several. `greeting` are the server's
-    ParameterStatus and notices as they came, `early` what followed. `key` is empty if the server takes no cancel
-    requests. `since` is when it was logged in (`time.monotonic`).
+    `address` is the one that was connected to: the server's name may have several, or it is a path. `fields` are those
+    of this one server. `greeting` are the server's ParameterStatus and notices as they came, `early` what followed.
+    `key` is empty if the server takes no cancel requests. `since` is when it was logged in (`time.monotonic`).
     """
 
     stream: socket.socket
@@ -92,6 +62,8 @@ class Session:
     pid: int
     key: bytes = field(repr=False)
     early: bytes = b""
+    # What `settings` has seen of the server's settings; `None`: it can't be seen whether they change.
+    settings_seen: bytes | None = None
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -105,47 +77,99 @@ def log_in(
     *,
     limits: Limits,
     connected: Callable[[socket.socket], None] | None = None,
+    greeted: Callable[[Session, float], None] | None = None,
 ) -> Session:
     """A session as the login's user in its database, with further startup parameters.
 
-    `connected` is given the socket before anything is said on it; what it raises ends the login.
+    `connected` is given the socket before anything is said on it; what it raises ends the login. `greeted` is given the
+    session and the login's deadline, to ask it something; it may raise Malformed and OSError.
 
     Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
     """
-    password = _password(login)
-    fields = login.fields
-    deadline = time.monotonic() + limits.login_s
-    stream: socket.socket | None = None
-    try:
-        stream = connect(
-            str(fields["host"]),
-            int(fields.get("port") or 5432),
-            timeout_s=min(limits.connect_s, limits.login_s),
-        )
-        if connected is not None:
-            connected(stream)
-        stream = _secured(stream, fields, deadline)
-        wire = Wire(stream, deadline=deadline)
-        user = str(fields["user"]).encode()
-        wire.send(startup(((b"user", user), (b"database", str(fields["database"]).encode()), *parameters)))
-        _authenticate(wire, stream, fields, user, password)
-        session = _greeted(wire, stream, fields)
-        stream.settimeout(None)
-        return session
-    except TimeoutError:
+    *first, last = places_of(login.fields)
+    ends = time.monotonic() + limits.login_s
+    # What a client waits for one server is shared by several, which may connect and then say nothing.
+    share_s = limits.connect_s / (len(first) + 1)
+    attempt = _Attempt(login, parameters, share_s, connected, greeted)
+    for place in first:
+        try:
+            return attempt.at(place, min(ends, time.monotonic() + share_s))
+        except UpstreamError as error:
+            if not try_next(error):
+                raise
+    return attempt.at(last, ends)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What is the same at each of a connection's servers."""
+
+    login: Login = field(repr=False)
+    parameters: Parameters
+    connect_s: float
+    connected: Callable[[socket.socket], None] | None
+    greeted: Callable[[Session, float], None] | None
+
+    def at(self, place: Place, deadline: float) -> Session:
+        # Of several, the one whose name has to be in its certificate.
+        fields = {**self.login.fields, "host": place.host, "port": place.port}
+        password = _password(self.login, needed=not place.is_path)
+        stream: socket.socket | None = None
+        try:
+            stream = self._reached(place, deadline)
+            stream = (
+                self._spoken_to(stream, place, deadline)
+                if place.is_path
+                else _secured(stream, fields, deadline)
+            )
+            wire = Wire(stream, deadline=deadline)
+            user = str(fields["user"]).encode()
+            wire.send(startup(((b"user", user), (b"database", _database(fields)), *self.parameters)))
+            authenticate(wire, stream, fields, user, password)
+            session = _greeted(wire, stream, fields)
+            check_kind(wire, session.settings, place.wanted)
+            if self.greeted is not None:
+                self.greeted(session, deadline)
+            stream.settimeout(None)
+            return session
+        except TimeoutError:
+            shut(stream)
+            raise UpstreamTimeout from None
+        except Malformed:
+            shut(stream)
+            raise UpstreamRefused(_NOT_POSTGRESQL) from None
+        except OSError:
+            shut(stream)
+            raise UpstreamRefused(
+                "The server closed the connection during the login. Check its log."
+            ) from None
+        except BaseException:
+            shut(stream)
+            raise
+
+    def _reached(self, place: Place, deadline: float) -> socket.socket:
+        stream = _connected(place.host, place.port, min(self.connect_s, left_s(deadline)))
+        if self.connected is not None:
+            try:
+                self.connected(stream)
+            except BaseException:
+                shut(stream)
+                raise
+        return stream
+
+    def _spoken_to(self, stream: socket.socket, place: Place, deadline: float) -> socket.socket:
+        """A connection by a Unix socket, once what listens there has shown that it speaks PostgreSQL's protocol: other
+        programs have such sockets, and some obey whoever says something."""
+        wire = Wire(stream, deadline=min(deadline, time.monotonic() + self.connect_s))
+        wire.send(SSL_REQUEST)
+        answer = wire.byte()
+        # Nothing is encrypted on a Unix socket, and a server says so; a proxy passes on what its server offers.
+        if answer not in (b"N", b"S") or wire.rest():
+            raise Malformed
+        if answer == b"N":
+            return stream
         shut(stream)
-        raise UpstreamTimeout from None
-    except Malformed:
-        shut(stream)
-        raise UpstreamRefused(
-            "What answers there does not speak PostgreSQL's protocol. Check host and port."
-        ) from None
-    except OSError:
-        shut(stream)
-        raise UpstreamRefused("The server closed the connection during the login. Check its log.") from None
-    except BaseException:
-        shut(stream)
-        raise
+        return self._reached(place, deadline)
 
 
 def cancel(session: Session, *, limits: Limits) -> None:
@@ -155,7 +179,7 @@ def cancel(session: Session, *, limits: Limits) -> None:
     """
     deadline = time.monotonic() + limits.connect_s
     # The same server: a process number is one machine's.
-    stream = connect(*session.address, timeout_s=limits.connect_s)
+    stream = _connected(*session.address, limits.connect_s)
     try:
         if session.encrypted:
             stream = _secured(stream, session.fields, deadline)
@@ -167,11 +191,22 @@ def cancel(session: Session, *, limits: Limits) -> None:
         shut(stream)
 
 
-def _password(login: Login) -> bytes:
-    secret = login.secrets.get("password")
-    if not secret:
+def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
+    if host.startswith("/"):
+        return connect_path(f"{host}/.s.PGSQL.{port}", timeout_s=timeout_s)
+    return connect(host, port, timeout_s=timeout_s)
+
+
+def _database(fields: Mapping[str, Any]) -> bytes:
+    # A client may name one in other letters than UTF-8.
+    return str(fields["database"]).encode(errors="surrogateescape")
+
+
+def _password(login: Login, *, needed: bool) -> bytes:
+    """Empty: there is none, and on a Unix socket a server may know by itself who comes (`peer`)."""
+    password = login.secrets.get("password", "").encode()
+    if needed and not password:
         raise SecretMissing
-    password = secret.encode()
     if b"\0" in password:
         raise SecretInvalid("The password has characters that can't be sent. Enter it again.")
     return password
@@ -199,128 +234,6 @@ def _secured(stream: socket.socket, fields: Mapping[str, Any], deadline: float) 
     return encrypt(stream, fields, timeout_s=left_s(deadline))
 
 
-def _authenticate(
-    wire: Wire, stream: socket.socket, fields: Mapping[str, Any], user: bytes, password: bytes
-) -> None:
-    asked = False
-    for _ in range(_MAX_MESSAGES):
-        kind, body = wire.message()
-        if kind in (b"N", b"v"):
-            continue
-        if kind == b"E":
-            raise _refusal(body)
-        if kind != b"R" or len(body) < 4:
-            raise Malformed
-        (method,) = struct.unpack_from(">I", body)
-        if method == _OK:
-            return
-        if asked:
-            raise Malformed
-        asked = True
-        if method == _CLEARTEXT:
-            _check_cleartext(stream, fields)
-        elif method == _MD5:
-            _check_md5(stream, fields)
-        _prove(wire, stream, method, body[4:], user, password)
-    raise Malformed
-
-
-def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
-    """Raises: UpstreamTlsFailed: somebody on the way could read the password, or be the one who asks for it."""
-    if not isinstance(stream, ssl.SSLSocket):
-        raise UpstreamTlsFailed(
-            "The server wants the password in plain text, and the connection is not encrypted. "
-            "Choose an encryption, or let the server use scram-sha-256."
-        )
-    if not is_the_server(stream, fields):
-        raise UpstreamTlsFailed(
-            "The server wants the password in plain text, and nobody has verified that it is the server. "
-            "Choose an encryption that verifies it, or let the server use scram-sha-256."
-        )
-
-
-def _check_md5(stream: socket.socket, fields: Mapping[str, Any]) -> None:
-    """Raises: UpstreamTlsFailed: somebody on the way could pass the answer on, or try passwords on it."""
-    if not is_the_server(stream, fields):
-        raise UpstreamTlsFailed(
-            "The server wants an md5 answer, from which a password can be guessed, and nobody has verified that it is "
-            "the server. Choose an encryption that verifies it, or let the server use scram-sha-256."
-        )
-
-
-def _prove(
-    wire: Wire, stream: socket.socket, method: int, asked: bytes, user: bytes, password: bytes
-) -> None:
-    if method == _SASL:
-        _scram(wire, stream, asked, password)
-    elif method == _MD5 and len(asked) == 4:
-        wire.send(message(b"p", _md5(user, password, asked) + b"\0"))
-    elif method == _CLEARTEXT:
-        wire.send(message(b"p", password + b"\0"))
-    else:
-        raise UpstreamAuthFailed(_OTHER_LOGIN)
-
-
-def _md5(user: bytes, password: bytes, salt: bytes) -> bytes:
-    inner = hashlib.md5(password + user, usedforsecurity=False).hexdigest().encode()
-    return b"md5" + hashlib.md5(inner + salt, usedforsecurity=False).hexdigest().encode()
-
-
-def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -> None:
-    """RFC 5802 and 7677. Returns when the server has proved that it knows the password too."""
-    names = [name for name in _MECHANISMS if name.encode() in offered.split(b"\0")]
-    binding = ("tls-server-end-point", stream) if isinstance(stream, ssl.SSLSocket) else None
-    if not names or (binding is None and names == ["SCRAM-SHA-256-PLUS"]):
-        raise UpstreamAuthFailed(_OTHER_LOGIN)
-    try:
-        client = _scram_client(names, password.decode(), binding)
-        first = client.get_client_first().encode()
-        wire.send(
-            message(b"p", client.mechanism_name.encode() + b"\0" + struct.pack(">I", len(first)) + first)
-        )
-        first_answer = _sasl(wire, _SASL_CONTINUE)
-        if _asks_too_little(first_answer):
-            raise UpstreamAuthFailed(
-                "The server asked for too few SCRAM iterations: the password could be guessed. "
-                "Set scram_iterations to 4096 or more there, and set the password anew."
-            )
-        client.set_server_first(first_answer)
-        if int(client.iterations) > _MAX_ITERATIONS:
-            raise UpstreamRefused("The server wants too much work for a login. Check host and port.")
-        wire.send(message(b"p", client.get_client_final().encode()))
-        client.set_server_final(_sasl(wire, _SASL_FINAL))
-    except (scramp.ScramException, UnicodeError):
-        # Not a wrong password, to that a server says 28P01.
-        raise UpstreamAuthFailed(
-            "The server could not prove that it knows this password. Check host and encryption."
-        ) from None
-
-
-def _asks_too_little(server_first: str) -> bool:
-    """Of PBKDF2 (RFC 5802 5.1, `i=`). What is no number at all is the library's to refuse."""
-    counts = _ITERATIONS.findall(server_first)
-    return any(int(count) < _MIN_ITERATIONS for count in counts)
-
-
-def _scram_client(names: list[str], password: str, binding: tuple[str, ssl.SSLSocket] | None) -> Any:
-    if binding is not None:
-        try:
-            return scramp.ScramClient(names, _NO_NAME, password, channel_binding=binding)
-        except scramp.ScramException:
-            # A certificate whose signature names no hash, such as Ed25519: RFC 5929 defines no binding for it.
-            names = [name for name in names if not name.endswith("-PLUS")]
-    return scramp.ScramClient(names, _NO_NAME, password)
-
-
-def _sasl(wire: Wire, expected: int) -> str:
-    kind, body = wire.message()
-    if kind == b"E":
-        raise _refusal(body)
-    if kind != b"R" or len(body) < 4 or struct.unpack_from(">I", body)[0] != expected:
-        raise Malformed
-    return body[4:].decode()
-
-
 def _greeted(wire: Wire, stream: socket.socket, fields: Mapping[str, Any]) -> Session:
     """What comes between the login and the first ReadyForQuery."""
     greeting = bytearray()
@@ -331,9 +244,10 @@ def _greeted(wire: Wire, stream: socket.socket, fields: Mapping[str, Any]) -> Se
         if kind == b"Z":
             if body != b"I":
                 raise Malformed
+            host = str(fields["host"])
             return Session(
                 stream,
-                stream.getpeername()[:2],
+                (host, fields["port"]) if host.startswith("/") else stream.getpeername()[:2],
                 dict(fields),
                 bytes(greeting),
                 settings,
@@ -342,7 +256,7 @@ def _greeted(wire: Wire, stream: socket.socket, fields: Mapping[str, Any]) -> Se
                 wire.rest(),
             )
         if kind == b"E":
-            raise _refusal(body)
+            raise refusal(body)
         if kind == b"K" and len(body) >= 8:
             pid, key = struct.unpack_from(">I", body)[0], body[4:]
         elif kind == b"S":
@@ -354,10 +268,3 @@ def _greeted(wire: Wire, stream: socket.socket, fields: Mapping[str, Any]) -> Se
         elif kind != b"v":
             raise Malformed
     raise Malformed
-
-
-def _refusal(body: bytes) -> UpstreamError:
-    code = sqlstate_of(body)
-    if code == "28P01":
-        return UpstreamAuthFailed()
-    return UpstreamRefused(_REFUSALS.get(code), sqlstate=code)

@@ -22,8 +22,9 @@ from ..upstream import shut
 from .login import Parameters, Session
 from .messages import TERMINATE, Malformed, Wire, message, query
 
-# A session that nobody wants holds one of the server's connections.
-IDLE_S = 60.0
+# A session that nobody wants holds one of the server's connections, and its database: `DROP DATABASE` and
+# `CREATE DATABASE ... TEMPLATE` wait for others to leave it for five seconds (`CountOtherDBBackends`).
+IDLE_S = 2.0
 # A user who was locked out at the server is locked out here after that, however often a session was used again.
 MAX_AGE_S = 300.0
 # DISCARD ALL takes a millisecond.
@@ -52,6 +53,10 @@ class Key:
     def login(self) -> tuple[int, str]:
         return self.revision, self.rotation
 
+    @property
+    def database(self) -> str:
+        return dict(self.fields).get("database", "")
+
 
 def key_of(login: Login, parameters: Parameters) -> Key:
     """The key of what `login` would log in."""
@@ -67,13 +72,14 @@ class WarmLogins:
         self._log_in = log_in
         self._changed = threading.Condition()
         self._spares: list[tuple[Key, Session, float]] = []
-        self._order: tuple[Key, Login] | None = None
+        self._order: tuple[Key, Login, bytes | None] | None = None
         # The key of the order, until it is carried out; and whether a client waits for that.
         self._coming: Key | None = None
         self._awaited = False
         self._started = False
         self._closed = False
         self._not_before = 0.0
+        self._oldest = 0.0
 
     @property
     def kept(self) -> bool:
@@ -95,11 +101,17 @@ class WarmLogins:
             self._awaited = False
         return self._taken(key)
 
+    def pick(self, database: str, parameters: Parameters) -> tuple[Key, Session] | None:
+        """A live session of this database, now the caller's, before it is known what else it must fit."""
+        quoted = repr(database)
+        return self._first(lambda key: key.parameters == parameters and key.database == quoted)
+
     def give(self, key: Key, session: Session) -> None:
         """Keeps a session that is as fresh as after its login, or ends it."""
         dropped = session
         with self._changed:
-            if not self._closed and self._size and time.monotonic() - session.since < MAX_AGE_S:
+            oldest = max(self._oldest, time.monotonic() - MAX_AGE_S)
+            if not self._closed and self._size and session.since > oldest:
                 self._spares.append((key, session, time.monotonic()))
                 if self._order is not None and self._order[0] == key:
                     # There is one again before another was begun.
@@ -111,26 +123,35 @@ class WarmLogins:
                 dropped = self._surplus()
         _end([dropped])
 
-    def order(self, key: Key, login: Login) -> None:
-        """Logs in a spare beforehand if there is none. Never blocks; `login` is let go of when that is done."""
+    def order(self, key: Key, login: Login, settings_seen: bytes | None = None) -> None:
+        """Logs in a spare beforehand if there is none. Never blocks; `login` is let go of when that is done.
+
+        `settings_seen` is the spare's: what was seen before it is logged in, so that no change afterwards is missed.
+        """
         with self._changed:
             if self._closed or not self._size or self._coming or time.monotonic() < self._not_before:
                 return
             if any(one[0] == key for one in self._spares):
                 return
             self._coming = key
-            self._order = (key, login)
+            self._order = (key, login, settings_seen)
             self._start()
             self._changed.notify_all()
 
+    def forget(self) -> None:
+        """Ends all that are there, and keeps none that is older when it comes back."""
+        with self._changed:
+            self._oldest = time.monotonic()
+            spares, self._spares = self._spares, []
+        _end(session for _, session, _ in spares)
+
     def close(self) -> None:
-        """Ends all of them."""
+        """Ends all of them, and takes no more."""
         with self._changed:
             self._closed = True
             self._order = None
-            spares, self._spares = self._spares, []
             self._changed.notify_all()
-        _end(session for _, session, _ in spares)
+        self.forget()
 
     def _start(self) -> None:
         if not self._started:
@@ -140,14 +161,20 @@ class WarmLogins:
     def _taken(self, key: Key) -> Session | None:
         with self._changed:
             outdated = [one for one in self._spares if one[0].login != key.login]
-            fitting = [one for one in self._spares if one[0] == key]
-            self._spares = [one for one in self._spares if one[0].login == key.login and one[0] != key]
+            self._spares = [one for one in self._spares if one[0].login == key.login]
         _end(session for _, session, _ in outdated)
+        found = self._first(lambda other: other == key)
+        return None if found is None else found[1]
+
+    def _first(self, fits: Callable[[Key], bool]) -> tuple[Key, Session] | None:
+        with self._changed:
+            fitting = [one for one in self._spares if fits(one[0])]
+            self._spares = [one for one in self._spares if not fits(one[0])]
         found = None
         while fitting and found is None:
-            _, session, idle_since = fitting.pop()
+            key, session, idle_since = fitting.pop()
             if time.monotonic() - idle_since < IDLE_S and _quiet(session):
-                found = session
+                found = key, session
             else:
                 shut(session.stream)
         with self._changed:
@@ -157,7 +184,9 @@ class WarmLogins:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._order is not None, self._next_expiry_s())
+                if not self._closed and self._order is None:
+                    # Until anything changes: one that is given back meanwhile has an expiry too.
+                    self._changed.wait(self._next_expiry_s())
                 if self._order is not None:
                     # Whoever has just taken a session goes first.
                     self._changed.wait_for(lambda: self._closed or self._awaited, _YIELD_S)
@@ -171,7 +200,7 @@ class WarmLogins:
                 # Not until the next one comes: it has a secret.
                 del order
 
-    def _fill(self, key: Key, login: Login) -> None:
+    def _fill(self, key: Key, login: Login, settings_seen: bytes | None) -> None:
         session = None
         try:
             session = self._log_in(login, key.parameters)
@@ -179,6 +208,7 @@ class WarmLogins:
             # The next client finds out for itself.
             self._not_before = time.monotonic() + _PAUSE_S
         else:
+            session.settings_seen = settings_seen
             self.give(key, session)
         finally:
             with self._changed:
@@ -208,21 +238,22 @@ class WarmLogins:
 def reset(session: Session) -> bool:
     """Makes a session as it was after its login; whether that has worked. Only for one with nothing under way.
 
-    `DISCARD ALL` fails inside a transaction. Whatever else the server still had to say shows before or between the
-    answers, because nobody can know the number that the second query asks for.
+    `DISCARD ALL` fails inside a transaction, and leaves the state of `random()`. Whatever else the server still had to
+    say shows before or between the answers, because nobody can know the number that the second query asks for.
     """
     number = int.from_bytes(os.urandom(4), "big")
+    seed = int.from_bytes(os.urandom(6), "big") / 2**48
     wire = Wire(session.stream, deadline=time.monotonic() + _RESET_S)
     expected = [
         (b"C", b"DISCARD ALL\0"),
         (b"Z", b"I"),
         (b"T", None),
-        (b"D", b"\0\x01" + len(str(number)).to_bytes(4, "big") + str(number).encode()),
+        (b"D", b"\0\x02" + bytes(4) + len(str(number)).to_bytes(4, "big") + str(number).encode()),
         (b"C", b"SELECT 1\0"),
         (b"Z", b"I"),
     ]
     try:
-        wire.send(query("DISCARD ALL") + query(f"SELECT {number}"))
+        wire.send(query("DISCARD ALL") + query(f"SELECT pg_catalog.setseed({seed:.15f}), {number}"))
         for _ in range(_MAX_RESET_MESSAGES):
             kind, body = wire.message()
             if kind == b"S":

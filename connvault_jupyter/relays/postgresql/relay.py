@@ -1,7 +1,7 @@
 """PostgreSQL: lets a client without a password into the session that the connection's login has opened.
 
-The client's own user and database don't count; what it says of how to talk is passed on. After the login nothing is
-looked at but where the client's messages end.
+The user is the connection's, and the database the one that the client names, if the connection leads there (`names`);
+what it says of how to talk is passed on. After the login nothing is looked at but where the client's messages end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 import time
+from dataclasses import replace
 
 from ...errors import (
     BrokerUnavailable,
@@ -48,7 +49,9 @@ from .messages import (
     parse_opening,
     query,
 )
-from .pool import WarmLogins, key_of, reset
+from .names import Named, database_for, named_in
+from .pool import Key, WarmLogins, key_of, reset
+from .settings import ask_settings, note_settings, same_settings
 
 # A setting that this relay reports beside the server's own: which login the session comes from, as
 # `<revision>.<rotation>`. By it a pool in the kernel knows a session that is out of date.
@@ -97,6 +100,7 @@ class Relay:
                 self._pass_on(downstream, opening)
                 return
             parameters = _accepted(wire, opening, downstream)
+            named = named_in(opening.parameters)
         except Malformed:
             wire.send(fatal("08P01", "connvault malformed_frame: This is not PostgreSQL's protocol 3."))
             return
@@ -104,7 +108,7 @@ class Relay:
             wire.send(_told(exc))
             return
         try:
-            session, login = self._session(downstream, parameters)
+            session, login = self._session(downstream, parameters, named)
         except ConnvaultError as exc:
             Wire(downstream.stream, deadline=time.monotonic() + self._limits.greeting_s).send(_told(exc))
             return
@@ -144,11 +148,22 @@ class Relay:
         """Ends the warm logins."""
         self._warm.close()
 
-    def _session(self, downstream: Downstream, parameters: Parameters) -> tuple[Session, Login]:
+    def forget(self) -> None:
+        """Ends the warm logins; the next ones are kept as before."""
+        self._warm.forget()
+
+    def _session(self, downstream: Downstream, parameters: Parameters, named: Named) -> tuple[Session, Login]:
         """A session for this client. Its `login` has no secrets any more."""
-        login = downstream.login()
+        # The server looks whether its settings are still the same while the broker looks who the client is.
+        picked = self._picked(downstream, parameters, named)
+        try:
+            login = _led(downstream.login(), named)
+        except BaseException:
+            if picked is not None:
+                shut(picked[1].stream)
+            raise
         key = key_of(login, parameters)
-        session = self._warm.take(key)
+        session = self._kept(key, picked)
         if session is None:
             session = self._log_in(downstream, login, parameters)
         else:
@@ -157,18 +172,53 @@ class Relay:
             except ConnvaultError:
                 shut(session.stream)
                 raise
-        self._warm.order(key, login)
+        if session.settings_seen is not None:
+            self._warm.order(key, login, session.settings_seen)
         return session, Login(login.fields, {}, login.revision, login.rotation)
+
+    def _picked(
+        self, downstream: Downstream, parameters: Parameters, named: Named
+    ) -> tuple[Key, Session] | None:
+        """A kept session that the login will probably fit, and that was asked for its settings."""
+        try:
+            database = database_for(downstream.handle.fields, named)
+        except NotAllowed:
+            return None
+        picked = self._warm.pick(database, parameters)
+        if picked is not None:
+            ask_settings(picked[1])
+        return picked
+
+    def _kept(self, key: Key, picked: tuple[Key, Session] | None) -> Session | None:
+        """A kept session, if it is as a new one would be; otherwise no other one is either."""
+        session = None
+        if picked is not None and picked[0] == key:
+            session = picked[1]
+        else:
+            if picked is not None:
+                shut(picked[1].stream)
+            session = self._warm.take(key)
+            if session is not None:
+                ask_settings(session)
+        if session is not None and not same_settings(session):
+            shut(session.stream)
+            self._warm.forget()
+            return None
+        return session
 
     def _log_in(self, downstream: Downstream, login: Login, parameters: Parameters) -> Session:
         """A new session that a cut of the client has ended from its first moment on."""
         plain: list[socket.socket] = []
 
         def connected(stream: socket.socket) -> None:
+            # Another server of the same connection is tried.
+            while plain:
+                downstream.disown(plain.pop())
             plain.append(stream)
             downstream.adopt(stream)
 
-        session = log_in(login, parameters, limits=self._limits, connected=connected)
+        greeted = note_settings if self._warm.kept and _keeps(login) else None
+        session = log_in(login, parameters, limits=self._limits, connected=connected, greeted=greeted)
         if session.encrypted:
             # TLS has made another object of it.
             try:
@@ -209,7 +259,7 @@ class Relay:
                 + READY
                 + session.early
             )
-            watched = ClientMessages() if self._warm.kept else None
+            watched = ClientMessages() if session.settings_seen is not None else None
             if early:
                 session.stream.sendall(watched(early) if watched is not None else early)
             outcome = copy_both(
@@ -228,7 +278,7 @@ class Relay:
                 del self._sessions[own]
         # Whoever says goodbye does not wait for what becomes of the session.
         shut(downstream.stream)
-        if not reset(session):
+        if session.settings_seen is None or not reset(session):
             return False
         if not downstream.disown(session.stream):
             return False
@@ -247,8 +297,20 @@ class Relay:
                 cancel(session, limits=self._limits)
 
 
+def _led(login: Login, named: Named) -> Login:
+    """The login, to the database that the client names. Raises: NotAllowed: the connection does not lead there."""
+    return replace(login, fields={**login.fields, "database": database_for(login.fields, named)})
+
+
+def _keeps(login: Login) -> bool:
+    return login.fields.get("keep_sessions") is not False
+
+
 def _ended_by_server(stream: socket.socket) -> bool:
     """Whether it has closed its half. Ours may be closed too: the broker shuts down what was handed over itself."""
+    if stream.family == socket.AF_UNIX:
+        # There it can't be told who has closed it; a server has no ear for a session that is over.
+        return False
     try:
         state = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     except (OSError, AttributeError):

@@ -98,6 +98,9 @@ class Relay:
         finally:
             shut(upstream)
 
+    def forget(self) -> None:
+        """See `relays.downstream.Relay`."""
+
     def close(self) -> None:
         """See `relays.downstream.Relay`."""
 

@@ -66,8 +66,11 @@ class Relay:
         """A whole SSH login, without a command. Raises: see `ssh_trial.log_in`."""
         return ssh_trial.log_in(login, limits=self._limits)
 
-    def close(self) -> None:
+    def forget(self) -> None:
         self._public = None
+
+    def close(self) -> None:
+        self.forget()
 
     def public_key(self, login: Login) -> bytes:
         """Raises: SecretMissing, SecretInvalid."""

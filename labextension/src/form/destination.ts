@@ -51,12 +51,28 @@ function filled(pattern: string, data: { readonly [name: string]: unknown }, nam
   if (!names.some(isText)) {
     return '';
   }
-  return pattern.replace(PLACE, (_, name: string, at: number) => {
+  const withServers = pattern.replace('{host}:{port}', whole => servers(data) || whole);
+  return withServers.replace(PLACE, (_, name: string, at: number) => {
     const value = ownName(shown(data[name]));
-    const following = pattern.slice(at + name.length + 2);
+    const following = withServers.slice(at + name.length + 2);
     // An IPv6 address before a port.
     return value.includes(':') && !value.includes('/') && following.startsWith(':') ? `[${value}]` : value || MISSING;
   });
+}
+
+/** Each of several servers with its own port, a path in brackets; `''` for one name or address, as anywhere else. */
+function servers(data: { readonly [name: string]: unknown }): string {
+  const host = ownName(shown(data.host));
+  const port = shown(data.port) || MISSING;
+  const isPlain = !host.includes(',') && !host.startsWith('/') && !/^[^:]*:\d+$|^\[/.test(host);
+  return isPlain ? '' : host.split(',').map(entry => server(entry, port)).join(',');
+}
+
+function server(entry: string, port: string): string {
+  if (entry.startsWith('/') || (!entry.startsWith('[') && entry.split(':').length > 2)) {
+    return `[${entry}]:${port}`;
+  }
+  return /:\d+$/.test(entry.replace(/^\[[^\]]*\]/, '')) ? entry : `${entry}:${port}`;
 }
 
 function shown(value: unknown): string {

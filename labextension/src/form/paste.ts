@@ -68,7 +68,9 @@ function url(text: string): URL | null {
 
 // `URL` knows host and port of a few schemes only, differently in each browser.
 const DATABASE_URL =
-  /^[a-z0-9+]+:\/\/(?:(?<login>[^/?#]*)@)?(?<host>\[[^\]]*\]|[^/:?#@]*)(?::(?<port>\d+))?(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?/i;
+  /^[a-z0-9+]+:\/\/(?:(?<login>[^/?#]*)@)?(?<hosts>[^/?#@]*)(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?/i;
+// One of several, with commas between them (libpq).
+const HOST = /^(?<host>\[[^\]]*\]|[^:]*)(?::(?<port>\d+))?/;
 
 type Found = { [key: string]: string | null | undefined };
 
@@ -79,9 +81,10 @@ function urlParts(text: string): { found: Found; query: URLSearchParams } | null
   }
   const query = new URLSearchParams(parts.query ?? '');
   const [user, password] = (parts.login ?? '').split(/:(.*)/s);
+  const hosts = parts.hosts.split(',').map(entry => HOST.exec(entry)?.groups ?? {});
   const found = {
-    host: decoded(parts.host).replace(/^\[|\]$/g, '') || query.get('host'),
-    port: parts.port ?? query.get('port'),
+    host: hosts.map(({ host }) => decoded(host).replace(/^\[|\]$/g, '')).join(',') || query.get('host'),
+    port: hosts.some(({ port }) => port) ? hosts.map(({ port }) => port ?? '').join(',') : query.get('port'),
     dbname: decoded(parts.database ?? ''),
     user: decoded(user) || query.get('user'),
     password: decoded(password ?? '') || query.get('password')
@@ -96,7 +99,8 @@ function fromPostgresUrl(text: string): Pasted | null {
     database('postgresql', {
       ...parts.found,
       dbname: parts.found.dbname || parts.query.get('dbname'),
-      sslmode: parts.query.get('sslmode')
+      sslmode: parts.query.get('sslmode'),
+      target_session_attrs: parts.query.get('target_session_attrs')
     })
   );
 }
@@ -113,7 +117,15 @@ const MYSQL_SSL_MODES: { [mode: string]: string } = {
 function fromMysqlUrl(text: string): Pasted | null {
   const parts = urlParts(text);
   const mode = parts?.query.get('ssl-mode') ?? parts?.query.get('ssl_mode') ?? '';
-  return parts && database('mysql', { ...parts.found, sslmode: MYSQL_SSL_MODES[mode.toUpperCase()] });
+  const socket = parts?.query.get('unix_socket') ?? parts?.query.get('socket');
+  return (
+    parts &&
+    database('mysql', {
+      ...parts.found,
+      host: socket || parts.found.host,
+      sslmode: MYSQL_SSL_MODES[mode.toUpperCase()]
+    })
+  );
 }
 
 function fromRedisUrl(text: string): Pasted | null {
@@ -169,14 +181,31 @@ function fromKeywords(text: string): Pasted | null {
   return database('postgresql', { ...found, host: found.host ?? found.hostaddr });
 }
 
+function isPort(text: string | undefined): boolean {
+  const port = Number(text);
+  return !!text && Number.isInteger(port) && port > 0 && port < 65_536;
+}
+
+/** One of several hosts, with the port that is its own. */
+function withPort(host: string, port: string | undefined): string {
+  if (!isPort(port) || host.startsWith('/')) {
+    return host;
+  }
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 function database(providerId: string, found: Found): Pasted | null {
   const fields: Pasted['fields'] = {};
-  const port = Number(found.port);
+  const hosts = (found.host ?? '').split(',');
+  const ports = (found.port ?? '').split(',');
   if (found.host) {
-    fields.host = found.host;
+    fields.host = ports.length > 1 ? hosts.map((host, at) => withPort(host, ports[at])).join(',') : found.host;
   }
-  if (found.port && Number.isInteger(port) && port > 0 && port < 65_536) {
-    fields.port = port;
+  if (ports.length === 1 && isPort(ports[0])) {
+    fields.port = Number(ports[0]);
+  }
+  if (hosts.length > 1 && found.target_session_attrs) {
+    fields.target_session_attrs = found.target_session_attrs;
   }
   if (found.dbname) {
     fields.database = found.dbname;

@@ -189,7 +189,7 @@ export function formSchema(provider: ProviderDefinition): FormSchema {
 /**
  * The secrets that have to be there for `data`: one of a conditional part only while its condition holds.
  *
- * @param holds - tells whether a condition holds; the default knows `const` and `enum` of named fields
+ * @param holds - tells whether a condition holds; the default knows a few keywords of named fields
  */
 export function requiredSecrets(
   provider: ProviderDefinition,
@@ -218,7 +218,7 @@ export function requiredSecrets(
   return [...found];
 }
 
-/** Enough to tell which secret a stored connection lacks, without the validator. */
+/** Enough to tell which secret a stored connection lacks, without the validator: `const`, `enum` and `pattern`. */
 function simplyHolds(schema: unknown, data: { [name: string]: unknown }): boolean {
   if (!isObject(schema)) {
     return schema !== false;
@@ -231,6 +231,9 @@ function simplyHolds(schema: unknown, data: { [name: string]: unknown }): boolea
       const value = data[name];
       if (value === undefined || !isObject(condition)) {
         return true;
+      }
+      if (typeof condition.pattern === 'string') {
+        return typeof value === 'string' && new RegExp(condition.pattern, 'u').test(value);
       }
       return 'const' in condition
         ? condition.const === value

@@ -1,0 +1,196 @@
+"""How a client proves to a PostgreSQL server that it knows the password: SCRAM-SHA-256, md5, or the password itself.
+
+Which way it is, the server says, and somebody in its place would name the weakest. So what gives the password away
+goes to the server itself only: the password as it is, and its md5 answer, on which a thousand million passwords a
+second can be tried, and which opens the real server to whoever passes the real server's salt on. SCRAM has to be worked
+out some thousand times for each try, and less is refused.
+
+Of what the server says in an error, its SQLSTATE alone is looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import scramp  # type: ignore[import-untyped]
+
+from ...errors import SecretMissing, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTlsFailed
+from ..upstream import by_path, is_the_server
+from .messages import Malformed, Wire, message, sqlstate_of
+
+# Of a login: a server has a notice or two.
+_MAX_MESSAGES = 500
+# Of PBKDF2, at the server's word. RFC 7677 4: not fewer; whoever gets the proof would try passwords that much faster.
+# A server has as many by default (`scram_iterations`). More than the other take some tenths of a second.
+_MIN_ITERATIONS = 4096
+_MAX_ITERATIONS = 1_000_000
+_ITERATIONS = re.compile(r"(?:^|,)i=([0-9]{1,12})(?=,|$)")
+_MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
+# The server ignores the name in SCRAM, and takes the one of the startup packet (its documentation, 55.3.1).
+_NO_NAME = "*"
+
+# Authentication requests.
+_OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
+
+
+_OTHER_LOGIN = "The server wants another kind of login than a password. Ask its owner for a user with one."
+
+# By SQLSTATE (PostgreSQL's documentation, appendix A): where the code alone would send people to the wrong place.
+_REFUSALS = {
+    "3D000": "There is no such database on this server. Check the database.",
+    "28000": "The server does not let this user in from here. Check the user and the encryption.",
+    "42501": "This user may not connect to this database. Ask its owner for the permission.",
+    "53300": "The server has no free connection. Close some, or try again later.",
+    "57P03": "The server is starting up or shutting down. Try again in a moment.",
+}
+
+
+def authenticate(
+    wire: Wire, stream: socket.socket, fields: Mapping[str, Any], user: bytes, password: bytes
+) -> None:
+    """Returns when the server has let the user in; the password may be empty.
+
+    Raises: UpstreamError and its kinds, SecretMissing; Malformed, OSError, TimeoutError.
+    """
+    asked = False
+    for _ in range(_MAX_MESSAGES):
+        kind, body = wire.message()
+        if kind in (b"N", b"v"):
+            continue
+        if kind == b"E":
+            raise refusal(body)
+        if kind != b"R" or len(body) < 4:
+            raise Malformed
+        (method,) = struct.unpack_from(">I", body)
+        if method == _OK:
+            return
+        if asked:
+            raise Malformed
+        asked = True
+        if not password:
+            raise SecretMissing(
+                "The server asks for a password, and none is stored. Enter it in the connection."
+            )
+        if method == _CLEARTEXT:
+            _check_cleartext(stream, fields)
+        elif method == _MD5:
+            _check_md5(stream, fields)
+        _prove(wire, stream, method, body[4:], user, password)
+    raise Malformed
+
+
+def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
+    """Raises: UpstreamTlsFailed: somebody on the way could read the password, or be the one who asks for it."""
+    if not by_path(fields) and not isinstance(stream, ssl.SSLSocket):
+        raise UpstreamTlsFailed(
+            "The server wants the password in plain text, and the connection is not encrypted. "
+            "Choose an encryption, or let the server use scram-sha-256."
+        )
+    if not is_the_server(stream, fields):
+        raise UpstreamTlsFailed(
+            f"The server wants the password in plain text, and {_nobody_knows(fields)}, "
+            "or let the server use scram-sha-256."
+        )
+
+
+def _check_md5(stream: socket.socket, fields: Mapping[str, Any]) -> None:
+    """Raises: UpstreamTlsFailed: somebody on the way could pass the answer on, or try passwords on it."""
+    if not is_the_server(stream, fields):
+        raise UpstreamTlsFailed(
+            f"The server wants an md5 answer, from which a password can be guessed, and {_nobody_knows(fields)}, "
+            "or let the server use scram-sha-256."
+        )
+
+
+def _nobody_knows(fields: Mapping[str, Any]) -> str:
+    """Whether it is the server at all, and what to do."""
+    if by_path(fields):
+        return "anybody may put a socket into its folder. Let it listen in a folder of its own"
+    return "nobody has verified that it is the server. Choose an encryption that verifies it"
+
+
+def _prove(
+    wire: Wire, stream: socket.socket, method: int, asked: bytes, user: bytes, password: bytes
+) -> None:
+    if method == _SASL:
+        _scram(wire, stream, asked, password)
+    elif method == _MD5 and len(asked) == 4:
+        wire.send(message(b"p", _md5(user, password, asked) + b"\0"))
+    elif method == _CLEARTEXT:
+        wire.send(message(b"p", password + b"\0"))
+    else:
+        raise UpstreamAuthFailed(_OTHER_LOGIN)
+
+
+def _md5(user: bytes, password: bytes, salt: bytes) -> bytes:
+    inner = hashlib.md5(password + user, usedforsecurity=False).hexdigest().encode()
+    return b"md5" + hashlib.md5(inner + salt, usedforsecurity=False).hexdigest().encode()
+
+
+def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -> None:
+    """RFC 5802 and 7677. Returns when the server has proved that it knows the password too."""
+    names = [name for name in _MECHANISMS if name.encode() in offered.split(b"\0")]
+    binding = ("tls-server-end-point", stream) if isinstance(stream, ssl.SSLSocket) else None
+    if not names or (binding is None and names == ["SCRAM-SHA-256-PLUS"]):
+        raise UpstreamAuthFailed(_OTHER_LOGIN)
+    try:
+        client = _scram_client(names, password.decode(), binding)
+        first = client.get_client_first().encode()
+        wire.send(
+            message(b"p", client.mechanism_name.encode() + b"\0" + struct.pack(">I", len(first)) + first)
+        )
+        first_answer = _sasl(wire, _SASL_CONTINUE)
+        if _asks_too_little(first_answer):
+            raise UpstreamAuthFailed(
+                "The server asked for too few SCRAM iterations: the password could be guessed. "
+                "Set scram_iterations to 4096 or more there, and set the password anew."
+            )
+        client.set_server_first(first_answer)
+        if int(client.iterations) > _MAX_ITERATIONS:
+            raise UpstreamRefused("The server wants too much work for a login. Check host and port.")
+        wire.send(message(b"p", client.get_client_final().encode()))
+        client.set_server_final(_sasl(wire, _SASL_FINAL))
+    except (scramp.ScramException, UnicodeError):
+        # Not a wrong password, to that a server says 28P01.
+        raise UpstreamAuthFailed(
+            "The server could not prove that it knows this password. Check host and encryption."
+        ) from None
+
+
+def _asks_too_little(server_first: str) -> bool:
+    """Of PBKDF2 (RFC 5802 5.1, `i=`). What is no number at all is the library's to refuse."""
+    counts = _ITERATIONS.findall(server_first)
+    return any(int(count) < _MIN_ITERATIONS for count in counts)
+
+
+def _scram_client(names: list[str], password: str, binding: tuple[str, ssl.SSLSocket] | None) -> Any:
+    if binding is not None:
+        try:
+            return scramp.ScramClient(names, _NO_NAME, password, channel_binding=binding)
+        except scramp.ScramException:
+            # A certificate whose signature names no hash, such as Ed25519: RFC 5929 defines no binding for it.
+            names = [name for name in names if not name.endswith("-PLUS")]
+    return scramp.ScramClient(names, _NO_NAME, password)
+
+
+def _sasl(wire: Wire, expected: int) -> str:
+    kind, body = wire.message()
+    if kind == b"E":
+        raise refusal(body)
+    if kind != b"R" or len(body) < 4 or struct.unpack_from(">I", body)[0] != expected:
+        raise Malformed
+    return body[4:].decode()
+
+
+def refusal(body: bytes) -> UpstreamError:
+    """What an ErrorResponse stands for."""
+    code = sqlstate_of(body)
+    if code == "28P01":
+        return UpstreamAuthFailed()
+    return UpstreamRefused(_REFUSALS.get(code), sqlstate=code)
