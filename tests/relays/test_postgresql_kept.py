@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed
 from tests.support.postgres_places import own as own

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from connvault_jupyter.services.ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayPlace
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import login as login
 from tests.support.postgres_places import place as place
