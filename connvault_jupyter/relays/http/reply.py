@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from ...errors import UpstreamRefused
 from ...services.guessability import MIN_CHARS
@@ -16,7 +17,7 @@ from ..masking.masker import Masker
 from .bodies import BadBody, Body, Chunked, OfLength, UntilClose, last_chunk
 from .encodings import BadCoding, coding_of
 from .headers import client_headers, passing_trailers
-from .heads import END, MAX_HEAD_BYTES, BadHead, RequestHead, ResponseHead, response_head
+from .heads import END, MAX_HEAD_BYTES, BadHead, Headers, RequestHead, ResponseHead, response_head
 from .shown import Shown
 from .streams import Exchange, Silent
 
@@ -35,9 +36,9 @@ MASKED_HEADER = "X-Connvault-Masked"
 class Reply:
     """Use: `read_head`, then `pass_on`, or `pass_head` if it `switched` to another protocol.
 
-    `stored`: an object's coding is a part of it (of its length, checksums and ranges), so it is not taken off.
-    `begun`: a byte of it has come. `told`: the client has a part of it. `rest` is what came after the head of a
-    switched answer.
+    `for_client`: the headers as the client is to have them. `stored`: an object's coding is a part of it (of its
+    length, checksums and ranges), so it is not taken off. `begun`: a byte of it has come. `told`: the client has a part
+    of it. `rest` is what came after the head of a switched answer.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Reply:
         *,
         request: RequestHead,
         mask: Masker | None,
-        logs_in: bool,
+        for_client: Callable[[Headers], Headers],
         stored: bool,
         upgrade: str,
         limits: Limits,
@@ -55,7 +56,7 @@ class Reply:
         self._request = request
         self._mask = mask
         self._sights = 0 if mask is None else mask.sights
-        self._logs_in = logs_in
+        self._for_client = for_client
         self._stored = stored
         self._upgrade = upgrade
         self._limits = limits
@@ -99,7 +100,7 @@ class Reply:
         for _ in range(_MAX_INTERIM):
             data, buffer = self._one_head(buffer)
             head = response_head(data)
-            if head.status == 100 and "expect" in self._request.names:
+            if head.status == 100 and self._request.awaits_word:
                 self._exchange.answer(b"HTTP/1.1 100 Continue\r\n\r\n")
             if head.status == 101 or head.status >= 200:
                 break
@@ -273,7 +274,7 @@ class Reply:
 
     def _head_bytes(self) -> bytes:
         head = self.head
-        headers = client_headers(head, logs_in=self._logs_in, decoded=bool(self._coding))
+        headers = self._for_client(client_headers(head, decoded=bool(self._coding)))
         lines = [f"{name}: {value}" for name, value in headers]
         shown = "\r\n".join([head.reason, *lines]).encode("latin-1")
         framed = self._framed
@@ -290,7 +291,7 @@ class Reply:
         return b"HTTP/1.1 %d %b\r\n%b%b%b" % (head.status, reason, rest, b"\r\n" if rest else b"", ends)
 
     def _trailers(self, body: Body) -> list[tuple[bytes, bytes]]:
-        passing = passing_trailers(body.trailers, logs_in=self._logs_in)
+        passing = passing_trailers(body.trailers)
         if self._mask is None:
             return passing
         return [(self._mask.whole(name), self._mask.whole(value)) for name, value in passing]

@@ -18,11 +18,8 @@ from urllib.parse import unquote
 
 from ...errors import BrokerUnavailable, InvalidRequest, SecretInvalid
 from ..downstream import Login
-from .authorization import secret_of, visible
+from .authorization import AUTHORIZATION, secret_of, visible
 from .request import Request
-
-# AWS's "Create a signed AWS API request": `Credential=<access key id>/<date>/<region>/<service>/aws4_request`.
-_CREDENTIAL = re.compile(r"AWS4-[A-Z0-9-]+\s(?:.*[\s,])?Credential=([^/,\s]+)/")
 
 # What a client signs with, in headers and (presigned URLs) in the query.
 _SIGNED_WITH = ("Authorization", "X-Amz-Date", "Date", "X-Amz-Security-Token")
@@ -37,6 +34,10 @@ _PRESIGNED = frozenset(
         "x-amz-signature",
         "x-amz-signedheaders",
         "x-amz-content-sha256",
+        # Signature Version 2.
+        "awsaccesskeyid",
+        "expires",
+        "signature",
     )
 )
 
@@ -50,21 +51,6 @@ _TO_ENCODE = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~-]")
 _TO_ENCODE_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/-]")
 
 
-def client_key(request: Request) -> str | None:
-    """The access key id with which a client has signed, in the header or in a presigned URL; `None`: it has not.
-
-    With the handle's token as the key id this is how such a client says which handle it means.
-    """
-    found = _CREDENTIAL.match(request.header("Authorization") or "")
-    if found:
-        return unquote(found[1])
-    for pair in request.target.partition("?")[2].split("&"):
-        name, _, value = pair.partition("=")
-        if unquote(name).lower() == "x-amz-credential":
-            return unquote(value).partition("/")[0] or None
-    return None
-
-
 class SigV4:
     """By the fields `access_key_id`, `region` and `service` and the secrets `secret_access_key` and, with keys for a
     while (STS), `session_token`.
@@ -74,6 +60,7 @@ class SigV4:
     """
 
     steady: ClassVar[bool] = False
+    places = AUTHORIZATION
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         """Raises: BrokerUnavailable: botocore is not installed."""
