@@ -164,9 +164,8 @@ class AwsPlace:
             return
         body = response_dict["body"]
         content = body if isinstance(body, bytes) else b""
-        ours = headers.get(ERROR_HEADER)
-        if ours:
-            raise answered(str(ours), content, connection=self._lease.connection)
+        if headers.get(ERROR_HEADER):
+            raise answered(headers, content, connection=self._lease.connection)
         found = _CODE.search(content[:65536])
         code = found[1].decode("ascii") if found else ""
         if code in _WRONG_KEY:

@@ -73,9 +73,8 @@ class _Transport(httpx.BaseTransport):
             # Nothing was sent: the place is gone. Opened again, once.
             self._move(self._place.renew())
             response = self._inner.handle_request(sent)
-        code = response.headers.get(ERROR_HEADER)
-        if code:
-            raise self._place.error(code, response.read())
+        if ERROR_HEADER in response.headers:
+            raise self._place.error(response.headers, response.read())
         return response
 
     def close(self) -> None:
@@ -103,9 +102,8 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
         except httpx.ConnectError:
             await self._renew()
             response = await self._inner.handle_async_request(sent)
-        code = response.headers.get(ERROR_HEADER)
-        if code:
-            raise self._place.error(code, await response.aread())
+        if ERROR_HEADER in response.headers:
+            raise self._place.error(response.headers, await response.aread())
         return response
 
     async def aclose(self) -> None:

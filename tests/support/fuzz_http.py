@@ -13,11 +13,14 @@ import httptools
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http import (
+    addresses,
+    answers,
     bodies,
     encodings,
     gate,
     headers,
     heads,
+    passing,
     pin,
     pool,
     reply,
@@ -30,7 +33,7 @@ from connvault_jupyter.relays.http import (
 )
 from connvault_jupyter.relays.http import relay as http_relay
 from connvault_jupyter.relays.http.bodies import BadBody, Body, Chunked, OfLength, UntilClose
-from connvault_jupyter.relays.http.encodings import BadCoding, Inflating
+from connvault_jupyter.relays.http.encodings import BadCoding, Decoding
 from connvault_jupyter.relays.http.heads import END, BadHead, request_head, response_head
 from connvault_jupyter.relays.http.relay import Relay
 from connvault_jupyter.relays.limits import LIMITS
@@ -137,14 +140,14 @@ def _coding(data: bytes) -> None:
     coding = "gzip" if data[:1] < b"\x80" else "deflate"
     outcomes: list[tuple[int, int] | None] = []
     for blocks in ([data[1:]], cut(data[1:])):
-        inflating, content, crc = Inflating(coding), 0, 0
+        decoding, content, crc = Decoding((coding,)), 0, 0
         try:
             for block in filter(None, blocks):
-                for piece in inflating.feed(block):
+                for piece in decoding.feed(block):
                     assert len(piece) <= 256 * 1024
                     content += len(piece)
                     crc = zlib.crc32(piece, crc)
-            inflating.finish()
+            decoding.finish()
         except BadCoding:
             outcomes.append(None)
         else:
@@ -258,7 +261,9 @@ def _contents(told: bytes) -> list[bytes] | None:
     for message in reading.messages:
         is_masked(message.body)
         names = {name for name, _ in message.headers}
-        assert not names & {b"set-cookie", b"alt-svc", b"strict-transport-security"}
+        assert not names & {b"alt-svc", b"strict-transport-security"}
+        cookies = [value.lower() for name, value in message.headers if name == b"set-cookie"]
+        assert not any(b"httponly" in value.replace(b" ", b"").split(b";")[1:] for value in cookies)
         if not message.whole or b"x-connvault-error" in names:
             return None
     return [message.body for message in reading.messages]
@@ -300,8 +305,8 @@ TARGET = Target(
         "token": _token,
     },
     (
-        bodies, encodings, gate, headers, heads, pin, pool, reply, request, session, streams, token_endpoint, trial,
-        http_relay, websocket, masker, holding, normal_form, search, masked_spellings,
+        addresses, answers, bodies, encodings, gate, headers, heads, passing, pin, pool, reply, request, session,
+        streams, token_endpoint, trial, http_relay, websocket, masker, holding, normal_form, search, masked_spellings,
     ),
     (
         b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n",
@@ -310,7 +315,8 @@ TARGET = Target(
         b"Content-Length: 5\r\n", b"Connection: close\r\n", b"Connection: keep-alive\r\n",
         b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n", b"Expect: 100-continue\r\n",
         b"Host: a\r\n", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Trailer: x\r\n",
-        b"Set-Cookie: a=b\r\n", b"/..", b"/%2e%2e", b"%25", b"/v1/users",
+        b"Set-Cookie: a=b\r\n", b"Set-Cookie: a=b; HttpOnly\r\n", b"Location: http://api.test/v1/users/8\r\n",
+        b"Accept: application/xml\r\n", b"Cookie: a=b; c=the-token\r\n", b"/..", b"/%2e%2e", b"%25", b"/v1/users",
         b"GET /v1/users HTTP/1.1\r\nHost: a\r\n\r\n", b"Authorization: Bearer the-token\r\n",
         b"Authorization: Basic eDp0aGUtdG9rZW4=\r\n", b"X-Api-Key: the-token\r\n",
         b'{"access_token":"x","expires_in":9}', SAID, *SPELLINGS,

@@ -15,7 +15,7 @@ from ..limits import Limits
 from ..masking.holding import HOLD_S
 from ..masking.masker import Masker
 from .bodies import BadBody, Body, Chunked, OfLength, UntilClose, last_chunk
-from .encodings import BadCoding, coding_of
+from .encodings import BadCoding, codings_of
 from .headers import client_headers, passing_trailers
 from .heads import END, MAX_HEAD_BYTES, BadHead, Headers, RequestHead, ResponseHead, response_head
 from .shown import Shown
@@ -111,8 +111,8 @@ class Reply:
         self._head = head
         self.rest = buffer
         looks_inside = self._mask is not None and not self._stored
-        self._coding = coding_of(head.tokens("content-encoding")) if looks_inside else ""
-        if self._coding is None or (self._coding and head.status == 206):
+        self._codings = codings_of(head.tokens("content-encoding")) if looks_inside else ()
+        if self._codings is None or (self._codings and head.status == 206):
             raise UpstreamRefused(
                 "The service answers in an encoding that can't be looked through for the credential."
             )
@@ -162,13 +162,13 @@ class Reply:
         if body.over:
             self._tell(self._head_bytes())
             self.rest = data
-        elif isinstance(body, OfLength) and len(data) >= body.left and not (self._coding or coded):
+        elif isinstance(body, OfLength) and len(data) >= body.left and not (self._codings or coded):
             # The usual small answer: nothing of it need wait.
             content = body.feed(data)
             if self._mask is not None:
                 content = self._mask.whole(content)
             self._tell(self._head_bytes() + content)
-        elif self._mask is None and not (self._coding or coded):
+        elif self._mask is None and not (self._codings or coded):
             self._pass_plain(data, body)
         else:
             self._pass_looked_through(data, body, coded=coded)
@@ -194,7 +194,7 @@ class Reply:
 
     def _pass_looked_through(self, data: bytes, body: Body, *, coded: bool) -> None:
         """Decoded and masked."""
-        shown = Shown(self._mask, coding=self._coding or "", coded=coded, lines=self._is_stream_of_lines)
+        shown = Shown(self._mask, codings=self._codings or (), coded=coded, lines=self._is_stream_of_lines)
         try:
             self._pass_shown(data, body, shown)
             shown.finish()
@@ -262,10 +262,10 @@ class Reply:
     def _framing(self, body: Body) -> tuple[list[str], bool]:
         """The framing's header lines, and whether the content goes out in chunks."""
         head = self.head
-        told = "content-length" in head.names and not self._coding
+        told = "content-length" in head.names and not self._codings
         if self._request.method == "HEAD" or head.status in (204, 304):
             return ([f"Content-Length: {head.length}"] if told and head.status != 204 else []), False
-        if isinstance(body, OfLength) and not self._coding:
+        if isinstance(body, OfLength) and not self._codings:
             return [f"Content-Length: {head.length}"], False
         if self._request.version == "1.1":
             return ["Transfer-Encoding: chunked"], True
@@ -274,7 +274,7 @@ class Reply:
 
     def _head_bytes(self) -> bytes:
         head = self.head
-        headers = self._for_client(client_headers(head, decoded=bool(self._coding)))
+        headers = self._for_client(client_headers(head, decoded=bool(self._codings)))
         lines = [f"{name}: {value}" for name, value in headers]
         shown = "\r\n".join([head.reason, *lines]).encode("latin-1")
         framed = self._framed
