@@ -12,7 +12,7 @@ import threading
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
-from ..errors import UpstreamAuthFailed, UpstreamRefused
+from ..errors import HandleInvalid, UpstreamAuthFailed, UpstreamRefused
 from .answers import Opened
 from .lease import Lease
 from .libraries import check_arguments
@@ -148,11 +148,16 @@ class AwsPlace:
             # The signature is not looked at, so that it does not fit any more is no harm.
             request.headers["Authorization"] = _KEY_ID.sub(f"Credential={self.token}/", text)
 
-    def _needs_retry(self, caught_exception: Any = None, **_kwargs: object) -> int | None:
+    def _needs_retry(
+        self, response: Any = None, caught_exception: Any = None, **_kwargs: object
+    ) -> int | None:
         """Nobody listens: the relay was ended or has crashed. `0` is a retry at once, `None` leaves it to botocore.
 
         Raises: HandleInvalid, ...: the broker refuses to open the place again.
         """
+        if response is not None and response[0].headers.get(ERROR_HEADER):
+            # See `_before_parse`: it is another place now.
+            return 0
         if type(caught_exception).__name__ not in _GONE:
             return None
         return 0 if self.renew() else None
@@ -165,6 +170,9 @@ class AwsPlace:
         body = response_dict["body"]
         content = body if isinstance(body, bytes) else b""
         if headers.get(ERROR_HEADER):
+            if headers[ERROR_HEADER] == HandleInvalid.code and self.renew():
+                # This was the port of before: a handle that was locked away is good again at another one.
+                return
             raise answered(headers, content, connection=self._lease.connection)
         found = _CODE.search(content[:65536])
         code = found[1].decode("ascii") if found else ""

@@ -25,8 +25,9 @@ from ..contracts.access import Delivered
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
 from ..services.ports import Clock, Lock, RelayOrder, RelayPlace
+from .ended_ports import EndedPorts
 from .forks import Forks, StartZygote
-from .lane import Lane, refused
+from .lane import Lane, ended, refused
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
 # Another server's revoke is noticed this late; one of this broker at once.
@@ -87,6 +88,9 @@ class RelaySupervisor:
         self._forks: Forks | None = None
         self._lanes: dict[_LaneKey, Lane] = {}
         self._open: dict[str, _Open] = {}
+        # While they are cut.
+        self._leaving: dict[str, _Open] = {}
+        self._ended_ports = EndedPorts()
         self._base: Path | None = None
         self._changed = threading.Event()
         self._closed = threading.Event()
@@ -142,6 +146,7 @@ class RelaySupervisor:
             forks, self._forks = self._forks, None
         for lane in lanes:
             lane.end()
+        self._ended_ports.close()
         if forks is not None:
             forks.end()
         if self._base is not None:
@@ -209,6 +214,7 @@ class RelaySupervisor:
             kill=kill,
             answer=lambda handle, client: self._answer(key, handle, client),
             sighted=self._note_sight,
+            left=self._keep_port,
             log=self._log,
         )
 
@@ -228,6 +234,21 @@ class RelaySupervisor:
         found = self._open.get(handle)
         if found is not None:
             self._sighted(found.order)
+
+    def _keep_port(self, handle: str, listening: socket.socket) -> None:
+        found = self._leaving.get(handle)
+        if found is None:
+            listening.close()
+            return
+        from .http.answers import form_of, problem_answer
+
+        form = form_of(found.order.fields)
+        self._ended_ports.keep(
+            listening,
+            lambda accepts, body: problem_answer(
+                ended(), form=form, accepts=[accepts], body=body, close=True
+            ),
+        )
 
     def _running(self) -> Forks:
         with self._lock:
@@ -309,17 +330,21 @@ class RelaySupervisor:
                 # Opened again meanwhile, in the same directory.
                 return
             del self._open[handle]
+            self._leaving[handle] = found
             shutil.rmtree(found.directory, ignore_errors=True)
             last = not any(one.lane is found.lane for one in self._open.values())
             if last:
                 for key in [key for key, lane in self._lanes.items() if lane is found.lane]:
                     del self._lanes[key]
                     self._turns.pop(key, None)
-        if last:
-            # Nobody may use what it keeps (warm logins, tokens) any more.
-            found.lane.retire(handle)
-        else:
-            found.lane.cut(handle)
+        try:
+            if last:
+                # Nobody may use what it keeps (warm logins, tokens) any more.
+                found.lane.retire(handle)
+            else:
+                found.lane.cut(handle)
+        finally:
+            self._leaving.pop(handle, None)
 
 
 def _key(order: RelayOrder) -> _LaneKey:

@@ -12,13 +12,13 @@ whether trying again is of any use. All of the Problem (RFC 9457) is in each ans
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from xml.sax.saxutils import escape
 
 from ...errors import ConnvaultError, InvalidRequest
 from ..worker import problem_of
@@ -152,7 +152,7 @@ def _content(kind: str, shown: dict[str, Any], form: Form) -> bytes:
                 _put(tree, pointer.split("/")[1:], value)
         return json.dumps(tree).encode()
     if kind.endswith("/xml"):
-        code, message = escape(shown["code"]), escape(shown["message"])
+        code, message = html.escape(shown["code"]), html.escape(shown["message"])
         return (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
         ).encode()
