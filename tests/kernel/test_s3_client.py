@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
 import pickle
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -38,6 +40,7 @@ from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref
 from tests.support.relay_process import lose
 from tests.support.strict_s3 import REGION, SECRET_ACCESS_KEY, StrictS3, strict_s3
+from tests.support.tls import loopback_certificate
 
 KEYS = ["plain.txt", "a b+c.txt", "ü/č/日本.bin", "100%/%2F/=&?#", "x//y/", "it's (1)~!*", "dot/../dot"]
 
@@ -125,9 +128,9 @@ def _closed(error: urllib.error.HTTPError) -> urllib.error.HTTPError:
     return error
 
 
-def point(relays: HttpRelays, server: StrictS3) -> HttpRelays:
+def point(relays: HttpRelays, server: StrictS3, **more: Any) -> HttpRelays:
     """At the server, with its keys of now."""
-    fields = {**server.fields(), "auth": "sigv4", "service": "s3"}
+    fields = {**server.fields(), "auth": "sigv4", "service": "s3", **more}
     return relays.point(fields.pop("base_url"), secrets=server.secrets(), **fields)
 
 
@@ -153,6 +156,48 @@ def test_when_an_upload_has_many_parts_it_is_whole(s3: Any, bucket: str, server:
     s3.download_fileobj(bucket, "big", back)
     assert back.getvalue() == content
     assert sum("range" in headers for _, _, headers in server.seen) == 7
+
+
+class Once(io.RawIOBase):
+    """Bytes that come from somewhere: read once, and never again."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self._content = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._content.read(size)
+
+
+def test_when_a_body_can_be_read_only_once_it_is_uploaded_over_tls(
+    processes: HttpRelays, tmp_path: Path
+) -> None:
+    """Its hash is not signed then, unless code wants that; TLS keeps it whole."""
+    certificate = loopback_certificate()
+    (tmp_path / "pair.pem").write_text(certificate.certificate + certificate.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pair.pem")
+    with strict_s3(tls=context) as server:
+        point(processes, server, ca_certificate=certificate.authority)
+        client = Client(lease=Lease(processes))  # type: ignore[arg-type]
+        s3: Any = client.client()
+        name = f"once-{os.urandom(4).hex()}"
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket=name, Key="k", Body=Once(b"x" * 300_000), ContentLength=300_000)
+        assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"x" * 300_000
+        hashed: Any = client.client(s3={"payload_signing_enabled": True})
+        hashed.put_object(Bucket=name, Key="k", Body=b"y")
+        said = [headers["x-amz-content-sha256"] for method, _, headers in server.seen if method == "PUT"]
+        assert said[-2:] == ["UNSIGNED-PAYLOAD", hashlib.sha256(b"y").hexdigest()]
+
+
+def test_when_the_way_is_not_encrypted_the_body_is_signed(s3: Any, bucket: str, server: StrictS3) -> None:
+    """Nobody on the way can change it then."""
+    s3.put_object(Bucket=bucket, Key="signed", Body=b"z")
+    assert server.seen[-1][2]["x-amz-content-sha256"] == hashlib.sha256(b"z").hexdigest()
 
 
 def test_when_a_body_streams_it_is_read_in_blocks(s3: Any, bucket: str, tmp_path: Path) -> None:

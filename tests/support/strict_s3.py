@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ class _Handler(MotoRequestHandler):
 
 
 @contextmanager
-def strict_s3() -> Iterator[StrictS3]:
+def strict_s3(*, tls: ssl.SSLContext | None = None) -> Iterator[StrictS3]:
     state = StrictS3()
     moto: Any = DomainDispatcherApplication(create_backend_app)
 
@@ -141,8 +142,10 @@ def strict_s3() -> Iterator[StrictS3]:
         found: Iterable[bytes] = moto(environ, start_response)
         return found if state.pause is None else _slowly(found, state.pause)
 
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    server = make_server(
+        "127.0.0.1", 0, application, threaded=True, request_handler=_Handler, ssl_context=tls
+    )
+    state.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
