@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -18,8 +19,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
+import requests
+from botocore.config import Config
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from connvault_jupyter.errors import (
@@ -92,7 +96,7 @@ def processes() -> Iterator[HttpRelays]:
 def relays(server: StrictS3, processes: HttpRelays) -> Iterator[HttpRelays]:
     """The server as it was, and its keys in the store; one handle serves most tests."""
     before = vars(server).copy()
-    server.seen = []
+    server.seen, server.forms = [], []
     yield point(processes, server)
     vars(server).update(before)
 
@@ -300,6 +304,50 @@ def test_when_a_url_is_presigned_it_leads_to_the_loopback_place(client: Client, 
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(url.replace(str(client.token)[:20], "x" * 20))  # noqa: S310
     assert _closed(caught.value).code == 401
+
+
+def _posted(presigned: dict[str, Any], content: bytes, **more: str) -> int:
+    fields = {**presigned["fields"], **more}
+    found = requests.post(
+        presigned["url"], data=fields, files={"file": ("f.bin", content)}, timeout=20, allow_redirects=False
+    )
+    return found.status_code
+
+
+@pytest.mark.parametrize("signature", ["s3v4", "s3"])
+@pytest.mark.parametrize("size", [5, 300_000])
+def test_when_a_post_is_presigned_the_form_is_signed_anew(
+    client: Client, s3: Any, bucket: str, server: StrictS3, signature: str, size: int
+) -> None:
+    """By our clients and by others; the file arrives as it is, and nothing of the handle's does."""
+    other = boto3.client(
+        "s3", endpoint_url=client.base_url, aws_access_key_id=client.token, region_name=REGION,
+        aws_secret_access_key=client.token, config=Config(signature_version=signature, s3={"addressing_style": "path"}),
+    )  # fmt: skip
+    for number, maker in enumerate((s3, other)):
+        key = f"posted-{signature}-{size}-{number}"
+        presigned = maker.generate_presigned_post(
+            bucket, key, Fields={"acl": "private"}, Conditions=[{"acl": "private"}], ExpiresIn=86400
+        )
+        content = os.urandom(size)
+        assert _posted(presigned, content) == 204
+        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == content
+        assert client.token not in str(server.forms[-1]) + str(server.seen)
+        assert client.token not in base64.b64decode(server.forms[-1]["policy"]).decode()
+
+
+def test_when_a_presigned_form_is_another_handles_nobody_is_let_in(
+    client: Client, s3: Any, bucket: str, lease: Lease, server: StrictS3
+) -> None:
+    """Nor with one that is malformed, or has no policy."""
+    presigned = s3.generate_presigned_post(bucket, "k")
+    stranger = Client(lease=lease)  # type: ignore[arg-type]
+    there = {**presigned, "url": f"{stranger.base_url}/{bucket}"}
+    assert _posted(there, b"x") == 401
+    fields = {name: value for name, value in presigned["fields"].items() if name != "policy"}
+    assert _posted({**presigned, "fields": fields}, b"x") == 401
+    assert _posted(presigned, b"x", policy="e30=") == 400
+    assert server.forms == []
 
 
 def test_when_nothing_is_signed_nobody_is_let_in(client: Client, bucket: str, server: StrictS3) -> None:

@@ -23,6 +23,7 @@ from connvault_jupyter.relays.http import (
     passing,
     pin,
     pool,
+    post_form,
     reply,
     request,
     session,
@@ -51,6 +52,9 @@ from .scripted_streams import TOKEN, Scripted, copy_scripted, cut, reached, repl
 _FIELDS = {"base_url": "http://api.test/v1/users", "auth": "bearer"}
 _LOGIN = Login(_FIELDS, {"token": CANARY}, 1, "r1")
 _TOKEN_FIELDS = {"token_url": "http://id.test/token", "allow_http": True, "client_id": "c"}
+
+_FORM_LOGIN = frozenset(("policy", "x-amz-signature", "x-amz-credential", "x-amz-date", "x-amz-algorithm",
+                         "x-amz-security-token", "awsaccesskeyid", "signature"))  # fmt: skip
 
 # deflate makes at most 1,032 bytes of one (zlib's own description).
 _MOST_OF_A_BYTE = 1032
@@ -154,6 +158,27 @@ def _coding(data: bytes) -> None:
             outcomes.append((content, crc))
     assert outcomes[0] == outcomes[1]
     assert outcomes[0] is None or outcomes[0][0] <= _MOST_OF_A_BYTE * len(data)
+
+
+def _form(data: bytes) -> None:
+    """A presigned POST: wherever it is cut, the same fields or none yet; written anew it reads the same."""
+    try:
+        whole = post_form.post_form(data, b"b")
+    except BadBody:
+        return
+    if whole is None:
+        return
+    for end in range(0, len(data), max(1, len(data) // 16)):
+        part = post_form.post_form(data[:end], b"b")
+        assert part is None or part == whole
+    kept = [pair for pair in whole.fields if pair[0].lower() not in _FORM_LOGIN]
+    again = post_form.post_form(whole.signed({}) + data[whole.length :], b"b")
+    assert again is not None
+    assert again.fields == kept
+    try:
+        assert isinstance(whole.policy["conditions"], list)
+    except BadBody:
+        return
 
 
 def _mask(data: bytes) -> None:
@@ -297,6 +322,7 @@ TARGET = Target(
         "response": read_response,
         "chunked": _chunked,
         "coding": _coding,
+        "form": _form,
         "mask": _mask,
         "messages": _messages,
         "client": _client,
@@ -305,8 +331,8 @@ TARGET = Target(
         "token": _token,
     },
     (
-        addresses, answers, bodies, encodings, gate, headers, heads, passing, pin, pool, reply, request, session,
-        streams, token_endpoint, trial, http_relay, websocket, masker, holding, normal_form, search, masked_spellings,
+        addresses, answers, bodies, encodings, gate, headers, heads, passing, pin, pool, post_form, reply, request,
+        session, streams, token_endpoint, trial, http_relay, websocket, masker, holding, normal_form, search, masked_spellings,
     ),
     (
         b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n",
@@ -314,6 +340,8 @@ TARGET = Target(
         b"HTTP/1.1 401 Unauthorized\r\n", b"HTTP/1.0", b"Transfer-Encoding: chunked\r\n",
         b"Content-Length: 5\r\n", b"Connection: close\r\n", b"Connection: keep-alive\r\n",
         b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n", b"Expect: 100-continue\r\n",
+        b'--b\r\nContent-Disposition: form-data; name="policy"\r\n\r\ne30=\r\n', b'; filename="f"',
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
         b"Host: a\r\n", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Trailer: x\r\n",
         b"Set-Cookie: a=b\r\n", b"Set-Cookie: a=b; HttpOnly\r\n", b"Location: http://api.test/v1/users/8\r\n",
         b"Accept: application/xml\r\n", b"Cookie: a=b; c=the-token\r\n", b"/..", b"/%2e%2e", b"%25", b"/v1/users",

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ...errors import (
     ConnvaultError,
+    NotAllowed,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -36,6 +37,7 @@ from .hold import Hold
 from .jars import Jars
 from .passing import Passed, upstream_request
 from .pool import Pool, UpstreamConnection, block
+from .post_form import PostForm, form_at_start
 from .reply import Reply
 from .request import Request, serialised, with_cookies
 from .streams import Exchange, Gone, Incoming, Silent
@@ -78,6 +80,7 @@ class Session:
         self._incoming = Incoming(downstream.stream, limits=limits, idle=self._forget)
         self._hold = Hold(downstream)
         self._token = HandleToken(downstream.authenticates)
+        self._signs = downstream.handle.fields.get("auth") == "sigv4"
         self._form = form_of(downstream.handle.fields)
         self._jars = Jars(downstream.handle)
         self._read: tuple[bytes, RequestHead] | None = None
@@ -110,19 +113,23 @@ class Session:
             head = self._parsed(data)
         except BadHead as exc:
             return self._refuse(None, malformed(str(exc)))
-        if self._welcome is not head:
-            if not may_enter(self._downstream, head, self._token):
-                return self._refuse(head, no_token(), status=401)
-            self._welcome = head
         try:
-            return self._serve(head)
+            form = form_at_start(self._incoming, head) if self._signs else None
+            if not self._welcomes(head, form):
+                return self._refuse(head, no_token(), status=401)
+            return self._serve(head, form)
         except BadBody as exc:
             return self._refuse(head, malformed(str(exc)))
         except ConnvaultError as exc:
             return self._refuse(head, exc)
 
-    def _serve(self, head: RequestHead) -> bool:
-        body = _body_of(head)
+    def _welcomes(self, head: RequestHead, form: PostForm | None) -> bool:
+        if self._welcome is not head and may_enter(self._downstream, head, self._token):
+            self._welcome = head
+        return self._welcome is head or (form is not None and form.gives(self._token))
+
+    def _serve(self, head: RequestHead, form: PostForm | None) -> bool:
+        body = _body_of(head, form)
         login = self._downstream.lease()
         target = self._target_of(login)
         logs_in = (login.fields.get("auth") or "none") != "none"
@@ -130,13 +137,26 @@ class Session:
         if upgrade and (head.awaits_word or not body.over):
             raise malformed("an upgrade has no body here")
         passed = self._checked(head, target, logs_in=logs_in, upgrade=upgrade)
-        content: bytes | None = b""
-        if not body.over:
-            small = head.framing == "length" and head.length <= _SMALL_BODY_BYTES and not head.awaits_word
-            content = self._incoming.small(body) if small else None
         stored = login.fields.get("auth") == "sigv4"
-        attempt = _Attempt(head, body, content, upgrade, logs_in, stored, passed, target, login)
+        attempt = _Attempt(head, body, b"", upgrade, logs_in, stored, passed, target, login)
+        if form is not None:
+            self._sign(attempt, form)
+        if not body.over:
+            waits = head.awaits_word and form is None
+            small = head.framing == "length" and head.length <= _SMALL_BODY_BYTES and not waits
+            attempt.content = self._incoming.small(body) if small else None
         return self._attempted(attempt)
+
+    def _sign(self, attempt: _Attempt, form: PostForm) -> None:
+        """Raises: NotAllowed: the connection does not sign any more; and as `SigV4.apply_to_form`."""
+        from .sigv4 import SigV4
+
+        authorization = attempt.target.authorization
+        if not isinstance(authorization, SigV4):
+            raise NotAllowed("The connection logs in in another way now. Call connection() again.")
+        request, attempt.start = authorization.apply_to_form(attempt.passed.request, form, attempt.login)
+        attempt.passed = replace(attempt.passed, request=request)
+        self._incoming.buffer = self._incoming.buffer[form.length :]
 
     def _parsed(self, data: bytes) -> RequestHead:
         """Clients that poll or page send the same head again and again: it is read once. Raises: BadHead."""
@@ -203,7 +223,9 @@ class Session:
         if kept is not None and kept[0] is request and kept[1] is login and kept[2] == cookies:
             return kept[3], kept[4]
         authorization = attempt.target.authorization
-        wire = serialised(authorization.apply(with_cookies(request, cookies), login))
+        request_with = with_cookies(request, cookies)
+        # A form that is signed is no signed request.
+        wire = serialised(request_with if attempt.start else authorization.apply(request_with, login))
         # A session of the login is one too.
         mask = self._masking(authorization.credentials(login).union(cookies.values()))
         self._signed = (request, login, cookies, wire, mask) if authorization.steady else None
@@ -227,7 +249,7 @@ class Session:
         """The head of the answer is there."""
         exchange = Exchange(self._incoming, connection.stream, limits=self._limits)
         try:
-            exchange.send(wire + attempt.content if attempt.content else wire)
+            exchange.send(wire + attempt.start + (attempt.content or b""))
         except OSError:
             # It may have answered before it closed.
             if connection.used:
@@ -341,7 +363,7 @@ class Session:
 class _Attempt:
     """A request while it is tried. `content` is its whole body, `None`: it is sent while the answer is read.
 
-    `stored`: see `Reply`."""
+    `start`: of a body that begins otherwise than the client's. `stored`: see `Reply`."""
 
     head: RequestHead
     body: Body
@@ -352,8 +374,12 @@ class _Attempt:
     passed: Passed
     target: Target
     login: Login = field(repr=False)
+    start: bytes = b""
     mask: Masker | None = None
 
 
-def _body_of(head: RequestHead) -> Body:
-    return Chunked() if head.framing == "chunked" else OfLength(head.length)
+def _body_of(head: RequestHead, form: PostForm | None) -> Body:
+    """What of it is passed on as it is."""
+    if head.framing == "chunked":
+        return Chunked()
+    return OfLength(head.length - (form.length if form is not None else 0))
