@@ -332,7 +332,8 @@ TARGET = Target(
     },
     (
         addresses, answers, bodies, encodings, gate, headers, heads, passing, pin, pool, post_form, reply, request,
-        session, streams, token_endpoint, trial, http_relay, websocket, masker, holding, normal_form, search, masked_spellings,
+        session, streams, token_endpoint, trial, http_relay, websocket, masker, holding, normal_form, search,
+        masked_spellings,
     ),
     (
         b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n",
