@@ -95,6 +95,17 @@ def test_a_cookie_that_the_kind_names_stays_here_in_both_directions(
     assert server.requests[1].header("cookie") == "lang=de; Shop_Session=s1; SID=s2"
 
 
+def test_a_login_that_is_a_cookie_goes_beside_the_others(relays: HttpRelays, server: WebServer) -> None:
+    """The client's, but for one of its name, and the sessions of the handle."""
+    relays.point(server.origin, auth="header", header="Cookie", secrets={"token": f"sso={SESSION}; tenant=a"})
+    server.rules["/in"] = answering(b"", "Set-Cookie: node=n1; HttpOnly")
+    with RawClient(relays.place()) as client:
+        client.get("/in", "Cookie: sso=mine; lang=de").answer()
+        client.get("/x", "Cookie: lang=de").answer()
+    cookies = [seen.header("cookie") for seen in server.requests]
+    assert cookies == [f"lang=de; sso={SESSION}; tenant=a", f"lang=de; node=n1; sso={SESSION}; tenant=a"]
+
+
 def test_an_echo_of_a_session_is_masked(client: RawClient, server: WebServer) -> None:
     """It was sent with the request, as the credential was."""
     server.rules["/v1/in"] = answering(b"", f"Set-Cookie: sid={SESSION}; HttpOnly")

@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote_plus
 from ...errors import SecretInvalid, SecretMissing, UpstreamRefused
 from ...services.guessability import maskable
 from ..downstream import Login
-from .request import Request
+from .cookie_names import cookie_name, cookie_pairs
+from .request import Request, with_cookies
 
 # RFC 9110 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -53,6 +54,7 @@ class Places:
 
 
 NOWHERE = Places()
+_COOKIE = frozenset({"cookie"})
 AUTHORIZATION = Places(frozenset({"authorization"}))
 
 
@@ -130,6 +132,10 @@ class Header:
 
     def apply(self, request: Request, login: Login) -> Request:
         token = visible(secret_of(login, "token"))
+        if self.places.headers == _COOKIE and "=" in token and not self._scheme:
+            # Cookies among others: those of the client, and of the handle's sessions.
+            given = {cookie_name(pair): pair.partition("=")[2] for pair in cookie_pairs(token)}
+            return with_cookies(request, given)
         return request.with_header(self._name, f"{self._scheme} {token}" if self._scheme else token)
 
     def credentials(self, login: Login) -> set[str]:

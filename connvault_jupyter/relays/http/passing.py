@@ -94,7 +94,7 @@ class _Sifted:
                 continue
             if elsewhere:
                 self.left_out.append(plain)
-            elif plain == "cookie" and plain not in places.headers:
+            elif plain == "cookie":
                 self._sift_cookies(name, value)
             elif second:
                 self._sift_second(name, plain, value)
