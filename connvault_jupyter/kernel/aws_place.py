@@ -12,7 +12,7 @@ import threading
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
-from ..errors import UpstreamAuthFailed, UpstreamRefused
+from ..errors import HandleInvalid, UpstreamAuthFailed, UpstreamRefused
 from .answers import Opened
 from .lease import Lease
 from .libraries import check_arguments
@@ -132,8 +132,13 @@ class AwsPlace:
     def config(self, given: dict[str, Any]) -> dict[str, Any]:
         """Arguments of botocore's `Config`. Raises: TypeError: one that would say where or as whom."""
         check_arguments(given, _CONFIG)
+        # As botocore does it itself where it sees TLS; on loopback it would hash each body first, and can't send one
+        # that is read only once. Without TLS to the service the hash is what nobody on the way can change.
+        encrypted = str(self._opened.fields.get("base_url") or "").startswith("https:")
+        how = {"payload_signing_enabled": False} if encrypted else {}
         # A bucket in the host's name would be another host than the pinned one.
-        return {**_HOW, **given, **_WHERE, "s3": {**given.get("s3", {}), "addressing_style": "path"}}
+        s3 = {**how, **given.get("s3", {}), "addressing_style": "path"}
+        return {**_HOW, **given, **_WHERE, "s3": s3}
 
     def region(self) -> str:
         return str(self._opened.fields.get("region") or "us-east-1")
@@ -166,11 +171,16 @@ class AwsPlace:
         if body is not None:
             self._lease.opens(body)
 
-    def _needs_retry(self, caught_exception: Any = None, **_kwargs: object) -> int | None:
+    def _needs_retry(
+        self, response: Any = None, caught_exception: Any = None, **_kwargs: object
+    ) -> int | None:
         """Nobody listens: the relay was ended or has crashed. `0` is a retry at once, `None` leaves it to botocore.
 
         Raises: HandleInvalid, ...: the broker refuses to open the place again.
         """
+        if response is not None and response[0].headers.get(ERROR_HEADER):
+            # See `_before_parse`: it is another place now.
+            return 0
         if type(caught_exception).__name__ not in _GONE:
             return None
         return 0 if self.renew() else None
@@ -182,9 +192,11 @@ class AwsPlace:
             return
         body = response_dict["body"]
         content = body if isinstance(body, bytes) else b""
-        ours = headers.get(ERROR_HEADER)
-        if ours:
-            raise answered(str(ours), content, connection=self._lease.connection)
+        if headers.get(ERROR_HEADER):
+            if headers[ERROR_HEADER] == HandleInvalid.code and self.renew():
+                # This was the port of before: a handle that was locked away is good again at another one.
+                return
+            raise answered(headers, content, connection=self._lease.connection)
         found = _CODE.search(content[:65536])
         code = found[1].decode("ascii") if found else ""
         if code in _WRONG_KEY:

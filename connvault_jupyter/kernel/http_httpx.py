@@ -90,9 +90,8 @@ class _Transport(httpx.BaseTransport):
             self._move(self._place.renew())
             response = self._inner.handle_request(sent)
         self._place.opens(response)
-        code = response.headers.get(ERROR_HEADER)
-        if code:
-            raise self._place.error(code, response.read())
+        if ERROR_HEADER in response.headers:
+            raise self._place.error(response.headers, response.read())
         return response
 
     def close(self) -> None:
@@ -121,9 +120,8 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
             await self._renew()
             response = await self._inner.handle_async_request(sent)
         self._place.opens(response)
-        code = response.headers.get(ERROR_HEADER)
-        if code:
-            raise self._place.error(code, await response.aread())
+        if ERROR_HEADER in response.headers:
+            raise self._place.error(response.headers, await response.aread())
         return response
 
     async def aclose(self) -> None:

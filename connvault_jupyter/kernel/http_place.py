@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid
@@ -76,9 +77,9 @@ class HttpPlace:
             self._opened = opened
             return opened.socket
 
-    def error(self, code: str, content: bytes) -> ConnvaultError:
+    def error(self, headers: Mapping[str, Any], content: bytes) -> ConnvaultError:
         """What an answer of the relay's own says; see `refusals.answered`."""
-        return answered(code, content, connection=self.connection)
+        return answered(headers, content, connection=self.connection)
 
 
 def _connected(path: str, timeout_s: float | None) -> socket.socket:

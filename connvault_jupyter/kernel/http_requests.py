@@ -61,12 +61,19 @@ class ApiSession(requests.Session):
             raise
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """On a redirect to another origin no header that looks like a login goes along.
+        """On a redirect to another origin, or out of the stored address, no header goes along that looks like a login
+        or has the handle's token.
 
         requests itself strips `Authorization` only, and would read `.netrc` for the new host."""
-        if origin(prepared_request.url or "") != origin(response.request.url or ""):
-            for name in [name for name in prepared_request.headers if _LOGIN_HEADER.search(name)]:
-                del prepared_request.headers[name]
+        url, headers = prepared_request.url or "", prepared_request.headers
+        if origin(url) == origin(response.request.url or "") and covers(self.base_url, url):
+            return
+        token = self._place.opened.token.encode()
+        for name, value in list(headers.items()):
+            # Some pass bytes.
+            text: Any = value
+            if _LOGIN_HEADER.search(name) or token in (text if isinstance(text, bytes) else text.encode()):
+                del headers[name]
 
     def get_adapter(self, url: str) -> BaseAdapter:
         mounted = super().get_adapter(url)
@@ -108,9 +115,8 @@ class _RelayAdapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         self._place.refuse_if_released()
         response = super().send(request, *args, **kwargs)
-        code = response.headers.get(ERROR_HEADER)
-        if code:
-            raise self._place.error(code, response.content)
+        if ERROR_HEADER in response.headers:
+            raise self._place.error(response.headers, response.content)
         return response
 
     def get_connection_with_tls_context(

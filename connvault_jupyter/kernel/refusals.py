@@ -1,7 +1,7 @@
 """What a relay says when it refuses, as the typed error that it stands for. No client library is known here.
 
 Relays say `connvault <code>: <message>` in the words of their protocol's own error. HTTP's says the code in a header of
-its answer, and the rest as a Problem (RFC 9457).
+its answer, and the rest as a Problem (RFC 9457) in its content or in another header.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 from ..errors import ConnvaultError, HandleInvalid, from_problem
 from ..handle_ends import end_of
 
-# relays.http.answers.ERROR_HEADER: on an answer of the relay's own, and on no other.
-ERROR_HEADER = "x-connvault-error"
+# relays.http.answers: on an answer of the relay's own, and on no other. The Problem is in a header where the content is
+# in another service's words, or missing.
+ERROR_HEADER, _PROBLEM_HEADER = "x-connvault-error", "x-connvault-problem"
 
 _SAID = re.compile(r"connvault ([a-z_]+): ([^\r\n]*)")
 
@@ -30,15 +31,15 @@ def said_in(text: str, *, connection: str) -> ConnvaultError | None:
     return of_connection(from_problem({"code": said[1], "detail": said[2], "details": details}), connection)
 
 
-def answered(code: str, content: bytes, *, connection: str) -> ConnvaultError:
-    """What an HTTP answer with `ERROR_HEADER` says: the header's value, and the content (none for HEAD)."""
+def answered(headers: Mapping[str, Any], content: bytes, *, connection: str) -> ConnvaultError:
+    """What an HTTP answer with `ERROR_HEADER` says. `headers` know their names in any case."""
     problem: Mapping[str, Any] = {}
     try:
-        found = json.loads(content) if content else {}
+        found = json.loads(headers.get(_PROBLEM_HEADER) or content or "{}")
         problem = found if isinstance(found, dict) else {}
     except ValueError:
         pass
-    return of_connection(from_problem({"code": code, **problem}), connection)
+    return of_connection(from_problem({**problem, "code": str(headers[ERROR_HEADER])}), connection)
 
 
 def of_connection(error: ConnvaultError, connection: str) -> ConnvaultError:

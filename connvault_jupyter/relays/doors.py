@@ -50,6 +50,11 @@ class Doors:
             self._selector.unregister(listening)
         listening.close()
 
+    def leave(self, listening: socket.socket) -> None:
+        """As `close`, but whoever comes waits: somebody else goes on to listen there."""
+        with self._lock, contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(listening)
+
     def end(self) -> None:
         """Nobody waits any more."""
         with self._lock:

@@ -43,12 +43,16 @@ class Login:
 
 @dataclass(frozen=True)
 class Handle:
-    """A handle as its worker knows it. `id` names it between broker and worker; `token` opens its TCP port."""
+    """A handle as its worker knows it. `id` names it between broker and worker; `token` opens its TCP port.
+
+    `kept` is for what a relay keeps between this handle's clients: no other handle gets it, and it ends with it.
+    """
 
     id: str
     directory: str
     token: str = attribute(repr=False)
     fields: Mapping[str, Any]
+    kept: dict[str, Any] = attribute(default_factory=dict, repr=False, compare=False)
 
 
 def no_token() -> HandleInvalid:

@@ -40,6 +40,9 @@ Answer = Callable[[str, socket.socket], Mapping[str, Any]]
 Sighted = Callable[[str], None]
 """(handle): its worker has masked a secret in what a client got. Raises nothing."""
 
+Left = Callable[[str, socket.socket], None]
+"""(handle, its port's socket): the worker listens there no more; whoever gets the socket closes it."""
+
 
 class Lane:
     """`fork` gives the descriptor to a new worker; `kill` ends it by force. Safe to use from several threads."""
@@ -51,6 +54,7 @@ class Lane:
         kill: Callable[[], None],
         answer: Answer,
         sighted: Sighted,
+        left: Left,
         log: logging.Logger,
     ) -> None:
         ours, theirs = socket.socketpair()
@@ -64,6 +68,7 @@ class Lane:
         self._kill = kill
         self._answer = answer
         self._sighted = sighted
+        self._left = left
         self._log = log
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -218,6 +223,9 @@ class Lane:
             self._let_go(message["returned"], kept=message["kept"])
         elif "sighted" in message:
             self._sighted(message["sighted"])
+        elif "left" in message:
+            (listening,) = descriptors
+            self._left(message["left"], socket.socket(fileno=os.dup(listening)))
         else:
             for kind in ("listening", "cut", "tried"):
                 with self._lock:
@@ -294,3 +302,12 @@ class Lane:
 def refused() -> HandleInvalid:
     """What a client of a handle is told that the broker has let go of."""
     return HandleInvalid(reason="revoked")
+
+
+def gone() -> HandleInvalid:
+    """What a program is told that still asks at a handle's port: who it is is not looked up any more."""
+    return HandleInvalid(
+        "This handle has ended: it was revoked or released, its time was over, or connvault was locked. Call "
+        "connection() again.",
+        reason="revoked",
+    )

@@ -26,8 +26,9 @@ from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
 from ..services.ports import Clock, Lock
 from ..services.relay_ports import RelayOrder, RelayPlace
+from .ended_ports import EndedPorts
 from .forks import Forks, StartZygote
-from .lane import Lane, refused
+from .lane import Lane, gone, refused
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
 # Another server's revoke is noticed this late; one of this broker at once.
@@ -93,7 +94,9 @@ class RelaySupervisor:
         self._forks: Forks | None = None
         self._lanes: dict[_LaneKey, Lane] = {}
         self._open: dict[str, _Open] = {}
+        # Their workers may not have followed yet.
         self._dropped: dict[str, RelayOrder] = {}
+        self._ended_ports = EndedPorts()
         self._base: Path | None = None
         # Two threads look: whoever has the broker's lock may wait for a database that somebody holds, and what is known
         # to have ended is not to wait for that.
@@ -163,6 +166,7 @@ class RelaySupervisor:
             forks, self._forks = self._forks, None
         for lane in lanes:
             lane.end()
+        self._ended_ports.close()
         if forks is not None:
             forks.end()
         if self._base is not None:
@@ -230,6 +234,7 @@ class RelaySupervisor:
             kill=kill,
             answer=lambda handle, client: self._answer(key, handle, client),
             sighted=self._note_sight,
+            left=self._keep_port,
             log=self._log,
         )
 
@@ -256,6 +261,21 @@ class RelaySupervisor:
         found = self._open.get(handle)
         if found is not None:
             self._sighted(found.order)
+
+    def _keep_port(self, handle: str, listening: socket.socket) -> None:
+        order = self._dropped.get(handle)
+        if order is None:
+            listening.close()
+            return
+        from .http.answers import form_of, problem_answer
+
+        form = form_of(order.fields)
+        self._ended_ports.keep(
+            listening,
+            lambda accepts, body: problem_answer(
+                gone(), form=form, accepts=[accepts], body=body, close=True
+            ),
+        )
 
     def _running(self) -> Forks:
         with self._lock:

@@ -11,6 +11,7 @@
                                                   <-  {"returned": n, "kept": given back}
                                                   <-  {"sighted": handle}
     {"cut": handle}                               ->
+                                                  <-  {"left": handle} + the socket of its port, if it is told there
                                                   <-  {"cut": handle}
     {"try": n, "login"}                           ->
                                                   <-  {"tried": n, "server" | "problem"}
@@ -57,6 +58,8 @@ KEPT = b"+"
 HAND_OVER_SOCKET = "hand-over"
 # No session's number: whoever says it there wants what is kept for the next client to be ended.
 FORGET = 0
+# Whose clients try again where nobody listens any more: the broker tells them what has ended (`ended_ports`).
+TOLD_AT_THEIR_PORT = frozenset({"http"})
 # libpq appends the port to the name; all other clients take any path.
 SOCKETS = {"postgresql": ".s.PGSQL.5432"}
 SOCKET = "s"
@@ -290,6 +293,10 @@ class Worker:
         for downstream in served:
             downstream.cut()
         for socket_ in () if listening is None else listening.sockets:
+            if self._protocol in TOLD_AT_THEIR_PORT and socket_.family == socket.AF_INET:
+                self._doors.leave(socket_)
+                with contextlib.suppress(OSError):
+                    self._pipe.send({"left": handle}, [socket_.fileno()])
             self._doors.close(socket_)
 
     def _end(self) -> None:

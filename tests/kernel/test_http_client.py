@@ -233,6 +233,22 @@ def test_own_login_headers_do_not_follow_to_another_origin(
     assert sent["Accept-Language"] == "de"
 
 
+@pytest.mark.parametrize("where", ["elsewhere", "out of the path"])
+def test_the_handles_token_does_not_follow_a_redirect_out(
+    handles: RelayedHandles, here: EchoApi, elsewhere: EchoApi, where: str
+) -> None:
+    """Whatever code has called the header; it is no secret of the service, and good for the handle's port alone."""
+    handle = connection("warehouse")
+    there = elsewhere if where == "elsewhere" else here
+    here.redirects["/v1/go"] = f"{there.origin}/v2/x"
+    with handle.session() as session:
+        session.get("/go", headers={"X-Shop": f"v1 {handle.token}", "X-Other": "1"}, auth=("u", handle.token))
+    assert there.headers_of("/v2/x")["X-Other"] == "1"
+    assert {"X-Shop", "Authorization"} & {*there.headers_of("/v2/x")} == set()
+    assert handle.token not in repr(elsewhere.requests) + repr(here.requests)
+    assert "X-Shop" not in here.headers_of("/v1/go")
+
+
 def test_netrc_is_not_read(
     handles: RelayedHandles,
     here: EchoApi,

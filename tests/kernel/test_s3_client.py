@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import io
 import json
 import os
 import pickle
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -16,8 +19,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
+import requests
+from botocore.config import Config
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from connvault_jupyter.errors import (
@@ -38,6 +44,7 @@ from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref
 from tests.support.relay_process import lose
 from tests.support.strict_s3 import REGION, SECRET_ACCESS_KEY, StrictS3, strict_s3
+from tests.support.tls import loopback_certificate
 
 KEYS = ["plain.txt", "a b+c.txt", "ü/č/日本.bin", "100%/%2F/=&?#", "x//y/", "it's (1)~!*", "dot/../dot"]
 
@@ -102,7 +109,7 @@ def processes() -> Iterator[HttpRelays]:
 def relays(server: StrictS3, processes: HttpRelays) -> Iterator[HttpRelays]:
     """The server as it was, and its keys in the store; one handle serves most tests."""
     before = vars(server).copy()
-    server.seen = []
+    server.seen, server.forms = [], []
     yield point(processes, server)
     vars(server).update(before)
 
@@ -138,9 +145,9 @@ def _closed(error: urllib.error.HTTPError) -> urllib.error.HTTPError:
     return error
 
 
-def point(relays: HttpRelays, server: StrictS3) -> HttpRelays:
+def point(relays: HttpRelays, server: StrictS3, **more: Any) -> HttpRelays:
     """At the server, with its keys of now."""
-    fields = {**server.fields(), "auth": "sigv4", "service": "s3"}
+    fields = {**server.fields(), "auth": "sigv4", "service": "s3", **more}
     return relays.point(fields.pop("base_url"), secrets=server.secrets(), **fields)
 
 
@@ -166,6 +173,48 @@ def test_when_an_upload_has_many_parts_it_is_whole(s3: Any, bucket: str, server:
     s3.download_fileobj(bucket, "big", back)
     assert back.getvalue() == content
     assert sum("range" in headers for _, _, headers in server.seen) == 7
+
+
+class Once(io.RawIOBase):
+    """Bytes that come from somewhere: read once, and never again."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self._content = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._content.read(size)
+
+
+def test_when_a_body_can_be_read_only_once_it_is_uploaded_over_tls(
+    processes: HttpRelays, tmp_path: Path
+) -> None:
+    """Its hash is not signed then, unless code wants that; TLS keeps it whole."""
+    certificate = loopback_certificate()
+    (tmp_path / "pair.pem").write_text(certificate.certificate + certificate.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pair.pem")
+    with strict_s3(tls=context) as server:
+        point(processes, server, ca_certificate=certificate.authority)
+        client = Client(lease=Lease(processes))  # type: ignore[arg-type]
+        s3: Any = client.client()
+        name = f"once-{os.urandom(4).hex()}"
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket=name, Key="k", Body=Once(b"x" * 300_000), ContentLength=300_000)
+        assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"x" * 300_000
+        hashed: Any = client.client(s3={"payload_signing_enabled": True})
+        hashed.put_object(Bucket=name, Key="k", Body=b"y")
+        said = [headers["x-amz-content-sha256"] for method, _, headers in server.seen if method == "PUT"]
+        assert said[-2:] == ["UNSIGNED-PAYLOAD", hashlib.sha256(b"y").hexdigest()]
+
+
+def test_when_the_way_is_not_encrypted_the_body_is_signed(s3: Any, bucket: str, server: StrictS3) -> None:
+    """Nobody on the way can change it then."""
+    s3.put_object(Bucket=bucket, Key="signed", Body=b"z")
+    assert server.seen[-1][2]["x-amz-content-sha256"] == hashlib.sha256(b"z").hexdigest()
 
 
 def test_when_a_body_streams_it_is_read_in_blocks(s3: Any, bucket: str, tmp_path: Path) -> None:
@@ -293,6 +342,48 @@ def test_when_an_address_was_given_out_the_handle_stays(
     lease.released = True
     with pytest.raises(HandleInvalid):
         s3.head_object(Bucket=bucket, Key="k")
+def _posted(presigned: dict[str, Any], content: bytes, **more: str) -> int:
+    fields = {**presigned["fields"], **more}
+    found = requests.post(
+        presigned["url"], data=fields, files={"file": ("f.bin", content)}, timeout=20, allow_redirects=False
+    )
+    return found.status_code
+
+
+@pytest.mark.parametrize("signature", ["s3v4", "s3"])
+@pytest.mark.parametrize("size", [5, 300_000])
+def test_when_a_post_is_presigned_the_form_is_signed_anew(
+    client: Client, s3: Any, bucket: str, server: StrictS3, signature: str, size: int
+) -> None:
+    """By our clients and by others; the file arrives as it is, and nothing of the handle's does."""
+    other = boto3.client(
+        "s3", endpoint_url=client.base_url, aws_access_key_id=client.token, region_name=REGION,
+        aws_secret_access_key=client.token, config=Config(signature_version=signature, s3={"addressing_style": "path"}),
+    )  # fmt: skip
+    for number, maker in enumerate((s3, other)):
+        key = f"posted-{signature}-{size}-{number}"
+        presigned = maker.generate_presigned_post(
+            bucket, key, Fields={"acl": "private"}, Conditions=[{"acl": "private"}], ExpiresIn=86400
+        )
+        content = os.urandom(size)
+        assert _posted(presigned, content) == 204
+        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == content
+        assert client.token not in str(server.forms[-1]) + str(server.seen)
+        assert client.token not in base64.b64decode(server.forms[-1]["policy"]).decode()
+
+
+def test_when_a_presigned_form_is_another_handles_nobody_is_let_in(
+    client: Client, s3: Any, bucket: str, lease: Lease, server: StrictS3
+) -> None:
+    """Nor with one that is malformed, or has no policy."""
+    presigned = s3.generate_presigned_post(bucket, "k")
+    stranger = Client(lease=lease)  # type: ignore[arg-type]
+    there = {**presigned, "url": f"{stranger.base_url}/{bucket}"}
+    assert _posted(there, b"x") == 401
+    fields = {name: value for name, value in presigned["fields"].items() if name != "policy"}
+    assert _posted({**presigned, "fields": fields}, b"x") == 401
+    assert _posted(presigned, b"x", policy="e30=") == 400
+    assert server.forms == []
 
 
 def test_when_nothing_is_signed_nobody_is_let_in(client: Client, bucket: str, server: StrictS3) -> None:

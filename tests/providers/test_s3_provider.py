@@ -69,7 +69,7 @@ def test_when_other_programs_use_it_they_get_no_secret() -> None:
     assert (delivery.kind, delivery.mode, delivery.recipe) == (
         "relay",
         "brokered",
-        {"auth": "sigv4", "service": "s3"},
+        {"auth": "sigv4", "service": "s3", "refusal_type": "application/xml"},
     )
     assert delivery.variables["AWS_SECRET_ACCESS_KEY"] == "{token}"
     assert delivery.variables["AWS_EC2_METADATA_DISABLED"] == "true"

@@ -48,7 +48,7 @@ def test_more_than_was_said_is_dropped(client: RawClient, server: WebServer) -> 
         (b"SSH-2.0-OpenSSH\r\n\r\n", "upstream_refused"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "upstream_refused"),
         (b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "upstream_refused"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\nab", "upstream_refused"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: compress\r\nContent-Length: 2\r\n\r\nab", "upstream_refused"),
         (b"HTTP/1.1 103 Early\r\n\r\n" * 20, "upstream_refused"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\nzz\r\n", "upstream_refused"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnogzi", "upstream_refused"),
@@ -57,10 +57,11 @@ def test_more_than_was_said_is_dropped(client: RawClient, server: WebServer) -> 
 def test_what_is_no_answer_is_an_error_of_ours(
     client: RawClient, server: WebServer, wire: bytes, code: str
 ) -> None:
-    """With a stable code, and none of the server's words."""
+    """With a stable code, and none of the server's words. Another try may find the service, but no better one."""
     server.rules["/v1/x"] = sending(wire, close=True)
     answer = client.get("/v1/x").answer()
-    assert (answer.status, answer.header("x-connvault-error")) == (502, code)
+    status = 502 if code == "upstream_unreachable" else 424
+    assert (answer.status, answer.header("x-connvault-error")) == (status, code)
     assert b"SSH" not in answer.body
 
 
@@ -91,7 +92,7 @@ def test_a_redirect_passes_and_is_not_followed(client: RawClient, server: WebSer
 def test_headers_that_are_nobody_elses_do_not_come_through(client: RawClient, server: WebServer) -> None:
     """A session cookie is a login, `Alt-Svc` leads past the relay, and only the relay says what is wrong with it."""
     server.rules["/v1/x"] = answering(
-        b"ok", "Set-Cookie: session=1", "Alt-Svc: h3", "X-Connvault-Error: vault_locked", f"X-Echo: {CANARY}"
+        b"ok", "Set-Cookie: session=1; HttpOnly", "Alt-Svc: h3", "X-Connvault-Error: vault_locked", f"X-Echo: {CANARY}"
     )  # fmt: skip
     answer = client.get("/v1/x").answer()
     names = {name.lower() for name, _ in answer.head.headers}

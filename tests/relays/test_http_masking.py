@@ -61,7 +61,7 @@ def pass_on(exchange: Pieces, secret: str, request: RequestHead) -> None:
         exchange,  # type: ignore[arg-type]
         request=request,
         mask=Masker([secret]),
-        logs_in=True,
+        for_client=list,
         upgrade="",
         stored=False,
         limits=LIMITS,

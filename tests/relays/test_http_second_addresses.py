@@ -9,13 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connvault_jupyter.errors import NotAllowed
-from connvault_jupyter.relays.http.headers import (
-    names_another_method,
-    passing_trailers,
-    upstream_request,
-)
+from connvault_jupyter.relays.http.headers import names_another_method, passing_trailers
 from connvault_jupyter.relays.http.heads import request_head
 from connvault_jupyter.relays.http.pin import Pin, pin_of
+from tests.support.http_requests import as_passed
 
 PIN = pin_of({"base_url": "https://dav.example.com/v1/team"})
 WIDE = pin_of({"base_url": "https://s3.example.com:9000"})
@@ -28,7 +25,7 @@ def sent(*headers: str, pin: Pin = PIN, host: str = RELAY, method: str = "COPY")
     """The headers that go upstream, by name in small letters."""
     lines = [f"{method} /v1/team/a HTTP/1.1", f"Host: {host}", *headers, "", ""]
     head = request_head("\r\n".join(lines).encode("latin-1"))
-    request = upstream_request(head, pin, logs_in=True, upgrade="")
+    request = as_passed(head, pin)
     return {name.lower(): value for name, value in request.headers}
 
 
@@ -89,7 +86,7 @@ def test_a_name_is_beside_nothing_where_nothing_of_the_base_url_is_copied(method
     """Beside the base URL itself lies what is outside; and of other methods nobody has said what a name means."""
     head = request_head(f"{method} {at} HTTP/1.1\r\nHost: a\r\nDestination: b\r\n\r\n".encode())
     with pytest.raises(NotAllowed):
-        upstream_request(head, PIN, logs_in=True, upgrade="")
+        as_passed(head, PIN)
 
 
 @pytest.mark.parametrize("name", ["If", "Upload-Concat", "X-Amz-Copy-Source", "X-Copy-From"])
@@ -155,7 +152,7 @@ def test_a_parameter_in_a_headers_place_is_held_to_the_pin_too(query: str) -> No
 
     def passes(query: str, pin: Pin) -> bool:
         head = request_head(f"PUT /v1/team/a?{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        return upstream_request(head, pin, logs_in=True, upgrade="").target.endswith(query)
+        return as_passed(head, pin).target.endswith(query)
 
     with pytest.raises(NotAllowed):
         passes(query, PIN)
@@ -250,7 +247,7 @@ def test_what_says_another_address_stays_here(name: str) -> None:
     for spelt in (name, name.upper(), name.replace("-", "_"), name.replace("-", ".")):
         for pin in (PIN, WIDE):
             assert spelt.lower() not in sent(f"{spelt}: /admin", pin=pin, method="GET")
-        assert passing_trailers([(spelt.encode(), b"/admin")], logs_in=True) == []
+        assert passing_trailers([(spelt.encode(), b"/admin")]) == []
 
 
 PASSING = (
@@ -284,7 +281,7 @@ def test_what_services_need_passes(name: str) -> None:
 def test_no_second_address_comes_behind_the_body(name: str) -> None:
     """It could not be judged before the request is under way."""
     innocent = (b"X-Amz-Checksum-Crc32", b"AAAAAA==")
-    assert passing_trailers([(name.encode(), b"/admin"), innocent], logs_in=True) == [innocent]
+    assert passing_trailers([(name.encode(), b"/admin"), innocent]) == [innocent]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ class Passed:
             kill=self._kill,
             answer=self._answer,
             sighted=lambda _handle: None,
+            left=lambda _handle, listening: listening.close(),
             log=logging.getLogger("connvault.tests"),
         )
         self.server, self.copy = socket.socketpair()

@@ -111,9 +111,9 @@ def test_when_fifty_clients_come_at_once_one_token_is_fetched(place: RelayPlace,
 @pytest.mark.parametrize(
     ("answer", "status", "code"),
     [
-        ((401, {}, b'{"error": "invalid_client"}'), 502, "upstream_auth_failed"),
-        ((400, {}, b'{"error": "invalid_scope"}'), 502, "upstream_refused"),
-        ((302, {"Location": "http://127.0.0.1:1/"}, b""), 502, "upstream_refused"),
+        ((401, {}, b'{"error": "invalid_client"}'), 424, "upstream_auth_failed"),
+        ((400, {}, b'{"error": "invalid_scope"}'), 424, "upstream_refused"),
+        ((302, {"Location": "http://127.0.0.1:1/"}, b""), 424, "upstream_refused"),
         ((503, {}, b""), 502, "upstream_error"),
     ],
 )

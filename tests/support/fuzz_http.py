@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,13 +14,17 @@ import httptools
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http import (
+    addresses,
+    answers,
     bodies,
     encodings,
     gate,
     headers,
     heads,
+    passing,
     pin,
     pool,
+    post_form,
     reply,
     request,
     session,
@@ -30,7 +35,7 @@ from connvault_jupyter.relays.http import (
 )
 from connvault_jupyter.relays.http import relay as http_relay
 from connvault_jupyter.relays.http.bodies import BadBody, Body, Chunked, OfLength, UntilClose
-from connvault_jupyter.relays.http.encodings import BadCoding, Inflating
+from connvault_jupyter.relays.http.encodings import BadCoding, Decoding
 from connvault_jupyter.relays.http.heads import END, BadHead, request_head, response_head
 from connvault_jupyter.relays.http.relay import Relay
 from connvault_jupyter.relays.limits import LIMITS
@@ -49,9 +54,14 @@ _FIELDS = {"base_url": "http://api.test/v1/users", "auth": "bearer"}
 _LOGIN = Login(_FIELDS, {"token": CANARY}, 1, "r1")
 _TOKEN_FIELDS = {"token_url": "http://id.test/token", "allow_http": True, "client_id": "c"}
 
+_FORM_LOGIN = frozenset(("policy", "x-amz-signature", "x-amz-credential", "x-amz-date", "x-amz-algorithm",
+                         "x-amz-security-token", "awsaccesskeyid", "signature"))  # fmt: skip
+
 # deflate makes at most 1,032 bytes of one (zlib's own description).
 _MOST_OF_A_BYTE = 1032
 _OWN_BYTES = 16 * 1024
+
+_THE_TOKEN = re.compile(rb"(?<![\w-])" + TOKEN.encode() + rb"(?![\w-])")
 
 _ASKED = (
     b"GET /v1/users/7 HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
@@ -137,20 +147,41 @@ def _coding(data: bytes) -> None:
     coding = "gzip" if data[:1] < b"\x80" else "deflate"
     outcomes: list[tuple[int, int] | None] = []
     for blocks in ([data[1:]], cut(data[1:])):
-        inflating, content, crc = Inflating(coding), 0, 0
+        decoding, content, crc = Decoding((coding,)), 0, 0
         try:
             for block in filter(None, blocks):
-                for piece in inflating.feed(block):
+                for piece in decoding.feed(block):
                     assert len(piece) <= 256 * 1024
                     content += len(piece)
                     crc = zlib.crc32(piece, crc)
-            inflating.finish()
+            decoding.finish()
         except BadCoding:
             outcomes.append(None)
         else:
             outcomes.append((content, crc))
     assert outcomes[0] == outcomes[1]
     assert outcomes[0] is None or outcomes[0][0] <= _MOST_OF_A_BYTE * len(data)
+
+
+def _form(data: bytes) -> None:
+    """A presigned POST: wherever it is cut, the same fields or none yet; written anew it reads the same."""
+    try:
+        whole = post_form.post_form(data, b"b")
+    except BadBody:
+        return
+    if whole is None:
+        return
+    for end in range(0, len(data), max(1, len(data) // 16)):
+        part = post_form.post_form(data[:end], b"b")
+        assert part is None or part == whole
+    kept = [pair for pair in whole.fields if pair[0].lower() not in _FORM_LOGIN]
+    again = post_form.post_form(whole.signed({}) + data[whole.length :], b"b")
+    assert again is not None
+    assert again.fields == kept
+    try:
+        assert isinstance(whole.policy["conditions"], list)
+    except BadBody:
+        return
 
 
 def _mask(data: bytes) -> None:
@@ -197,9 +228,9 @@ def _pinned(wire: bytes) -> None:
         assert values[b"host"] == b"api.test"
         assert values[b"authorization"] == b"Bearer " + CANARY.encode()
         assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
-        assert not {b"x-original-url", b"x-rewrite-url", b"x-forwarded-host", b"x-api-key", b"cookie"} & {
-            *names
-        }
+        assert not {b"x-original-url", b"x-rewrite-url", b"x-forwarded-host"} & {*names}
+        for text in (*values.values(), message.url.partition(b"?")[2]):
+            assert not _THE_TOKEN.search(text)
         path = message.url.decode("latin-1").partition("?")[0]
         for _ in range(20):
             # As the most careless server: backslashes, parameters, dots, after each decoding.
@@ -258,7 +289,9 @@ def _contents(told: bytes) -> list[bytes] | None:
     for message in reading.messages:
         is_masked(message.body)
         names = {name for name, _ in message.headers}
-        assert not names & {b"set-cookie", b"alt-svc", b"strict-transport-security"}
+        assert not names & {b"alt-svc", b"strict-transport-security"}
+        cookies = [value.lower() for name, value in message.headers if name == b"set-cookie"]
+        assert not any(b"httponly" in value.replace(b" ", b"").split(b";")[1:] for value in cookies)
         if not message.whole or b"x-connvault-error" in names:
             return None
     return [message.body for message in reading.messages]
@@ -292,6 +325,7 @@ TARGET = Target(
         "response": read_response,
         "chunked": _chunked,
         "coding": _coding,
+        "form": _form,
         "mask": _mask,
         "messages": _messages,
         "client": _client,
@@ -300,8 +334,9 @@ TARGET = Target(
         "token": _token,
     },
     (
-        bodies, encodings, gate, headers, heads, pin, pool, reply, request, session, streams, token_endpoint, trial,
-        http_relay, websocket, masker, holding, normal_form, search, masked_spellings,
+        addresses, answers, bodies, encodings, gate, headers, heads, passing, pin, pool, post_form, reply, request,
+        session, streams, token_endpoint, trial, http_relay, websocket, masker, holding, normal_form, search,
+        masked_spellings,
     ),
     (
         b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n",
@@ -309,8 +344,11 @@ TARGET = Target(
         b"HTTP/1.1 401 Unauthorized\r\n", b"HTTP/1.0", b"Transfer-Encoding: chunked\r\n",
         b"Content-Length: 5\r\n", b"Connection: close\r\n", b"Connection: keep-alive\r\n",
         b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n", b"Expect: 100-continue\r\n",
+        b'--b\r\nContent-Disposition: form-data; name="policy"\r\n\r\ne30=\r\n', b'; filename="f"',
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
         b"Host: a\r\n", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Trailer: x\r\n",
-        b"Set-Cookie: a=b\r\n", b"/..", b"/%2e%2e", b"%25", b"/v1/users",
+        b"Set-Cookie: a=b\r\n", b"Set-Cookie: a=b; HttpOnly\r\n", b"Location: http://api.test/v1/users/8\r\n",
+        b"Accept: application/xml\r\n", b"Cookie: a=b; c=the-token\r\n", b"/..", b"/%2e%2e", b"%25", b"/v1/users",
         b"GET /v1/users HTTP/1.1\r\nHost: a\r\n\r\n", b"Authorization: Bearer the-token\r\n",
         b"Authorization: Basic eDp0aGUtdG9rZW4=\r\n", b"X-Api-Key: the-token\r\n",
         b'{"access_token":"x","expires_in":9}', SAID, *SPELLINGS,

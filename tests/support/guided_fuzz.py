@@ -43,7 +43,7 @@ _LONGEST_SAMPLE_BYTES = 4096
 _MINIMISING_TRIES = 40
 
 # Of a protocol, on disk.
-MOST_SAMPLES = 75
+MOST_SAMPLES = 80
 _FOUND = "found"
 
 Way = int

@@ -6,9 +6,12 @@ payload's hash, which headers are signed, the time, region and service, the sess
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +27,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from werkzeug.formparser import parse_form_data
 from werkzeug.serving import make_server
 from werkzeug.wsgi import get_input_stream
 
@@ -53,6 +57,8 @@ class StrictS3:
     session_token: str | None = None
     skew: timedelta = timedelta()
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    forms: list[dict[str, str]] = field(default_factory=list)
+    """The fields of presigned POSTs."""
     pause: Callable[[], object] | None = None
     one_bucket: str | None = None
     """The key is good for this one only."""
@@ -101,6 +107,34 @@ class StrictS3:
             return "AccessDenied"
         return None
 
+    def form_refusal(self, environ: dict[str, Any], body: bytes) -> str | None:
+        """Of a presigned POST: what is signed is its policy, which must name each of its fields."""
+        _, form, _ = parse_form_data(
+            {**environ, "wsgi.input": io.BytesIO(body)}, stream_factory=lambda *_, **__: io.BytesIO()
+        )
+        fields = {name.lower(): value for name, value in form.items()}
+        self.forms.append(fields)
+        if "HTTP_AUTHORIZATION" in environ:
+            return "InvalidRequest"
+        scope = f"{fields['x-amz-date'][:8]}/{REGION}/s3/aws4_request"
+        if fields["x-amz-credential"] != f"{self.access_key_id}/{scope}":
+            return "InvalidAccessKeyId"
+        signer: Any = S3SigV4Auth(Credentials(self.access_key_id, self.secret_access_key), "s3", REGION)
+        request: Any = AWSRequest(method="POST", url=self.url)
+        request.context["timestamp"] = fields["x-amz-date"]
+        if fields["x-amz-signature"] != signer.signature(fields["policy"], request):
+            return "SignatureDoesNotMatch"
+        policy = json.loads(base64.b64decode(fields["policy"]))
+        expires_at = datetime.fromisoformat(policy["expiration"].replace("Z", "+00:00"))
+        if not timedelta() < expires_at - datetime.now(timezone.utc) <= _WITHIN:
+            return "AccessDenied"
+        said: dict[str, str] = {}
+        for one in policy["conditions"]:
+            said |= one if isinstance(one, dict) else {one[1].removeprefix("$"): ""}
+        unnamed = fields.keys() - said.keys() - {"policy", "x-amz-signature", "awsaccesskeyid", "signature"}
+        differing = [name for name, value in said.items() if value and fields.get(name) not in (None, value)]
+        return "AccessDenied" if unnamed or differing else None
+
     def _signature(self, environ: dict[str, Any], headers: dict[str, str], signed: list[str]) -> str:
         keys = Credentials(self.access_key_id, self.secret_access_key, self.session_token)
         signer: Any = S3SigV4Auth(keys, "s3", REGION)
@@ -123,13 +157,14 @@ class _Handler(MotoRequestHandler):
 
 
 @contextmanager
-def strict_s3() -> Iterator[StrictS3]:
+def strict_s3(*, tls: ssl.SSLContext | None = None) -> Iterator[StrictS3]:
     state = StrictS3()
     moto: Any = DomainDispatcherApplication(create_backend_app)
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = get_input_stream(environ).read()
-        code = state.refusal(environ, body)
+        is_form = environ.get("CONTENT_TYPE", "").startswith("multipart/form-data")
+        code = state.form_refusal(environ, body) if is_form else state.refusal(environ, body)
         if code is not None:
             said = "" if environ["REQUEST_METHOD"] == "HEAD" else f"<Error><Code>{code}</Code></Error>"
             start_response(
@@ -141,8 +176,10 @@ def strict_s3() -> Iterator[StrictS3]:
         found: Iterable[bytes] = moto(environ, start_response)
         return found if state.pause is None else _slowly(found, state.pause)
 
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    server = make_server(
+        "127.0.0.1", 0, application, threaded=True, request_handler=_Handler, ssl_context=tls
+    )
+    state.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -1,14 +1,72 @@
-"""What the relay itself answers when a request can't be done: a Problem (RFC 9457), with nothing of a server's text."""
+"""What the relay itself answers when a request can't be done: in the form that its client reads, with our words alone.
+
+A client library shows an error's text only where its service would write it, and tries again after some statuses. So a
+kind's definition says where (constants of its recipe), the client says in which type (`Accept`), and a status says
+whether trying again is of any use. All of the Problem (RFC 9457) is in each answer that is JSON; else in a header.
+
+    refusal_type      the media type if the client takes any; `application/problem+json` if it is not said
+    refusal_message   JSON pointers (RFC 6901), separated by spaces, to where the text is written
+    refusal_code      the same for our code
+    refusal_header    a header by which the client knows its service: `Name: value`
+"""
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from ...errors import ConnvaultError, InvalidRequest
 from ..worker import problem_of
 
 ERROR_HEADER = "X-Connvault-Error"
+PROBLEM_HEADER = "X-Connvault-Problem"
+
+# What is over in a moment, by itself.
+_PASSES = frozenset(
+    {"upstream_error", "upstream_unreachable", "upstream_timeout", "storage_busy", "broker_unavailable"}
+)
+_RETRY_AFTER_S = 1
+
+# Client libraries try these again, whatever is in them; and all from 500 on.
+_TRIED_AGAIN = frozenset({408, 409, 413, 425, 429})
+
+# RFC 9110 8.3.1 with simple parameters: a client's own words stand in our head.
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+*-]{1,80}(?:\s*;\s*[\w-]{1,30}=[\w.-]{1,30})*", re.ASCII)
+_PROBLEM_TYPE = "application/problem+json"
+
+# A definition's own words stand there too.
+_POINTER = re.compile(r"(?:/[A-Za-z_][\w-]*(?:/0)?)*/[A-Za-z_][\w-]*", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,60}: [!-~ ]{1,120}")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the client libraries of a kind of connection read an error."""
+
+    type: str = _PROBLEM_TYPE
+    message_at: tuple[str, ...] = ()
+    code_at: tuple[str, ...] = ()
+    header: str = ""
+
+
+def form_of(fields: Mapping[str, Any]) -> Form:
+    """By the constants of the definition's recipe. What could not be written counts as not said."""
+    kind, header = str(fields.get("refusal_type") or ""), str(fields.get("refusal_header") or "")
+    return Form(
+        type=kind if _MEDIA_TYPE.fullmatch(kind) else _PROBLEM_TYPE,
+        message_at=_pointers(fields.get("refusal_message")),
+        code_at=_pointers(fields.get("refusal_code")),
+        header=header if _HEADER.fullmatch(header) else "",
+    )
+
+
+def _pointers(said: object) -> tuple[str, ...]:
+    return tuple(pointer for pointer in str(said or "").split() if _POINTER.fullmatch(pointer))
 
 
 def malformed(what: str) -> InvalidRequest:
@@ -16,20 +74,100 @@ def malformed(what: str) -> InvalidRequest:
     return InvalidRequest(f"This request is not passed on: {what}.")
 
 
-def problem_answer(error: ConnvaultError, *, status: int, body: bool, close: bool) -> bytes:
-    """A whole answer; `body`: with one (none for HEAD, but its length)."""
-    content = json.dumps({"type": "about:blank", "status": status, **problem_of(error)}).encode()
-    phrase = HTTPStatus(status).phrase
+def problem_answer(
+    error: ConnvaultError,
+    *,
+    form: Form,
+    accepts: Iterable[str] = (),
+    status: int | None = None,
+    body: bool,
+    close: bool,
+) -> bytes:
+    """A whole answer. `accepts`: the client's `Accept`; `status` if it is not the error's own; `body`: with one (none
+    for HEAD, but its length)."""
+    passes = error.code in _PASSES
+    code = status or _status_of(error, passes=passes)
+    phrase = HTTPStatus(code).phrase
+    problem = problem_of(error)
+    shown = {"type": "about:blank", "title": phrase, "status": code, **problem, "message": error.message}
+    kind = _media_type(accepts, form.type)
+    content = _content(kind, shown, form)
     lines = [
-        f"HTTP/1.1 {status} {phrase}",
-        "Content-Type: application/problem+json",
+        f"HTTP/1.1 {code} {phrase}",
+        f"Content-Type: {kind}",
         f"Content-Length: {len(content)}",
         "Cache-Control: no-store",
         f"{ERROR_HEADER}: {error.code}",
+        # What OpenAI's, Anthropic's and their generator's other libraries ask before they look at the status.
+        f"X-Should-Retry: {'true' if passes else 'false'}",
     ]
-    if status == HTTPStatus.UNAUTHORIZED:
+    if passes:
+        lines.append(f"Retry-After: {_RETRY_AFTER_S}")
+    if not body or "json" not in kind:
+        lines.append(f"{PROBLEM_HEADER}: {json.dumps(problem)}")
+    if form.header:
+        lines.append(form.header)
+    if code == HTTPStatus.UNAUTHORIZED:
         lines.append('WWW-Authenticate: Bearer realm="connvault"')
     if close:
         lines.append("Connection: close")
     head = "\r\n".join(lines).encode("ascii") + b"\r\n\r\n"
     return head + content if body else head
+
+
+def _status_of(error: ConnvaultError, *, passes: bool) -> int:
+    """The error's own, if nobody would try again in vain. What is wrong inside of connvault stays that."""
+    status = error.status_hint
+    in_vain = status in _TRIED_AGAIN or status > HTTPStatus.INTERNAL_SERVER_ERROR
+    return int(HTTPStatus.FAILED_DEPENDENCY) if in_vain and not passes else status
+
+
+def _media_type(accepts: Iterable[str], default: str) -> str:
+    """The first that the client wants and that can be written here."""
+    wanted = []
+    for one in ",".join(accepts).split(","):
+        kind, *parameters = (part.strip() for part in one.split(";"))
+        weight = next((part[2:] for part in parameters if part.lower().startswith("q=")), "1")
+        said = ";".join([kind, *(part for part in parameters if not part.lower().startswith("q="))])
+        if _MEDIA_TYPE.fullmatch(said) and weight.replace(".", "", 1).isdecimal() and float(weight) > 0:
+            wanted.append((-float(weight), said))
+    for _, said in sorted(wanted, key=lambda one: one[0]):
+        kind = said.partition(";")[0].lower()
+        if kind in ("*/*", "application/*"):
+            return default
+        if kind == "application/json" or kind.endswith("+json"):
+            return said
+        if kind in ("application/xml", "text/xml"):
+            return kind
+        if kind.startswith("text/") and kind != "text/event-stream":
+            return "text/plain;charset=utf-8"
+    return default
+
+
+def _content(kind: str, shown: dict[str, Any], form: Form) -> bytes:
+    if "json" in kind:
+        tree: dict[str, Any] = dict(shown)
+        for pointers, value in ((form.message_at, shown["message"]), (form.code_at, shown["code"])):
+            for pointer in pointers:
+                _put(tree, pointer.split("/")[1:], value)
+        return json.dumps(tree).encode()
+    if kind.endswith("/xml"):
+        code, message = html.escape(shown["code"]), html.escape(shown["message"])
+        return (
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
+        ).encode()
+    return f"connvault {shown['code']}: {shown['message']}\n".encode()
+
+
+def _put(tree: Any, path: list[str], value: str) -> None:
+    """Writes a value where a JSON pointer leads, and what is missing on the way. A list has one member."""
+    *way, last = path
+    for here, further in zip(way, path[1:], strict=True):
+        below: Any = [{}] if further == "0" else {}
+        if here == "0":
+            tree = tree[0]
+        elif isinstance(tree.get(here), type(below)):
+            tree = tree[here]
+        else:
+            tree[here] = tree = below
+    tree[last] = value

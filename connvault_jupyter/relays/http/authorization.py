@@ -8,16 +8,21 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 from urllib.parse import quote, unquote_plus
 
 from ...errors import SecretInvalid, SecretMissing, UpstreamRefused
 from ...services.guessability import maskable
 from ..downstream import Login
-from .request import Request
+from .cookie_names import cookie_name, cookie_pairs
+from .request import Request, with_cookies
 
 # RFC 9110 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+# Servers that make variables of headers don't tell these from a hyphen.
+_MARK = re.compile(r"[^a-z0-9]")
 
 # A name under which a credential must not go: it would change how the request is read.
 _FRAMING = frozenset(
@@ -36,6 +41,23 @@ _FRAMING = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where a login puts its credential, and what it signs with: what a client has there does not pass.
+
+    `headers` in small letters, with hyphens; `parameter`: of the query, empty for none. Elsewhere a client may say who
+    it is besides: a gateway's key and a user's token are two logins of one request.
+    """
+
+    headers: frozenset[str] = frozenset()
+    parameter: str = ""
+
+
+NOWHERE = Places()
+_COOKIE = frozenset({"cookie"})
+AUTHORIZATION = Places(frozenset({"authorization"}))
+
+
 class Authorization(Protocol):
     """One way to log in. Made for one revision and rotation of one connection, and used by several threads at once:
     what it keeps (an access token) is dropped with it when a field or a secret changes.
@@ -44,8 +66,12 @@ class Authorization(Protocol):
 
     steady: ClassVar[bool]
 
+    @property
+    def places(self) -> Places:
+        """Where `apply` puts the credential."""
+
     def apply(self, request: Request, login: Login, /) -> Request:
-        """The request with its credential. The client's own (`Authorization`, cookies' likes) are gone already.
+        """The request with its credential. The client's own at these places is gone already.
 
         Raises: SecretMissing, SecretInvalid, UpstreamError and its kinds (a token could not be had).
         """
@@ -102,9 +128,14 @@ class Header:
             raise UpstreamRefused("This header can't carry a credential. Choose another one.")
         self._name = name
         self._scheme = scheme
+        self.places = Places(frozenset({_MARK.sub("-", name.lower())}))
 
     def apply(self, request: Request, login: Login) -> Request:
         token = visible(secret_of(login, "token"))
+        if self.places.headers == _COOKIE and "=" in token and not self._scheme:
+            # Cookies among others: those of the client, and of the handle's sessions.
+            given = {cookie_name(pair): pair.partition("=")[2] for pair in cookie_pairs(token)}
+            return with_cookies(request, given)
         return request.with_header(self._name, f"{self._scheme} {token}" if self._scheme else token)
 
     def credentials(self, login: Login) -> set[str]:
@@ -118,6 +149,7 @@ class Basic:
     """The field `username` and the secret `password`, in UTF-8 (RFC 7617)."""
 
     steady: ClassVar[bool] = True
+    places = AUTHORIZATION
 
     def apply(self, request: Request, login: Login) -> Request:
         return request.with_header("Authorization", f"Basic {_pair(login)}")
@@ -140,12 +172,11 @@ class Query:
         if not name or not name.isascii() or not name.isprintable():
             raise UpstreamRefused("This parameter can't carry a credential. Choose another one.")
         self._name = name
+        self.places = Places(parameter=name)
 
     def apply(self, request: Request, login: Login) -> Request:
         path, _, query = request.target.partition("?")
-        kept = [
-            part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) != self._name
-        ]
+        kept = [part for part in query.split("&") if part and parameter_name(part) != self._name]
         kept.append(f"{quote(self._name, safe='')}={quote(secret_of(login, 'token'), safe='')}")
         return Request(request.method, f"{path}?{'&'.join(kept)}", request.headers)
 
@@ -160,6 +191,7 @@ class Nothing:
     """An open service."""
 
     steady: ClassVar[bool] = True
+    places = NOWHERE
 
     def apply(self, request: Request, _login: Login) -> Request:
         return request
@@ -179,6 +211,11 @@ def secret_of(login: Login, name: str) -> str:
     if not found:
         raise SecretInvalid("The secret is empty. Enter it again.")
     return found
+
+
+def parameter_name(part: str) -> str:
+    """The name in one part of a query."""
+    return unquote_plus(part.partition("=")[0])
 
 
 def visible(secret: str) -> str:

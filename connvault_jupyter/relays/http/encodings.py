@@ -1,35 +1,80 @@
-"""Takes the content coding off an answer, so that what it says can be looked through (RFC 9110 8.4.1). No I/O."""
+"""Takes the content codings off an answer, so that what it says can be looked through (RFC 9110 8.4.1). No I/O.
+
+`gzip` is all that a service is asked for. Some answer in what they have, so what browsers know is known too; the
+libraries for that are imported when it comes.
+"""
 
 from __future__ import annotations
 
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
-# What comes out of one step, however small what goes in: a megabyte of zeros is a kilobyte of gzip.
+# What comes out of one step, however small what goes in: a megabyte of zeros is a kilobyte of gzip. brotli takes it as
+# about so much.
 _STEP_BYTES = 256 * 1024
 
-_GZIP = frozenset({"gzip", "x-gzip"})
 # `aws-chunked` says how an object was sent to an object store, not how it comes back.
 _NONE = frozenset({"identity", "aws-chunked"})
+
+# RFC 9659: more than 8 MiB of window is no content coding of HTTP.
+_MAX_WINDOW_LOG = 23
+
+# One in another happens, where a proxy codes what is coded already. More is an attack.
+_MAX_CODINGS = 3
 
 
 class BadCoding(Exception):
     """The content is not what its coding says, or ends too early."""
 
 
-class Inflating:
+class Coding(Protocol):
+    """One coding of one content."""
+
+    def feed(self, data: bytes, /) -> Iterator[bytes]:
+        """The content, in pieces that are bounded. Raises: BadCoding."""
+
+    def finish(self) -> None:
+        """The stream has ended. Raises: BadCoding: it should not have."""
+
+
+class Decoding:
+    """Takes codings off that were put on one after another."""
+
+    def __init__(self, codings: Iterable[str]) -> None:
+        self._steps = [_CODINGS[coding]() for coding in codings][::-1]
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The content, in pieces. Raises: BadCoding."""
+        return _through(self._steps, data)
+
+    def finish(self) -> None:
+        """The stream has ended. Raises: BadCoding: it should not have."""
+        for step in self._steps:
+            step.finish()
+
+
+def _through(steps: list[Coding], data: bytes) -> Iterator[bytes]:
+    if not steps:
+        yield data
+        return
+    for piece in steps[0].feed(data):
+        yield from _through(steps[1:], piece)
+
+
+class _Inflating:
     """gzip or deflate, the latter with or without zlib's frame: servers differ."""
 
-    def __init__(self, coding: str) -> None:
+    def __init__(self, *, gzip: bool) -> None:
         # 16 + 15: gzip's frame with any window (zlib manual, inflateInit2).
-        self._gzip = coding in _GZIP
+        self._gzip = gzip
         self._inflate = zlib.decompressobj(31 if self._gzip else 15)
         self._raw_possible = not self._gzip
         self._held = b""
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The content, in pieces. Raises: BadCoding."""
         self._begun = self._begun or bool(data)
         if self._raw_possible:
             # Only the first two bytes together tell whether zlib's frame is there (RFC 1950 2.2).
@@ -57,16 +102,87 @@ class Inflating:
                 self._inflate = zlib.decompressobj(31)
 
     def finish(self) -> None:
-        """The stream has ended. Raises: BadCoding: it should not have."""
         if self._begun and not self._inflate.eof:
             raise BadCoding
 
 
-def coding_of(values: list[str]) -> str | None:
-    """The one coding to take off; empty: there is none; `None`: one or more that nobody asked for."""
-    names = [name for name in values if name not in _NONE]
-    if not names:
-        return ""
-    if len(names) == 1 and (names[0] in _GZIP or names[0] == "deflate"):
-        return names[0]
-    return None
+class _Brotli:
+    """RFC 7932."""
+
+    def __init__(self) -> None:
+        import brotli  # type: ignore[import-untyped]
+
+        self._error: type[Exception] = brotli.error
+        self._decompressor = brotli.Decompressor()
+        self._begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        self._begun = self._begun or bool(data)
+        while True:
+            try:
+                piece: bytes = self._decompressor.process(data, output_buffer_limit=_STEP_BYTES)
+            except self._error:
+                raise BadCoding from None
+            data = b""
+            if piece:
+                yield piece
+            # It takes more before it has given all that it has.
+            if self._decompressor.is_finished() or (not piece and self._decompressor.can_accept_more_data()):
+                return
+
+    def finish(self) -> None:
+        if self._begun and not self._decompressor.is_finished():
+            raise BadCoding
+
+
+class _Zstandard:
+    """RFC 8878, frames one after another."""
+
+    def __init__(self) -> None:
+        self._zstd: Any = _zstd()
+        self._frame = self._next_frame()
+        self._begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        self._begun = self._begun or bool(data)
+        while data or not (self._frame.needs_input or self._frame.eof):
+            if self._frame.eof:
+                self._frame = self._next_frame()
+            try:
+                piece: bytes = self._frame.decompress(data, max_length=_STEP_BYTES)
+            except self._zstd.ZstdError:
+                raise BadCoding from None
+            data = self._frame.unused_data if self._frame.eof else b""
+            if piece:
+                yield piece
+
+    def finish(self) -> None:
+        if self._begun and not self._frame.eof:
+            raise BadCoding
+
+    def _next_frame(self) -> Any:
+        limit = {self._zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG}
+        return self._zstd.ZstdDecompressor(options=limit)
+
+
+def _zstd() -> Any:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
+_CODINGS: Mapping[str, Callable[[], Coding]] = {
+    "gzip": lambda: _Inflating(gzip=True),
+    "x-gzip": lambda: _Inflating(gzip=True),
+    "deflate": lambda: _Inflating(gzip=False),
+    "br": _Brotli,
+    "zstd": _Zstandard,
+}
+
+
+def codings_of(values: list[str]) -> tuple[str, ...] | None:
+    """The codings to take off, in the order in which they were put on; `None`: what nobody can take off."""
+    names = tuple(name for name in values if name not in _NONE)
+    return names if len(names) <= _MAX_CODINGS and all(name in _CODINGS for name in names) else None

@@ -1,45 +1,64 @@
-"""Whether a client on TCP has the handle's token, in any of the places where SDKs put a key. It goes no further."""
+"""Whether a client on TCP has the handle's token, and where it gives it. It goes no further.
+
+Every SDK puts its key where its service wants it: in a header of any name, after a word of any kind, as a parameter, as
+a user or a password, in what it signs. So it is looked for as a word of its own wherever a request's head has words:
+it is random and long, and whoever knows it was given it.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import unquote_plus
 
 from ..downstream import Downstream
-from .headers import CLIENT_LOGINS
 from .heads import RequestHead
-from .request import Request
+
+# RFC 4648 5, which is what tokens are made of; all else separates.
+_WORD = re.compile(r"[\w-]+", re.ASCII)
+
+# A pair such as `user:token`, as Basic and its relatives send it. Shorter ones have no room for a token.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+_STANDARD = str.maketrans("-_", "+/")
 
 
-def may_enter(downstream: Downstream, head: RequestHead) -> bool:
+class HandleToken:
+    """`is_it` tells whether a word is the token, in a time that says nothing of it."""
+
+    def __init__(self, is_it: Callable[[str], bool]) -> None:
+        self._is_it = is_it
+
+    def given_in(self, head: RequestHead) -> bool:
+        """Whether it stands in the head, but for the path: no credential's place is there."""
+        return any(self.stands_in(value) for _, value in head.headers) or self.stands_in(
+            unquote_plus(head.target.partition("?")[2])
+        )
+
+    def stands_in(self, text: str) -> bool:
+        """Whether it is one of the words of this text."""
+        return any(map(self._is_it, _words(text)))
+
+    def without(self, target: str) -> str:
+        """A target without the parameters that have it."""
+        path, mark, query = target.partition("?")
+        if not mark or not self.stands_in(unquote_plus(query)):
+            return target
+        kept = [part for part in query.split("&") if not self.stands_in(unquote_plus(part))]
+        return f"{path}?{'&'.join(kept)}" if kept else path
+
+
+def may_enter(downstream: Downstream, head: RequestHead, token: HandleToken) -> bool:
     """On the Unix socket always: there the broker sees who connects, and nobody else reaches it."""
-    if not downstream.over_tcp:
-        return True
-    return any(downstream.authenticates(given.encode("latin-1")) for given in _given(head))
+    return not downstream.over_tcp or token.given_in(head)
 
 
-def _given(head: RequestHead) -> Iterator[str]:
-    for name in CLIENT_LOGINS[1:]:
-        yield from head.values(name)
-    for value in head.values("authorization"):
-        scheme, _, rest = value.partition(" ")
-        match scheme.lower():
-            case "bearer" | "apikey" | "token":
-                yield rest.strip()
-            case "basic":
-                yield from _password(rest.strip())
-    # What a client signs has the token as its key's id.
-    if "authorization" in head.names or "credential" in head.target.lower():
-        from .sigv4 import client_key
-
-        key = client_key(Request(head.method, head.target, head.headers))
-        if key:
-            yield key
-
-
-def _password(pair: str) -> Iterator[str]:
-    try:
-        yield base64.b64decode(pair, validate=True).decode("latin-1").partition(":")[2]
-    except (binascii.Error, ValueError):
-        return
+def _words(text: str) -> Iterator[str]:
+    yield from _WORD.findall(text)
+    encoded = text.rpartition(" ")[2]
+    if _BASE64.fullmatch(encoded):
+        with contextlib.suppress(binascii.Error):
+            pair = base64.b64decode(encoded.translate(_STANDARD) + "=" * (-len(encoded) % 4))
+            yield from _WORD.findall(pair.decode("latin-1"))

@@ -66,6 +66,17 @@ class RequestHead(Head):
     method: str
     target: str = field(repr=False)
 
+    @functools.cached_property
+    def expected(self) -> str:
+        """What the client expects of the service (RFC 9110 10.1.1). Empty: nothing, or what HTTP/1.0 had not yet."""
+        expected = [token for value in self.values("expect") for token in value.split(",") if token.strip()]
+        return ", ".join(token.strip() for token in expected) if self.version == "1.1" else ""
+
+    @property
+    def awaits_word(self) -> bool:
+        """Whether its body waits for a `100 Continue`."""
+        return bool(self.expected) and "100-continue" in self.tokens("expect")
+
 
 @dataclass(frozen=True)
 class ResponseHead(Head):

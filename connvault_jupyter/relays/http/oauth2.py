@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from ...errors import ConnvaultError, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTimeout
 from ..downstream import Login
 from ..limits import LIMITS, Limits
-from .authorization import secret_of
+from .authorization import AUTHORIZATION, secret_of
 from .request import Request
 from .token_endpoint import fetch
 
@@ -43,6 +43,7 @@ class ClientCredentials:
     """By the fields of `token_endpoint.fetch` and the secret `client_secret`. `clock` in seconds, any origin."""
 
     steady: ClassVar[bool] = False
+    places = AUTHORIZATION
 
     def __init__(
         self,

@@ -74,8 +74,7 @@ class Pin:
         """
         found = _ABSOLUTE.fullmatch(address)
         scheme, authority, rest = found.groups() if found else ("", "", "")
-        named = authority.lower().removesuffix(f":{_DEFAULT_PORTS.get(scheme.lower(), '')}")
-        own = scheme.lower() == self.scheme and named == self.authority.lower()
+        own = scheme.lower() == self.scheme and self.is_at(authority)
         if not own and not (
             scheme.lower() in _DEFAULT_PORTS and authority and authority.lower() == asked_at.lower()
         ):
@@ -86,6 +85,10 @@ class Pin:
             )
         self.check(rest or "/")
         return f"{self.scheme}://{self.authority}{rest or '/'}"
+
+    def is_at(self, authority: str) -> bool:
+        """Whether this names the pinned host and port, with the port said or not."""
+        return authority.lower().removesuffix(f":{_DEFAULT_PORTS[self.scheme]}") == self.authority.lower()
 
     def _covers(self, path: str) -> bool:
         if path != self.path and not path.startswith(self.path + "/"):

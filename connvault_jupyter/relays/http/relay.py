@@ -8,6 +8,7 @@ from ...errors import UpstreamAuthFailed, UpstreamRefused
 from ..downstream import Downstream, Login
 from ..limits import Limits
 from .authorization import authorization_of
+from .cookie_names import CookieNames
 from .heads import BadHead
 from .pin import pin_of
 from .pool import Pool
@@ -74,7 +75,8 @@ class Relay:
                 if made is not None and not same:
                     made[1].pool.close()
                 pool = made[1].pool if made is not None and same else Pool(pin=pin, limits=self._limits)
-                made = self._made = key, Target(pool, authorization)
+                cookies = CookieNames(str(login.fields.get("credential_cookies") or ""))
+                made = self._made = key, Target(pool, authorization, cookies)
             return made[1]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from ...errors import UpstreamRefused
 from ...services.guessability import MIN_CHARS
@@ -14,7 +15,7 @@ from ..limits import Limits
 from ..masking.holding import HOLD_S
 from ..masking.masker import Masker
 from .bodies import BadBody, Body, Chunked, OfLength, UntilClose, last_chunk
-from .encodings import BadCoding, coding_of
+from .encodings import BadCoding, codings_of
 from .headers import client_headers, passing_trailers
 from .heads import END, MAX_HEAD_BYTES, BadHead, Headers, RequestHead, ResponseHead, response_head
 from .shown import Shown
@@ -35,9 +36,9 @@ MASKED_HEADER = "X-Connvault-Masked"
 class Reply:
     """Use: `read_head`, then `pass_on`, or `pass_head` if it `switched` to another protocol.
 
-    `stored`: an object's coding is a part of it (of its length, checksums and ranges), so it is not taken off.
-    `begun`: a byte of it has come. `told`: the client has a part of it. `rest` is what came after the head of a
-    switched answer.
+    `for_client`: the headers as the client is to have them. `stored`: an object's coding is a part of it (of its
+    length, checksums and ranges), so it is not taken off. `begun`: a byte of it has come. `told`: the client has a part
+    of it. `rest` is what came after the head of a switched answer.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Reply:
         *,
         request: RequestHead,
         mask: Masker | None,
-        logs_in: bool,
+        for_client: Callable[[Headers], Headers],
         stored: bool,
         upgrade: str,
         limits: Limits,
@@ -55,7 +56,7 @@ class Reply:
         self._request = request
         self._mask = mask
         self._sights = 0 if mask is None else mask.sights
-        self._logs_in = logs_in
+        self._for_client = for_client
         self._stored = stored
         self._upgrade = upgrade
         self._limits = limits
@@ -99,7 +100,7 @@ class Reply:
         for _ in range(_MAX_INTERIM):
             data, buffer = self._one_head(buffer)
             head = response_head(data)
-            if head.status == 100 and "expect" in self._request.names:
+            if head.status == 100 and self._request.awaits_word:
                 self._exchange.answer(b"HTTP/1.1 100 Continue\r\n\r\n")
             if head.status == 101 or head.status >= 200:
                 break
@@ -110,8 +111,8 @@ class Reply:
         self._head = head
         self.rest = buffer
         looks_inside = self._mask is not None and not self._stored
-        self._coding = coding_of(head.tokens("content-encoding")) if looks_inside else ""
-        if self._coding is None or (self._coding and head.status == 206):
+        self._codings = codings_of(head.tokens("content-encoding")) if looks_inside else ()
+        if self._codings is None or (self._codings and head.status == 206):
             raise UpstreamRefused(
                 "The service answers in an encoding that can't be looked through for the credential."
             )
@@ -161,13 +162,13 @@ class Reply:
         if body.over:
             self._tell(self._head_bytes())
             self.rest = data
-        elif isinstance(body, OfLength) and len(data) >= body.left and not (self._coding or coded):
+        elif isinstance(body, OfLength) and len(data) >= body.left and not (self._codings or coded):
             # The usual small answer: nothing of it need wait.
             content = body.feed(data)
             if self._mask is not None:
                 content = self._mask.whole(content)
             self._tell(self._head_bytes() + content)
-        elif self._mask is None and not (self._coding or coded):
+        elif self._mask is None and not (self._codings or coded):
             self._pass_plain(data, body)
         else:
             self._pass_looked_through(data, body, coded=coded)
@@ -193,7 +194,7 @@ class Reply:
 
     def _pass_looked_through(self, data: bytes, body: Body, *, coded: bool) -> None:
         """Decoded and masked."""
-        shown = Shown(self._mask, coding=self._coding or "", coded=coded, lines=self._is_stream_of_lines)
+        shown = Shown(self._mask, codings=self._codings or (), coded=coded, lines=self._is_stream_of_lines)
         try:
             self._pass_shown(data, body, shown)
             shown.finish()
@@ -263,10 +264,10 @@ class Reply:
     def _framing(self, body: Body) -> tuple[list[str], bool]:
         """The framing's header lines, and whether the content goes out in chunks."""
         head = self.head
-        told = "content-length" in head.names and not self._coding
+        told = "content-length" in head.names and not self._codings
         if self._request.method == "HEAD" or head.status in (204, 304):
             return ([f"Content-Length: {head.length}"] if told and head.status != 204 else []), False
-        if isinstance(body, OfLength) and not self._coding:
+        if isinstance(body, OfLength) and not self._codings:
             return [f"Content-Length: {head.length}"], False
         if self._request.version == "1.1":
             return ["Transfer-Encoding: chunked"], True
@@ -275,7 +276,7 @@ class Reply:
 
     def _head_bytes(self) -> bytes:
         head = self.head
-        headers = client_headers(head, logs_in=self._logs_in, decoded=bool(self._coding))
+        headers = self._for_client(client_headers(head, decoded=bool(self._codings)))
         shown = "\r\n".join([head.reason, *(f"{name}: {value}" for name, value in headers)]).encode("latin-1")
         framed = self._framed
         if self._mask is not None:
@@ -291,7 +292,7 @@ class Reply:
         return b"HTTP/1.1 %d %b\r\n%b%b%b" % (head.status, reason, rest, b"\r\n" if rest else b"", ends)
 
     def _trailers(self, body: Body) -> list[tuple[bytes, bytes]]:
-        passing = passing_trailers(body.trailers, logs_in=self._logs_in)
+        passing = passing_trailers(body.trailers)
         if self._mask is None:
             return passing
         return [(self._mask.whole(name), self._mask.whole(value)) for name, value in passing]

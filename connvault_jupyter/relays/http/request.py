@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ...errors import UpstreamRefused
+from .cookie_names import cookie_name, cookie_pairs
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,22 @@ class Request:
         """With this header, which replaces those of the same name."""
         made = self.without(name)
         return replace(made, headers=[*made.headers, (name, value)])
+
+
+def with_cookies(request: Request, ours: Mapping[str, str]) -> Request:
+    """The request with the handle's own cookies, and those of the client that are not called the same."""
+    if not ours:
+        return request
+    theirs = [
+        pair
+        for name, value in request.headers
+        if name.lower() == "cookie"
+        for pair in cookie_pairs(value)
+        if cookie_name(pair) not in ours
+    ]
+    return request.with_header(
+        "Cookie", "; ".join([*theirs, *(f"{name}={value}" for name, value in ours.items())])
+    )
 
 
 def serialised(request: Request) -> bytes:

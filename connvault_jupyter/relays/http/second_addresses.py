@@ -89,7 +89,7 @@ def second_address(
 
 
 def _target(value: str, pin: Pin, asked_at: str) -> str:
-    if "://" in value and _SCHEME.match(value):
+    if "://" in value and _SCHEME.match(value) and "\\" not in value:
         return pin.own(value, asked_at=asked_at)
     if value.startswith("/"):
         return _path(value, pin)
@@ -133,8 +133,8 @@ def _account(value: str, pin: Pin, _asked_at: str) -> str:
 
 
 def _path(value: str, pin: Pin) -> str:
-    if value.startswith("//"):
-        # RFC 3986 4.2: another host's.
+    # RFC 3986 4.2: another host's; to some servers with backslashes too.
+    if value.startswith("//") or "\\" in value:
         raise _outside()
     pin.check(value)
     return value

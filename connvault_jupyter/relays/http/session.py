@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ...errors import (
     ConnvaultError,
+    NotAllowed,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -23,18 +24,22 @@ from ..downstream import Downstream, Login, no_token
 from ..limits import Limits
 from ..masking.holding import Holding
 from ..masking.masker import Masker
-from .answers import malformed, problem_answer
+from .addresses import as_asked
+from .answers import form_of, malformed, problem_answer
 from .authorization import Authorization
 from .bodies import BadBody, Body, Chunked, OfLength
+from .cookie_names import NO_COOKIES, CookieNames
 from .encodings import BadCoding
-from .gate import may_enter
-from .headers import names_another_method, passing_trailers, upstream_request, wanted_upgrade
-from .heads import BadHead, RequestHead, request_head
+from .gate import HandleToken, may_enter
+from .headers import names_another_method, passing_trailers, wanted_upgrade
+from .heads import BadHead, Headers, RequestHead, request_head
 from .hold import Hold
-from .pin import Pin
+from .jars import Jars
+from .passing import Passed, upstream_request
 from .pool import Pool, UpstreamConnection, block
+from .post_form import PostForm, form_at_start
 from .reply import Reply
-from .request import Request, serialised
+from .request import Request, serialised, with_cookies
 from .streams import Exchange, Gone, Incoming, Silent
 from .websocket import Messages
 
@@ -52,10 +57,11 @@ _DRAIN_S = 2.0
 
 @dataclass(frozen=True)
 class Target:
-    """Where a login goes, and how."""
+    """Where a login goes, and how. `cookies` are the names of its sessions."""
 
     pool: Pool
     authorization: Authorization
+    cookies: CookieNames = NO_COOKIES
 
 
 class _Stale(Exception):
@@ -73,10 +79,16 @@ class Session:
         self._target_of = target_of
         self._incoming = Incoming(downstream.stream, limits=limits, idle=self._forget)
         self._hold = Hold(downstream)
+        self._token = HandleToken(downstream.authenticates)
+        self._signs = downstream.handle.fields.get("auth") == "sigv4"
+        self._form = form_of(downstream.handle.fields)
+        self._jars = Jars(downstream.handle)
         self._read: tuple[bytes, RequestHead] | None = None
-        self._request: tuple[Pin, bool, Request] | None = None
-        # Kept between requests as long as the lease: the last head with its login; what must not be shown.
-        self._signed: tuple[Request, Login, bytes, Masker | None] | None = None
+        self._welcome: RequestHead | None = None
+        self._passed: tuple[Target, bool, Passed] | None = None
+        # Kept between requests as long as the lease: the last head with its login and its cookies; what must not be
+        # shown.
+        self._signed: tuple[Request, Login, dict[str, str], bytes, Masker | None] | None = None
         self._hidden: tuple[set[str], Masker] | None = None
 
     def run(self) -> None:
@@ -101,55 +113,80 @@ class Session:
             head = self._parsed(data)
         except BadHead as exc:
             return self._refuse(None, malformed(str(exc)))
-        if not may_enter(self._downstream, head):
-            return self._refuse(head, no_token(), status=401)
         try:
-            return self._serve(head)
+            form = form_at_start(self._incoming, head) if self._signs else None
+            if not self._welcomes(head, form):
+                return self._refuse(head, no_token(), status=401)
+            return self._serve(head, form)
         except BadBody as exc:
             return self._refuse(head, malformed(str(exc)))
         except ConnvaultError as exc:
             return self._refuse(head, exc)
 
-    def _serve(self, head: RequestHead) -> bool:
-        body = _body_of(head)
-        expects = "expect" in head.names
-        if expects and head.tokens("expect") != ["100-continue"]:
-            raise malformed("it expects something unknown")
+    def _welcomes(self, head: RequestHead, form: PostForm | None) -> bool:
+        if self._welcome is not head and may_enter(self._downstream, head, self._token):
+            self._welcome = head
+        return self._welcome is head or (form is not None and form.gives(self._token))
+
+    def _serve(self, head: RequestHead, form: PostForm | None) -> bool:
+        body = _body_of(head, form)
         login = self._downstream.lease()
         target = self._target_of(login)
-        pin = target.pool.pin
         logs_in = (login.fields.get("auth") or "none") != "none"
         upgrade = wanted_upgrade(head)
-        if upgrade and (expects or not body.over):
+        if upgrade and (head.awaits_word or not body.over):
             raise malformed("an upgrade has no body here")
-        request = self._prepared(head, pin, logs_in=logs_in, upgrade=upgrade)
-        content: bytes | None = b""
-        if not body.over:
-            small = head.framing == "length" and head.length <= _SMALL_BODY_BYTES and not expects
-            content = self._incoming.small(body) if small else None
+        passed = self._checked(head, target, logs_in=logs_in, upgrade=upgrade)
         stored = login.fields.get("auth") == "sigv4"
-        attempt = _Attempt(head, body, content, upgrade, logs_in, stored)
-        return self._attempted(attempt, request, target, login)
+        attempt = _Attempt(head, body, b"", upgrade, logs_in, stored, passed, target, login)
+        if form is not None:
+            self._sign(attempt, form)
+        if not body.over:
+            waits = head.awaits_word and form is None
+            small = head.framing == "length" and head.length <= _SMALL_BODY_BYTES and not waits
+            attempt.content = self._incoming.small(body) if small else None
+        return self._attempted(attempt)
+
+    def _sign(self, attempt: _Attempt, form: PostForm) -> None:
+        """Raises: NotAllowed: the connection does not sign any more; and as `SigV4.apply_to_form`."""
+        from .sigv4 import SigV4
+
+        authorization = attempt.target.authorization
+        if not isinstance(authorization, SigV4):
+            raise NotAllowed("The connection logs in in another way now. Call connection() again.")
+        request, attempt.start = authorization.apply_to_form(attempt.passed.request, form, attempt.login)
+        attempt.passed = replace(attempt.passed, request=request)
+        self._incoming.buffer = self._incoming.buffer[form.length :]
 
     def _parsed(self, data: bytes) -> RequestHead:
         """Clients that poll or page send the same head again and again: it is read once. Raises: BadHead."""
         if self._read is None or self._read[0] != data:
             self._read = data, request_head(data)
-            self._request = None
+            self._passed = None
         return self._read[1]
 
-    def _prepared(self, head: RequestHead, pin: Pin, *, logs_in: bool, upgrade: str) -> Request:
+    def _checked(self, head: RequestHead, target: Target, *, logs_in: bool, upgrade: str) -> Passed:
         """The checked request without its credential, made once for the same head. Raises: NotAllowed."""
-        if self._request is None or self._request[:2] != (pin, logs_in):
+        if self._passed is None or self._passed[:2] != (target, logs_in):
+            pin = target.pool.pin
             pin.check(head.target)
-            made = upstream_request(head, pin, logs_in=logs_in, upgrade=upgrade)
-            self._request = pin, logs_in, made
-        return self._request[2]
+            made = upstream_request(
+                head,
+                pin,
+                logs_in=logs_in,
+                places=target.authorization.places,
+                cookies=target.cookies if logs_in else NO_COOKIES,
+                token=self._token,
+                upgrade=upgrade,
+            )
+            self._passed = target, logs_in, made
+        return self._passed[2]
 
-    def _attempted(self, attempt: _Attempt, request: Request, target: Target, login: Login) -> bool:
+    def _attempted(self, attempt: _Attempt) -> bool:
         may_repeat = attempt.content is not None
+        target = attempt.target
         while True:
-            wire, attempt.mask = self._with_login(request, target, login)
+            wire, attempt.mask = self._with_login(attempt)
             connection = self._hold.connection(target.pool)
             try:
                 reply = self._sent(attempt, wire, connection)
@@ -168,31 +205,51 @@ class Session:
                 self._hold.let_go()
                 raise
             # Asked in any case: a token that is refused must not be kept, also when this request can't be repeated.
-            if reply.status == 401 and target.authorization.refused(login) and may_repeat:
+            if reply.status == 401 and target.authorization.refused(attempt.login) and may_repeat:
                 # Nothing was done, and there is a new credential: once.
                 may_repeat = False
                 self._hold.let_go()
                 continue
             return self._answered(attempt, reply, connection)
 
-    def _with_login(self, request: Request, target: Target, login: Login) -> tuple[bytes, Masker | None]:
+    def _with_login(self, attempt: _Attempt) -> tuple[bytes, Masker | None]:
         """The head as it goes out, and what masks the answer; `None`: nothing secret is in it.
 
         Raises: what `Authorization.apply` does.
         """
+        request, login = attempt.passed.request, attempt.login
+        cookies = self._jars.for_target(request.target, login)
         kept = self._signed
-        if kept is not None and kept[0] is request and kept[1] is login:
-            return kept[2], kept[3]
-        wire = serialised(target.authorization.apply(request, login))
-        mask = self._masking(target.authorization.credentials(login))
-        self._signed = (request, login, wire, mask) if target.authorization.steady else None
+        if kept is not None and kept[0] is request and kept[1] is login and kept[2] == cookies:
+            return kept[3], kept[4]
+        authorization = attempt.target.authorization
+        request_with = with_cookies(request, cookies)
+        # A form that is signed is no signed request.
+        wire = serialised(request_with if attempt.start else authorization.apply(request_with, login))
+        # A session of the login is one too.
+        mask = self._masking(authorization.credentials(login).union(cookies.values()))
+        self._signed = (request, login, cookies, wire, mask) if authorization.steady else None
         return wire, mask
+
+    def _for_client(self, attempt: _Attempt, headers: Headers) -> Headers:
+        """The headers of an answer as the client gets them, before they are masked."""
+        pin = attempt.target.pool.pin
+        if attempt.logs_in:
+            headers = self._jars.taken(
+                headers,
+                target=attempt.head.target,
+                login=attempt.login,
+                pin=pin,
+                names=attempt.target.cookies,
+            )
+        asked_at = "".join(attempt.head.values("host"))
+        return [*as_asked(headers, pin, asked_at=asked_at), *attempt.passed.notes]
 
     def _sent(self, attempt: _Attempt, wire: bytes, connection: UpstreamConnection) -> Reply:
         """The head of the answer is there."""
         exchange = Exchange(self._incoming, connection.stream, limits=self._limits)
         try:
-            exchange.send(wire + attempt.content if attempt.content else wire)
+            exchange.send(wire + attempt.start + (attempt.content or b""))
         except OSError:
             # It may have answered before it closed.
             if connection.used:
@@ -201,13 +258,15 @@ class Session:
             exchange.upload(
                 attempt.body,
                 coded=attempt.head.framing == "chunked",
-                passing=partial(passing_trailers, logs_in=attempt.logs_in),
+                passing=partial(
+                    passing_trailers, places=attempt.target.authorization.places, token=self._token
+                ),
             )
         reply = Reply(
             exchange,
             request=attempt.head,
             mask=attempt.mask,
-            logs_in=attempt.logs_in,
+            for_client=partial(self._for_client, attempt),
             stored=attempt.stored,
             upgrade=attempt.upgrade,
             limits=self._limits,
@@ -287,7 +346,9 @@ class Session:
         self._incoming.stream.sendall(
             problem_answer(
                 error,
-                status=status or error.status_hint,
+                form=self._form,
+                accepts=head.values("accept") if head is not None else (),
+                status=status,
                 body=head is None or head.method != "HEAD",
                 close=not goes_on,
             )
@@ -302,7 +363,7 @@ class Session:
 class _Attempt:
     """A request while it is tried. `content` is its whole body, `None`: it is sent while the answer is read.
 
-    `stored`: see `Reply`."""
+    `start`: of a body that begins otherwise than the client's. `stored`: see `Reply`."""
 
     head: RequestHead
     body: Body
@@ -310,8 +371,15 @@ class _Attempt:
     upgrade: str
     logs_in: bool
     stored: bool
+    passed: Passed
+    target: Target
+    login: Login = field(repr=False)
+    start: bytes = b""
     mask: Masker | None = None
 
 
-def _body_of(head: RequestHead) -> Body:
-    return Chunked() if head.framing == "chunked" else OfLength(head.length)
+def _body_of(head: RequestHead, form: PostForm | None) -> Body:
+    """What of it is passed on as it is."""
+    if head.framing == "chunked":
+        return Chunked()
+    return OfLength(head.length - (form.length if form is not None else 0))

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from ..masking.holding import Holding
 from ..masking.masker import Masker
 from .bodies import chunk
-from .encodings import Inflating
+from .encodings import Decoding
 
 
 class Shown:
     """`mask` `None`: nothing need be masked, and nothing is held. `lines`: see `Holding`."""
 
-    def __init__(self, mask: Masker | None, *, coding: str, coded: bool, lines: bool) -> None:
+    def __init__(self, mask: Masker | None, *, codings: tuple[str, ...], coded: bool, lines: bool) -> None:
         self._mask = mask
-        self._inflate = Inflating(coding) if coding else None
+        self._decoding = Decoding(codings) if codings else None
         self._coded = coded
         self._holding = None if mask is None else Holding(mask, lines=lines)
         self._begun = False
@@ -30,8 +30,8 @@ class Shown:
         """What can be shown of the next content, piece by piece. Raises: BadCoding."""
         whole = last and not self._begun
         self._begun = True
-        if self._inflate is not None:
-            for piece in self._inflate.feed(content):
+        if self._decoding is not None:
+            for piece in self._decoding.feed(content):
                 yield self._framed(self._masked(piece))
         elif whole and self._mask is not None:
             # Nothing of it need be held.
@@ -54,8 +54,8 @@ class Shown:
 
     def finish(self) -> None:
         """All has come. Raises: BadCoding: something is missing."""
-        if self._inflate is not None:
-            self._inflate.finish()
+        if self._decoding is not None:
+            self._decoding.finish()
 
     def _masked(self, content: bytes) -> bytes:
         return content if self._holding is None or not content else self._holding(content)

@@ -13,16 +13,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
+from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from ...errors import BrokerUnavailable, InvalidRequest, SecretInvalid
 from ..downstream import Login
-from .authorization import secret_of, visible
+from .authorization import AUTHORIZATION, secret_of, visible
+from .post_form import PostForm
 from .request import Request
-
-# AWS's "Create a signed AWS API request": `Credential=<access key id>/<date>/<region>/<service>/aws4_request`.
-_CREDENTIAL = re.compile(r"AWS4-[A-Z0-9-]+\s(?:.*[\s,])?Credential=([^/,\s]+)/")
 
 # What a client signs with, in headers and (presigned URLs) in the query.
 _SIGNED_WITH = ("Authorization", "X-Amz-Date", "Date", "X-Amz-Security-Token")
@@ -37,6 +36,10 @@ _PRESIGNED = frozenset(
         "x-amz-signature",
         "x-amz-signedheaders",
         "x-amz-content-sha256",
+        # Signature Version 2.
+        "awsaccesskeyid",
+        "expires",
+        "signature",
     )
 )
 
@@ -45,24 +48,13 @@ _UNSIGNED = "UNSIGNED-PAYLOAD"
 _UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
+# A signed form is no request: who saw one could send it again, as long as it is good.
+_FORM_IS_GOOD = timedelta(minutes=15)
+_EXPIRATION = "%Y-%m-%dT%H:%M:%S.000Z"
+
 # RFC 3986 2.3; what stands there already encoded stays as it is, but for the case of its hexadecimal digits.
 _TO_ENCODE = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~-]")
 _TO_ENCODE_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/-]")
-
-
-def client_key(request: Request) -> str | None:
-    """The access key id with which a client has signed, in the header or in a presigned URL; `None`: it has not.
-
-    With the handle's token as the key id this is how such a client says which handle it means.
-    """
-    found = _CREDENTIAL.match(request.header("Authorization") or "")
-    if found:
-        return unquote(found[1])
-    for pair in request.target.partition("?")[2].split("&"):
-        name, _, value = pair.partition("=")
-        if unquote(name).lower() == "x-amz-credential":
-            return unquote(value).partition("/")[0] or None
-    return None
 
 
 class SigV4:
@@ -74,6 +66,7 @@ class SigV4:
     """
 
     steady: ClassVar[bool] = False
+    places = AUTHORIZATION
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         """Raises: BrokerUnavailable: botocore is not installed."""
@@ -85,6 +78,26 @@ class SigV4:
     def apply(self, request: Request, login: Login) -> Request:
         """Raises also: InvalidRequest: a body that is signed piece by piece, or has no hash where one is needed."""
         payload = self._payload(request)
+        keys = self._keys(login)
+        bare = replace(request, target=_canonical(request.target)).without(*_SIGNED_WITH)
+        for name, value in self._sign(bare, keys, self._service, self._region, payload):
+            bare = bare.with_header(name, value)
+        return bare
+
+    def apply_to_form(self, request: Request, form: PostForm, login: Login) -> tuple[Request, bytes]:
+        """A presigned POST and how its body begins, signed with the form's own policy for the next minutes.
+
+        `request` says the length of the client's body. Raises: as `apply`; BadBody: there is no policy to sign.
+        """
+        policy = form.policy
+        soon = (datetime.now(timezone.utc) + _FORM_IS_GOOD).strftime(_EXPIRATION)
+        policy["expiration"] = min(str(policy.get("expiration") or soon), soon)
+        start = form.signed(_sign_policy(policy, self._keys(login), self._service, self._region))
+        length = int(request.header("Content-Length") or 0) - form.length + len(start)
+        bare = request.without(*_SIGNED_WITH, "Expect")
+        return bare.with_header("Content-Length", str(length)), start
+
+    def _keys(self, login: Login) -> _Keys:
         keys = _Keys(
             visible(self._access_key_id),
             visible(secret_of(login, "secret_access_key")),
@@ -92,10 +105,7 @@ class SigV4:
         )
         if not keys.access_key:
             raise SecretInvalid("The connection has no access key ID. Edit it in the Connections panel.")
-        bare = replace(request, target=_canonical(request.target)).without(*_SIGNED_WITH)
-        for name, value in self._sign(bare, keys, self._service, self._region, payload):
-            bare = bare.with_header(name, value)
-        return bare
+        return keys
 
     def credentials(self, login: Login) -> set[str]:
         # Not the key, which is never sent, nor the signature: that is good for this one request, for some minutes.
@@ -173,6 +183,19 @@ def _signer() -> _Sign:
         ]
 
     return sign
+
+
+def _sign_policy(policy: dict[str, Any], keys: _Keys, service: str, region: str) -> dict[str, str]:
+    """The fields by which a form is signed."""
+    from botocore.auth import S3SigV4PostAuth
+    from botocore.awsrequest import AWSRequest
+
+    signed: Any = AWSRequest(method="POST", url="https://")
+    signed.context["s3-presign-post-policy"] = policy
+    kind: Any = S3SigV4PostAuth
+    kind(keys, service, region).add_auth(signed)
+    made: dict[str, str] = signed.context["s3-presign-post-fields"]
+    return made
 
 
 def _text(value: str) -> str:

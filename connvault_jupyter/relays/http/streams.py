@@ -108,6 +108,13 @@ class Incoming:
                 self.buffer = body.rest
         return content
 
+    def more(self, ends_at: float) -> None:
+        """Reads further into the buffer, until then (`time.monotonic`). Raises: Gone: nothing came."""
+        while not (data := self._read(self._limits.block_bytes)):
+            if data == b"" or time.monotonic() > ends_at:
+                raise Gone
+        self.buffer += data
+
     def waits(self) -> bool:
         """Whether somebody is still there to read an answer. Who has ended its half may be, for `half_close_s`."""
         poll = select.poll()

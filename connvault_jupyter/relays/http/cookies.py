@@ -1,0 +1,84 @@
+"""The cookies by which a service knows one handle's login again. They stay here and end with the handle.
+
+A session cookie is a login that outlives the permission: code must not have it, and many services don't work without
+(a crumb that is good for one session, a CSRF pair). So those that scripts in a page can't read either (`HttpOnly`), and
+those that a kind names, are kept for the handle and sent with its requests. All others pass both ways. What belongs to
+which path and when it ends is `http.cookiejar`'s business (RFC 6265); there is one host, the pinned one.
+"""
+
+from __future__ import annotations
+
+import email.message
+import threading
+import urllib.request
+from collections.abc import Container
+from http.cookiejar import CookieJar
+from typing import Any, cast
+
+from .cookie_names import cookie_name, cookie_pairs
+from .heads import Headers
+from .pin import Pin
+
+# RFC 6265 6.1 wants room for 50 a domain.
+_MAX_COOKIES = 64
+_MAX_COOKIE_BYTES = 8 * 1024
+
+
+class Jar:
+    """One handle's, for one login of it. Safe to use from several threads."""
+
+    def __init__(self, pin: Pin, names: Container[str]) -> None:
+        self._origin = f"{pin.scheme}://{pin.authority}"
+        self._names = names
+        self._lock = threading.Lock()
+        self._jar = CookieJar()
+
+    def taken(self, headers: Headers, target: str) -> Headers:
+        """Keeps of an answer to a request for `target` what is to be kept; the headers without it."""
+        left: Headers = []
+        ours = email.message.Message()
+        with self._lock:
+            known = {cookie.name for cookie in self._jar}
+            for name, value in headers:
+                if name.lower() == "set-cookie" and self._is_ours(value, known):
+                    if len(value) <= _MAX_COOKIE_BYTES:
+                        ours[name] = value
+                else:
+                    left.append((name, value))
+            if len(ours):
+                self._jar.extract_cookies(cast(Any, _Answer(ours)), self._asked(target))
+                kept = list(self._jar)
+                for cookie in kept[: max(0, len(kept) - _MAX_COOKIES)]:
+                    self._jar.clear(cookie.domain, cookie.path, cookie.name)
+        return left
+
+    def for_target(self, target: str) -> dict[str, str]:
+        """What goes with a request for it, by name."""
+        with self._lock:
+            asked = self._asked(target)
+            self._jar.add_cookie_header(asked)
+            pairs = cookie_pairs(str(asked.get_header("Cookie") or ""))
+        return {cookie_name(pair): pair.partition("=")[2] for pair in pairs}
+
+    def _is_ours(self, value: str, known: Container[str]) -> bool:
+        first, *attributes = value.split(";")
+        name = cookie_name(first)
+        # One that is known is changed or ended by what is not marked, too.
+        return (
+            name in self._names
+            or name in known
+            or any(cookie_name(attribute).lower() == "httponly" for attribute in attributes)
+        )
+
+    def _asked(self, target: str) -> urllib.request.Request:
+        return urllib.request.Request(self._origin + target)  # noqa: S310 -- nothing is opened
+
+
+class _Answer:
+    """What `http.cookiejar` reads of an answer."""
+
+    def __init__(self, headers: email.message.Message) -> None:
+        self._headers = headers
+
+    def info(self) -> email.message.Message:
+        return self._headers
