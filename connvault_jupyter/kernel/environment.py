@@ -14,7 +14,7 @@ from urllib.parse import quote
 from .answers import Opened
 from .http_address import loopback
 from .lease import Lease
-from .masked import MaskedStr
+from .masked import HandleToken
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
@@ -45,7 +45,7 @@ def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
         places = {*_PLACE.findall(pattern)}
         if places <= values.keys():
             text = _filled(pattern, values)
-            found[name] = MaskedStr(text) if "token" in places else text
+            found[name] = HandleToken(text) if "token" in places else text
     return found
 
 

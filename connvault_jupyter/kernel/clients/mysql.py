@@ -58,7 +58,7 @@ class Client:
         self._lease = lease
         self._engines = Engines(
             lease=lease,
-            url="mysql+pymysql://",
+            address=self._address,
             extra=_EXTRA,
             allowed=ALLOWED,
             connect=self._pooled,
@@ -90,9 +90,10 @@ class Client:
         secret or changed connection makes it log in anew.
 
         Without arguments it is the same engine each time. Takes what `sqlalchemy.create_engine` takes, but nothing
-        that says where or how to log in; `connect_args` takes what `connect()` takes.
+        that says where or how to log in; `connect_args` takes what `connect()` takes. Its `url` leads to the handle's
+        socket as `dsn` does, for libraries that read it.
 
-        Raises: TypeError, ImportError. Using the engine raises what `connect()` raises.
+        Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
         """
         _pymysql()
         return self._engines.engine(arguments)
@@ -108,6 +109,16 @@ class Client:
         user, database = (quote(str(opened.fields.get(name) or ""), safe="") for name in ("user", "database"))
         socket = quote(opened.socket, safe="/")
         return f"mysql+pymysql://{user}@localhost/{database}?unix_socket={socket}&charset=utf8mb4"
+
+    def _address(self) -> dict[str, Any]:
+        opened = self._lease.open()
+        return {
+            "drivername": "mysql+pymysql",
+            "username": str(opened.fields.get("user") or ""),
+            "host": "localhost",
+            "database": str(opened.fields.get("database") or ""),
+            "query": {"unix_socket": opened.socket, "charset": "utf8mb4"},
+        }
 
     def _pooled(self, arguments: Mapping[str, Any]) -> pymysql.Connection[Any]:
         # SQLAlchemy's own creator asks for it: a row that is set to what it was counts as found.

@@ -13,7 +13,7 @@ from ...errors import NotAllowed
 from ..aws_place import AwsPlace
 from ..lease import Lease
 from ..libraries import check_arguments, imported
-from ..masked import MaskedStr
+from ..masked import HandleToken
 
 if TYPE_CHECKING:
     from boto3.resources.base import ServiceResource
@@ -61,7 +61,7 @@ class Client:
         return self._place().address
 
     @property
-    def token(self) -> MaskedStr:
+    def token(self) -> HandleToken:
         """Access key ID and secret access key for `base_url`, both. It is the handle's, and no key of the service."""
         return self._place().opened.token
 
@@ -112,7 +112,8 @@ class Client:
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`."""
+        """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`.
+        Dask and joblib may pickle it for workers that this kernel starts."""
         return dict(self.filesystem().storage_options)
 
     def _boto3(self, service: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
