@@ -27,6 +27,7 @@ from ..errors import BrokerUnavailable, ConnvaultError, StorageError
 from ..services.ports import Clock, Lock, RelayOrder, RelayPlace
 from .forks import Forks, StartZygote
 from .lane import Lane, refused
+from .option_files import OptionFiles
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
 # Another server's revoke is noticed this late; one of this broker at once.
@@ -88,6 +89,7 @@ class RelaySupervisor:
         self._lanes: dict[_LaneKey, Lane] = {}
         self._open: dict[str, _Open] = {}
         self._base: Path | None = None
+        self._option_files = OptionFiles()
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._seen: object = None
@@ -113,13 +115,18 @@ class RelaySupervisor:
         with turn:
             found = self._listening(handle, order)
         name = SOCKETS.get(order.protocol, SOCKET)
-        return RelayPlace(
+        place = RelayPlace(
             directory=str(found.directory),
             socket=str(found.directory / name),
             port=found.port if order.tcp else None,
             token=found.token,
             hand_over=hasattr(socket, "SO_PEERCRED"),
         )
+        try:
+            self._option_files.write(order.protocol, place, run=order.requester.instance)
+        except OSError as exc:
+            raise BrokerUnavailable("The option files of a handle can't be written.") from exc
+        return place
 
     def try_login(self, protocol: str, login: Mapping[str, Any], timeout_s: float) -> str:
         """Logs in once, in a worker of its own that ends with it: what the server calls itself.
@@ -269,6 +276,7 @@ class RelaySupervisor:
             self._changed.clear()
             try:
                 self._cut_what_ended(poked=poked)
+                self._option_files.tidy(self._alive)
             except Exception as exc:  # noqa: BLE001 -- the watch must go on
                 self._log.error("the relays' watch failed: %s", type(exc).__name__)
 

@@ -14,12 +14,30 @@ import pytest
 
 from connvault_jupyter.kernel.proxies import spare, sparing
 from tests.support.canary import CANARY
+from tests.support.notebook_processes import Notebooks
 from tests.support.operator import operated_broker
-from tests.support.requester import Asker, asker
+from tests.support.requester import Asker
 from tests.support.strict_s3 import strict_s3
 from tests.support.web_server import WebServer, web_server
 
 LOOPBACK = "127.0.0.1,localhost,::1"
+PRELUDE = """
+import asyncio, os, subprocess, urllib.request
+import aiohttp, httpx, openai, requests
+
+def by_curl(*arguments):
+    command = ["curl", "-so", "/dev/null", "-w", "%{http_code}", *arguments]
+    return int(subprocess.run(command, capture_output=True).stdout)
+
+def by_urllib(url, token):
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})) as found:
+        return found.status
+
+async def by_aiohttp(url, token):
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        async with session.get(url, headers={"Authorization": f"Bearer {token}"}) as found:
+            return found.status
+"""
 VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -72,7 +90,9 @@ def capturing_proxy() -> Iterator[Proxy]:
                     return
                 with stream:
                     found.heads.append(stream.recv(65536))
-                    stream.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    stream.sendall(
+                        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    )
 
         thread = threading.Thread(target=take)
         thread.start()
@@ -98,12 +118,12 @@ def world() -> Iterator[World]:
         strict_s3() as storage,
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
         operated_broker(Path(folder)) as (operator, path),
-        asker(Path(folder), path) as process,
+        Notebooks(operator, home=Path(folder), socket_path=path).open("report.ipynb") as process,
     ):
         fields = {"base_url": server.origin, "allow_http": True, "auth": "bearer"}
         operator.create("api", "http", fields, {"token": CANARY})
         operator.create("lake", "s3", storage.fields(bucket="of-all"), storage.secrets())
-        process.run("import asyncio, os, subprocess, urllib.request, requests, httpx, aiohttp, openai")
+        process.run(PRELUDE)
         process.run("api, lake = connection('api'), connection('lake')")
         yield World(process, proxy, server)
 
@@ -111,13 +131,15 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def behind(world: World) -> Iterator[World]:
     """The notebook's environment names proxies for everything, and spares a host of the company's."""
-    names = {name: world.proxy.address for name in VARIABLES}
+    names = dict.fromkeys(VARIABLES, world.proxy.address)
     world.asker.run(f"os.environ.update({names!r})")
     world.asker.run("os.environ.pop('no_proxy', None); os.environ['NO_PROXY'] = 'intra.example'")
     world.server.requests.clear()
     world.proxy.heads.clear()
     yield world
-    world.asker.run(f"[os.environ.pop(name, None) for name in {(*VARIABLES, 'NO_PROXY', 'no_proxy')!r}] and None")
+    world.asker.run(
+        f"[os.environ.pop(name, None) for name in {(*VARIABLES, 'NO_PROXY', 'no_proxy')!r}] and None"
+    )
 
 
 def test_the_proxy_is_one_that_libraries_use(behind: World) -> None:
@@ -125,8 +147,7 @@ def test_the_proxy_is_one_that_libraries_use(behind: World) -> None:
     for code in (
         "requests.get('http://127.0.0.1:9/x').status_code",
         "httpx.get('http://127.0.0.1:9/x').status_code",
-        "int(subprocess.run(['curl', '-so', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9/x'],"
-        " capture_output=True).stdout)",
+        "by_curl('http://127.0.0.1:9/x')",
     ):
         assert behind.asker.run(code) == 502
     assert len(behind.proxy.heads) == 3
@@ -153,23 +174,14 @@ def test_what_a_handle_opens_goes_past_it(behind: World, code: str) -> None:
     [
         "requests.get(api.base_url + '/x', headers={'Authorization': f'Bearer {api.token}'}).status_code",
         "httpx.get(api.base_url + '/x', headers={'Authorization': f'Bearer {api.token}'}).status_code",
-        "urllib.request.urlopen(urllib.request.Request(api.base_url + '/x', "
-        "headers={'Authorization': f'Bearer {api.token}'})).status",
-        "openai.OpenAI(base_url=api.base_url, api_key=api.token, max_retries=0).with_raw_response"
-        ".get('/x', cast_to=object).status_code",
+        "by_urllib(api.base_url + '/x', api.token)",
+        "openai.OpenAI(base_url=api.base_url, api_key=api.token).models.with_raw_response.list().status_code",
         "asyncio.run(by_aiohttp(api.base_url + '/x', api.token))",
-        "int(subprocess.run(['curl', '-so', '/dev/null', '-w', '%{http_code}', '-H', "
-        "f'Authorization: Bearer {api.token}', api.base_url + '/x'], capture_output=True).stdout)",
+        "by_curl(api.base_url + '/x', '-H', f'Authorization: Bearer {api.token}')",
     ],
 )
 def test_a_library_with_the_handles_address_goes_past_it(behind: World, code: str) -> None:
     """Also one that starts another program. What was spared before still is."""
-    behind.asker.run(
-        "async def by_aiohttp(url, token):\n"
-        "    async with aiohttp.ClientSession(trust_env=True) as session:\n"
-        "        async with session.get(url, headers={'Authorization': f'Bearer {token}'}) as found:\n"
-        "            return found.status"
-    )
     assert behind.asker.run(code) == 200
     assert behind.proxy.heads == []
     assert [seen.header("authorization") for seen in behind.server.requests] == [f"Bearer {CANARY}"]
@@ -194,7 +206,7 @@ def test_a_program_with_the_handles_variables_goes_past_it(behind: World) -> Non
     """As the documentation shows it."""
     behind.asker.run(
         "done = subprocess.run(['sh', '-c', "
-        "'curl -so /dev/null -w \"%{http_code}\" -H \"Authorization: Bearer $API_TOKEN\" $API_BASE_URL/x'], "
+        '\'curl -so /dev/null -w "%{http_code}" -H "Authorization: Bearer $API_TOKEN" $API_BASE_URL/x\'], '
         "env={**os.environ, **api.env()}, capture_output=True, text=True)"
     )
     assert behind.asker.run("done.stdout") == "200"
