@@ -29,6 +29,9 @@ _NEUTRAL: Mapping[str, str] = {
     "FSSPEC_S3_TOKEN": "",
 }
 
+# Those that choose the service or the key: they may be set where the variables go, and not here.
+_ALWAYS = frozenset({"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN"})
+
 # Other names of what a handle's variables say.
 _SAME_AS: Mapping[str, str] = {
     "AWS_ACCESS_KEY": "AWS_ACCESS_KEY_ID",
@@ -44,6 +47,10 @@ _SAME_AS: Mapping[str, str] = {
 
 def overridden(found: Mapping[str, str]) -> dict[str, str]:
     """Besides those of the handle, `found`: the files, and what this process has in its environment."""
-    neutral = {name: value for name, value in _NEUTRAL.items() if os.environ.get(name, value) != value}
+    neutral = {
+        name: value
+        for name, value in _NEUTRAL.items()
+        if name in _ALWAYS or os.environ.get(name, value) != value
+    }
     same = {name: found[of] for name, of in _SAME_AS.items() if name in os.environ and of in found}
     return {**dict.fromkeys(_FILES, _FILE), **neutral, **same}

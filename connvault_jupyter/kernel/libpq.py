@@ -28,6 +28,9 @@ NEUTRAL: Mapping[str, str] = {
     "PGTARGETSESSIONATTRS": "any",
 }
 
+# Those that choose the server: they may be set where the variables go, and not here.
+_ALWAYS = frozenset({"PGHOSTADDR", "PGTARGETSESSIONATTRS"})
+
 # Nothing that it could be set to would say nothing: the empty service is looked for, too.
 SERVICE = "PGSERVICE"
 
@@ -50,7 +53,11 @@ def overridden() -> dict[str, str]:
     Raises: NotAllowed: one that can't be overridden, by name.
     """
     _refuse((SERVICE,))
-    return {name: neutral for name, neutral in NEUTRAL.items() if os.environ.get(name, neutral) != neutral}
+    return {
+        name: neutral
+        for name, neutral in NEUTRAL.items()
+        if name in _ALWAYS or os.environ.get(name, neutral) != neutral
+    }
 
 
 def check_addresses() -> None:

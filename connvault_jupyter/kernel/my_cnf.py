@@ -7,7 +7,6 @@ They believe files more than variables, and the last file most: the machine's, t
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,6 @@ from ..errors import NotAllowed
 # relays.option_files.
 _SUFFIX = ".options"
 _OVER_TCP = "tcp"
-
-# They would have groups read that are for other servers.
-_GROUP_SUFFIXES = ("MARIADB_GROUP_SUFFIX", "MYSQL_GROUP_SUFFIX")
 
 # Where to go, by what way; and what to log in with, where the handle's token is asked for. Names may be cut short.
 _WHERE = ("host", "socket", "protocol", "pipe")
@@ -47,9 +43,15 @@ def overridden(directory: str, *, tcp: bool) -> dict[str, str]:
     _check_own_file(tcp=tcp)
     folder = directory + _SUFFIX
     home = f"{folder}/{_OVER_TCP}" if tcp else folder
-    suffixes = {name: "" for name in _GROUP_SUFFIXES if os.environ.get(name)}
-    # MySQL's programs read that file last of all; one that is not there is none.
-    return {"MARIADB_HOME": home, "MYSQL_HOME": home, "MYSQL_TEST_LOGIN_FILE": f"{home}/login", **suffixes}
+    return {
+        "MARIADB_HOME": home,
+        "MYSQL_HOME": home,
+        # They would have groups read that are for other servers.
+        "MARIADB_GROUP_SUFFIX": "",
+        "MYSQL_GROUP_SUFFIX": "",
+        # MySQL's programs read that file last of all; one that is not there is none.
+        "MYSQL_TEST_LOGIN_FILE": f"{home}/login",
+    }
 
 
 def _check_own_file(*, tcp: bool) -> None:

@@ -24,6 +24,8 @@ VARIABLES = {
     "PGUSER": "{user}",
     "DATABASE_URL": "postgresql://{user}@/{database}?host={directory}",
 }
+# Of libpq's, besides those of the definition.
+NOT_ELSEWHERE = {"PGHOSTADDR": "", "PGTARGETSESSIONATTRS": "any"}
 TCP_VARIABLES = {
     "PGHOST": "127.0.0.1",
     "PGPORT": "{port}",
@@ -58,6 +60,7 @@ def handle(scripted_broker: ScriptedBroker) -> Handle:
 def test_they_lead_to_the_handles_socket(scripted_broker: ScriptedBroker, handle: Handle) -> None:
     """No port is opened for it, and no password is in it."""
     assert handle.env() == {
+        **NOT_ELSEWHERE,
         "PGHOST": "/run/h",
         "PGPORT": "5432",
         "PGUSER": "app",
@@ -72,6 +75,7 @@ def test_with_tcp_they_lead_to_loopback(scripted_broker: ScriptedBroker) -> None
     handles = _handles(scripted_broker)
     token = handles.token
     assert connection("warehouse").env(tcp=True) == {
+        **NOT_ELSEWHERE,
         "PGHOST": "127.0.0.1",
         "PGPORT": "50123",
         "PGUSER": "app",
@@ -117,7 +121,7 @@ def test_where_a_port_is_needed_it_is_opened(
 def test_for_a_token_alone_no_port_is_opened(scripted_broker: ScriptedBroker) -> None:
     """It is there without one."""
     handles = _handles(scripted_broker, variables={"REDISCLI_AUTH": "{token}"})
-    assert connection("warehouse").env() == {"REDISCLI_AUTH": handles.token}
+    assert connection("warehouse").env() == {**NOT_ELSEWHERE, "REDISCLI_AUTH": handles.token}
     assert _opened(scripted_broker) == [False]
 
 
@@ -132,7 +136,7 @@ def test_an_agent_has_the_connections_port(scripted_broker: ScriptedBroker) -> N
 def test_a_variable_whose_field_is_not_given_is_left_out(scripted_broker: ScriptedBroker, value: Any) -> None:
     """An empty one would mean something."""
     _handles(scripted_broker, fields={**FIELDS, "user": value})
-    assert set(connection("warehouse").env()) == {"PGHOST", "PGPORT"}
+    assert set(connection("warehouse").env()) == {"PGHOST", "PGPORT", *NOT_ELSEWHERE}
 
 
 def test_what_a_field_holds_does_not_change_an_address(scripted_broker: ScriptedBroker) -> None:

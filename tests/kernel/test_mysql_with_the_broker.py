@@ -34,7 +34,6 @@ ELSEWHERE = (
     "unix_socket",
     "ssl",
     "ssl_ca",
-    "local_infile",
     "read_default_file",
 )
 
@@ -68,6 +67,7 @@ class World:
     account: Account
     cell: Asker
     id: str
+    sslmode: str
 
     def edit(self, **fields: Any) -> None:
         revision = self.operator.call("connections.get", {"id": self.id})["connection"]["revision"]
@@ -101,7 +101,7 @@ def world(
     fields, secrets = account.fields(sslmode=request.param), {"password": account.password}
     made = operator.create(account.database, "mysql", fields, secrets)["connection"]
     process.run(f"h = connection({account.database!r})")
-    yield World(operator, mariadb, account, process, made["id"])
+    yield World(operator, mariadb, account, process, made["id"], request.param)
     process.run("a = b = c = e = h = found = ts = None; gc.collect()")
     revision = operator.call("connections.get", {"id": made["id"]})["connection"]["revision"]
     operator.call("connections.delete", {"id": made["id"], "revision": revision})
@@ -278,6 +278,40 @@ def test_when_other_tools_come_by_dsn_and_variables_they_work(world: World) -> N
         assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 6')") == 6
     url = "h.env()['DATABASE_SOCKET_URL']"
     assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 7')") == 7
+
+
+def test_when_the_form_does_not_let_it_no_local_file_is_read(world: World, tmp_path: Path) -> None:
+    """Whichever way it is asked for: by an argument, which is told why, or by a program."""
+    run = world.cell.run
+    (tmp_path / "data").write_text("1\n2\n")
+    load = f"LOAD DATA LOCAL INFILE '{tmp_path / 'data'}' INTO TABLE f"
+    run("one(h.connect(), 'CREATE TABLE f (n INT)')")
+    for code in ("h.connect(local_infile=True)", "h.engine(connect_args={'local_infile': True}).connect()"):
+        with pytest.raises(Refused, match="switch it on in its form") as caught:
+            run(code)
+        assert caught.value.kind == "ArgumentRefused"
+    assert run("one(h.connect(local_infile=False), 'SELECT 1')") == 1
+    run("env = {**os.environ, **h.env()}")
+    run(f"done = subprocess.run(['mysql', '--local-infile=1', '-e', {load!r}], env=env, capture_output=True)")
+    assert run("done.returncode") == 1
+    assert run("one(h.connect(), 'SELECT count(*) FROM f')") == 0
+
+
+def test_when_the_form_lets_it_a_local_file_is_read(world: World, tmp_path: Path) -> None:
+    """By who asks for it, and no one else."""
+    run = world.cell.run
+    (tmp_path / "data").write_text("1\n2\n")
+    load = f"LOAD DATA LOCAL INFILE '{tmp_path / 'data'}' INTO TABLE f"
+    world.edit(local_infile=True, sslmode=world.sslmode)
+    run(f"h = connection({world.account.database!r}); one(h.connect(), 'CREATE TABLE f (n INT)')")
+    run(f"c = h.connect(local_infile=True, autocommit=True); one(c, {load!r})")
+    run("e = h.engine(connect_args={'local_infile': True})")
+    run(f"with e.begin() as s: s.execute(text({load!r}))")
+    run("env = {**os.environ, **h.env()}")
+    run(f"done = subprocess.run(['mysql', '--local-infile=1', '-e', {load!r}], env=env, capture_output=True)")
+    assert run("done.returncode") == 0, run("done.stderr")
+    assert run("one(c, 'SELECT count(*) FROM f')") == 6
+    assert run(f"outcome(h.connect(), {load!r})") in (1148, 4166)
 
 
 def _programs(world: World, environment: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from connvault_jupyter.errors import NotAllowed
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login
+from tests.support.catalogue import provider
+from tests.support.relayed_handles import RelayedHandles
 
 WHO = "select current_user"
 DRIVERS = ("psycopg", "psycopg2")
@@ -168,3 +172,39 @@ async def test_of_a_driver_that_fails_by_itself_the_failure_is_shown(
             (engine or handle).connect()
     with pytest.raises(psycopg.OperationalError, match="/nowhere"):
         await handle.connect_async()
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_psql_and_pg_dump_come_here_on_a_machine_for_other_servers(
+    handles: RelayedHandles,
+    handle: Handle,
+    login: Login,
+    tmp_path: Path,
+    patch: pytest.MonkeyPatch,
+    tcp: bool,
+) -> None:
+    """With a password file, a service file and variables that lead to other servers in place."""
+    definition = provider("postgresql").deliveries[0]
+    handles._variables, handles._tcp_variables = dict(definition.variables), dict(definition.tcp_variables)
+    (tmp_path / ".pgpass").write_text("*:*:*:*:other\n")
+    (tmp_path / ".pgpass").chmod(0o600)
+    (tmp_path / ".pg_service.conf").write_text("[elsewhere]\nhostaddr=192.0.2.1\n")
+    for name, value in {
+        **FOREIGN,
+        "HOME": str(tmp_path),
+        "PGHOSTADDR": "192.0.2.1",
+        "PGREQUIREPEER": "no",
+    }.items():
+        patch.setenv(name, value)
+    with handle.connect(autocommit=True) as found:
+        found.execute("create table mine (n int)")
+    for command, said in (
+        (["psql", "-XAtc", WHO], f"{login.user}\n"),
+        (["psql", "-XAt", handle.env(tcp=tcp)["DATABASE_URL"], "-c", WHO], f"{login.user}\n"),
+        (["psql", "-XAt", handle.env(tcp=tcp)["DATABASE_SOCKET_URL"], "-c", WHO], f"{login.user}\n"),
+        (["pg_dump", "-s"], "CREATE TABLE public.mine"),
+    ):
+        done = subprocess.run(
+            command, env={**os.environ, **handle.env(tcp=tcp)}, capture_output=True, text=True, check=False
+        )
+        assert said in done.stdout, done.stderr

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
-from ...errors import BrokerUnavailable
+from ...errors import BrokerUnavailable, UpstreamTimeout
 from ..answers import Opened
 from ..engines import Engines
 from ..hand_over import hand_over
 from ..lease import Lease
-from ..libraries import check_arguments, imported
+from ..libraries import ArgumentRefused, check_arguments, imported
 from ..refusals import said_in
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _EXTRA = "mysql"
 
-# How to talk, not with whom. `local_infile` is not among them: a server could ask for this machine's files.
+# How to talk, not with whom.
 ALLOWED = frozenset(
     {
         "autocommit",
@@ -37,6 +37,7 @@ ALLOWED = frozenset(
         "cursorclass",
         "database",
         "init_command",
+        "local_infile",
         "max_allowed_packet",
         "program_name",
         "read_timeout",
@@ -44,6 +45,11 @@ ALLOWED = frozenset(
         "use_unicode",
         "write_timeout",
     }
+)
+
+_NO_LOCAL_FILES = (
+    "'local_infile' can't be given: a server could ask for any file that this process can read. Whether this one may "
+    "comes from the connection: switch it on in its form."
 )
 
 # What PyMySQL says when nobody listens, or the other end is gone: CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR,
@@ -74,7 +80,8 @@ class Client:
 
     def connect(self, **arguments: Any) -> pymysql.Connection[Any]:
         """A new PyMySQL connection. Takes PyMySQL's `autocommit`, `charset`, `cursorclass`, `database`,
-        `init_command`, `read_timeout` (s) and the like.
+        `init_command`, `read_timeout` (s) and the like; `local_infile=True` (LOAD DATA LOCAL) where the connection's
+        form lets it.
 
         Raises:
             TypeError: an argument that would say where or as whom to log in.
@@ -144,6 +151,9 @@ class Client:
 
     def _connected(self, opened: Opened, arguments: Mapping[str, Any]) -> pymysql.Connection[Any] | None:
         """A connection through the relay; `None` if nobody is there. Raises: what the relay tells, or the server."""
+        local_infile = bool(arguments.get("local_infile"))
+        if local_infile and opened.fields.get("local_infile") is not True:
+            raise ArgumentRefused(_NO_LOCAL_FILES)
         library = _pymysql()
         try:
             found: pymysql.Connection[Any] = library.connect(
@@ -153,7 +163,7 @@ class Client:
                     **arguments,
                     "unix_socket": opened.socket,
                     "user": str(opened.fields.get("user") or ""),
-                    "local_infile": False,
+                    "local_infile": local_infile,
                     # The way to the relay never leaves this machine; without it PyMySQL reads the system's CAs first.
                     "ssl_disabled": True,
                 }
@@ -163,6 +173,8 @@ class Client:
             refused = said_in(str(text), connection=self._lease.connection)
             if refused is not None:
                 raise refused from None
+            if isinstance(getattr(exc, "original_exception", None), TimeoutError):
+                raise UpstreamTimeout(connection=self._lease.connection) from None
             if number in _GONE:
                 return None
             raise
