@@ -40,6 +40,8 @@ class OptionFiles:
             return
         folder = Path(place.directory + SUFFIX)
         with self._lock:
+            if folder not in self._runs:
+                _make_anew(folder)
             self._runs[folder] = run
             self._put(folder / "my.cnf", _local(place))
             if place.port is not None:
@@ -66,6 +68,14 @@ class OptionFiles:
         # At once: a program may just be reading it.
         beside.replace(path)
         self._written[path] = text
+
+
+def _make_anew(folder: Path) -> None:
+    """Nothing is put where a link leads."""
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
 
 
 def _local(place: RelayPlace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -278,6 +279,28 @@ def test_when_other_tools_come_by_dsn_and_variables_they_work(world: World) -> N
         assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 6')") == 6
     url = "h.env()['DATABASE_SOCKET_URL']"
     assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 7')") == 7
+
+
+def test_when_another_library_reads_the_engines_url_it_comes_here(world: World) -> None:
+    """As an object and as a text."""
+    run = world.cell.run
+    run("url = h.engine().url")
+    for form in ("url", "str(url)"):
+        engine = f"sqlalchemy.create_engine({form}, poolclass=sqlalchemy.NullPool)"
+        assert run(f"scalar({engine}, 'SELECT database()')") == world.account.database
+    assert run("url.password") is None
+
+
+def test_when_the_server_says_nothing_in_time_it_is_a_time_out(world: World) -> None:
+    """And not a relay that has ended."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        world.edit(port=silent.getsockname()[1], sslmode=world.sslmode)
+        body = {"id": world.id, "field": "password", "value": world.account.password}
+        world.operator.call("secrets.set", body)
+        world.cell.run(f"h = connection({world.account.database!r})")
+        with pytest.raises(Refused) as caught:
+            world.cell.run("h.connect(read_timeout=1)")
+    assert caught.value.kind == "UpstreamTimeout"
 
 
 def test_when_the_form_does_not_let_it_no_local_file_is_read(world: World, tmp_path: Path) -> None:

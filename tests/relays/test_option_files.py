@@ -54,6 +54,15 @@ def test_a_new_token_is_written(tmp_path: Path) -> None:
     assert 'port="2"' in path.read_text()
 
 
+def test_a_link_in_their_place_leads_nowhere(tmp_path: Path) -> None:
+    """Code of the same user may have put it there."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "h.options").symlink_to(tmp_path / "mine")
+    OptionFiles().write("mysql", _place(tmp_path / "h"), run="r")
+    assert list((tmp_path / "mine").iterdir()) == []
+    assert (tmp_path / "h.options" / "my.cnf").exists()
+
+
 def test_they_go_with_the_run(tmp_path: Path) -> None:
     """And not before, whatever becomes of the handle."""
     files = OptionFiles()

@@ -173,7 +173,7 @@ class Client:
             refused = said_in(str(text), connection=self._lease.connection)
             if refused is not None:
                 raise refused from None
-            if isinstance(getattr(exc, "original_exception", None), TimeoutError):
+            if isinstance(getattr(exc, "original_exception", exc.__context__), TimeoutError):
                 raise UpstreamTimeout(connection=self._lease.connection) from None
             if number in _GONE:
                 return None
