@@ -17,7 +17,6 @@ from ..errors import UpstreamAuthFailed, UpstreamRefused
 from .answers import Opened
 from .lease import Lease
 from .libraries import check_arguments
-from .proxies import spare
 from .refusals import ERROR_HEADER, answered
 
 _KEY_ID = re.compile(r"Credential=[^/,\s]*/")
@@ -107,8 +106,6 @@ class AwsPlace:
 
     def __init__(self, *, lease: Lease) -> None:
         """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
-        # Not every library that gets the address can be told so.
-        spare()
         self._lease = lease
         self._lock = threading.Lock()
         self._opened, self._port = lease.open_loopback()

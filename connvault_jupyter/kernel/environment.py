@@ -63,7 +63,7 @@ def _overriding(opened: Opened, found: Mapping[str, str], *, tcp: bool) -> dict[
         case "postgresql":
             return libpq.overridden()
         case "mysql":
-            return my_cnf.overridden(opened.directory, tcp=tcp)
+            return my_cnf.overridden(opened.directory, opened.socket, tcp=tcp)
         case "http" if opened.fields.get("auth") == "sigv4":
             return {**proxies.sparing(), **aws_variables.overridden(found)}
         case "http":

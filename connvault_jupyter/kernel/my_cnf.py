@@ -35,7 +35,7 @@ _INCLUDE = re.compile(r"!(include|includedir)\s+(.+)")
 _DEEPEST = 8
 
 
-def overridden(directory: str, *, tcp: bool) -> dict[str, str]:
+def overridden(directory: str, socket: str, *, tcp: bool) -> dict[str, str]:
     """Variables by which the programs read the option file of a handle, after the machine's, and no other one.
 
     Raises: NotAllowed: the person's own leads elsewhere.
@@ -45,6 +45,7 @@ def overridden(directory: str, *, tcp: bool) -> dict[str, str]:
     home = f"{folder}/{_OVER_TCP}" if tcp else folder
     return {
         "MARIADB_HOME": home,
+        "MARIADB_UNIX_PORT": socket,
         "MYSQL_HOME": home,
         # They would have groups read that are for other servers.
         "MARIADB_GROUP_SUFFIX": "",

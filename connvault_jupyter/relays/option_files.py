@@ -50,7 +50,7 @@ class OptionFiles:
     def tidy(self, alive: Callable[[str], bool]) -> None:
         """Removes those whose run is over."""
         with self._lock:
-            over = {run for run in self._runs.values() if not alive(run)}
+            over = {run for run in set(self._runs.values()) if not alive(run)}
             for folder in [folder for folder, run in self._runs.items() if run in over]:
                 shutil.rmtree(folder, ignore_errors=True)
                 del self._runs[folder]

@@ -174,6 +174,22 @@ async def test_of_a_driver_that_fails_by_itself_the_failure_is_shown(
         await handle.connect_async()
 
 
+@pytest.mark.usefixtures("surroundings")
+async def test_the_variables_addresses_are_read_by_each_driver(
+    handles: RelayedHandles, handle: Handle, login: Login
+) -> None:
+    """By all of them the one over loopback, by those that know sockets the other one."""
+    definition = provider("postgresql").deliveries[0]
+    handles._variables, handles._tcp_variables = dict(definition.variables), dict(definition.tcp_variables)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (found := handle.env()).items():
+            patch.setenv(name, value)
+        for name, drivers in (("DATABASE_URL", (*DRIVERS, "pg8000")), ("DATABASE_SOCKET_URL", DRIVERS)):
+            for driver in drivers:
+                assert _ask(found[name].replace("://", f"+{driver}://", 1)) == login.user
+            assert await _ask_async(found[name].replace("://", "+asyncpg://", 1)) == login.user
+
+
 @pytest.mark.parametrize("tcp", [False, True])
 def test_psql_and_pg_dump_come_here_on_a_machine_for_other_servers(
     handles: RelayedHandles,

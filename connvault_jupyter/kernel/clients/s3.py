@@ -14,6 +14,7 @@ from ..aws_place import AwsPlace
 from ..lease import Lease
 from ..libraries import check_arguments, imported
 from ..masked import HandleToken
+from ..proxies import spare
 
 if TYPE_CHECKING:
     from boto3.resources.base import ServiceResource
@@ -150,6 +151,8 @@ class Client:
 
     def _place(self) -> AwsPlace:
         """One for all clients: when it moves, they all follow. Opened anew, so that a broker that refuses says so."""
+        # Not every library that gets the address can be told so.
+        spare()
         if self._at is None:
             self._at = AwsPlace(lease=self._lease)
         else:
