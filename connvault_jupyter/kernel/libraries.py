@@ -60,12 +60,12 @@ _REASONS = tuple(
             "it says as whom to log in, or how, and that comes from the connection.",
         ),
         (
-            r"prox.*|trust_env|service.*|read_default.*|profile.*|.*_kwargs",
+            r"trust_env|service.*|read_default.*|profile.*|.*_kwargs",
             "it takes settings from elsewhere, and where and as whom to log in comes from the connection.",
         ),
         (
-            r".*host.*|port|.*url|.*uri|dsn|conninfo|.*path|.*socket|.*endpoint.*|.*address|uds|region.*|db|dbname|database",
-            "it says where to go, and that comes from the connection.",
+            r".*host.*|port|.*url|.*uri|dsn|conninfo|.*path|.*socket|.*endpoint.*|.*address|uds|region.*|db|dbname|database|prox.*",
+            "it says where to go, or by what way, and that comes from the connection.",
         ),
     )
 )

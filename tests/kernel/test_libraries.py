@@ -9,7 +9,7 @@ from connvault_jupyter.kernel.libraries import ArgumentRefused, check_arguments,
 REASONS = {
     "it says where to go": (
         "host", "hostaddr", "port", "unix_socket", "unix_socket_path", "dbname", "db", "url", "endpoint_url",
-        "base_url", "bind_address", "region_name", "conninfo", "uds",
+        "base_url", "bind_address", "region_name", "conninfo", "uds", "proxies", "proxy",
     ),
     "it says as whom to log in": (
         "user", "username", "password", "passwd", "passfile", "auth", "require_auth", "credential_provider", "key",
@@ -20,7 +20,7 @@ REASONS = {
         "channel_binding", "gssencmode", "krbsrvname", "server_public_key",
     ),
     "it takes settings from elsewhere": (
-        "proxies", "proxy", "trust_env", "service", "read_default_file", "read_default_group", "client_kwargs",
+        "trust_env", "service", "read_default_file", "read_default_group", "client_kwargs",
         "profile",
     ),
     "it is another way in": ("creator", "module", "transport", "mounts", "connection_pool", "app", "session"),

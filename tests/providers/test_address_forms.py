@@ -23,7 +23,7 @@ FORMS = {
     # Neither celery nor redis-cli reads `unix://`.
     ("redis", "REDIS_URL"): "redis://:{token}@127.0.0.1:{port}/{database}",
     ("redis", "REDIS_SOCKET_URL"): "unix://{socket}",
-    # LangChain and LiteLLM look at the second one first.
+    # LangChain reads the second one, which would count there if it led elsewhere.
     ("openai", "OPENAI_BASE_URL"): "{base_url}",
     ("openai", "OPENAI_API_BASE"): "{base_url}",
 }
