@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ..errors import MalformedFrame
-from .masked import MaskedStr
+from .masked import HandleToken, MaskedStr
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class Opened:
     socket: str
     hand_over: bool
     port: int | None
-    token: MaskedStr
+    token: HandleToken
     fields: Mapping[str, Any]
     variables: Mapping[str, str]
     revision: int
@@ -223,7 +223,7 @@ def opened(body: Mapping[str, Any]) -> Opened:
             socket=_text(body["socket"]),
             hand_over=body["hand_over"] is True,
             port=None if body["port"] is None else int(body["port"]),
-            token=MaskedStr(_text(body["token"])),
+            token=HandleToken(_text(body["token"])),
             fields=dict(body["fields"]),
             variables=dict(body["variables"]),
             revision=int(body["revision"]),

@@ -6,6 +6,7 @@ machine's AWS configuration counts (files, profiles, variables, metadata service
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import threading
@@ -84,6 +85,22 @@ _NO_FILES: dict[str, tuple[None, None, str | None, None]] = {
 }
 
 
+@functools.cache
+def _portable(kind: Any) -> Any:
+    """A session's class whose sessions can go to a worker, which gets one that reads no files either."""
+
+    class Session(kind):  # type: ignore[misc]
+        def __reduce_ex__(self, protocol: object) -> Any:
+            return session_without_files, (kind,)
+
+    return Session
+
+
+def session_without_files(kind: Any) -> Any:
+    """A session of this class for which nothing of the machine's AWS configuration counts."""
+    return kind(session_vars=_NO_FILES)
+
+
 class AwsPlace:
     """Where a handle listens for clients that sign. `address` and `keys` are for the clients that are made."""
 
@@ -118,8 +135,9 @@ class AwsPlace:
         self._lease.give_out()
 
     def session(self, kind: Any) -> Any:
-        """A botocore session of this class, bound to the place."""
-        made = kind(session_vars=_NO_FILES)
+        """A botocore session of this class, bound to the place. A pickled one is not: where it is unpickled, clients go
+        where they are told, and stay there."""
+        made = _portable(kind)(session_vars=_NO_FILES)
         events = made.get_component("event_emitter")
         events.register("before-send.s3", self._before_send)
         # First: botocore's own handler would wait before it tries again, or give up.

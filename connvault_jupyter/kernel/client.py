@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._version import __version__
@@ -107,6 +107,8 @@ class BrokerClient:
         self._lock = threading.Lock()
         self._idle: list[socket.socket] = []
         self._all: set[socket.socket] = set()
+        # At the end of the process too: an idle connection is nobody's to close then.
+        weakref.finalize(self, _end_all, self._all)
         if hasattr(os, "register_at_fork"):
             # Weak: the hook can't be taken back, and must not keep a client alive.
             reference = weakref.ref(self)
@@ -167,8 +169,7 @@ class BrokerClient:
             streams = list(self._all)
             self._all.clear()
             self._idle.clear()
-        for stream in streams:
-            _end(stream)
+        _end_all(streams)
 
     def _exchange(self, stream: socket.socket, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         stream.settimeout(timeout_s)
@@ -249,8 +250,8 @@ class BrokerClient:
         streams = list(self._all)
         # The lock may have been held by a thread that the child does not have.
         self._lock = threading.Lock()
-        self._idle = []
-        self._all = set()
+        self._idle.clear()
+        self._all.clear()
         for stream in streams:
             stream.close()
 
@@ -282,6 +283,11 @@ def _still_open(stream: socket.socket) -> bool:
     except OSError:
         return False
     return False
+
+
+def _end_all(streams: Iterable[socket.socket]) -> None:
+    for stream in tuple(streams):
+        _end(stream)
 
 
 def _end(stream: socket.socket) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .lease import Lease
-from .libraries import ArgumentRefused, check_arguments, imported
+from .libraries import ArgumentRefused, check_arguments, imported, why
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -23,6 +23,7 @@ _NOT_GIVEN = ("creator", "module", "url")
 class Engines:
     """The engines of one client.
 
+    `address` is the parts of a `sqlalchemy.URL` that leads to the handle's own place, for other libraries that read it;
     `connect` logs in with these arguments; `login_of` is the `<revision>.<rotation>` that a connection was logged in
     with, or empty. `allowed` are the arguments that may be given for `connect`.
     """
@@ -31,14 +32,14 @@ class Engines:
         self,
         *,
         lease: Lease,
-        url: str,
+        address: Callable[[], Mapping[str, Any]],
         extra: str,
         allowed: frozenset[str],
         connect: Callable[[Mapping[str, Any]], Any],
         login_of: Callable[[Any], str],
     ) -> None:
         self._lease = lease
-        self._url = url
+        self._address = address
         self._extra = extra
         self._allowed = allowed
         self._connect = connect
@@ -46,7 +47,10 @@ class Engines:
         self._shared: tuple[int, sqlalchemy.Engine] | None = None
 
     def engine(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
-        """Without arguments the same one each time. Raises: TypeError: a refused argument; ImportError."""
+        """Without arguments the same one each time.
+
+        Raises: TypeError: a refused argument; ImportError; what `address` raises.
+        """
         if arguments:
             return self._new(arguments)
         # A forked child must not use its parent's pooled connections.
@@ -57,7 +61,7 @@ class Engines:
     def _new(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
         for name in _NOT_GIVEN:
             if name in arguments:
-                raise ArgumentRefused(f"engine() takes no {name!r}: the login comes from the connection")
+                raise ArgumentRefused(f"engine() takes no {name!r}: {why(name)}")
         given = dict(arguments.pop("connect_args", {}))
         check_arguments(given, self._allowed)
         library = imported("sqlalchemy", name="SQLAlchemy", extra=self._extra)
@@ -69,7 +73,7 @@ class Engines:
                 raise outdated("the connection was changed; logging in anew")
 
         engine: sqlalchemy.Engine = library.create_engine(
-            self._url, creator=lambda: self._connect(given), **arguments
+            library.URL.create(**self._address()), creator=lambda: self._connect(given), **arguments
         )
         library.event.listen(engine, "checkout", still_good)
         return engine

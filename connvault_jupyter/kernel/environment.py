@@ -1,26 +1,34 @@
 """Environment variables by which other programs use a brokered handle. None of them is a secret of the upstream.
 
 The patterns are a provider's data (contracts.providers.Delivery, providers.delivery_rules); what fills them in comes
-from the broker. Nothing is set here.
+from the broker. With them come those that keep programs from being led elsewhere by what the machine is set up for: by
+protocol, whoever has defined the kind. Nothing is set here.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from . import aws_variables, libpq, my_cnf, proxies
 from .answers import Opened
 from .http_address import loopback
 from .lease import Lease
-from .masked import MaskedStr
+from .masked import HandleToken
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 # As providers.delivery_rules.LISTENER_PLACES: an agent has no port, so `{port}` is the connection's own there.
 _WITHOUT_LOOPBACK = frozenset({"ssh"})
 _NEED_LOOPBACK = frozenset({"port", "base_url"})
+
+# `DATABASE_URL`, `DATABASE_SOCKET_URL`: the first is read by more programs. The broker tells peers on loopback apart on
+# Linux only.
+_URL, _SOCKET_URL = "_URL", "_SOCKET_URL"
+_LOOPBACK_IS_OPEN = sys.platform == "linux"
 
 
 def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
@@ -29,10 +37,10 @@ def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
     A variable that needs something the connection does not have is left out. One with the handle's token has a masked
     repr: it is of use to nobody else, but need not be in a notebook's output.
 
-    Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
+    Raises: NotAllowed: what would lead elsewhere, and can't be overridden. HandleInvalid, VaultLocked, ...
     """
     opened = lease.open(tcp=tcp)
-    patterns = opened.variables
+    patterns = opened.variables if _LOOPBACK_IS_OPEN or tcp else _on_sockets(opened.variables)
     if (
         opened.port is None
         and opened.protocol not in _WITHOUT_LOOPBACK
@@ -45,8 +53,30 @@ def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
         places = {*_PLACE.findall(pattern)}
         if places <= values.keys():
             text = _filled(pattern, values)
-            found[name] = MaskedStr(text) if "token" in places else text
-    return found
+            found[name] = HandleToken(text) if "token" in places else text
+    return {**found, **_overriding(opened, found, tcp=tcp)} if found else {}
+
+
+def _overriding(opened: Opened, found: Mapping[str, str], *, tcp: bool) -> dict[str, str]:
+    """Raises: NotAllowed."""
+    match opened.protocol:
+        case "postgresql":
+            return libpq.overridden()
+        case "mysql":
+            return my_cnf.overridden(opened.directory, opened.socket, tcp=tcp)
+        case "http" if opened.fields.get("auth") == "sigv4":
+            return {**proxies.sparing(), **aws_variables.overridden(found)}
+        case "http":
+            return proxies.sparing()
+    return {}
+
+
+def _on_sockets(patterns: Mapping[str, str]) -> dict[str, str]:
+    """With what leads to a socket in the place of what leads to loopback, where there are both."""
+    return {
+        name: patterns.get(name.removesuffix(_URL) + _SOCKET_URL, pattern)
+        for name, pattern in patterns.items()
+    }
 
 
 def _values(opened: Opened) -> dict[str, str]:

@@ -104,10 +104,13 @@ class Handle:
 
         They lead to a socket that serves this kernel and what it starts, as long as the handle is good. In a plain
         script, which has no kernel, they serve its own process alone. `tcp`: to a port on loopback, for programs that
-        can't use a Unix socket; where there is no other way, it is that anyway.
+        can't use a Unix socket; where there is no other way, it is that anyway. Addresses that most libraries read in
+        one form only lead there too (`DATABASE_URL`, `REDIS_URL`). With them come the variables that keep the programs
+        from being led elsewhere by the machine's own files and variables.
 
         Raises:
-            NotAllowed: the connection is not brokered.
+            NotAllowed: the connection is not brokered; or a variable or file that it names would lead elsewhere all the
+                same, and can't be overridden.
             HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses.
         """
         if not self._brokered():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,11 +23,49 @@ def imported(module: str, *, name: str, extra: str) -> Any:
 
 
 def check_arguments(given: Iterable[str], allowed: frozenset[str]) -> None:
-    """Raises: ArgumentRefused: one that is not allowed. What would lead elsewhere is never listed: a list of that
-    would be out of date with the library's next release."""
+    """Raises: ArgumentRefused: one that is not allowed, and why it is not. What would lead elsewhere is never listed:
+    a list of that would be out of date with the library's next release."""
     for name in given:
         if name not in allowed:
             raise ArgumentRefused(
-                f"{name!r} can't be given: where and as whom to log in comes from the connection. "
-                f"Allowed are {', '.join(sorted(allowed))}."
+                f"{name!r} can't be given: {why(name)} Allowed are {', '.join(sorted(allowed))}."
             )
+
+
+def why(name: str) -> str:
+    """What an argument of this name would say, in one sentence. What it is not known for is no reason to let it in."""
+    for pattern, reason in _REASONS:
+        if pattern.fullmatch(name):
+            return reason
+    return (
+        "it is none that connvault knows to say only how to talk, and where and as whom to log in comes from the "
+        "connection."
+    )
+
+
+# By the names that the libraries have for them; the first that fits.
+_REASONS = tuple(
+    (re.compile(pattern), reason)
+    for pattern, reason in (
+        (
+            r"creator|async_creator|module|.*pool|connection_class|transport|mounts|app|session",
+            "it is another way in, past the broker: the login comes from the connection.",
+        ),
+        (
+            r"ssl.*|tls.*|verify|cert|client_cert|channel_binding|gss.*|krb.*|server_public_key",
+            "how the way to the service is encrypted and verified comes from the connection, in its form.",
+        ),
+        (
+            r"user|username|pass.*|auth.*|.*_auth|require.*|credential.*|.*token.*|.*key|.*key_id|.*secret.*|anon",
+            "it says as whom to log in, or how, and that comes from the connection.",
+        ),
+        (
+            r"trust_env|service.*|read_default.*|profile.*|.*_kwargs",
+            "it takes settings from elsewhere, and where and as whom to log in comes from the connection.",
+        ),
+        (
+            r".*host.*|port|.*url|.*uri|dsn|conninfo|.*path|.*socket|.*endpoint.*|.*address|uds|region.*|db|dbname|database|prox.*",
+            "it says where to go, or by what way, and that comes from the connection.",
+        ),
+    )
+)

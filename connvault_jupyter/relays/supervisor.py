@@ -29,6 +29,7 @@ from ..services.relay_ports import RelayOrder, RelayPlace
 from .ended_ports import EndedPorts
 from .forks import Forks, StartZygote
 from .lane import Lane, gone, refused
+from .option_files import OptionFiles
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
 # Another server's revoke is noticed this late; one of this broker at once.
@@ -98,6 +99,7 @@ class RelaySupervisor:
         self._dropped: dict[str, RelayOrder] = {}
         self._ended_ports = EndedPorts()
         self._base: Path | None = None
+        self._option_files = OptionFiles()
         # Two threads look: whoever has the broker's lock may wait for a database that somebody holds, and what is known
         # to have ended is not to wait for that.
         self._ended = threading.Event()
@@ -131,13 +133,18 @@ class RelaySupervisor:
         with turn:
             found = self._listening(handle, order)
         name = SOCKETS.get(order.protocol, SOCKET)
-        return RelayPlace(
+        place = RelayPlace(
             directory=str(found.directory),
             socket=str(found.directory / name),
             port=found.port if order.tcp else None,
             token=found.token,
             hand_over=hasattr(socket, "SO_PEERCRED"),
         )
+        try:
+            self._option_files.write(order.protocol, place, run=order.requester.instance)
+        except OSError as exc:
+            raise BrokerUnavailable("The option files of a handle can't be written.") from exc
+        return place
 
     def in_use(self) -> Collection[str]:
         """See `services.relay_ports.Relays`."""
@@ -272,9 +279,7 @@ class RelaySupervisor:
         form = form_of(order.fields)
         self._ended_ports.keep(
             listening,
-            lambda accepts, body: problem_answer(
-                gone(), form=form, accepts=[accepts], body=body, close=True
-            ),
+            lambda accepts, body: problem_answer(gone(), form=form, accepts=[accepts], body=body, close=True),
         )
 
     def _running(self) -> Forks:
@@ -335,6 +340,7 @@ class RelaySupervisor:
                 or self._has_ended(one.order)
             }
         )
+        self._option_files.tidy(self._alive)
 
     def _cut_what_changed(self, poked: bool) -> None:
         opened = self._opened()

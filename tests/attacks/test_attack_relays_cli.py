@@ -100,7 +100,7 @@ def test_no_secret_is_in_what_a_command_gets(
 
 def test_a_handle_ends_with_the_command(world: tuple[Operator, Path, str]) -> None:
     """Nothing is left for what comes later."""
-    words = ("run", "cache", "--", "sh", "-c", 'echo "$REDIS_URL"')
-    place = Path(run(world, world[1] / "work" / "report.py", *words).stdout.strip().removeprefix("unix://"))
+    words = ("run", "cache", "--", "sh", "-c", 'echo "$REDIS_SOCKET"')
+    place = Path(run(world, world[1] / "work" / "report.py", *words).stdout.strip())
     assert place.is_absolute()
     wait_until(lambda: not place.exists(), deadline_s=15, what="the handle's place to go")

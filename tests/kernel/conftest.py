@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,17 @@ from tests.support.postgres_relay import fields_of
 from tests.support.relayed_handles import POSTGRESQL, RelayedHandles, Stage, stage
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.scripted_broker import scripted_broker as scripted_broker
+
+
+@pytest.fixture(autouse=True)
+def _proxies_as_before() -> Iterator[None]:
+    """Handles add to what proxies are not used for, for good."""
+    names = ("NO_PROXY", "no_proxy")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    yield
+    for name in names:
+        os.environ.pop(name, None)
+    os.environ.update(before)
 
 
 @pytest.fixture

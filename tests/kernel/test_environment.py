@@ -24,6 +24,8 @@ VARIABLES = {
     "PGUSER": "{user}",
     "DATABASE_URL": "postgresql://{user}@/{database}?host={directory}",
 }
+# Of libpq's, besides those of the definition.
+NOT_ELSEWHERE = {"PGHOSTADDR": "", "PGTARGETSESSIONATTRS": "any"}
 TCP_VARIABLES = {
     "PGHOST": "127.0.0.1",
     "PGPORT": "{port}",
@@ -58,6 +60,7 @@ def handle(scripted_broker: ScriptedBroker) -> Handle:
 def test_they_lead_to_the_handles_socket(scripted_broker: ScriptedBroker, handle: Handle) -> None:
     """No port is opened for it, and no password is in it."""
     assert handle.env() == {
+        **NOT_ELSEWHERE,
         "PGHOST": "/run/h",
         "PGPORT": "5432",
         "PGUSER": "app",
@@ -72,6 +75,7 @@ def test_with_tcp_they_lead_to_loopback(scripted_broker: ScriptedBroker) -> None
     handles = _handles(scripted_broker)
     token = handles.token
     assert connection("warehouse").env(tcp=True) == {
+        **NOT_ELSEWHERE,
         "PGHOST": "127.0.0.1",
         "PGPORT": "50123",
         "PGUSER": "app",
@@ -106,14 +110,18 @@ def test_where_a_port_is_needed_it_is_opened(
         protocol="http",
         variables={"API_URL": "{base_url}", "API_KEY": "{token}"},
     )
-    assert connection("warehouse").env() == {"API_URL": expected, "API_KEY": handles.token}
+    found = connection("warehouse").env()
+    assert {name: found[name] for name in ("API_URL", "API_KEY")} == {
+        "API_URL": expected,
+        "API_KEY": handles.token,
+    }
     assert _opened(scripted_broker) == [False, True]
 
 
 def test_for_a_token_alone_no_port_is_opened(scripted_broker: ScriptedBroker) -> None:
     """It is there without one."""
     handles = _handles(scripted_broker, variables={"REDISCLI_AUTH": "{token}"})
-    assert connection("warehouse").env() == {"REDISCLI_AUTH": handles.token}
+    assert connection("warehouse").env() == {**NOT_ELSEWHERE, "REDISCLI_AUTH": handles.token}
     assert _opened(scripted_broker) == [False]
 
 
@@ -128,7 +136,7 @@ def test_an_agent_has_the_connections_port(scripted_broker: ScriptedBroker) -> N
 def test_a_variable_whose_field_is_not_given_is_left_out(scripted_broker: ScriptedBroker, value: Any) -> None:
     """An empty one would mean something."""
     _handles(scripted_broker, fields={**FIELDS, "user": value})
-    assert set(connection("warehouse").env()) == {"PGHOST", "PGPORT"}
+    assert set(connection("warehouse").env()) == {"PGHOST", "PGPORT", *NOT_ELSEWHERE}
 
 
 def test_what_a_field_holds_does_not_change_an_address(scripted_broker: ScriptedBroker) -> None:
@@ -167,3 +175,74 @@ def test_they_are_what_a_subprocess_takes(handle: Handle) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
     assert done.stdout.decode().split()[0] == "127.0.0.1"
     assert len(done.stdout.decode().split()[1]) == 43
+
+
+def test_programs_do_not_take_a_proxy_for_loopback(
+    scripted_broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is spared already stays spared."""
+    monkeypatch.setenv("NO_PROXY", "intra.example")
+    monkeypatch.setenv("no_proxy", "other.example")
+    _handles(
+        scripted_broker,
+        fields={"base_url": "https://a.test"},
+        protocol="http",
+        variables={"U_URL": "{base_url}"},
+    )
+    found = connection("warehouse").env()
+    assert found["NO_PROXY"] == "intra.example,127.0.0.1,localhost,::1"
+    assert found["no_proxy"] == "other.example,127.0.0.1,localhost,::1"
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_what_libpq_would_believe_is_overridden(
+    handle: Handle, monkeypatch: pytest.MonkeyPatch, tcp: bool
+) -> None:
+    """As far as it is set, and whoever has defined this kind; what says how to talk stays."""
+    for name, value in {
+        "PGHOSTADDR": "192.0.2.1",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGREQUIREPEER": "postgres",
+        "PGSSLROOTCERT": "system",
+        "PGCHANNELBINDING": "prefer",
+        "PGOPTIONS": "-c search_path=mine",
+        "PGAPPNAME": "report",
+    }.items():
+        monkeypatch.setenv(name, value)
+    found = handle.env(tcp=tcp)
+    assert {name: found.get(name) for name in ("PGHOSTADDR", "PGTARGETSESSIONATTRS", "PGREQUIREPEER")} == {
+        "PGHOSTADDR": "",
+        "PGTARGETSESSIONATTRS": "any",
+        "PGREQUIREPEER": "",
+    }
+    assert found["PGSSLROOTCERT"] == ""
+    assert not {"PGCHANNELBINDING", "PGOPTIONS", "PGAPPNAME"} & found.keys()
+
+
+def test_a_service_that_is_named_is_refused(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can't be overridden: libpq looks for an empty one, too."""
+    monkeypatch.setenv("PGSERVICE", "production")
+    with pytest.raises(NotAllowed, match="PGSERVICE is set") as caught:
+        handle.env()
+    assert caught.value.details["variable"] == "PGSERVICE"
+    assert "production" not in str(caught.value)
+
+
+SOCKETS_TOO = {
+    "DATABASE_URL": "postgresql://{user}:{token}@127.0.0.1:{port}/{database}",
+    "DATABASE_SOCKET_URL": "postgresql://{user}@/{database}?host={directory}",
+}
+
+
+def test_where_loopback_is_closed_addresses_lead_to_sockets(
+    scripted_broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On macOS nobody can tell who connects to a port. Who asks for one gets it all the same."""
+    _handles(scripted_broker, variables=SOCKETS_TOO, tcp_variables={})
+    assert connection("warehouse").env()["DATABASE_URL"].startswith("postgresql://app:")
+    monkeypatch.setattr("connvault_jupyter.kernel.environment._LOOPBACK_IS_OPEN", False)
+    scripted_broker.asked.clear()
+    found = connection("warehouse").env()
+    assert found["DATABASE_URL"] == found["DATABASE_SOCKET_URL"] == "postgresql://app@/sales?host=%2Frun%2Fh"
+    assert _opened(scripted_broker) == [False]
+    assert connection("warehouse").env(tcp=True)["DATABASE_URL"].startswith("postgresql://app:")

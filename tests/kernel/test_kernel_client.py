@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -310,3 +312,20 @@ def test_an_unknown_connection_stays_the_same_error(
     scripted_broker.answers["access.request"] = refuse
     with pytest.raises(ConnectionNotFound):
         client.ask("access.request", {"connection": "x"}, timeout_s=5)
+
+
+@pytest.mark.parametrize("last", ["", "client.close()", "del client"])
+def test_at_the_end_of_the_process_no_connection_is_left_open(
+    scripted_broker: ScriptedBroker, last: str
+) -> None:
+    """Python would warn of it, in the middle of whatever output the program has."""
+    scripted_broker.answers["access.check"] = lambda body: CHECK
+    code = (
+        "from connvault_jupyter.kernel.client import BrokerClient\n"
+        f"client = BrokerClient(locate=lambda: {str(scripted_broker.path)!r})\n"
+        f"client.ask('access.check', {{'ref': {new_ref()!r}}})\n{last}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""

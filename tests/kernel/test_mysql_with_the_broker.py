@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +35,6 @@ ELSEWHERE = (
     "unix_socket",
     "ssl",
     "ssl_ca",
-    "local_infile",
     "read_default_file",
 )
 
@@ -68,6 +68,7 @@ class World:
     account: Account
     cell: Asker
     id: str
+    sslmode: str
 
     def edit(self, **fields: Any) -> None:
         revision = self.operator.call("connections.get", {"id": self.id})["connection"]["revision"]
@@ -101,7 +102,7 @@ def world(
     fields, secrets = account.fields(sslmode=request.param), {"password": account.password}
     made = operator.create(account.database, "mysql", fields, secrets)["connection"]
     process.run(f"h = connection({account.database!r})")
-    yield World(operator, mariadb, account, process, made["id"])
+    yield World(operator, mariadb, account, process, made["id"], request.param)
     process.run("a = b = c = e = h = found = ts = None; gc.collect()")
     revision = operator.call("connections.get", {"id": made["id"]})["connection"]["revision"]
     operator.call("connections.delete", {"id": made["id"], "revision": revision})
@@ -273,15 +274,164 @@ def test_when_other_tools_come_by_dsn_and_variables_they_work(world: World) -> N
     run = world.cell.run
     assert run("scalar(sqlalchemy.create_engine(h.dsn, poolclass=sqlalchemy.NullPool), 'SELECT 5')") == 5
     assert world.account.password not in run("h.dsn + str(h.env())")
-    shell = (
-        "subprocess.run(['mariadb', '--no-defaults', '-NBe', 'SELECT database()'], capture_output=True, text=True, "
-        "env={**os.environ, **h.env(tcp=%s)})"
-    )
     for tcp in (False, True):
-        run(f"done = {shell % tcp}")
-        assert run("done.stdout.strip()") == world.account.database, run("done.stderr")
         url = f"h.env(tcp={tcp})['DATABASE_URL']"
         assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 6')") == 6
+    url = "h.env()['DATABASE_SOCKET_URL']"
+    assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 7')") == 7
+
+
+def test_when_another_library_reads_the_engines_url_it_comes_here(world: World) -> None:
+    """As an object and as a text."""
+    run = world.cell.run
+    run("url = h.engine().url")
+    for form in ("url", "str(url)"):
+        engine = f"sqlalchemy.create_engine({form}, poolclass=sqlalchemy.NullPool)"
+        assert run(f"scalar({engine}, 'SELECT database()')") == world.account.database
+    assert run("url.password") is None
+
+
+def test_when_the_server_says_nothing_in_time_it_is_a_time_out(world: World) -> None:
+    """And not a relay that has ended."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        world.edit(port=silent.getsockname()[1], sslmode=world.sslmode)
+        body = {"id": world.id, "field": "password", "value": world.account.password}
+        world.operator.call("secrets.set", body)
+        world.cell.run(f"h = connection({world.account.database!r})")
+        with pytest.raises(Refused) as caught:
+            world.cell.run("h.connect(read_timeout=1)")
+    assert caught.value.kind == "UpstreamTimeout"
+
+
+def test_when_the_form_does_not_let_it_no_local_file_is_read(world: World, tmp_path: Path) -> None:
+    """Whichever way it is asked for: by an argument, which is told why, or by a program."""
+    run = world.cell.run
+    (tmp_path / "data").write_text("1\n2\n")
+    load = f"LOAD DATA LOCAL INFILE '{tmp_path / 'data'}' INTO TABLE f"
+    run("one(h.connect(), 'CREATE TABLE f (n INT)')")
+    for code in ("h.connect(local_infile=True)", "h.engine(connect_args={'local_infile': True}).connect()"):
+        with pytest.raises(Refused, match="switch it on in its form") as caught:
+            run(code)
+        assert caught.value.kind == "ArgumentRefused"
+    assert run("one(h.connect(local_infile=False), 'SELECT 1')") == 1
+    run("env = {**os.environ, **h.env()}")
+    run(f"done = subprocess.run(['mysql', '--local-infile=1', '-e', {load!r}], env=env, capture_output=True)")
+    assert run("done.returncode") == 1
+    assert run("one(h.connect(), 'SELECT count(*) FROM f')") == 0
+
+
+def test_when_the_form_lets_it_a_local_file_is_read(world: World, tmp_path: Path) -> None:
+    """By who asks for it, and no one else."""
+    run = world.cell.run
+    (tmp_path / "data").write_text("1\n2\n")
+    load = f"LOAD DATA LOCAL INFILE '{tmp_path / 'data'}' INTO TABLE f"
+    world.edit(local_infile=True, sslmode=world.sslmode)
+    run(f"h = connection({world.account.database!r}); one(h.connect(), 'CREATE TABLE f (n INT)')")
+    run(f"c = h.connect(local_infile=True, autocommit=True); one(c, {load!r})")
+    run("e = h.engine(connect_args={'local_infile': True})")
+    run(f"with e.begin() as s: s.execute(text({load!r}))")
+    run("env = {**os.environ, **h.env()}")
+    run(f"done = subprocess.run(['mysql', '--local-infile=1', '-e', {load!r}], env=env, capture_output=True)")
+    assert run("done.returncode") == 0, run("done.stderr")
+    assert run("one(c, 'SELECT count(*) FROM f')") == 6
+    assert run(f"outcome(h.connect(), {load!r})") in (1148, 4166)
+
+
+def _programs(world: World, environment: str) -> list[str]:
+    """What programs of MariaDB's say of where they are, with the machine's own option files in place."""
+    name = world.account.database
+    world.cell.run(f"env = {environment}")
+    said = []
+    for command in (
+        ["mariadb", "-NBe", "SELECT database()"],
+        ["mysql", "-NBe", "SELECT database()"],
+        ["mysqldump", "--no-data", "--databases", name],
+        ["mysqlshow", name],
+        ["mysqladmin", "extended-status"],
+    ):
+        world.cell.run(f"done = subprocess.run({command!r}, env=env, capture_output=True, text=True)")
+        said.append(world.cell.run("done.stdout + done.stderr"))
+    return said
+
+
+def _are_here(world: World, said: list[str]) -> None:
+    name = world.account.database
+    assert [text.strip() for text in said[:2]] == [name, name]
+    assert f"CREATE DATABASE /*!32312 IF NOT EXISTS*/ `{name}`" in said[2]
+    assert f"Database: {name}" in said[3]
+    assert "Uptime" in said[4]
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_when_the_machine_has_option_files_programs_still_come_here(world: World, tcp: bool) -> None:
+    """Debian's name the socket of the machine's own server, and count more than MYSQL_UNIX_PORT."""
+    assert "/run/mysqld/mysqld.sock" in Path("/etc/mysql/my.cnf").read_text()
+    _are_here(world, _programs(world, f"{{**os.environ, **h.env(tcp={tcp})}}"))
+
+
+def test_when_the_handle_has_ended_programs_go_nowhere_else(world: World) -> None:
+    """Least of all to the machine's own server."""
+    run = world.cell.run
+    run("env = {**os.environ, **h.env()}; path = h.dsn.partition('unix_socket=')[2].partition('&')[0]")
+    run("h.release()")
+    wait_until(lambda: run("not os.path.exists(path)"), deadline_s=20, what="the end of the handle's place")
+    for program in ("mysql", "mysqldump"):
+        run(f"done = subprocess.run([{program!r}, 'x'], env=env, capture_output=True, text=True)")
+        assert run("path in done.stderr"), run("done.stderr")
+
+
+@pytest.fixture
+def own_file(running: tuple[Operator, Asker]) -> Iterator[Path]:
+    """The person's own option file, in the notebook's home."""
+    path = Path(running[1].run("os.path.expanduser('~/.my.cnf')"))
+    yield path
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[client]\nuser = root\npassword = 'for another server'\n[mysql]\nprompt = '> '\n",
+        "[client]\nhost = localhost\n[mysqld]\nsocket = /elsewhere\n[client_prod]\nhost = prod.example.com\n",
+    ],
+)
+def test_when_the_persons_file_says_not_where_programs_come_here(
+    world: World, own_file: Path, text: str
+) -> None:
+    """A password of another server's is not looked at; nor are groups that nobody asked for."""
+    own_file.write_text(text)
+    _are_here(world, _programs(world, "{**os.environ, 'MYSQL_GROUP_SUFFIX': '_prod', **h.env()}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "tcp", "option"),
+    [
+        ("[client]\nhost = prod.example.com\n", False, "host"),
+        ("[mysqldump]\nsocket=/run/mysqld/mysqld.sock\n", False, "socket"),
+        ("[client-server]\nloose_sock=/x\n", False, "socket"),
+        ("[client]\nprotocol = TCP\n", False, "protocol"),
+        ("[client]\nport = 3307 # prod\n", True, "port"),
+        ("[client]\npassword=other\n", True, "password"),
+    ],
+)
+def test_when_the_persons_file_says_where_it_is_refused(
+    world: World, own_file: Path, text: str, tcp: bool, option: str
+) -> None:
+    """Nothing beats it: better no command than one at another server."""
+    own_file.write_text(text)
+    with pytest.raises(Refused, match=f"my.cnf says {option} in") as caught:
+        world.cell.run(f"h.env(tcp={tcp})")
+    assert caught.value.kind == "NotAllowed"
+
+
+def test_when_the_persons_file_includes_one_that_says_where_it_is_refused(
+    world: World, own_file: Path, tmp_path: Path
+) -> None:
+    """Also through a folder."""
+    (tmp_path / "x.cnf").write_text("[client]\nhost=prod.example.com\n")
+    own_file.write_text(f"!includedir {tmp_path}\n")
+    with pytest.raises(Refused, match=r"my.cnf says host"):
+        world.cell.run("h.env()")
 
 
 def test_when_it_is_tested_the_server_is_named(world: World) -> None:

@@ -148,7 +148,7 @@ def test_the_environment_does_not_redirect(handle: Handle, tmp_path: Path) -> No
         "[elsewhere]\nhost=192.0.2.1\nhostaddr=192.0.2.1\nport=1\nuser=no\nsslmode=verify-full\n"
     )
     harmless = {
-        "PGSERVICE", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING", "PGOPTIONS", "PGAPPNAME", "PGTARGETSESSIONATTRS",
+        "PGSERVICE", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING", "PGOPTIONS", "PGAPPNAME",
     }  # fmt: skip
     every = {option.envvar.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.envvar}
     with pytest.MonkeyPatch.context() as patch:

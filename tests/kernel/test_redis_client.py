@@ -106,6 +106,17 @@ def test_a_url_for_other_libraries(world: tuple[Operator, Asker]) -> None:
     assert process.run("redis.Redis.from_url(u).ping()") is True
 
 
+def test_another_library_that_reads_the_pool_comes_here(world: tuple[Operator, Asker]) -> None:
+    """As rq and django-redis make connections of their own out of it."""
+    _, process = world
+    process.run("k = dict(h.client().connection_pool.connection_kwargs)")
+    process.run("p = redis.ConnectionPool(connection_class=redis.UnixDomainSocketConnection, **k)")
+    process.run("h.client().set('by the pool', 'x') and None")
+    assert process.run("redis.Redis(connection_pool=p).get('by the pool').decode()") == "x"
+    process.run("a = h.async_client().connection_pool.connection_kwargs['path']")
+    assert process.run("a == k['path'] and 'unix://' + a == h.url") is True
+
+
 def test_the_handle_says_how(world: tuple[Operator, Asker]) -> None:
     """Brokered; no password anywhere in it or in the client."""
     _, process = world

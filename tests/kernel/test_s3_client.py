@@ -38,7 +38,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.kernel.answers import Opened
 from connvault_jupyter.kernel.clients.s3 import Client
-from connvault_jupyter.kernel.masked import MaskedStr
+from connvault_jupyter.kernel.masked import HandleToken
 from tests.support.http_relay import HttpRelays, http_relays
 from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref
@@ -70,7 +70,7 @@ class Lease:
         assert place.port is not None
         opened = Opened(
             connection="lake", provider_id="s3", protocol="http", directory=place.directory, socket=place.socket,
-            hand_over=False, port=place.port, token=MaskedStr(place.token), fields=self._relays.vault.fields,
+            hand_over=False, port=place.port, token=HandleToken(place.token), fields=self._relays.vault.fields,
             variables={}, revision=1, rotation="r",
         )  # fmt: skip
         return opened, place.port
@@ -342,6 +342,8 @@ def test_when_an_address_was_given_out_the_handle_stays(
     lease.released = True
     with pytest.raises(HandleInvalid):
         s3.head_object(Bucket=bucket, Key="k")
+
+
 def _posted(presigned: dict[str, Any], content: bytes, **more: str) -> int:
     fields = {**presigned["fields"], **more}
     found = requests.post(

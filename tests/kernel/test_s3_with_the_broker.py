@@ -13,6 +13,7 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.support.canary import CANARY, found_in
+from tests.support.notebook_processes import Notebooks
 from tests.support.operator import Operator, operated_broker
 from tests.support.process_sinks import memory
 from tests.support.processes import wait_until
@@ -28,6 +29,7 @@ _ASK = "lake = connection('lake', reason='session'); s3 = lake.client()"
 @dataclass(frozen=True)
 class World:
     operator: Operator
+    notebooks: Notebooks
     server: StrictS3
     asker: Asker
     fresh: Asker
@@ -49,7 +51,9 @@ def world() -> Iterator[World]:
         where = f"CreateBucketConfiguration={{'LocationConstraint': {REGION!r}}}"
         process.run(f"s3.create_bucket(Bucket=lake.bucket, {where}) and None")
         process.run("s3.put_object(Bucket=lake.bucket, Key='a b', Body=b'hello') and None")
-        yield World(operator, server, process, fresh)
+        yield World(
+            operator, Notebooks(operator, home=Path(folder), socket_path=path), server, process, fresh
+        )
 
 
 def test_when_used_the_whole_way_the_objects_arrive(world: World) -> None:
@@ -159,3 +163,33 @@ def test_when_revoked_the_next_use_is_refused(world: World) -> None:
     finally:
         # As it was, for whichever test is next.
         world.asker.run(_ASK)
+
+
+def test_when_workers_do_the_work_they_get_what_they_need(world: World) -> None:
+    """Processes that the kernel starts anew, as joblib and dask do: the options and the token go there pickled."""
+    with world.notebooks.open("workers.ipynb") as kernel:
+        run = kernel.run
+        run("import copy, multiprocessing, pandas, s3fs; from concurrent.futures import ProcessPoolExecutor")
+        run("lake = connection('lake')")
+        run("lake.client().put_object(Bucket='lake-of-all', Key='t.csv', Body=b'n\\n1\\n2\\n') and None")
+        run("pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context('spawn'))")
+        run("plain = {'key': lake.token, 'secret': lake.token, 'endpoint_url': lake.base_url}")
+        for options in ("lake.storage_options", "plain", "copy.deepcopy(plain)"):
+            work = f"pool.submit(pandas.read_csv, 's3://lake-of-all/t.csv', storage_options={options})"
+            assert run(f"int({work}.result(60).n.sum())") == 3
+        assert run("pool.submit(repr, plain).result(60)").count("<secret, hidden>") == 2
+        run("pool.shutdown()")
+
+
+def test_when_a_process_of_another_notebook_has_the_options_it_is_refused(world: World) -> None:
+    """They are of use to nobody else."""
+    with world.notebooks.open("one.ipynb") as one, world.notebooks.open("other.ipynb") as other:
+        one.run("import pickle; lake = connection('lake')")
+        one.run("lake.client().put_object(Bucket='lake-of-all', Key='u.csv', Body=b'n\\n1\\n') and None")
+        pickled = one.run("pickle.dumps(lake.storage_options).hex()")
+        other.run("import pandas, pickle")
+        with pytest.raises(Refused):
+            other.run(
+                "pandas.read_csv('s3://lake-of-all/u.csv', "
+                f"storage_options=pickle.loads(bytes.fromhex({pickled!r})))"
+            )

@@ -55,8 +55,8 @@ def test_an_argument_that_is_refused_is_one_line(
     assert isinstance(result.error_in_exec, TypeError)
     out = capsys.readouterr().out
     assert out.strip() == (
-        "ArgumentRefused: 'password' can't be given: where and as whom to log in comes from the connection. "
-        "Allowed are autocommit."
+        "ArgumentRefused: 'password' can't be given: it says as whom to log in, or how, and that "
+        "comes from the connection. Allowed are autocommit."
     )
 
 

@@ -76,6 +76,12 @@ def test_without_a_choice_the_login_is_encrypted() -> None:
 
 
 def test_the_variables_have_no_place_for_the_password() -> None:
-    """A URL of the socket, and for redis-cli the handle's own token."""
+    """A URL that redis-cli and celery read, those of the socket, and for the command lines the handle's own token."""
     (delivery,) = provider("redis").deliveries
-    assert delivery.variables == {"REDIS_URL": "unix://{socket}", "REDISCLI_AUTH": "{token}"}
+    assert delivery.variables == {
+        "REDIS_URL": "redis://:{token}@127.0.0.1:{port}/{database}",
+        "REDIS_SOCKET_URL": "unix://{socket}",
+        "REDIS_SOCKET": "{socket}",
+        "REDISCLI_AUTH": "{token}",
+        "VALKEYCLI_AUTH": "{token}",
+    }

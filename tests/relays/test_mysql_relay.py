@@ -327,6 +327,24 @@ def test_when_a_client_asks_for_local_files_they_are_not_agreed_on(
         assert caught.value.args[0] in (1148, 4166)
 
 
+def test_when_the_connection_lets_it_local_files_are_agreed_on(served: MysqlRelays, tmp_path: Path) -> None:
+    """With a client that asks for it only."""
+    file = tmp_path / "data.txt"
+    file.write_text("1\n2\n")
+    load = f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE g"
+    served.vault.fields["local_infile"] = True
+    try:
+        with served.connect(local_infile=True) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE g (n INT)")
+            assert cursor.execute(load) == 2
+        with served.connect() as connection, connection.cursor() as cursor:
+            with pytest.raises(pymysql.MySQLError) as caught:
+                cursor.execute(load)
+            assert caught.value.args[0] in (1148, 4166)
+    finally:
+        served.vault.fields["local_infile"] = False
+
+
 def test_when_the_number_is_another_ones_nothing_is_handed_over(served: MysqlRelays) -> None:
     """Nor the same session twice; the connection goes on through the relay."""
     opened = served.opened()

@@ -9,21 +9,28 @@ import redis
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.redis.rules import RULES, SECRET_SETTINGS, WATCHED, matches, refusal
+from connvault_jupyter.relays.redis.blanking import SECRET_SETTINGS
+from connvault_jupyter.relays.redis.rules import RULES, WATCHED, matches, ruled
 from tests.support.redis_server import redis_server
 
 OWN = b"app"
 
 REFUSED = [
-    b"CONFIG GET requirepass", b"config get REQUIREPASS", b"Config Get *", b"CONFIG GET *pass*", b"CONFIG GET r*",
-    b"CONFIG GET require????", b"CONFIG GET [r]equirepass", b"CONFIG GET req\\uirepass", b"CONFIG GET masterauth",
+    b"CONFIG GET requirepass", b"config get REQUIREPASS", b"CONFIG GET masterauth", b"CONFIG GET primaryauth",
     b"CONFIG GET masteruser", b"CONFIG GET maxmemory requirepass", b"CONFIG GET tls-key-file-pass",
-    b"CONFIG SET requirepass x", b"CONFIG SET maxmemory 0 RequirePass x", b"CONFIG SET masterauth x",
-    b"ACL GETUSER default", b"acl getuser other", b"ACL LIST", b"ACL SETUSER app on nopass", b"ACL SETUSER APP >x",
-    b"REPLICAOF evil 6379", b"SLAVEOF evil 6379", b"slaveof NO ONE", b"CLUSTER MEET evil 6379",
+    b"CONFIG GET * requirepass", b"CONFIG SET requirepass x", b"CONFIG SET maxmemory 0 RequirePass x",
+    b"CONFIG SET masterauth x", b"CONFIG SET PrimaryAuth x", b"ACL SETUSER app on nopass", b"ACL SETUSER APP >x",
+    b"REPLICAOF evil 6379", b"SLAVEOF evil 6379", b"slaveof NO ONE", b"REPLICAOF no one", b"REPLICAOF NO 6379",
+    b"SLAVEOF no 6379", b"CLUSTER MEET evil 6379",
     b"SENTINEL CONFIG GET sentinel-pass", b"MODULE LOAD /tmp/x.so", b"MODULE LOADEX /tmp/x.so", b"RESET",
     b"FAILOVER TO evil 6379 FORCE TIMEOUT 1", b"failover", b"ADDREPLICAOF evil 6379",
-    b"CONFIG GET\0x requirepass", b"CONFIG GET requirepass\0x", b"CONFIG SET requirepass\0x y", b"ACL list\0",
+    b"CONFIG GET\0x requirepass", b"CONFIG GET requirepass\0x", b"CONFIG SET requirepass\0x y",
+]  # fmt: skip
+
+SHOWN_WITHOUT = [
+    b"Config Get *", b"CONFIG GET *pass*", b"CONFIG GET r*", b"CONFIG GET require????", b"CONFIG GET [r]equirepass",
+    b"CONFIG GET req\\uirepass", b"CONFIG GET maxmemory *", b"CONFIG GET\0x *", b"ACL GETUSER default",
+    b"acl getuser other", b"ACL LIST", b"ACL list\0",
 ]  # fmt: skip
 
 PASSED = [
@@ -38,20 +45,39 @@ PASSED = [
 @pytest.mark.parametrize("command", REFUSED)
 def test_what_would_give_the_password_away_is_refused(command: bytes) -> None:
     """With words for people."""
-    reason = refusal(command.split(), OWN)
-    assert reason
-    assert reason.isascii()
+    rule = ruled(command.split(), OWN)
+    assert rule is not None
+    assert rule.shown_by is None
+    assert rule.reason
+    assert rule.reason.isascii()
+
+
+@pytest.mark.parametrize("command", SHOWN_WITHOUT)
+def test_what_has_it_among_other_things_is_shown_without(command: bytes) -> None:
+    """All settings, all users: libraries ask for them to find out what kind of server it is."""
+    rule = ruled(command.split(), OWN)
+    assert rule is not None
+    assert rule.shown_by is not None
 
 
 @pytest.mark.parametrize("command", PASSED)
 def test_everything_else_passes(command: bytes) -> None:
     """The server's ACL decides about it."""
-    assert refusal(command.split(), OWN) is None
+    assert ruled(command.split(), OWN) is None
+
+
+@pytest.mark.parametrize("command", [b"REPLICAOF NO ONE", b"slaveof no one"])
+def test_leaving_a_master_is_refused_for_what_it_does(command: bytes) -> None:
+    """Nobody logs in anywhere then."""
+    rule = ruled(command.split(), OWN)
+    assert rule is not None
+    assert "from its master" in rule.reason
+    assert "log in" not in rule.reason
 
 
 def test_every_rule_is_tried_here() -> None:
     """And its command is one that the relay looks at."""
-    tried = {tuple(command.upper().split()[:2]) for command in REFUSED}
+    tried = {tuple(command.upper().split()[:2]) for command in REFUSED + SHOWN_WITHOUT}
     for rule in RULES:
         assert rule.command in WATCHED
         assert any(
@@ -98,7 +124,7 @@ def test_no_pattern_that_a_server_takes_is_missed(direct: redis.Redis, pattern: 
     answered = {str(name).encode() for name in direct.config_get(pattern)}
     for name in answered & set(SECRET_SETTINGS):
         assert matches(pattern.encode(), name)
-        assert refusal([b"CONFIG", b"GET", pattern.encode()], OWN)
+        assert ruled([b"CONFIG", b"GET", pattern.encode()], OWN)
 
 
 def test_a_pattern_of_stars_costs_nothing() -> None:

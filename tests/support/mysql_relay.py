@@ -12,7 +12,7 @@ import pymysql
 
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.kernel.answers import Opened
-from connvault_jupyter.kernel.masked import MaskedStr
+from connvault_jupyter.kernel.masked import HandleToken
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
 from connvault_jupyter.relays.mysql.relay import Relay
@@ -33,7 +33,7 @@ class MysqlRelays(Relays):
         place = self.place(self.ref)
         return Opened(
             connection="warehouse", provider_id="mysql", protocol="mysql", directory=place.directory,
-            socket=place.socket, hand_over=place.hand_over, port=None, token=MaskedStr(place.token),
+            socket=place.socket, hand_over=place.hand_over, port=None, token=HandleToken(place.token),
             fields=self.vault.fields, variables={}, revision=1, rotation="r",
         )  # fmt: skip
 

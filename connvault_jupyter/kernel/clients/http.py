@@ -11,7 +11,8 @@ from ..http_address import loopback
 from ..http_place import HttpPlace
 from ..lease import Lease
 from ..libraries import check_arguments
-from ..masked import MaskedStr
+from ..masked import HandleToken
+from ..proxies import spare
 
 if TYPE_CHECKING:
     import httpx
@@ -61,18 +62,21 @@ class Client:
     @property
     def base_url(self) -> str:
         """The handle's place on loopback, with the path of the stored address, for any other library; `token` opens it.
-        Good for whom and as long as `Handle.env()`.
+        Good for whom and as long as `Handle.env()`. Reading it adds loopback to this process's `NO_PROXY`: a proxy of
+        the environment would get the request, token included.
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
+        spare()
         opened, port = self._lease.open_loopback()
         self._lease.give_out()
         return loopback(str(opened.fields["base_url"]), port)
 
     @property
-    def token(self) -> MaskedStr:
+    def token(self) -> HandleToken:
         """What a library gives at `base_url` as API key, bearer token or password. It is the handle's, and no
-        credential of the service. Raises: as `base_url`."""
+        credential of the service; it may be copied and pickled, for workers that this kernel starts. Raises: as
+        `base_url`."""
         opened, _ = self._lease.open_loopback()
         self._lease.give_out()
         return opened.token

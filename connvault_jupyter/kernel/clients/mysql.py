@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
-from ...errors import BrokerUnavailable
+from ...errors import BrokerUnavailable, UpstreamTimeout
 from ..answers import Opened
 from ..engines import Engines
 from ..hand_over import hand_over
 from ..lease import Lease
-from ..libraries import check_arguments, imported
+from ..libraries import ArgumentRefused, check_arguments, imported
 from ..lost import mark
 from ..refusals import said_in
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _EXTRA = "mysql"
 
-# How to talk, not with whom. `local_infile` is not among them: a server could ask for this machine's files.
+# How to talk, not with whom.
 ALLOWED = frozenset(
     {
         "autocommit",
@@ -39,6 +39,7 @@ ALLOWED = frozenset(
         "cursorclass",
         "database",
         "init_command",
+        "local_infile",
         "max_allowed_packet",
         "program_name",
         "read_timeout",
@@ -46,6 +47,11 @@ ALLOWED = frozenset(
         "use_unicode",
         "write_timeout",
     }
+)
+
+_NO_LOCAL_FILES = (
+    "'local_infile' can't be given: a server could ask for any file that this process can read. Whether this one may "
+    "comes from the connection: switch it on in its form."
 )
 
 # What PyMySQL says when nobody listens, or the other end is gone: CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR,
@@ -60,7 +66,7 @@ class Client:
         self._lease = lease
         self._engines = Engines(
             lease=lease,
-            url="mysql+pymysql://",
+            address=self._address,
             extra=_EXTRA,
             allowed=ALLOWED,
             connect=self._pooled,
@@ -76,7 +82,8 @@ class Client:
 
     def connect(self, **arguments: Any) -> pymysql.Connection[Any]:
         """A new PyMySQL connection. Takes PyMySQL's `autocommit`, `charset`, `cursorclass`, `database`,
-        `init_command`, `read_timeout` (s) and the like.
+        `init_command`, `read_timeout` (s) and the like; `local_infile=True` (LOAD DATA LOCAL) where the connection's
+        form lets it.
 
         Raises:
             TypeError: an argument that would say where or as whom to log in.
@@ -93,9 +100,10 @@ class Client:
         secret or changed connection makes it log in anew.
 
         Without arguments it is the same engine each time. Takes what `sqlalchemy.create_engine` takes, but nothing
-        that says where or how to log in; `connect_args` takes what `connect()` takes.
+        that says where or how to log in; `connect_args` takes what `connect()` takes. Its `url` leads to the handle's
+        socket as `dsn` does, for libraries that read it.
 
-        Raises: TypeError, ImportError. Using the engine raises what `connect()` raises.
+        Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
         """
         _pymysql()
         return self._engines.engine(arguments)
@@ -112,6 +120,16 @@ class Client:
         user, database = (quote(str(opened.fields.get(name) or ""), safe="") for name in ("user", "database"))
         socket = quote(opened.socket, safe="/")
         return f"mysql+pymysql://{user}@localhost/{database}?unix_socket={socket}&charset=utf8mb4"
+
+    def _address(self) -> dict[str, Any]:
+        opened = self._lease.open()
+        return {
+            "drivername": "mysql+pymysql",
+            "username": str(opened.fields.get("user") or ""),
+            "host": "localhost",
+            "database": str(opened.fields.get("database") or ""),
+            "query": {"unix_socket": opened.socket, "charset": "utf8mb4"},
+        }
 
     def _pooled(self, arguments: Mapping[str, Any]) -> Any:
         # SQLAlchemy's own creator asks for it: a row that is set to what it was counts as found.
@@ -140,6 +158,9 @@ class Client:
 
     def _connected(self, opened: Opened, arguments: Mapping[str, Any]) -> Any:
         """A connection through the relay; `None` if nobody is there. Raises: what the relay tells, or the server."""
+        local_infile = bool(arguments.get("local_infile"))
+        if local_infile and opened.fields.get("local_infile") is not True:
+            raise ArgumentRefused(_NO_LOCAL_FILES)
         library = _pymysql()
         try:
             found = _marking_type()(
@@ -149,7 +170,7 @@ class Client:
                     **arguments,
                     "unix_socket": opened.socket,
                     "user": str(opened.fields.get("user") or ""),
-                    "local_infile": False,
+                    "local_infile": local_infile,
                     # The way to the relay never leaves this machine; without it PyMySQL reads the system's CAs first.
                     "ssl_disabled": True,
                 }
@@ -159,6 +180,8 @@ class Client:
             refused = said_in(str(text), connection=self._lease.connection)
             if refused is not None:
                 raise refused from None
+            if isinstance(getattr(exc, "original_exception", exc.__context__), TimeoutError):
+                raise UpstreamTimeout(connection=self._lease.connection) from None
             if number in _GONE:
                 return None
             raise

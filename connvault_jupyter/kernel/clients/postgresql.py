@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
+import socket
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from ...errors import (
     BrokerUnavailable,
-    ConnvaultError,
     NotAllowed,
     UpstreamError,
     UpstreamRefused,
@@ -27,6 +26,7 @@ from ..answers import Opened
 from ..engines import Engines
 from ..hand_over import Loan, Taker, forget_sessions, hand_over
 from ..lease import Lease
+from ..libpq import check_addresses, parameters_of_addresses, parameters_of_urls, pinned
 from ..libraries import check_arguments, imported
 from ..lost import mark
 from ..refusals import of_connection, said_in
@@ -59,17 +59,14 @@ _LIBPQ_PARAMETERS = frozenset(
 )
 ALLOWED = _PSYCOPG_ARGUMENTS | _LIBPQ_PARAMETERS
 
-# libpq takes no empty value for these.
-_NEVER_EMPTY = {
-    "sslcertmode": "allow",
-    "min_protocol_version": "3.0",
-    "max_protocol_version": "3.0",
-}
-# The name of a service can't be given as empty. A service fills in only what is not given.
-_SERVICE = frozenset({"service", "servicefile"})
+# Given, it counts; from the environment it would be about other servers.
+_FREE = ALLOWED - {"target_session_attrs"}
 
 # A server that drops packets must not hold a cell for the system's two minutes.
 _CONNECT_TIMEOUT_S = 15
+
+# What libpq says of a relay that has let it in and ended then.
+_ENDED = ("closed the connection unexpectedly", "Connection reset by peer", "Broken pipe")
 
 # relays.postgresql.relay: the port in its socket's name, and the setting that names the login of a session.
 _PORT = 5432
@@ -84,7 +81,7 @@ class Client:
         self._opened: Opened | None = None
         self._engines = Engines(
             lease=lease,
-            url="postgresql+psycopg://",
+            address=self._address,
             extra=_EXTRA,
             allowed=ALLOWED,
             connect=lambda arguments: self.connect(**arguments),
@@ -98,15 +95,15 @@ class Client:
 
         Good for whom and as long as `Handle.env()`.
 
-        Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
+        Raises: NotAllowed: a variable of this process would lead elsewhere whoever uses it. HandleInvalid, VaultLocked,
+            BrokerUnavailable, ...
         """
+        check_addresses()
         opened = self._opened = self._lease.open()
         self._lease.give_out()
-        user, database, directory = (
-            quote(str(part), safe="")
-            for part in (opened.fields["user"], opened.fields["database"], opened.directory)
-        )
-        return f"postgresql://{user}@/{database}?host={directory}&port={_PORT}&sslmode=disable"
+        user, database = (quote(str(opened.fields[name]), safe="") for name in ("user", "database"))
+        query = {"host": opened.directory, "port": _PORT, **parameters_of_addresses()}
+        return f"postgresql://{user}@/{database}?{urlencode(query, quote_via=quote, safe='')}"
 
     def connect(self, **arguments: Any) -> psycopg.Connection[Any]:
         """A new psycopg 3 connection. Takes psycopg's `autocommit`, `row_factory`, `cursor_factory`,
@@ -127,7 +124,7 @@ class Client:
                 try:
                     found = _lending_type().connect(**_parameters(opened, arguments))
                 except library.OperationalError as exc:
-                    error = self._typed(exc, library)
+                    error = self._typed(exc, library, opened)
                 else:
                     if taker is not None:
                         found.loan = taker.take(found.info.backend_pid, found.fileno(), found)
@@ -151,7 +148,7 @@ class Client:
             try:
                 found = await _async_type().connect(**_parameters(opened, arguments))
             except library.OperationalError as exc:
-                error = await asyncio.to_thread(self._typed, exc, library)
+                error = await asyncio.to_thread(self._typed, exc, library, opened)
             else:
                 found.lease = self._lease
                 self._lease.opens(found)
@@ -176,12 +173,22 @@ class Client:
         secret or changed connection makes it log in anew.
 
         Without arguments it is the same engine each time. Takes what `sqlalchemy.create_engine` takes, but nothing
-        that says where or how to log in; `connect_args` takes what `connect()` takes.
+        that says where or how to log in; `connect_args` takes what `connect()` takes. Its `url` leads to the handle's
+        socket as `dsn` does, for libraries that read it.
 
-        Raises: TypeError, ImportError. Using the engine raises what `connect()` raises.
+        Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
         """
         _psycopg()
         return self._engines.engine(arguments)
+
+    def _address(self) -> dict[str, Any]:
+        opened = self._place()[0]
+        return {
+            "drivername": "postgresql+psycopg",
+            "username": str(opened.fields["user"]),
+            "database": str(opened.fields["database"]),
+            "query": {"host": opened.directory, "port": str(_PORT), **parameters_of_urls()},
+        }
 
     def _place(self, *, anew: bool = False) -> tuple[Opened, bool]:
         """Where the handle listens, and whether that was asked for just now."""
@@ -198,8 +205,8 @@ class Client:
             # Edited meanwhile: another user or database is to be named next time.
             self._opened = None
 
-    def _typed(self, error: Exception, library: Any) -> ConnvaultError:
-        """The error that the relay has named; BrokerUnavailable if there was no relay.
+    def _typed(self, error: Exception, library: Any, opened: Opened) -> Exception:
+        """The error that the relay has named; BrokerUnavailable if there was no relay; else the driver's own.
 
         Raises: ConnvaultError: what the broker says of the handle itself.
         """
@@ -215,9 +222,22 @@ class Client:
         elif "FATAL" in text or "session is" in text or "server is" in text:
             # The server's own word after the login; or it is not of the kind that `target_session_attrs` asks for.
             found = UpstreamRefused()
-        else:
+        elif any(words in text for words in _ENDED) or not _somebody_listens(opened):
             found = BrokerUnavailable()
+        else:
+            # It has failed before it connected, or over what it was told. None of its words is a server's.
+            return error
         return of_connection(found, self._lease.connection)
+
+
+def _somebody_listens(opened: Opened) -> bool:
+    """Libraries say it in any language."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        try:
+            stream.connect(f"{opened.directory}/.s.PGSQL.{_PORT}")
+        except OSError:
+            return False
+    return True
 
 
 def hand_over_to(opened: Opened, connection: Any) -> Loan | None:
@@ -308,34 +328,11 @@ def _parameters(opened: Opened, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": "connvault",
+        **pinned(_FREE),
         **arguments,
-        **_pinned(),
         "host": opened.directory,
         "port": str(_PORT),
         "user": str(opened.fields["user"]),
         "dbname": str(opened.fields["database"]),
         "sslmode": "disable",
     }
-
-
-def _pinned() -> Mapping[str, str]:
-    """Every parameter of this libpq that a variable of the environment could set, at its default, if one is set.
-
-    The environment counts only for what is not given (libpq, "Environment Variables"). Without any such variable
-    nothing needs to be given: libpq takes longer to read thirty parameters than the relay to answer.
-    """
-    variables, defaults = _environment()
-    return {} if variables.isdisjoint(os.environ) else defaults
-
-
-@functools.cache
-def _environment() -> tuple[frozenset[str], Mapping[str, str]]:
-    from psycopg import pq
-
-    known = [option for option in pq.Conninfo.get_defaults() if option.envvar is not None]
-    defaults = {
-        name: _NEVER_EMPTY.get(name, (option.compiled or b"").decode())
-        for option in known
-        if (name := option.keyword.decode()) not in ALLOWED | _SERVICE
-    }
-    return frozenset(option.envvar.decode() for option in known if option.envvar), defaults

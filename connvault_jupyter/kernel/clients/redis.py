@@ -73,8 +73,9 @@ class Client:
         Raises:
             TypeError: an argument that would say where or as whom to log in.
             ImportError: redis is not installed.
-            When used: HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
-            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
+            HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
+            When used: these, and UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout,
+            UpstreamRefused.
         """
         check_arguments(arguments, ALLOWED)
         if arguments:
@@ -90,7 +91,8 @@ class Client:
         _library()
         import redis.asyncio
 
-        settings = redis.asyncio.Redis(unix_socket_path="-", **arguments).connection_pool.connection_kwargs
+        path = self._lease.open().socket
+        settings = redis.asyncio.Redis(unix_socket_path=path, **arguments).connection_pool.connection_kwargs
         pool = _async_pool(redis.asyncio, _Place(self._lease), dict(settings), arguments)
         found: redis.asyncio.Redis = redis.asyncio.Redis.from_pool(pool)
         return found
@@ -108,8 +110,9 @@ class Client:
 
     def _new(self, arguments: Mapping[str, Any]) -> redis.Redis:
         library = _library()
-        # What redis-py makes of them, defaults included; nothing is connected.
-        settings = library.Redis(unix_socket_path="-", **arguments).connection_pool.connection_kwargs
+        # What redis-py makes of them, defaults included; nothing is connected. Other libraries read them of the pool.
+        path = self._lease.open().socket
+        settings = library.Redis(unix_socket_path=path, **arguments).connection_pool.connection_kwargs
         pool = _pool(library, _Place(self._lease), dict(settings), arguments)
         found: redis.Redis = library.Redis.from_pool(pool)
         return found

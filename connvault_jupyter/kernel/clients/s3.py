@@ -13,7 +13,8 @@ from ...errors import NotAllowed
 from ..aws_place import AwsPlace
 from ..lease import Lease
 from ..libraries import check_arguments, imported
-from ..masked import MaskedStr
+from ..masked import HandleToken
+from ..proxies import spare
 
 if TYPE_CHECKING:
     from boto3.resources.base import ServiceResource
@@ -63,7 +64,7 @@ class Client:
         return place.address
 
     @property
-    def token(self) -> MaskedStr:
+    def token(self) -> HandleToken:
         """Access key ID and secret access key for `base_url`, both. It is the handle's, and no key of the service."""
         place = self._place()
         place.give_out()
@@ -116,7 +117,8 @@ class Client:
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`."""
+        """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`.
+        Dask and joblib may pickle it for workers that this kernel starts."""
         options = dict(self.filesystem().storage_options)
         self._lease.give_out()
         return options
@@ -155,6 +157,8 @@ class Client:
 
     def _place(self) -> AwsPlace:
         """One for all clients: when it moves, they all follow. Opened anew, so that a broker that refuses says so."""
+        # Not every library that gets the address can be told so.
+        spare()
         if self._at is None:
             self._at = AwsPlace(lease=self._lease)
         else:

@@ -7,8 +7,8 @@ speak the same dialect, and bytes are copied.
 - On the Unix socket any user and password is taken: the broker has looked who is there. On TCP the password must be the
   handle's token, by mysql_native_password.
 - The client's database counts, without one the connection's: `USE` leads to any other one anyway.
-- LOAD DATA LOCAL is not agreed on: it lets a server ask for the client's files. Neither is compression, nor TLS on the
-  way to the client.
+- LOAD DATA LOCAL is agreed on only where the connection says so: it lets a server ask for the client's files, any of
+  them. Compression is never, nor TLS on the way to the client.
 - COM_CHANGE_USER is copied like all else: who knows another account's password needs no connvault for it, and it
   reveals nothing of this one's.
 - For a hand-over the number is the first 8 bytes of the greeting's scramble, big-endian: threads of two servers behind
@@ -80,7 +80,9 @@ class Relay:
             with mysql_login.reach(login.fields, limits=limits, deadline=deadline) as reached:
                 downstream.adopt(reached.packets.stream)
                 scramble = _scramble()
-                wanted = _greeted(client, reached.greeting, scramble, downstream)
+                wanted = _greeted(
+                    client, reached.greeting, scramble, downstream, local_files=_local_files(login)
+                )
                 ok = mysql_login.log_in(reached, login, wanted)
                 # From here on nobody knows the password any more.
                 del login
@@ -133,12 +135,19 @@ class Relay:
             lending.wait(self._limits.lifetime_s)
 
 
-def _greeted(client: Packets, server: Greeting, scramble: bytes, downstream: Downstream) -> Answer:
+def _local_files(login: Login) -> bool:
+    return login.fields.get("local_infile") is True
+
+
+def _greeted(
+    client: Packets, server: Greeting, scramble: bytes, downstream: Downstream, *, local_files: bool
+) -> Answer:
     """What the client answers to our greeting, once it has shown that it may be here.
 
     Raises: InvalidRequest: no answer that can be read; HandleInvalid: not the token. OSError, TimeoutError.
     """
-    offered = int((server.capabilities & _OFFERED) | _OURS)
+    agreed = _OFFERED | Can.LOCAL_FILES if local_files else _OFFERED
+    offered = int((server.capabilities & agreed) | _OURS)
     extended = 0 if offered & Can.MYSQL else server.extended & _EXTENDED
     ours = replace(server, scramble=scramble, capabilities=offered, extended=extended, plugin=NATIVE)
     client.send(greeting_packet(ours))

@@ -1,9 +1,10 @@
-"""What a Redis server answers, on its way to the client: answers of ours put in, and some masked. It knows no
-command."""
+"""What a Redis server answers, on its way to the client: answers of ours put in, some masked, some without their
+secrets. It knows no command."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ..masking.holding import Holding
 from ..masking.masker import Masker
@@ -11,6 +12,9 @@ from .markers import Markers
 
 # A client that wants no answers (CLIENT REPLY OFF) gets none to markers either: from then on nothing is masked for it.
 _MAX_WAITING = 64
+
+# All settings of a server are some 10 KiB; of users there may be thousands.
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 class Answers:
@@ -22,6 +26,7 @@ class Answers:
         self._markers = Markers(self._through)
         self._masked = 0
         self._holding: Holding | None = None
+        self._collected: bytearray | None = None
 
     @property
     def held_until(self) -> float:
@@ -46,6 +51,16 @@ class Answers:
             return command
         return self._markers.new(self._begin) + command + self._markers.new(self._end)
 
+    def rewritten(self, command: bytes, rewrite: Callable[[bytes], bytes]) -> bytes | None:
+        """What to send for a command whose whole answer is given to `rewrite`, and what that makes of it masked;
+        `None`: its answer could not be told from others. What is longer than 4 MiB is cut there."""
+        if len(self._markers) >= _MAX_WAITING:
+            return None
+        new = self._markers.new
+        # In the order in which they are sent.
+        before = new(self._begin) + new(self._collect)
+        return before + command + new(lambda: self._rewritten(rewrite)) + new(self._end)
+
     def masked_from_now(self, command: bytes) -> bytes:
         """As `masked`, where nothing can be sent before it."""
         if len(self._markers) >= _MAX_WAITING:
@@ -66,5 +81,18 @@ class Answers:
         holding, self._holding = self._holding, None
         return holding(b"")
 
+    def _collect(self) -> bytes:
+        self._collected = bytearray()
+        return b""
+
+    def _rewritten(self, rewrite: Callable[[bytes], bytes]) -> bytes:
+        collected, self._collected = self._collected, None
+        # Without a beginning there is no answer: the server was told to give none.
+        return b"" if collected is None else self._through(rewrite(bytes(collected)))
+
     def _through(self, data: bytes) -> bytes:
+        if self._collected is not None:
+            if len(self._collected) <= _MAX_ANSWER_BYTES:
+                self._collected += data
+            return b""
         return data if self._holding is None else self._holding(data)

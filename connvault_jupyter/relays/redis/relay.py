@@ -4,9 +4,9 @@ A client that logs in itself is answered here: on the Unix socket any password i
 command that is answered here keeps its place among the others: a marker goes upstream instead, the name of no
 command, and the server's answer to it (`unknown command`, which also spoils a transaction, as a refusal must) is
 replaced. Nothing is counted, so pushes, subscriptions and `CLIENT REPLY OFF` need no care. Two markers stand around a
-command whose answer could tell the password (`telling`), and what comes between theirs is masked; everything else is
-data, and passes as it is. Within a transaction a marker would spoil it: what EXEC answers is masked then, and what
-comes just before.
+command whose answer could tell the password (`telling`), and what comes between theirs is masked, or written anew
+without its secrets (`rules`, `blanking`); everything else is data, and passes as it is. Within a transaction a marker
+would spoil it: what EXEC answers is masked then, and what comes just before.
 
 There is no hand-over: `CONFIG GET requirepass`, and other users' ACL entries, could no longer be refused or masked. To
 mask it the password is kept, unlike elsewhere, as long as the connection lasts.
@@ -31,16 +31,17 @@ from ..limits import Limits
 from ..masking.masker import Masker
 from ..upstream import shut
 from .answers import Answers
+from .blanking import blanked
 from .login import DEFAULT_USER, log_in, server_of
 from .resp import Commands, ProtocolError, encode
-from .rules import WATCHED, refusal
+from .rules import WATCHED, Rule, as_server_reads, ruled
 from .telling import MAX_NAME_BYTES, could_tell
 
 _OK = b"+OK\r\n"
 _ATTEMPTS = 8
 
 # What is answered here, or looked at.
-_OWN = frozenset({b"AUTH", b"HELLO", b"MULTI", b"EXEC", b"DISCARD"})
+_OWN = frozenset({b"AUTH", b"HELLO", b"MULTI", b"EXEC", b"DISCARD", b"CLIENT"})
 
 # A server ends a client that has closed its half as soon as it has read what came before (`readQueryFromClient`), and
 # over TLS it is not told: what BLPOP gives to nobody until then is lost.
@@ -116,6 +117,7 @@ class Session:
         self._over = False
         self._in_transaction = False
         self._transaction_tells = False
+        self._answered = True
 
     def to_upstream(self, data: bytes) -> bytes:
         """A filter for `copy_both`."""
@@ -148,10 +150,13 @@ class Session:
             if given is not None and not self._is_good(given):
                 return self.answers.given(_wrong_token())
             return encode(stripped)
-        reason = refusal(arguments, self._user)
-        if reason is not None:
-            return self.answers.given(_error(NotAllowed(reason)))
         command = encode(arguments)
+        rule = ruled(arguments, self._user)
+        if rule is not None:
+            return self._without_secrets(rule, command) or self.answers.given(_error(NotAllowed(rule.reason)))
+        if name == b"CLIENT" and len(arguments) > 1 and as_server_reads(arguments[1]).upper() == b"REPLY":
+            # A marker may go unanswered from now on, and then nobody knows where an answer begins.
+            self._answered = False
         if name in (b"MULTI", b"EXEC", b"DISCARD"):
             tells, self._transaction_tells = self._transaction_tells, False
             self._in_transaction = name == b"MULTI"
@@ -162,6 +167,16 @@ class Session:
             self._transaction_tells = True
             return command
         return self.answers.masked(command)
+
+    def _without_secrets(self, rule: Rule, command: bytes) -> bytes | None:
+        """What to send if the answer can be shown without its secrets. In a transaction it comes with EXEC's."""
+        blank = rule.shown_by
+        if blank is None or self._in_transaction or not self._answered:
+            return None
+        refused = _error(NotAllowed(rule.reason))
+        return self.answers.rewritten(
+            command, lambda answer: refused if (shown := blanked(answer, blank)) is None else shown
+        )
 
     def _sighted(self) -> None:
         self._downstream.sighted()

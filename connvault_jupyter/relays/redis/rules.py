@@ -1,11 +1,11 @@
 """Which commands a Redis relay does not pass on, each with its reason: the one table. It sends and answers nothing.
 
-Refused is what gives the password or its hash back, changes it under the broker, or makes the server send it
-somewhere. The rest is the login's own right, which the server's ACL bounds: FLUSHALL, SHUTDOWN, KEYS, DEBUG, other
-users' ACL entries. MIGRATE sends only a password that its caller knows. SLOWLOG and MONITOR have it redacted by the
-server. A script can't call CONFIG, ACL, REPLICAOF or MODULE (the server's own flag `noscript`); in a cluster it can
-call CLUSTER, so who must not may not by ACL. What slips through under another name (`rename-command`) is masked in the
-answer.
+Refused is what asks for the password or its hash, changes it under the broker, or makes the server send it somewhere.
+What has them among other things passes, and is shown without (`blanking`), where that can be done. The rest is the
+login's own right, which the server's ACL bounds: FLUSHALL, SHUTDOWN, KEYS, DEBUG, other users' ACL entries. MIGRATE
+sends only a password that its caller knows. SLOWLOG and MONITOR have it redacted by the server. A script can't call
+CONFIG, ACL, REPLICAOF or MODULE (the server's own flag `noscript`); in a cluster it can call CLUSTER, so who must not
+may not by ACL. What slips through under another name (`rename-command`) is masked in the answer.
 """
 
 from __future__ import annotations
@@ -13,13 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-SECRET_SETTINGS = (
-    b"requirepass",
-    b"masterauth",
-    b"masteruser",
-    b"tls-key-file-pass",
-    b"tls-client-key-file-pass",
-)
+from . import blanking
 
 Applies = Callable[[Sequence[bytes], bytes], bool]
 """(the arguments after command and subcommand, the user who is logged in)"""
@@ -29,12 +23,20 @@ def _any(_arguments: Sequence[bytes], _user: bytes) -> bool:
     return True
 
 
-def _asks_for_secret(arguments: Sequence[bytes], _user: bytes) -> bool:
-    return any(matches(pattern, name) for pattern in arguments for name in SECRET_SETTINGS)
+def _names_secret(arguments: Sequence[bytes], _user: bytes) -> bool:
+    return any(name.lower() in blanking.SECRET_SETTINGS for name in arguments)
+
+
+def _could_name_secret(arguments: Sequence[bytes], _user: bytes) -> bool:
+    return any(matches(pattern, name) for pattern in arguments for name in blanking.SECRET_SETTINGS)
 
 
 def _sets_secret(arguments: Sequence[bytes], _user: bytes) -> bool:
-    return any(name.lower() in SECRET_SETTINGS for name in arguments[::2])
+    return any(name.lower() in blanking.SECRET_SETTINGS for name in arguments[::2])
+
+
+def _no_one(arguments: Sequence[bytes], _user: bytes) -> bool:
+    return [one.upper() for one in arguments] == [b"ONE"]
 
 
 def _of_own_user(arguments: Sequence[bytes], user: bytes) -> bool:
@@ -44,20 +46,34 @@ def _of_own_user(arguments: Sequence[bytes], user: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """`subcommand` is empty where there is none."""
+    """`subcommand` is empty where there is none. `shown_by`: what takes the secrets out of the answer; `None`: it is
+    refused always."""
 
     command: bytes
     subcommand: bytes
     applies: Applies
     reason: str
+    shown_by: blanking.Blank | None = None
 
+
+_HASHES = "this would give hashes of passwords back."
+_NO_MASTER = (
+    "this would take the server from its master and let it be written to: that is for whoever runs it."
+)
 
 RULES = (
-    Rule(b"CONFIG", b"GET", _asks_for_secret, "this would give a password back. Ask for other settings by name."),
+    Rule(b"CONFIG", b"GET", _names_secret, "this would give a password back. Ask for other settings by name."),
+    Rule(
+        b"CONFIG", b"GET", _could_name_secret,
+        "this would give a password back. Ask for other settings by name, or outside of a transaction.",
+        shown_by=blanking.settings,
+    ),
     Rule(b"CONFIG", b"SET", _sets_secret, "passwords are changed in the Connections panel and on the server itself."),
-    Rule(b"ACL", b"GETUSER", _any, "this would give hashes of passwords back."),
-    Rule(b"ACL", b"LIST", _any, "this would give hashes of passwords back."),
+    Rule(b"ACL", b"GETUSER", _any, _HASHES, shown_by=blanking.user),
+    Rule(b"ACL", b"LIST", _any, _HASHES, shown_by=blanking.users),
     Rule(b"ACL", b"SETUSER", _of_own_user, "this would change the login of this connection itself."),
+    Rule(b"REPLICAOF", b"NO", _no_one, _NO_MASTER),
+    Rule(b"SLAVEOF", b"NO", _no_one, _NO_MASTER),
     # A server logs in to its master with `masterauth`, which is mostly `requirepass`; and a master can send it code.
     Rule(b"REPLICAOF", b"", _any, "the server would log in elsewhere with its password."),
     Rule(b"SLAVEOF", b"", _any, "the server would log in elsewhere with its password."),
@@ -75,18 +91,23 @@ RULES = (
 WATCHED = frozenset(rule.command for rule in RULES)
 
 
-def refusal(arguments: Sequence[bytes], user: bytes) -> str | None:
-    """Why a command is not passed on; `None`: it is."""
+def ruled(arguments: Sequence[bytes], user: bytes) -> Rule | None:
+    """The rule by which a command is not passed on as it is; `None`: it is."""
     command = arguments[0].upper()
-    # Servers compare names as C strings: what comes after a zero byte may not count.
-    rest = [one.partition(b"\0")[0] for one in arguments[1:]]
+    rest = [as_server_reads(one) for one in arguments[1:]]
     for rule in RULES:
-        if rule.command == command:
-            if not rule.subcommand:
-                return rule.reason
-            if rest and rest[0].upper() == rule.subcommand:
-                return rule.reason if rule.applies(rest[1:], user) else None
+        if rule.command != command:
+            continue
+        if not rule.subcommand or (
+            rest and rest[0].upper() == rule.subcommand and rule.applies(rest[1:], user)
+        ):
+            return rule
     return None
+
+
+def as_server_reads(name: bytes) -> bytes:
+    """Servers compare names as C strings: what comes after a zero byte may not count."""
+    return name.partition(b"\0")[0]
 
 
 def matches(pattern: bytes, name: bytes) -> bool:
