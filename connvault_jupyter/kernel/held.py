@@ -27,6 +27,9 @@ _LINGER_S = 1.0
 # many of one connection on they share. The broker has room for 256 of a kernel and what it has started.
 _OWN = 64
 
+# A relay serves 256 clients of a handle, and an engine can be a dozen.
+_SHARED_BY = 16
+
 
 class Held:
     """A handle that the broker has given. `owners`: how many leases on it are in use; `shown`: its handle objects."""
@@ -80,7 +83,7 @@ class HeldHandles:
                 for one in self._held.values()
                 if (one.connection, one.agent, one.lasting) == (connection, agent, True)
             ]
-            free = [one for one in found if not one.shown]
+            free = [one for one in found if not one.shown and one.owners < _SHARED_BY]
             offer = free[-1] if free else None
             if offer is None and len(found) >= _OWN:
                 offer = min(found, key=lambda one: one.owners)

@@ -37,9 +37,11 @@ class Room:
 
     def note_use(self, ref: str, at: datetime) -> None:
         """A handle is used: it is no candidate for a while."""
-        if ref not in self._used and len(self._used) >= _REMEMBERED:
-            del self._used[next(iter(self._used))]
+        # The latest last: those that are forgotten are the longest unused.
+        self._used.pop(ref, None)
         self._used[ref] = at
+        if len(self._used) > _REMEMBERED:
+            del self._used[next(iter(self._used))]
 
     def check(self, connection: Connection, requester: Requester) -> None:
         """Before anybody is asked. Raises: TooManyHandles: there is no room, and none can be made."""

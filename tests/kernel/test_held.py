@@ -155,6 +155,21 @@ def test_two_that_are_held_are_two(handles: Handles) -> None:
     other._lease.check()
 
 
+def test_many_clients_of_dropped_handles_are_not_all_of_one(handles: Handles) -> None:
+    """A relay serves so many clients of a handle, and no more."""
+
+    class Client:
+        pass
+
+    clients = [Client() for _ in range(40)]
+    for client in clients:
+        connection("warehouse")._lease.opens(client)
+    assert len(handles.refs) == 3
+    clients.clear()
+    del client
+    let_go(handles)
+
+
 def test_very_many_that_are_held_share_some(handles: Handles, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker has room for a number, and none may be lost for want of it. The last who has one ends it."""
     monkeypatch.setattr(held, "_OWN", 3)

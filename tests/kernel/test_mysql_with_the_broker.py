@@ -207,6 +207,25 @@ def test_when_the_permission_ends_running_queries_and_pools_do(world: World) -> 
     )
 
 
+def test_what_a_lost_connection_says_is_about_its_handle(world: World) -> None:
+    """At the first use and at each one after that; a connection of the notebook's own says nothing of it."""
+    run = world.cell.run
+    login = f"host='127.0.0.1', port={world.mariadb.port}, user={world.account.user!r}"
+    run(f"own = pymysql.connect({login}, password={world.account.password!r}, ssl_disabled=True)")
+    run("from connvault_jupyter.kernel import api")
+    run(
+        "def why(connection):\n"
+        "    try: one(connection, 'SELECT 1')\n"
+        "    except pymysql.MySQLError as exc: return [x.details['reason'] for x in api.ended(exc)]\n"
+    )
+    run("c = h.connect()")
+    world.operator.revoke_all()
+    world.mariadb.execute(f"KILL {run('own.thread_id()')}")
+    assert run("why(own)") == []
+    wait_until(lambda: run("why(c)") == ["revoked"], deadline_s=20, what="the end of the session")
+    assert run("why(c)") == ["revoked"]
+
+
 def test_when_the_vault_is_locked_sessions_end_too(world: World) -> None:
     """And what is next says so."""
     run = world.cell.run

@@ -172,6 +172,19 @@ def test_when_the_permission_is_taken_back_the_client_is_closed(cell: Asker, wor
     assert refused(cell).kind == "HandleInvalid"
 
 
+def test_what_a_closed_client_says_is_about_its_handle(cell: Asker, world: SshWorld) -> None:
+    """paramiko only knows that there is no session any more."""
+    cell.run("from connvault_jupyter.kernel import api\nc = h.connect()")
+    world.operator.revoke_all()
+    wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=5, what="the client's end")
+    cell.run(
+        "def why():\n"
+        "    try: c.exec_command('true')\n"
+        "    except Exception as exc: return [x.details['reason'] for x in api.ended(exc)]\n"
+    )
+    assert cell.run("why()") == ["revoked"]
+
+
 def test_when_the_vault_is_locked_the_client_is_closed(cell: Asker, world: SshWorld) -> None:
     """As every session of a handle."""
     cell.run("c = h.connect()")
