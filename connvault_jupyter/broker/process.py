@@ -177,7 +177,6 @@ class BrokerProcess:
         pause_s, starts = _FIRST_PAUSE_S, 0
         while True:
             began = time.monotonic()
-            self._reason, self._came_up, self._lasting, self._ending = None, False, False, False
             self._run_once(settings, spawned)
             starts = 0 if self._came_up else starts + 1
             if self._stopping.is_set() or self._lasting or starts >= _MAX_STARTS or not spawned.done():
@@ -195,6 +194,7 @@ class BrokerProcess:
 
     def _run_once(self, settings: BrokerSettings, spawned: Future[None]) -> None:
         """One broker process, from its start to its end."""
+        self._reason, self._came_up, self._lasting, self._ending = None, False, False, False
         try:
             if self._place is None:
                 # Before there is any broker, so that there is none whose place nobody holds.
