@@ -29,7 +29,9 @@ class Kind:
     destination: str = "somewhere"
 
 
-POSTGRESQL = Kind("postgresql", "PostgreSQL", ("engine", "connect", "connect_async", "dsn", "forget_sessions"))
+POSTGRESQL = Kind(
+    "postgresql", "PostgreSQL", ("engine", "connect", "connect_async", "dsn", "forget_sessions")
+)
 HTTP = Kind("http", "HTTP API", ("session", "client", "async_client", "base_url", "token"))
 
 
