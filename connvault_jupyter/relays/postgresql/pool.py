@@ -238,22 +238,21 @@ class WarmLogins:
 def reset(session: Session) -> bool:
     """Makes a session as it was after its login; whether that has worked. Only for one with nothing under way.
 
-    `DISCARD ALL` fails inside a transaction, and leaves the state of `random()`. Whatever else the server still had to
-    say shows before or between the answers, because nobody can know the number that the second query asks for.
+    `DISCARD ALL` fails inside a transaction. Whatever else the server still had to say shows before or between the
+    answers, because nobody can know the number that the second query asks for.
     """
     number = int.from_bytes(os.urandom(4), "big")
-    seed = int.from_bytes(os.urandom(6), "big") / 2**48
     wire = Wire(session.stream, deadline=time.monotonic() + _RESET_S)
     expected = [
         (b"C", b"DISCARD ALL\0"),
         (b"Z", b"I"),
         (b"T", None),
-        (b"D", b"\0\x02" + bytes(4) + len(str(number)).to_bytes(4, "big") + str(number).encode()),
+        (b"D", b"\0\x01" + len(str(number)).to_bytes(4, "big") + str(number).encode()),
         (b"C", b"SELECT 1\0"),
         (b"Z", b"I"),
     ]
     try:
-        wire.send(query("DISCARD ALL") + query(f"SELECT pg_catalog.setseed({seed:.15f}), {number}"))
+        wire.send(query("DISCARD ALL") + query(f"SELECT {number}"))
         for _ in range(_MAX_RESET_MESSAGES):
             kind, body = wire.message()
             if kind == b"S":

@@ -117,7 +117,7 @@ class Relay:
             kept = self._relay(downstream, session, login, parameters, early=wire.rest())
         finally:
             if not kept:
-                if downstream.ended or not _ended_by_server(session.stream):
+                if downstream.ended or not _ended_by_server(session):
                     # Nobody waits any more for what it may still be doing.
                     self._cancel(session)
                 shut(session.stream)
@@ -306,13 +306,13 @@ def _keeps(login: Login) -> bool:
     return login.fields.get("keep_sessions") is not False
 
 
-def _ended_by_server(stream: socket.socket) -> bool:
+def _ended_by_server(session: Session) -> bool:
     """Whether it has closed its half. Ours may be closed too: the broker shuts down what was handed over itself."""
-    if stream.family == socket.AF_UNIX:
-        # There it can't be told who has closed it; a server has no ear for a session that is over.
+    if session.address[0].startswith("/"):
+        # On a Unix socket it can't be told who has closed it; a server has no ear for a session that is over.
         return False
     try:
-        state = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        state = session.stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     except (OSError, AttributeError):
         # Not Linux; or the connection is gone altogether.
         return True

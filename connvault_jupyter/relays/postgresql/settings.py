@@ -1,4 +1,4 @@
-"""Whether the settings that a server gives a new session are still those of an older one. Nothing is reset here.
+"""Whether the settings that a server gives a new session are still those of an older one.
 
 A session has what `ALTER ROLE ... SET`, `ALTER DATABASE ... SET` and the configuration file said when it began. So what
 they say is looked at after a login, and again before the session becomes another client's.
@@ -6,15 +6,17 @@ they say is looked at after a login, and again before the session becomes anothe
 
 from __future__ import annotations
 
+import os
 import time
 
 from .login import Session
 from .messages import Malformed, Wire, message, query
 
 # All roles' and databases' settings, which everybody may read, as one number; a change of another role's is none of
-# ours, and costs a login. No operator: `search_path` may lead to somebody's own.
+# ours, and costs a login. No operator: `search_path` may lead to somebody's own. With it `random()` begins anew, which
+# `DISCARD ALL` leaves where it was.
 _LOOK = (
-    "SELECT pg_catalog.pg_conf_load_time(),"
+    "SELECT pg_catalog.setseed({seed:.15f}), pg_catalog.pg_conf_load_time(),"
     " pg_catalog.hashtextextended(pg_catalog.array_agg(s)::pg_catalog.text, 0)"
     " FROM pg_catalog.pg_db_role_setting s"
 )
@@ -36,7 +38,7 @@ def ask_settings(session: Session) -> None:
     """`same_settings` reads the answer; until then the server works on it. Raises nothing."""
     try:
         session.stream.settimeout(_ANSWER_S)
-        session.stream.sendall(query(_LOOK))
+        session.stream.sendall(query(_LOOK.format(seed=int.from_bytes(os.urandom(6), "big") / 2**48)))
     except OSError:
         pass  # There will be no answer.
 
