@@ -79,7 +79,7 @@ class Session:
         self._target_of = target_of
         self._incoming = Incoming(downstream.stream, limits=limits, idle=self._forget)
         self._hold = Hold(downstream)
-        self._token = HandleToken(downstream.authenticates)
+        self._token = HandleToken(downstream.authenticates, len(downstream.handle.token))
         self._signs = downstream.handle.fields.get("auth") == "sigv4"
         self._form = form_of(downstream.handle.fields)
         self._jars = Jars(downstream.handle)
