@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from connvault_jupyter.relays.http.addresses import as_asked
+from connvault_jupyter.relays.http.heads import request_head
 from connvault_jupyter.relays.http.pin import pin_of
 from tests.support.http_places import relays as relays
 from tests.support.http_places import running as running
 from tests.support.http_places import server as server
 from tests.support.http_relay import HttpRelays, RawClient
+from tests.support.http_requests import as_passed
 from tests.support.web_server import WebServer, answering
 
 PIN = pin_of({"base_url": "https://api.example.com/v1"})
@@ -99,6 +101,24 @@ def test_a_client_that_asks_by_the_services_name_is_told_the_services(asked_at: 
     """So `session()` and the like go on at the address that they know."""
     value = "https://api.example.com/v1/x"
     assert shown("Location", value, asked_at=asked_at) == value
+
+
+@pytest.mark.parametrize("name", ["Referer", "Origin"])
+@pytest.mark.parametrize(
+    ("value", "arrives"),
+    [
+        (f"http://{RELAY}/v1/form?a=1", "https://api.example.com/v1/form?a=1"),
+        (f"HTTP://{RELAY}", "https://api.example.com"),
+        ("https://api.example.com/v1/form", "https://api.example.com/v1/form"),
+        ("https://evil.test/v1/form", "https://evil.test/v1/form"),
+        (f"http://{RELAY}.evil.test/", f"http://{RELAY}.evil.test/"),
+        ("null", "null"),
+    ],
+)
+def test_a_page_of_the_relays_is_one_of_the_services(name: str, value: str, arrives: str) -> None:
+    """A service that looks out for forged requests compares it with its own address (Django, over https)."""
+    lines = ["POST /v1/form HTTP/1.1", f"Host: {RELAY}", f"{name}: {value}", "", ""]
+    assert as_passed(request_head("\r\n".join(lines).encode()), PIN).header(name) == arrives
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])

@@ -101,7 +101,7 @@ def test_a_policy_that_can_not_be_read_is_refused(text: bytes) -> None:
 
 def test_the_token_is_found_in_each_field_of_a_login() -> None:
     """As a word of its own."""
-    token = HandleToken(lambda word: word == "the-token")
+    token = HandleToken(lambda word: word == "the-token", len("the-token"))
     assert read(part("x-amz-credential", b"the-token/2026/r/s3/aws4_request") + FILE).gives(token)
     assert read(part("AWSAccessKeyId", b"the-token") + FILE).gives(token)
     assert not read(part("key", b"the-tokens") + FILE).gives(token)

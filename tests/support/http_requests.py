@@ -19,6 +19,6 @@ def as_passed(head: RequestHead, pin: Pin, *, places: Places = AUTHORIZATION, up
         logs_in=True,
         places=places,
         cookies=CookieNames(""),
-        token=HandleToken(lambda _word: False),
+        token=HandleToken(lambda _word: False, 43),
         upgrade=upgrade,
     ).request

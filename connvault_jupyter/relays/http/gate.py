@@ -17,19 +17,19 @@ from urllib.parse import unquote_plus
 from ..downstream import Downstream
 from .heads import RequestHead
 
-# RFC 4648 5, which is what tokens are made of; all else separates.
-_WORD = re.compile(r"[\w-]+", re.ASCII)
-
-# A pair such as `user:token`, as Basic and its relatives send it. Shorter ones have no room for a token.
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+# A pair such as `user:token`, as Basic and its relatives send it.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _STANDARD = str.maketrans("-_", "+/")
 
 
 class HandleToken:
-    """`is_it` tells whether a word is the token, in a time that says nothing of it."""
+    """`is_it` tells whether a word is the token, in a time that says nothing of it; `length` is no secret."""
 
-    def __init__(self, is_it: Callable[[str], bool]) -> None:
+    def __init__(self, is_it: Callable[[str], bool], length: int) -> None:
         self._is_it = is_it
+        self._length = length
+        # RFC 4648 5 is what tokens are made of; all else separates.
+        self._words = re.compile(rf"(?<![\w-])[\w-]{{{length}}}(?![\w-])", re.ASCII)
 
     def given_in(self, head: RequestHead) -> bool:
         """Whether it stands in the head, but for the path: no credential's place is there."""
@@ -39,7 +39,8 @@ class HandleToken:
 
     def stands_in(self, text: str) -> bool:
         """Whether it is one of the words of this text."""
-        return any(map(self._is_it, _words(text)))
+        # Most headers have no room for it.
+        return len(text) >= self._length and any(map(self._is_it, self._candidates(text)))
 
     def without(self, target: str) -> str:
         """A target without the parameters that have it."""
@@ -49,16 +50,15 @@ class HandleToken:
         kept = [part for part in query.split("&") if not self.stands_in(unquote_plus(part))]
         return f"{path}?{'&'.join(kept)}" if kept else path
 
+    def _candidates(self, text: str) -> Iterator[str]:
+        yield from self._words.findall(text)
+        encoded = text.rpartition(" ")[2]
+        if len(encoded) > self._length and _BASE64.fullmatch(encoded):
+            with contextlib.suppress(binascii.Error):
+                pair = base64.b64decode(encoded.translate(_STANDARD) + "=" * (-len(encoded) % 4))
+                yield from self._words.findall(pair.decode("latin-1"))
+
 
 def may_enter(downstream: Downstream, head: RequestHead, token: HandleToken) -> bool:
     """On the Unix socket always: there the broker sees who connects, and nobody else reaches it."""
     return not downstream.over_tcp or token.given_in(head)
-
-
-def _words(text: str) -> Iterator[str]:
-    yield from _WORD.findall(text)
-    encoded = text.rpartition(" ")[2]
-    if _BASE64.fullmatch(encoded):
-        with contextlib.suppress(binascii.Error):
-            pair = base64.b64decode(encoded.translate(_STANDARD) + "=" * (-len(encoded) % 4))
-            yield from _WORD.findall(pair.decode("latin-1"))

@@ -21,6 +21,9 @@ from .pin import Pin
 from .request import Request
 from .second_addresses import check_query, second_address
 
+# By these a service knows its own pages, where it looks out for requests that others have forged.
+_SAY_FROM_WHERE = frozenset({"origin", "referer"})
+
 # Of what a client sent, on the answer: what the login stands in the place of, and what would have named another
 # address or a session of the login.
 REPLACED_HEADER, LEFT_OUT_HEADER = "X-Connvault-Replaced", "X-Connvault-Left-Out"
@@ -105,7 +108,8 @@ class _Sifted:
     def _sift(self, name: str, plain: str, value: str) -> None:
         ours = self._token.stands_in(value)
         if plain not in self._places.headers:
-            self.passing += [] if ours else [(name, value)]
+            shown = self._pin.as_own(value, asked_at=self._asked_at) if plain in _SAY_FROM_WHERE else value
+            self.passing += [] if ours else [(name, shown)]
         elif not ours:
             self.replaced.append(plain)
 

@@ -26,6 +26,8 @@ _TARGET = re.compile(r"/[!-\"$-~]*")
 # RFC 3986 3.1, 3.2: scheme, authority, and what comes after them.
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\]*)(/.*|)", re.DOTALL)
 
+_ORIGIN = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Pin:
@@ -85,6 +87,13 @@ class Pin:
             )
         self.check(rest or "/")
         return f"{self.scheme}://{self.authority}{rest or '/'}"
+
+    def as_own(self, address: str, *, asked_at: str) -> str:
+        """An address at the relay, as a client has it, at the pinned origin; any other as it is. It leads nowhere."""
+        found = _ORIGIN.fullmatch(address)
+        if found is None or not asked_at or found[1].lower() != asked_at.lower():
+            return address
+        return f"{self.scheme}://{self.authority}{found[2]}"
 
     def is_at(self, authority: str) -> bool:
         """Whether this names the pinned host and port, with the port said or not."""

@@ -79,13 +79,13 @@ class Session:
         self._target_of = target_of
         self._incoming = Incoming(downstream.stream, limits=limits, idle=self._forget)
         self._hold = Hold(downstream)
-        self._token = HandleToken(downstream.authenticates)
+        self._token = HandleToken(downstream.authenticates, len(downstream.handle.token))
         self._signs = downstream.handle.fields.get("auth") == "sigv4"
         self._form = form_of(downstream.handle.fields)
         self._jars = Jars(downstream.handle)
         self._read: tuple[bytes, RequestHead] | None = None
         self._welcome: RequestHead | None = None
-        self._passed: tuple[Target, bool, Passed] | None = None
+        self._passed: tuple[tuple[object, ...], Passed] | None = None
         # Kept between requests as long as the lease: the last head with its login and its cookies; what must not be
         # shown.
         self._signed: tuple[Request, Login, dict[str, str], bytes, Masker | None] | None = None
@@ -167,20 +167,22 @@ class Session:
 
     def _checked(self, head: RequestHead, target: Target, *, logs_in: bool, upgrade: str) -> Passed:
         """The checked request without its credential, made once for the same head. Raises: NotAllowed."""
-        if self._passed is None or self._passed[:2] != (target, logs_in):
-            pin = target.pool.pin
+        pin, places = target.pool.pin, target.authorization.places
+        cookies = target.cookies if logs_in else NO_COOKIES
+        made_for = pin, places, cookies, logs_in
+        if self._passed is None or self._passed[0] != made_for:
             pin.check(head.target)
             made = upstream_request(
                 head,
                 pin,
                 logs_in=logs_in,
-                places=target.authorization.places,
-                cookies=target.cookies if logs_in else NO_COOKIES,
+                places=places,
+                cookies=cookies,
                 token=self._token,
                 upgrade=upgrade,
             )
-            self._passed = target, logs_in, made
-        return self._passed[2]
+            self._passed = made_for, made
+        return self._passed[1]
 
     def _attempted(self, attempt: _Attempt) -> bool:
         may_repeat = attempt.content is not None
