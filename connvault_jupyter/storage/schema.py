@@ -10,7 +10,6 @@ from importlib import resources
 
 from ..errors import SchemaTooNew, StorageError
 
-
 _TO_SEMICOLON = re.compile(r"[^;]*;|[^;]+")
 
 
