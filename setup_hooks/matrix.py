@@ -122,6 +122,7 @@ def run(environment: Environment, suites: dict[str, str], tests: Sequence[str], 
     if made.returncode:
         row.trouble = "its packages can't be installed"
         return row
+    row.python = _version(str(environment.interpreter))
     row.lab = _output(environment, "import jupyterlab; print(jupyterlab.__version__)")
     for name, marks in suites.items():
         report = environment.folder / f"{name}.xml"
