@@ -1,0 +1,21 @@
+"""An object is put, listed, got; the loopback address, the token as key."""
+
+import io
+
+from minio import Minio
+
+from connvault_jupyter import connection
+
+handle = connection("s3")
+place = handle.env()
+client = Minio(
+    place["AWS_ENDPOINT_URL"].removeprefix("http://"),
+    access_key=str.__str__(place["AWS_ACCESS_KEY_ID"]),
+    secret_key=str.__str__(place["AWS_SECRET_ACCESS_KEY"]),
+    region=place["AWS_REGION"],
+    secure=False,
+)
+client.make_bucket("by-minio")
+client.put_object("by-minio", "a/b.txt", io.BytesIO(b"hello"), 5)
+assert [found.object_name for found in client.list_objects("by-minio", recursive=True)] == ["a/b.txt"]
+assert client.get_object("by-minio", "a/b.txt").read() == b"hello"
