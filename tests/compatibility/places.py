@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from setup_hooks.postgresql import PostgresServer
 from tests.support.mariadb import MariaDbServer
 from tests.support.postgres_relay import fields_of
 from tests.support.redis_server import redis_server
 from tests.support.sshd import SshServer, new_key
-from tests.support.strict_s3 import strict_s3
+from tests.support.strict_s3 import REGION, strict_s3
 
 from .kernels import Kernel
 from .stand_in_server import serving
@@ -58,7 +60,7 @@ class Places:
         stand_in, secret = STAND_INS[name], secrets.token_urlsafe(24)
         address = self._stack.enter_context(serving(stand_in, secret))
         fields = {"base_url": address, "allow_http": True, **stand_in.fields}
-        return Place(stand_in.kind, fields, {"password" if stand_in.user else "token": secret})
+        return Place(stand_in.kind, fields, stand_in.secrets(secret))
 
 
 def _postgresql(stack: ExitStack, folder: Path) -> Place:
@@ -81,6 +83,10 @@ def _redis(stack: ExitStack, _folder: Path) -> Place:
 
 def _s3(stack: ExitStack, _folder: Path) -> Place:
     server = stack.enter_context(strict_s3())
+    session = boto3.session.Session(server.access_key_id, server.secret_access_key, region_name=REGION)
+    session.resource("s3", endpoint_url=server.url).create_bucket(
+        Bucket="tried", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
     return Place("s3", server.fields(), server.secrets())
 
 

@@ -27,7 +27,7 @@ from tests.compatibility.kernels import Kernel, kernel  # noqa: E402
 from tests.compatibility.library_runs import libraries, tried  # noqa: E402
 from tests.compatibility.places import Places  # noqa: E402
 from tests.compatibility.sources import Unavailable  # noqa: E402
-from tests.compatibility.suite_runs import compared  # noqa: E402
+from tests.compatibility.suite_runs import NothingRan, compared  # noqa: E402
 from tests.compatibility.suites.every import SUITES  # noqa: E402
 
 _FOLDER = ROOT / "build" / "compatibility"
@@ -63,7 +63,7 @@ def _suites(wanted: Container[str], process: Kernel) -> Failures:
         began = time.monotonic()
         try:
             row = compared(suite, process, _FOLDER)
-        except (Unavailable, EnvironmentFailed, AssertionError) as exc:
+        except (Unavailable, EnvironmentFailed, NothingRan) as exc:
             yield f"{suite.name}: {exc}"
             continue
         results.keep("suites", suite.name, row)

@@ -30,6 +30,12 @@ class StandIn:
             return "Basic " + base64.b64encode(f"{self.user}:{secret}".encode()).decode()
         return self.before + secret
 
+    def secrets(self, secret: str) -> dict[str, str]:
+        """As a person enters it: what goes into a header is entered with its scheme word."""
+        if self.user:
+            return {"password": secret}
+        return {"token": self.wants(secret) if self.fields["auth"] == "header" else secret}
+
 
 _BEARER = {"auth": "bearer"}
 
@@ -101,16 +107,5 @@ STAND_INS: Mapping[str, StandIn] = {
         {"GET /v1/secret/data/birds": {"data": {"data": {"n": 1}, "metadata": {}}}},
         header="X-Vault-Token",
         before="",
-    ),
-    "jenkins": StandIn(
-        "http",
-        {"auth": "basic", "username": "anna"},
-        {
-            "GET /me/api/json?depth=0": {"fullName": "Anna"},
-            "GET /crumbIssuer/api/json": {"crumbRequestField": "Jenkins-Crumb", "crumb": "c1"},
-            "GET /job/birds/api/json?tree=actions%5BparameterDefinitions%5D": {},
-            "POST /job/birds/build": None,
-        },
-        user="anna",
     ),
 }  # fmt: skip

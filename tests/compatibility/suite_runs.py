@@ -22,15 +22,21 @@ _TEST_S = 60
 _LOOKED_AT_AGAIN = 300
 
 
+class NothingRan(Exception):
+    """The suite could not even begin."""
+
+
 def compared(suite: Suite, kernel: Kernel, folder: Path) -> dict[str, Any]:
     """A row of the results. `folder` keeps environment, tests and logs.
 
-    Raises: Unavailable, EnvironmentFailed.
+    Raises: Unavailable, EnvironmentFailed, NothingRan.
     """
     tests = suite.source.unpacked(folder / "sources")
     python = ready(folder / "environments" / suite.name, suite.requirements)
     run = _Run(suite, kernel, python, tests, folder / suite.name)
     direct = run.directly()
+    if not direct:
+        raise NothingRan(f"no test has run, see {run.log_of('direct')}")
     through, alone = run.through_a_handle(direct)
     different = differing(direct, through)
     settled = {test for test in different if alone.get(test, different[test]).result == "passed"}
@@ -59,6 +65,9 @@ class _Run:
         self._logs = logs
         shutil.rmtree(logs, ignore_errors=True)
         logs.mkdir(parents=True)
+
+    def log_of(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
     def directly(self) -> Outcomes:
         with self._served() as served:
@@ -104,13 +113,10 @@ class _Run:
             [str(self._python), "-m", "pytest", *options, *way.arguments, *arguments],
             environment=environment,
             cwd=self._tests,
-            log=self._logs / f"{name}.log",
+            log=self.log_of(name),
             deadline_s=self._suite.deadline_s,
         )
-        found = read(outcomes)
-        if not found:
-            raise AssertionError(f"the suite has run no test: {self._logs / name}.log")
-        return found
+        return read(outcomes)
 
 
 def _options(arguments: Sequence[str]) -> list[str]:

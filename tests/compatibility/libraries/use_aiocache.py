@@ -1,16 +1,18 @@
-"""A cached function; with `handle.async_client()`."""
+"""A value with a life; by the loopback port of `handle.env(tcp=True)`."""
 
 import asyncio
+from urllib.parse import urlsplit
 
-from aiocache.backends.redis import RedisCache
+from aiocache import RedisCache
 
 from connvault_jupyter import connection
 
 
 async def main() -> None:
-    cache = RedisCache(client=connection("redis").async_client(decode_responses=True))
-    await cache.set("greeting", "hello", ttl=60)
-    assert await cache.get("greeting") == "hello"
+    place = urlsplit(str.__str__(connection("redis").env(tcp=True)["REDIS_URL"]))
+    async with RedisCache(endpoint=place.hostname, port=place.port, password=place.password) as cache:
+        await cache.set("greeting", "hello", ttl=60)
+        assert await cache.get("greeting") == "hello"
 
 
 asyncio.run(main())

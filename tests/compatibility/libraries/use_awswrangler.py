@@ -5,11 +5,10 @@ import os
 from connvault_jupyter import connection
 
 handle = connection("s3")
-handle.client().create_bucket(Bucket="by-wrangler")
 os.environ.update({name: str.__str__(value) for name, value in handle.env().items()})
 import awswrangler
 import pandas as pd
 
 frame = pd.DataFrame({"n": [1, 2, 3]})
-awswrangler.s3.to_parquet(frame, "s3://by-wrangler/table/", dataset=True)
-assert awswrangler.s3.read_parquet("s3://by-wrangler/table/", dataset=True)["n"].sum() == 6
+awswrangler.s3.to_parquet(frame, "s3://tried/by-wrangler/table/", dataset=True)
+assert awswrangler.s3.read_parquet("s3://tried/by-wrangler/table/", dataset=True)["n"].sum() == 6

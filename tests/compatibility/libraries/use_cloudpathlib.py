@@ -5,11 +5,10 @@ import os
 from connvault_jupyter import connection
 
 handle = connection("s3")
-handle.client().create_bucket(Bucket="by-cloudpathlib")
 os.environ.update({name: str.__str__(value) for name, value in handle.env().items()})
 from cloudpathlib import S3Client, S3Path
 
 client = S3Client(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
-S3Path("s3://by-cloudpathlib/a/b.txt", client=client).write_text("hello")
-found = list(S3Path("s3://by-cloudpathlib/", client=client).glob("**/*.txt"))
+S3Path("s3://tried/by-cloudpathlib/a/b.txt", client=client).write_text("hello")
+found = list(S3Path("s3://tried/by-cloudpathlib/", client=client).glob("**/*.txt"))
 assert [path.name for path in found] == ["b.txt"]

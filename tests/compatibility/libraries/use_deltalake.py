@@ -6,8 +6,9 @@ from deltalake import DeltaTable, write_deltalake
 from connvault_jupyter import connection
 
 handle = connection("s3")
-handle.client().create_bucket(Bucket="by-deltalake")
 options = {name: str.__str__(value) for name, value in handle.env().items()}
 for mode in ("overwrite", "append"):
-    write_deltalake("s3://by-deltalake/t", pd.DataFrame({"n": [1, 2]}), mode=mode, storage_options=options)
-assert DeltaTable("s3://by-deltalake/t", storage_options=options).to_pandas()["n"].sum() == 6
+    write_deltalake(
+        "s3://tried/by-deltalake/t", pd.DataFrame({"n": [1, 2]}), mode=mode, storage_options=options
+    )
+assert DeltaTable("s3://tried/by-deltalake/t", storage_options=options).to_pandas()["n"].sum() == 6

@@ -1,4 +1,4 @@
-"""Put, list, get by object_store's Rust client; by `handle.env()`."""
+"""Put and got by object_store's Rust client; by `handle.env()`."""
 
 import obstore
 from obstore.store import S3Store
@@ -6,10 +6,9 @@ from obstore.store import S3Store
 from connvault_jupyter import connection
 
 handle = connection("s3")
-handle.client().create_bucket(Bucket="by-obstore")
 place = {name: str.__str__(value) for name, value in handle.env().items()}
 store = S3Store(
-    "by-obstore",
+    "tried",
     endpoint=place["AWS_ENDPOINT_URL"],
     access_key_id=place["AWS_ACCESS_KEY_ID"],
     secret_access_key=place["AWS_SECRET_ACCESS_KEY"],

@@ -5,7 +5,6 @@ import polars as pl
 from connvault_jupyter import connection
 
 handle = connection("s3")
-handle.client().create_bucket(Bucket="by-polars")
 options = {name.lower(): str.__str__(value) for name, value in handle.env().items()}
-pl.DataFrame({"n": [1, 2, 3]}).write_parquet("s3://by-polars/t.parquet", storage_options=options)
-assert pl.scan_parquet("s3://by-polars/t.parquet", storage_options=options).sum().collect()["n"][0] == 6
+pl.DataFrame({"n": [1, 2, 3]}).write_parquet("s3://tried/by-polars/t.parquet", storage_options=options)
+assert pl.scan_parquet("s3://tried/by-polars/t.parquet", storage_options=options).sum().collect()["n"][0] == 6

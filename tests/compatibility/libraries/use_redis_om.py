@@ -8,7 +8,7 @@ from redis_om import HashModel
 from connvault_jupyter import connection
 
 
-class Customer(HashModel):
+class Customer(HashModel, index=True):
     name: str
 
     class Meta:

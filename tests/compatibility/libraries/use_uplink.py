@@ -1,4 +1,4 @@
-"""A declared API; `base_url`, with `handle.session()` as its client."""
+"""A declared API; `base_url`, and the token as `BearerToken`."""
 
 import uplink
 
@@ -12,4 +12,5 @@ class Birds(uplink.Consumer):
 
 
 handle = connection("http")
-assert Birds(base_url=f"{handle.base_url}/", client=handle.session()).things() == {"path": "things"}
+login = uplink.auth.BearerToken(str.__str__(handle.token))
+assert Birds(base_url=f"{handle.base_url}/", auth=login).things() == {"path": "things"}

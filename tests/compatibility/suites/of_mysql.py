@@ -11,6 +11,7 @@ from typing import Any
 from tests.support.mariadb import Account, MariaDbServer
 
 from ..sources import Source
+from . import sqlalchemy_tests
 from .suite import Cell, Served, Suite, Way
 
 
@@ -78,10 +79,10 @@ def _sqlalchemy_directly(account: Account) -> Way:
 
 SQLALCHEMY = Suite(
     name="sqlalchemy-mysql",
-    source=Source("SQLAlchemy", "2.1.9"),
+    source=sqlalchemy_tests.SOURCE,
     requirements=("sqlalchemy[asyncio,pymysql]==2.1.9", "pytest", "pytest-timeout"),
     kind="mysql",
-    arguments=("test", "--backend-only", "--nomemory", "--notimingintensive", "--nomypy", "--maxfail=100000"),
+    arguments=sqlalchemy_tests.ARGUMENTS,
     serve=_serving(_sqlalchemy_directly, "test_schema"),
     through=lambda cell: Way(("--dburi", cell("h.dsn") + "&charset=utf8mb4")),
     way="`handle.dsn`",

@@ -11,6 +11,7 @@ from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_relay import fields_of
 
 from ..sources import Source
+from . import sqlalchemy_tests
 from .suite import Cell, Served, Suite, Way
 
 # The suites make extensions, roles and prepared transactions.
@@ -87,17 +88,20 @@ ASYNCPG = Suite(
 
 SQLALCHEMY = Suite(
     name="sqlalchemy-postgresql",
-    source=Source("SQLAlchemy", "2.1.9"),
+    source=sqlalchemy_tests.SOURCE,
     requirements=("sqlalchemy[asyncio,postgresql-psycopgbinary]==2.1.9", "pytest", "pytest-timeout"),
     kind="postgresql",
-    arguments=("test", "--backend-only", "--nomemory", "--notimingintensive", "--nomypy", "--maxfail=100000"),
+    arguments=sqlalchemy_tests.ARGUMENTS,
     serve=_serving(
         lambda login: Way(("--dburi", _url(login, "postgresql+psycopg"))),
         "CREATE SCHEMA test_schema AUTHORIZATION scott",
         "CREATE SCHEMA test_schema_2 AUTHORIZATION scott",
         "ALTER DATABASE test SET default_text_search_config = 'pg_catalog.english'",
     ),
-    through=lambda cell: Way(("--dburi", cell("h.dsn").replace("postgresql:", "postgresql+psycopg:", 1))),
-    way="`handle.dsn`",
+    # Some of its tests take host and port out of the address.
+    through=lambda cell: Way(
+        ("--dburi", cell("h.env(tcp=True)['DATABASE_URL']").replace("postgresql:", "postgresql+psycopg:", 1))
+    ),
+    way="`handle.env(tcp=True)`",
     deadline_s=1500.0,
 )
