@@ -9,7 +9,7 @@ from connvault_jupyter import connection
 
 
 async def main() -> None:
-    place = urlsplit(str.__str__(connection("redis").env(tcp=True)["REDIS_URL"]))
+    place = urlsplit(connection("redis").env(tcp=True)["REDIS_URL"])
     async with RedisCache(endpoint=place.hostname, port=place.port, password=place.password) as cache:
         await cache.set("greeting", "hello", ttl=60)
         assert await cache.get("greeting") == "hello"

@@ -9,7 +9,7 @@ from connvault_jupyter import connection
 
 async def main() -> None:
     handle = connection("http")
-    headers = {"Authorization": f"Bearer {str.__str__(handle.token)}"}
+    headers = {"Authorization": f"Bearer {handle.token}"}
     async with (
         RetryClient(
             headers=headers, retry_options=ExponentialRetry(attempts=5, start_timeout=0.01)

@@ -1,4 +1,4 @@
-"""A migration up and down, with the handle's engine in `env.py`'s place."""
+"""A migration's operations, and one taken back; with the handle's engine."""
 
 import sqlalchemy
 from alembic.migration import MigrationContext

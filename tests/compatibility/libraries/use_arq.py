@@ -14,7 +14,7 @@ async def add(_context: dict, a: int, b: int) -> int:
 
 
 async def main() -> None:
-    settings = RedisSettings.from_dsn(str.__str__(connection("redis").env(tcp=True)["REDIS_URL"]))
+    settings = RedisSettings.from_dsn(connection("redis").env(tcp=True)["REDIS_URL"])
     pool = await create_pool(settings)
     job = await pool.enqueue_job("add", 40, 2)
     worker = Worker(functions=[add], redis_pool=pool, burst=True, handle_signals=False)

@@ -13,7 +13,7 @@ async def main() -> None:
         host=place["MYSQL_HOST"],
         port=int(place["MYSQL_TCP_PORT"]),
         user="anyone",
-        password=str.__str__(place["MYSQL_PWD"]),
+        password=place["MYSQL_PWD"],
     )
     async with session.cursor() as cursor:
         await cursor.execute("select 42")

@@ -5,7 +5,7 @@ import os
 from connvault_jupyter import connection
 
 handle = connection("s3")
-os.environ.update({name: str.__str__(value) for name, value in handle.env().items()})
+os.environ.update(handle.env())
 import awswrangler
 import pandas as pd
 

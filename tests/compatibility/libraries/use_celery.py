@@ -7,7 +7,7 @@ from celery.contrib.testing.worker import start_worker
 
 from connvault_jupyter import connection
 
-address = str.__str__(connection("redis").env(tcp=True)["REDIS_URL"])
+address = connection("redis").env(tcp=True)["REDIS_URL"]
 app = Celery("tasks", broker=address, backend=address)
 
 

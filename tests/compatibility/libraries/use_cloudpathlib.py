@@ -5,7 +5,7 @@ import os
 from connvault_jupyter import connection
 
 handle = connection("s3")
-os.environ.update({name: str.__str__(value) for name, value in handle.env().items()})
+os.environ.update(handle.env())
 from cloudpathlib import S3Client, S3Path
 
 client = S3Client(endpoint_url=os.environ["AWS_ENDPOINT_URL"])

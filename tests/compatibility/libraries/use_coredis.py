@@ -1,4 +1,4 @@
-"""A pipeline in RESP3; by the loopback port of `handle.env(tcp=True)`."""
+"""A value in RESP3; by the loopback port of `handle.env(tcp=True)`."""
 
 import asyncio
 
@@ -8,9 +8,7 @@ from connvault_jupyter import connection
 
 
 async def main() -> None:
-    client = Redis.from_url(
-        str.__str__(connection("redis").env(tcp=True)["REDIS_URL"]), decode_responses=True
-    )
+    client = Redis.from_url(connection("redis").env(tcp=True)["REDIS_URL"], decode_responses=True)
     async with client:
         await client.set("coredis", "here")
         assert await client.get("coredis") == "here"

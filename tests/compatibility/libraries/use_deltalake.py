@@ -6,7 +6,7 @@ from deltalake import DeltaTable, write_deltalake
 from connvault_jupyter import connection
 
 handle = connection("s3")
-options = {name: str.__str__(value) for name, value in handle.env().items()}
+options = handle.env()
 for mode in ("overwrite", "append"):
     write_deltalake(
         "s3://tried/by-deltalake/t", pd.DataFrame({"n": [1, 2]}), mode=mode, storage_options=options

@@ -1,4 +1,4 @@
-"""A model, a migration's SQL, a row, a query; `ENGINE` postgresql with `handle.env()` in `DATABASES`."""
+"""A model, its table, a row, a query; `ENGINE` postgresql with `handle.env()` in `DATABASES`."""
 
 import django
 from django.conf import settings

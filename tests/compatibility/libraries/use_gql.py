@@ -6,6 +6,6 @@ from gql.transport.requests import RequestsHTTPTransport
 from connvault_jupyter import connection
 
 handle = connection("graphql")
-headers = {"Authorization": f"Bearer {str.__str__(handle.token)}"}
+headers = {"Authorization": f"Bearer {handle.token}"}
 client = Client(transport=RequestsHTTPTransport(url=f"{handle.base_url}/graphql", headers=headers))
 assert client.execute(gql("{ bird }")) == {"bird": "wren"}

@@ -5,7 +5,7 @@ import hvac
 from connvault_jupyter import connection
 
 handle = connection("vault")
-client = hvac.Client(url=handle.base_url, token=str.__str__(handle.token))
+client = hvac.Client(url=handle.base_url, token=handle.token)
 assert client.secrets.kv.v2.read_secret_version("birds", raise_on_deleted_version=True)["data"]["data"] == {
     "n": 1
 }

@@ -1,4 +1,4 @@
-"""influxdb-client: lines are written; `url=base_url`, the token after its own scheme word `Token`."""
+"""Lines are written; `url=base_url`, the token after its own scheme word `Token`."""
 
 from influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
@@ -6,5 +6,5 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from connvault_jupyter import connection
 
 handle = connection("influxdb")
-client = InfluxDBClient(url=handle.base_url, token=str.__str__(handle.token), org="shop")
+client = InfluxDBClient(url=handle.base_url, token=handle.token, org="shop")
 client.write_api(write_options=SYNCHRONOUS).write(bucket="birds", record="seen,kind=wren n=1")

@@ -1,4 +1,4 @@
-"""`%sql` and `%%sql` in an IPython shell, with the handle's engine."""
+"""`%sql` in an IPython shell, with the handle's engine."""
 
 from IPython.core.interactiveshell import InteractiveShell
 

@@ -6,7 +6,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from connvault_jupyter import connection
 
-storage = storage_from_string(str.__str__(connection("redis").env(tcp=True)["REDIS_URL"]))
+storage = storage_from_string(connection("redis").env(tcp=True)["REDIS_URL"])
 limiter = MovingWindowRateLimiter(storage)
 assert limiter.hit(parse("1/minute"), "someone")
 assert not limiter.hit(parse("1/minute"), "someone")

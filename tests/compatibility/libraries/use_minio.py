@@ -10,8 +10,8 @@ handle = connection("s3")
 place = handle.env()
 client = Minio(
     place["AWS_ENDPOINT_URL"].removeprefix("http://"),
-    access_key=str.__str__(place["AWS_ACCESS_KEY_ID"]),
-    secret_key=str.__str__(place["AWS_SECRET_ACCESS_KEY"]),
+    access_key=place["AWS_ACCESS_KEY_ID"],
+    secret_key=place["AWS_SECRET_ACCESS_KEY"],
     region=place["AWS_REGION"],
     secure=False,
 )

@@ -1,4 +1,4 @@
-"""A table, a parameter, a row; by the socket of `handle.env()`."""
+"""A query with a parameter; by the socket of `handle.env()`."""
 
 import mysql.connector
 

@@ -6,7 +6,7 @@ from obstore.store import S3Store
 from connvault_jupyter import connection
 
 handle = connection("s3")
-place = {name: str.__str__(value) for name, value in handle.env().items()}
+place = handle.env()
 store = S3Store(
     "tried",
     endpoint=place["AWS_ENDPOINT_URL"],

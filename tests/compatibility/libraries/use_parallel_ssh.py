@@ -1,4 +1,4 @@
-"""A command on two sessions at once (libssh2); by `SSH_AUTH_SOCK`."""
+"""A command (libssh2); by `SSH_AUTH_SOCK`."""
 
 import os
 

@@ -1,9 +1,9 @@
-"""qdrant-client: collections; `url=base_url`, `api_key=token`."""
+"""Collections; `url=base_url`, `api_key=token`."""
 
 from qdrant_client import QdrantClient
 
 from connvault_jupyter import connection
 
 handle = connection("qdrant")
-client = QdrantClient(url=handle.base_url, api_key=str.__str__(handle.token), check_compatibility=False)
+client = QdrantClient(url=handle.base_url, api_key=handle.token, check_compatibility=False)
 assert client.get_collections().collections[0].name == "birds"

@@ -6,6 +6,6 @@ from connvault_jupyter import connection
 
 handle = connection("http")
 session = requests_cache.CachedSession(backend="memory")
-session.headers["Authorization"] = f"Bearer {str.__str__(handle.token)}"
+session.headers["Authorization"] = f"Bearer {handle.token}"
 assert not session.get(f"{handle.base_url}/things").from_cache
 assert session.get(f"{handle.base_url}/things").from_cache

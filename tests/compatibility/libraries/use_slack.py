@@ -5,5 +5,5 @@ from slack_sdk import WebClient
 from connvault_jupyter import connection
 
 handle = connection("slack")
-client = WebClient(base_url=f"{handle.base_url}/", token=str.__str__(handle.token))
+client = WebClient(base_url=f"{handle.base_url}/", token=handle.token)
 assert client.chat_postMessage(channel="C1", text="hello")["ok"]

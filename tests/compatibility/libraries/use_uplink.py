@@ -12,5 +12,5 @@ class Birds(uplink.Consumer):
 
 
 handle = connection("http")
-login = uplink.auth.BearerToken(str.__str__(handle.token))
+login = uplink.auth.BearerToken(handle.token)
 assert Birds(base_url=f"{handle.base_url}/", auth=login).things() == {"path": "things"}
