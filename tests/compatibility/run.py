@@ -1,6 +1,6 @@
 """`make compatibility`: people's libraries and the suites of drivers, through handles; writes docs/compatibility.md.
 
-    python tests/compatibility/run.py [--only NAME,NAME]
+    python tests/compatibility/run.py [--only NAME,NAME] [--last]
 
 Fails when a suite differs in a way for which `known_differences.json` has no reason, or when a library does otherwise
 than `libraries.json` says. What was not run keeps the results that it had.
@@ -27,7 +27,7 @@ from tests.compatibility.kernels import Kernel, kernel  # noqa: E402
 from tests.compatibility.library_runs import libraries, tried  # noqa: E402
 from tests.compatibility.places import Places  # noqa: E402
 from tests.compatibility.sources import Unavailable  # noqa: E402
-from tests.compatibility.suite_runs import NothingRan, compared  # noqa: E402
+from tests.compatibility.suite_runs import NothingRan, compared, last  # noqa: E402
 from tests.compatibility.suites.every import SUITES  # noqa: E402
 
 _FOLDER = ROOT / "build" / "compatibility"
@@ -40,7 +40,13 @@ def main(argv: Sequence[str]) -> int:
     names = [suite.name for suite in SUITES] + [library.name for library in libraries()]
     parser = argparse.ArgumentParser(prog="make compatibility")
     parser.add_argument("--only", metavar="NAME,NAME", help=f"some of: {', '.join(names)}")
-    only = parser.parse_args(argv).only
+    parser.add_argument(
+        "--last",
+        action="store_true",
+        help="compare what the suites' last runs have left once more, run nothing",
+    )
+    arguments = parser.parse_args(argv)
+    only = arguments.only
     wanted = set(only.split(",")) if only else set(names)
     if unknown := wanted - set(names):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
@@ -48,12 +54,28 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _FOLDER.mkdir(parents=True, exist_ok=True)
     failed = False
-    with kernel() as process:
-        for failure in (*_libraries(wanted, process), *_suites(wanted, process)):
-            failed = True
-            print(failure, file=sys.stderr, flush=True)
+    for failure in _compare_again(wanted) if arguments.last else _run(wanted):
+        failed = True
+        print(failure, file=sys.stderr, flush=True)
     document.write(results.load())
     return int(failed)
+
+
+def _run(wanted: Container[str]) -> Failures:
+    with kernel() as process:
+        yield from _libraries(wanted, process)
+        yield from _suites(wanted, process)
+
+
+def _compare_again(wanted: Container[str]) -> Failures:
+    for suite in SUITES:
+        if suite.name in wanted and (_FOLDER / suite.name / "through.jsonl").exists():
+            yield from _kept(suite.name, last(suite, _FOLDER))
+
+
+def _kept(suite: str, row: dict[str, Any]) -> Failures:
+    results.keep("suites", suite, row)
+    yield from (f"{suite}: {test}: {text}" for test, text in row["unknown"].items())
 
 
 def _suites(wanted: Container[str], process: Kernel) -> Failures:
@@ -66,10 +88,9 @@ def _suites(wanted: Container[str], process: Kernel) -> Failures:
         except (Unavailable, EnvironmentFailed, NothingRan) as exc:
             yield f"{suite.name}: {exc}"
             continue
-        results.keep("suites", suite.name, row)
         took = time.monotonic() - began
         print(f"{suite.name}: {row['direct']}, through a handle {row['through']}, {took:.0f} s", flush=True)
-        yield from (f"{suite.name}: {test}: {text}" for test, text in row["unknown"].items())
+        yield from _kept(suite.name, row)
 
 
 def _libraries(wanted: Container[str], process: Kernel) -> Failures:

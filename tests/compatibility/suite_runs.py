@@ -16,6 +16,8 @@ from .suites.suite import Suite, Way
 
 _PLUGINS = Path(__file__).parent / "plugins"
 
+_RUNS = ("direct", "through", "again")
+
 # One test that hangs must not take the others with it.
 _TEST_S = 60
 # What fails is run once more by itself: more than this is no accident of the order or of a busy machine.
@@ -37,7 +39,14 @@ def compared(suite: Suite, kernel: Kernel, folder: Path) -> dict[str, Any]:
     direct = run.directly()
     if not direct:
         raise NothingRan(f"no test has run, see {run.log_of('direct')}")
-    through, alone = run.through_a_handle(direct)
+    run.through_a_handle(direct)
+    return last(suite, folder)
+
+
+def last(suite: Suite, folder: Path) -> dict[str, Any]:
+    """The row of the last run, by the reasons that are known now."""
+    python = ready(folder / "environments" / suite.name, suite.requirements)
+    direct, through, alone = (read(folder / suite.name / f"{name}.jsonl") for name in _RUNS)
     different = differing(direct, through)
     settled = {test for test in different if alone.get(test, different[test]).result == "passed"}
     known, unknown = explained(
@@ -49,7 +58,6 @@ def compared(suite: Suite, kernel: Kernel, folder: Path) -> dict[str, Any]:
         "way": suite.way,
         "direct": counts(direct),
         "through": counts(through),
-        "same": counts(direct).get("passed", 0) - len(different),
         "settled": sorted(settled),
         "known": {reason: sorted(found) for reason, found in known.items()},
         "unknown": {test: f"{outcome.result}: {outcome.text}" for test, outcome in sorted(unknown.items())},
@@ -73,18 +81,16 @@ class _Run:
         with self._served() as served:
             return self._pytest("direct", served.direct, self._suite.arguments)
 
-    def through_a_handle(self, direct: Outcomes) -> tuple[Outcomes, Outcomes]:
-        """All tests; and by themselves those that only pass directly."""
+    def through_a_handle(self, direct: Outcomes) -> None:
+        """All tests; and then by themselves those that only pass directly."""
         name = f"suite-{self._suite.name}"
         with self._served() as served:
             self._kernel.define(name, self._suite.kind, served.fields, served.secrets)
             self._kernel.cell(f"h = connection({name!r})")
             found = self._pytest("through", self._way(), self._suite.arguments)
             different = differing(direct, found)
-            again: Outcomes = {}
             if 0 < len(different) <= _LOOKED_AT_AGAIN:
-                again = self._pytest("again", self._way(), [*_options(self._suite.arguments), *different])
-            return found, again
+                self._pytest("again", self._way(), [*_options(self._suite.arguments), *different])
 
     def _way(self) -> Way:
         return self._suite.through(self._kernel.cell)
