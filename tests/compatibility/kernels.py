@@ -13,9 +13,10 @@ from tests.support.notebook_processes import Notebooks
 from tests.support.operator import Operator, operated_broker
 from tests.support.requester import Asker
 
-# Its own process group: what hangs is ended with all that it has started.
+# Its own process group: what hangs, or is there when the kernel is ended, is ended with all that it has started.
 _CHILD = """
-import os, signal, subprocess
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 def run(argv, environment, cwd, log, deadline_s):
     with open(log, "wb") as output:
@@ -24,9 +25,11 @@ def run(argv, environment, cwd, log, deadline_s):
         try:
             return child.wait(deadline_s)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
             return None
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
 """
 
 

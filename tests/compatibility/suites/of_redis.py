@@ -62,7 +62,7 @@ REDIS_PY = Suite(
         "xxhash",
     ),
     kind="redis",
-    arguments=("tests", "-m", _MARKED, *(f"--ignore-glob=*/tests/{path}" for path in _ELSEWHERE)),
+    arguments=("tests", "-m", _MARKED, *(f"--ignore-glob=tests/{path}" for path in _ELSEWHERE)),
     serve=_serve,
     # The suite takes host and port out of the address, so it can't use the socket.
     through=lambda cell: Way(("--redis-url", cell("h.env(tcp=True)['REDIS_URL'] + '/0'"))),

@@ -1,4 +1,4 @@
-"""Which of SQLAlchemy's tests run: those that a backend makes a difference to, below the ORM."""
+"""Which of SQLAlchemy's tests run: those of dialects and engines, which a way to a server makes a difference to."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from ..sources import Source
 
 SOURCE = Source("SQLAlchemy", "2.1.9")
 
-# The ORM's are thousands more, and reach the driver by what these test. Call counts and memory are not compared.
+# Those of SQL and the ORM are thousands more, and reach the driver by what these test.
 ARGUMENTS = (
-    "test/dialect", "test/engine", "test/sql",
+    "test/dialect", "test/engine",
     "--backend-only", "--nomemory", "--notimingintensive", "--nomypy",
     "--maxfail=100000",
 )  # fmt: skip
