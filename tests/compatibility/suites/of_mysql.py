@@ -84,7 +84,7 @@ SQLALCHEMY = Suite(
     kind="mysql",
     arguments=sqlalchemy_tests.ARGUMENTS,
     serve=_serving(_sqlalchemy_directly, "test_schema"),
-    through=lambda cell: Way(("--dburi", cell("h.dsn") + "&charset=utf8mb4")),
+    through=lambda cell: Way(("--dburi", cell("h.dsn"))),
     way="`handle.dsn`",
     deadline_s=1500.0,
 )
