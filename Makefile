@@ -17,7 +17,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help ready ready-lab ready-bench ready-check lab test test-python test-labextension e2e check \
-  check-python check-labextension check-contracts bench fuzz matrix java docs clean
+  check-python check-labextension check-contracts bench fuzz matrix java compatibility docs clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -82,6 +82,9 @@ java: ready ## A Java client on a handle's loopback port (needs a JDK and Postgr
 
 fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=100000 each)
 	CONNVAULT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest $(PARALLEL) -m fuzz --timeout=3600
+
+compatibility: ready ## People's libraries, and drivers' own suites, through handles (COMPATIBILITY_ARGS=--only=...)
+	$(PY) tests/compatibility/run.py $(COMPATIBILITY_ARGS)
 
 docs: ready-check ## The documentation, in build/docs
 	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/docs
