@@ -172,8 +172,8 @@ class BrokerClient:
         _end_all(streams)
 
     def _exchange(self, stream: socket.socket, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        stream.settimeout(timeout_s)
         try:
+            stream.settimeout(timeout_s)
             frames.send(stream, request)
             if timeout_s > ANSWER_TIMEOUT_S:
                 _wait_for_person(stream, timeout_s)

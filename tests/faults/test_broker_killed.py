@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.broker_of import broker_of, kill_broker, runs
 from tests.support.echo_api import EchoApi, echo_api
+from tests.support.folders import short_tmp_path as short_tmp_path
 from tests.support.jupyter_server import JupyterServer, StartJupyterServer, serve
 from tests.support.processes import wait_until
 from tests.support.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
@@ -204,16 +205,16 @@ def test_a_killed_server_takes_its_broker_along(
     record_property("the broker ended, s after its server", round(time.monotonic() - began, 3))
 
 
-def test_what_a_killed_server_left_behind_hinders_no_other(tmp_path: Path) -> None:
+def test_what_a_killed_server_left_behind_hinders_no_other(short_tmp_path: Path) -> None:
     """The same home again: the vault is there, the old socket's folder is not, and a kernel finds the new broker."""
-    with serve(tmp_path, app="server") as server:
+    with serve(short_tmp_path, app="server") as server:
         Rest(server).set_up()
         Rest(server).create("api", "http", {"base_url": "https://api.test", "auth": "none"}, {})
         broker = broker_of(server)
         before = list(server.runtime_dir.glob("connvault-*"))
         os.kill(server.pid, signal.SIGKILL)
         wait_until(lambda: not runs(broker), deadline_s=5, what="the broker's end")
-    with serve(tmp_path, app="server") as server:
+    with serve(short_tmp_path, app="server") as server:
         Rest(server).set_up()
         left = list(server.runtime_dir.glob("connvault-*"))
         assert len(left) == 1

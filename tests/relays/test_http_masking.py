@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connvault_jupyter.relays.http import reply
@@ -126,6 +126,8 @@ def test_an_echo_is_masked_wherever_it_is_cut(
 ) -> None:
     """Length for length, and nothing else is changed."""
     secret, form = secret_and_form
+    # A number of HTML without its `;` goes on with the digits that follow it.
+    assume(form.endswith(b";") or b"&#" not in form or not after[:1].isalnum())
     content = before + form + after
     headers = (
         [] if not coding else [f"Content-Encoding: {'gzip' if coding in ('gzip', 'members') else 'deflate'}"]
