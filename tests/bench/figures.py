@@ -95,7 +95,10 @@ BUDGETS: dict[str, Budget] = {
     "pg_handover_ratio": Budget("SELECT 1 on a handed-over socket against direct", "us", 1.02, by="ratio"),
     "pg_relay_added_us": Budget("PostgreSQL relay, added to SELECT 1, p50", "us", 130),
     "mask_mb_s_1000": Budget(
-        "looking through answers of APIs for 1,000 secrets, against one", "MB/s", 100, at="least"
+        "looking through answers of APIs for 1,000 patterns, against those of one secret",
+        "MB/s",
+        100,
+        at="least",
     ),
     "pg_connect_speedup": Budget(
         "PostgreSQL connect with a warm login against a direct SCRAM connect", "us", 3, by="ratio", at="least"
@@ -118,6 +121,7 @@ BUDGETS: dict[str, Budget] = {
     "http_relay_cpu_s_per_gb": Budget("processor time of the HTTP relay for a GB of download", "s"),
     "http_worker_rss_0_mb": Budget("an HTTP relay's worker, resident, after the downloads", "MB"),
     "http_worker_rss_100_mb": Budget("the same with 100 clients more", "MB"),
+    "mask_mb_s_1000_secrets": Budget("the same for 1,000 secrets", "MB/s"),
     "mask_mb_s_plain": Budget("looking through text without an escape for one secret", "MB/s"),
     "mask_steered_ratio": Budget(
         "a block that is made of a secret, looked through for it against another, the worst kind",

@@ -11,10 +11,11 @@ from statistics import median
 
 from connvault_jupyter.relays.masking.holding import Holding
 from connvault_jupyter.relays.masking.masker import Masker
+from connvault_jupyter.relays.masking.spellings import patterns
 
 from .figures import Figure, Plan
 
-IDS = ("mask_mb_s_1000", "mask_mb_s_plain", "mask_steered_ratio")
+IDS = ("mask_mb_s_1000", "mask_mb_s_1000_secrets", "mask_mb_s_plain", "mask_steered_ratio")
 
 # A relay's block, and as many as take some tenths of a second.
 _BLOCK_BYTES = 256 * 1024
@@ -31,9 +32,16 @@ def measure(plan: Plan) -> Iterator[Figure]:
     secrets = [_secret(chance, chance.choice((20, 32, 40, 48, 93))) for _ in range(1000)]
     rounds = plan.rounds_or(7)
     answers = _answers(chance)
-    many, one = Masker(secrets), Masker(secrets[:1])
-    found = [(_mb_s(many, answers), _mb_s(one, answers)) for _ in range(rounds)]
-    yield Figure("mask_mb_s_1000", median(pair[0] for pair in found), median(pair[1] for pair in found))
+    # Each secret is looked for in so many spellings.
+    spellings = len(patterns(secrets[0]))
+    maskers = {
+        "mask_mb_s_1000": Masker(secrets[: -(-1000 // spellings)]),
+        "mask_mb_s_1000_secrets": Masker(secrets),
+    }
+    one = Masker(secrets[:1])
+    for name, many in maskers.items():
+        found = [(_mb_s(many, answers), _mb_s(one, answers)) for _ in range(rounds)]
+        yield Figure(name, median(pair[0] for pair in found), median(pair[1] for pair in found))
     plain = b"0123456789abcdef" * (_BLOCKS * _BLOCK_BYTES // 16)
     yield Figure("mask_mb_s_plain", median(_mb_s(one, plain) for _ in range(rounds)))
     yield _steered(chance, plan.rounds_or(200))
