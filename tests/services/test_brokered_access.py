@@ -216,8 +216,10 @@ def test_the_recipe_completes_the_fields_and_changes_none(world: World) -> None:
     other.keyring.items.update(world.keyring.items)
     other.secrets.open_at_start()
     ref = given(other)
-    assert other.login(notebook(), ref).fields == {**POSTGRES, "style": "plain"}
-    assert other.open(notebook(), ref).fields == {**POSTGRES, "style": "plain"}
+    # With the definition's own defaults, as ever.
+    defaults = {"any_database": False, "keep_sessions": True}
+    assert other.login(notebook(), ref).fields == {**POSTGRES, **defaults, "style": "plain"}
+    assert other.open(notebook(), ref).fields == {**POSTGRES, **defaults, "style": "plain"}
     assert other.relays.orders[0].fields["style"] == "plain"
 
 
