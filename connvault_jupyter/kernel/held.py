@@ -30,6 +30,9 @@ _OWN = 64
 # A relay serves 256 clients of a handle, and an engine can be a dozen.
 _SHARED_BY = 16
 
+# Instead of a note: somebody else has taken it.
+_LOOK = "look"
+
 
 class Held:
     """A handle that the broker has given. `owners`: how many leases on it are in use; `shown`: its handle objects."""
@@ -158,7 +161,7 @@ class HeldHandles:
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._pinned: dict[Lease, Held | None] = {}
         # A finalizer runs anywhere, also in a thread that has the lock: it leaves a note, and that is all.
-        self._dropped: queue.SimpleQueue[Held | None] = queue.SimpleQueue()
+        self._dropped: queue.SimpleQueue[Held | str | None] = queue.SimpleQueue()
         self._lets_go = False
 
     def _dropped_of(self, held: Held) -> None:
@@ -166,19 +169,27 @@ class HeldHandles:
 
     def _note_drops(self) -> None:
         """Called with the lock."""
+        noted = False
         with contextlib.suppress(queue.Empty):
-            while (held := self._dropped.get_nowait()) is not None:
-                held.drop()
+            while True:
+                held = self._dropped.get_nowait()
+                noted = True
+                if isinstance(held, Held):
+                    held.drop()
+        if noted:
+            # The thread waits for a note, and this one was taken from it.
+            self._dropped.put(_LOOK)
 
-    def _let_go(self, dropped: queue.SimpleQueue[Held | None]) -> None:
+    def _let_go(self, dropped: queue.SimpleQueue[Held | str | None]) -> None:
         wait_s: float | None = None
         while True:
             with contextlib.suppress(queue.Empty):
                 held = dropped.get(timeout=wait_s)
                 if held is None:
                     return
-                with self._lock:
-                    held.drop()
+                if isinstance(held, Held):
+                    with self._lock:
+                        held.drop()
             over, wait_s = self._unused()
             for one in over:
                 # If it can't be told now: with the kernel it ends anyway.

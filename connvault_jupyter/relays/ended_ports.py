@@ -23,9 +23,13 @@ _MOST_CLIENTS = 64
 
 # For a request to come, and for its answer to be read.
 _HEAD_S, _READ_S = 10.0, 2.0
-_MAX_HEAD_BYTES = 64 * 1024
+_MAX_HEAD_BYTES = 16 * 1024
 _END = b"\r\n\r\n"
-_ACCEPT = re.compile(rb"\r\naccept:[ \t]*([!-~ \t]{0,500})\r\n", re.IGNORECASE)
+# Nothing in it can be read in two ways: whoever is on this machine may ask here.
+_ACCEPT = re.compile(rb"\r\naccept:([^\r\n]{0,500})\r\n", re.IGNORECASE)
+
+# Without a free descriptor nobody can be let in, and asking again at once would cost a processor.
+_FULL_S = 0.5
 
 Answer = Callable[[str, bool], bytes]
 """(what the client accepts, whether it wants a body) -> the whole answer, after which the connection ends."""
@@ -131,12 +135,17 @@ class _Serving:
         self._selector.close()
 
     def _let_in(self, port: _Port) -> None:
-        with contextlib.suppress(OSError):
+        try:
             stream, _ = port.listening.accept()
-            stream.setblocking(False)
-            client = _Client(stream, port.answer, self._clock() + _HEAD_S)
-            self._clients.append(client)
-            self._selector.register(stream, selectors.EVENT_READ, client)
+        except BlockingIOError:
+            return
+        except OSError:
+            time.sleep(_FULL_S)
+            return
+        stream.setblocking(False)
+        client = _Client(stream, port.answer, self._clock() + _HEAD_S)
+        self._clients.append(client)
+        self._selector.register(stream, selectors.EVENT_READ, client)
         while len(self._clients) > _MOST_CLIENTS:
             self._leave(self._clients[0])
 
@@ -157,9 +166,12 @@ class _Serving:
     def _tell(self, client: _Client) -> None:
         """What it still sends is read meanwhile: it would find a broken connection, and not the answer."""
         head, client.read, client.told = client.read.partition(_END)[0] + b"\r\n", b"", True
-        accepts = _ACCEPT.search(head)
+        found = _ACCEPT.search(head)
+        accepts = found[1].decode("latin-1").strip() if found else ""
+        if not (accepts.isascii() and accepts.isprintable()):
+            accepts = ""
         wants_body = not head.startswith(b"HEAD ")
-        client.stream.send(client.answer(accepts[1].decode("ascii") if accepts else "", wants_body))
+        client.stream.send(client.answer(accepts, wants_body))
         client.stream.shutdown(socket.SHUT_WR)
         client.until = self._clock() + _READ_S
 

@@ -29,7 +29,7 @@ from ..services.relay_ports import RelayOrder, RelayPlace
 from .ended_ports import EndedPorts
 from .forks import Forks, StartZygote
 from .lane import Lane, gone, refused
-from .option_files import OptionFiles
+from .option_files import SUFFIX, OptionFiles
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
 
 # Another server's revoke is noticed this late; one of this broker at once.
@@ -311,9 +311,12 @@ class RelaySupervisor:
         longest = max(map(len, (*SOCKETS.values(), HAND_OVER_SOCKET)))
         if len(os.fsencode(self._wanted)) + len(handle) + longest + 2 > MAX_SOCKET_PATH_BYTES:
             return Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))  # 0700, and short everywhere
-        # What a broker that was killed has left there is nobody's any more.
-        shutil.rmtree(self._wanted, ignore_errors=True)
-        self._wanted.mkdir(mode=0o700)
+        # What a broker that was killed has left there is nobody's any more, but for what keeps a kernel's programs from
+        # going elsewhere.
+        for left in self._wanted.iterdir() if self._wanted.is_dir() else ():
+            if left.suffix != SUFFIX:
+                shutil.rmtree(left, ignore_errors=True)
+        self._wanted.mkdir(mode=0o700, exist_ok=True)
         return self._wanted
 
     def _look(self, poke: threading.Event, look: Callable[[bool], None]) -> None:

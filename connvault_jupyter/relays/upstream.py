@@ -130,7 +130,8 @@ def is_the_server(stream: socket.socket, fields: Mapping[str, Any]) -> bool:
     """Whether the other end is the server that the connection names, and nobody on the way: by its certificate, or
     because there is no way (it is this machine). Only then a password may be sent as it is, encrypted or not."""
     if by_path(fields):
-        return is_kept(stream.getpeername())
+        host = str(fields["host"])
+        return is_kept(f"{host}/.s.PGSQL.{fields['port']}" if os.path.isdir(host) else host)
     verified = isinstance(stream, ssl.SSLSocket) and fields.get("sslmode") in ("verify-ca", "verify-full")
     return verified or ipaddress.ip_address(stream.getpeername()[0].partition("%")[0]).is_loopback
 

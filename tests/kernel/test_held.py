@@ -242,3 +242,16 @@ def test_dropping_while_the_lock_is_held_waits_for_nothing(handles: Handles) -> 
     with api.held()._lock:
         del handle
     let_go(handles)
+
+
+def test_a_drop_that_the_next_question_has_met_is_one(handles: Handles) -> None:
+    """Whoever asks next takes the note of it; the dropped one is let go of all the same."""
+    handle = connection("warehouse")
+    one = ref(handle)
+    dropped = api.held()._dropped
+    with api.held()._lock:
+        del handle
+        # Before the thread that waits for it, which needs the lock.
+        api.held()._note_drops()
+    assert dropped is api.held()._dropped
+    wait_until(lambda: one not in handles.refs, deadline_s=WAIT_S, what="it to be let go of")

@@ -137,6 +137,8 @@ def is_closed(port: int) -> bool:
         (b"GET / HTTP/1.1\r\nACCEPT:a/b" + END, ("a/b", True)),
         (b"HEAD / HTTP/1.1\r\nHost: a" + END, ("", False)),
         (b"GET / HTTP/1.1\r\nAccept: \xff" + END, ("", True)),
+        # Looking for it must not take longer than reading it.
+        (b"GET / HTTP/1.1\r\nAccept:" + b" " * 15_000 + b"\xff" + END, ("", True)),
         (b"GET / HTTP/1.1\r\nHost: a" + END + b"Accept: a/b\r\n", ("", True)),
         (b"\x16\x03\x01" + bytes(100_000), ("", True)),
     ],

@@ -7,6 +7,8 @@ import secrets
 
 import pytest
 
+from connvault_jupyter.relays.downstream import Login
+from connvault_jupyter.relays.http.authorization import Header
 from connvault_jupyter.relays.http.cookies import Jar
 from connvault_jupyter.relays.http.pin import pin_of
 from tests.support.http_places import TOKEN
@@ -199,3 +201,9 @@ def test_a_service_does_not_fill_a_jar() -> None:
         jar.taken([("Set-Cookie", f"c{number}=s; HttpOnly")], "/v1/in")
     jar.taken([("Set-Cookie", f"large={'s' * 100_000}; HttpOnly")], "/v1/in")
     assert list(jar.for_target("/v1/x")) == [f"c{number}" for number in range(436, 500)]
+
+
+def test_of_cookies_that_are_a_login_each_is_masked() -> None:
+    """A debug page tells them one by one."""
+    login = Login({}, {"token": f"sid={SESSION}; other=another"}, 1, "r")
+    assert {SESSION, "another"} <= Header("Cookie").credentials(login)

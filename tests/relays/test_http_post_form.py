@@ -105,3 +105,9 @@ def test_the_token_is_found_in_each_field_of_a_login() -> None:
     assert read(part("x-amz-credential", b"the-token/2026/r/s3/aws4_request") + FILE).gives(token)
     assert read(part("AWSAccessKeyId", b"the-token") + FILE).gives(token)
     assert not read(part("key", b"the-tokens") + FILE).gives(token)
+
+
+def test_a_part_whose_head_has_no_end_is_refused_early() -> None:
+    """It would be looked through again with each byte that comes."""
+    with pytest.raises(BadBody):
+        post_form(b"--b\r\n" + b"content-disposition:form-data" * 100, b"b")

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connvault_jupyter.errors import NotAllowed
+from connvault_jupyter.relays.http.authorization import AUTHORIZATION
+from connvault_jupyter.relays.http.cookie_names import CookieNames
+from connvault_jupyter.relays.http.gate import HandleToken
 from connvault_jupyter.relays.http.headers import names_another_method, passing_trailers
 from connvault_jupyter.relays.http.heads import request_head
+from connvault_jupyter.relays.http.passing import upstream_request
 from connvault_jupyter.relays.http.pin import Pin, pin_of
 from tests.support.http_requests import as_passed
 
@@ -314,3 +318,20 @@ def test_no_destination_leads_out(parts: list[str]) -> None:
     assert path == "/v1/team" or path.startswith("/v1/team/")
     assert "\\" not in path
     assert not {".", ".."} & {part.partition(";")[0] for part in path.split("/")}
+
+
+def test_an_address_with_the_handles_token_in_it_goes_nowhere() -> None:
+    """It is good on this machine only, and no service has to know it."""
+    head = request_head(
+        b"COPY /v1/team/a HTTP/1.1\r\nHost: a\r\nDestination: http://a/v1/team/b?api_key=TOKEN\r\n\r\n"
+    )
+    found = upstream_request(
+        head,
+        PIN,
+        logs_in=True,
+        places=AUTHORIZATION,
+        cookies=CookieNames(""),
+        token=HandleToken(lambda word: word == "TOKEN", len("TOKEN")),
+        upgrade="",
+    )
+    assert "destination" not in {name.lower() for name, _ in found.request.headers}

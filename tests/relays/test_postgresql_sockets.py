@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,9 +60,14 @@ class Behind:
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     log = tmp_path_factory.mktemp("behind") / "log"
     settings = {"log_statement": "none"}
-    with PostgresServer(log_file=log, settings=settings) as server:
-        # Its own folder: nobody else may put a socket there.
-        settings["unix_socket_directories"] = str(server.data.parent)
+    with (
+        PostgresServer(log_file=log, settings=settings) as server,
+        tempfile.TemporaryDirectory(prefix="cv-") as folder,
+    ):
+        # A folder of ours, in which the server's group may put a socket, and nobody else.
+        os.chown(folder, -1, server.data.stat().st_gid)
+        os.chmod(folder, 0o770)  # noqa: S103 -- its group is the server's
+        settings["unix_socket_directories"] = folder
         (server.data / "pg_hba.conf").write_text(RULES.format(peer=os_user()))
         logins = {"scram": server.create_login("scram", database="shop")}
         server.execute("set password_encryption = 'md5'; create role digest login password 'digest'")
@@ -74,7 +81,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
             )
         logins["clear"] = server.set_password(logins["clear"])
         server.restart()
-        yield Behind(server, str(server.data.parent), logins)
+        yield Behind(server, folder, logins)
 
 
 @pytest.mark.parametrize("sslmode", ["disable", "require", "verify-full"])

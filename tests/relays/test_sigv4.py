@@ -19,7 +19,7 @@ from connvault_jupyter.errors import InvalidRequest, SecretInvalid, SecretMissin
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http.authorization import authorization_of
 from connvault_jupyter.relays.http.request import Request
-from connvault_jupyter.relays.http.sigv4 import SigV4
+from connvault_jupyter.relays.http.sigv4 import SigV4, _sooner
 
 HOST = "127.0.0.1:9000"
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -330,3 +330,17 @@ def test_when_answers_are_masked_only_what_was_sent_is_known() -> None:
     assert authorization.credentials(login()) == set()
     assert not authorization.refused(login())
     assert SECRET not in repr(vars(authorization))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2099-01-01T00:00:00Z", " 2000-01-01T00:00:00Z", "2000-01-01", "", "None", "0", "2000-01-01T00:00:00Z "],
+)
+def test_a_policy_without_an_end_that_can_be_read_ends_soon(text: str) -> None:
+    """Servers read times in ways of their own: what is not written as it should be counts for nothing."""
+    assert _sooner(text) != text
+
+
+def test_a_policy_may_end_earlier() -> None:
+    for text in ("2015-08-30T12:37:00Z", "2015-08-30T12:37:00.000Z"):
+        assert _sooner(text) == text

@@ -139,7 +139,10 @@ class Header:
         return request.with_header(self._name, f"{self._scheme} {token}" if self._scheme else token)
 
     def credentials(self, login: Login) -> set[str]:
-        return {secret_of(login, "token")}
+        token = secret_of(login, "token")
+        # Of cookies a service may tell each by itself.
+        pairs = cookie_pairs(token) if self.places.headers == _COOKIE else ()
+        return {token, *(pair.partition("=")[2] for pair in pairs)}
 
     def refused(self, _login: Login) -> bool:
         return False

@@ -114,6 +114,10 @@ class _Sifted:
             self.replaced.append(plain)
 
     def _sift_second(self, name: str, plain: str, value: str) -> None:
+        if self._token.stands_in(value):
+            # It is nobody's but the handle's.
+            self.left_out.append(plain)
+            return
         if plain in self._seconds:
             # Which of two would count?
             raise NotAllowed(

@@ -22,6 +22,7 @@ from .streams import Incoming
 
 # S3 allows 20 KB.
 MAX_START_BYTES = 64 * 1024
+_MAX_PART_HEAD_BYTES = 1024
 _START_S = 20.0
 
 # RFC 2046 5.1.1.
@@ -108,6 +109,8 @@ def post_form(start: bytes, boundary: bytes) -> PostForm | None:
         if not start[at : at + len(line)] == line[: len(start) - at]:
             raise BadBody("the form is malformed")
         head_end = start.find(b"\r\n\r\n", at)
+        if (head_end if head_end >= 0 else len(start)) - at > _MAX_PART_HEAD_BYTES:
+            raise BadBody("the form has a part with too long a head")
         if head_end < 0:
             return None
         head = start[at:head_end]

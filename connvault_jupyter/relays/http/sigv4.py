@@ -8,6 +8,7 @@ botocore is imported when the first signature is made (8 MB, 0.1 s), so that no 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Mapping
@@ -90,8 +91,7 @@ class SigV4:
         `request` says the length of the client's body. Raises: as `apply`; BadBody: there is no policy to sign.
         """
         policy = form.policy
-        soon = (datetime.now(timezone.utc) + _FORM_IS_GOOD).strftime(_EXPIRATION)
-        policy["expiration"] = min(str(policy.get("expiration") or soon), soon)
+        policy["expiration"] = _sooner(str(policy.get("expiration")))
         start = form.signed(_sign_policy(policy, self._keys(login), self._service, self._region))
         length = int(request.header("Content-Length") or 0) - form.length + len(start)
         bare = request.without(*_SIGNED_WITH, "Expect")
@@ -204,6 +204,16 @@ def _text(value: str) -> str:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return value
+
+
+def _sooner(expiration: str) -> str:
+    """A policy's own end, if that can be read and comes before ours."""
+    ours = datetime.now(timezone.utc) + _FORM_IS_GOOD
+    for form in (_EXPIRATION, "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"):
+        with contextlib.suppress(ValueError):
+            if datetime.strptime(expiration, form).replace(tzinfo=timezone.utc) < ours:
+                return expiration
+    return ours.strftime(_EXPIRATION)
 
 
 def _canonical(target: str) -> str:

@@ -24,7 +24,7 @@ from ...errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from ...services.addresses import addresses_of
+from ...services.addresses import Address, addresses_of
 from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
@@ -115,11 +115,16 @@ def reach(fields: Mapping[str, Any], *, limits: Limits, deadline: float) -> Iter
         shut(packets.stream)
 
 
-def _connected(fields: Mapping[str, Any], timeout_s: float) -> socket.socket:
+def _address_of(fields: Mapping[str, Any]) -> Address:
     try:
         (address,) = addresses_of(str(fields["host"]), int(fields.get("port") or 3306))
     except ValueError:
         raise UpstreamUnreachable("This is not the address of one server. Check host and port.") from None
+    return address
+
+
+def _connected(fields: Mapping[str, Any], timeout_s: float) -> socket.socket:
+    address = _address_of(fields)
     if address.is_path:
         return connect_path(address.host, timeout_s=timeout_s)
     return connect(address.host, address.port, timeout_s=timeout_s)
@@ -140,7 +145,8 @@ def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
             reached.packets.send(ssl_request(answer))
             reached.packets.stream = encrypt(
                 reached.packets.stream,
-                login.fields,
+                # By what it is called in its certificate: without a port, without brackets.
+                {**login.fields, "host": _address_of(login.fields).host},
                 timeout_s=left_s(reached.packets.deadline),
             )
         return dialogue.finish(answer)
