@@ -20,13 +20,13 @@ from ..contracts.frames import Json
 from ..contracts.operations import BY_DOOR, OPERATIONS, Door, Operation
 from ..contracts.problem import invalid_request
 from ..errors import ConnvaultError, UnknownOperation
-from ..services.access import AccessService
-from ..services.audit import AuditService
-from ..services.connections import ConnectionsService
-from ..services.consent import ConsentService
+from ..services.access.service import AccessService
+from ..services.audit.service import AuditService
+from ..services.connections.proposals import ProposalsService
+from ..services.connections.service import ConnectionsService
+from ..services.consent.service import ConsentService
 from ..services.ports import Lock, Unsealer, Wait
-from ..services.proposals import ProposalsService
-from ..services.secrets import SecretsService
+from ..services.secrets.service import SecretsService
 from ..services.visible_names import visible
 from .operator_channel import refusal
 from .sealed_requests import opened

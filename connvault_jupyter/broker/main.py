@@ -111,7 +111,7 @@ class Broker:
             custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
             derive_keys=derive_keys,
             check_value=check_value,
-            probe=RelayTrial(try_login=self._relays.try_login, clock=_now),
+            connection_check=RelayTrial(try_login=self._relays.try_login, clock=_now),
             relays=self._relays,
             running=peers,
             key_of_document=peers.key_of_document,

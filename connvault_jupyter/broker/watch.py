@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..contracts.access import Requester
 from ..contracts.supervision import ApproverCount, DocumentsGone, KernelTable
-from ..services.consent import ConsentService
+from ..services.consent.service import ConsentService
 from ..services.ports import Lock
 from .ends import ProcessEnds
 from .kernels import Kernels

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from ..services.addresses import addresses_of
+from ..services.connections.addresses import addresses_of
 from ..services.visible_names import visible
 
 # Host and port side by side are one place: there may be several of them, each with its own port.

@@ -8,31 +8,40 @@ from typing import Protocol
 
 from ..contracts.supervision import BrokerSettings
 from ..contracts.vault import CustodianKind
-from .access import AccessService
-from .asking import Asking
-from .audit import AuditService
-from .carrying_over import CarryingOver
+from .access.refusal_log import RefusalLog
+from .access.request import HandleRequests
+from .access.resolve import HandleResolver
+from .access.resolve_cache import ResolveCache
+from .access.service import AccessService
+from .audit.service import AuditService
+from .audit.sightings import Sightings
 from .claims import Claims
-from .connection_views import ConnectionViews
-from .connections import ConnectionsService
-from .consent import ConsentService
-from .destinations import Destinations
-from .documents import Documents
-from .ended import Ended
-from .grants import Grants
-from .handles import Handles
-from .held_keys import HeldKeys
-from .noticing import Noticing
-from .opening import Opening
+from .connections.connection_check import ConnectionChecks
+from .connections.destinations import Destinations
+from .connections.documents import Documents
+from .connections.proposals import ProposalsService
+from .connections.service import ConnectionsService
+from .connections.upgrade import Upgrade
+from .connections.views import ConnectionViews
+from .consent.log import QuestionLog
+from .consent.open_questions import OpenQuestions
+from .consent.service import ConsentService
+from .grants.ended import Ended
+from .grants.handle_limit import HandleLimit
+from .grants.handles import Handles
+from .grants.revocation import Revocation
+from .grants.service import Grants
+from .grants.use_counter import UseCounter
+from .outside_changes import OutsideChanges
 from .ports import (
     AuditStore,
     Clock,
+    ConnectionCheck,
     DocumentStore,
     GrantStore,
     HandleStore,
     Lock,
     OpenQuestionStore,
-    Probe,
     ProviderRegistry,
     Publish,
     Randomness,
@@ -40,20 +49,11 @@ from .ports import (
     SecretStore,
     Transactions,
 )
-from .proposals import ProposalsService
-from .question_log import QuestionLog
-from .reader import SecretReader
-from .recollection import Recollection
-from .refusals import Refusals
-from .rekeying import Rekeying
 from .relay_ports import Relays
-from .requesting import Requesting
-from .revocation import Revocation
-from .room import Room
-from .secrets import SecretsService
-from .sightings import Sightings
-from .trial import Trial
-from .uses import Uses
+from .secrets.held_keys import HeldKeys
+from .secrets.reader import SecretReader
+from .secrets.rekeying import Rekeying
+from .secrets.service import SecretsService
 from .vault_ports import CheckValue, Custodian, DeriveKeys, VaultStore
 
 
@@ -97,7 +97,7 @@ def assemble(
     custodians: Mapping[CustodianKind, Custodian],
     derive_keys: DeriveKeys,
     check_value: CheckValue,
-    probe: Probe,
+    connection_check: ConnectionCheck,
     relays: Relays,
     running: RunningRequesters,
     key_of_document: Callable[[str], str],
@@ -156,7 +156,7 @@ def assemble(
             destinations=destinations,
             audit=audit,
         ),
-        carrying_over=CarryingOver(
+        upgrade=Upgrade(
             grants=grants,
             claims=claims,
             connections=documents,
@@ -178,7 +178,7 @@ def assemble(
         hardening_detail=hardening_detail,
     )
     handles = Handles(store=stores.handles, ended=ended, clock=clock, randomness=randomness)
-    room = Room(handles=handles, grants=grants, relays=relays, audit=audit)
+    handle_limit = HandleLimit(handles=handles, grants=grants, relays=relays, audit=audit)
     reader = SecretReader(
         secrets=secrets,
         documents=documents,
@@ -186,7 +186,7 @@ def assemble(
         audit=audit,
         publish=publish,
     )
-    uses = Uses(grants=stores.grants, connections=documents, transactions=transactions)
+    use_counter = UseCounter(grants=stores.grants, connections=documents, transactions=transactions)
     revocation = Revocation(
         grants=grants,
         handles=handles,
@@ -199,9 +199,9 @@ def assemble(
         ended=ended,
         lock=lock,
     )
-    refusals = Refusals(audit=audit, running=running, clock=clock)
+    refusal_log = RefusalLog(audit=audit, running=running, clock=clock)
     consent = ConsentService(
-        asking=Asking(
+        open_questions=OpenQuestions(
             connections=documents,
             registry=registry,
             destinations=destinations,
@@ -223,12 +223,12 @@ def assemble(
         registry=registry,
         destinations=destinations,
         claims=claims,
-        refusals=refusals,
+        refusal_log=refusal_log,
         secrets=secrets,
         transactions=transactions,
         audit=audit,
-        uses=uses,
-        noticing=Noticing(
+        use_counter=use_counter,
+        outside_changes=OutsideChanges(
             held=held,
             documents=documents,
             transactions=transactions,
@@ -236,13 +236,13 @@ def assemble(
             clock=clock,
             publish=publish,
         ),
-        room=room,
+        handle_limit=handle_limit,
         settings=settings.consent,
         clock=clock,
         publish=publish,
         authenticated=settings.authenticated,
     )
-    opening = Opening(
+    resolver = HandleResolver(
         connections=documents,
         registry=registry,
         destinations=destinations,
@@ -252,52 +252,52 @@ def assemble(
         running=running,
         ended=ended,
     )
-    requesting = Requesting(
-        opening=opening,
+    requests = HandleRequests(
+        resolver=resolver,
         grants=grants,
         handles=handles,
         consent=consent,
         secrets=secrets,
         claims=claims,
-        refusals=refusals,
+        refusal_log=refusal_log,
         transactions=transactions,
         audit=audit,
         running=running,
         relays=relays,
-        room=room,
+        handle_limit=handle_limit,
         reveal_allowed=settings.reveal_allowed,
         lock=lock,
     )
     access = AccessService(
         connections=documents,
-        opening=opening,
-        recollection=Recollection(
+        resolver=resolver,
+        resolve_cache=ResolveCache(
             transactions=transactions, grants=grants, secrets=secrets, ended=ended, clock=clock
         ),
-        uses=uses,
-        room=room,
+        use_counter=use_counter,
+        handle_limit=handle_limit,
         revocation=revocation,
         secrets=secrets,
         reader=reader,
         transactions=transactions,
         audit=audit,
         running=running,
-        requesting=requesting,
-        refusals=refusals,
-        sightings=Sightings(audit=audit, connections=documents, opening=opening, clock=clock),
+        requests=requests,
+        refusal_log=refusal_log,
+        sightings=Sightings(audit=audit, connections=documents, resolver=resolver, clock=clock),
         relays=relays,
         ended=ended,
         clock=clock,
         lock=lock,
     )
-    trial = Trial(
+    checks = ConnectionChecks(
         store=documents,
         secrets=secrets,
-        opening=opening,
+        resolver=resolver,
         reader=reader,
         transactions=transactions,
         audit=audit,
-        probe=probe,
+        check=connection_check,
         publish=publish,
         lock=lock,
     )
@@ -311,9 +311,9 @@ def assemble(
             secrets=secrets,
             registry=registry,
             destinations=destinations,
-            uses=uses,
+            use_counter=use_counter,
         ),
-        trial=trial,
+        checks=checks,
         reader=reader,
         revocation=revocation,
         transactions=transactions,
@@ -326,7 +326,7 @@ def assemble(
     proposals = ProposalsService(
         registry=registry,
         running=running,
-        refusals=refusals,
+        refusal_log=refusal_log,
         audit=audit,
         clock=clock,
         randomness=randomness,

@@ -22,8 +22,8 @@ from typing import Literal
 from ..contracts.access import Grant
 from ..contracts.contract import Hidden
 from ..errors import HandleInvalid, SecretInvalid, VaultLocked
-from .guessability import maskable
 from .ports import Handle
+from .secrets.guessability import maskable
 from .vault_ports import Keys, RecordKeys
 
 # `contracts.contract.Claim`: long enough for a sentence.

@@ -88,7 +88,7 @@ class StoredConnection:
 
 
 class DocumentStore(Protocol):
-    """Connections as they are stored: whoever could edit the rows may have. `services/documents.py` judges them."""
+    """Connections as they are stored: whoever could edit the rows may have. `connections.documents` judges them."""
 
     def add(self, connection: Connection, mac: bytes | None = None) -> None:
         """Raises: NameTaken (names are unique without regard to case)."""
@@ -348,7 +348,7 @@ class ProviderRegistry(Protocol):
         """The line that people see, whole, unseen characters spelt out; never a secret."""
 
 
-class Probe(Protocol):
+class ConnectionCheck(Protocol):
     """Logs in once at a stored destination, in a process of its own, bounded in time."""
 
     def __call__(

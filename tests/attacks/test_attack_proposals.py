@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.errors import ProposalNotFound
-from connvault_jupyter.services.proposals import MAX_OF_ONE
+from connvault_jupyter.services.connections.proposals import MAX_OF_ONE
 from tests.support.canary import CANARY, found_in
 from tests.support.notebook_processes import Notebooks
 from tests.support.requester import Refused

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from connvault_jupyter.relays.masking.masker import Masker
 from connvault_jupyter.relays.masking.search import Pattern, Search
 from connvault_jupyter.relays.masking.spellings import patterns, read_patterns
-from connvault_jupyter.services import guessability
-from connvault_jupyter.services.guessability import MIN_CHARS, base64_length, compared_bytes
+from connvault_jupyter.services.secrets import guessability
+from connvault_jupyter.services.secrets.guessability import MIN_CHARS, base64_length, compared_bytes
 from tests.support.canary import CANARY
 from tests.support.secret_spellings import spellings
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter, OwnAuditFilter
 from connvault_jupyter.contracts.connections import ConnectionRef
 from connvault_jupyter.errors import ConsentWithdrawn
-from connvault_jupyter.services import chain
-from connvault_jupyter.services.audit import ROWS_BETWEEN_SIZE_CHECKS, USE_DAYS, VERIFIED_AT_ONCE
+from connvault_jupyter.services.audit import chain
+from connvault_jupyter.services.audit.service import ROWS_BETWEEN_SIZE_CHECKS, USE_DAYS, VERIFIED_AT_ONCE
 from connvault_jupyter.services.canonical import canonical_contract
-from connvault_jupyter.services.generations import Unlocked
 from connvault_jupyter.services.ports import ChainLink
+from connvault_jupyter.services.secrets.generations import Unlocked
 from tests.support import properties as properties
 from tests.support.canary import CANARY
 from tests.support.service_world import NOON, World, gone, notebook

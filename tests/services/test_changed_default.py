@@ -92,7 +92,7 @@ def test_a_secret_sealed_now_does_not_open_where_it_is_switched_off() -> None:
     world = World()
     connection = world.connection("build", provider="ssh", fields=_WITH_KEY, secrets={"private_key": CANARY})
     (sealed,) = world.stores.secrets.all()
-    opening = world.services.connections._trial._opening
+    opening = world.services.connections._checks._resolver
     loosened = connection.model_copy(update={"fields": {**_WITH_KEY, "bound_only": False}})
     assert world.secrets.sealed.unseal(connection, sealed, opening.ready(connection)) == CANARY
     with pytest.raises(SecretInvalid):
@@ -112,7 +112,7 @@ def test_a_changed_passphrase_seals_the_secret_for_the_new_default() -> None:
     assert second.view(connection).connection.status == "ready"
     assert _delivered(second) == (True, CANARY)
     (sealed,) = second.stores.secrets.all()
-    opening = second.services.connections._trial._opening
+    opening = second.services.connections._checks._resolver
     loosened = connection.model_copy(update={"fields": {**_WITH_KEY, "bound_only": False}})
     with pytest.raises(SecretInvalid):
         second.secrets.sealed.unseal(loosened, sealed, opening.ready(loosened))
@@ -122,7 +122,7 @@ def test_a_secret_of_before_opens_at_no_other_host() -> None:
     """The one field may have had another default; the others are what they are."""
     world, connection = _updated(_WITH_KEY)
     (sealed,) = world.stores.secrets.all()
-    opening = world.services.connections._trial._opening
+    opening = world.services.connections._checks._resolver
     for changed in (
         {"host": "evil.test"},
         {"host_key": new_key().public},

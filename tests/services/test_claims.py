@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connvault_jupyter.services.claims import MASK, MAX_CLAIM_CHARS, cleaned, masked
-from connvault_jupyter.services.guessability import maskable
+from connvault_jupyter.services.secrets.guessability import maskable
 from tests.support import properties as properties
 
 _UNGUESSABLE = st.text(string.ascii_letters + string.digits, min_size=20, max_size=40).filter(maskable)

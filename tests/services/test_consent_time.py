@@ -31,7 +31,7 @@ from connvault_jupyter.errors import (
     NotAllowed,
     TooManyQuestions,
 )
-from connvault_jupyter.services.asking import MAX_UNANSWERED
+from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED
 from tests.support.service_world import NOON, PERSON, Caller, World, gone, notebook, unasked
 
 

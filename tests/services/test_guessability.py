@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from connvault_jupyter.services.guessability import MIN_CHARS, maskable
+from connvault_jupyter.services.secrets.guessability import MIN_CHARS, maskable
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from connvault_jupyter.errors import (
     VaultLocked,
     WrongPassphrase,
 )
-from connvault_jupyter.services import chain
-from connvault_jupyter.services.grants import NO_MAC
+from connvault_jupyter.services.audit import chain
+from connvault_jupyter.services.grants.service import NO_MAC
 from connvault_jupyter.storage.stores import Stores, open_stores
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase

@@ -81,7 +81,7 @@ def open_broker(tmp_path: Path) -> Iterator[Any]:
             custodians={"passphrase": PassphraseCustodian()},
             derive_keys=derive_keys,
             check_value=check_value,
-            probe=lambda *_: pytest.fail("nothing is tested here"),
+            connection_check=lambda *_: pytest.fail("nothing is tested here"),
             relays=RecordingRelays(),
             running=Running(),
             key_of_document=lambda path: path,

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from connvault_jupyter.contracts.vault import ChangePassphrase, SetUpVault, UnlockVault
-from connvault_jupyter.services import chain
-from connvault_jupyter.services.generations import Unlocked
+from connvault_jupyter.services.audit import chain
 from connvault_jupyter.services.ports import ChainLink
+from connvault_jupyter.services.secrets.generations import Unlocked
 from connvault_jupyter.vault.envelope import VaultKeys, check_value, derive_keys
 from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
 from tests.support.service_world import World

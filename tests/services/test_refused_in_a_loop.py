@@ -21,8 +21,8 @@ from connvault_jupyter.errors import (
     StorageFull,
     TooManyQuestions,
 )
-from connvault_jupyter.services.asking import MAX_UNANSWERED, MAX_UNANSWERED_IN_ALL
-from connvault_jupyter.services.refusals import MAX_NOTED, NOTED_EVERY_S
+from connvault_jupyter.services.access.refusal_log import MAX_NOTED, NOTED_EVERY_S
+from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED, MAX_UNANSWERED_IN_ALL
 from tests.support.service_world import World, gone, notebook, unasked
 
 TRIES = 60

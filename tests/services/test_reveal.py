@@ -19,7 +19,7 @@ from connvault_jupyter.errors import (
     StorageFull,
     VaultLocked,
 )
-from connvault_jupyter.services.grants import Subject
+from connvault_jupyter.services.grants.service import Subject
 from connvault_jupyter.services.identifiers import ref_hash
 from tests.support.canary import CANARY
 from tests.support.in_clear import IN_CLEAR
@@ -272,7 +272,7 @@ def test_when_it_was_forbidden_after_the_yes_nothing_is_shown(world: World) -> N
     def forbid() -> None:
         world.decide("once")
         (connection,) = [one.connection for one in world.connections.list().connections]
-        destination = world.services.connections._trial._opening.ready(connection)
+        destination = world.services.connections._checks._resolver.ready(connection)
         subject = Subject(connection, destination, notebook(), None, "reveal")
         with world.stores.transactions.transaction():
             world.consent._grants.give(subject, "deny_always", seconds=None, actor="ada")

@@ -6,8 +6,8 @@ import pytest
 
 from connvault_jupyter.contracts.access import AccessResponse, DecisionKind, HandleUse
 from connvault_jupyter.errors import HandleInvalid, TooManyHandles
+from connvault_jupyter.services.grants.handle_limit import MAX_LIVE
 from connvault_jupyter.services.identifiers import ref_hash
-from connvault_jupyter.services.room import MAX_LIVE
 from tests.support.canary import CANARY
 from tests.support.service_world import World, notebook, unasked
 

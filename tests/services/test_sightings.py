@@ -11,8 +11,8 @@ from connvault_jupyter.contracts.access import HandleUse, Requester
 from connvault_jupyter.contracts.audit import OwnAuditFilter
 from connvault_jupyter.contracts.connections import SetSecret
 from connvault_jupyter.contracts.supervision import ConsentSettings
+from connvault_jupyter.services.audit.sightings import NOTED_A_DAY, NOTED_EVERY_S
 from connvault_jupyter.services.relay_ports import RelayOrder
-from connvault_jupyter.services.sightings import NOTED_A_DAY, NOTED_EVERY_S
 from tests.support.service_world import World, notebook
 
 TOKEN = "vKq7Rz2mXw9TbL4nYc6JdH8fGa3"

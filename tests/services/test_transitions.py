@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from connvault_jupyter.errors import AccessRequestDecided
-from connvault_jupyter.services.transitions import TABLE, Happening, State, after
+from connvault_jupyter.services.consent.question import TABLE, Happening, State, after
 
 # Written out by hand, apart from the table: the two must agree.
 _FROM_PENDING = {

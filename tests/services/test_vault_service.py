@@ -311,7 +311,7 @@ def test_when_the_passphrase_changes_the_secrets_stay() -> None:
     unlock(world, "another long passphrase")
     (sealed,) = world.stores.secrets.all()
     connection = world.connections.list().connections[0].connection
-    found = world.services.connections._trial._opening.ready(connection)
+    found = world.services.connections._checks._resolver.ready(connection)
     assert world.secrets.sealed.unseal(connection, sealed, found)
     assert "vault:passphrase_changed" in world.recorded()
 

@@ -238,7 +238,7 @@ class World:
             custodians=custodians if custodians is not None else {"os_keyring": self.keyring},
             derive_keys=derive_keys,
             check_value=check_value,
-            probe=self.probe,
+            connection_check=self.probe,
             relays=self.relays,
             running=self.runs,
             key_of_document=document_key,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import quote, unquote_plus
 
 from ...errors import SecretInvalid, SecretMissing, UpstreamRefused
-from ...services.guessability import maskable
+from ...services.secrets.guessability import maskable
 from ..downstream import Login
 from .cookie_names import cookie_name, cookie_pairs
 from .request import Request, with_cookies

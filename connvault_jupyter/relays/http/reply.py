@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from ...errors import UpstreamRefused
-from ...services.guessability import MIN_CHARS
+from ...services.secrets.guessability import MIN_CHARS
 from ..limits import Limits
 from ..masking.holding import HOLD_S
 from ..masking.masker import Masker

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ...services.guessability import MIN_CHARS, maskable
+from ...services.secrets.guessability import MIN_CHARS, maskable
 from .normal_form import forms
 from .search import Search
 from .spellings import patterns, read_patterns

@@ -12,7 +12,7 @@ import string
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ...services.guessability import base64_length, compared_bytes, read_length
+from ...services.secrets.guessability import base64_length, compared_bytes, read_length
 from .normal_form import DROPPED, Form
 from .search import Pattern
 

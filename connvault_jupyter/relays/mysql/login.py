@@ -24,7 +24,7 @@ from ...errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from ...services.addresses import Address, addresses_of
+from ...services.connections.addresses import Address, addresses_of
 from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits

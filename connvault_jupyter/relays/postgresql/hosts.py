@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
-from ...services.addresses import Address, addresses_of
+from ...services.connections.addresses import Address, addresses_of
 from .messages import Malformed, Wire, query
 
 DEFAULT_PORT = 5432

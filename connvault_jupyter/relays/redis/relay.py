@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
-from ...services.guessability import maskable
+from ...services.secrets.guessability import maskable
 from ..copying import copy_both
 from ..deadlines import left_s
 from ..downstream import Downstream, Login, no_token

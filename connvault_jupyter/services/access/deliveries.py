@@ -1,0 +1,86 @@
+"""How a connection is delivered: in which form, in which mode. Nothing is delivered from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...contracts.providers import DeliveryForm, Mode, ProviderDefinition, RelayProtocol
+from ...errors import NotAllowed
+
+# A logged-in socket is passed on where the requester's library can go on with it and the broker need not look at what
+# follows. Redis answers `CONFIG GET requirepass` with the password, HTTP needs it in each request.
+_CAN_HAND_OVER: frozenset[RelayProtocol] = frozenset({"postgresql", "mysql"})
+
+
+@dataclass(frozen=True)
+class RelayDelivery:
+    """A delivery of the kind `relay`, as its rules promise it."""
+
+    protocol: RelayProtocol
+    recipe: Mapping[str, Any]
+    variables: Mapping[str, str]
+    tcp_variables: Mapping[str, str]
+
+    def variables_for(self, *, tcp: bool) -> dict[str, str]:
+        """The patterns of environment variables, for a handle that listens on loopback too or not."""
+        return {**self.variables, **(self.tcp_variables if tcp else {})}
+
+
+def mode_of(provider: ProviderDefinition) -> Mode:
+    """In which mode its handles are given: *brokered* where there is such a way, plain text if there is no other."""
+    modes = {delivery.mode for delivery in provider.deliveries}
+    order: tuple[Mode, ...] = ("brokered", "in_clear", "reveal")
+    return next(mode for mode in order if mode in modes)
+
+
+def reveals_by_default(provider: ProviderDefinition) -> bool:
+    """Whether code may ask for the plain text of a new connection, if nobody says. Where the secret would reach the
+    code by this alone (*brokered*) it may not; in the clear it passes through the code's own memory as it is, so a no
+    would only look like protection."""
+    return mode_of(provider) != "brokered"
+
+
+def relay_of(provider: ProviderDefinition) -> RelayDelivery:
+    """Raises: NotAllowed: it has none."""
+    for delivery in provider.deliveries:
+        if delivery.kind == "relay" and delivery.protocol is not None:
+            return RelayDelivery(
+                delivery.protocol, delivery.recipe, delivery.variables, delivery.tcp_variables
+            )
+    raise NotAllowed("There is no relay for this kind of connection.")
+
+
+def delivery_of(provider: ProviderDefinition, fields: Mapping[str, Any]) -> DeliveryForm:
+    """How a handle for these fields becomes a client."""
+    match mode_of(provider):
+        case "brokered":
+            return "hand_over" if hands_over(relay_of(provider).protocol, fields) else "relay"
+        case "in_clear":
+            return "login"
+        case _:
+            return "reveal"
+
+
+def repeats_could_be_masked(provider: ProviderDefinition, fields: Mapping[str, Any], secret: str) -> bool:
+    """Whether this secret field is sent to the service as it is, through a relay that looks through what comes back."""
+    relays = [one for one in provider.deliveries if one.kind == "relay"]
+    if not relays:
+        return False
+    if relays[0].protocol == "redis":
+        return True
+    auth = {**fields, **relays[0].recipe}.get("auth")
+    if auth == "sigv4":
+        return secret == "session_token"  # noqa: S105 -- a field's name
+    return relays[0].protocol == "http" and auth in ("bearer", "basic", "header", "query")
+
+
+def hands_over(protocol: RelayProtocol, fields: Mapping[str, Any]) -> bool:
+    """Whether the upstream is plain: the state of an encrypted connection can't leave the process that made it."""
+    return protocol in _CAN_HAND_OVER and (fields.get("sslmode") == "disable" or _on_sockets(fields))
+
+
+def _on_sockets(fields: Mapping[str, Any]) -> bool:
+    """Whether it is reached by Unix sockets alone, on which nothing is encrypted."""
+    return all(entry.startswith("/") for entry in str(fields.get("host") or "").split(","))

@@ -1,0 +1,178 @@
+"""What a name or a handle stands for, if it may be used at this moment. It records nothing and unseals nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ...contracts.access import Requester
+from ...contracts.connections import Connection
+from ...contracts.contract import GrantId
+from ...errors import (
+    ConnectionNotFound,
+    ConnectionNotReady,
+    HandleInvalid,
+    SecretInvalid,
+    SecretMissing,
+    VaultLocked,
+)
+from ..claims import Claim, agent_of_grant, agent_of_handle
+from ..connections.destinations import Destination, Destinations
+from ..grants.ended import Ended
+from ..grants.handles import Handles
+from ..grants.service import Grants, belongs
+from ..ports import (
+    ConnectionStore,
+    Handle,
+    ProviderRegistry,
+    RunningRequesters,
+    StoredGrant,
+)
+from ..secrets.service import SecretsService
+
+EDITED = (
+    "This connection was changed outside of connvault. Nothing of it is used until you look through it and save it "
+    "again, and enter its secret again."
+)
+UNCONFIRMED = (
+    "This connection was saved while the vault was locked, or changed outside of connvault. Look through it in the "
+    "Connections panel and save it again, or enter its secret."
+)
+
+_FOREIGN = frozenset({"edited", "unconfirmed"})
+
+_REASONS = {"expired": "expired", "destination_changed": "changed", "changed": "changed"}
+
+
+@dataclass(frozen=True)
+class ResolvedHandle:
+    """A handle that is good for its requester now. `stored` is `None` for one that can only ask to reveal."""
+
+    handle: Handle
+    connection: Connection
+    destination: Destination
+    stored: StoredGrant | None
+
+    @property
+    def agent(self) -> Claim | None:
+        """The agent claim that the handle was asked for with."""
+        return agent_of_handle(self.handle) if self.stored is None else agent_of_grant(self.stored.grant)
+
+
+class HandleResolver:
+    """The checks that come before every use."""
+
+    def __init__(
+        self,
+        *,
+        connections: ConnectionStore,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        grants: Grants,
+        handles: Handles,
+        secrets: SecretsService,
+        running: RunningRequesters,
+        ended: Ended,
+    ) -> None:
+        self._ended = ended
+        self._connections = connections
+        self._registry = registry
+        self._destinations = destinations
+        self._grants = grants
+        self._handles = handles
+        self._secrets = secrets
+        self._running = running
+
+    def connection(self, name: str) -> Connection:
+        """The connection of this name. Raises: ConnectionNotFound: with a similar name, if there is one."""
+        connection = self.named(name)
+        if connection is None:
+            names = {one.name.lower(): one.name for one in self._connections.all()}
+            similar = get_close_matches(name.lower(), names, n=1)
+            raise ConnectionNotFound(**({"suggestion": names[similar[0]]} if similar else {}))
+        return connection
+
+    def named(self, name: str) -> Connection | None:
+        """The connection of this name, if there is one."""
+        return self._connections.by_name(name)
+
+    def meant(self, requester: Requester, ref: str) -> Connection | None:
+        """The connection of this requester's own handle, whether or not it may be used."""
+        try:
+            return self._connections.get(self._handles.find(ref, requester).connection_id)
+        except HandleInvalid:
+            return None
+
+    def ready(self, connection: Connection) -> Destination:
+        """Where its secrets may be sent, if it is ready. Raises: SecretMissing, SecretInvalid, ConnectionNotReady."""
+        self._refuse_if_not_ready(connection)
+        return self._destination(connection)
+
+    def handle(self, requester: Requester, ref: str, *, grant_id: GrantId | None = None) -> ResolvedHandle:
+        """The handle with its grant, connection and destination. `grant_id`: whose it must be, if that is known.
+
+        Raises: HandleInvalid, VaultLocked, VaultNotSetUp, SecretMissing, SecretInvalid, ConnectionNotReady.
+        """
+        handle = self._handles.find(ref, requester)
+        if self._ended.all_of_it:
+            raise VaultLocked
+        if grant_id is not None and handle.grant_id != grant_id:
+            raise HandleInvalid(reason="revoked")
+        # Without the keys no MAC can be checked.
+        _ = self._secrets.keys
+        connection = self._connections.get(handle.connection_id)
+        if connection is None:
+            raise HandleInvalid(reason="deleted")
+        if connection.status_reason in _FOREIGN:
+            # Nothing of it counts, so nothing of it is judged.
+            self._refuse_if_not_ready(connection)
+        destination = self._destination(connection)
+        stored = self._granted(handle, connection, destination, requester)
+        # After the grant: what is open may outlast a secret that is missing, and never the permission.
+        self._refuse_if_not_ready(connection)
+        return ResolvedHandle(handle, connection, destination, stored)
+
+    def _granted(
+        self, handle: Handle, connection: Connection, destination: Destination, requester: Requester
+    ) -> StoredGrant | None:
+        if handle.grant_id is None:
+            if handle.mode != "reveal":
+                # An edited row: a handle for a login always has its grant.
+                raise HandleInvalid(reason="revoked")
+            return None
+        stored = self._grants.get(handle.grant_id)
+        if stored is None:
+            raise HandleInvalid(reason="revoked")
+        reason_not = self._grants.reason_not(stored, connection.id, destination)
+        if reason_not:
+            raise HandleInvalid(reason=_REASONS.get(reason_not, "revoked"))
+        grant = stored.grant
+        # Handles have no MAC: whatever their row says, the grant decides who may use it and how.
+        if (
+            grant.decision == "deny_always"
+            or grant.mode != handle.mode
+            or not (belongs(grant, requester) or belongs(grant, self._running.current(requester)))
+        ):
+            raise HandleInvalid(reason="revoked")
+        return stored
+
+    def _destination(self, connection: Connection) -> Destination:
+        provider = self._registry.get(connection.provider_id)
+        if provider is None:
+            raise ConnectionNotReady
+        return self._destinations.of(connection, provider)
+
+    def _refuse_if_not_ready(self, connection: Connection) -> None:
+        if connection.status == "ready":
+            return
+        match connection.status_reason:
+            case "secret_missing" | "destination_changed":
+                raise SecretMissing
+            case "secret_unreadable":
+                raise SecretInvalid
+            case "edited":
+                raise ConnectionNotReady(EDITED, reason="edited")
+            case "unconfirmed":
+                raise ConnectionNotReady(UNCONFIRMED, reason="unconfirmed")
+            case _:
+                raise ConnectionNotReady

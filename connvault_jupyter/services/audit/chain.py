@@ -1,0 +1,169 @@
+"""The hash chain of the record: how a row is linked, and what is wrong with a row. Pure; no store, no clock.
+
+Format 1: `digest = SHA-256("connvault-audit-1\\0" || previous digest || body)`, `mac` over the digest. A change of
+format needs another prefix and a checkpoint between the two.
+
+A MAC is by the keys of its generation, and generations never fall along the chain. Where the record was when one ended
+is sealed by the keys that followed: that row must be there, and no row by earlier keys comes after it. So whoever has
+those keys can neither add rows, also in the place of others that were cut off, nor mark a place as pruned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ...contracts.audit import AuditEvent
+from ..canonical import canonical_contract
+from ..ports import ChainLink, Checkpoint, Position
+from ..secrets.generations import FROM_BEFORE, Unlocked
+
+_DOMAIN = b"connvault-audit-1\0"
+_CHECKPOINT_DOMAIN = b"connvault-audit-checkpoint-1\0"
+
+# What the first row follows.
+_BEGINNING = Position()
+ORIGIN = _BEGINNING.digest
+
+
+@dataclass
+class Walk:
+    """A walk along the chain, oldest row first. `anchor` is a row that was seen before and must still be there.
+
+    `broken_at` is the first sequence at which something is wrong. `keyed`: the last row and the mark where pruning cut
+    carry their MACs, so all rows between are covered by them.
+    """
+
+    anchor: Position
+    position: Position = _BEGINNING
+    first: int = 1
+    events: int = 0
+    broken_at: int | None = None
+    _last_is_keyed: bool = False
+    _generation: int = FROM_BEFORE
+    _start_is_keyed: bool = True
+
+    @property
+    def keyed(self) -> bool:
+        return self._last_is_keyed and self._start_is_keyed
+
+    def begin_at(self, start: Checkpoint | None, keys: Unlocked | None) -> None:
+        """Starts behind the mark, or goes on behind it if rows were pruned during the walk."""
+        if start is None or start.sequence <= self.position.sequence:
+            return
+        self.position = Position(start.sequence, start.digest)
+        if not checkpoint_fits(start, keys) or not _is_of(_ends_by_sequence(keys), self.position):
+            self.broken_at = start.sequence
+        self._start_is_keyed = start.mac is not None
+        self.first, self.events = start.sequence + 1, 0
+
+    def follow(self, links: Iterable[ChainLink], keys: Unlocked | None) -> None:
+        """Goes along `links` until something is wrong."""
+        if keys is not None and not keys.complete:
+            self.broken_at = self.position.sequence + 1
+        ends = _ends_by_sequence(keys)
+        for found in links:
+            if self.broken_at is not None:
+                return
+            generation = generation_of(found)
+            if (
+                not fits(found, self.position, keys)
+                or (generation or self._generation) < self._generation
+                or not _in_time(found, keys)
+            ):
+                self.broken_at = self.position.sequence + 1
+                return
+            self._generation = generation or self._generation
+            self.position = Position(found.event.sequence, found.digest)
+            self.events += 1
+            self._last_is_keyed = found.mac is not None
+            replaced = self.position.sequence == self.anchor.sequence and self.position != self.anchor
+            if replaced or not _is_of(ends, self.position):
+                self.broken_at = self.position.sequence
+
+    def end_at(self, head: Position, keys: Unlocked | None) -> None:
+        """There are no more rows. `head` was read before the last of them: the walk must have come as far at least."""
+        short = max(head.sequence, self.anchor.sequence, *_ends_by_sequence(keys)) > self.position.sequence
+        if short or (head.sequence == self.position.sequence and head != self.position):
+            self.broken_at = self.position.sequence + 1
+
+
+def _ends_by_sequence(keys: Unlocked | None) -> Mapping[int, bytes]:
+    """The digest of the last row of each earlier generation."""
+    return {} if keys is None else {end.sequence: end.digest for end in keys.ends.values()}
+
+
+def _is_of(ends: Mapping[int, bytes], position: Position) -> bool:
+    """Whether it is the row that was there when the keys changed, if they did here."""
+    return ends.get(position.sequence, position.digest) == position.digest
+
+
+def _in_time(found: ChainLink, keys: Unlocked | None) -> bool:
+    """Whether its keys were still good; where their end was not noted, those that followed had one."""
+    generation = generation_of(found)
+    if keys is None or generation is None:
+        return True
+    return all(
+        end.sequence >= found.event.sequence
+        for following, end in keys.ends.items()
+        if following >= generation
+    )
+
+
+def generation_of(found: ChainLink) -> int | None:
+    """Whose keys made the MAC; `None`: there is none."""
+    return None if found.mac is None else FROM_BEFORE if found.generation is None else found.generation
+
+
+def link(event: AuditEvent, previous: bytes, keys: Unlocked | None) -> ChainLink:
+    """`event` as the row that follows `previous`; without keys it has no MAC of its own."""
+    body = canonical_contract(event)
+    digest = hashlib.sha256(_DOMAIN + previous + body).digest()
+    return ChainLink(
+        event=event,
+        body=body,
+        previous=previous,
+        digest=digest,
+        mac=None if keys is None else keys.keys.mac("audit", digest),
+        generation=None if keys is None else keys.generation,
+    )
+
+
+def fits(found: ChainLink, position: Position, keys: Unlocked | None) -> bool:
+    """Whether `found` is the row that follows `position`, unchanged; the MAC is looked at where there are keys."""
+    if found.event.sequence != position.sequence + 1 or found.previous != position.digest:
+        return False
+    # The shown event and the hashed body are stored apart: editing either must be noticed.
+    if canonical_contract(found.event) != found.body:
+        return False
+    if hashlib.sha256(_DOMAIN + found.previous + found.body).digest() != found.digest:
+        return False
+    generation = generation_of(found)
+    if keys is None or found.mac is None or generation is None:
+        return True
+    made_by = keys.of(generation)
+    return made_by is not None and hmac.compare_digest(found.mac, made_by.mac("audit", found.digest))
+
+
+def checkpoint(sequence: int, digest: bytes, keys: Unlocked | None) -> Checkpoint:
+    """The mark from which the chain verifies after pruning up to and with `sequence`."""
+    return Checkpoint(
+        sequence=sequence,
+        digest=digest,
+        mac=None if keys is None else keys.keys.mac("audit", _checkpoint_message(sequence, digest)),
+    )
+
+
+def checkpoint_fits(found: Checkpoint, keys: Unlocked | None) -> bool:
+    """Whether a holder of the keys made the mark; without keys or MAC nothing can be said against it."""
+    if keys is None or found.mac is None:
+        return True
+    return hmac.compare_digest(
+        found.mac, keys.keys.mac("audit", _checkpoint_message(found.sequence, found.digest))
+    )
+
+
+def _checkpoint_message(sequence: int, digest: bytes) -> bytes:
+    return _CHECKPOINT_DOMAIN + sequence.to_bytes(8, "big") + digest

@@ -1,0 +1,314 @@
+"""The record of what happened: AuditService writes, lists and verifies it. No rule about who may do what is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+from ...contracts.access import DecisionKind, Grant, Requester
+from ...contracts.audit import (
+    ALARMS,
+    AuditEvent,
+    AuditFilter,
+    AuditPage,
+    AuditType,
+    AuditVerification,
+    OwnAuditFilter,
+    UseDay,
+    UseDays,
+)
+from ...contracts.connections import Connection
+from ...contracts.events import Event
+from ...contracts.providers import Mode
+from ...errors import StorageError
+from ..claims import Claims
+from ..ports import (
+    AuditStore,
+    Checkpoint,
+    Clock,
+    Lock,
+    Position,
+    Publish,
+    Transactions,
+)
+from ..secrets.generations import Unlocked
+from . import chain
+from .chain import Walk
+
+Outcome = Literal["ok", "refused", "failed"]
+T = TypeVar("T")
+
+# Asking the store for its size costs a query; the bound may be passed by this many small rows.
+ROWS_BETWEEN_SIZE_CHECKS = 256
+
+# Enough room is made at once that pruning stays rare.
+PRUNED_SHARE = 4
+
+# Rows per turn of the lock while verifying: about 10 ms.
+VERIFIED_AT_ONCE = 500
+
+USE_DAYS = 14
+
+_WITHOUT_CLAIMS = {"agent": None, "reason_claim": None, "agent_sealed": None, "reason_sealed": None}
+
+
+class AuditService:
+    """Appends to the chain, in the caller's transaction where there is one.
+
+    Rows are MAC-ed while `keys` has any; a later keyed row covers the rows written without.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: AuditStore,
+        transactions: Transactions,
+        claims: Claims,
+        keys: Callable[[], Unlocked | None],
+        clock: Clock,
+        publish: Publish,
+        lock: Lock,
+        max_bytes: int,
+    ) -> None:
+        self._store = store
+        self._claims = claims
+        self._transactions = transactions
+        self._keys = keys
+        self._clock = clock
+        self._publish = publish
+        self._lock = lock
+        self._max_bytes = max_bytes
+        self._rows_since_check = 0
+        self._changed = False
+        self._anchor = Position()
+
+    def record(
+        self,
+        type: AuditType,
+        *,
+        connection: Connection | None = None,
+        requester: Requester | None = None,
+        grant: Grant | None = None,
+        outcome: Outcome = "ok",
+        code: str | None = None,
+        field: str | None = None,
+        agent: str | None = None,
+        mode: Mode | None = None,
+        decision: DecisionKind | None = None,
+        decided_by: str | None = None,
+        question_id: str | None = None,
+        reason: str | None = None,
+        count: int | None = None,
+        durable: bool = True,
+    ) -> AuditEvent:
+        """Appends a row and returns it.
+
+        `grant` fills requester, agent, mode, decision and grant id where they are not given. `agent` and `reason` are
+        sealed claims. `durable` counts only if no transaction is open.
+
+        Raises: StorageFull, StorageBusy, StorageError.
+        """
+        facts: dict[str, Any] = {
+            "outcome": outcome,
+            "code": code,
+            "field": field,
+            "agent_sealed": agent,
+            "mode": mode,
+            "decision": decision,
+            "decided_by": decided_by,
+            "question_id": question_id,
+            "reason_sealed": reason,
+            "count": count,
+        }
+        if connection is not None:
+            facts["connection_id"] = connection.id
+            facts["connection"] = connection.name
+        if grant is not None:
+            facts["connection_id"] = grant.connection_id
+            facts["grant_id"] = grant.id
+            facts["agent_sealed"] = agent or grant.agent_sealed
+            facts["mode"] = mode or grant.mode
+            facts["decision"] = decision or grant.decision
+            facts["requester_kind"] = grant.requester_kind
+            facts["requester_key"] = grant.requester_key
+            facts["requester_label"] = grant.requester_label
+            facts["requester_instance"] = grant.instance
+        if requester is not None:
+            facts["requester_kind"] = requester.kind
+            facts["requester_key"] = requester.key
+            facts["requester_label"] = requester.label
+            facts["requester_instance"] = requester.instance
+            facts["evidence"] = requester.evidence or None
+        return self._append(type, facts, durable=durable)
+
+    def follow_up(self, earlier: AuditEvent, type: AuditType, *, outcome: Outcome, code: str) -> AuditEvent:
+        """Appends a row about the same matter as `earlier` (a question that nobody closed).
+
+        Raises: StorageFull, StorageBusy, StorageError.
+        """
+        facts = {
+            name: value for name, value in earlier.__dict__.items() if name not in {"sequence", "at", "type"}
+        }
+        return self._append(type, {**facts, "outcome": outcome, "code": code}, durable=True)
+
+    def effect_first(self, effect: Callable[[], T], record: Callable[[], object]) -> T:
+        """Runs `effect` and `record` in one transaction; if that can't be stored, `effect` alone.
+
+        For revoke, deny and lock, which must work on a full disk. `effect` may run twice; the first run was rolled
+        back then.
+
+        Raises: StorageError: even the effect could not be stored.
+        """
+        try:
+            with self._transactions.escape():
+                result = effect()
+                record()
+                return result
+        except StorageError:
+            with self._transactions.escape():
+                return effect()
+
+    def announce(self) -> None:
+        """Tells the operator about new rows, and notes how far the chain has come. Called by the timer.
+
+        Not done per row: a thousand uses a second would be a thousand messages.
+        """
+        if not self._changed:
+            return
+        self._changed = False
+        # Here and not in `_append`: there the transaction may still be rolled back.
+        self._anchor = self.head()
+        self._publish(Event(event="audit:changed"))
+
+    def list(self, filters: AuditFilter) -> AuditPage:
+        """A page of the record for a person, newest first."""
+        return _page([self._shown(event) for event in self._store.page(filters)], filters.limit)
+
+    def own(self, requester: Requester, filters: OwnAuditFilter) -> AuditPage:
+        """The newest rows about this requester, whatever runs of it they are from, without its own claims and alarms.
+
+        In them the connection's secrets are masked: shown to the one that made them, they would tell a right guess from
+        a wrong one. Of those from versions before the texts themselves are left out too. They are numbered for
+        themselves, from the oldest on: a gap would tell of an alarm in between.
+        """
+        found = self._store.page(
+            AuditFilter(limit=filters.limit),
+            requester_key=requester.key,
+            connection=filters.connection,
+            without=ALARMS,
+        )
+        own = [
+            event.model_copy(update={**_WITHOUT_CLAIMS, "sequence": len(found) - index})
+            for index, event in enumerate(found)
+        ]
+        return AuditPage(events=own, next_before=None)
+
+    def use_days(self, connection_id: str) -> UseDays:
+        """Uses on each of the last 14 UTC days."""
+        today = self._clock().date()
+        days = [today - timedelta(days=back) for back in reversed(range(USE_DAYS))]
+        since = self._clock().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(
+            days=USE_DAYS - 1
+        )
+        counted = self._store.uses_by_day(connection_id, since)
+        return UseDays(
+            days=[UseDay(day=day.isoformat(), uses=counted.get(day.isoformat(), 0)) for day in days]
+        )
+
+    def verify(self) -> AuditVerification:
+        """Walks the whole chain; called without the lock, takes it for each chunk.
+
+        Noticed: an edited, removed, inserted or moved row; also rows cut from the end, if this process has seen them
+        or the keys have changed since. `keyed` is true if the keys are there and the last row and the checkpoint carry
+        their MACs.
+        """
+        walk = Walk(anchor=self._anchor)
+        while True:
+            with self._lock:
+                keys = self._keys()
+                start = self._store.checkpoint()
+                walk.begin_at(start, keys)
+                # Before the rows: another server may append between the two.
+                head = self.head()
+                links = self._store.chain(walk.position.sequence, VERIFIED_AT_ONCE)
+            walk.follow(links, keys)
+            if walk.broken_at is None and not links:
+                walk.end_at(head, keys)
+            if walk.broken_at is None and links:
+                continue
+            if walk.broken_at is not None and self._pruned_since(start):
+                # Another server pruned between our two looks; what seemed broken is gone.
+                walk = Walk(anchor=self._anchor)
+                continue
+            return AuditVerification(
+                consistent=walk.broken_at is None,
+                events=walk.events,
+                first_sequence=walk.first,
+                keyed=walk.broken_at is None and keys is not None and walk.keyed,
+                broken_at=walk.broken_at,
+            )
+
+    def head(self) -> Position:
+        """The last row. In a transaction none follows but from there."""
+        return Position(*self._store.head())
+
+    def rekeyed(self, old: Unlocked, new: Unlocked) -> None:
+        """The keys change, in the caller's transaction. The rows keep their MACs; the mark where pruning cut gets a new
+        one, because the keys of then must not count there."""
+        start = self._store.checkpoint()
+        if start is not None and start.mac is not None and chain.checkpoint_fits(start, old):
+            self._store.replace_checkpoint(chain.checkpoint(start.sequence, start.digest, new))
+
+    def _shown(self, event: AuditEvent) -> AuditEvent:
+        if event.agent_sealed is None and event.reason_sealed is None:
+            return event
+        agent, reason, hidden, connection_id = (
+            event.agent,
+            event.reason_claim,
+            None,
+            event.connection_id or "",
+        )
+        if event.agent_sealed is not None:
+            agent, hidden = self._claims.shown("agent", connection_id, event.agent_sealed)
+        if event.reason_sealed is not None:
+            reason, why = self._claims.shown("reason", connection_id, event.reason_sealed)
+            hidden = hidden or why
+        shown = {**_WITHOUT_CLAIMS, "agent": agent, "reason_claim": reason, "claims_hidden": hidden}
+        return event.model_copy(update=shown)
+
+    def _pruned_since(self, seen: Checkpoint | None) -> bool:
+        with self._lock:
+            return self._store.checkpoint() != seen
+
+    def _append(self, type: AuditType, facts: dict[str, Any], *, durable: bool) -> AuditEvent:
+        with self._transactions.transaction(durable=durable):
+            sequence, previous = self._store.head()
+            event = AuditEvent(sequence=sequence + 1, at=self._clock(), type=type, **facts)
+            self._store.append(chain.link(event, previous, self._keys()))
+            self._rows_since_check += 1
+            if self._rows_since_check >= ROWS_BETWEEN_SIZE_CHECKS:
+                self._rows_since_check = 0
+                self._keep_bound()
+        self._changed = True
+        return event
+
+    def _keep_bound(self) -> None:
+        if self._store.size_bytes() <= self._max_bytes:
+            return
+        start = self._store.checkpoint()
+        before = start.sequence if start is not None else 0
+        last, _ = self._store.head()
+        cut = before + (last - before) // PRUNED_SHARE
+        if cut <= before:
+            return
+        rows = self._store.chain(cut - 1, 1)
+        if not rows:
+            return
+        self._store.prune(chain.checkpoint(rows[0].event.sequence, rows[0].digest, self._keys()))
+        self._append("audit:pruned", {}, durable=True)
+
+
+def _page(events: Any, limit: int) -> AuditPage:
+    found: list[AuditEvent] = [*events]
+    return AuditPage(events=found, next_before=found[-1].sequence if len(found) == limit else None)

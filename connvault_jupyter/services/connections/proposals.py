@@ -1,0 +1,195 @@
+"""ProposalsService: what code suggests for the form of a new connection, for a few minutes, in memory alone.
+
+A suggestion connects nothing and holds no secret. It exists so that a form never takes its values from a document:
+whatever a page shows as suggested was handed in by a process that runs, and says by which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any
+
+from ...contracts.access import Requester
+from ...contracts.proposals import Proposal, ProposalRef, Propose, Proposed
+from ...contracts.providers import ProviderDefinition
+from ...contracts.secret_words import secret_values
+from ...errors import (
+    InvalidFields,
+    ProposalNotFound,
+    ProviderNotFound,
+    SecretInCode,
+    TooManyProposals,
+)
+from ..access.refusal_log import RefusalLog
+from ..audit.service import AuditService
+from ..consent.throttle import asker_of
+from ..identifiers import new_ref
+from ..ports import Clock, ProviderRegistry, Randomness, RunningRequesters
+from ..visible_names import is_visible
+
+# Long enough to read a cell's output and to click; what lies in a notebook tomorrow shows nothing.
+KEPT_S = 600
+
+# Of one notebook, and of all processes outside of kernels together: more than a person looks at in that time. Each
+# makes a row, so it also bounds the record.
+MAX_OF_ONE = 16
+MAX_IN_ALL = 128
+
+# All texts of one together: some certificates and a page of fields.
+MAX_CHARS = 16_384
+
+_YES = frozenset({"true", "yes", "on", "1"})
+_NO = frozenset({"false", "no", "off", "0"})
+
+
+@dataclass(frozen=True)
+class _Kept:
+    requester: Requester
+    asked: Propose
+    at: datetime
+
+    @property
+    def until(self) -> datetime:
+        return self.at + timedelta(seconds=KEPT_S)
+
+
+class ProposalsService:
+    """All methods are called with the lock held."""
+
+    def __init__(
+        self,
+        *,
+        registry: ProviderRegistry,
+        running: RunningRequesters,
+        refusal_log: RefusalLog,
+        audit: AuditService,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._registry = registry
+        self._running = running
+        self._refusal_log = refusal_log
+        self._audit = audit
+        self._clock = clock
+        self._randomness = randomness
+        self._kept: dict[str, _Kept] = {}
+
+    def propose(self, requester: Requester, request: Propose) -> Proposed:
+        """Keeps a suggestion. The same one of the same run keeps its id, and its time begins anew.
+
+        Raises: ProviderNotFound, InvalidFields, SecretInCode, TooManyProposals, StorageError.
+        """
+        try:
+            asked = self._checked(request)
+            self._forget_old()
+            same = self._same(requester, asked)
+            if same is None:
+                self._make_room(requester)
+        except (SecretInCode, TooManyProposals) as exc:
+            self._refusal_log.note(requester, None, exc)
+            raise
+        if same is None:
+            self._audit.record("connection:proposed", requester=requester, durable=False)
+        proposal_id = same or f"proposal-{new_ref(self._randomness)}"
+        kept = self._kept[proposal_id] = _Kept(requester, asked, self._clock())
+        return Proposed(id=proposal_id, expires_at=kept.until)
+
+    def get(self, request: ProposalRef) -> Proposal:
+        """What a person is shown; whose it is by the name that the notebook has now.
+
+        Raises: ProposalNotFound: it has expired, whoever made it has ended, or it never was.
+        """
+        self._forget_old()
+        kept = self._kept.get(request.id)
+        if kept is None or not self._running.instance_alive(kept.requester.instance):
+            raise ProposalNotFound
+        return Proposal(
+            id=request.id,
+            provider_id=kept.asked.provider_id,
+            name=kept.asked.name,
+            fields=kept.asked.fields,
+            requester=self._running.current(kept.requester),
+            proposed_at=kept.at,
+            expires_at=kept.until,
+        )
+
+    def _checked(self, request: Propose) -> Propose:
+        """The request with its texts read as the fields' own types."""
+        if request.provider_id is None:
+            if request.fields:
+                raise InvalidFields(
+                    "Fields belong to a kind of connection. Say which kind.",
+                    errors=[{"path": "provider_id", "message": "is missing"}],
+                )
+            return request
+        provider = self._registry.get(request.provider_id)
+        if provider is None:
+            raise ProviderNotFound
+        plain = provider.field_schemas.keys() - provider.secret_fields
+        if secret_values(request.fields, secret_fields=provider.secret_fields, plain_fields=plain):
+            raise SecretInCode(provider=provider.id)
+        values = {
+            name: _read(provider.field_schemas.get(name, {}), value) for name, value in request.fields.items()
+        }
+        if wrong := self._wrong(provider, values):
+            raise InvalidFields(errors=[{"path": path, "message": wrong[path]} for path in sorted(wrong)])
+        return request.model_copy(update={"fields": values})
+
+    def _wrong(self, provider: ProviderDefinition, values: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with the values that are given, by path. What is not given is for the person to enter."""
+        known = provider.field_schemas
+        wrong = {f"fields.{name}": "is not known here" for name in values.keys() - known.keys()}
+        for name, value in values.items():
+            text = value if isinstance(value, str) else ""
+            lines = text.splitlines() if known.get(name, {}).get("x-multiline") is True else [text]
+            if not all(is_visible(line) for line in lines):
+                wrong.setdefault(f"fields.{name}", "has characters that can't be seen")
+        if sum(len(value) for value in values.values() if isinstance(value, str)) > MAX_CHARS:
+            wrong["fields"] = "is too long"
+        given = {name: value for name, value in values.items() if name in known}
+        for error in self._registry.check(provider, given):
+            if error.path.removeprefix("fields.") in given:
+                wrong.setdefault(error.path, error.message)
+        return wrong
+
+    def _same(self, requester: Requester, asked: Propose) -> str | None:
+        for proposal_id, kept in self._kept.items():
+            if kept.requester.instance == requester.instance and kept.asked == asked:
+                return proposal_id
+        return None
+
+    def _make_room(self, requester: Requester) -> None:
+        mine = asker_of(requester)
+        if (
+            sum(asker_of(kept.requester) == mine for kept in self._kept.values()) >= MAX_OF_ONE
+            or len(self._kept) >= MAX_IN_ALL
+        ):
+            raise TooManyProposals
+
+    def _forget_old(self) -> None:
+        # Those of ended runs too stay until their time: a loop of short processes would make row after row.
+        now = self._clock()
+        self._kept = {proposal_id: kept for proposal_id, kept in self._kept.items() if kept.until > now}
+
+
+def _read(schema: Mapping[str, Any], value: Any) -> Any:
+    """A text as the field's own type: a magic's `port=5433` is a number. What does not read as one stays as it is."""
+    kind = schema.get("type")
+    if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if kind == "boolean" and text.lower() in _YES | _NO:
+        return text.lower() in _YES
+    if kind in ("integer", "number"):
+        with suppress(ValueError):
+            return int(text)
+        with suppress(ValueError):
+            number = float(text)
+            return number if isfinite(number) else value
+    return value

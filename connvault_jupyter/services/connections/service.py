@@ -1,0 +1,356 @@
+"""ConnectionsService: creates, changes and deletes connections and sets their secrets; each write settles the status.
+
+Lists are `views`' business, test logins `connection_check`'s. A secret comes in here and goes straight into the seal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...contracts.audit import UseDays
+from ...contracts.connections import (
+    Connection,
+    ConnectionList,
+    ConnectionRef,
+    ConnectionSummaryList,
+    ConnectionView,
+    CreateConnection,
+    DeleteConnection,
+    DeleteSecret,
+    SecretDraft,
+    SetSecret,
+    TestOutcome,
+    UpdateConnection,
+)
+from ...contracts.events import Event
+from ...contracts.providers import ProviderDefinition, ProviderList, ProviderSummaryList
+from ...errors import (
+    ConnectionNotFound,
+    ConnectionNotReady,
+    InvalidFields,
+    ProviderNotFound,
+    RevisionConflict,
+    SecretNotFound,
+)
+from ..access.deliveries import reveals_by_default
+from ..access.resolve import EDITED
+from ..audit.service import AuditService
+from ..grants.revocation import Revocation
+from ..identifiers import new_id
+from ..ports import Clock, ProviderRegistry, Publish, Randomness, Transactions
+from ..secrets.reader import SecretReader
+from ..secrets.service import SecretsService
+from .connection_check import ConnectionChecks
+from .destinations import Destinations
+from .documents import Documents, not_ours, with_standing
+from .statuses import READY, standing, wrong_fields
+from .views import ConnectionViews
+
+
+class ConnectionsService:
+    """All methods but `test` are called with the lock held.
+
+    Without secrets a draft can be saved while the vault is locked or absent; with one nothing at all is stored then.
+    """
+
+    def __init__(
+        self,
+        *,
+        documents: Documents,
+        secrets: SecretsService,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        views: ConnectionViews,
+        checks: ConnectionChecks,
+        reader: SecretReader,
+        revocation: Revocation,
+        transactions: Transactions,
+        audit: AuditService,
+        clock: Clock,
+        randomness: Randomness,
+        publish: Publish,
+        reveal_allowed: bool,
+    ) -> None:
+        self._documents = documents
+        self._secrets = secrets
+        self._registry = registry
+        self._destinations = destinations
+        self._views = views
+        self._checks = checks
+        self._reader = reader
+        self._revocation = revocation
+        self._transactions = transactions
+        self._audit = audit
+        self._clock = clock
+        self._randomness = randomness
+        self._publish = publish
+        self._reveal_allowed = reveal_allowed
+
+    def list(self) -> ConnectionList:
+        """All connections, by name."""
+        return self._views.all()
+
+    def get(self, request: ConnectionRef) -> ConnectionView:
+        """Raises: ConnectionNotFound."""
+        return self._views.one(self._existing(request.id))
+
+    def summaries(self) -> ConnectionSummaryList:
+        """What a requester sees of all connections."""
+        return self._views.summaries()
+
+    def providers(self) -> ProviderList:
+        """All kinds of connections, and definitions that could not be used."""
+        return ProviderList(
+            providers=[*self._registry.all()],
+            skipped=[*self._registry.skipped()],
+            reveal_allowed=self._reveal_allowed,
+        )
+
+    def provider_summaries(self) -> ProviderSummaryList:
+        """What a requester sees of the kinds of connections."""
+        return self._views.providers()
+
+    def uses(self, request: ConnectionRef) -> UseDays:
+        """Uses on each of the last 14 days. Raises: ConnectionNotFound."""
+        return self._audit.use_days(self._existing(request.id).id)
+
+    def test(self, request: ConnectionRef, *, actor: str) -> TestOutcome:
+        """Logs in once at the stored destination; waits, so it is called without the lock.
+
+        Raises: see `ConnectionChecks.run`."""
+        return self._checks.run(request.id, actor=actor)
+
+    def create(self, request: CreateConnection, *, actor: str) -> ConnectionView:
+        """A new connection, with what secrets came along.
+
+        Raises: ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff, VaultLocked, VaultNotSetUp, StorageError.
+        """
+        if request.scope != "user":
+            # Its store does not exist; keeping it with the user's would show it to nobody else.
+            raise InvalidFields(
+                "Connections for a whole workspace are not possible yet. Choose the scope 'user'.",
+                errors=[{"path": "scope", "message": "is not possible yet"}],
+            )
+        provider = self._provider(request.provider_id)
+        self._check(provider, request.fields, request.secrets)
+        now = self._clock()
+        draft = Connection(
+            id=new_id(self._randomness),
+            provider_id=request.provider_id,
+            name=request.name,
+            display_name=request.display_name,
+            fields=request.fields,
+            reveal_allowed=reveals_by_default(provider)
+            if request.reveal_allowed is None
+            else request.reveal_allowed,
+            status="draft",
+            status_reason="secret_missing",
+            created_at=now,
+            updated_at=now,
+        )
+        present = frozenset(request.secrets)
+        connection = with_standing(draft, standing(self._registry, provider, draft, present))
+        with self._transactions.transaction():
+            self._documents.add(connection)
+            self._audit.record("connection:created", connection=connection, decided_by=actor)
+            self._put(connection, provider, request.secrets, actor)
+        return self._changed(connection)
+
+    def update(self, request: UpdateConnection, *, actor: str) -> ConnectionView:
+        """Changes what is given. Another destination removes the secrets, and whatever a dialog has shown and is
+        another now voids the grants, in the same transaction.
+
+        So does saving what is not the broker's own (edited, or never confirmed): its secrets are bound to where they
+        go, not to as whom or to which database, and a form does not show what somebody has changed in it.
+
+        Raises: ConnectionNotFound, RevisionConflict, ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff,
+            VaultLocked, VaultNotSetUp, StorageError.
+        """
+        old = self._existing(request.id)
+        if old.revision != request.revision:
+            raise RevisionConflict
+        provider = self._registry.get(old.provider_id)
+        fields = old.fields if request.fields is None else request.fields
+        foreign = not_ours(old)
+        if foreign:
+            self._documents.accept(old)
+        if foreign or fields != old.fields or request.secrets:
+            # Without its schema nobody can tell which fields are secrets or destinations; names can be changed.
+            provider = self._provider(old.provider_id)
+            self._check(provider, fields, request.secrets)
+        edited = old.model_copy(
+            update={
+                "name": old.name if request.name is None else request.name,
+                "display_name": old.display_name if request.display_name is None else request.display_name,
+                "fields": fields,
+                "reveal_allowed": old.reveal_allowed
+                if request.reveal_allowed is None
+                else request.reveal_allowed,
+                "revision": old.revision + 1,
+                "updated_at": self._clock(),
+            }
+        )
+        stored = frozenset(one.field for one in self._secrets.sealed.of(old.id))
+        target = None if provider is None else self._destinations.would_be(provider, fields)
+        moved = (
+            target is not None
+            and target.digest != self._destinations.would_be(target.provider, old.fields).digest
+        )
+        present = (frozenset() if moved or foreign else stored) | frozenset(request.secrets)
+        lost = moved and not stored <= present
+        after = standing(self._registry, provider, edited, present, secrets_removed=lost)
+        connection = with_standing(edited, after)
+        voided = 0
+        with self._transactions.transaction():
+            self._documents.update(connection, expected_revision=old.revision)
+            self._audit.record(
+                "connection:changed",
+                connection=connection,
+                # Of the rest a look at the connection tells; what code may ask for is told by the record.
+                field="reveal_allowed" if edited.reveal_allowed != old.reveal_allowed else None,
+                decided_by=actor,
+            )
+            if foreign:
+                self._take(connection, code=old.status_reason, actor=actor)
+            elif moved:
+                self._remove_secrets(connection, actor)
+            if provider is not None and not foreign:
+                shown = self._destinations.of_edited(connection, provider).shown
+                if shown != self._destinations.of_edited(old, provider).shown:
+                    voided = self._revocation.void(connection, except_for=shown)
+            if provider is not None and request.secrets:
+                self._put(connection, provider, request.secrets, actor)
+                self._settle(connection, provider)
+        if voided or foreign:
+            self._publish(Event(event="grants:changed"))
+        return self._changed(connection)
+
+    def delete(self, request: DeleteConnection, *, actor: str) -> None:
+        """With its secrets, grants and handles. Raises: ConnectionNotFound, RevisionConflict, StorageError."""
+        connection = self._existing(request.id)
+        with self._transactions.transaction():
+            self._revocation.void(connection, except_for=None, why="deleted")
+            self._documents.remove(connection.id, expected_revision=request.revision)
+            self._audit.record("connection:deleted", connection=connection, decided_by=actor)
+        self._destinations.forget(connection.id)
+        self._publish(Event(event="connections:changed", id=connection.id))
+        self._publish(Event(event="grants:changed"))
+
+    def set_secret(self, request: SetSecret, *, actor: str) -> ConnectionView:
+        """Sets or replaces a secret; the revision stays, `rotation` of the handles changes.
+
+        It confirms a connection without a MAC, as it was shown; one that was edited has to be saved first.
+
+        Raises: ConnectionNotFound, ProviderNotFound, SecretNotFound, AuthenticationOff, VaultLocked, VaultNotSetUp.
+            ConnectionNotReady: it was edited. RevisionConflict: it is not what was shown.
+        """
+        # Read inside: sealing for a destination that another server is changing would make a secret nobody can open.
+        with self._transactions.transaction():
+            connection = self._existing(request.id)
+            if request.revision not in (None, connection.revision):
+                raise RevisionConflict
+            provider = self._provider(connection.provider_id)
+            if request.field not in provider.secret_fields:
+                raise SecretNotFound
+            if connection.status_reason == "edited":
+                raise ConnectionNotReady(EDITED, reason="edited")
+            foreign = not_ours(connection)
+            if foreign:
+                self._documents.accept(connection)
+                self._documents.confirm(connection, self._secrets.keys)
+                self._take(connection, code=connection.status_reason, actor=actor)
+                connection = self._existing(request.id)
+            self._put(connection, provider, {request.field: request}, actor)
+            self._settle(connection, provider)
+        if foreign:
+            self._publish(Event(event="grants:changed"))
+        return self._changed(connection)
+
+    def delete_secret(self, request: DeleteSecret, *, actor: str) -> ConnectionView:
+        """Works locked. Raises: ConnectionNotFound, SecretNotFound, StorageError."""
+        with self._transactions.transaction():
+            connection = self._existing(request.id)
+            if not self._secrets.sealed.remove(connection.id, request.field):
+                raise SecretNotFound
+            self._audit.record("secret:removed", connection=connection, field=request.field, decided_by=actor)
+            self._settle(connection, self._registry.get(connection.provider_id))
+        return self._changed(connection)
+
+    def recheck(self) -> int:
+        """Settles the status of all connections anew: kinds may have come, gone or changed. How many changed.
+
+        For the broker's start; a list must not validate a thousand rows.
+        """
+        changed = 0
+        with self._transactions.transaction(durable=False):
+            for connection in self._documents.all():
+                changed += self._settle(connection, self._registry.get(connection.provider_id))
+        if changed:
+            self._publish(Event(event="connections:changed"))
+        return changed
+
+    def _existing(self, connection_id: str) -> Connection:
+        connection = self._documents.get(connection_id)
+        if connection is None:
+            raise ConnectionNotFound
+        return connection
+
+    def _provider(self, provider_id: str) -> ProviderDefinition:
+        provider = self._registry.get(provider_id)
+        if provider is None:
+            raise ProviderNotFound
+        return provider
+
+    def _check(
+        self, provider: ProviderDefinition, fields: Mapping[str, Any], secrets: Mapping[str, SecretDraft]
+    ) -> None:
+        wrong, _ = wrong_fields(self._registry, provider, fields)
+        errors = [{"path": error.path, "message": error.message} for error in wrong]
+        errors += [
+            {"path": f"secrets.{name}", "message": "is no secret of this kind of connection"}
+            for name in sorted(secrets.keys() - provider.secret_fields)
+        ]
+        if errors:
+            raise InvalidFields(errors=errors)
+
+    def _put(
+        self,
+        connection: Connection,
+        provider: ProviderDefinition,
+        secrets: Mapping[str, SecretDraft],
+        actor: str,
+    ) -> None:
+        destination = self._destinations.would_be(provider, connection.fields)
+        for field, draft in secrets.items():
+            self._secrets.sealed.put(connection, field, draft.value.get_secret_value(), destination)
+            self._audit.record("secret:set", connection=connection, field=field, decided_by=actor)
+
+    def _take(self, connection: Connection, *, code: str | None, actor: str) -> None:
+        """A person has taken what was not the broker's own for right; nothing that went with it before does so now."""
+        self._audit.record("connection:confirmed", connection=connection, code=code, decided_by=actor)
+        self._remove_secrets(connection, actor)
+        self._revocation.void(connection, except_for=None)
+
+    def _remove_secrets(self, connection: Connection, actor: str) -> None:
+        for sealed in self._secrets.sealed.of(connection.id):
+            self._secrets.sealed.remove(connection.id, sealed.field)
+            self._audit.record("secret:removed", connection=connection, field=sealed.field, decided_by=actor)
+
+    def _settle(self, connection: Connection, provider: ProviderDefinition | None) -> bool:
+        """Stores the status as it is by what the stores have now; whether it was another one. The revision stays."""
+        sealed = self._secrets.sealed.of(connection.id)
+        after = self._documents.standing(connection, provider, frozenset(one.field for one in sealed))
+        if (
+            after.reason == "secret_unreadable"
+            and provider is not None
+            and self._secrets.keys_if_unlocked is not None
+            # A new secret was set: it is ready again if that was the one that did not open.
+            and self._reader.opens(connection, sealed, self._destinations.of(connection, provider))
+        ):
+            after = READY
+        return self._documents.settle(connection, after)
+
+    def _changed(self, connection: Connection) -> ConnectionView:
+        self._publish(Event(event="connections:changed", id=connection.id))
+        return self._views.one(self._existing(connection.id))

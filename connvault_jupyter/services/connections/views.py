@@ -1,0 +1,171 @@
+"""Connections as the two doors see them. Reads only, and a list never asks the stores per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from ...contracts.connections import (
+    Connection,
+    ConnectionList,
+    ConnectionSummary,
+    ConnectionSummaryList,
+    ConnectionView,
+    SecretState,
+    TestOutcome,
+)
+from ...contracts.providers import (
+    DeliveryForm,
+    Mode,
+    ProviderDefinition,
+    ProviderSummary,
+    ProviderSummaryList,
+)
+from ..access.deliveries import delivery_of, repeats_could_be_masked
+from ..grants.use_counter import UseCounter
+from ..ports import ProviderRegistry, SealedSecret
+from ..secrets.service import SecretsService
+from .destinations import Destinations
+from .documents import Documents
+
+
+class ConnectionViews:
+    """Puts together what is stored beside a connection. No view can hold a secret: the models have no such field."""
+
+    def __init__(
+        self,
+        *,
+        documents: Documents,
+        secrets: SecretsService,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        use_counter: UseCounter,
+    ) -> None:
+        self._documents = documents
+        self._secrets = secrets
+        self._registry = registry
+        self._destinations = destinations
+        self._use_counter = use_counter
+
+    def one(self, connection: Connection) -> ConnectionView:
+        """The view of one connection."""
+        self._use_counter.store()
+        return self._view(
+            connection,
+            self._secrets.sealed.of(connection.id),
+            self._documents.last_used(),
+            self._documents.tests(),
+        )
+
+    def all(self) -> ConnectionList:
+        """All connections, by name. Five queries, however many there are."""
+        self._use_counter.store()
+        sealed: dict[str, list[SealedSecret]] = {}
+        for secret in self._secrets.sealed.all():
+            sealed.setdefault(secret.connection_id, []).append(secret)
+        last_used, tests = self._documents.last_used(), self._documents.tests()
+        return ConnectionList(
+            connections=[
+                self._view(connection, sealed.get(connection.id, ()), last_used, tests)
+                for connection in self._documents.all_with(
+                    {one: frozenset([secret.field for secret in of]) for one, of in sealed.items()}
+                )
+            ]
+        )
+
+    def summaries(self) -> ConnectionSummaryList:
+        """What a requester sees: names, kinds, states, and where each goes."""
+        found = []
+        for stored in self._documents.all():
+            provider = self._registry.get(stored.provider_id)
+            connection = _as_it_is(stored, provider)
+            found.append(
+                ConnectionSummary(
+                    name=connection.name,
+                    provider_id=connection.provider_id,
+                    provider_name="" if provider is None else provider.name,
+                    display_name=connection.display_name,
+                    destination="" if provider is None else self._destinations.of(connection, provider).line,
+                    status=connection.status,
+                    status_reason=connection.status_reason,
+                    delivery=self._delivery(connection, provider),
+                )
+            )
+        return ConnectionSummaryList(connections=found, vault=self._secrets.short_state)
+
+    def providers(self) -> ProviderSummaryList:
+        """What a requester sees of the kinds of connections."""
+        found = []
+        for provider in self._registry.all():
+            names = provider.field_schemas
+            secret = provider.secret_fields
+            found.append(
+                ProviderSummary(
+                    id=provider.id,
+                    name=provider.name,
+                    description=provider.description,
+                    fields=[name for name in names if name not in secret],
+                    secret_fields=[name for name in names if name in secret],
+                )
+            )
+        return ProviderSummaryList(providers=found)
+
+    def _delivery(self, connection: Connection, provider: ProviderDefinition | None) -> DeliveryForm:
+        if provider is None:
+            return "login"
+        return delivery_of(provider, self._destinations.of(connection, provider).fields)
+
+    def _view(
+        self,
+        stored: Connection,
+        sealed: Iterable[SealedSecret],
+        last_used: Mapping[str, datetime],
+        tests: Mapping[str, TestOutcome],
+    ) -> ConnectionView:
+        self._documents.show(stored)
+        provider = self._registry.get(stored.provider_id)
+        secrets = {
+            one.field: SecretState(
+                ref=one.ref, set_at=one.set_at, masked=self._is_masked(stored, provider, one)
+            )
+            for one in sealed
+        }
+        return ConnectionView(
+            connection=_as_it_is(stored, provider),
+            destination="" if provider is None else self._destinations.of(stored, provider).line,
+            secrets=secrets,
+            modes=[] if provider is None else _modes(provider),
+            delivery=self._delivery(stored, provider),
+            last_used_at=last_used.get(stored.id),
+            last_test=_still_true(tests.get(stored.id), stored, secrets.values()),
+        )
+
+    def _is_masked(
+        self, connection: Connection, provider: ProviderDefinition | None, sealed: SealedSecret
+    ) -> bool:
+        if provider is None or self._secrets.keys_if_unlocked is None:
+            return True
+        destination = self._destinations.of(connection, provider)
+        if not repeats_could_be_masked(provider, destination.fields, sealed.field):
+            return True
+        return self._secrets.sealed.is_maskable(connection, sealed, destination) is not False
+
+
+def _still_true(
+    test: TestOutcome | None, stored: Connection, secrets: Iterable[SecretState]
+) -> TestOutcome | None:
+    """A test of what the connection was before a change says nothing about it now."""
+    if test is None or test.at < max([stored.updated_at, *(secret.set_at for secret in secrets)]):
+        return None
+    return test
+
+
+def _as_it_is(stored: Connection, provider: ProviderDefinition | None) -> Connection:
+    if provider is not None or stored.status_reason == "provider_missing":
+        return stored
+    # Not stored: the package may be back at the next start.
+    return stored.model_copy(update={"status": "invalid", "status_reason": "provider_missing"})
+
+
+def _modes(provider: ProviderDefinition) -> list[Mode]:
+    return list(dict.fromkeys(delivery.mode for delivery in provider.deliveries))

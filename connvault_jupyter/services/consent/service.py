@@ -1,0 +1,307 @@
+"""ConsentService: what a person's decision does, and who may use what. The table of states is in `question`.
+
+How questions pass their time is `open_questions`' business, what a grant is worth `grants.service`'s, how it ends
+`grants.revocation`'s. No secret ever comes here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from ...contracts.access import (
+    Decide,
+    Decided,
+    Grant,
+    GrantFilter,
+    GrantList,
+    GrantRef,
+    GrantView,
+    QuestionList,
+)
+from ...contracts.contract import Hidden
+from ...contracts.events import Event
+from ...contracts.supervision import ConsentSettings
+from ...errors import (
+    AccessDenied,
+    AccessRequestChanged,
+    AccessRequestDecided,
+    AccessRequestNotFound,
+    AuthenticationOff,
+    ConnvaultError,
+    ConsentWithdrawn,
+    DecisionNotOffered,
+)
+from ..access.refusal_log import RefusalLog, said_never
+from ..audit.service import AuditService
+from ..claims import Claim, Claims, cleaned
+from ..connections.destinations import Destinations
+from ..grants.handle_limit import HandleLimit
+from ..grants.handles import Handles
+from ..grants.revocation import Revocation
+from ..grants.service import Grants, Subject
+from ..grants.use_counter import UseCounter
+from ..outside_changes import OutsideChanges
+from ..ports import (
+    Clock,
+    ConnectionStore,
+    ProviderRegistry,
+    Publish,
+    Transactions,
+)
+from ..secrets.service import SecretsService
+from .open_questions import OpenQuestions
+from .question import Granted, Happening, Pending, Ticket, digest_of, durations, shown
+
+# Runs that end without a word, and what other servers on the vault have given. Nothing of it counts meanwhile, so it is
+# only a matter of tidy lists; each time reads all grants.
+_SWEEP_EVERY = timedelta(seconds=10)
+
+# As often as the syncs of the uses themselves are grouped.
+_COUNT_EVERY = timedelta(seconds=1)
+
+
+class ConsentService:
+    """All methods but `revoke` are called with the lock held."""
+
+    def __init__(
+        self,
+        *,
+        open_questions: OpenQuestions,
+        grants: Grants,
+        handles: Handles,
+        revocation: Revocation,
+        connections: ConnectionStore,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        claims: Claims,
+        refusal_log: RefusalLog,
+        secrets: SecretsService,
+        transactions: Transactions,
+        audit: AuditService,
+        settings: ConsentSettings,
+        clock: Clock,
+        publish: Publish,
+        use_counter: UseCounter,
+        outside_changes: OutsideChanges,
+        handle_limit: HandleLimit,
+        authenticated: bool,
+    ) -> None:
+        self._open_questions = open_questions
+        self._grants = grants
+        self._handles = handles
+        self._revocation = revocation
+        self._connections = connections
+        self._registry = registry
+        self._destinations = destinations
+        self._claims = claims
+        self._refusal_log = refusal_log
+        self._secrets = secrets
+        self._transactions = transactions
+        self._audit = audit
+        self._use_counter = use_counter
+        self._outside_changes = outside_changes
+        self._handle_limit = handle_limit
+        self._settings = settings
+        self._clock = clock
+        self._publish = publish
+        self._authenticated = authenticated
+        # Grants of an earlier broker: looked at by the first tick.
+        self._next_expiry: datetime | None = clock()
+        self._next_sweep = clock()
+        self._next_count = clock()
+
+    def ask(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
+        """Puts the question, or joins the caller to the same one. Raises: see `OpenQuestions.put`."""
+        return self._open_questions.put(subject, reason=reason, timeout_s=timeout_s)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """The caller has gone away. What it may have been granted meanwhile is given back."""
+        answer = ticket.answer
+        if isinstance(answer, Granted) and answer.ref is not None:
+            try:
+                self._revocation.release(answer.ref, answer.subject.requester)
+            except ConnvaultError:
+                # It has ended already, or the disk is full: nobody holds the ref, so nobody can use it.
+                return
+        self._open_questions.withdraw(ticket)
+
+    def questions(self) -> QuestionList:
+        """What waits for an answer, as it is asked now, oldest first."""
+        now = self._clock()
+        return QuestionList(
+            access_requests=[
+                shown(one, self._settings, now, self._claims) for one in self._open_questions.open()
+            ]
+        )
+
+    def decide(self, request: Decide, *, actor: str) -> Decided:
+        """A person's answer. A plain no works with a locked vault and on a full disk.
+
+        Raises: AccessRequestNotFound, AccessRequestDecided, DecisionNotOffered, AuthenticationOff, VaultLocked,
+            VaultNotSetUp, StorageError.
+            AccessRequestChanged: the digest is of something else than what is asked now.
+        """
+        pending = self._open_questions.find(request.id)
+        if pending is None:
+            raise (
+                AccessRequestDecided
+                if self._open_questions.was_decided(request.id)
+                else AccessRequestNotFound
+            )
+        if not hmac.compare_digest(digest_of(pending.subject), request.digest):
+            self._publish(Event(event="access_request:asked", id=pending.id))
+            raise AccessRequestChanged
+        if request.decision in {"deny", "deny_always"}:
+            self._deny(pending, always=request.decision == "deny_always", actor=actor)
+        else:
+            self._allow(pending, request, actor)
+        return Decided(id=pending.id, decision=request.decision)
+
+    def approvers(self, count: int) -> None:
+        """How many tabs could show a question."""
+        self._open_questions.approvers(count)
+
+    def tick(self) -> None:
+        """Lets time pass: deadlines, the grace without approvers, changed connections, expired grants."""
+        self._outside_changes.tick()
+        self._audit.announce()
+        self._open_questions.open()
+        self._refusal_log.sum_up()
+        self._revocation.store_the_rest()
+        now = self._clock()
+        if now >= self._next_count:
+            self._use_counter.store()
+            self._next_count = now + _COUNT_EVERY
+        expired = self._next_expiry is not None and now >= self._next_expiry
+        if expired or now >= self._next_sweep:
+            swept, self._next_expiry = self._revocation.sweep()
+            self._next_sweep = now + _SWEEP_EVERY
+            if expired or swept:
+                self._publish(Event(event="grants:changed"))
+
+    @property
+    def next_deadline(self) -> datetime | None:
+        """When `tick` will have something to do; `None`: nothing waits for time."""
+        times = [time for time in (self._open_questions.next_deadline, self._next_expiry) if time is not None]
+        return min(times, default=None)
+
+    def grants(self, request: GrantFilter) -> GrantList:
+        """Who may use what, and whether each grant still counts."""
+        self._use_counter.store()
+        found = []
+        connections = {one.id: one for one in self._connections.all()}
+        for stored in self._grants.all(request.connection_id):
+            connection = connections.get(stored.grant.connection_id)
+            if connection is None:
+                continue
+            provider = self._registry.get(connection.provider_id)
+            destination = None if provider is None else self._destinations.of(connection, provider)
+            reason_not = self._grants.reason_not(stored, connection.id, destination)
+            if not reason_not and self._grants.ended(stored.grant):
+                reason_not = "ended"
+            agent, hidden = self._agent_of(stored.grant)
+            found.append(
+                GrantView(
+                    grant=stored.grant.model_copy(
+                        update={"agent": agent, "agent_hash": None, "agent_sealed": None}
+                    ),
+                    connection=connection.name,
+                    uses=stored.uses,
+                    last_used_at=stored.last_used_at,
+                    counts=not reason_not,
+                    reason_not=reason_not,
+                    agent_hidden=hidden,
+                )
+            )
+        return GrantList(grants=found)
+
+    def revoke(self, request: GrantRef, *, actor: str) -> None:
+        """Takes a grant back, or undoes a "never". Raises: see `Revocation.revoke`."""
+        self._revocation.revoke(request.id, actor=actor)
+
+    def documents_gone(self, paths: Sequence[str]) -> None:
+        """Documents were deleted, replaced or renamed: their durable grants are void."""
+        self._revocation.documents_gone(paths)
+
+    def instance_ended(self, instance: str) -> None:
+        """A run has ended: its questions are withdrawn, and what it was given ends."""
+        for pending in self._open_questions.of_instance(instance):
+            self._open_questions.close(pending, Happening.ABANDONED, ConsentWithdrawn)
+        self._revocation.instance_ended(instance)
+
+    def reconcile(self, alive: Callable[[str], bool]) -> None:
+        """After a start: ends what was given to runs that are over. `alive` tells of an instance."""
+        self._revocation.reconcile(alive)
+
+    def close_orphans(self, alive: Callable[[str], bool]) -> None:
+        """After a start: records the questions of brokers that died. `alive` tells of a broker's name."""
+        self._open_questions.close_orphans(alive)
+
+    def interrupt_all(self) -> None:
+        """The broker ends in good order: every open question is interrupted, the counts are stored."""
+        self._revocation.store_the_rest()
+        self._use_counter.store()
+        self._refusal_log.sum_up(all_of_them=True)
+        self._open_questions.interrupt_all()
+
+    def _agent_of(self, grant: Grant) -> tuple[str | None, Hidden | None]:
+        if grant.agent_sealed is not None:
+            return self._claims.shown("agent", grant.connection_id, grant.agent_sealed)
+        # In the open it is of a version before, or somebody has written it there.
+        return cleaned(grant.agent), None
+
+    def _allow(self, pending: Pending, request: Decide, actor: str) -> None:
+        subject, decision = pending.subject, request.decision
+        if decision not in durations(subject):
+            raise DecisionNotOffered
+        if request.seconds is not None and (decision != "for" or request.seconds > self._settings.for_s):
+            raise DecisionNotOffered
+        if not self._authenticated:
+            raise AuthenticationOff
+        grant, ref = None, None
+        with self._transactions.transaction():
+            # Raises while locked: the question stays open while the person unlocks. In the transaction, because another
+            # server may change the keys until then.
+            _ = self._secrets.keys
+            if subject.mode != "reveal":
+                self._handle_limit.make(subject.connection, subject.requester)
+                grant = self._grants.give(subject, decision, seconds=request.seconds, actor=actor)
+                ref = self._handles.give(
+                    subject.connection, subject.requester, grant, sharers=len(pending.tickets)
+                )
+            self._open_questions.granted(pending, decision, actor, grant)
+        expires_at = None if grant is None else grant.expires_at
+        self._open_questions.answer(pending, Granted(subject, decision, ref, expires_at))
+        if expires_at is not None:
+            self._next_expiry = min(self._next_expiry or expires_at, expires_at)
+        if grant is not None:
+            self._publish(Event(event="grants:changed", id=grant.id))
+
+    def _deny(self, pending: Pending, *, always: bool, actor: str) -> None:
+        subject = pending.subject
+        if not always:
+            self._open_questions.close(
+                pending,
+                Happening.REFUSED,
+                lambda: AccessDenied(reason="denied"),
+                decision="deny",
+                actor=actor,
+            )
+            return
+
+        try:
+            self._open_questions.close(
+                pending,
+                Happening.REFUSED,
+                said_never,
+                decision="deny_always",
+                actor=actor,
+                also=lambda: self._grants.give(subject, "deny_always", seconds=None, actor=actor),
+            )
+        finally:
+            # "Never" answers whatever else this requester asks about the connection.
+            for other in self._open_questions.of_requester(subject.requester.key, subject.connection.id):
+                self._open_questions.close(other, Happening.REFUSED, said_never, decision="deny", actor=actor)
+        self._publish(Event(event="grants:changed"))

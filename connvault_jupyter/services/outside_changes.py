@@ -1,0 +1,81 @@
+"""What nobody tells the broker: that another server changed the keys, that documents were edited. Called by the timer.
+
+Reads only find; what they found is recorded here, each content once, in a transaction of its own: a read may be part of
+one that is rolled back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..contracts.events import Event
+from ..errors import StorageError
+from .audit.service import AuditService
+from .connections.documents import Documents
+from .ports import Clock, Publish, Transactions
+from .secrets.held_keys import HeldKeys
+
+# All documents, if anything was changed at all: 2 ms for a thousand. Whoever uses one finds it at once.
+_LOOK_EVERY = timedelta(seconds=10)
+
+
+class OutsideChanges:
+    """All methods are called with the lock held."""
+
+    def __init__(
+        self,
+        *,
+        held: HeldKeys,
+        documents: Documents,
+        transactions: Transactions,
+        audit: AuditService,
+        clock: Clock,
+        publish: Publish,
+    ) -> None:
+        self._held = held
+        self._documents = documents
+        self._transactions = transactions
+        self._audit = audit
+        self._clock = clock
+        self._publish = publish
+        self._told: dict[str, bytes] = {}
+        self._told_superseded = False
+        self._seen: object = None
+        self._next_look = clock()
+
+    def tick(self) -> None:
+        """Looks, records and tells."""
+        keys = self._held.now
+        if self._held.superseded != self._told_superseded:
+            self._told_superseded = self._held.superseded
+            self._publish(Event(event="vault:changed"))
+        if keys is None:
+            return
+        now = self._clock()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_EVERY
+            if (seen := self._transactions.version()) != self._seen:
+                self._seen = seen
+                self._documents.all()
+        self._record()
+
+    def _record(self) -> None:
+        for finding in self._documents.findings():
+            connection = finding.connection
+            if self._told.get(connection.id) == finding.digest:
+                continue
+            try:
+                with self._transactions.transaction():
+                    if not self._documents.still(finding):
+                        continue
+                    self._audit.record(
+                        "connection:edited",
+                        connection=connection,
+                        outcome="failed",
+                        code=f"connection_{finding.reason}",
+                    )
+            except StorageError:
+                # A full disk: it is found again by the next read.
+                continue
+            self._told[connection.id] = finding.digest
+            self._publish(Event(event="connections:changed", id=connection.id))

@@ -1,0 +1,99 @@
+"""Opens all sealed secrets of a connection, and marks a connection whose secrets do not open any more.
+
+The access path and the connection test use this, each after the use was recorded, and `consent.open_questions`
+to mask claims. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ...contracts.connections import Connection
+from ...contracts.events import Event
+from ...errors import SecretInvalid, StorageError
+from ..audit.service import AuditService
+from ..connections.destinations import Destination
+from ..connections.documents import Documents
+from ..connections.statuses import Standing
+from ..ports import Publish, SealedSecret, Transactions
+from .service import SecretsService
+
+
+class SecretReader:
+    """Unseals; a blob that does not open is never deleted, its connection asks for a new secret instead."""
+
+    def __init__(
+        self,
+        *,
+        secrets: SecretsService,
+        documents: Documents,
+        transactions: Transactions,
+        audit: AuditService,
+        publish: Publish,
+    ) -> None:
+        self._secrets = secrets
+        self._documents = documents
+        self._transactions = transactions
+        self._audit = audit
+        self._publish = publish
+
+    def open(
+        self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination
+    ) -> dict[str, str]:
+        """The secrets by field, of the fields that the provider still has.
+
+        Raises: VaultLocked, VaultNotSetUp.
+            SecretInvalid: one does not open; the connection is `invalid` from now on.
+        """
+        found = {}
+        for secret in sealed:
+            if secret.field in destination.secret_fields:
+                try:
+                    found[secret.field] = self._secrets.sealed.unseal(connection, secret, destination)
+                except SecretInvalid:
+                    self._mark(connection, secret.field, destination)
+                    # Where the keys are gone that is what has to be said.
+                    _ = self._secrets.keys
+                    raise
+        return found
+
+    def readable(self, connection: Connection, destination: Destination) -> list[str]:
+        """The secrets that open, to be masked; marks nothing, and that one does not open changes nothing.
+
+        Raises: VaultLocked, VaultNotSetUp.
+        """
+        found = []
+        for secret in self._secrets.sealed.of(connection.id):
+            with suppress(SecretInvalid):
+                found.append(self._secrets.sealed.unseal(connection, secret, destination))
+        return found
+
+    def opens(self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination) -> bool:
+        """Whether all secrets open; marks nothing."""
+        try:
+            for secret in sealed:
+                self._secrets.sealed.unseal(connection, secret, destination)
+        except SecretInvalid:
+            return False
+        return True
+
+    def _mark(self, connection: Connection, field: str, destination: Destination) -> None:
+        try:
+            with self._transactions.transaction():
+                # Another server may have changed the keys or the secret since it was read: asked again where none can.
+                sealed = [one for one in self._secrets.sealed.of(connection.id) if one.field == field]
+                if self._secrets.keys_if_unlocked is None or self.opens(connection, sealed, destination):
+                    return
+                self._documents.settle(connection, Standing("invalid", "secret_unreadable"))
+                self._audit.record(
+                    "secret:unreadable",
+                    connection=connection,
+                    field=field,
+                    outcome="failed",
+                    code=SecretInvalid.code,
+                )
+        except StorageError:
+            # The caller gets SecretInvalid all the same, and the next use tries to mark again.
+            return
+        self._publish(Event(event="connections:changed", id=connection.id))

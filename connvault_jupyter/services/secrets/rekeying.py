@@ -1,0 +1,118 @@
+"""The change of a vault's keys: all that is sealed or MAC-ed is made anew for the next generation, in one transaction.
+
+Nobody is asked here and no master key is made here; `service` does that before, without the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...contracts.connections import Connection
+from ...errors import Conflict, SecretInvalid
+from ..audit.service import AuditService
+from ..connections.destinations import Destination, Destinations
+from ..connections.documents import Documents, not_ours
+from ..connections.statuses import Standing
+from ..grants.service import Grants
+from ..ports import ProviderRegistry, SealedSecret, SecretStore
+from ..vault_ports import SealContext, VaultRecord, VaultStore
+from .generations import FROM_BEFORE, Unlocked
+from .sealing import opened
+
+
+class Rekeying:
+    """What was not the broker's own before is not afterwards: forged grants stay forged, edited documents edited."""
+
+    def __init__(
+        self,
+        *,
+        vault: VaultStore,
+        secrets: SecretStore,
+        documents: Documents,
+        grants: Grants,
+        registry: ProviderRegistry,
+        destinations: Destinations,
+        audit: AuditService,
+    ) -> None:
+        self._vault = vault
+        self._secrets = secrets
+        self._documents = documents
+        self._grants = grants
+        self._registry = registry
+        self._destinations = destinations
+        self._audit = audit
+
+    def run(self, before: VaultRecord, old: Unlocked, after: VaultRecord, new: Unlocked) -> list[Connection]:
+        """In the caller's transaction. Those of which a secret could not be opened, to be marked by the caller.
+
+        Nothing is lost: a secret that does not open (its provider is not installed here) is taken over as it is.
+
+        Raises: Conflict: the vault is not the one that was read. StorageError.
+        """
+        if self._vault.load() != before:
+            raise Conflict
+        from_before = before.generation == FROM_BEFORE
+        self._documents.unlocked(old.keys)
+        # By the old keys, whether or not they are held: while locked an edited document looks like any other.
+        connections = self._documents.judged_by(None if from_before else old.keys)
+        unread = self._reseal(before.vault_id, connections, old, new)
+        self._documents.rekeyed(old.keys, new.keys, from_before=from_before)
+        self._grants.rekeyed(old.keys, new.keys)
+        self._audit.rekeyed(old, new)
+        self._vault.replace(after)
+        return unread
+
+    def mark(self, unread: list[Connection]) -> None:
+        """Records and marks what `run` answered; the new keys are held by now."""
+        for connection in unread:
+            self._documents.settle(connection, Standing("invalid", "secret_unreadable"))
+            self._audit.record(
+                "secret:unreadable", connection=connection, outcome="failed", code=SecretInvalid.code
+            )
+
+    def _reseal(
+        self, vault_id: str, connections: Sequence[Connection], old: Unlocked, new: Unlocked
+    ) -> list[Connection]:
+        by_id = {one.id: one for one in connections}
+        unread: dict[str, Connection] = {}
+        for sealed in self._secrets.all():
+            connection = by_id.get(sealed.connection_id)
+            if connection is None:
+                continue
+            destination = self._destination(connection)
+            try:
+                if destination is None:
+                    raise SecretInvalid
+                context = destination.seal_context(vault_id, connection, sealed.field)
+                secret = opened(old.keys, vault_id, connection, sealed, destination)
+                envelope = new.keys.seal(secret, context)
+            except SecretInvalid:
+                if destination is not None and not not_ours(connection):
+                    unread[connection.id] = connection
+                try:
+                    envelope = new.keys.wrap(
+                        old.keys, sealed.envelope, _belonging(vault_id, connection, sealed)
+                    )
+                except SecretInvalid:
+                    # Damaged: it opens nowhere any more.
+                    continue
+            self._secrets.put(replace(sealed, envelope=envelope))
+        return [*unread.values()]
+
+    def _destination(self, connection: Connection) -> Destination | None:
+        """`None`: its provider is not installed here."""
+        provider = self._registry.get(connection.provider_id)
+        return None if provider is None else self._destinations.of(connection, provider)
+
+
+def _belonging(vault_id: str, connection: Connection, sealed: SealedSecret) -> SealContext:
+    """What is known of a secret's context without its destination, which is all that a wrapped one is bound to anew."""
+    return SealContext(
+        vault_id=vault_id,
+        scope=connection.scope,
+        connection_id=connection.id,
+        field=sealed.field,
+        provider_id=connection.provider_id,
+        destination={},
+    )
