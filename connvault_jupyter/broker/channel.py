@@ -22,7 +22,7 @@ from ..contracts.frames import MAX_ANSWER_BYTES, PROTOCOL, Reader, encode
 from ..errors import BrokerUnavailable, ConnvaultError, MalformedFrame, RequestTooLarge, VersionMismatch
 from ..services.ports import Wait
 from .operator_channel import refusal
-from .processes import Peer, Processes
+from .os_processes import Peer, Processes
 
 # A kernel keeps one connection a thread: 128 is a large thread pool, 512 a shared machine's worth of kernels.
 MAX_CONNECTIONS = 512

@@ -30,7 +30,7 @@ from ..services.secrets.service import SecretsService
 from ..services.visible_names import visible
 from .operator_channel import refusal
 from .sealed_requests import opened
-from .watch import Supervision
+from .supervision import Supervision
 
 _MAX_ACTOR_CHARS = 200
 

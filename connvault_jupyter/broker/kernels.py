@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..contracts.supervision import KernelRow, KernelTable
-from .processes import Processes, Running
+from .os_processes import Processes, Running
 
 
 @dataclass(frozen=True, eq=False)

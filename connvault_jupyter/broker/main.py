@@ -37,13 +37,13 @@ from .dispatch import Dispatch, Services, table_of
 from .hardened_start import Started
 from .kernels import Kernels
 from .operator_channel import OperatorChannel, refusal
+from .os_processes import PeerHidden, here
 from .peers import Peers
-from .places import Places, own_place
-from .processes import PeerHidden, here
+from .pid_namespaces import PidNamespaces, own_namespace
 from .socket_dir import HANDLES, bind
 from .spawn import Spawner
+from .supervision import Supervision
 from .tcp_peers import tcp_peer
-from .watch import Supervision
 
 # A keyring that answers by itself does so in 0.2 s. Requesters of a restarted broker wait that long for it rather
 # than be told that the vault is locked; a keyring that asks a person must not hold them up.
@@ -80,8 +80,8 @@ class Broker:
             kernels=kernels,
             server_root=settings.server_root,
             owner_pid=started.owner_pid,
-            place=own_place(),
-            somebody_at=Places(Path(settings.data_dir)).somebody_at,
+            place=own_namespace(),
+            somebody_at=PidNamespaces(Path(settings.data_dir)).somebody_at,
         )
         self._log = log
         path = Path(settings.socket_path)

@@ -23,7 +23,7 @@ from ..contracts.access import Requester
 from ..errors import BrokerUnavailable, NotAllowed
 from ..services.visible_names import visible
 from .kernels import Kernels, KnownKernel
-from .processes import Peer, Place, Processes, Running
+from .os_processes import Peer, PidNamespace, Processes, Running
 from .scripts import Started, script_of
 
 # The session's row is saved after the kernel has started; a first cell may run before it is told here.
@@ -71,8 +71,8 @@ class Peers:
         kernels: Kernels,
         server_root: str,
         owner_pid: int,
-        place: Place,
-        somebody_at: Callable[[Place], bool],
+        place: PidNamespace,
+        somebody_at: Callable[[PidNamespace], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._processes = processes
@@ -329,7 +329,7 @@ def _digest(text: str) -> str:
 class _Run(NamedTuple):
     pid: int
     started: int
-    place: Place
+    place: PidNamespace
 
 
 # See `Peers._run`. Rows are read that others may have edited, and a place becomes a file's name.
@@ -343,4 +343,4 @@ def _run_of(instance: str) -> _Run | None:
     match = _RUN.fullmatch(instance)
     if match is None:
         return None
-    return _Run(int(match[1]), int(match[2]), Place(match[3], match[4], match[5]))
+    return _Run(int(match[1]), int(match[2]), PidNamespace(match[3], match[4], match[5]))

@@ -16,7 +16,7 @@ from typing import Protocol
 from ..errors import BrokerUnavailable, ConnvaultError, ProcessTraced
 from .hardened_start import CHANNEL, NO_PROC, TRACED, makes_a_new_channel
 from .hardening import tracer_of
-from .processes import here
+from .os_processes import here
 from .unreadable_exec import unreadable_loader
 
 # An interpreter without any import is there in 30 ms; a machine with other work may need a hundred times that.

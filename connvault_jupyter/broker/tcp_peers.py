@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from .processes import Peer, PeerHidden
+from .os_processes import Peer, PeerHidden
 
 _Written: TypeAlias = Mapping[socket.AddressFamily, str]
 

@@ -17,7 +17,7 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from ..broker.process import BrokerProcess
+from ..broker.broker_process import BrokerProcess
 from ..contracts.operations import REST_PREFIX
 from ..errors import ConnvaultError
 from .operations import RESOURCE, Route

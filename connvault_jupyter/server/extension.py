@@ -18,7 +18,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, CaselessStrEnum, Float, Int, List, Unicode, default
 
 from .._version import __version__
-from ..broker.process import BrokerProcess
+from ..broker.broker_process import BrokerProcess
 from ..broker.socket_dir import SocketDir, choose
 from ..contracts.frames import SOCKET_VARIABLE
 from ..errors import BrokerUnavailable, ConnvaultError

@@ -17,7 +17,7 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from ..broker.process import BrokerProcess
+from ..broker.broker_process import BrokerProcess
 from ..contracts.operations import REST_PREFIX, Http, Operation, routed
 from ..errors import BrokerUnavailable, ConnvaultError, InvalidRequest, NotFound, RequestTooLarge
 from .requests import MAX_BODY_BYTES, body_of

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from jupyter_core.utils import ensure_async
 
-from ..broker.process import BrokerProcess
+from ..broker.broker_process import BrokerProcess
 
 if TYPE_CHECKING:
     from ..contracts.supervision import Document, KernelRow, KernelTable

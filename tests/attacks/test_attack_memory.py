@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connvault_jupyter.broker import link, process
+from connvault_jupyter.broker import broker_process, operator_client
 from tests.support.unprivileged import run_unprivileged
 
 # Tries all that a process may do to another one of its user; what worked, by name.
@@ -103,10 +103,10 @@ ATTEMPTS = ["mem", "environ", "maps", "auxv", "descriptors", "ptrace", "pidfd_ge
 @pytest.mark.parametrize("process", ["broker", "server"])
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_a_process_of_the_same_user_does_not_get_in(
-    worked: dict[str, list[str]], process: str, attempt: str
+    worked: dict[str, list[str]], broker_process: str, attempt: str
 ) -> None:
     """Neither into the broker, which has the keys, nor into its owner, which has the operator channel."""
-    assert attempt not in worked[process]
+    assert attempt not in worked[broker_process]
 
 
 def test_the_same_attempts_get_into_an_ordinary_process(worked: dict[str, list[str]]) -> None:
@@ -161,8 +161,8 @@ def test_the_brokers_arguments_and_environment_hold_no_key_and_no_token() -> Non
     """Arguments are for every user of the machine to read; the environment is inherited by what the broker starts."""
     os.environ["JUPYTER_TOKEN"] = "a-token-of-the-server"
     try:
-        environment = link.environment()
+        environment = operator_client.environment()
     finally:
         del os.environ["JUPYTER_TOKEN"]
     assert "a-token-of-the-server" not in environment.values()
-    assert process.PROGRAM == ("-m", "connvault_jupyter.broker")
+    assert broker_process.PROGRAM == ("-m", "connvault_jupyter.broker")

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker.process import BrokerProcess
+from connvault_jupyter.broker.broker_process import BrokerProcess
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from tests.support.operator import CALL_DEADLINE_S
 from tests.support.rest import PASSPHRASE

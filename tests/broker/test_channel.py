@@ -17,7 +17,7 @@ import pytest
 
 from connvault_jupyter._version import __version__
 from connvault_jupyter.broker.channel import MAX_PER_PROCESS, RequesterListener
-from connvault_jupyter.broker.processes import here
+from connvault_jupyter.broker.os_processes import here
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.errors import RequestTooLarge

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.broker.kernels import Kernels
+from connvault_jupyter.broker.os_processes import LinuxProcesses, Peer, PidNamespace
 from connvault_jupyter.broker.peers import Peers
-from connvault_jupyter.broker.processes import LinuxProcesses, Peer, Place
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.contracts.supervision import Document, KernelRow, KernelTable
 from connvault_jupyter.errors import BrokerUnavailable, NotAllowed
@@ -39,7 +39,7 @@ class Here:
         self.path = str(root / "s")
         self.processes = LinuxProcesses()
         self.kernels = Kernels(processes=self.processes)
-        self.manned: set[Place] = set()
+        self.manned: set[PidNamespace] = set()
         self.peers = Peers(
             processes=self.processes,
             kernels=self.kernels,
@@ -393,9 +393,9 @@ def test_the_run_of_a_living_process_is_alive(here: Here) -> None:
     assert not here.peers.instance_alive(found.instance)
 
 
-def changed(instance: str, **parts: str) -> tuple[str, Place]:
+def changed(instance: str, **parts: str) -> tuple[str, PidNamespace]:
     """The run of the same pid and start time in another place, and that place."""
-    run, place = instance.split(":")[:-3], Place(*instance.split(":")[-3:])._replace(**parts)
+    run, place = instance.split(":")[:-3], PidNamespace(*instance.split(":")[-3:])._replace(**parts)
     return ":".join((*run, *place)), place
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker.process import BrokerProcess
+from connvault_jupyter.broker.broker_process import BrokerProcess
 from connvault_jupyter.broker.spawn import Spawned
 from connvault_jupyter.contracts.supervision import BrokerReady, BrokerSettings
 from connvault_jupyter.errors import (

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connvault_jupyter.broker.ends import ProcessEnds
+from connvault_jupyter.broker.process_exits import ProcessExits
 
 LOG = logging.getLogger("connvault.tests")
 DEADLINE_S = 10.0
@@ -23,7 +23,7 @@ class Ends:
 
     def __init__(self) -> None:
         self.told: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.watching = ProcessEnds(ended=self._ended, log=LOG)
+        self.watching = ProcessExits(ended=self._ended, log=LOG)
         self.watching.start()
 
     def _ended(self, name: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker import process
-from connvault_jupyter.broker.process import PROGRAM, BrokerProcess
+from connvault_jupyter.broker import broker_process
+from connvault_jupyter.broker.broker_process import PROGRAM, BrokerProcess
 from connvault_jupyter.broker.spawn import Spawned, Spawner
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, SchemaTooNew, StorageError
@@ -220,7 +220,7 @@ def test_a_person_who_has_seen_to_it_need_not_restart_the_server(
     """The page asks again, and so it is tried again; kernels find it where they were refused."""
     too_new(short_tmp_path)
     starts.begin(settings(short_tmp_path))
-    monkeypatch.setattr(process, "_AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(broker_process, "_AGAIN_AFTER_S", 0.0)
     wait_until(lambda: starts.ask() and starts.count == 2, deadline_s=DEADLINE_S, what="another start")
     (short_tmp_path / "vault" / "connvault.db").unlink()
     starts.broker.call("supervision.kernels", {"kernels": []}).exception(DEADLINE_S)
@@ -242,7 +242,7 @@ def test_a_later_start_is_told_what_the_server_said_meanwhile(
         )
     )
     starts.broker.call("supervision.approvers", {"count": 1}).exception(DEADLINE_S)
-    monkeypatch.setattr(process, "_AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(broker_process, "_AGAIN_AFTER_S", 0.0)
     (short_tmp_path / "vault" / "connvault.db").unlink()
     wait_until(lambda: starts.ask() is None, deadline_s=DEADLINE_S, what="the broker")
     call = starts.broker.call
@@ -277,11 +277,11 @@ def test_one_that_ends_at_once_each_time_is_given_up(
     short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been an accident, so some starts follow; and `ready` is settled then."""
-    monkeypatch.setattr(process, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(broker_process, "_FIRST_PAUSE_S", 0.0)
     starts = Starts(_ends_at_once)
     reason = starts.begin(settings(short_tmp_path))
     assert isinstance(reason, BrokerUnavailable)
-    assert starts.count == process._MAX_STARTS
+    assert starts.count == broker_process._MAX_STARTS
     assert told_a_kernel(short_tmp_path).startswith("BrokerUnavailable: ")
     starts.broker.stop()
 
@@ -290,7 +290,7 @@ def test_what_passes_by_itself_is_waited_for(
     starts: Starts, short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that another process keeps busy."""
-    monkeypatch.setattr(process, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(broker_process, "_FIRST_PAUSE_S", 0.0)
     (short_tmp_path / "vault").mkdir(mode=0o700)
     database = sqlite3.connect(short_tmp_path / "vault" / "connvault.db", isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connvault_jupyter.broker.processes import Peer, PeerHidden
+from connvault_jupyter.broker.os_processes import Peer, PeerHidden
 from connvault_jupyter.broker.tcp_peers import tcp_peer
 from tests.support.unprivileged import run_unprivileged
 

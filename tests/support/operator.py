@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker.process import BrokerProcess
+from connvault_jupyter.broker.broker_process import BrokerProcess
 from connvault_jupyter.contracts.events import Event
 from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
 

@@ -78,7 +78,7 @@ class Running:
     started: int
 
 
-class Place(NamedTuple):
+class PidNamespace(NamedTuple):
     """`machine` and `boot` are digests; `namespace` is the number of the PID namespace.
 
     A namespace's number is given away again when it has ended, but a process is also named by its start time, and
@@ -116,7 +116,7 @@ class Processes(Protocol):
     def sees_our_files(self, pid: int) -> bool:
         """Whether a path means the same file to the process as to us: no other mount namespace, no other root."""
 
-    def place(self) -> Place:
+    def place(self) -> PidNamespace:
         """Where the pids that this process sees count.
 
         Raises: OSError: /proc is not there, or is of another place than this process.
@@ -178,14 +178,14 @@ class LinuxProcesses:
             for place in ("ns/mnt", "root")
         )
 
-    def place(self) -> Place:
+    def place(self) -> PidNamespace:
         # In a /proc of another PID namespace it has another pid, or none.
         if os.readlink("/proc/self") != str(os.getpid()):
             raise ProcessLookupError("this /proc is of another PID namespace")
         name = _content("/etc/machine-id").strip() or socket.gethostname().encode()
         boot = _content("/proc/sys/kernel/random/boot_id").strip()
         namespace = _NAMESPACE.fullmatch(_link("/proc/self/ns/pid") or "")
-        return Place(_short(name), _short(boot), namespace[1] if namespace else "0")
+        return PidNamespace(_short(name), _short(boot), namespace[1] if namespace else "0")
 
 
 class MacProcesses:
@@ -222,9 +222,9 @@ class MacProcesses:
     def sees_our_files(self, pid: int) -> bool:  # noqa: ARG002 -- there are no mount namespaces
         return True
 
-    def place(self) -> Place:
+    def place(self) -> PidNamespace:
         booted = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.boottime"], capture_output=True, check=False)
-        return Place(_short(socket.gethostname().encode()), _short(booted.stdout), "0")
+        return PidNamespace(_short(socket.gethostname().encode()), _short(booted.stdout), "0")
 
 
 def here() -> Processes:

@@ -24,7 +24,7 @@ MAX_PENDING = 1000
 START_ID = 0
 
 
-class Link:
+class OperatorClient:
     """One broker process, the channel to it and what it was asked. What is asked before `meet` waits for it."""
 
     def __init__(self, process: Spawned) -> None:

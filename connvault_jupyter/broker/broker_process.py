@@ -15,16 +15,21 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BrokerUnavailable, ConnvaultError, ProcessTraced, StorageBusy
-from .link import MAX_PENDING, START_ID, Link, environment, settle
-from .places import Places
+from ..errors import (
+    BrokerUnavailable,
+    ConnvaultError,
+    ProcessTraced,
+    StorageBusy,
+)
+from .operator_client import MAX_PENDING, START_ID, OperatorClient, environment, settle
+from .pid_namespaces import PidNamespaces
 from .spawn import Spawned, Spawner
 
 if TYPE_CHECKING:
     from ..contracts.events import Event
     from ..contracts.supervision import BrokerReady, BrokerSettings
     from .locks import Held
-    from .refusing import RefusingDoor
+    from .refusing_listener import RefusingListener
 
 # A crash on start must not eat a processor; a crash once a day must not be felt.
 _FIRST_PAUSE_S = 0.05
@@ -71,7 +76,7 @@ class BrokerProcess:
         self._log = log
         self._spawn = spawn or Spawner(PROGRAM)
         self._lock = threading.Lock()
-        self._link: Link | None = None
+        self._link: OperatorClient | None = None
         self._reason: ConnvaultError | None = None
         self._told: dict[str, Mapping[str, Any]] = {}
         # What was asked before the first process is there; `None` from then on.
@@ -83,7 +88,7 @@ class BrokerProcess:
         self._ending = False
         self._given_up_at: float | None = None
         self._wanted = threading.Event()
-        self._door: RefusingDoor | None = None
+        self._door: RefusingListener | None = None
         self._place: Held | None = None
         self._supervisor: threading.Thread | None = None
 
@@ -198,8 +203,8 @@ class BrokerProcess:
         try:
             if self._place is None:
                 # Before there is any broker, so that there is none whose place nobody holds.
-                self._place = Places(Path(settings.data_dir)).enter()
-            link = Link(self._spawn(environment()))
+                self._place = PidNamespaces(Path(settings.data_dir)).enter()
+            link = OperatorClient(self._spawn(environment()))
         except ConnvaultError as exc:
             self._refused(exc)
         except OSError as exc:
@@ -233,10 +238,10 @@ class BrokerProcess:
         )
 
     def _open_door(self, path: Path, reason: ConnvaultError) -> None:
-        from .refusing import RefusingDoor
+        from .refusing_listener import RefusingListener
 
         try:
-            self._door = RefusingDoor(path, reason)
+            self._door = RefusingListener(path, reason)
         except ConnvaultError as exc:
             self._log.error("connvault can't tell notebooks so: %s", exc.message)
 
@@ -249,7 +254,7 @@ class BrokerProcess:
         if not self.ready.done():
             self.ready.set_exception(reason)
 
-    def _serve(self, link: Link, settings: BrokerSettings, spawned: Future[None]) -> None:
+    def _serve(self, link: OperatorClient, settings: BrokerSettings, spawned: Future[None]) -> None:
         started: Future[dict[str, Any]] = Future()
         started.add_done_callback(self._started)
         with self._lock:

@@ -14,10 +14,10 @@ from ..contracts.access import Requester
 from ..contracts.supervision import ApproverCount, DocumentsGone, KernelTable
 from ..services.consent.service import ConsentService
 from ..services.ports import Lock
-from .ends import ProcessEnds
 from .kernels import Kernels
+from .os_processes import Peer
 from .peers import Peers
-from .processes import Peer
+from .process_exits import ProcessExits
 
 # A question ends at most this late; the dialog counts whole seconds.
 _TICK_S = 0.2
@@ -50,7 +50,7 @@ class Supervision:
         self._instances: set[str] = set()
         self._watched_at = 0.0
         self._ended = threading.Event()
-        self._ends = ProcessEnds(ended=self._over, log=log)
+        self._ends = ProcessExits(ended=self._over, log=log)
 
     def identify(self, peer: Peer, *, likely: Requester | None = None) -> Requester:
         """Like `Peers.identify`; the run is watched from now on. `likely`: whose run it is, as a rule.

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 
 
-class ProcessEnds:
+class ProcessExits:
     """`ended` is called with the name under which a process was watched, in a thread of its own; once a name."""
 
     def __init__(self, *, ended: Callable[[str], None], log: logging.Logger) -> None:

@@ -18,7 +18,7 @@ from .socket_dir import bind
 _HELLO_S = 1.0
 
 
-class RefusingDoor:
+class RefusingListener:
     """Listens at `path` until `close`, and answers each requester with `reason`.
 
     Raises: BrokerUnavailable: (when made) there can be no socket.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import BrokerUnavailable
 from . import locks
-from .processes import Place, here
+from .os_processes import PidNamespace, here
 
 FOLDER = "places"
 
@@ -22,7 +22,7 @@ _PATIENCE_S = 2.0
 _PAUSE_S = 0.01
 
 
-def own_place() -> Place:
+def own_namespace() -> PidNamespace:
     """Where this process's pids count. Raises: BrokerUnavailable: /proc is not there, or is of another place."""
     try:
         return here().place()
@@ -33,7 +33,7 @@ def own_place() -> Place:
         ) from exc
 
 
-class Places:
+class PidNamespaces:
     """`data_dir` is the vault's folder; it need not be there yet."""
 
     def __init__(self, data_dir: Path) -> None:
@@ -48,7 +48,7 @@ class Places:
         """
         from ..storage.private_files import private_directory, unusable
 
-        place = own_place()
+        place = own_namespace()
         try:
             private_directory(self._folder.parent)
             private_directory(self._folder)
@@ -67,9 +67,9 @@ class Places:
             f"Another program keeps {self._file(place)} locked for itself. End it, and restart the server."
         )
 
-    def somebody_at(self, place: Place) -> bool:
+    def somebody_at(self, place: PidNamespace) -> bool:
         """Whether an owner is there, or it can't be told."""
         return locks.is_held(self._file(place))
 
-    def _file(self, place: Place) -> Path:
+    def _file(self, place: PidNamespace) -> Path:
         return self._folder / "-".join(place)
