@@ -23,8 +23,8 @@ from ..contracts.problem import invalid_request
 from ..contracts.supervision import BrokerReady, BrokerSettings
 from ..errors import BrokerUnavailable, ConnvaultError, VersionMismatch
 from ..providers.registry import ProviderCatalogue
+from ..relays.connection_check import RelayConnectionCheck
 from ..relays.supervisor import RelaySupervisor
-from ..relays.trial import RelayTrial
 from ..services.assembly import Assembled, assemble
 from ..services.relay_ports import RelayOrder
 from ..storage.stores import open_stores
@@ -111,7 +111,7 @@ class Broker:
             custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
             derive_keys=derive_keys,
             check_value=check_value,
-            connection_check=RelayTrial(try_login=self._relays.try_login, clock=_now),
+            connection_check=RelayConnectionCheck(try_login=self._relays.try_login, clock=_now),
             relays=self._relays,
             running=peers,
             key_of_document=peers.key_of_document,

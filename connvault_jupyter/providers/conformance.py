@@ -22,7 +22,7 @@ from ..contracts.problem import FieldError
 from ..contracts.providers import ProviderDefinition
 from .definition_rules import definition_from
 from .delivery_rules import LISTENER_PLACES
-from .destination_line import MISSING, DestinationLine
+from .field_pattern import MISSING, FieldPattern
 from .field_rules import FieldRules
 from .sources import MAX_DEFINITION_BYTES
 
@@ -130,7 +130,7 @@ class ProviderConformance:
             if delivery.protocol is None:
                 continue
             for name, text in (*delivery.variables.items(), *delivery.tcp_variables.items()):
-                missing = DestinationLine(text).names - LISTENER_PLACES[delivery.protocol] - fields.keys()
+                missing = FieldPattern(text).names - LISTENER_PLACES[delivery.protocol] - fields.keys()
                 assert not missing, f"{name} lacks {missing}"
 
     def _refused(self, fields: Mapping[str, Any], name: str) -> None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ..contracts.problem import invalid_request
 from ..contracts.providers import ProviderDefinition
 from .delivery_rules import check_deliveries
-from .destination_line import DestinationLine, PatternError
+from .field_pattern import FieldPattern, PatternError
 from .icon_rules import icon_problem
 from .schema_rules import Unusable, check_schema, conditions, keywords, places
 
@@ -139,7 +139,7 @@ def _looked_at(condition: Any) -> frozenset[str]:
 
 def _check_display(definition: ProviderDefinition) -> None:
     try:
-        line = DestinationLine(definition.destination)
+        line = FieldPattern(definition.destination)
     except PatternError:
         raise Unusable("destination must be text with {field} places and no other braces.") from None
     if not line.names <= set(definition.field_schemas):

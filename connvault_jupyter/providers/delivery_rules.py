@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..contracts.providers import Delivery, Mode, ProviderDefinition, RelayProtocol
-from .destination_line import DestinationLine, PatternError
+from .field_pattern import FieldPattern, PatternError
 from .schema_rules import Unusable
 
 _MODES: Mapping[str, Mode] = {"relay": "brokered", "login": "in_clear", "reveal": "reveal"}
@@ -144,7 +144,7 @@ def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: 
         if not text.isprintable():
             raise Unusable(f"{name} must be one line of text.")
         try:
-            named = DestinationLine(text).names
+            named = FieldPattern(text).names
         except PatternError:
             raise Unusable(f"{name} must be text with {{place}} places and no other braces.") from None
         if not named <= known:

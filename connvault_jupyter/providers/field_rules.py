@@ -19,7 +19,7 @@ from referencing import Registry
 from ..contracts.problem import FieldError
 from ..contracts.providers import ProviderDefinition
 from . import messages
-from .destination_line import DestinationLine
+from .field_pattern import FieldPattern
 from .schema_rules import places
 
 # Any scheme, also in the middle of a text; a user ends with @ before the first /, ? or #.
@@ -35,7 +35,7 @@ class FieldRules:
 
     def __init__(self, provider: ProviderDefinition) -> None:
         self.provider = provider
-        self.line = DestinationLine(provider.destination)
+        self.line = FieldPattern(provider.destination)
         shared = provider.fields.get("$defs", {})
         self._schemas = {
             name: {**shared.get(str(schema.get("$ref", "")).removeprefix("#/$defs/"), {}), **schema}

@@ -19,7 +19,7 @@ from dataclasses import field as attribute
 from typing import Any, Protocol
 
 from ..errors import HandleInvalid
-from .lending import Lending
+from .hand_over import HandOver
 from .limits import Limits
 from .upstream import shut
 
@@ -115,7 +115,7 @@ class Downstream:
         # Duplicates: shutting one down ends the connection, and touches no TLS state that another thread is using.
         self._adopted: dict[socket.socket, socket.socket] = {}
         self._lease: tuple[float, Login] | None = None
-        self.lending: Lending | None = None
+        self.lending: HandOver | None = None
         # Whether the broker has given it a login.
         self.let_in = False
 
@@ -202,12 +202,12 @@ class Downstream:
         if self.lending is not None:
             self.lending.close()
 
-    def lend(self, session: int, upstream: socket.socket, *, at_rest: bool = True) -> Lending:
+    def lend(self, session: int, upstream: socket.socket, *, at_rest: bool = True) -> HandOver:
         """Lets the client ask for its upstream socket under this number, for as long as the copying goes on.
 
         `at_rest`: whether nothing is under way before that.
         """
-        self.lending = Lending(
+        self.lending = HandOver(
             session=session,
             upstream=upstream,
             hand=lambda descriptor: self._hand(self, descriptor),

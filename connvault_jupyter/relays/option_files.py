@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..contracts.providers import RelayProtocol
-from ..services.relay_ports import RelayPlace
+from ..services.relay_ports import RelayEndpoint
 
 # kernel.environment: what follows the name of a handle's directory, and the folder in it for loopback.
 SUFFIX = ".options"
@@ -31,7 +31,7 @@ class OptionFiles:
         self._written: dict[Path, str] = {}
         self._runs: dict[Path, str] = {}
 
-    def write(self, protocol: RelayProtocol, place: RelayPlace, *, run: str) -> None:
+    def write(self, protocol: RelayProtocol, place: RelayEndpoint, *, run: str) -> None:
         """Those that lead to a place, for the requester's run. What is there already is left alone.
 
         Raises: OSError: they can't be written.
@@ -78,7 +78,7 @@ def _make_anew(folder: Path) -> None:
     folder.mkdir(mode=0o700)
 
 
-def _local(place: RelayPlace) -> str:
+def _local(place: RelayEndpoint) -> str:
     return _client(protocol="socket", host="localhost", socket=place.socket)
 
 

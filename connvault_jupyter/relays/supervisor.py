@@ -25,12 +25,12 @@ from ..contracts.access import Delivered
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
 from ..services.ports import Clock, Lock
-from ..services.relay_ports import RelayOrder, RelayPlace
+from ..services.relay_ports import RelayEndpoint, RelayOrder
 from .ended_ports import EndedPorts
-from .forks import Forks, StartZygote
-from .lane import Lane, gone, refused
 from .option_files import SUFFIX, OptionFiles
 from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
+from .worker_client import WorkerClient, gone, refused
+from .zygote_client import StartZygote, ZygoteClient
 
 # Another server's revoke is noticed this late; one of this broker at once.
 _LOOK_EVERY_S = 0.2
@@ -50,7 +50,7 @@ Sighted = Callable[[RelayOrder], None]
 @dataclass
 class _Open:
     order: RelayOrder
-    lane: Lane
+    lane: WorkerClient
     directory: Path
     token: str = field(repr=False)
     port: int | None = None
@@ -92,8 +92,8 @@ class RelaySupervisor:
         self._lock = threading.Lock()
         # One for each lane: a stuck worker holds up its own handles only.
         self._turns: dict[_LaneKey, threading.Lock] = {}
-        self._forks: Forks | None = None
-        self._lanes: dict[_LaneKey, Lane] = {}
+        self._forks: ZygoteClient | None = None
+        self._lanes: dict[_LaneKey, WorkerClient] = {}
         self._open: dict[str, _Open] = {}
         # Their workers may not have followed yet.
         self._dropped: dict[str, RelayOrder] = {}
@@ -125,7 +125,7 @@ class RelaySupervisor:
         if self._forks is None or self._forks.over:
             threading.Thread(target=self._warm, name="relay-warm", daemon=True).start()
 
-    def open(self, order: RelayOrder) -> RelayPlace:
+    def open(self, order: RelayOrder) -> RelayEndpoint:
         """The place of a handle. Raises: BrokerUnavailable."""
         handle = handle_id(order.ref, order.grant_id)
         with self._lock:
@@ -133,7 +133,7 @@ class RelaySupervisor:
         with turn:
             found = self._listening(handle, order)
         name = SOCKETS.get(order.protocol, SOCKET)
-        place = RelayPlace(
+        place = RelayEndpoint(
             directory=str(found.directory),
             socket=str(found.directory / name),
             port=found.port if order.tcp else None,
@@ -221,13 +221,13 @@ class RelaySupervisor:
             self._drop(handle, found)
             raise
 
-    def _entered(self, handle: str, order: RelayOrder, lane: Lane) -> _Open:
+    def _entered(self, handle: str, order: RelayOrder, lane: WorkerClient) -> _Open:
         """Before it listens: the first client may ask for its login at once. Called with the own lock."""
         token = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
         found = self._open[handle] = _Open(order, lane, self._directory(handle), token)
         return found
 
-    def _new_lane(self, protocol: str, key: _LaneKey | None) -> Lane:
+    def _new_lane(self, protocol: str, key: _LaneKey | None) -> WorkerClient:
         """`key`: whose logins it may ask for; `None`: nobody's."""
         forks = self._running()
         pid: Future[int] = Future()
@@ -236,7 +236,7 @@ class RelaySupervisor:
             if pid.done() and pid.exception() is None:
                 forks.kill(pid.result())
 
-        return Lane(
+        return WorkerClient(
             fork=lambda descriptor: forks.fork(protocol, descriptor, pid),
             kill=kill,
             answer=lambda handle, client: self._answer(key, handle, client),
@@ -274,7 +274,7 @@ class RelaySupervisor:
         if order is None:
             listening.close()
             return
-        from .http.answers import form_of, problem_answer
+        from .http.problem_responses import form_of, problem_answer
 
         form = form_of(order.fields)
         self._ended_ports.keep(
@@ -282,13 +282,13 @@ class RelaySupervisor:
             lambda accepts, body: problem_answer(gone(), form=form, accepts=[accepts], body=body, close=True),
         )
 
-    def _running(self) -> Forks:
+    def _running(self) -> ZygoteClient:
         with self._lock:
             if self._closed.is_set():
                 raise BrokerUnavailable
             if self._forks is None or self._forks.over:
                 try:
-                    self._forks = Forks(self._start_zygote)
+                    self._forks = ZygoteClient(self._start_zygote)
                 except OSError as exc:
                     raise BrokerUnavailable("The relays' process can't be started.") from exc
             return self._forks

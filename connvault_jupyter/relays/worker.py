@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
-from .doors import Doors
+from .acceptor import Acceptor
 from .downstream import Downstream, Handle, Login, Relay
 from .limits import LIMITS, Limits
 from .pipe import Pipe, close_all
@@ -91,7 +91,7 @@ class Worker:
         self._none_served = threading.Condition(self._lock)
         # Threads are used again: making one takes a tenth of a warm connect. A client and its taker are two.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client")
-        self._doors = Doors(threads=self._threads)
+        self._doors = Acceptor(threads=self._threads)
 
     def run(self) -> None:
         """Returns when the broker has hung up; everything of it is closed then."""

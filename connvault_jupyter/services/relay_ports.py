@@ -33,7 +33,7 @@ class RelayOrder:
 
 
 @dataclass(frozen=True)
-class RelayPlace:
+class RelayEndpoint:
     """Where it listens. `token` opens the loopback `port` (`None`: not asked for) and nothing else."""
 
     directory: str
@@ -55,7 +55,7 @@ class Relays(Protocol):
     def changed(self) -> None:
         """What is open is to be looked at now. Whatever is published leads to a look anyway. Never blocks."""
 
-    def open(self, order: RelayOrder) -> RelayPlace:
+    def open(self, order: RelayOrder) -> RelayEndpoint:
         """The same place each time for the same ref and grant. Slow: call it without the lock.
 
         Raises: BrokerUnavailable: no process, socket or port can be had."""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connvault_jupyter.relays.doors import Doors
+from connvault_jupyter.relays.acceptor import Acceptor
 
 _MOST_THREADS = 300
 
@@ -22,7 +22,7 @@ class House:
         self.served: queue.Queue[str] = queue.Queue()
         self.leave = threading.Event()
         self.threads = ThreadPoolExecutor(_MOST_THREADS)
-        self.doors = Doors(threads=self.threads)
+        self.doors = Acceptor(threads=self.threads)
         self.sockets: list[socket.socket] = []
 
     def open(self) -> tuple[str, int]:

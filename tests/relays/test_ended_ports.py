@@ -12,7 +12,7 @@ import pytest
 
 from connvault_jupyter.relays.ended_ports import EndedPorts
 from connvault_jupyter.relays.http.heads import END
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from tests.support.http_places import relays as relays
 from tests.support.http_places import running as running
 from tests.support.http_places import server as server
@@ -21,7 +21,7 @@ from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref
 
 
-def is_told(place: RelayPlace) -> bool:
+def is_told(place: RelayEndpoint) -> bool:
     """Whether the handle's port is another one's by now; while it is cut a client may be lost."""
     try:
         with RawClient(place, tcp=True) as client:
@@ -30,7 +30,7 @@ def is_told(place: RelayPlace) -> bool:
         return False
 
 
-def ended(relays: HttpRelays) -> RelayPlace:
+def ended(relays: HttpRelays) -> RelayEndpoint:
     """A place whose handle is revoked."""
     ref = new_ref()
     place = relays.place(ref, tcp=True)

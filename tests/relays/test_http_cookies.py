@@ -10,7 +10,7 @@ import pytest
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http.authorization import Header
 from connvault_jupyter.relays.http.cookies import Jar
-from connvault_jupyter.relays.http.pin import pin_of
+from connvault_jupyter.relays.http.origin import origin_of
 from tests.support.http_places import TOKEN
 from tests.support.http_places import client as client
 from tests.support.http_places import relays as relays
@@ -160,7 +160,7 @@ def test_a_client_at_the_relays_own_address_can_keep_what_passes(
     assert client.answer().header("set-cookie") == said
 
 
-PIN = pin_of({"base_url": "https://shop.example.com/v1"})
+PIN = origin_of({"base_url": "https://shop.example.com/v1"})
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_jar_keeps_what_belongs_to_the_pinned_host(attributes: str, target: st
 
 def test_over_plain_http_a_secure_cookie_stays_here() -> None:
     """The way to the service is the one that counts."""
-    jar = Jar(pin_of({"base_url": "http://shop.example.com"}), ())
+    jar = Jar(origin_of({"base_url": "http://shop.example.com"}), ())
     jar.taken([("Set-Cookie", "sid=s; HttpOnly; Secure")], "/in")
     assert jar.for_target("/x") == {}
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from connvault_jupyter.relays.http import reply
+from connvault_jupyter.relays.http import response
 from connvault_jupyter.relays.http.bodies import Chunked, chunk, last_chunk
 from connvault_jupyter.relays.http.heads import END, RequestHead, request_head, response_head
-from connvault_jupyter.relays.http.reply import Reply
+from connvault_jupyter.relays.http.response import Response
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.masking import holding
 from connvault_jupyter.relays.masking.masker import Masker
@@ -57,7 +57,7 @@ class Pieces:
 
 def pass_on(exchange: Pieces, secret: str, request: RequestHead) -> None:
     """As a session does it, with an upstream that logs in with this secret."""
-    answer = Reply(
+    answer = Response(
         exchange,  # type: ignore[arg-type]
         request=request,
         mask=Masker([secret]),
@@ -210,7 +210,7 @@ def told(content: bytes, cuts: list[int], secret: str, *headers: str, slow: bool
     exchange = (Slow if slow else Pieces)(framed(content, "close", 1, *headers), cuts)
     writes: list[bytes] = []
     exchange.answer = writes.append  # type: ignore[method-assign, assignment]
-    with replaced(holding, HOLD_S=0.0 if slow else 60.0), replaced(reply, HOLD_S=0.0 if slow else 60.0):
+    with replaced(holding, HOLD_S=0.0 if slow else 60.0), replaced(response, HOLD_S=0.0 if slow else 60.0):
         pass_on(exchange, secret, ASKED)
     return writes
 
@@ -246,7 +246,7 @@ def test_the_search_for_a_difference_finds_one(slow: bool) -> None:
 def test_a_head_that_waits_no_longer_tells_what_is_masked_of_what_is_held() -> None:
     """The content is there, and its own time is not up."""
     exchange = Pieces(framed(CANARY.encode(), "close", 1), [])
-    with replaced(holding, HOLD_S=60.0), replaced(reply, HOLD_S=0.0):
+    with replaced(holding, HOLD_S=60.0), replaced(response, HOLD_S=0.0):
         pass_on(exchange, CANARY, ASKED)
     assert b"X-Connvault-Masked: 1" in exchange.out.partition(END)[0]
 

@@ -16,7 +16,7 @@ from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http.authorization import authorization_of
 from connvault_jupyter.relays.http.headers import wanted_upgrade
 from connvault_jupyter.relays.http.heads import END, BadHead, request_head
-from connvault_jupyter.relays.http.pin import pin_of
+from connvault_jupyter.relays.http.origin import origin_of
 from connvault_jupyter.relays.http.request import serialised
 from tests.support.http_requests import as_passed
 
@@ -25,7 +25,7 @@ FUZZ_EXAMPLES = int(os.environ.get("CONNVAULT_FUZZ_EXAMPLES", "100000"))
 BASE = "https://api.example.com/v1/users"
 FIELDS = {"base_url": BASE, "auth": "bearer"}
 LOGIN = Login(FIELDS, {"token": "canary-token-5b1e"}, 1, "r1")
-PIN = pin_of(FIELDS)
+PIN = origin_of(FIELDS)
 AUTHORIZATION = authorization_of(FIELDS)
 
 # What destinations, paths and headers are dressed with.
@@ -154,7 +154,7 @@ def test_the_samples_pass(sample: str) -> None:
 )
 def test_a_base_url_is_pinned_in_the_form_it_is_sent_in(base_url: str, authority: str, path: str) -> None:
     """IDNA, percent-encoding, no default port, no slash at the end."""
-    pin = pin_of({"base_url": base_url})
+    pin = origin_of({"base_url": base_url})
     assert (pin.authority, pin.path) == (authority, path)
 
 
@@ -174,12 +174,12 @@ def test_a_base_url_is_pinned_in_the_form_it_is_sent_in(base_url: str, authority
 def test_what_is_no_address_is_none(base_url: str) -> None:
     """The form refuses it too; an old record may have it."""
     with pytest.raises(UpstreamRefused):
-        pin_of({"base_url": base_url})
+        origin_of({"base_url": base_url})
 
 
 def test_without_a_path_dots_are_the_servers_business() -> None:
     """There is nothing that they could lead out of."""
-    pin = pin_of({"base_url": "https://a"})
+    pin = origin_of({"base_url": "https://a"})
     pin.check("/a/../b")
     with pytest.raises(NotAllowed):
         pin.check("b")
@@ -223,7 +223,7 @@ def test_dots_and_slashes_in_disguise_are_refused(paths: tuple[str, ...]) -> Non
 )  # fmt: skip
 def test_no_control_character_comes_out_of_a_path(base_url: str, code: str) -> None:
     """At whatever decoding, with a path pinned and without: what follows it is not there to programs in C."""
-    pin = pin_of({"base_url": base_url})
+    pin = origin_of({"base_url": base_url})
     for path in (f"/v1/users/a%{code}b", f"/v1/users/%{code}", f"/v1/users/a/%{code}?x=1"):
         with pytest.raises(NotAllowed) as caught:
             pin.check(path)
@@ -244,4 +244,4 @@ def test_no_control_character_comes_out_of_a_path(base_url: str, code: str) -> N
 def test_names_of_all_kinds_stay_in_use(path: str) -> None:
     """Spaces, other scripts, encoded slashes and marks, dots inside of a name."""
     PIN.check(f"/v1/users/{path}")
-    pin_of({"base_url": "https://api.example.com"}).check(f"/{path}")
+    origin_of({"base_url": "https://api.example.com"}).check(f"/{path}")

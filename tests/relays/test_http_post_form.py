@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.relays.http.bodies import BadBody
-from connvault_jupyter.relays.http.gate import HandleToken
+from connvault_jupyter.relays.http.client_auth import HandleToken
 from connvault_jupyter.relays.http.post_form import PostForm, post_form
 
 LINE = b"\r\n"

@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.errors import NotAllowed
 from connvault_jupyter.relays.http.authorization import AUTHORIZATION
+from connvault_jupyter.relays.http.client_auth import HandleToken
 from connvault_jupyter.relays.http.cookie_names import CookieNames
-from connvault_jupyter.relays.http.gate import HandleToken
 from connvault_jupyter.relays.http.headers import names_another_method, passing_trailers
 from connvault_jupyter.relays.http.heads import request_head
+from connvault_jupyter.relays.http.origin import Origin, origin_of
 from connvault_jupyter.relays.http.passing import upstream_request
-from connvault_jupyter.relays.http.pin import Pin, pin_of
 from tests.support.http_requests import as_passed
 
-PIN = pin_of({"base_url": "https://dav.example.com/v1/team"})
-WIDE = pin_of({"base_url": "https://s3.example.com:9000"})
+PIN = origin_of({"base_url": "https://dav.example.com/v1/team"})
+WIDE = origin_of({"base_url": "https://s3.example.com:9000"})
 
 # As requests come in: by the relay's own address, or by the one of the service.
 RELAY, SERVICE = "127.0.0.1:4711", "dav.example.com"
 
 
-def sent(*headers: str, pin: Pin = PIN, host: str = RELAY, method: str = "COPY") -> dict[str, str]:
+def sent(*headers: str, pin: Origin = PIN, host: str = RELAY, method: str = "COPY") -> dict[str, str]:
     """The headers that go upstream, by name in small letters."""
     lines = [f"{method} /v1/team/a HTTP/1.1", f"Host: {host}", *headers, "", ""]
     head = request_head("\r\n".join(lines).encode("latin-1"))
@@ -154,7 +154,7 @@ def test_what_is_copied_lies_below_the_base_url_too(name: str) -> None:
 def test_a_parameter_in_a_headers_place_is_held_to_the_pin_too(query: str) -> None:
     """As presigned addresses have them. Below the base URL they pass, and so do a form's own words."""
 
-    def passes(query: str, pin: Pin) -> bool:
+    def passes(query: str, pin: Origin) -> bool:
         head = request_head(f"PUT /v1/team/a?{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         return as_passed(head, pin).target.endswith(query)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.relays.lane import Lane
 from connvault_jupyter.relays.pipe import Pipe
 from connvault_jupyter.relays.worker import KEPT
+from connvault_jupyter.relays.worker_client import WorkerClient
 
 
 class Passed:
@@ -21,7 +21,7 @@ class Passed:
     def __init__(self) -> None:
         self.pipe: Pipe | None = None
         self.killed = 0
-        self.lane = Lane(
+        self.lane = WorkerClient(
             fork=self._fork,
             kill=self._kill,
             answer=self._answer,
@@ -102,6 +102,6 @@ def test_without_a_free_descriptor_no_socket_is_kept(passed: Passed, monkeypatch
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patched:
-        patched.setattr("connvault_jupyter.relays.lane.os.dup", full)
+        patched.setattr("connvault_jupyter.relays.worker_client.os.dup", full)
         assert passed.hand() == b""
     assert passed.hand() == KEPT

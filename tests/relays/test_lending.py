@@ -12,7 +12,7 @@ import pytest
 
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.relays.copying import Stop
-from connvault_jupyter.relays.lending import GIVEN_BACK, Lending
+from connvault_jupyter.relays.hand_over import GIVEN_BACK, HandOver
 
 
 class Lender:
@@ -23,7 +23,7 @@ class Lender:
         self.client, self.taker = socket.socketpair()
         self.told: list[object] = []
         self.refuses = False
-        self.lending = Lending(session=1, upstream=self.upstream, hand=self._hand, at_rest=True)
+        self.lending = HandOver(session=1, upstream=self.upstream, hand=self._hand, at_rest=True)
 
     def _hand(self, descriptor: int) -> Callable[[bool], None]:
         if self.refuses:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from tests.support.http_relay import Answer, HttpRelays, RawClient, http_relays
 from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref
@@ -39,25 +39,25 @@ def point(relays: HttpRelays, server: TokenServer, secret: str = CLIENT_SECRET) 
 
 
 @pytest.fixture
-def place(relays: HttpRelays) -> Iterator[RelayPlace]:
+def place(relays: HttpRelays) -> Iterator[RelayEndpoint]:
     ref = new_ref()
     yield relays.place(ref)
     relays.revoke(ref)
 
 
-def asked(place: RelayPlace, target: str = "/users", method: str = "GET", body: bytes = b"") -> Answer:
+def asked(place: RelayEndpoint, target: str = "/users", method: str = "GET", body: bytes = b"") -> Answer:
     with RawClient(place) as client:
         return client.get(target, method=method, body=body).answer()
 
 
-def test_when_asked_the_api_gets_a_token(place: RelayPlace, server: TokenServer) -> None:
+def test_when_asked_the_api_gets_a_token(place: RelayEndpoint, server: TokenServer) -> None:
     """One fetch for all the requests of a worker."""
     assert [asked(place).status for _ in range(3)] == [200, 200, 200]
     assert server.fetches == 1
 
 
 def test_when_the_token_is_refused_the_request_is_sent_again_with_another(
-    place: RelayPlace, server: TokenServer
+    place: RelayEndpoint, server: TokenServer
 ) -> None:
     """The client sees one answer; a token is fetched anew once it is more than a second old."""
     with RawClient(place) as client:
@@ -70,7 +70,7 @@ def test_when_the_token_is_refused_the_request_is_sent_again_with_another(
 
 
 def test_when_an_upload_can_not_be_repeated_the_next_one_has_another_token(
-    place: RelayPlace, server: TokenServer
+    place: RelayEndpoint, server: TokenServer
 ) -> None:
     """Its body is gone, so the client sees the 401; the token that was refused is dropped all the same."""
     assert asked(place).status == 200
@@ -86,7 +86,7 @@ def test_when_an_upload_can_not_be_repeated_the_next_one_has_another_token(
     assert server.fetches == 2
 
 
-def test_when_the_api_echoes_the_token_it_is_masked(place: RelayPlace) -> None:
+def test_when_the_api_echoes_the_token_it_is_masked(place: RelayEndpoint) -> None:
     """Length for length."""
     shown = json.loads(asked(place, "/users?echo=1").body)
     scheme, _, token = shown["echo"].partition(" ")
@@ -94,7 +94,9 @@ def test_when_the_api_echoes_the_token_it_is_masked(place: RelayPlace) -> None:
     assert token == "*" * 32
 
 
-def test_when_fifty_clients_come_at_once_one_token_is_fetched(place: RelayPlace, server: TokenServer) -> None:
+def test_when_fifty_clients_come_at_once_one_token_is_fetched(
+    place: RelayEndpoint, server: TokenServer
+) -> None:
     """They wait for one fetch."""
     barrier = threading.Barrier(50)
 
@@ -118,7 +120,11 @@ def test_when_fifty_clients_come_at_once_one_token_is_fetched(place: RelayPlace,
     ],
 )
 def test_when_no_token_is_given_the_client_is_told(
-    place: RelayPlace, server: TokenServer, answer: tuple[int, dict[str, str], bytes], status: int, code: str
+    place: RelayEndpoint,
+    server: TokenServer,
+    answer: tuple[int, dict[str, str], bytes],
+    status: int,
+    code: str,
 ) -> None:
     """As a Problem of the relay; the API is not asked."""
     server.answer = answer
@@ -131,7 +137,7 @@ def test_when_no_token_is_given_the_client_is_told(
 
 
 def test_when_the_secret_is_replaced_the_next_token_is_of_the_new_one(
-    relays: HttpRelays, place: RelayPlace, server: TokenServer
+    relays: HttpRelays, place: RelayEndpoint, server: TokenServer
 ) -> None:
     """What was kept belonged to the old one."""
     assert asked(place).status == 200

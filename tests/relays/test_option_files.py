@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 from connvault_jupyter.relays.option_files import OptionFiles
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 
 
-def _place(directory: Path, *, port: int | None = None) -> RelayPlace:
-    return RelayPlace(str(directory), str(directory / "s"), port, "the-token", True)
+def _place(directory: Path, *, port: int | None = None) -> RelayEndpoint:
+    return RelayEndpoint(str(directory), str(directory / "s"), port, "the-token", True)
 
 
 def _printed(folder: Path) -> str:

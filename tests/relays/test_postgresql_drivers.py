@@ -25,7 +25,7 @@ import pytest
 import sqlalchemy
 
 from connvault_jupyter.kernel.hand_over import hand_over
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login
@@ -40,7 +40,7 @@ ROWS = 110_000
 STREAM = f"select repeat('x', 1000) from generate_series(1, {ROWS})"
 
 
-def dsn(place: RelayPlace) -> str:
+def dsn(place: RelayEndpoint) -> str:
     directory = place.directory.replace("/", "%2F")
     return f"postgresql:///?host={directory}&port=5432&sslmode=disable"
 
@@ -68,7 +68,7 @@ def _cancelled(postgres: PostgresServer, found: psycopg.Connection[Any]) -> floa
     return time.monotonic() - started
 
 
-def test_psql_logs_in(place: RelayPlace, login: Login) -> None:
+def test_psql_logs_in(place: RelayEndpoint, login: Login) -> None:
     """The program that everybody has."""
     done = subprocess.run(
         ["psql", "-X", "-A", "-t", "-F", ",", "-c", WHO, dsn(place)],
@@ -80,7 +80,7 @@ def test_psql_logs_in(place: RelayPlace, login: Login) -> None:
     assert tuple(done.stdout.strip().split(",")) == who(login)
 
 
-def test_psycopg_commits_and_rolls_back(place: RelayPlace, login: Login) -> None:
+def test_psycopg_commits_and_rolls_back(place: RelayEndpoint, login: Login) -> None:
     """Committed, rolled back; user and database are the connection's."""
     with psycopg.connect(**conninfo(place)) as found:
         assert found.execute(WHO.encode()).fetchone() == who(login)
@@ -93,7 +93,7 @@ def test_psycopg_commits_and_rolls_back(place: RelayPlace, login: Login) -> None
         assert found.execute("select n from t").fetchall() == [(2,)]
 
 
-def test_psycopg_copies_both_ways(place: RelayPlace) -> None:
+def test_psycopg_copies_both_ways(place: RelayEndpoint) -> None:
     """COPY IN and COPY OUT, with a Terminate's bytes inside the data."""
     rows = [f"{n}\tX\\000\\000\\000\\004 {'y' * n}" for n in range(2000)]
     rows = [row.replace("\\000", "0").replace("\\004", "4") for row in rows]
@@ -106,7 +106,7 @@ def test_psycopg_copies_both_ways(place: RelayPlace) -> None:
             assert b"".join(map(bytes, out)).decode().splitlines() == rows
 
 
-def test_binary_data_that_looks_like_a_goodbye_passes(place: RelayPlace) -> None:
+def test_binary_data_that_looks_like_a_goodbye_passes(place: RelayEndpoint) -> None:
     """A Terminate's five bytes as a parameter, alone and at the end of a message's block."""
     goodbye = b"X\0\0\0\x04"
     with psycopg.connect(**conninfo(place)) as found:
@@ -115,13 +115,13 @@ def test_binary_data_that_looks_like_a_goodbye_passes(place: RelayPlace) -> None
             assert row == (value,)
 
 
-async def test_psycopg_logs_in_asynchronously(place: RelayPlace, login: Login) -> None:
+async def test_psycopg_logs_in_asynchronously(place: RelayEndpoint, login: Login) -> None:
     """The asynchronous connection of psycopg."""
     async with await psycopg.AsyncConnection.connect(**conninfo(place)) as found:
         assert await (await found.execute(WHO.encode())).fetchone() == who(login)
 
 
-def test_psycopg2_logs_in(place: RelayPlace, login: Login) -> None:
+def test_psycopg2_logs_in(place: RelayEndpoint, login: Login) -> None:
     """The older driver."""
     found = psycopg2.connect(dsn(place))
     with found.cursor() as cursor:
@@ -130,14 +130,14 @@ def test_psycopg2_logs_in(place: RelayPlace, login: Login) -> None:
     found.close()
 
 
-def test_sqlalchemy_and_pandas_log_in(place: RelayPlace, login: Login) -> None:
+def test_sqlalchemy_and_pandas_log_in(place: RelayEndpoint, login: Login) -> None:
     """By the address alone."""
     engine = sqlalchemy.create_engine(dsn(place).replace("postgresql:", "postgresql+psycopg:"))
     assert pd.read_sql("select current_user as who", engine).to_dict("records") == [{"who": login.user}]
     engine.dispose()
 
 
-async def test_asyncpg_logs_in(place: RelayPlace, login: Login) -> None:
+async def test_asyncpg_logs_in(place: RelayEndpoint, login: Login) -> None:
     """With its prepared statements and binary results."""
     found = await asyncpg.connect(dsn(place))
     async with found.transaction():
@@ -160,14 +160,14 @@ def test_pg8000_logs_in(shared: Relays, login: Login, over_tcp: bool) -> None:
     found.close()
 
 
-def test_adbc_logs_in(place: RelayPlace, login: Login) -> None:
+def test_adbc_logs_in(place: RelayEndpoint, login: Login) -> None:
     """Arrow tables out of libpq."""
     with adbc.connect(dsn(place)) as found, found.cursor() as cursor:
         cursor.execute("select current_user::text as who, 1::int as one")
         assert cursor.fetch_arrow_table().to_pydict() == {"who": [login.user], "one": [1]}
 
 
-def test_duckdb_scans_a_table(place: RelayPlace) -> None:
+def test_duckdb_scans_a_table(place: RelayEndpoint) -> None:
     """DuckDB's own reader, from the installed extension."""
     extension = next(Path(scanner.__file__).parent.rglob("postgres_scanner.duckdb_extension"))
     with psycopg.connect(**conninfo(place), autocommit=True) as found:
@@ -178,7 +178,7 @@ def test_duckdb_scans_a_table(place: RelayPlace) -> None:
         assert duck.execute("select sum(n) from shop.public.ducks").fetchone() == (500500,)
 
 
-def test_the_startups_other_parameters_are_passed_on(place: RelayPlace) -> None:
+def test_the_startups_other_parameters_are_passed_on(place: RelayEndpoint) -> None:
     """How to talk is the client's business."""
     more = {"application_name": "report", "options": "-c datestyle=German -c work_mem=7MB"}
     with psycopg.connect(**conninfo(place, **more)) as found:
@@ -188,20 +188,20 @@ def test_the_startups_other_parameters_are_passed_on(place: RelayPlace) -> None:
         assert found.info.parameter_status("DateStyle") == "German, DMY"
 
 
-def test_the_process_number_is_the_servers_and_the_login_is_named(place: RelayPlace) -> None:
+def test_the_process_number_is_the_servers_and_the_login_is_named(place: RelayEndpoint) -> None:
     """By them a client cancels, and a pool knows what is out of date."""
     with psycopg.connect(**conninfo(place)) as found:
         assert found.execute("select pg_backend_pid()").fetchone() == (found.info.backend_pid,)
         assert found.info.parameter_status("connvault.login") == "1.r1"
 
 
-def test_replication_is_refused(place: RelayPlace) -> None:
+def test_replication_is_refused(place: RelayEndpoint) -> None:
     """Another protocol, with which data leaves unseen."""
     with pytest.raises(psycopg.OperationalError, match="connvault not_allowed: Replication"):
         psycopg.connect(**conninfo(place, replication="database"))
 
 
-def test_a_newer_minor_version_is_talked_down(place: RelayPlace) -> None:
+def test_a_newer_minor_version_is_talked_down(place: RelayEndpoint) -> None:
     """3.2 and options that are not known: the server's own answer to it (NegotiateProtocolVersion)."""
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(place.socket)
@@ -232,7 +232,7 @@ def test_over_tcp_a_client_may_ask_for_tls_first(shared: Relays, login: Login) -
         assert found.execute(WHO.encode()).fetchone() == who(login)
 
 
-def test_a_query_is_cancelled(postgres: PostgresServer, place: RelayPlace) -> None:
+def test_a_query_is_cancelled(postgres: PostgresServer, place: RelayEndpoint) -> None:
     """By libpq's way: a second connection with the process number and the key."""
     with psycopg.connect(**conninfo(place), autocommit=True) as found:
         assert _cancelled(postgres, found) < 5
@@ -253,7 +253,7 @@ def test_a_cancel_with_another_key_or_of_another_handle_does_nothing(shared: Rel
 
 
 def test_handed_over_it_is_the_servers_own_socket(
-    postgres: PostgresServer, place: RelayPlace, login: Login
+    postgres: PostgresServer, place: RelayEndpoint, login: Login
 ) -> None:
     """Queries, transactions, COPY, large results, cancel: without a relay in between."""
     with psycopg.connect(**conninfo(place), autocommit=True) as found:
@@ -267,7 +267,7 @@ def test_handed_over_it_is_the_servers_own_socket(
             assert found.execute("select 1").fetchone() == (1,)
 
 
-def test_a_socket_is_handed_over_once(place: RelayPlace) -> None:
+def test_a_socket_is_handed_over_once(place: RelayEndpoint) -> None:
     """A second taker gets nothing; nor does one for a number that nobody has."""
     with psycopg.connect(**conninfo(place), autocommit=True) as found:
         opened: Any = SimpleNamespace(directory=place.directory)
@@ -277,7 +277,7 @@ def test_a_socket_is_handed_over_once(place: RelayPlace) -> None:
         assert found.execute("select 1").fetchone() == (1,)
 
 
-def test_a_hundred_megabytes_are_streamed(place: RelayPlace) -> None:
+def test_a_hundred_megabytes_are_streamed(place: RelayEndpoint) -> None:
     """And the worker keeps none of them."""
     count = 0
     with psycopg.connect(**conninfo(place)) as found:
@@ -305,7 +305,7 @@ def test_fifty_at_once_have_fifty_sessions(shared: Relays) -> None:
         assert len(set(pool.map(work, range(50)))) == 50
 
 
-def test_a_half_closed_client_gets_its_answer(place: RelayPlace) -> None:
+def test_a_half_closed_client_gets_its_answer(place: RelayEndpoint) -> None:
     """It sends its query, ends its side, and reads on."""
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(place.socket)

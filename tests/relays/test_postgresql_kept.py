@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed
 from tests.support.postgres_places import own as own
@@ -16,21 +16,21 @@ from tests.support.processes import wait_until
 from tests.support.relay_handles import Relays, relays
 
 
-def opened(place: RelayPlace, way: str = "relay", **more: Any) -> psycopg.Connection[Any]:
+def opened(place: RelayEndpoint, way: str = "relay", **more: Any) -> psycopg.Connection[Any]:
     found = psycopg.connect(**conninfo(place, **more), autocommit=True)
     if way == "hand_over":
         assert handed(place, found)
     return found
 
 
-def asked(place: RelayPlace, statement: str) -> Any:
+def asked(place: RelayEndpoint, statement: str) -> Any:
     with opened(place) as found:
         row = found.execute(statement.encode()).fetchone()
         assert row is not None
         return row[0]
 
 
-def pid_of(place: RelayPlace) -> int:
+def pid_of(place: RelayEndpoint) -> int:
     with opened(place) as found:
         return found.info.backend_pid
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import login as login
 from tests.support.postgres_places import place as place
@@ -38,13 +38,13 @@ def wide(login: Login) -> Iterator[Relays]:
         yield found
 
 
-def refusal(place: RelayPlace, **named: Any) -> psycopg.OperationalError:
+def refusal(place: RelayEndpoint, **named: Any) -> psycopg.OperationalError:
     with pytest.raises(psycopg.OperationalError) as caught:
         psycopg.connect(**conninfo(place, **named))
     return caught.value
 
 
-def error_fields(place: RelayPlace, parameters: dict[str, str]) -> dict[str, str]:
+def error_fields(place: RelayEndpoint, parameters: dict[str, str]) -> dict[str, str]:
     """Of the error that a startup packet is answered with."""
     with socket.socket(socket.AF_UNIX) as stream:
         stream.settimeout(10)
@@ -55,7 +55,7 @@ def error_fields(place: RelayPlace, parameters: dict[str, str]) -> dict[str, str
         return {part[:1].decode(): part[1:].decode() for part in body.split(b"\0") if part}
 
 
-def test_a_client_that_names_nothing_gets_the_connections_own(place: RelayPlace, login: Login) -> None:
+def test_a_client_that_names_nothing_gets_the_connections_own(place: RelayEndpoint, login: Login) -> None:
     """libpq then says the name at the operating system, for both; a driver may leave the database out."""
     with psycopg.connect(**conninfo(place)) as found:
         assert found.execute(WHO).fetchone() == (login.user, login.database)
@@ -65,7 +65,7 @@ def test_a_client_that_names_nothing_gets_the_connections_own(place: RelayPlace,
         assert read_message(stream)[0] == b"R"
 
 
-def test_a_client_may_name_what_is_the_connections(place: RelayPlace, login: Login) -> None:
+def test_a_client_may_name_what_is_the_connections(place: RelayEndpoint, login: Login) -> None:
     """As the handle's own address and variables do."""
     with psycopg.connect(**conninfo(place, user=login.user, dbname=login.database)) as found:
         assert found.execute(WHO).fetchone() == (login.user, login.database)
@@ -73,7 +73,7 @@ def test_a_client_may_name_what_is_the_connections(place: RelayPlace, login: Log
 
 @pytest.mark.parametrize("database", ["postgres", "template1", "no_such_database", "x" * 70, "été"])
 def test_another_database_is_refused_as_a_server_does_it(
-    place: RelayPlace, login: Login, database: str
+    place: RelayEndpoint, login: Login, database: str
 ) -> None:
     """Whether there is one or not: the class of the error, its severity, and what to do."""
     said = error_fields(place, {"user": login.user, "database": database})
@@ -95,7 +95,7 @@ def test_another_database_is_refused_as_a_server_does_it(
     ],
 )
 def test_another_user_is_refused_as_a_server_does_it(
-    place: RelayPlace, login: Login, named: dict[str, str]
+    place: RelayEndpoint, login: Login, named: dict[str, str]
 ) -> None:
     """Whatever the database is."""
     words = {"own": login.database, "the system's": os_user()}
@@ -106,14 +106,14 @@ def test_another_user_is_refused_as_a_server_does_it(
 
 @pytest.mark.parametrize("named", [{}, {"database": ""}])
 def test_a_database_that_is_left_out_is_the_one_of_the_users_name(
-    place: RelayPlace, login: Login, named: dict[str, str]
+    place: RelayEndpoint, login: Login, named: dict[str, str]
 ) -> None:
     """So says the protocol, and a direct login would lead there."""
     assert error_fields(place, {"user": login.user, **named})["C"] == "3D000"
 
 
 def test_a_framework_does_not_drop_the_tables_of_the_connections_database(
-    place: RelayPlace, login: Login, other: str
+    place: RelayEndpoint, login: Login, other: str
 ) -> None:
     """It creates a database for its tests, connects to it, and clears what it finds there."""
     own = conninfo(place, user=login.user, dbname=login.database)
@@ -136,7 +136,7 @@ def test_a_framework_does_not_drop_the_tables_of_the_connections_database(
     ids=["psql", "pg_dump", "another one by psql"],
 )
 def test_programs_fail_where_they_would_work_elsewhere(
-    place: RelayPlace, login: Login, command: list[str]
+    place: RelayEndpoint, login: Login, command: list[str]
 ) -> None:
     """They end with an error, and say why."""
     arguments = [login.database if part == "own" else part for part in command]

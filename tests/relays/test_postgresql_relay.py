@@ -17,7 +17,7 @@ import pytest
 
 from connvault_jupyter.errors import HandleInvalid, VaultLocked
 from connvault_jupyter.relays.limits import LIMITS
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps
 from tests.support.postgres_places import login as login
@@ -29,12 +29,12 @@ from tests.support.relay_handles import Relays, new_ref, relays
 from tests.support.relay_process import workers
 
 
-def _pid(place: RelayPlace, **more: Any) -> int:
+def _pid(place: RelayEndpoint, **more: Any) -> int:
     with psycopg.connect(**conninfo(place, **more)) as found:
         return found.info.backend_pid
 
 
-def own_workers(place: RelayPlace) -> list[Any]:
+def own_workers(place: RelayEndpoint) -> list[Any]:
     """The workers that listen in this place."""
     return [
         worker

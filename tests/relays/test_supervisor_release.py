@@ -11,8 +11,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from connvault_jupyter.errors import HandleInvalid
-from connvault_jupyter.relays.lane import Lane
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.relays.worker_client import WorkerClient
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from tests.support.http_relay import HttpRelays, RawClient, http_relays
 from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref
@@ -54,13 +54,13 @@ def test_releasing_one_handle_leaves_the_others_of_a_slow_worker(relays: HttpRel
     """A transaction of another one would be lost with the worker."""
     one, other = new_ref(), new_ref()
 
-    def client(place: RelayPlace) -> RawClient:
+    def client(place: RelayEndpoint) -> RawClient:
         made = RawClient(place, tcp=tcp)
         if tcp:
             made.get("/", f"Authorization: Bearer {place.token}").answer()
         return made
 
-    def asked(made: RawClient, place: RelayPlace) -> int:
+    def asked(made: RawClient, place: RelayEndpoint) -> int:
         return made.get("/", f"Authorization: Bearer {place.token}").answer().status
 
     first, second = relays.place(one, tcp=tcp), relays.place(other, tcp=tcp)
@@ -126,13 +126,13 @@ def test_the_last_handle_of_a_stopped_worker_ends_it(relays: HttpRelays) -> None
 def test_no_client_waits_for_another_ones_worker(relays: HttpRelays, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that has ended is cut before the first worker is given its time to follow."""
     seen = Event()
-    retire = Lane.retire
+    retire = WorkerClient.retire
 
-    def patient(lane: Lane, handle: str) -> None:
+    def patient(lane: WorkerClient, handle: str) -> None:
         assert seen.wait(10), "a client still waits"
         retire(lane, handle)
 
-    monkeypatch.setattr(Lane, "retire", patient)
+    monkeypatch.setattr(WorkerClient, "retire", patient)
     with RawClient(relays.place(grant="one")) as one, RawClient(relays.place(grant="two")) as two:
         assert served(one)
         assert served(two)

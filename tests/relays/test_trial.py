@@ -13,7 +13,7 @@ import pytest
 
 from connvault_jupyter.contracts.providers import Delivery
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, UpstreamAuthFailed
-from connvault_jupyter.relays.trial import RelayTrial
+from connvault_jupyter.relays.connection_check import RelayConnectionCheck
 from tests.support.catalogue import provider
 from tests.support.processes import wait_until
 from tests.support.relay_process import supervised, workers
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=timezone.utc)
 CANARY = "canary-9d2c41"
 
 
-def _trial(answer: str | ConnvaultError, asked: list[Any] | None = None) -> RelayTrial:
+def _trial(answer: str | ConnvaultError, asked: list[Any] | None = None) -> RelayConnectionCheck:
     def try_login(protocol: str, login: Mapping[str, Any], timeout_s: float) -> str:
         if asked is not None:
             asked.append((protocol, dict(login)))
@@ -31,7 +31,7 @@ def _trial(answer: str | ConnvaultError, asked: list[Any] | None = None) -> Rela
             raise answer
         return answer
 
-    return RelayTrial(try_login=try_login, clock=lambda: NOW)
+    return RelayConnectionCheck(try_login=try_login, clock=lambda: NOW)
 
 
 def test_when_it_logs_in_the_server_is_named() -> None:
@@ -92,7 +92,7 @@ def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
             "sslmode": "disable",
         }  # fmt: skip
         with supervised() as supervisor:
-            trial = RelayTrial(try_login=supervisor.try_login, clock=lambda: NOW, timeout_s=1)
+            trial = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: NOW, timeout_s=1)
             outcomes: list[Any] = []
             started = time.monotonic()
             thread = threading.Thread(

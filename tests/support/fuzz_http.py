@@ -15,22 +15,22 @@ from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http import (
     addresses,
-    answers,
     bodies,
+    client_auth,
+    client_connection,
+    connection_check,
     encodings,
-    gate,
     headers,
     heads,
+    origin,
     passing,
-    pin,
     pool,
     post_form,
-    reply,
+    problem_responses,
     request,
-    session,
+    response,
     streams,
     token_endpoint,
-    trial,
     websocket,
 )
 from connvault_jupyter.relays.http import relay as http_relay
@@ -246,14 +246,14 @@ def _has_token(data: bytes) -> bool:
 
 
 def _served(
-    blocks: list[bytes], answers: Sequence[Sequence[bytes]], *, over_tcp: bool = False
+    blocks: list[bytes], problem_responses: Sequence[Sequence[bytes]], *, over_tcp: bool = False
 ) -> tuple[bytes, list[bytes]]:
     """What a client is sent, and a server on each connection, on which it has the `answers` of that one."""
     with ExitStack() as stack:
         client = stack.enter_context(Scripted(*blocks))
-        upstreams = [stack.enter_context(Scripted(*said, late=1)) for said in answers]
+        upstreams = [stack.enter_context(Scripted(*said, late=1)) for said in problem_responses]
         stack.enter_context(replaced(pool, connect=reached(*upstreams)))
-        stack.enter_context(replaced(session, copy_both=copy_scripted))
+        stack.enter_context(replaced(client_connection, copy_both=copy_scripted))
         relaying = Relay(limits=LIMITS)
         stack.callback(relaying.close)
         serve(relaying, client, _LOGIN, limits=LIMITS, over_tcp=over_tcp)
@@ -334,8 +334,8 @@ TARGET = Target(
         "token": _token,
     },
     (
-        addresses, answers, bodies, encodings, gate, headers, heads, passing, pin, pool, post_form, reply, request,
-        session, streams, token_endpoint, trial, http_relay, websocket, masker, holding, normal_form, search,
+        addresses, problem_responses, bodies, encodings, client_auth, headers, heads, passing, origin, pool, post_form, response, request,
+        client_connection, streams, token_endpoint, connection_check, http_relay, websocket, masker, holding, normal_form, search,
         masked_spellings,
     ),
     (

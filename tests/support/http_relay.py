@@ -10,7 +10,7 @@ from typing import Any
 
 from connvault_jupyter.relays.http.bodies import Chunked
 from connvault_jupyter.relays.http.heads import END, ResponseHead, response_head
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 
 from .relay_handles import Relays, Vault, supervised_by
 
@@ -45,7 +45,7 @@ class Answer:
 class RawClient:
     """Sends bytes as they are, and reads answers with a `Content-Length` or in chunks, with what they are framed by."""
 
-    def __init__(self, place: RelayPlace, *, tcp: bool = False) -> None:
+    def __init__(self, place: RelayEndpoint, *, tcp: bool = False) -> None:
         if tcp:
             assert place.port is not None
             self.stream = socket.create_connection(("127.0.0.1", place.port), timeout=WAIT_S)

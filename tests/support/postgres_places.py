@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.kernel.hand_over import hand_over
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
 
 from .postgres_relay import vault_of
@@ -41,7 +41,7 @@ def own(postgres_login: Login) -> Iterator[Relays]:
 
 
 @pytest.fixture
-def place(shared: Relays) -> RelayPlace:
+def place(shared: Relays) -> RelayEndpoint:
     return shared.place()
 
 
@@ -51,7 +51,7 @@ def sleeps(postgres: PostgresServer, pid: int) -> None:
     wait_until(lambda: postgres.execute(statement), deadline_s=10, what="the query to run")
 
 
-def handed(place: RelayPlace, found: Any) -> bool:
+def handed(place: RelayEndpoint, found: Any) -> bool:
     """Whether the connection goes on with the server's own socket."""
     opened: Any = SimpleNamespace(directory=place.directory)
     return hand_over(opened, found.info.backend_pid, found.fileno(), found) is not None

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login
 
 from .relay_handles import Vault
@@ -31,7 +31,7 @@ def fields_of(login: Login, **changed: Any) -> dict[str, Any]:
     return {**fields, **changed}
 
 
-def conninfo(place: RelayPlace, **more: Any) -> dict[str, Any]:
+def conninfo(place: RelayEndpoint, **more: Any) -> dict[str, Any]:
     """What libpq needs; who and where is not its business, so it says the name at the operating system."""
     return {
         "host": place.directory,

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from connvault_jupyter.services.relay_ports import RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint
 
 from .redis_server import RedisServer
 from .relay_handles import Relays, Vault, supervised_by
@@ -29,7 +29,7 @@ class RedisRelays(Relays):
         self.vault.refusal = None
         return self
 
-    def client(self, place: RelayPlace | None = None, **arguments: Any) -> redis.Redis:
+    def client(self, place: RelayEndpoint | None = None, **arguments: Any) -> redis.Redis:
         """redis-py over the Unix socket, without second attempts."""
         plain: dict[str, Any] = {"retry": None, "socket_timeout": WAIT_S, **arguments}
         return redis.Redis(unix_socket_path=(place or self.place()).socket, **plain)
@@ -38,7 +38,7 @@ class RedisRelays(Relays):
 class Raw:
     """A client that sends bytes and reads answers, as they are."""
 
-    def __init__(self, place: RelayPlace) -> None:
+    def __init__(self, place: RelayEndpoint) -> None:
         self.stream = socket.socket(socket.AF_UNIX)
         self.stream.settimeout(WAIT_S)
         try:

@@ -15,7 +15,7 @@ from connvault_jupyter.contracts.contract import ConnectionId, GrantId
 from connvault_jupyter.contracts.providers import RelayProtocol
 from connvault_jupyter.errors import ConnvaultError, StorageError
 from connvault_jupyter.relays.supervisor import RelaySupervisor
-from connvault_jupyter.services.relay_ports import RelayOrder, RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint, RelayOrder
 
 from .relay_process import supervised
 from .scripted_broker import new_ref as new_ref
@@ -78,7 +78,7 @@ class Relays:
         """`others`: as `order_of`."""
         return order_of(self.vault.protocol, ref or new_ref(), self.vault.fields, **others)
 
-    def place(self, ref: str | None = None, **others: Any) -> RelayPlace:
+    def place(self, ref: str | None = None, **others: Any) -> RelayEndpoint:
         """A new handle's, or that of this one."""
         return self.supervisor.open(self.order(ref, **others))
 

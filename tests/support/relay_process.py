@@ -21,8 +21,8 @@ from connvault_jupyter.broker.waiter import NAME as WAITER
 from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed
+from connvault_jupyter.relays.connection_check import RelayConnectionCheck
 from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
-from connvault_jupyter.relays.trial import RelayTrial
 from connvault_jupyter.services.relay_ports import RelayOrder
 
 from .processes import wait_until
@@ -82,7 +82,7 @@ def tried(
 ) -> TestOutcome:
     """A connection test, in processes that are started for it: they see the environment of now."""
     with supervised() as supervisor:
-        trial = RelayTrial(try_login=supervisor.try_login, clock=lambda: at, timeout_s=timeout_s)
+        trial = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: at, timeout_s=timeout_s)
         return trial(provider, fields, secrets)
 
 

@@ -49,7 +49,7 @@ from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.services.assembly import Assembled, assemble
 from connvault_jupyter.services.identifiers import ref_hash
 from connvault_jupyter.services.ports import ProviderRegistry, Wait
-from connvault_jupyter.services.relay_ports import RelayOrder, RelayPlace
+from connvault_jupyter.services.relay_ports import RelayEndpoint, RelayOrder
 from connvault_jupyter.services.vault_ports import Availability, Custodian
 from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
@@ -164,12 +164,12 @@ class RecordingRelays:
     def in_use(self) -> set[str]:
         return self.busy
 
-    def open(self, order: RelayOrder) -> RelayPlace:
+    def open(self, order: RelayOrder) -> RelayEndpoint:
         self.orders.append(order)
         self.during()
         if self.broken:
             raise BrokerUnavailable
-        return RelayPlace(
+        return RelayEndpoint(
             directory="/run/h",
             socket="/run/h/s",
             port=50_000 if order.tcp else None,

@@ -20,7 +20,7 @@ import scramp  # type: ignore[import-untyped]
 from scramp import core as scram
 
 from connvault_jupyter.relays.downstream import Login
-from connvault_jupyter.relays.http import pool, session, token_endpoint
+from connvault_jupyter.relays.http import client_connection, pool, token_endpoint
 from connvault_jupyter.relays.http import relay as http_relay
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.mysql import login as mysql_login
@@ -232,7 +232,7 @@ def _http(fields: dict[str, Any], secret_name: str) -> Callable[..., Run]:
                 client = stack.enter_context(Client(trace, *asked, service=service, leak=leak))
                 stack.enter_context(replaced(pool, connect=reached(service)))
                 stack.enter_context(replaced(token_endpoint, connect=reached(tokens)))
-                stack.enter_context(replaced(session, copy_both=in_turns))
+                stack.enter_context(replaced(client_connection, copy_both=in_turns))
                 relay = http_relay.Relay(limits=LIMITS)
                 return traced(relay, login, trace=trace, client=client, limits=LIMITS)
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ...errors import NotAllowed
 from .heads import Headers
-from .pin import Pin
+from .origin import Origin
 
 # Where to go on, by families: Location, Content-Location, Operation-Location, Link, X-Next-Page-Url, Upload-URI,
 # Azure-AsyncOperation ... What a person's own data is kept under is none.
@@ -35,14 +35,14 @@ _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _ABSOLUTE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?//([^/?#\\\s]*)([/?#]\S*|)")
 
 
-def as_asked(headers: Headers, pin: Pin, *, asked_at: str) -> Headers:
+def as_asked(headers: Headers, pin: Origin, *, asked_at: str) -> Headers:
     """The headers with the addresses that lie inside the pin at the host that the client has asked (its `Host`)."""
     if not _HOST.fullmatch(asked_at) or pin.is_at(asked_at):
         return headers
     return [(name, _shown(name.lower(), value, pin, asked_at)) for name, value in headers]
 
 
-def _shown(name: str, value: str, pin: Pin, asked_at: str) -> str:
+def _shown(name: str, value: str, pin: Origin, asked_at: str) -> str:
     if name == "set-cookie":
         return _NOT_HERE.sub("", value)
     if "//" not in value or not _NAMES.fullmatch(name):
@@ -56,7 +56,7 @@ def _shown(name: str, value: str, pin: Pin, asked_at: str) -> str:
     return _address(value, pin, asked_at)
 
 
-def _address(address: str, pin: Pin, asked_at: str) -> str:
+def _address(address: str, pin: Origin, asked_at: str) -> str:
     found = _ABSOLUTE.fullmatch(address.strip())
     if found is None:
         return address

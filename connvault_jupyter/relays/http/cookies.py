@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from .cookie_names import cookie_name, cookie_pairs
 from .heads import Headers
-from .pin import Pin
+from .origin import Origin
 
 # RFC 6265 6.1 wants room for 50 a domain.
 _MAX_COOKIES = 64
@@ -27,7 +27,7 @@ _MAX_COOKIE_BYTES = 8 * 1024
 class Jar:
     """One handle's, for one login of it. Safe to use from several threads."""
 
-    def __init__(self, pin: Pin, names: Container[str]) -> None:
+    def __init__(self, pin: Origin, names: Container[str]) -> None:
         self._origin = f"{pin.scheme}://{pin.authority}"
         self._names = names
         self._lock = threading.Lock()

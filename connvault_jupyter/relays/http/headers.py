@@ -10,7 +10,7 @@ import functools
 import re
 
 from .authorization import NOWHERE, Places
-from .gate import HandleToken
+from .client_auth import HandleToken
 from .heads import Headers, RequestHead, ResponseHead
 from .second_addresses import has_second_address
 

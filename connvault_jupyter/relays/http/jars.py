@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..downstream import Handle, Login
 from .heads import Headers
-from .pin import Pin
+from .origin import Origin
 
 if TYPE_CHECKING:
     from .cookies import Jar
@@ -34,7 +34,7 @@ class Jars:
         return jar.for_target(target) if jar is not None else {}
 
     def taken(
-        self, headers: Headers, *, target: str, login: Login, pin: Pin, names: Container[str]
+        self, headers: Headers, *, target: str, login: Login, pin: Origin, names: Container[str]
     ) -> Headers:
         """Keeps of an answer to a request for `target` what is to be kept; the headers without it."""
         if not any(name.lower() == "set-cookie" for name, _ in headers):

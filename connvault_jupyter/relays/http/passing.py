@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 from ...errors import NotAllowed
 from .authorization import Places, parameter_name
+from .client_auth import HandleToken
 from .cookie_names import cookie_name, cookie_pairs
-from .gate import HandleToken
 from .headers import NEVER_UP, accepted, judged
 from .heads import Headers, RequestHead
-from .pin import Pin
+from .origin import Origin
 from .request import Request
 from .second_addresses import check_query, second_address
 
@@ -40,7 +40,7 @@ class Passed:
 
 def upstream_request(
     head: RequestHead,
-    pin: Pin,
+    pin: Origin,
     *,
     logs_in: bool,
     places: Places,
@@ -79,7 +79,7 @@ class _Sifted:
     of those that were left out. Raises: NotAllowed."""
 
     def __init__(
-        self, head: RequestHead, pin: Pin, places: Places, cookies: Container[str], token: HandleToken
+        self, head: RequestHead, pin: Origin, places: Places, cookies: Container[str], token: HandleToken
     ) -> None:
         self.passing: Headers = []
         self.replaced: list[str] = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..limits import Limits
 from ..upstream import connect, encrypt, shut
-from .pin import Pin
+from .origin import Origin
 
 # Servers and what stands before them let go of an idle connection after 60 s or more, some after 5: looked at when
 # one is taken.
@@ -42,7 +42,7 @@ class UpstreamConnection:
 class Pool:
     """`take` gives an open connection or a new one; `give` takes it back when it is ready for the next request."""
 
-    def __init__(self, *, pin: Pin, limits: Limits) -> None:
+    def __init__(self, *, pin: Origin, limits: Limits) -> None:
         self.pin = pin
         self._limits = limits
         self._lock = threading.Lock()

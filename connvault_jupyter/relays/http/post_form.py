@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .bodies import BadBody
-from .gate import HandleToken
+from .client_auth import HandleToken
 from .heads import RequestHead
 from .streams import Incoming
 

@@ -8,12 +8,12 @@ from ...errors import UpstreamAuthFailed, UpstreamRefused
 from ..downstream import Downstream, Login
 from ..limits import Limits
 from .authorization import authorization_of
+from .client_connection import ClientConnection, Target
+from .connection_check import answer_of
 from .cookie_names import CookieNames
 from .heads import BadHead
-from .pin import pin_of
+from .origin import origin_of
 from .pool import Pool
-from .session import Session, Target
-from .trial import answer_of
 
 _NOTHING_THERE = frozenset({404, 405, 410, 501})
 _LOGIN = frozenset({401, 403, 407})
@@ -32,7 +32,7 @@ class Relay:
 
     def serve(self, downstream: Downstream) -> None:
         """Until the client has no more requests, or was cut."""
-        Session(downstream, limits=self._limits, target_of=self._target).run()
+        ClientConnection(downstream, limits=self._limits, target_of=self._target).run()
 
     def log_in(self, login: Login) -> str:
         """Asks for the base URL with the credential, and judges the status: `HTTP 200`; empty if that says nothing.
@@ -69,7 +69,7 @@ class Relay:
         with self._lock:
             made = self._made
             if made is None or made[0] != key:
-                pin = pin_of(login.fields)
+                pin = origin_of(login.fields)
                 authorization = authorization_of(login.fields)
                 same = made is not None and made[1].pool.pin == pin
                 if made is not None and not same:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from urllib.parse import unquote, unquote_plus
 
 from ...errors import NotAllowed
+from .origin import Origin
 from .paths import has_control, has_separator
-from .pin import Pin
 
 # In small letters, with hyphens. What a person's own data is kept under is none (`x-amz-meta-copy-source`).
 _NAMES = re.compile(
@@ -57,7 +57,7 @@ def has_second_address(name: str) -> bool:
     return _NAMES.fullmatch(name) is not None
 
 
-def check_query(target: str, pin: Pin) -> None:
+def check_query(target: str, pin: Origin) -> None:
     """What services take as a header, some take as a parameter too: presigned addresses of S3 have them so.
 
     Raises: NotAllowed.
@@ -69,9 +69,9 @@ def check_query(target: str, pin: Pin) -> None:
 
 
 def second_address(
-    name: str, value: str, *, pin: Pin, asked_at: str, method: str = "", target: str = ""
+    name: str, value: str, *, pin: Origin, asked_at: str, method: str = "", target: str = ""
 ) -> str:
-    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Pin.own`. `method` and `target` are the
+    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Origin.own`. `method` and `target` are the
     request's too, where the value is a header of it.
 
     Raises: NotAllowed: an address outside of the pin, or in a form that can't be judged.
@@ -88,7 +88,7 @@ def second_address(
     return _JUDGES[kind](value, pin, asked_at)
 
 
-def _target(value: str, pin: Pin, asked_at: str) -> str:
+def _target(value: str, pin: Origin, asked_at: str) -> str:
     if "://" in value and _SCHEME.match(value) and "\\" not in value:
         return pin.own(value, asked_at=asked_at)
     if value.startswith("/"):
@@ -104,7 +104,7 @@ def _is_name(value: str) -> bool:
     return _NAME.fullmatch(value) is not None and not has_separator(value.partition("?")[0])
 
 
-def _source(value: str, pin: Pin, asked_at: str) -> str:
+def _source(value: str, pin: Origin, asked_at: str) -> str:
     if "://" in value and _SCHEME.match(value):
         return pin.own(value, asked_at=asked_at)
     if pin.path:
@@ -115,24 +115,24 @@ def _source(value: str, pin: Pin, asked_at: str) -> str:
     return value
 
 
-def _parts(value: str, pin: Pin, asked_at: str) -> str:
+def _parts(value: str, pin: Origin, asked_at: str) -> str:
     kind, mark, parts = value.partition(";")
     return kind + mark + " ".join(_target(part, pin, asked_at) for part in parts.split())
 
 
-def _condition(value: str, pin: Pin, asked_at: str) -> str:
+def _condition(value: str, pin: Origin, asked_at: str) -> str:
     if not _CONDITIONS.fullmatch(value):
         raise _outside()
     return _CONDITION.sub(lambda one: one[1] or f"<{_target(one[2], pin, asked_at)}>", value)
 
 
-def _account(value: str, pin: Pin, _asked_at: str) -> str:
+def _account(value: str, pin: Origin, _asked_at: str) -> str:
     if pin.path:
         raise _outside()
     return value
 
 
-def _path(value: str, pin: Pin) -> str:
+def _path(value: str, pin: Origin) -> str:
     # RFC 3986 4.2: another host's; to some servers with backslashes too.
     if value.startswith("//") or "\\" in value:
         raise _outside()
@@ -148,7 +148,7 @@ def _outside() -> NotAllowed:
     )
 
 
-_JUDGES: dict[str, Callable[[str, Pin, str], str]] = {
+_JUDGES: dict[str, Callable[[str, Origin, str], str]] = {
     "target": _target,
     "source": _source,
     "parts": _parts,

@@ -21,7 +21,7 @@ from ..downstream import Downstream, Login
 from ..limits import Limits
 from ..worker import problem_of
 from . import agent as ssh_agent
-from . import trial as ssh_trial
+from . import connection_check as ssh_trial
 from .key import private_key, public_key
 from .rules import OTHER_KEY, Bindings, Refused, judge
 

@@ -11,9 +11,9 @@ from ..deadlines import left_s
 from ..downstream import Login
 from ..limits import Limits
 from ..upstream import shut
+from .client_connection import Target
 from .heads import END, MAX_HEAD_BYTES, BadHead, response_head
 from .request import Request, serialised
-from .session import Target
 
 # Object stores say in the first hundred bytes why they refuse.
 _FIRST_WORDS_BYTES = 2048

@@ -22,7 +22,7 @@ GIVEN_BACK = b"<"
 _REST_S = 5.0
 
 
-class Lending:
+class HandOver:
     """`hand` tells the broker of a descriptor that is passed on, and returns what tells it of its return.
 
     `at_rest`: whether nothing is under way before the copying begins.

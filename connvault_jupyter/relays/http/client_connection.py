@@ -25,12 +25,11 @@ from ..limits import Limits
 from ..masking.holding import Holding
 from ..masking.masker import Masker
 from .addresses import as_asked
-from .answers import form_of, malformed, problem_answer
 from .authorization import Authorization
 from .bodies import BadBody, Body, Chunked, OfLength
+from .client_auth import HandleToken, may_enter
 from .cookie_names import NO_COOKIES, CookieNames
 from .encodings import BadCoding
-from .gate import HandleToken, may_enter
 from .headers import names_another_method, passing_trailers, wanted_upgrade
 from .heads import BadHead, Headers, RequestHead, request_head
 from .hold import Hold
@@ -38,8 +37,9 @@ from .jars import Jars
 from .passing import Passed, upstream_request
 from .pool import Pool, UpstreamConnection, block
 from .post_form import PostForm, form_at_start
-from .reply import Reply
+from .problem_responses import form_of, malformed, problem_answer
 from .request import Request, serialised, with_cookies
+from .response import Response
 from .streams import Exchange, Gone, Incoming, Silent
 from .websocket import Messages
 
@@ -68,7 +68,7 @@ class _Stale(Exception):
     """A kept connection was closed before the server said anything."""
 
 
-class Session:
+class ClientConnection:
     """`target_of` is asked for each login. `run` returns when the client or the upstream has ended it."""
 
     def __init__(
@@ -247,7 +247,7 @@ class Session:
         asked_at = "".join(attempt.head.values("host"))
         return [*as_asked(headers, pin, asked_at=asked_at), *attempt.passed.notes]
 
-    def _sent(self, attempt: _Attempt, wire: bytes, connection: UpstreamConnection) -> Reply:
+    def _sent(self, attempt: _Attempt, wire: bytes, connection: UpstreamConnection) -> Response:
         """The head of the answer is there."""
         exchange = Exchange(self._incoming, connection.stream, limits=self._limits)
         try:
@@ -264,7 +264,7 @@ class Session:
                     passing_trailers, places=attempt.target.authorization.places, token=self._token
                 ),
             )
-        reply = Reply(
+        reply = Response(
             exchange,
             request=attempt.head,
             mask=attempt.mask,
@@ -291,7 +291,7 @@ class Session:
             ) from None
         return reply
 
-    def _answered(self, attempt: _Attempt, reply: Reply, connection: UpstreamConnection) -> bool:
+    def _answered(self, attempt: _Attempt, reply: Response, connection: UpstreamConnection) -> bool:
         whole = False
         try:
             if reply.switched:
@@ -317,7 +317,7 @@ class Session:
         connection.used = True
         return reply.client_persists
 
-    def _switched(self, attempt: _Attempt, reply: Reply, upstream: socket.socket) -> None:
+    def _switched(self, attempt: _Attempt, reply: Response, upstream: socket.socket) -> None:
         """Bytes both ways, of another protocol."""
         client = self._incoming.stream
         client.setblocking(True)
@@ -365,7 +365,7 @@ class Session:
 class _Attempt:
     """A request while it is tried. `content` is its whole body, `None`: it is sent while the answer is read.
 
-    `start`: of a body that begins otherwise than the client's. `stored`: see `Reply`."""
+    `start`: of a body that begins otherwise than the client's. `stored`: see `Response`."""
 
     head: RequestHead
     body: Body

@@ -24,7 +24,7 @@ Serve = Callable[[socket.socket], None]
 """Gets a client's socket, blocking, and closes it. Raises nothing."""
 
 
-class Doors:
+class Acceptor:
     """Safe to use from several threads, also while clients come."""
 
     def __init__(self, *, threads: Executor) -> None:

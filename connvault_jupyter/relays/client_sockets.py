@@ -18,7 +18,7 @@ from .upstream import shut
 _FEW = 16
 
 
-class OwnEnds:
+class ClientSockets:
     """Not for several threads at once."""
 
     def __init__(self) -> None:

@@ -18,8 +18,13 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
-from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
-from .own_ends import OwnEnds, ended
+from ..errors import (
+    BrokerUnavailable,
+    ConnvaultError,
+    HandleInvalid,
+    from_problem,
+)
+from .client_sockets import ClientSockets, ended
 from .pipe import Pipe, close_all
 from .upstream import shut
 from .worker import FAREWELL_S, KEPT, problem_of
@@ -44,7 +49,7 @@ Left = Callable[[str, socket.socket], None]
 """(handle, its port's socket): the worker listens there no more; whoever gets the socket closes it."""
 
 
-class Lane:
+class WorkerClient:
     """`fork` gives the descriptor to a new worker; `kill` ends it by force. Safe to use from several threads."""
 
     def __init__(
@@ -74,7 +79,7 @@ class Lane:
         self._numbers = itertools.count(1)
         self._waiting: dict[tuple[str, object], Future[dict[str, Any]]] = {}
         self._handed: dict[int, tuple[str, socket.socket]] = {}
-        self._clients = OwnEnds()
+        self._clients = ClientSockets()
         self._telling = threading.Lock()
         self._untold: deque[str] = deque()
         self._over = False

@@ -28,7 +28,7 @@ class PatternError(ValueError):
     """The pattern has braces that are no place."""
 
 
-class DestinationLine:
+class FieldPattern:
     """A pattern, taken apart once: lists render it a thousand times.
 
     Raises: PatternError.

@@ -30,7 +30,7 @@ _ORIGIN = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Pin:
+class Origin:
     """`host` and `path` are in the form in which they are sent (IDNA, percent-encoding); `path` ends with no slash."""
 
     scheme: str
@@ -105,7 +105,7 @@ class Pin:
         return not self.path or not leads_up(path)
 
 
-def pin_of(fields: Mapping[str, Any]) -> Pin:
+def origin_of(fields: Mapping[str, Any]) -> Origin:
     """From the fields `base_url` and `ca_certificate`. Raises: UpstreamRefused: that is no address."""
     try:
         parts = urlsplit(str(fields["base_url"]))
@@ -116,9 +116,9 @@ def pin_of(fields: Mapping[str, Any]) -> Pin:
     if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc or parts.query or parts.fragment:
         raise _no_address()
     path = quote(parts.path, safe=_PATH).rstrip("/")
-    if not Pin(parts.scheme, host, 1, path)._covers(path) or not _TARGET.fullmatch(path or "/"):
+    if not Origin(parts.scheme, host, 1, path)._covers(path) or not _TARGET.fullmatch(path or "/"):
         raise _no_address()
-    return Pin(
+    return Origin(
         parts.scheme,
         host,
         _DEFAULT_PORTS[parts.scheme] if port is None else port,

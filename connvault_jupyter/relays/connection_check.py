@@ -28,7 +28,7 @@ TryLogin = Callable[[str, Mapping[str, Any], float], str]
 """(protocol, login, timeout_s) -> what the server calls itself. Raises: ConnvaultError."""
 
 
-class RelayTrial:
+class RelayConnectionCheck:
     """Logs in once at the given destination. An ordinary failure is an outcome; nothing is raised."""
 
     def __init__(self, *, try_login: TryLogin, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:

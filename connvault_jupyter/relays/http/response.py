@@ -17,7 +17,15 @@ from ..masking.masker import Masker
 from .bodies import BadBody, Body, Chunked, OfLength, UntilClose, last_chunk
 from .encodings import BadCoding, codings_of
 from .headers import client_headers, passing_trailers
-from .heads import END, MAX_HEAD_BYTES, BadHead, Headers, RequestHead, ResponseHead, response_head
+from .heads import (
+    END,
+    MAX_HEAD_BYTES,
+    BadHead,
+    Headers,
+    RequestHead,
+    ResponseHead,
+    response_head,
+)
 from .shown import Shown
 from .streams import Exchange, Silent
 
@@ -33,7 +41,7 @@ _LINES = frozenset(
 MASKED_HEADER = "X-Connvault-Masked"
 
 
-class Reply:
+class Response:
     """Use: `read_head`, then `pass_on`, or `pass_head` if it `switched` to another protocol.
 
     `for_client`: the headers as the client is to have them. `stored`: an object's coding is a part of it (of its

@@ -38,7 +38,7 @@ StartZygote = Callable[[Mapping[str, str]], StartedProcess]
 """(its environment) -> the process. Raises: OSError."""
 
 
-class Forks:
+class ZygoteClient:
     """`over`: the zygote has ended, and its workers with it."""
 
     def __init__(self, start: StartZygote) -> None:
