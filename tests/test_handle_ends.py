@@ -6,7 +6,7 @@ import pytest
 
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.handle_ends import WORDS, end_of
-from connvault_jupyter.kernel.refusals import said_in
+from connvault_jupyter.kernel.relay_errors import said_in
 
 
 @pytest.mark.parametrize("why", WORDS)

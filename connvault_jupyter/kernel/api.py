@@ -10,12 +10,12 @@ import functools
 import re
 
 from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid
-from . import answers, lost
+from . import lost, responses
 from .client import BrokerClient
+from .display import ConnectionTable
 from .handle import Handle
-from .held import HeldHandles
-from .lease import MAX_WAIT_S, WAIT_GRACE_S
-from .listing import ConnectionTable
+from .handle_ref import MAX_WAIT_S, WAIT_GRACE_S
+from .held_handles import HeldHandles
 
 # contracts.contract.ConnectionName: anything else can't be the name of a connection.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -85,7 +85,7 @@ def connection(
         except ConnvaultError as exc:
             exc.details.setdefault("connection", name)
             raise
-        return held().handle(answers.granted(answer), agent, offer)
+        return held().handle(responses.granted(answer), agent, offer)
 
 
 def ended(error: BaseException) -> list[ConnvaultError]:
@@ -112,7 +112,7 @@ def connections() -> ConnectionTable:
     Raises:
         BrokerUnavailable: this process has no broker, or it does not answer.
     """
-    found = answers.summaries(broker().ask("connections.list", {}))
+    found = responses.summaries(broker().ask("connections.list", {}))
     return ConnectionTable(found.connections, vault=found.vault)
 
 
@@ -136,7 +136,7 @@ def valid_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name))
 
 
-def summary(name: str) -> answers.Summary:
+def summary(name: str) -> responses.Summary:
     """What is known of one connection, without asking anyone.
 
     Raises:
@@ -164,7 +164,7 @@ def _not_found(client: BrokerClient, name: str, error: ConnectionNotFound) -> Co
 
 def _similar(client: BrokerClient, name: str) -> str | None:
     try:
-        names = [item.name for item in answers.summaries(client.ask("connections.list", {})).connections]
+        names = [item.name for item in responses.summaries(client.ask("connections.list", {})).connections]
     except ConnvaultError:
         return None
     by_lower = {known.lower(): known for known in names}

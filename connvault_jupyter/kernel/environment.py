@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from . import aws_variables, libpq, my_cnf, proxies
-from .answers import Opened
-from .http_address import loopback
-from .lease import Lease
+from . import proxies
+from .clients.http.addresses import loopback
+from .clients.s3 import variables
+from .clients.sql import libpq, my_cnf
+from .handle_ref import HandleRef
 from .masked import HandleToken
+from .responses import RelayEndpoint
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
@@ -31,7 +33,7 @@ _URL, _SOCKET_URL = "_URL", "_SOCKET_URL"
 _LOOPBACK_IS_OPEN = sys.platform == "linux"
 
 
-def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
+def variables_of(lease: HandleRef, *, tcp: bool) -> dict[str, str]:
     """Each variable with its value. `tcp`: those for programs that can't use a Unix socket.
 
     A variable that needs something the connection does not have is left out. One with the handle's token has a masked
@@ -57,7 +59,7 @@ def variables_of(lease: Lease, *, tcp: bool) -> dict[str, str]:
     return {**found, **_overriding(opened, found, tcp=tcp)} if found else {}
 
 
-def _overriding(opened: Opened, found: Mapping[str, str], *, tcp: bool) -> dict[str, str]:
+def _overriding(opened: RelayEndpoint, found: Mapping[str, str], *, tcp: bool) -> dict[str, str]:
     """Raises: NotAllowed."""
     match opened.protocol:
         case "postgresql":
@@ -65,7 +67,7 @@ def _overriding(opened: Opened, found: Mapping[str, str], *, tcp: bool) -> dict[
         case "mysql":
             return my_cnf.overridden(opened.directory, opened.socket, tcp=tcp)
         case "http" if opened.fields.get("auth") == "sigv4":
-            return {**proxies.sparing(), **aws_variables.overridden(found)}
+            return {**proxies.sparing(), **variables.overridden(found)}
         case "http":
             return proxies.sparing()
     return {}
@@ -79,7 +81,7 @@ def _on_sockets(patterns: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _values(opened: Opened) -> dict[str, str]:
+def _values(opened: RelayEndpoint) -> dict[str, str]:
     values = {name: _text(value) for name, value in opened.fields.items() if value not in (None, "")}
     values |= {"directory": opened.directory, "socket": opened.socket}
     if opened.protocol not in _WITHOUT_LOOPBACK:

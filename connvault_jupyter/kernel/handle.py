@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from ..errors import ConnvaultError, NotAllowed, RevealForbidden
-from . import answers
-from .lease import Lease
-from .listing import plain
+from . import responses
+from .display import plain
+from .handle_ref import HandleRef
 from .masked import MaskedStr
 
 HANDLE_MIME = "application/vnd.connvault.handle+json"
@@ -35,7 +35,7 @@ class Handle:
 
     __slots__ = ("__weakref__", "_clients", "_granted", "_lease")
 
-    def __init__(self, *, granted: answers.Granted, lease: Lease) -> None:
+    def __init__(self, *, granted: responses.Granted, lease: HandleRef) -> None:
         self._granted = granted
         self._lease = lease
         self._clients: dict[str, Any] = {}
@@ -207,10 +207,10 @@ class Handle:
         if self._lease.ended:
             return ["ended"]
         lasts = self._lasts()
-        return [answers.how(self.mode, self.delivery), *([lasts] if lasts else [])]
+        return [responses.how(self.mode, self.delivery), *([lasts] if lasts else [])]
 
     def _lasts(self) -> str:
-        words = answers.DECISIONS.get(self.decision or "", self.decision or "")
+        words = responses.DECISIONS.get(self.decision or "", self.decision or "")
         until = self.expires_at
         if until is None:
             return words
@@ -251,7 +251,7 @@ class Revelation:
 
     __slots__ = ("_allowed", "_lease", "_reason", "_timeout_s", "_values")
 
-    def __init__(self, *, lease: Lease, allowed: bool, reason: str | None, timeout_s: float) -> None:
+    def __init__(self, *, lease: HandleRef, allowed: bool, reason: str | None, timeout_s: float) -> None:
         self._lease = lease
         self._allowed = allowed
         self._reason = reason

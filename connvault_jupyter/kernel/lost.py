@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from .lease import Lease
+from .handle_ref import HandleRef
 
 _MARK = "_connvault_lease"
 
@@ -21,7 +21,7 @@ _MAX_ERRORS = 32
 _MAX_CHARS = 10_000
 
 
-def mark(error: BaseException, lease: Lease | None) -> None:
+def mark(error: BaseException, lease: HandleRef | None) -> None:
     """This error was raised by something that the lease has opened. The first who says so counts."""
     if lease is not None and not hasattr(error, _MARK):
         # Few classes of errors take no attribute.
@@ -29,12 +29,12 @@ def mark(error: BaseException, lease: Lease | None) -> None:
             setattr(error, _MARK, weakref.ref(lease))
 
 
-def leases_of(error: BaseException, known: Iterable[Lease]) -> list[Lease]:
+def leases_of(error: BaseException, known: Iterable[HandleRef]) -> list[HandleRef]:
     """The leases that this error, or one that led to it, is about."""
-    found: list[Lease] = []
+    found: list[HandleRef] = []
     said: list[str] = []
     for one in _chain(error):
-        marked: weakref.ref[Lease] | None = getattr(one, _MARK, None)
+        marked: weakref.ref[HandleRef] | None = getattr(one, _MARK, None)
         if marked is None:
             said += _said(one)
         elif (lease := marked()) is not None and lease not in found:

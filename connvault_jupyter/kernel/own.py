@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidFields
-from . import answers
+from . import responses
 from .api import broker
 
 
-def providers() -> tuple[answers.Provider, ...]:
+def providers() -> tuple[responses.Provider, ...]:
     """All kinds of connections. Raises: BrokerUnavailable."""
-    return answers.providers(broker().ask("providers.list", {}))
+    return responses.providers(broker().ask("providers.list", {}))
 
 
-def record(name: str | None = None, *, limit: int = 50) -> tuple[answers.Event, ...]:
+def record(name: str | None = None, *, limit: int = 50) -> tuple[responses.Event, ...]:
     """This notebook's own rows of the record, newest first; of one connection if `name` is given.
 
     Raises: ConnectionNotFound, BrokerUnavailable.
     """
-    return answers.events(broker().ask("audit.list_own", {"connection": name, "limit": limit}))
+    return responses.events(broker().ask("audit.list_own", {"connection": name, "limit": limit}))
 
 
 def revoke(name: str) -> int:
@@ -46,7 +46,7 @@ def propose(*, provider: str = "", name: str = "", fields: Mapping[str, Any] | N
     """
     body = {"provider_id": provider or None, "name": name or None, "fields": dict(fields or {})}
     try:
-        return answers.proposed(broker().ask("connections.propose", body))
+        return responses.proposed(broker().ask("connections.propose", body))
     except InvalidFields as exc:
         # In a cell there is no field beside which its message could stand.
         said = [f"{path}: {message}" for path, message in _messages(exc)]

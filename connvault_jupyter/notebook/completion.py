@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConnvaultError
-from ..kernel import answers
+from ..kernel import responses
 from ..kernel.api import broker
 from .command import VERBS
 
@@ -38,13 +38,13 @@ class Completer:
             return list(VERBS)
         verb = words[0]
         if verb in ("use", "show", "revoke", "audit") and len(words) == 2:
-            return [item.name for item in answers.summaries(self._asked("connections.list")).connections]
+            return [item.name for item in responses.summaries(self._asked("connections.list")).connections]
         if verb == "use" and len(words) == 3:
             return ["as", "--reason"]
         if verb == "use" and len(words) == 5:
             return ["--reason"]
         if verb == "new":
-            kinds = answers.providers(self._asked("providers.list"))
+            kinds = responses.providers(self._asked("providers.list"))
             if len(words) == 2:
                 return [kind.id for kind in kinds]
             given = {word.partition("=")[0] for word in words[2:-1]}

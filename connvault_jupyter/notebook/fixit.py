@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnvaultError, SecretInCode, VaultLocked
 from ..kernel import api, own
-from ..kernel.libraries import ArgumentRefused
-from ..kernel.listing import plain
+from ..kernel.client_arguments import ArgumentRefused
+from ..kernel.display import plain
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell

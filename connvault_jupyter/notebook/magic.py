@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.secret_words import mentions_secret, secret_values
 from ..errors import ConnvaultError, ProviderNotFound, SecretInCode
 from ..kernel import api, own
-from ..kernel.answers import Provider, how_by
+from ..kernel.display import Table, audit_table, plain, status_words
 from ..kernel.handle import Handle
-from ..kernel.listing import Table, audit_table, plain, status_words
+from ..kernel.responses import Provider, how_by
 from .command import VERBS, BadCommand, Command, parse
 from .scrub import scrub
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ConnvaultError
 from ..kernel.api import connections
-from ..kernel.listing import DEEP_LINK, PROPOSAL_LINK, plain
+from ..kernel.display import DEEP_LINK, PROPOSAL_LINK, plain
 
 
 def listing_bundle() -> dict[str, Any]:

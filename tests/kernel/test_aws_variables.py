@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connvault_jupyter.kernel.aws_variables import overridden
+from connvault_jupyter.kernel.clients.s3.variables import overridden
 
 FOUND = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:4711",

@@ -31,8 +31,8 @@ from connvault_jupyter.errors import (
     UpstreamUnreachable,
     VaultLocked,
 )
-from connvault_jupyter.kernel.http_address import covers
-from connvault_jupyter.kernel.http_requests import ApiSession
+from connvault_jupyter.kernel.clients.http.addresses import covers
+from connvault_jupyter.kernel.clients.http.requests_session import ApiSession
 from connvault_jupyter.kernel.masked import MASK
 from tests.support.canary import CANARY, found_in
 from tests.support.echo_api import EchoApi, echo_api

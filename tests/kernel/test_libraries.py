@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connvault_jupyter.kernel.libraries import ArgumentRefused, check_arguments, why
+from connvault_jupyter.kernel.client_arguments import ArgumentRefused, check_arguments, why
 
 REASONS = {
     "it says where to go": (

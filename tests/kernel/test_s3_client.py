@@ -36,9 +36,9 @@ from connvault_jupyter.errors import (
     UpstreamUnreachable,
     VaultLocked,
 )
-from connvault_jupyter.kernel.answers import Opened
-from connvault_jupyter.kernel.clients.s3 import Client
+from connvault_jupyter.kernel.clients.s3.client import Client
 from connvault_jupyter.kernel.masked import HandleToken
+from connvault_jupyter.kernel.responses import RelayEndpoint
 from tests.support.http_relay import HttpRelays, http_relays
 from tests.support.processes import wait_until
 from tests.support.relay_handles import new_ref
@@ -62,13 +62,13 @@ class Lease:
         self.gave_out = 0
         self.clients: list[Any] = []
 
-    def open_loopback(self) -> tuple[Opened, int]:
+    def open_loopback(self) -> tuple[RelayEndpoint, int]:
         if self.ref in self._relays.vault.ended:
             raise HandleInvalid(reason="revoked")
         self.opened += 1
         place = self._relays.place(self.ref, tcp=True)
         assert place.port is not None
-        opened = Opened(
+        opened = RelayEndpoint(
             connection="lake", provider_id="s3", protocol="http", directory=place.directory, socket=place.socket,
             hand_over=False, port=place.port, token=HandleToken(place.token), fields=self._relays.vault.fields,
             variables={}, revision=1, rotation="r",

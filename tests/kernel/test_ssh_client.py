@@ -127,7 +127,7 @@ def test_when_logins_must_be_bound_it_shows_the_hosts_signature(
 
 def test_when_the_hosts_signature_is_not_to_be_had_it_says_what_to_do(cell: Asker) -> None:
     """A later paramiko may keep it elsewhere: no login then, and no other way of asking for one."""
-    cell.run("import connvault_jupyter.kernel.clients.ssh as s\ns._HostProof.found = lambda *_: None")
+    cell.run("import connvault_jupyter.kernel.clients.ssh.client as s\ns._HostProof.found = lambda *_: None")
     found = refused(cell)
     assert found.kind == "NotAllowed"
     assert "name their host's key" in str(found)

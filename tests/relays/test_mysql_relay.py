@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy
 
 from connvault_jupyter.errors import VaultLocked
-from connvault_jupyter.kernel.hand_over import hand_over
+from connvault_jupyter.kernel.clients.sql.hand_over import hand_over
 from tests.support.mariadb import Account, MariaDbServer
 from tests.support.mariadb import account as account
 from tests.support.mariadb import mariadb as mariadb

@@ -21,7 +21,7 @@ from connvault_jupyter.errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from connvault_jupyter.kernel.clients.mysql import _taken_over
+from connvault_jupyter.kernel.clients.sql.mysql import _taken_over
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.mysql.relay import Relay

@@ -24,7 +24,7 @@ import psycopg2
 import pytest
 import sqlalchemy
 
-from connvault_jupyter.kernel.hand_over import hand_over
+from connvault_jupyter.kernel.clients.sql.hand_over import hand_over
 from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.postgres_places import handed, sleeps

@@ -11,8 +11,8 @@ from typing import Any
 import pymysql
 
 from connvault_jupyter.errors import ConnvaultError
-from connvault_jupyter.kernel.answers import Opened
 from connvault_jupyter.kernel.masked import HandleToken
+from connvault_jupyter.kernel.responses import RelayEndpoint
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
 from connvault_jupyter.relays.mysql.relay import Relay
@@ -28,10 +28,10 @@ class MysqlRelays(Relays):
         super().__init__(supervisor, vault)
         self.ref = new_ref()
 
-    def opened(self) -> Opened:
+    def opened(self) -> RelayEndpoint:
         """As a kernel would get it."""
         place = self.place(self.ref)
-        return Opened(
+        return RelayEndpoint(
             connection="warehouse", provider_id="mysql", protocol="mysql", directory=place.directory,
             socket=place.socket, hand_over=place.hand_over, port=None, token=HandleToken(place.token),
             fields=self.vault.fields, variables={}, revision=1, rotation="r",

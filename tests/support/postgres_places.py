@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.kernel.hand_over import hand_over
+from connvault_jupyter.kernel.clients.sql.hand_over import hand_over
 from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
 

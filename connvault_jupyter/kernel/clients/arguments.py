@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..lease import Lease
+from ..handle_ref import HandleRef
 
 
 class Client:
@@ -16,7 +16,7 @@ class Client:
 
     delivery = "login"
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         self._lease = lease
 
     def arguments(self) -> dict[str, Any]:

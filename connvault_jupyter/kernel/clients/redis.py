@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ...errors import ConnvaultError
-from ..answers import Opened
-from ..lease import Lease
-from ..libraries import check_arguments, imported
+from ..client_arguments import check_arguments, imported
+from ..handle_ref import HandleRef
 from ..lost import mark
-from ..refusals import said_in
+from ..relay_errors import said_in
+from ..responses import RelayEndpoint
 
 if TYPE_CHECKING:
     import redis
@@ -59,7 +59,7 @@ class Client:
 
     delivery = "relay"
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         self._lease = lease
         self._shared: tuple[int, redis.Redis] | None = None
 
@@ -121,12 +121,12 @@ class Client:
 class _Place:
     """Where the handle listens, asked anew for each connection, and with which login that was."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: HandleRef) -> None:
         self._lease = lease
         self._looked_at = float("-inf")
         self.login: tuple[int, str] | None = None
 
-    def open(self) -> Opened:
+    def open(self) -> RelayEndpoint:
         opened = self._lease.open()
         self.login = (opened.revision, opened.rotation)
         self._looked_at = time.monotonic()
@@ -144,7 +144,7 @@ class _Place:
         self._looked_at = time.monotonic()
 
     def opens(self, opened: Any) -> None:
-        """See `Lease.opens`."""
+        """See `HandleRef.opens`."""
         self._lease.opens(opened)
 
     def mark(self, error: Exception) -> None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import NotAllowed
+from ....errors import NotAllowed
 
 # relays.option_files.
 _SUFFIX = ".options"

@@ -13,11 +13,11 @@ import threading
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
-from ..errors import HandleInvalid, UpstreamAuthFailed, UpstreamRefused
-from .answers import Opened
-from .lease import Lease
-from .libraries import check_arguments
-from .refusals import ERROR_HEADER, answered
+from ....errors import HandleInvalid, UpstreamAuthFailed, UpstreamRefused
+from ...client_arguments import check_arguments
+from ...handle_ref import HandleRef
+from ...relay_errors import ERROR_HEADER, answered
+from ...responses import RelayEndpoint
 
 _KEY_ID = re.compile(r"Credential=[^/,\s]*/")
 
@@ -101,17 +101,17 @@ def session_without_files(kind: Any) -> Any:
     return kind(session_vars=_NO_FILES)
 
 
-class AwsPlace:
+class S3Endpoint:
     """Where a handle listens for clients that sign. `address` and `keys` are for the clients that are made."""
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
         self._lease = lease
         self._lock = threading.Lock()
         self._opened, self._port = lease.open_loopback()
 
     @property
-    def opened(self) -> Opened:
+    def opened(self) -> RelayEndpoint:
         return self._opened
 
     @property
@@ -131,7 +131,7 @@ class AwsPlace:
             return (self._port, self._opened.token) != before
 
     def give_out(self) -> None:
-        """See `Lease.give_out`."""
+        """See `HandleRef.give_out`."""
         self._lease.give_out()
 
     def session(self, kind: Any) -> Any:

@@ -15,10 +15,10 @@ import weakref
 from collections.abc import Iterator
 
 from ..errors import ConnvaultError
-from .answers import Granted
 from .client import BrokerClient
 from .handle import Handle
-from .lease import Lease
+from .handle_ref import HandleRef
+from .responses import Granted
 
 # What nobody uses is kept for that long: a loop that asks each time round goes on with the same relay and warm login.
 _LINGER_S = 1.0
@@ -104,7 +104,7 @@ class HeldHandles:
             held = self._held.setdefault(str.__str__(granted.ref), Held(granted, agent))
             held.shares += held is not offer
             held.use()
-            lease = Lease(client=self._client, ref=granted.ref, connection=granted.connection, owner=self)
+            lease = HandleRef(client=self._client, ref=granted.ref, connection=granted.connection, owner=self)
             # Not at exit: then the broker sees the end of the process.
             lease.on_drop(self._dropped_of, held)
             self._leases.add(lease)
@@ -117,11 +117,11 @@ class HeldHandles:
                 ).start()
         return made
 
-    def leases(self) -> list[Lease]:
+    def leases(self) -> list[HandleRef]:
         """Those that something in this process still uses."""
         return list(self._leases)
 
-    def pin(self, lease: Lease) -> None:
+    def pin(self, lease: HandleRef) -> None:
         """It has given out an address: it is not let go of by itself any more."""
         with self._lock:
             held = self._held.get(str.__str__(lease.ref))
@@ -129,7 +129,7 @@ class HeldHandles:
             if held is None or len(held.shown) > 1 or held not in self._pinned.values():
                 self._pinned[lease] = held
 
-    def give_up(self, lease: Lease) -> int:
+    def give_up(self, lease: HandleRef) -> int:
         """A lease is released: how often the broker has to be told; 0: another one uses the same handle."""
         with self._lock:
             self._note_drops()
@@ -144,7 +144,7 @@ class HeldHandles:
             del self._held[str.__str__(lease.ref)]
             return held.shares
 
-    def over(self, lease: Lease) -> None:
+    def over(self, lease: HandleRef) -> None:
         """The broker says that the handle has ended: nobody has to tell it so."""
         with self._lock:
             self._pinned.pop(lease, None)
@@ -158,8 +158,8 @@ class HeldHandles:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
-        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
-        self._pinned: dict[Lease, Held | None] = {}
+        self._leases: weakref.WeakSet[HandleRef] = weakref.WeakSet()
+        self._pinned: dict[HandleRef, Held | None] = {}
         # A finalizer runs anywhere, also in a thread that has the lock: it leaves a note, and that is all.
         self._dropped: queue.SimpleQueue[Held | str | None] = queue.SimpleQueue()
         self._lets_go = False

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
-from . import answers
+from . import responses
 
 # The server's own page; without a browser tab on it there is no panel.
 DEEP_LINK = "/lab?connvault=new"
@@ -77,10 +77,10 @@ class Table:
         return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
-class ConnectionTable(Sequence[answers.Summary]):
+class ConnectionTable(Sequence[responses.Summary]):
     """The connections, as a read-only list that shows itself as a table."""
 
-    def __init__(self, connections: Iterable[answers.Summary], *, vault: str) -> None:
+    def __init__(self, connections: Iterable[responses.Summary], *, vault: str) -> None:
         self._connections = tuple(connections)
         self.vault = vault
         """`absent`, `locked` or `unlocked`."""
@@ -90,16 +90,16 @@ class ConnectionTable(Sequence[answers.Summary]):
         return [item.name for item in self._connections]
 
     @overload
-    def __getitem__(self, index: int) -> answers.Summary: ...
+    def __getitem__(self, index: int) -> responses.Summary: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[answers.Summary]: ...
-    def __getitem__(self, index: int | slice) -> answers.Summary | Sequence[answers.Summary]:
+    def __getitem__(self, index: slice) -> Sequence[responses.Summary]: ...
+    def __getitem__(self, index: int | slice) -> responses.Summary | Sequence[responses.Summary]:
         return self._connections[index]
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def __iter__(self) -> Iterator[answers.Summary]:
+    def __iter__(self) -> Iterator[responses.Summary]:
         return iter(self._connections)
 
     def __eq__(self, other: object) -> bool:
@@ -117,7 +117,7 @@ class ConnectionTable(Sequence[answers.Summary]):
                     item.provider_name,
                     item.destination,
                     status_words(item.status, item.status_reason, vault=self.vault),
-                    answers.how_by(item.delivery),
+                    responses.how_by(item.delivery),
                 )
                 for item in self._connections
             ),
@@ -150,20 +150,20 @@ _ANSWERS = frozenset(kind for kind, (what, _) in _EVENTS.items() if what == "ask
 }
 
 
-def audit_table(events: Iterable[answers.Event]) -> Table:
+def audit_table(events: Iterable[responses.Event]) -> Table:
     """The rows of the record, newest first as they are given, times in the local zone.
 
     A question is told by its answer; one without is one that waits.
     """
 
-    def cells(event: answers.Event) -> tuple[str, ...]:
+    def cells(event: responses.Event) -> tuple[str, ...]:
         kind, _, action = event.type.partition(":")
         what, outcome = _EVENTS.get(event.type, (action.replace("_", " ") or kind, ""))
         if event.outcome != "ok" and not outcome:
             outcome = event.outcome
         # A no is no duration, and says so already.
-        lasts = "" if event.decision == "deny" else answers.DECISIONS.get(event.decision or "", "")
-        mode = answers.MODES.get(event.mode or "", event.mode or "")
+        lasts = "" if event.decision == "deny" else responses.DECISIONS.get(event.decision or "", "")
+        mode = responses.MODES.get(event.mode or "", event.mode or "")
         return (
             event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             event.connection or "",
@@ -179,7 +179,7 @@ def audit_table(events: Iterable[answers.Event]) -> Table:
     )
 
 
-def _told_once(events: Iterable[answers.Event]) -> Iterator[answers.Event]:
+def _told_once(events: Iterable[responses.Event]) -> Iterator[responses.Event]:
     """`events` without the questions whose answers are among them."""
     answered: Counter[tuple[str | None, str | None]] = Counter()
     for event in events:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
-from ...errors import BrokerUnavailable, UpstreamTimeout
-from ..answers import Opened
-from ..engines import Engines
-from ..hand_over import hand_over
-from ..lease import Lease
-from ..libraries import ArgumentRefused, check_arguments, imported
-from ..lost import mark
-from ..refusals import said_in
+from ....errors import BrokerUnavailable, UpstreamTimeout
+from ...client_arguments import ArgumentRefused, check_arguments, imported
+from ...handle_ref import HandleRef
+from ...lost import mark
+from ...relay_errors import said_in
+from ...responses import RelayEndpoint
+from .engines import Engines
+from .hand_over import hand_over
 
 if TYPE_CHECKING:
     import pymysql
@@ -62,7 +62,7 @@ _GONE = frozenset({2003, 2006, 2013})
 class Client:
     """Openers of a MySQL handle."""
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         self._lease = lease
         self._engines = Engines(
             lease=lease,
@@ -138,7 +138,7 @@ class Client:
         self._logins[connection] = f"{opened.revision}.{opened.rotation}"
         return connection
 
-    def _log_in(self, arguments: Mapping[str, Any]) -> tuple[Any, Opened]:
+    def _log_in(self, arguments: Mapping[str, Any]) -> tuple[Any, RelayEndpoint]:
         opened = self._lease.open()
         connection = self._connected(opened, arguments)
         if connection is None:
@@ -156,7 +156,7 @@ class Client:
         self._delivery = "hand_over" if opened.hand_over and _taken_over(opened, connection) else "relay"
         return connection, opened
 
-    def _connected(self, opened: Opened, arguments: Mapping[str, Any]) -> Any:
+    def _connected(self, opened: RelayEndpoint, arguments: Mapping[str, Any]) -> Any:
         """A connection through the relay; `None` if nobody is there. Raises: what the relay tells, or the server."""
         local_infile = bool(arguments.get("local_infile"))
         if local_infile and opened.fields.get("local_infile") is not True:
@@ -198,7 +198,7 @@ def _marking_type() -> Any:
     base: Any = library.connections.Connection
 
     class Connection(base):  # type: ignore[misc]
-        lease: Lease | None = None
+        lease: HandleRef | None = None
 
         def _read_packet(self, *args: Any, **kwargs: Any) -> Any:
             try:
@@ -221,7 +221,7 @@ def _pymysql() -> Any:
     return imported("pymysql", name="PyMySQL", extra=_EXTRA)
 
 
-def _taken_over(opened: Opened, connection: Any) -> bool:
+def _taken_over(opened: RelayEndpoint, connection: Any) -> bool:
     """Whether the broker's socket took the place of the relay's. Contract: relays/mysql/relay.py."""
     stream = getattr(connection, "_sock", None)
     if stream is None:

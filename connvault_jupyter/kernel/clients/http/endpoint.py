@@ -7,20 +7,20 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid
-from .answers import Opened
-from .lease import Lease
-from .lost import mark
-from .refusals import answered
+from ....errors import BrokerUnavailable, ConnvaultError, HandleInvalid
+from ...handle_ref import HandleRef
+from ...lost import mark
+from ...relay_errors import answered
+from ...responses import RelayEndpoint
 
 
-class HttpPlace:
+class HttpEndpoint:
     """The Unix socket of a handle. One that is gone is opened again, once for each connection.
 
     `opened`: as it was found when this was made. Safe to use from several threads.
     """
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
         self._lease = lease
         self._lock = threading.Lock()
@@ -28,7 +28,7 @@ class HttpPlace:
         self._base_url = self._opened.fields.get("base_url")
 
     @property
-    def opened(self) -> Opened:
+    def opened(self) -> RelayEndpoint:
         return self._opened
 
     @property
@@ -57,7 +57,7 @@ class HttpPlace:
         return stream
 
     def opens(self, opened: Any) -> None:
-        """See `Lease.opens`."""
+        """See `HandleRef.opens`."""
         self._lease.opens(opened)
 
     def mark(self, error: Exception) -> None:

@@ -15,10 +15,10 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 from urllib3.util import Timeout
 
-from ..errors import NotAllowed
-from .http_address import covers, joined, origin
-from .http_place import HttpPlace
-from .refusals import ERROR_HEADER
+from ....errors import NotAllowed
+from ...relay_errors import ERROR_HEADER
+from .addresses import covers, joined, origin
+from .endpoint import HttpEndpoint
 
 try:
     import requests
@@ -37,7 +37,7 @@ _POOL_CONNECTIONS = 10
 class ApiSession(requests.Session):
     """Bound to one address. Elsewhere proxies and CA bundles of the environment count, `.netrc` does not."""
 
-    def __init__(self, *, place: HttpPlace) -> None:
+    def __init__(self, *, place: HttpEndpoint) -> None:
         """Raises: requests.exceptions.InvalidURL: the stored address is none."""
         super().__init__()
         self.base_url = _as_sent(place.base_url)
@@ -103,7 +103,7 @@ class ApiSession(requests.Session):
 class _RelayAdapter(HTTPAdapter):
     """Sends everything to the relay's Unix socket. Neither proxies nor certificates matter: it goes nowhere else."""
 
-    def __init__(self, *, place: HttpPlace) -> None:
+    def __init__(self, *, place: HttpEndpoint) -> None:
         super().__init__()
         self._place = place
         self._pools: dict[tuple[str, int | None], HTTPConnectionPool] = {}
@@ -148,7 +148,7 @@ class _RelayAdapter(HTTPAdapter):
 class _RelayConnection(HTTPConnection):
     """A connection whose socket is the relay's, whatever its host is called."""
 
-    place: HttpPlace
+    place: HttpEndpoint
 
     def _new_conn(self) -> socket.socket:
         timeout = Timeout.resolve_default_timeout(self.timeout)
@@ -163,7 +163,7 @@ class _RelayConnection(HTTPConnection):
 class _RelayPool(HTTPConnectionPool):
     ConnectionCls = _RelayConnection
 
-    def __init__(self, host: str, port: int | None, *, place: HttpPlace, **kwargs: Any) -> None:
+    def __init__(self, host: str, port: int | None, *, place: HttpEndpoint, **kwargs: Any) -> None:
         super().__init__(host, port, **kwargs)
         self._place = place
 

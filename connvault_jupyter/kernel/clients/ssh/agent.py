@@ -11,7 +11,7 @@ import json
 import socket
 import struct
 
-from ..errors import BrokerUnavailable, ConnvaultError, from_problem
+from ....errors import BrokerUnavailable, ConnvaultError, from_problem
 
 _REQUEST_IDENTITIES = 11
 _IDENTITIES_ANSWER = 12

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from typing import Any, NoReturn
 
-from ..errors import NotAllowed
-from .http_address import covers
-from .http_place import HttpPlace
-from .refusals import ERROR_HEADER
+from ....errors import NotAllowed
+from ...relay_errors import ERROR_HEADER
+from .addresses import covers
+from .endpoint import HttpEndpoint
 
 try:
     import httpx
@@ -36,7 +36,7 @@ ALLOWED = frozenset(
 class ApiClient(httpx.Client):
     """Relative addresses are joined to the stored one, absolute ones elsewhere refused."""
 
-    def __init__(self, *, place: HttpPlace, arguments: dict[str, Any]) -> None:
+    def __init__(self, *, place: HttpEndpoint, arguments: dict[str, Any]) -> None:
         api = str(httpx.URL(place.base_url)).rstrip("/")
         super().__init__(**arguments, base_url=api, transport=_Transport(place, api), trust_env=False)
         self._place = place
@@ -55,7 +55,7 @@ class ApiClient(httpx.Client):
 class AsyncApiClient(httpx.AsyncClient):
     """As `ApiClient`."""
 
-    def __init__(self, *, place: HttpPlace, arguments: dict[str, Any]) -> None:
+    def __init__(self, *, place: HttpEndpoint, arguments: dict[str, Any]) -> None:
         api = str(httpx.URL(place.base_url)).rstrip("/")
         super().__init__(**arguments, base_url=api, transport=_AsyncTransport(place, api), trust_env=False)
         self._place = place
@@ -72,7 +72,7 @@ class AsyncApiClient(httpx.AsyncClient):
 
 
 class _Transport(httpx.BaseTransport):
-    def __init__(self, place: HttpPlace, api: str) -> None:
+    def __init__(self, place: HttpEndpoint, api: str) -> None:
         self._place = place
         self._api = api
         self._path = place.opened.socket
@@ -104,7 +104,7 @@ class _Transport(httpx.BaseTransport):
 
 
 class _AsyncTransport(httpx.AsyncBaseTransport):
-    def __init__(self, place: HttpPlace, api: str) -> None:
+    def __init__(self, place: HttpEndpoint, api: str) -> None:
         self._place = place
         self._api = api
         self._path = place.opened.socket
@@ -137,7 +137,7 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
             self._path, self._inner = path, httpx.AsyncHTTPTransport(uds=path)
 
 
-def _to_relay(request: httpx.Request, api: str, place: HttpPlace) -> httpx.Request:
+def _to_relay(request: httpx.Request, api: str, place: HttpEndpoint) -> httpx.Request:
     """The request for the Unix socket, without TLS: that is the relay's. Raises: NotAllowed, HandleInvalid."""
     place.refuse_if_released()
     if not covers(api, str(request.url)):

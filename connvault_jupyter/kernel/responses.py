@@ -98,7 +98,7 @@ class Delivered:
 
 
 @dataclass(frozen=True)
-class Opened:
+class RelayEndpoint:
     """Where a brokered handle listens (contracts.access.Opened). `token` opens `port` on loopback, and nothing else."""
 
     connection: str
@@ -212,10 +212,10 @@ def delivered(body: dict[str, Any]) -> Delivered:
     )
 
 
-def opened(body: Mapping[str, Any]) -> Opened:
+def opened(body: Mapping[str, Any]) -> RelayEndpoint:
     """Raises: MalformedFrame."""
     return _parsed(
-        lambda: Opened(
+        lambda: RelayEndpoint(
             connection=_text(body["connection"]),
             provider_id=_text(body["provider_id"]),
             protocol=_text(body["protocol"]),

@@ -13,7 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ...errors import (
+from ....errors import (
     ConnvaultError,
     UpstreamAuthFailed,
     UpstreamError,
@@ -22,11 +22,11 @@ from ...errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from ..answers import Opened
-from ..lease import Lease
-from ..libraries import imported
-from ..lost import mark
-from ..ssh_agent import SshAgent
+from ...client_arguments import imported
+from ...handle_ref import HandleRef
+from ...lost import mark
+from ...responses import RelayEndpoint
+from .agent import SshAgent
 
 if TYPE_CHECKING:
     import paramiko
@@ -51,7 +51,7 @@ _NO_HOST_KEY = (
 class Client:
     """Openers of an SSH handle."""
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         self._lease = lease
 
     @property
@@ -115,7 +115,7 @@ class Client:
 
 
 def _logged_in(
-    paramiko: Any, opened: Opened, agent: SshAgent, lease: Lease, timeout_s: float
+    paramiko: Any, opened: RelayEndpoint, agent: SshAgent, lease: HandleRef, timeout_s: float
 ) -> paramiko.SSHClient:
     fields = opened.fields
     proof = _HostProof(agent)
@@ -177,7 +177,7 @@ class _HostProof:
             self._agent.bind(*self._found)
 
 
-def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof, lease: Lease) -> Any:
+def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof, lease: HandleRef) -> Any:
     class LeashedTransport(paramiko.Transport):  # type: ignore[misc]
         """A session that lets go of its agent when it ends, for whatever reason. See `_close_at_the_end`."""
 
@@ -242,7 +242,7 @@ def _brokered_key(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
     return BrokeredKey()
 
 
-def _trust(paramiko: Any, client: Any, opened: Opened) -> None:
+def _trust(paramiko: Any, client: Any, opened: RelayEndpoint) -> None:
     class Refusing(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
         def missing_host_key(self, *_found: Any) -> None:
             raise UpstreamTlsFailed(_NO_HOST_KEY)

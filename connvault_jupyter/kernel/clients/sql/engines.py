@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .lease import Lease
-from .libraries import ArgumentRefused, check_arguments, imported, why
+from ...client_arguments import ArgumentRefused, check_arguments, imported, why
+from ...handle_ref import HandleRef
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -31,7 +31,7 @@ class Engines:
     def __init__(
         self,
         *,
-        lease: Lease,
+        lease: HandleRef,
         address: Callable[[], Mapping[str, Any]],
         extra: str,
         allowed: frozenset[str],

@@ -12,7 +12,7 @@ import socket
 import struct
 import weakref
 
-from .answers import Opened
+from ...responses import RelayEndpoint
 
 # relays.worker.HAND_OVER_SOCKET.
 _NAME = "hand-over"
@@ -25,7 +25,7 @@ _FORGET = 0
 _GIVEN_BACK = b"<"
 
 
-class Loan:
+class TakenSocket:
     """A socket that was taken over. When `owner` is gone, the broker is told."""
 
     def __init__(self, *, leash: int, owner: object) -> None:
@@ -50,11 +50,11 @@ class Loan:
             leash.send(_GIVEN_BACK)
 
 
-class Taker:
-    """A line to the relay on which a socket can be asked for, once. Opened before the library connects: meanwhile the
+class HandOverClient:
+    """A line to the relay on which a socket can be asked for, once. RelayEndpoint before the library connects: meanwhile the
     relay gets ready to answer it. It gives up after 5 s without a word."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: RelayEndpoint) -> None:
         self._line: socket.socket | None = None
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         line.settimeout(_PATIENCE_S)
@@ -65,14 +65,14 @@ class Taker:
         else:
             self._line = line
 
-    def __enter__(self) -> Taker:
+    def __enter__(self) -> HandOverClient:
         return self
 
     def __exit__(self, *_exc_info: object) -> None:
         if self._line is not None:
             self._line.close()
 
-    def take(self, session: int, descriptor: int, owner: object) -> Loan | None:
+    def take(self, session: int, descriptor: int, owner: object) -> TakenSocket | None:
         """See `hand_over`."""
         if self._line is None:
             return None
@@ -91,20 +91,20 @@ class Taker:
         os.set_blocking(upstream, os.get_blocking(descriptor))
         os.dup2(upstream, descriptor, inheritable=False)
         os.close(upstream)
-        return Loan(leash=leash, owner=owner)
+        return TakenSocket(leash=leash, owner=owner)
 
 
-def hand_over(opened: Opened, session: int, descriptor: int, owner: object) -> Loan | None:
+def hand_over(opened: RelayEndpoint, session: int, descriptor: int, owner: object) -> TakenSocket | None:
     """Puts the upstream socket of `session` in the place of `descriptor`; `None`: that was not possible.
 
     `session` is the number that the relay gave this client (contracts by protocol: see the relay's module). Nothing
     may be under way on `descriptor`. `owner` is the library's connection: when it is gone, the broker is told.
     """
-    with Taker(opened) as taker:
+    with HandOverClient(opened) as taker:
         return taker.take(session, descriptor, owner)
 
 
-def forget_sessions(opened: Opened) -> None:
+def forget_sessions(opened: RelayEndpoint) -> None:
     """Returns when the relay has ended what it keeps for the next client; harmless if it is gone."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(_PATIENCE_S)

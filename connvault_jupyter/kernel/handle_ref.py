@@ -12,8 +12,13 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, VaultLocked
-from . import answers
+from ..errors import (
+    BrokerUnavailable,
+    ConnvaultError,
+    HandleInvalid,
+    VaultLocked,
+)
+from . import responses
 from .client import BrokerClient
 from .masked import MaskedStr
 
@@ -30,14 +35,14 @@ MAX_WAIT_S = 3600.0
 class Owner(Protocol):
     """Knows who else in this process uses the same handle (`held.HeldHandles`)."""
 
-    def pin(self, lease: Lease) -> None: ...
+    def pin(self, lease: HandleRef) -> None: ...
 
-    def give_up(self, lease: Lease) -> int: ...
+    def give_up(self, lease: HandleRef) -> int: ...
 
-    def over(self, lease: Lease) -> None: ...
+    def over(self, lease: HandleRef) -> None: ...
 
 
-class Lease:
+class HandleRef:
     """A handle ref together with the channel that it is good on. Whatever was opened by it keeps it alive."""
 
     __slots__ = (
@@ -60,7 +65,7 @@ class Lease:
     ) -> None:
         self._client = client
         self._owner = owner
-        self._finalizer: weakref.finalize[[Any], Lease] | None = None
+        self._finalizer: weakref.finalize[[Any], HandleRef] | None = None
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
         self._places: set[str] = set()
         self._ref = ref
@@ -87,31 +92,31 @@ class Lease:
         """Where it has been told that the handle listens, as errors name it: a directory, a loopback address."""
         return frozenset(self._places)
 
-    def deliver(self) -> answers.Delivered:
+    def deliver(self) -> responses.Delivered:
         """A login, for the moment. Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
-        return answers.delivered(self._ask("access.deliver", {"ref": self._ref}))
+        return responses.delivered(self._ask("access.deliver", {"ref": self._ref}))
 
-    def open(self, *, tcp: bool = False) -> answers.Opened:
+    def open(self, *, tcp: bool = False) -> responses.RelayEndpoint:
         """Where the handle listens; `tcp`: on loopback too.
 
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
-        found = answers.opened(self._ask("access.open", {"ref": self._ref, "tcp": tcp}, timeout_s=OPEN_S))
+        found = responses.opened(self._ask("access.open", {"ref": self._ref, "tcp": tcp}, timeout_s=OPEN_S))
         self._places.add(found.directory)
         if found.port is not None:
             self._places.add(f"127.0.0.1:{found.port}")
         return found
 
-    def open_loopback(self) -> tuple[answers.Opened, int]:
+    def open_loopback(self) -> tuple[responses.RelayEndpoint, int]:
         """Where it listens for what can't use a Unix socket, and the port on 127.0.0.1. Raises: as `open`."""
         opened = self.open(tcp=True)
         if opened.port is None:
             raise BrokerUnavailable(connection=self.connection)
         return opened, opened.port
 
-    def check(self) -> answers.HandleState:
+    def check(self) -> responses.HandleState:
         """Whether the handle is still good. Raises: HandleInvalid, ..."""
-        return answers.handle_state(self._ask("access.check", {"ref": self._ref}))
+        return responses.handle_state(self._ask("access.check", {"ref": self._ref}))
 
     def why_ended(self) -> HandleInvalid | VaultLocked | None:
         """Why it is good no more; `None`: it is good, or nobody knows."""
@@ -123,9 +128,9 @@ class Lease:
             pass
         return None
 
-    def reveal(self, reason: str | None, timeout_s: float) -> answers.Delivered:
+    def reveal(self, reason: str | None, timeout_s: float) -> responses.Delivered:
         """Asks a person for plain text and waits. Raises: AccessDenied, ConsentTimeout, RevealForbidden, ..."""
-        return answers.delivered(
+        return responses.delivered(
             self._ask(
                 "access.reveal",
                 {"ref": self._ref, "reason": reason, "timeout_s": timeout_s},
@@ -194,5 +199,5 @@ class Lease:
             raise
 
 
-def _nothing(_lease: Lease) -> None:
+def _nothing(_lease: HandleRef) -> None:
     """What a finalizer does that is there to keep something alive until then."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NotAllowed
-from ..aws_place import AwsPlace
-from ..lease import Lease
-from ..libraries import check_arguments, imported
-from ..masked import HandleToken
-from ..proxies import spare
+from ....errors import NotAllowed
+from ...client_arguments import check_arguments, imported
+from ...handle_ref import HandleRef
+from ...masked import HandleToken
+from ...proxies import spare
+from .endpoint import S3Endpoint
 
 if TYPE_CHECKING:
     from boto3.resources.base import ServiceResource
@@ -48,9 +48,9 @@ class Client:
 
     delivery = "relay"
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         self._lease = lease
-        self._at: AwsPlace | None = None
+        self._at: S3Endpoint | None = None
         self._shared: dict[int, Any] = {}
 
     @property
@@ -155,12 +155,12 @@ class Client:
             session=place.session(AioSession),
         )
 
-    def _place(self) -> AwsPlace:
+    def _place(self) -> S3Endpoint:
         """One for all clients: when it moves, they all follow. Opened anew, so that a broker that refuses says so."""
         # Not every library that gets the address can be told so.
         spare()
         if self._at is None:
-            self._at = AwsPlace(lease=self._lease)
+            self._at = S3Endpoint(lease=self._lease)
         else:
             self._at.renew()
         return self._at

@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Collection, Mapping
 
-from ..errors import NotAllowed
+from ....errors import NotAllowed
 
 # How they are when they say nothing. One that is set otherwise would lead psql elsewhere, or ask of a relay what only a
 # server can give (encryption, another way to log in).

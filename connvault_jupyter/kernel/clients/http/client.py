@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..http_address import loopback
-from ..http_place import HttpPlace
-from ..lease import Lease
-from ..libraries import check_arguments
-from ..masked import HandleToken
-from ..proxies import spare
+from ...client_arguments import check_arguments
+from ...handle_ref import HandleRef
+from ...masked import HandleToken
+from ...proxies import spare
+from .addresses import loopback
+from .endpoint import HttpEndpoint
 
 if TYPE_CHECKING:
     import httpx
 
-    from ..http_requests import ApiSession
+    from .requests_session import ApiSession
 
 
 class Client:
@@ -25,7 +25,7 @@ class Client:
 
     delivery = "relay"
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         self._lease = lease
 
     def session(self) -> ApiSession:
@@ -36,9 +36,9 @@ class Client:
         Raises: HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses. ImportError: no requests.
             Using it raises these too, and UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
-        from ..http_requests import ApiSession
+        from .requests_session import ApiSession
 
-        return ApiSession(place=HttpPlace(lease=self._lease))
+        return ApiSession(place=HttpEndpoint(lease=self._lease))
 
     def client(self, **arguments: Any) -> httpx.Client:
         """A new `httpx.Client` for the stored address, by the rules of `session()`; a redirect elsewhere is refused.
@@ -47,17 +47,17 @@ class Client:
 
         Raises: TypeError: an argument that would say where or as whom. ImportError: no httpx. Otherwise as `session()`.
         """
-        from ..http_httpx import ALLOWED, ApiClient
+        from .httpx_clients import ALLOWED, ApiClient
 
         check_arguments(arguments, ALLOWED)
-        return ApiClient(place=HttpPlace(lease=self._lease), arguments=arguments)
+        return ApiClient(place=HttpEndpoint(lease=self._lease), arguments=arguments)
 
     def async_client(self, **arguments: Any) -> httpx.AsyncClient:
         """A new `httpx.AsyncClient`; otherwise as `client()`."""
-        from ..http_httpx import ALLOWED, AsyncApiClient
+        from .httpx_clients import ALLOWED, AsyncApiClient
 
         check_arguments(arguments, ALLOWED)
-        return AsyncApiClient(place=HttpPlace(lease=self._lease), arguments=arguments)
+        return AsyncApiClient(place=HttpEndpoint(lease=self._lease), arguments=arguments)
 
     @property
     def base_url(self) -> str:

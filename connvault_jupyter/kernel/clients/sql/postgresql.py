@@ -15,21 +15,26 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from ...errors import (
+from ....errors import (
     BrokerUnavailable,
     NotAllowed,
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
 )
-from ..answers import Opened
-from ..engines import Engines
-from ..hand_over import Loan, Taker, forget_sessions, hand_over
-from ..lease import Lease
-from ..libpq import check_addresses, parameters_of_addresses, parameters_of_urls, pinned
-from ..libraries import check_arguments, imported
-from ..lost import mark
-from ..refusals import of_connection, said_in
+from ...client_arguments import check_arguments, imported
+from ...handle_ref import HandleRef
+from ...lost import mark
+from ...relay_errors import of_connection, said_in
+from ...responses import RelayEndpoint
+from .engines import Engines
+from .hand_over import HandOverClient, TakenSocket, forget_sessions, hand_over
+from .libpq import (
+    check_addresses,
+    parameters_of_addresses,
+    parameters_of_urls,
+    pinned,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -76,9 +81,9 @@ _LOGIN_SETTING = "connvault.login"
 class Client:
     """Openers of a PostgreSQL handle. `delivery` is how the last connection went: `relay` or `hand_over`."""
 
-    def __init__(self, *, lease: Lease) -> None:
+    def __init__(self, *, lease: HandleRef) -> None:
         self._lease = lease
-        self._opened: Opened | None = None
+        self._opened: RelayEndpoint | None = None
         self._engines = Engines(
             lease=lease,
             address=self._address,
@@ -120,7 +125,7 @@ class Client:
         library = _psycopg()
         opened, fresh = self._place()
         while True:
-            with Taker(opened) if opened.hand_over else nullcontext() as taker:
+            with HandOverClient(opened) if opened.hand_over else nullcontext() as taker:
                 try:
                     found = _lending_type().connect(**_parameters(opened, arguments))
                 except library.OperationalError as exc:
@@ -190,7 +195,7 @@ class Client:
             "query": {"host": opened.directory, "port": str(_PORT), **parameters_of_urls()},
         }
 
-    def _place(self, *, anew: bool = False) -> tuple[Opened, bool]:
+    def _place(self, *, anew: bool = False) -> tuple[RelayEndpoint, bool]:
         """Where the handle listens, and whether that was asked for just now."""
         self._lease.refuse_if_released()
         opened = None if anew else self._opened
@@ -199,13 +204,13 @@ class Client:
         opened = self._opened = self._lease.open()
         return opened, True
 
-    def _note(self, opened: Opened, connection: Any, handed_over: bool) -> None:
+    def _note(self, opened: RelayEndpoint, connection: Any, handed_over: bool) -> None:
         self.delivery = "hand_over" if handed_over else "relay"
         if _login_of(connection).partition(".")[0] != str(opened.revision):
             # Edited meanwhile: another user or database is to be named next time.
             self._opened = None
 
-    def _typed(self, error: Exception, library: Any, opened: Opened) -> Exception:
+    def _typed(self, error: Exception, library: Any, opened: RelayEndpoint) -> Exception:
         """The error that the relay has named; BrokerUnavailable if there was no relay; else the driver's own.
 
         Raises: ConnvaultError: what the broker says of the handle itself.
@@ -230,7 +235,7 @@ class Client:
         return of_connection(found, self._lease.connection)
 
 
-def _somebody_listens(opened: Opened) -> bool:
+def _somebody_listens(opened: RelayEndpoint) -> bool:
     """Libraries say it in any language."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:
@@ -240,7 +245,7 @@ def _somebody_listens(opened: Opened) -> bool:
     return True
 
 
-def hand_over_to(opened: Opened, connection: Any) -> Loan | None:
+def hand_over_to(opened: RelayEndpoint, connection: Any) -> TakenSocket | None:
     """Lets a fresh connection of psycopg's go on with the upstream socket; `None`: that was not possible."""
     if not opened.hand_over:
         return None
@@ -254,8 +259,8 @@ def _lending_type() -> Any:
     import psycopg
 
     class Connection(psycopg.Connection[Any]):
-        loan: Loan | None = None
-        lease: Lease | None = None
+        loan: TakenSocket | None = None
+        lease: HandleRef | None = None
 
         def wait(self, *args: Any, **kwargs: Any) -> Any:
             try:
@@ -288,7 +293,7 @@ def _async_type() -> Any:
     import psycopg
 
     class AsyncConnection(psycopg.AsyncConnection[Any]):
-        lease: Lease | None = None
+        lease: HandleRef | None = None
 
         async def wait(self, *args: Any, **kwargs: Any) -> Any:
             try:
@@ -324,7 +329,7 @@ def _psycopg() -> Any:
     return imported("psycopg", name="psycopg", extra=_EXTRA)
 
 
-def _parameters(opened: Opened, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(opened: RelayEndpoint, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": "connvault",
