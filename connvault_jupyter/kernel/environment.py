@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from . import proxies
 from .clients.http.addresses import loopback
-from .clients.s3 import variables
+from .clients.s3 import variables as aws_variables
 from .clients.sql import libpq, my_cnf
 from .handle_ref import HandleRef
 from .masked import HandleToken
@@ -67,7 +67,7 @@ def _overriding(opened: RelayEndpoint, found: Mapping[str, str], *, tcp: bool) -
         case "mysql":
             return my_cnf.overridden(opened.directory, opened.socket, tcp=tcp)
         case "http" if opened.fields.get("auth") == "sigv4":
-            return {**proxies.sparing(), **variables.overridden(found)}
+            return {**proxies.sparing(), **aws_variables.overridden(found)}
         case "http":
             return proxies.sparing()
     return {}

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnvaultError, SecretInCode, VaultLocked
-from ..kernel import api, own
+from ..kernel import api
 from ..kernel.client_arguments import ArgumentRefused
 from ..kernel.display import plain
 
@@ -150,7 +150,7 @@ def suggested(error: ConnvaultError) -> str:
     if (_code(error) not in _FORMS and not gone) or not isinstance(name, str) or not api.valid_name(name):
         return ""
     try:
-        return own.propose(provider=provider if isinstance(provider, str) else "", name=name)
+        return api.propose(provider=provider if isinstance(provider, str) else "", name=name)
     except ConnvaultError:
         # The form opens empty; the error that the card is about counts more.
         return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts.secret_words import mentions_secret, secret_values
 from ..errors import ConnvaultError, ProviderNotFound, SecretInCode
-from ..kernel import api, own
+from ..kernel import api
 from ..kernel.display import Table, audit_table, plain, status_words
 from ..kernel.handle import Handle
 from ..kernel.responses import Provider, how_by
@@ -59,7 +59,7 @@ class ConnectionsMagic:
             "use": lambda: self._use(command),
             "show": lambda: self._show(command.name),
             "revoke": lambda: self._revoke(command.name),
-            "audit": lambda: self._display(audit_table(own.record(command.name or None))),
+            "audit": lambda: self._display(audit_table(api.record(command.name or None))),
             "help": lambda: print(HELP),  # noqa: T201
         }
         steps[command.verb]()
@@ -92,7 +92,7 @@ class ConnectionsMagic:
         from ..widgets.fallback import form_bundle
 
         proposal = (
-            own.propose(provider=provider, name=command.name, fields=values) if command.name or values else ""
+            api.propose(provider=provider, name=command.name, fields=values) if command.name or values else ""
         )
         self._shell.display_pub.publish(data=form_bundle(provider, proposal), metadata={})
 
@@ -125,7 +125,7 @@ class ConnectionsMagic:
 
     def _revoke(self, name: str) -> None:
         name = api.summary(name).name
-        count = own.revoke(name)
+        count = api.revoke(name)
         if count == 0:
             print(f"This notebook has no permission for {name}.")  # noqa: T201
         else:
@@ -158,7 +158,7 @@ class ConnectionsMagic:
 
     def _check_fields(self, provider: str, values: dict[str, str]) -> None:
         try:
-            kinds = own.providers()
+            kinds = api.providers()
         except ConnvaultError:
             # Without the broker an empty form says what is wrong, and a suggestion can't be made.
             return
@@ -177,7 +177,7 @@ class ConnectionsMagic:
 
     def _provider(self, identifier: str) -> Provider | None:
         try:
-            return next((kind for kind in own.providers() if kind.id == identifier), None)
+            return next((kind for kind in api.providers() if kind.id == identifier), None)
         except ConnvaultError:
             return None
 

@@ -1,7 +1,8 @@
-"""How long and how large anything in a relay may be. No behaviour."""
+"""How long and how large anything in a relay may be, and what is left of a deadline."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 
@@ -31,3 +32,16 @@ class Limits:
 
 
 LIMITS = Limits()
+
+
+def left_s(deadline: float) -> float:
+    """Seconds until then, for `settimeout` before each read or write: a socket's own time-out begins anew with each.
+
+    `deadline` is as `time.monotonic` counts.
+
+    Raises: TimeoutError: it has passed.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

@@ -24,7 +24,7 @@ from ..errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from .deadlines import left_s
+from .limits import left_s
 from .local_sockets import is_kept
 
 # Metadata services that are not link-local: AWS on IPv6, Alibaba, Oracle, Azure's wire server.

@@ -14,7 +14,7 @@ from traitlets import Enum, Unicode
 
 from ..contracts.secret_words import secret_values
 from ..errors import SecretInCode
-from ..kernel import own
+from ..kernel import api
 from .fallback import form_bundle
 from .panel import MODULE, MODULE_VERSION, with_fallback
 
@@ -29,7 +29,7 @@ class ConnectionForm(DOMWidget):  # type: ignore[misc]
 
     Raises:
         SecretInCode: `values` has a field that looks like a secret.
-        ConnvaultError: the suggestions were not taken; see `kernel.own.propose`.
+        ConnvaultError: the suggestions were not taken; see `kernel.api.propose`.
     """
 
     _model_module = Unicode(MODULE).tag(sync=True)
@@ -51,7 +51,7 @@ class ConnectionForm(DOMWidget):  # type: ignore[misc]
             # Not even to the broker, which would refuse it too.
             raise SecretInCode(provider=provider)
         if name or values:
-            traits["proposal"] = own.propose(provider=provider, name=name, fields=values)
+            traits["proposal"] = api.propose(provider=provider, name=name, fields=values)
         super().__init__(provider=provider, **traits)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:

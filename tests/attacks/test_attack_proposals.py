@@ -12,7 +12,7 @@ from tests.support.canary import CANARY, found_in
 from tests.support.notebook_processes import Notebooks
 from tests.support.requester import Refused
 
-PROPOSE = "from connvault_jupyter.kernel.own import propose; from connvault_jupyter.kernel.api import broker"
+PROPOSE = "from connvault_jupyter.kernel.api import propose; from connvault_jupyter.kernel.api import broker"
 
 
 def shown(notebooks: Notebooks, proposal_id: str) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_a_tab_without_the_token_hears_nothing(rest: Rest) -> None:
 def test_nothing_that_can_be_read_has_the_secret(rest: Rest, kernel: RemoteKernel) -> None:
     """With the token and all of REST, a stored secret does not come back; it can only be replaced or removed."""
     suggested = kernel.run(
-        "from connvault_jupyter.kernel.own import propose; print(propose(name='suggested'))"
+        "from connvault_jupyter.kernel.api import propose; print(propose(name='suggested'))"
     ).strip()
     ids = {"proposals.get": suggested}
     for operation in OPERATIONS:

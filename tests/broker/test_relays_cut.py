@@ -71,7 +71,7 @@ def delete(world: RedisNotebooks, _kernel: Asker, connection_id: str) -> None:
 
 
 def own(world: RedisNotebooks, kernel: Asker, _connection_id: str) -> None:
-    kernel.run("from connvault_jupyter.kernel import own; own.revoke(h.name)")
+    kernel.run("from connvault_jupyter.kernel import api; api.revoke(h.name)")
 
 
 ENDS: dict[str, tuple[str, End]] = {

@@ -128,7 +128,7 @@ def test_a_link_of_a_live_suggestion_opens_it_with_whose_it_is(
     page: Page, lab: Lab, postgres_login: Login
 ) -> None:
     """Its address has an id and nothing else; for a plain terminal it is all there is."""
-    made = "from connvault_jupyter.kernel.own import propose\n"
+    made = "from connvault_jupyter.kernel.api import propose\n"
     made += f"print(propose(provider='postgresql', name='linked', fields={{'host': {EVIL!r}}}))"
     path = lab.notebook(LOAD, made, name="linker")
     open_notebook(page, lab.server, path)

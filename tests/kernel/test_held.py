@@ -138,7 +138,7 @@ def test_a_loop_gets_the_same_handle_again(handles: Handles) -> None:
         seen.add(ref(handle))
     # One that is still bound while the next is asked for, and that one.
     assert len(handles.refs) <= 2
-    assert len(api.held_handles().leases()) <= 3
+    assert len(api.held().leases()) <= 3
 
 
 def test_asking_for_somebody_else_gets_another_one(handles: Handles) -> None:
@@ -239,7 +239,7 @@ def test_a_handle_that_has_ended_is_not_asked_for_again(handles: Handles) -> Non
 def test_dropping_while_the_lock_is_held_waits_for_nothing(handles: Handles) -> None:
     """The collector may run in the middle of anything."""
     handle = connection("warehouse")
-    with api.held_handles()._lock:
+    with api.held()._lock:
         del handle
     let_go(handles)
 
@@ -248,10 +248,10 @@ def test_a_drop_that_the_next_question_has_met_is_one(handles: Handles) -> None:
     """Whoever asks next takes the note of it; the dropped one is let go of all the same."""
     handle = connection("warehouse")
     one = ref(handle)
-    dropped = api.held_handles()._dropped
-    with api.held_handles()._lock:
+    dropped = api.held()._dropped
+    with api.held()._lock:
         del handle
         # Before the thread that waits for it, which needs the lock.
-        api.held_handles()._note_drops()
-    assert dropped is api.held_handles()._dropped
+        api.held()._note_drops()
+    assert dropped is api.held()._dropped
     wait_until(lambda: one not in handles.refs, deadline_s=WAIT_S, what="it to be let go of")

@@ -10,7 +10,7 @@ import pytest
 
 from connvault_jupyter import connection, connections
 from connvault_jupyter.errors import AccessDenied, BrokerUnavailable, ConnectionNotFound
-from connvault_jupyter.kernel import api, own
+from connvault_jupyter.kernel import api
 from tests.support.scripted_broker import Handles, ScriptedBroker
 
 
@@ -131,7 +131,7 @@ def test_own_record_is_parsed(scripted_broker: ScriptedBroker) -> None:
         "mode": "in_clear",
     }
     scripted_broker.answers["audit.list_own"] = lambda body: {"events": [row], "next_before": None}
-    (event,) = own.record("warehouse")
+    (event,) = api.record("warehouse")
     assert event.at.tzinfo is not None
     assert (event.type, event.connection) == ("access:used", "warehouse")
 
@@ -139,7 +139,7 @@ def test_own_record_is_parsed(scripted_broker: ScriptedBroker) -> None:
 def test_own_permissions_are_counted_as_they_go(scripted_broker: ScriptedBroker) -> None:
     """How many there were."""
     scripted_broker.answers["access.revoke_own"] = lambda body: {"released": 2}
-    assert own.revoke("warehouse") == 2
+    assert api.revoke("warehouse") == 2
 
 
 def test_a_summary_of_an_unknown_name_leads_on(handles: Handles) -> None:

@@ -204,10 +204,10 @@ def test_released_is_gone(world: World) -> None:
 def test_own_record_and_own_revoke(world: World) -> None:
     """What %connections audit and revoke ask for."""
     world.asker.run(
-        "from connvault_jupyter.kernel import own; h = connection('warehouse'); h.connect().close()"
+        "from connvault_jupyter.kernel import api; h = connection('warehouse'); h.connect().close()"
     )
-    assert world.asker.run("[e.type for e in own.record('warehouse')]")[:1] == ["access:used"]
-    assert world.asker.run("own.revoke('warehouse')") >= 1
+    assert world.asker.run("[e.type for e in api.record('warehouse')]")[:1] == ["access:used"]
+    assert world.asker.run("api.revoke('warehouse')") >= 1
     with pytest.raises(Refused) as caught:
         world.asker.run("h.connect()")
     assert caught.value.kind == "HandleInvalid"
@@ -215,7 +215,7 @@ def test_own_record_and_own_revoke(world: World) -> None:
 
 def test_providers_tell_their_secret_fields(world: World) -> None:
     """The magic refuses a secret by them."""
-    world.asker.run("from connvault_jupyter.kernel import own; kinds = {k.id: k for k in own.providers()}")
+    world.asker.run("from connvault_jupyter.kernel import api; kinds = {k.id: k for k in api.providers()}")
     assert world.asker.run("list(kinds['postgresql'].secret_fields)") == ["password"]
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from connvault_jupyter.relays.blocks import ReadSize
+from connvault_jupyter.relays.copying import ReadSize
 from connvault_jupyter.relays.limits import LIMITS
 
 # mallopt(3): from here on memory comes from the system and goes back to it.

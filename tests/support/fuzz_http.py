@@ -246,12 +246,12 @@ def _has_token(data: bytes) -> bool:
 
 
 def _served(
-    blocks: list[bytes], problem_responses: Sequence[Sequence[bytes]], *, over_tcp: bool = False
+    blocks: list[bytes], answers: Sequence[Sequence[bytes]], *, over_tcp: bool = False
 ) -> tuple[bytes, list[bytes]]:
     """What a client is sent, and a server on each connection, on which it has the `answers` of that one."""
     with ExitStack() as stack:
         client = stack.enter_context(Scripted(*blocks))
-        upstreams = [stack.enter_context(Scripted(*said, late=1)) for said in problem_responses]
+        upstreams = [stack.enter_context(Scripted(*said, late=1)) for said in answers]
         stack.enter_context(replaced(pool, connect=reached(*upstreams)))
         stack.enter_context(replaced(client_connection, copy_both=copy_scripted))
         relaying = Relay(limits=LIMITS)
@@ -334,8 +334,10 @@ TARGET = Target(
         "token": _token,
     },
     (
-        addresses, problem_responses, bodies, encodings, client_auth, headers, heads, passing, origin, pool, post_form, response, request,
-        client_connection, streams, token_endpoint, connection_check, http_relay, websocket, masker, holding, normal_form, search,
+        addresses, problem_responses, bodies, encodings, client_auth, headers, heads,
+        passing, origin,
+        pool, post_form, response, request, client_connection, streams, token_endpoint, connection_check, http_relay,
+        websocket, masker, holding, normal_form, search,
         masked_spellings,
     ),
     (

@@ -32,10 +32,9 @@ from .cookie_names import NO_COOKIES, CookieNames
 from .encodings import BadCoding
 from .headers import names_another_method, passing_trailers, wanted_upgrade
 from .heads import BadHead, Headers, RequestHead, request_head
-from .hold import Hold
 from .jars import Jars
 from .passing import Passed, upstream_request
-from .pool import Pool, UpstreamConnection, block
+from .pool import Hold, Pool, UpstreamConnection, block
 from .post_form import PostForm, form_at_start
 from .problem_responses import form_of, malformed, problem_answer
 from .request import Request, serialised, with_cookies

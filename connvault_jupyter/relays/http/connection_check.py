@@ -7,9 +7,8 @@ import socket
 import time
 
 from ...errors import UpstreamTimeout, UpstreamUnreachable
-from ..deadlines import left_s
 from ..downstream import Login
-from ..limits import Limits
+from ..limits import Limits, left_s
 from ..upstream import shut
 from .client_connection import Target
 from .heads import END, MAX_HEAD_BYTES, BadHead, response_head

@@ -71,8 +71,8 @@ def check_query(target: str, pin: Origin) -> None:
 def second_address(
     name: str, value: str, *, pin: Origin, asked_at: str, method: str = "", target: str = ""
 ) -> str:
-    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Origin.own`. `method` and `target` are the
-    request's too, where the value is a header of it.
+    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Origin.own`. `method` and `target` are
+    the request's too, where the value is a header of it.
 
     Raises: NotAllowed: an address outside of the pin, or in a form that can't be judged.
     """

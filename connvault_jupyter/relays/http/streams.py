@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable
 
-from ..blocks import ReadSize
+from ..copying import ReadSize
 from ..limits import Limits
 from .bodies import Body, chunk, last_chunk
 from .heads import END, MAX_HEAD_BYTES, BadHead

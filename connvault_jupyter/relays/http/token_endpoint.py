@@ -28,8 +28,7 @@ from ...errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
-from ..deadlines import left_s
-from ..limits import Limits
+from ..limits import Limits, left_s
 from ..upstream import connect, encrypt
 
 # A JWT with hundreds of groups has 20 KiB; a header longer than this no server takes.

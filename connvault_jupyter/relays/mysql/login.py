@@ -25,9 +25,8 @@ from ...errors import (
     UpstreamUnreachable,
 )
 from ...services.connections.addresses import Address, addresses_of
-from ..deadlines import left_s
 from ..downstream import Login
-from ..limits import Limits
+from ..limits import Limits, left_s
 from ..local_sockets import connect_path
 from ..upstream import by_path, connect, encrypt, is_the_server, shut
 from . import proofs

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass, field
 from enum import IntFlag
 
-from ..deadlines import left_s
+from ..limits import left_s
 
 # A login's packets are below 1 KiB; only a client's attributes may be longer: 64 KiB in all, says MySQL.
 MAX_BYTES = 72 * 1024

@@ -21,9 +21,8 @@ from ...errors import (
     UpstreamTimeout,
     UpstreamTlsFailed,
 )
-from ..deadlines import left_s
 from ..downstream import Login
-from ..limits import Limits
+from ..limits import Limits, left_s
 from ..local_sockets import connect_path
 from ..upstream import connect, encrypt, shut
 from .authentication import authenticate, refusal

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..deadlines import left_s
+from ..limits import left_s
 
 # The server's own bound for a startup packet (MAX_STARTUP_PACKET_LENGTH).
 MAX_STARTUP_BYTES = 10_000

@@ -13,9 +13,8 @@ from ...errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from ..deadlines import left_s
 from ..downstream import Login
-from ..limits import Limits
+from ..limits import Limits, left_s
 from ..upstream import connect, encrypt, shut
 from .resp import encode
 

@@ -25,9 +25,8 @@ from collections.abc import Iterable, Sequence
 from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
 from ...services.secrets.guessability import maskable
 from ..copying import copy_both
-from ..deadlines import left_s
 from ..downstream import Downstream, Login, no_token
-from ..limits import Limits
+from ..limits import Limits, left_s
 from ..masking.masker import Masker
 from ..upstream import shut
 from .answers import Answers

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..deadlines import left_s
+from ..limits import left_s
 
 # What OpenSSH's own agent takes (authfd.h, MAX_AGENT_REPLY_LEN). The largest honest message is a login of some KB.
 MAX_MESSAGE_BYTES = 256 * 1024

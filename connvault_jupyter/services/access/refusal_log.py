@@ -1,4 +1,4 @@
-"""RefusalLog on record: a few rows, then sums, so that a loop that is refused can't push the rest off the record.
+"""Refusals on record: a few rows, then sums, so that a loop that is refused can't push the rest off the record.
 
 Of one asker each kind for each connection makes a row once in a while, and all of its kinds together only so many; what
 comes above that is counted, and the count is one row. A broker that is killed forgets what it has counted in the last
@@ -36,7 +36,7 @@ def said_never() -> AccessDenied:
 
 @dataclass(frozen=True)
 class _Sum:
-    """RefusalLog of one asker. What they do not have in common is `None`."""
+    """Refusals of one asker. What they do not have in common is `None`."""
 
     due: datetime
     count: int

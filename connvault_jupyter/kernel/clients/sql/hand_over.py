@@ -51,7 +51,7 @@ class TakenSocket:
 
 
 class HandOverClient:
-    """A line to the relay on which a socket can be asked for, once. RelayEndpoint before the library connects: meanwhile the
+    """A line to the relay on which a socket can be asked for, once. Opened before the library connects: meanwhile the
     relay gets ready to answer it. It gives up after 5 s without a word."""
 
     def __init__(self, opened: RelayEndpoint) -> None:
