@@ -76,7 +76,7 @@ class BrokerProcess:
         self._log = log
         self._spawn = spawn or Spawner(PROGRAM)
         self._lock = threading.Lock()
-        self._link: OperatorClient | None = None
+        self._client: OperatorClient | None = None
         self._reason: ConnvaultError | None = None
         self._told: dict[str, Mapping[str, Any]] = {}
         # What was asked before the first process is there; `None` from then on.
@@ -89,14 +89,14 @@ class BrokerProcess:
         self._given_up_at: float | None = None
         self._wanted = threading.Event()
         self._door: RefusingListener | None = None
-        self._place: Held | None = None
+        self._namespace: Held | None = None
         self._supervisor: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
         """Of the process that has the keys now; `None` between two."""
         with self._lock:
-            return self._link.pid if self._link else None
+            return self._client.pid if self._client else None
 
     def start(self, settings: BrokerSettings) -> None:
         """Spawns the broker in the background and returns at once; calls made before it answers wait for it.
@@ -123,12 +123,12 @@ class BrokerProcess:
         with self._lock:
             if operation in _TOLD_AGAIN:
                 self._told[operation] = body
-            if self._link is None and self._early is None and self._may_try_again(operation):
+            if self._client is None and self._early is None and self._may_try_again(operation):
                 self._early = [(told, known, "", Future()) for told, known in self._told.items()]
                 self._given_up_at = None
                 self._wanted.set()
-            if self._link is not None:
-                self._link.ask(operation, body, actor, answer)
+            if self._client is not None:
+                self._client.ask(operation, body, actor, answer)
             elif self._early is not None and len(self._early) < MAX_PENDING:
                 self._early.append((operation, body, actor, answer))
             else:
@@ -148,13 +148,13 @@ class BrokerProcess:
         self._stopping.set()
         self._wanted.set()
         with self._lock:
-            link = self._link
-        if link is not None:
-            link.hang_up()
+            client = self._client
+        if client is not None:
+            client.hang_up()
         if self._supervisor is not None:
             self._supervisor.join(grace_s)
-            if self._supervisor.is_alive() and link is not None:
-                link.kill()
+            if self._supervisor.is_alive() and client is not None:
+                client.kill()
                 self._supervisor.join(grace_s)
         self._close_door()
         self._settle_ready(self._reason or BrokerUnavailable())
@@ -174,8 +174,8 @@ class BrokerProcess:
                 self._wanted.clear()
                 self._close_door()
         finally:
-            if self._place is not None:
-                self._place.release()
+            if self._namespace is not None:
+                self._namespace.release()
 
     def _try(self, settings: BrokerSettings, spawned: Future[None]) -> None:
         """Starts it, and starts it again whenever it has ended; returns when it does not come up any more."""
@@ -201,10 +201,10 @@ class BrokerProcess:
         """One broker process, from its start to its end."""
         self._reason, self._came_up, self._lasting, self._ending = None, False, False, False
         try:
-            if self._place is None:
+            if self._namespace is None:
                 # Before there is any broker, so that there is none whose place nobody holds.
-                self._place = PidNamespaces(Path(settings.data_dir)).enter()
-            link = OperatorClient(self._spawn(environment()))
+                self._namespace = PidNamespaces(Path(settings.data_dir)).enter()
+            client = OperatorClient(self._spawn(environment()))
         except ConnvaultError as exc:
             self._refused(exc)
         except OSError as exc:
@@ -212,7 +212,7 @@ class BrokerProcess:
                 f"connvault's broker process can't be started ({exc.strerror or type(exc).__name__})."
             )
         else:
-            self._serve(link, settings, spawned)
+            self._serve(client, settings, spawned)
 
     def _refused(self, reason: ConnvaultError) -> None:
         """Why it does not run (a newer database, say) helps more than that it does not run."""
@@ -254,33 +254,33 @@ class BrokerProcess:
         if not self.ready.done():
             self.ready.set_exception(reason)
 
-    def _serve(self, link: OperatorClient, settings: BrokerSettings, spawned: Future[None]) -> None:
+    def _serve(self, client: OperatorClient, settings: BrokerSettings, spawned: Future[None]) -> None:
         started: Future[dict[str, Any]] = Future()
         started.add_done_callback(self._started)
         with self._lock:
-            link.ask(START, settings.model_dump(mode="json"), "", started, number=START_ID)
+            client.ask(START, settings.model_dump(mode="json"), "", started, number=START_ID)
             if self._early is None:
                 for operation, body in self._told.items():
-                    link.ask(operation, body, "", Future())
+                    client.ask(operation, body, "", Future())
             else:
                 for operation, body, actor, answer in self._early:
-                    link.ask(operation, body, actor, answer)
+                    client.ask(operation, body, actor, answer)
                 self._early = None
-            self._link = link
+            self._client = client
         if not spawned.done():
             spawned.set_result(None)
         if self._stopping.is_set():
-            link.hang_up()
+            client.hang_up()
         try:
-            link.meet()
-            link.read(self._publish)
+            client.meet()
+            client.read(self._publish)
         except ConnvaultError as exc:
             self._reason = exc
         finally:
             with self._lock:
-                self._link = None
+                self._client = None
             self._ending = True
-            link.close(self._reason or BrokerUnavailable())
+            client.close(self._reason or BrokerUnavailable())
 
     def _refuse_early(self) -> None:
         with self._lock:

@@ -80,7 +80,7 @@ class Broker:
             kernels=kernels,
             server_root=settings.server_root,
             owner_pid=started.owner_pid,
-            place=own_namespace(),
+            namespace=own_namespace(),
             somebody_at=PidNamespaces(Path(settings.data_dir)).somebody_at,
         )
         self._log = log

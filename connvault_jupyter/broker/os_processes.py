@@ -116,7 +116,7 @@ class Processes(Protocol):
     def sees_our_files(self, pid: int) -> bool:
         """Whether a path means the same file to the process as to us: no other mount namespace, no other root."""
 
-    def place(self) -> PidNamespace:
+    def namespace(self) -> PidNamespace:
         """Where the pids that this process sees count.
 
         Raises: OSError: /proc is not there, or is of another place than this process.
@@ -174,11 +174,12 @@ class LinuxProcesses:
 
     def sees_our_files(self, pid: int) -> bool:
         return all(
-            _link(f"/proc/{pid}/{place}") == (ours := _link(f"/proc/self/{place}")) and ours is not None
-            for place in ("ns/mnt", "root")
+            _link(f"/proc/{pid}/{namespace}") == (ours := _link(f"/proc/self/{namespace}"))
+            and ours is not None
+            for namespace in ("ns/mnt", "root")
         )
 
-    def place(self) -> PidNamespace:
+    def namespace(self) -> PidNamespace:
         # In a /proc of another PID namespace it has another pid, or none.
         if os.readlink("/proc/self") != str(os.getpid()):
             raise ProcessLookupError("this /proc is of another PID namespace")
@@ -222,7 +223,7 @@ class MacProcesses:
     def sees_our_files(self, pid: int) -> bool:  # noqa: ARG002 -- there are no mount namespaces
         return True
 
-    def place(self) -> PidNamespace:
+    def namespace(self) -> PidNamespace:
         booted = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.boottime"], capture_output=True, check=False)
         return PidNamespace(_short(socket.gethostname().encode()), _short(booted.stdout), "0")
 

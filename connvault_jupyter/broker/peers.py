@@ -61,7 +61,7 @@ _SYSTEM = ("/bin", "/lib", "/opt", "/sbin", "/snap", "/usr", "/nix", "/Library",
 class Peers:
     """`owner_pid` is the server's (kernels and terminals are its children), `server_root` an absolute path.
 
-    `place` is this process's own; `somebody_at` tells whether an owner is left in another one.
+    `namespace` is this process's own; `somebody_at` tells whether an owner is left in another one.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Peers:
         kernels: Kernels,
         server_root: str,
         owner_pid: int,
-        place: PidNamespace,
+        namespace: PidNamespace,
         somebody_at: Callable[[PidNamespace], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,7 +81,7 @@ class Peers:
         self._owner_pid = owner_pid
         self._monotonic = monotonic
         self._somebody_at = somebody_at
-        self._place = place
+        self._namespace = namespace
         self._current: WeakKeyDictionary[KnownKernel, tuple[Requester, Requester]] = WeakKeyDictionary()
 
     def identify(self, peer: Peer, *, patience_s: float = _PATIENCE_S) -> Requester:
@@ -155,16 +155,16 @@ class Peers:
         run = _run_of(instance)
         if run is None:
             return False
-        if run.place == self._place:
+        if run.namespace == self._namespace:
             return self._is_here(run)
-        if run.place.boot != self._place.boot and run.place.machine != self._place.machine:
+        if run.namespace.boot != self._namespace.boot and run.namespace.machine != self._namespace.machine:
             return True
-        return self._somebody_at(run.place)
+        return self._somebody_at(run.namespace)
 
     def process_of(self, instance: str) -> int:
         """The pid of this run in this place, 0 if there is none."""
         run = _run_of(instance)
-        return run.pid if run is not None and run.place == self._place and self._is_here(run) else 0
+        return run.pid if run is not None and run.namespace == self._namespace and self._is_here(run) else 0
 
     def key_of_document(self, path: str) -> str:
         """The key of a requester whose one notebook is at `path` below the root."""
@@ -186,7 +186,7 @@ class Peers:
 
     def _run(self, process: Running) -> str:
         """With its place: a pid alone names processes of several containers."""
-        return ":".join((str(process.pid), str(process.started), *self._place))
+        return ":".join((str(process.pid), str(process.started), *self._namespace))
 
     def _is_here(self, run: _Run) -> bool:
         process = self._processes.running(run.pid)
@@ -329,7 +329,7 @@ def _digest(text: str) -> str:
 class _Run(NamedTuple):
     pid: int
     started: int
-    place: PidNamespace
+    namespace: PidNamespace
 
 
 # See `Peers._run`. Rows are read that others may have edited, and a place becomes a file's name.

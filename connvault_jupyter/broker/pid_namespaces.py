@@ -25,7 +25,7 @@ _PAUSE_S = 0.01
 def own_namespace() -> PidNamespace:
     """Where this process's pids count. Raises: BrokerUnavailable: /proc is not there, or is of another place."""
     try:
-        return here().place()
+        return here().namespace()
     except OSError as exc:
         raise BrokerUnavailable(
             "It can't be told who asks: /proc is not mounted, or shows another PID namespace than the server's. "
@@ -48,28 +48,28 @@ class PidNamespaces:
         """
         from ..storage.private_files import private_directory, unusable
 
-        place = own_namespace()
+        namespace = own_namespace()
         try:
             private_directory(self._folder.parent)
             private_directory(self._folder)
             for left in self._folder.iterdir():
-                if left != self._file(place):
+                if left != self._file(namespace):
                     locks.is_held(left)
             deadline = time.monotonic() + _PATIENCE_S
             while time.monotonic() < deadline:
-                held = locks.hold(self._file(place), shared=True)
+                held = locks.hold(self._file(namespace), shared=True)
                 if held is not None:
                     return held
                 time.sleep(_PAUSE_S)
         except OSError as exc:
             raise unusable(self._folder.parent, exc) from exc
         raise BrokerUnavailable(
-            f"Another program keeps {self._file(place)} locked for itself. End it, and restart the server."
+            f"Another program keeps {self._file(namespace)} locked for itself. End it, and restart the server."
         )
 
-    def somebody_at(self, place: PidNamespace) -> bool:
+    def somebody_at(self, namespace: PidNamespace) -> bool:
         """Whether an owner is there, or it can't be told."""
-        return locks.is_held(self._file(place))
+        return locks.is_held(self._file(namespace))
 
-    def _file(self, place: PidNamespace) -> Path:
-        return self._folder / "-".join(place)
+    def _file(self, namespace: PidNamespace) -> Path:
+        return self._folder / "-".join(namespace)

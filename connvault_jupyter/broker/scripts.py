@@ -122,9 +122,9 @@ def _is_known(option: str, rest: Iterator[str]) -> bool:
     """Whether nothing but the file runs with this option (or cluster: `-uB`). Takes its value off `rest`."""
     if option == _CHECK_PYCS:
         return next(rest, "") in _PYCS
-    for place, letter in enumerate(option[1:], 2):
+    for namespace, letter in enumerate(option[1:], 2):
         if letter in _VALUES:
-            value = option[place:] or next(rest, "")
+            value = option[namespace:] or next(rest, "")
             return _VALUES[letter].fullmatch(value) is not None
         if letter not in _FLAGS:
             return False

@@ -96,15 +96,17 @@ def ended(error: BaseException) -> list[ConnvaultError]:
     Then others that have ended meanwhile are told of too, once each: for whoever wants to know what the broker has
     ended.
     """
-    tied = lost.leases_of(error, held().leases())
-    found = [(lease, why) for lease in tied if (why := lease.why_ended()) is not None]
+    tied = lost.handle_refs_of(error, held().handle_refs())
+    found = [(handle_ref, why) for handle_ref in tied if (why := handle_ref.why_ended()) is not None]
     if not found:
         return []
-    others = [lease for lease in held().leases() if lease not in tied and not lease.told]
-    found += [(lease, why) for lease in others if (why := lease.why_ended()) is not None]
-    for lease, why in found:
+    others = [
+        handle_ref for handle_ref in held().handle_refs() if handle_ref not in tied and not handle_ref.told
+    ]
+    found += [(handle_ref, why) for handle_ref in others if (why := handle_ref.why_ended()) is not None]
+    for handle_ref, why in found:
         # A locked vault is unlocked again, and may be locked once more.
-        lease.told = isinstance(why, HandleInvalid)
+        handle_ref.told = isinstance(why, HandleInvalid)
     return [why for _, why in found]
 
 

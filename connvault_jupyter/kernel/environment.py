@@ -33,7 +33,7 @@ _URL, _SOCKET_URL = "_URL", "_SOCKET_URL"
 _LOOPBACK_IS_OPEN = sys.platform == "linux"
 
 
-def variables_of(lease: HandleRef, *, tcp: bool) -> dict[str, str]:
+def variables_of(handle_ref: HandleRef, *, tcp: bool) -> dict[str, str]:
     """Each variable with its value. `tcp`: those for programs that can't use a Unix socket.
 
     A variable that needs something the connection does not have is left out. One with the handle's token has a masked
@@ -41,14 +41,14 @@ def variables_of(lease: HandleRef, *, tcp: bool) -> dict[str, str]:
 
     Raises: NotAllowed: what would lead elsewhere, and can't be overridden. HandleInvalid, VaultLocked, ...
     """
-    opened = lease.open(tcp=tcp)
+    opened = handle_ref.open(tcp=tcp)
     patterns = opened.variables if _LOOPBACK_IS_OPEN or tcp else _on_sockets(opened.variables)
     if (
         opened.port is None
         and opened.protocol not in _WITHOUT_LOOPBACK
         and any(_NEED_LOOPBACK & {*_PLACE.findall(pattern)} for pattern in patterns.values())
     ):
-        opened = lease.open(tcp=True)
+        opened = handle_ref.open(tcp=True)
     values = _values(opened)
     found = {}
     for name, pattern in patterns.items():

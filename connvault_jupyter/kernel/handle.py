@@ -20,6 +20,17 @@ from .masked import MaskedStr
 
 HANDLE_MIME = "application/vnd.connvault.handle+json"
 
+# What a delivery calls its client -> the module of `kernel.clients` that has it. The name comes from a provider's data.
+_CLIENTS = {
+    "arguments": "arguments",
+    "http": "http.client",
+    "mysql": "sql.mysql",
+    "postgresql": "sql.postgresql",
+    "redis": "redis",
+    "s3": "s3.client",
+    "ssh": "ssh.client",
+}
+
 _PUBLIC = ("name", "provider", "destination", "mode", "delivery", "decision", "expires_at", "release")
 
 
@@ -33,11 +44,11 @@ class Handle:
     Used as a context manager, it is released at the end of the block.
     """
 
-    __slots__ = ("__weakref__", "_clients", "_granted", "_lease")
+    __slots__ = ("__weakref__", "_clients", "_granted", "_handle_ref")
 
-    def __init__(self, *, granted: responses.Granted, lease: HandleRef) -> None:
+    def __init__(self, *, granted: responses.Granted, handle_ref: HandleRef) -> None:
         self._granted = granted
-        self._lease = lease
+        self._handle_ref = handle_ref
         self._clients: dict[str, Any] = {}
 
     @property
@@ -91,7 +102,7 @@ class Handle:
         from .api import shortened, wait_s
 
         return Revelation(
-            lease=self._lease,
+            handle_ref=self._handle_ref,
             allowed=self._granted.reveal_allowed,
             reason=shortened(reason),
             timeout_s=wait_s(timeout_s),
@@ -121,8 +132,8 @@ class Handle:
             )
         from .environment import variables_of
 
-        found = variables_of(self._lease, tcp=tcp)
-        self._lease.give_out()
+        found = variables_of(self._handle_ref, tcp=tcp)
+        self._handle_ref.give_out()
         return found
 
     def release(self) -> None:
@@ -132,7 +143,7 @@ class Handle:
         A handle that is only dropped is let go of by itself when no client of it is left, unless it has given out an
         address.
         """
-        self._lease.release()
+        self._handle_ref.release()
 
     def __enter__(self) -> Handle:
         return self
@@ -174,7 +185,7 @@ class Handle:
                 "delivery": self.delivery,
                 "expires_at": granted.expires_at.isoformat() if granted.expires_at else None,
                 "decision": granted.decision,
-                "ended": self._lease.ended,
+                "ended": self._handle_ref.ended,
                 "openers": self._openers(),
             },
         }
@@ -204,7 +215,7 @@ class Handle:
 
     def _state(self) -> list[str]:
         """How it is delivered and for how long; or that it has ended, as far as this process knows: nobody is asked."""
-        if self._lease.ended:
+        if self._handle_ref.ended:
             return ["ended"]
         lasts = self._lasts()
         return [responses.how(self.mode, self.delivery), *([lasts] if lasts else [])]
@@ -242,17 +253,17 @@ class Handle:
     def _opened(self, client: str) -> Any:
         found = self._clients.get(client)
         if found is None:
-            found = self._clients[client] = _client_type(client)(lease=self._lease)
+            found = self._clients[client] = _client_type(client)(handle_ref=self._handle_ref)
         return found
 
 
 class Revelation:
     """A question for plain text that is asked when the `with` block begins. The mapping is empty after the block."""
 
-    __slots__ = ("_allowed", "_lease", "_reason", "_timeout_s", "_values")
+    __slots__ = ("_allowed", "_handle_ref", "_reason", "_timeout_s", "_values")
 
-    def __init__(self, *, lease: HandleRef, allowed: bool, reason: str | None, timeout_s: float) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef, allowed: bool, reason: str | None, timeout_s: float) -> None:
+        self._handle_ref = handle_ref
         self._allowed = allowed
         self._reason = reason
         self._timeout_s = timeout_s
@@ -260,8 +271,8 @@ class Revelation:
 
     def __enter__(self) -> MaskedStr | Mapping[str, MaskedStr]:
         if not self._allowed:
-            raise RevealForbidden(connection=self._lease.connection)
-        self._values.update(self._lease.reveal(self._reason, self._timeout_s).secrets)
+            raise RevealForbidden(connection=self._handle_ref.connection)
+        self._values.update(self._handle_ref.reveal(self._reason, self._timeout_s).secrets)
         if len(self._values) == 1:
             (only,) = self._values.values()
             return only
@@ -298,14 +309,10 @@ class RevealedSecrets(Mapping[str, MaskedStr]):
 
 
 def _client_type(client: str) -> Any:
-    """The class `Client` of a module in `kernel.clients`; its methods are the openers."""
-    # The name comes from a provider's data: only our own modules, and no path into another package.
-    if client.isidentifier() and not client.startswith("_"):
-        try:
-            return importlib.import_module(f"{__package__}.clients.{client}").Client
-        except ModuleNotFoundError as exc:
-            if exc.name != f"{__package__}.clients.{client}":
-                raise
-    raise ConnvaultError(
-        "This version of connvault-jupyter has no client for this kind of connection. Update it in this kernel."
-    )
+    """The class `Client` of a module in `kernel.clients`; its public methods are the openers."""
+    module = _CLIENTS.get(client)
+    if module is None:
+        raise ConnvaultError(
+            "This version of connvault-jupyter has no client for this kind of connection. Update it in this kernel."
+        )
+    return importlib.import_module(f"{__package__}.clients.{module}").Client

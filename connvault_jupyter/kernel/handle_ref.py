@@ -35,11 +35,11 @@ MAX_WAIT_S = 3600.0
 class Owner(Protocol):
     """Knows who else in this process uses the same handle (`held.HeldHandles`)."""
 
-    def pin(self, lease: HandleRef) -> None: ...
+    def pin(self, handle_ref: HandleRef) -> None: ...
 
-    def give_up(self, lease: HandleRef) -> int: ...
+    def give_up(self, handle_ref: HandleRef) -> int: ...
 
-    def over(self, lease: HandleRef) -> None: ...
+    def over(self, handle_ref: HandleRef) -> None: ...
 
 
 class HandleRef:
@@ -78,7 +78,7 @@ class HandleRef:
         self.told = False
 
     def __repr__(self) -> str:
-        return f"<lease of {self.connection}>"
+        return f"<handle of {self.connection}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a handle can't be pickled: it is good in this kernel only")
@@ -144,13 +144,13 @@ class HandleRef:
             self._owner.pin(self)
 
     def opens(self, opened: Any) -> None:
-        """A client was opened: as long as it is there, so is the lease. By its `fileno()`, if it has one, it is ended
-        with a lease that is released alone."""
+        """A client was opened: as long as it is there, so is the handle. By its `fileno()`, if it has one, it is ended
+        with a reference that is released alone."""
         weakref.finalize(opened, _nothing, self).atexit = False
         self._opened.add(opened)
 
     def on_drop(self, call: Callable[[Any], None], with_what: Any) -> None:
-        """Calls it when nothing uses the lease any more, unless it was released before; not at the process's end."""
+        """Calls it when nothing uses the handle any more, unless it was released before; not at the process's end."""
         self._finalizer = weakref.finalize(self, call, with_what)
         self._finalizer.atexit = False
 
@@ -162,7 +162,7 @@ class HandleRef:
     def release(self) -> None:
         """Lets go of the handle. Harmless when it is gone already.
 
-        Where others in this process use the same handle, what was opened by this lease ends alone.
+        Where others in this process use the same handle, what was opened by this reference ends alone.
         """
         if not self.released:
             self.released = self.ended = True
@@ -199,5 +199,5 @@ class HandleRef:
             raise
 
 
-def _nothing(_lease: HandleRef) -> None:
+def _nothing(_handle_ref: HandleRef) -> None:
     """What a finalizer does that is there to keep something alive until then."""

@@ -35,7 +35,7 @@ _LOOK = "look"
 
 
 class Held:
-    """A handle that the broker has given. `owners`: how many leases on it are in use; `shown`: its handle objects."""
+    """A handle that the broker has given. `owners`: how many references to it are used; `shown`: its handle objects."""
 
     __slots__ = ("agent", "connection", "lasting", "owners", "ref", "shares", "shown", "unused_since")
 
@@ -104,11 +104,13 @@ class HeldHandles:
             held = self._held.setdefault(str.__str__(granted.ref), Held(granted, agent))
             held.shares += held is not offer
             held.use()
-            lease = HandleRef(client=self._client, ref=granted.ref, connection=granted.connection, owner=self)
+            handle_ref = HandleRef(
+                client=self._client, ref=granted.ref, connection=granted.connection, owner=self
+            )
             # Not at exit: then the broker sees the end of the process.
-            lease.on_drop(self._dropped_of, held)
-            self._leases.add(lease)
-            made = Handle(granted=granted, lease=lease)
+            handle_ref.on_drop(self._dropped_of, held)
+            self._handle_refs.add(handle_ref)
+            made = Handle(granted=granted, handle_ref=handle_ref)
             held.shown.add(made)
             if not self._lets_go:
                 self._lets_go = True
@@ -117,38 +119,38 @@ class HeldHandles:
                 ).start()
         return made
 
-    def leases(self) -> list[HandleRef]:
+    def handle_refs(self) -> list[HandleRef]:
         """Those that something in this process still uses."""
-        return list(self._leases)
+        return list(self._handle_refs)
 
-    def pin(self, lease: HandleRef) -> None:
+    def pin(self, handle_ref: HandleRef) -> None:
         """It has given out an address: it is not let go of by itself any more."""
         with self._lock:
-            held = self._held.get(str.__str__(lease.ref))
+            held = self._held.get(str.__str__(handle_ref.ref))
             # One that nobody can release any more does it for all that follow: a loop must not pile them up.
             if held is None or len(held.shown) > 1 or held not in self._pinned.values():
-                self._pinned[lease] = held
+                self._pinned[handle_ref] = held
 
-    def give_up(self, lease: HandleRef) -> int:
-        """A lease is released: how often the broker has to be told; 0: another one uses the same handle."""
+    def give_up(self, handle_ref: HandleRef) -> int:
+        """A reference is released: how often the broker has to be told; 0: another one uses the same handle."""
         with self._lock:
             self._note_drops()
-            self._pinned.pop(lease, None)
-            self._leases.discard(lease)
-            held = self._held.get(str.__str__(lease.ref))
+            self._pinned.pop(handle_ref, None)
+            self._handle_refs.discard(handle_ref)
+            held = self._held.get(str.__str__(handle_ref.ref))
             if held is None:
                 return 1
             held.drop()
             if held.owners > 0:
                 return 0
-            del self._held[str.__str__(lease.ref)]
+            del self._held[str.__str__(handle_ref.ref)]
             return held.shares
 
-    def over(self, lease: HandleRef) -> None:
+    def over(self, handle_ref: HandleRef) -> None:
         """The broker says that the handle has ended: nobody has to tell it so."""
         with self._lock:
-            self._pinned.pop(lease, None)
-            self._held.pop(str.__str__(lease.ref), None)
+            self._pinned.pop(handle_ref, None)
+            self._held.pop(str.__str__(handle_ref.ref), None)
 
     def forget(self) -> None:
         """As if nothing had been asked for. Nobody is told."""
@@ -158,7 +160,7 @@ class HeldHandles:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
-        self._leases: weakref.WeakSet[HandleRef] = weakref.WeakSet()
+        self._handle_refs: weakref.WeakSet[HandleRef] = weakref.WeakSet()
         self._pinned: dict[HandleRef, Held | None] = {}
         # A finalizer runs anywhere, also in a thread that has the lock: it leaves a note, and that is all.
         self._dropped: queue.SimpleQueue[Held | str | None] = queue.SimpleQueue()

@@ -14,31 +14,31 @@ from urllib.parse import unquote
 
 from .handle_ref import HandleRef
 
-_MARK = "_connvault_lease"
+_MARK = "_connvault_handle_ref"
 
 # Errors in one chain, and characters of one's words: more is no message for people.
 _MAX_ERRORS = 32
 _MAX_CHARS = 10_000
 
 
-def mark(error: BaseException, lease: HandleRef | None) -> None:
-    """This error was raised by something that the lease has opened. The first who says so counts."""
-    if lease is not None and not hasattr(error, _MARK):
+def mark(error: BaseException, handle_ref: HandleRef | None) -> None:
+    """This error was raised by something that the handle has opened. The first who says so counts."""
+    if handle_ref is not None and not hasattr(error, _MARK):
         # Few classes of errors take no attribute.
         with contextlib.suppress(AttributeError, TypeError):
-            setattr(error, _MARK, weakref.ref(lease))
+            setattr(error, _MARK, weakref.ref(handle_ref))
 
 
-def leases_of(error: BaseException, known: Iterable[HandleRef]) -> list[HandleRef]:
-    """The leases that this error, or one that led to it, is about."""
+def handle_refs_of(error: BaseException, known: Iterable[HandleRef]) -> list[HandleRef]:
+    """The handles that this error, or one that led to it, is about."""
     found: list[HandleRef] = []
     said: list[str] = []
     for one in _chain(error):
         marked: weakref.ref[HandleRef] | None = getattr(one, _MARK, None)
         if marked is None:
             said += _said(one)
-        elif (lease := marked()) is not None and lease not in found:
-            found.append(lease)
+        elif (handle_ref := marked()) is not None and handle_ref not in found:
+            found.append(handle_ref)
     text = "\n".join(said)
     return [*found, *(one for one in known if one not in found and _names(text, one.places))]
 

@@ -1,4 +1,4 @@
-"""Keeps what goes to a handle's loopback place away from the proxies that the environment names.
+"""Keeps what goes to a handle's loopback endpoint away from the proxies that the environment names.
 
 Such a proxy can't reach this process's loopback, and would get the request with the handle's token in it.
 """

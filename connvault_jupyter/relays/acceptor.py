@@ -1,7 +1,7 @@
 """Accepts clients, each in a thread of its own: whoever accepts one serves it. No protocol and no handle is known here.
 
 A client that one thread accepts and another one serves waits for the second one to wake up. So some threads wait, at
-all doors; who lets a client in and serves it sees to it that somebody still waits, and comes back afterwards.
+all acceptors; who lets a client in and serves it sees to it that somebody still waits, and comes back afterwards.
 """
 
 from __future__ import annotations

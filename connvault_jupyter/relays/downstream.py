@@ -25,7 +25,7 @@ from .upstream import shut
 
 # A request more often than that shares its login with the one before: the record has a row a second, not a row a
 # request. A revoked permission does not wait for it: it cuts the connection.
-LEASE_S = 1.0
+LOGIN_KEPT_S = 1.0
 
 # socket(7): on, for 0 s.
 _NO_LINGER = struct.pack("@ii", 1, 0)
@@ -114,8 +114,8 @@ class Downstream:
         self._ended = False
         # Duplicates: shutting one down ends the connection, and touches no TLS state that another thread is using.
         self._adopted: dict[socket.socket, socket.socket] = {}
-        self._lease: tuple[float, Login] | None = None
-        self.lending: HandOver | None = None
+        self._current_login: tuple[float, Login] | None = None
+        self.hand_over: HandOver | None = None
         # Whether the broker has given it a login.
         self.let_in = False
 
@@ -140,17 +140,17 @@ class Downstream:
         self.let_in = True
         return found
 
-    def lease(self, max_age_s: float = LEASE_S) -> Login:
+    def current_login(self, max_age_s: float = LOGIN_KEPT_S) -> Login:
         """Like `login`, or the last one if it is not older than that."""
         now = time.monotonic()
-        if self._lease is None or now - self._lease[0] >= max_age_s or self._ended:
-            self._lease = None
-            self._lease = (now, self.login())
-        return self._lease[1]
+        if self._current_login is None or now - self._current_login[0] >= max_age_s or self._ended:
+            self._current_login = None
+            self._current_login = (now, self.login())
+        return self._current_login[1]
 
     def forget(self) -> None:
-        """Lets go of the lease: nobody uses it at the moment."""
-        self._lease = None
+        """Lets go of the login: nobody uses it at the moment."""
+        self._current_login = None
 
     def sighted(self) -> None:
         """What the client gets had a secret in it, which is masked: the broker is told."""
@@ -169,8 +169,8 @@ class Downstream:
 
     def disown(self, upstream: socket.socket) -> bool:
         """A cut ends this connection no more: it is kept for another client. `False`: it was cut already."""
-        if self.lending is not None:
-            self.lending.close()
+        if self.hand_over is not None:
+            self.hand_over.close()
         with self._lock:
             copy = self._adopted.pop(upstream, None)
             if copy is not None:
@@ -181,7 +181,7 @@ class Downstream:
         """Ends the client's connection and its upstream, at once."""
         with self._lock:
             self._ended = True
-            self._lease = None
+            self._current_login = None
             upstreams = tuple(self._adopted.values())
         for upstream in upstreams:
             # Closing it resets it then. A server that waits for room to send would not hear of a mere end for a minute.
@@ -195,22 +195,22 @@ class Downstream:
         """The client is served: everything of it is closed."""
         with self._lock:
             self._ended = True
-            self._lease = None
+            self._current_login = None
             adopted, self._adopted = self._adopted, {}
         for stream in (self.stream, *adopted.values()):
             shut(stream)
-        if self.lending is not None:
-            self.lending.close()
+        if self.hand_over is not None:
+            self.hand_over.close()
 
-    def lend(self, session: int, upstream: socket.socket, *, at_rest: bool = True) -> HandOver:
+    def offer(self, session: int, upstream: socket.socket, *, at_rest: bool = True) -> HandOver:
         """Lets the client ask for its upstream socket under this number, for as long as the copying goes on.
 
         `at_rest`: whether nothing is under way before that.
         """
-        self.lending = HandOver(
+        self.hand_over = HandOver(
             session=session,
             upstream=upstream,
             hand=lambda descriptor: self._hand(self, descriptor),
             at_rest=at_rest,
         )
-        return self.lending
+        return self.hand_over

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from .copying import Stop
 
-# What a client says on the leash of a socket that it has taken out of its library as it had got it.
+# What a client says on the lifeline of a socket that it has taken out of its library as it had got it.
 GIVEN_BACK = b"<"
 
 # A client asks when its library has logged in: what is under way then is over in a moment.
@@ -43,18 +43,18 @@ class HandOver:
         # Held while the socket is passed on.
         self._passing = threading.Lock()
         self._asked = False
-        self._leash: socket.socket | None = None
+        self._lifeline: socket.socket | None = None
         self._returned: Callable[[bool], None] | None = None
 
     @property
     def offered(self) -> bool:
-        """Whether it may still be asked for. A session that goes on with another client has another lending then."""
+        """Whether it may still be asked for. A session that goes on with another client has another hand-over then."""
         return not self._asked
 
-    def take(self, taker: socket.socket) -> bool:
-        """Passes the socket on to the client at the other end of `taker`; whether that was possible.
+    def take(self, asking: socket.socket) -> bool:
+        """Passes the socket on to the client at the other end of `asking`; whether that was possible.
 
-        It gets two descriptors: the socket, and a leash to keep as long as it uses the socket.
+        It gets two descriptors: the socket, and a lifeline to keep as long as it uses the socket.
 
         Raises: OSError: the client or the broker has gone; HandleInvalid: it was cut.
         """
@@ -65,9 +65,9 @@ class HandOver:
             self._upstream.setblocking(True)
             # First the broker: whatever becomes of this process, it can cut what was passed on.
             self._returned = self._hand(self._upstream.fileno())
-            self._leash, leash = socket.socketpair()
-            with leash:
-                socket.send_fds(taker, [b"+"], [self._upstream.fileno(), leash.fileno()])
+            self._lifeline, lifeline = socket.socketpair()
+            with lifeline:
+                socket.send_fds(asking, [b"+"], [self._upstream.fileno(), lifeline.fileno()])
             return True
 
     def wait(self, timeout_s: float) -> bool:
@@ -76,17 +76,17 @@ class HandOver:
         By its word: what state the socket is in is for the protocol to find out.
         """
         with self._passing:
-            leash = self._leash
+            lifeline = self._lifeline
         given_back = False
-        if leash is not None:
+        if lifeline is not None:
             poll = select.poll()
-            poll.register(leash, select.POLLIN)
+            poll.register(lifeline, select.POLLIN)
             # The server's end, or a cut. What it sends is the client's to read: no POLLIN.
             poll.register(self._upstream, getattr(select, "POLLRDHUP", 0))
             poll.poll(timeout_s * 1000)
-            leash.setblocking(False)
+            lifeline.setblocking(False)
             with contextlib.suppress(OSError):
-                given_back = leash.recv(1) == GIVEN_BACK
+                given_back = lifeline.recv(1) == GIVEN_BACK
         self._over(given_back=given_back)
         return given_back
 
@@ -99,10 +99,10 @@ class HandOver:
     def _over(self, *, given_back: bool) -> None:
         with self._passing:
             self._asked = True
-            leash, self._leash = self._leash, None
+            lifeline, self._lifeline = self._lifeline, None
             returned, self._returned = self._returned, None
-        if leash is not None:
-            leash.close()
+        if lifeline is not None:
+            lifeline.close()
         if returned is not None:
             # Its duplicate is needed no more; or kept for the next client, if the session was given back.
             returned(given_back)

@@ -31,21 +31,21 @@ class OptionFiles:
         self._written: dict[Path, str] = {}
         self._runs: dict[Path, str] = {}
 
-    def write(self, protocol: RelayProtocol, place: RelayEndpoint, *, run: str) -> None:
+    def write(self, protocol: RelayProtocol, endpoint: RelayEndpoint, *, run: str) -> None:
         """Those that lead to a place, for the requester's run. What is there already is left alone.
 
         Raises: OSError: they can't be written.
         """
         if protocol not in _PROTOCOLS:
             return
-        folder = Path(place.directory + SUFFIX)
+        folder = Path(endpoint.directory + SUFFIX)
         with self._lock:
             if folder not in self._runs:
                 _make_anew(folder)
             self._runs[folder] = run
-            self._put(folder / "my.cnf", _local(place))
-            if place.port is not None:
-                self._put(folder / OVER_TCP / "my.cnf", _over_tcp(place.port, place.token))
+            self._put(folder / "my.cnf", _local(endpoint))
+            if endpoint.port is not None:
+                self._put(folder / OVER_TCP / "my.cnf", _over_tcp(endpoint.port, endpoint.token))
 
     def tidy(self, alive: Callable[[str], bool]) -> None:
         """Removes those whose run is over."""
@@ -78,8 +78,8 @@ def _make_anew(folder: Path) -> None:
     folder.mkdir(mode=0o700)
 
 
-def _local(place: RelayEndpoint) -> str:
-    return _client(protocol="socket", host="localhost", socket=place.socket)
+def _local(endpoint: RelayEndpoint) -> str:
+    return _client(protocol="socket", host="localhost", socket=endpoint.socket)
 
 
 def _over_tcp(port: int, token: str) -> str:

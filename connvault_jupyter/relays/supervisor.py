@@ -1,4 +1,4 @@
-"""The port `Relays`: keeps the zygote and the lanes, and ends what may not stay open. It runs inside the broker.
+"""The port `Relays`: keeps the zygote and the workers, and ends what may not stay open. It runs inside the broker.
 
 What may stay open is looked at anew whenever anything has changed, in this server or in another one on the vault, so
 no path by which a permission ends can be forgotten here.
@@ -41,7 +41,7 @@ _DROPPED = 256
 Login = Callable[[socket.socket, RelayOrder], Delivered]
 """(a client's socket, the handle's order) -> a login, after the client was found out. Raises: ConnvaultError."""
 
-_LaneKey = tuple[str, str, str]
+_WorkerKey = tuple[str, str, str]
 
 Sighted = Callable[[RelayOrder], None]
 """A secret was masked in what a client of this handle got. Raises nothing."""
@@ -50,7 +50,7 @@ Sighted = Callable[[RelayOrder], None]
 @dataclass
 class _Open:
     order: RelayOrder
-    lane: WorkerClient
+    worker: WorkerClient
     directory: Path
     token: str = field(repr=False)
     port: int | None = None
@@ -90,10 +90,10 @@ class RelaySupervisor:
         self._broker_lock = lock
         self._log = log
         self._lock = threading.Lock()
-        # One for each lane: a stuck worker holds up its own handles only.
-        self._turns: dict[_LaneKey, threading.Lock] = {}
-        self._forks: ZygoteClient | None = None
-        self._lanes: dict[_LaneKey, WorkerClient] = {}
+        # One for each worker: a stuck worker holds up its own handles only.
+        self._turns: dict[_WorkerKey, threading.Lock] = {}
+        self._zygote: ZygoteClient | None = None
+        self._workers: dict[_WorkerKey, WorkerClient] = {}
         self._open: dict[str, _Open] = {}
         # Their workers may not have followed yet.
         self._dropped: dict[str, RelayOrder] = {}
@@ -122,18 +122,18 @@ class RelaySupervisor:
 
     def warm(self) -> None:
         """Starts the zygote, if it does not run. Never blocks."""
-        if self._forks is None or self._forks.over:
+        if self._zygote is None or self._zygote.over:
             threading.Thread(target=self._warm, name="relay-warm", daemon=True).start()
 
     def open(self, order: RelayOrder) -> RelayEndpoint:
-        """The place of a handle. Raises: BrokerUnavailable."""
+        """The endpoint of a handle. Raises: BrokerUnavailable."""
         handle = handle_id(order.ref, order.grant_id)
         with self._lock:
             turn = self._turns.setdefault(_key(order), threading.Lock())
         with turn:
             found = self._listening(handle, order)
         name = SOCKETS.get(order.protocol, SOCKET)
-        place = RelayEndpoint(
+        endpoint = RelayEndpoint(
             directory=str(found.directory),
             socket=str(found.directory / name),
             port=found.port if order.tcp else None,
@@ -141,76 +141,76 @@ class RelaySupervisor:
             hand_over=hasattr(socket, "SO_PEERCRED"),
         )
         try:
-            self._option_files.write(order.protocol, place, run=order.requester.instance)
+            self._option_files.write(order.protocol, endpoint, run=order.requester.instance)
         except OSError as exc:
             raise BrokerUnavailable("The option files of a handle can't be written.") from exc
-        return place
+        return endpoint
 
     def in_use(self) -> Collection[str]:
         """See `services.relay_ports.Relays`."""
         opened = self._opened()
-        busy = {lane: lane.in_use() for lane in {one.lane for one in opened.values()}}
-        return {one.order.ref for handle, one in opened.items() if handle in busy[one.lane]}
+        busy = {worker: worker.in_use() for worker in {one.worker for one in opened.values()}}
+        return {one.order.ref for handle, one in opened.items() if handle in busy[one.worker]}
 
     def try_login(self, protocol: str, login: Mapping[str, Any], timeout_s: float) -> str:
         """Logs in once, in a worker of its own that ends with it: what the server calls itself.
 
         Raises: UpstreamError and its kinds, BrokerUnavailable.
         """
-        lane = self._new_lane(protocol, None)
+        worker = self._new_lane(protocol, None)
         try:
-            return lane.try_login(login, timeout_s)
+            return worker.try_login(login, timeout_s)
         finally:
-            lane.end()
+            worker.end()
 
     def close(self) -> None:
         """Ends everything."""
         self._closed.set()
         self.changed()
         with self._lock:
-            lanes, self._lanes = list(self._lanes.values()), {}
+            workers, self._workers = list(self._workers.values()), {}
             self._open = {}
-            forks, self._forks = self._forks, None
-        for lane in lanes:
-            lane.end()
+            zygote, self._zygote = self._zygote, None
+        for worker in workers:
+            worker.end()
         self._ended_ports.close()
-        if forks is not None:
-            forks.end()
+        if zygote is not None:
+            zygote.end()
         if self._base is not None:
             shutil.rmtree(self._base, ignore_errors=True)
 
     def _listening(self, handle: str, order: RelayOrder) -> _Open:
         """The worker is asked each time: one that is just being killed would still take a client, and lose it."""
         before = self._open.get(handle)
-        found = self._joined(handle, order) if before is None or before.lane.over else before
+        found = self._joined(handle, order) if before is None or before.worker.over else before
         try:
             self._ask_to_listen(handle, found, tcp=order.tcp)
         except BrokerUnavailable:
-            if not found.lane.over:
+            if not found.worker.over:
                 raise
             # It has ended meanwhile.
             found = self._joined(handle, order)
             self._ask_to_listen(handle, found, tcp=order.tcp)
         if found is not before:
-            # The permission may have ended while the place was made.
+            # The permission may have ended while the endpoint was made.
             self.changed()
         return found
 
     def _joined(self, handle: str, order: RelayOrder) -> _Open:
         key = _key(order)
         with self._lock:
-            # At one go: a lane whose last handle ends just now is ended with it.
-            lane = self._lanes.get(key)
-            if lane is not None and not lane.over:
-                return self._entered(handle, order, lane)
-        lane = self._new_lane(order.protocol, key)
+            # At one go: a worker whose last handle ends just now is ended with it.
+            worker = self._workers.get(key)
+            if worker is not None and not worker.over:
+                return self._entered(handle, order, worker)
+        worker = self._new_lane(order.protocol, key)
         with self._lock:
-            self._lanes[key] = lane
-            return self._entered(handle, order, lane)
+            self._workers[key] = worker
+            return self._entered(handle, order, worker)
 
     def _ask_to_listen(self, handle: str, found: _Open, *, tcp: bool) -> None:
         try:
-            found.port = found.lane.listen(
+            found.port = found.worker.listen(
                 handle,
                 directory=str(found.directory),
                 token=found.token,
@@ -221,23 +221,23 @@ class RelaySupervisor:
             self._drop(handle, found)
             raise
 
-    def _entered(self, handle: str, order: RelayOrder, lane: WorkerClient) -> _Open:
+    def _entered(self, handle: str, order: RelayOrder, worker: WorkerClient) -> _Open:
         """Before it listens: the first client may ask for its login at once. Called with the own lock."""
         token = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
-        found = self._open[handle] = _Open(order, lane, self._directory(handle), token)
+        found = self._open[handle] = _Open(order, worker, self._directory(handle), token)
         return found
 
-    def _new_lane(self, protocol: str, key: _LaneKey | None) -> WorkerClient:
+    def _new_lane(self, protocol: str, key: _WorkerKey | None) -> WorkerClient:
         """`key`: whose logins it may ask for; `None`: nobody's."""
-        forks = self._running()
+        zygote = self._running()
         pid: Future[int] = Future()
 
         def kill() -> None:
             if pid.done() and pid.exception() is None:
-                forks.kill(pid.result())
+                zygote.kill(pid.result())
 
         return WorkerClient(
-            fork=lambda descriptor: forks.fork(protocol, descriptor, pid),
+            fork=lambda descriptor: zygote.fork(protocol, descriptor, pid),
             kill=kill,
             answer=lambda handle, client: self._answer(key, handle, client),
             sighted=self._note_sight,
@@ -245,7 +245,7 @@ class RelaySupervisor:
             log=self._log,
         )
 
-    def _answer(self, key: _LaneKey | None, handle: str, client: socket.socket) -> Mapping[str, Any]:
+    def _answer(self, key: _WorkerKey | None, handle: str, client: socket.socket) -> Mapping[str, Any]:
         found = self._open.get(handle)
         if found is None or _key(found.order) != key:
             self._say_why_not(key, handle, client)
@@ -258,7 +258,7 @@ class RelaySupervisor:
             "rotation": delivered.rotation,
         }
 
-    def _say_why_not(self, key: _LaneKey | None, handle: str, client: socket.socket) -> None:
+    def _say_why_not(self, key: _WorkerKey | None, handle: str, client: socket.socket) -> None:
         """Raises: ConnvaultError: why a handle has ended that a slow worker still listens for."""
         order = self._dropped.get(handle)
         if order is not None and _key(order) == key:
@@ -286,12 +286,12 @@ class RelaySupervisor:
         with self._lock:
             if self._closed.is_set():
                 raise BrokerUnavailable
-            if self._forks is None or self._forks.over:
+            if self._zygote is None or self._zygote.over:
                 try:
-                    self._forks = ZygoteClient(self._start_zygote)
+                    self._zygote = ZygoteClient(self._start_zygote)
                 except OSError as exc:
                     raise BrokerUnavailable("The relays' process can't be started.") from exc
-            return self._forks
+            return self._zygote
 
     def _warm(self) -> None:
         with contextlib.suppress(BrokerUnavailable):
@@ -360,7 +360,7 @@ class RelaySupervisor:
             ended = {
                 handle: one
                 for handle, one in opened.items()
-                if one.lane.over or not self._still_good(one.order)
+                if one.worker.over or not self._still_good(one.order)
             }
             self._seen = version
         self._end(ended)
@@ -368,7 +368,7 @@ class RelaySupervisor:
     def _end(self, ended: Mapping[str, _Open]) -> None:
         # All of them, before any worker is waited for.
         for handle, one in ended.items():
-            one.lane.shut(handle)
+            one.worker.shut(handle)
         for handle, one in ended.items():
             self._drop(handle, one)
 
@@ -386,19 +386,19 @@ class RelaySupervisor:
             if len(self._dropped) > _DROPPED:
                 del self._dropped[next(iter(self._dropped))]
             shutil.rmtree(found.directory, ignore_errors=True)
-            last = not any(one.lane is found.lane for one in self._open.values())
+            last = not any(one.worker is found.worker for one in self._open.values())
             if last:
-                for key in [key for key, lane in self._lanes.items() if lane is found.lane]:
-                    del self._lanes[key]
+                for key in [key for key, worker in self._workers.items() if worker is found.worker]:
+                    del self._workers[key]
                     self._turns.pop(key, None)
         if last:
             # Nobody may use what it keeps (warm logins, tokens) any more.
-            found.lane.retire(handle)
+            found.worker.retire(handle)
         else:
-            found.lane.cut(handle)
+            found.worker.cut(handle)
 
 
-def _key(order: RelayOrder) -> _LaneKey:
+def _key(order: RelayOrder) -> _WorkerKey:
     # What a worker keeps (warm logins, access tokens, sockets that came back and of which code may have copies) was
     # opened under one grant, and nobody else's client gets it.
     return order.requester.instance, order.connection_id, order.grant_id

@@ -91,7 +91,7 @@ class Worker:
         self._none_served = threading.Condition(self._lock)
         # Threads are used again: making one takes a tenth of a warm connect. A client and its taker are two.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client")
-        self._doors = Acceptor(threads=self._threads)
+        self._acceptor = Acceptor(threads=self._threads)
 
     def run(self) -> None:
         """Returns when the broker has hung up; everything of it is closed then."""
@@ -147,11 +147,11 @@ class Worker:
             self._serve(downstream, listening)
 
         listening.sockets.append(socket_)
-        self._doors.open(socket_, serve)
+        self._acceptor.open(socket_, serve)
 
     def _takers_at(self, socket_: socket.socket, listening: _Listening) -> None:
         listening.sockets.append(socket_)
-        self._doors.open(socket_, lambda stream: self._pass_on(stream, listening))
+        self._acceptor.open(socket_, lambda stream: self._pass_on(stream, listening))
 
     def _serve(self, downstream: Downstream, listening: _Listening) -> None:
         with self._lock:
@@ -200,7 +200,7 @@ class Worker:
                 if session == FORGET:
                     self._relay.forget()
                 else:
-                    self._lend(session, stream, listening)
+                    self._hand_over(session, stream, listening)
         except (ConnvaultError, OSError):
             pass  # It finds its line closed.
         finally:
@@ -208,17 +208,17 @@ class Worker:
                 self._taking -= 1
             shut(stream)
 
-    def _lend(self, session: int, taker: socket.socket, listening: _Listening) -> None:
+    def _hand_over(self, session: int, asking: socket.socket, listening: _Listening) -> None:
         with self._lock:
             served = tuple(listening.served)
         for downstream in served:
-            lending = downstream.lending
+            hand_over = downstream.hand_over
             # A client that is just leaving may have had the same session.
-            if lending is None or lending.session != session or not lending.offered:
+            if hand_over is None or hand_over.session != session or not hand_over.offered:
                 continue
             # The broker has looked who it is; whoever asks for its socket must be the same process.
-            if _same_process(downstream.stream, taker):
-                lending.take(taker)
+            if _same_process(downstream.stream, asking):
+                hand_over.take(asking)
                 return
 
     def _login(self, downstream: Downstream) -> Login:
@@ -294,15 +294,15 @@ class Worker:
             downstream.cut()
         for socket_ in () if listening is None else listening.sockets:
             if self._protocol in TOLD_AT_THEIR_PORT and socket_.family == socket.AF_INET:
-                self._doors.leave(socket_)
+                self._acceptor.leave(socket_)
                 with contextlib.suppress(OSError):
                     self._pipe.send({"left": handle}, [socket_.fileno()])
-            self._doors.close(socket_)
+            self._acceptor.close(socket_)
 
     def _end(self) -> None:
         for handle in list(self._listening):
             self._cut(handle)
-        self._doors.end()
+        self._acceptor.end()
         self._relay.close()
         with self._lock:
             self._none_served.wait_for(lambda: not self._serving, FAREWELL_S)
@@ -374,12 +374,10 @@ def _same_process(one: socket.socket, other: socket.socket) -> bool:
 
 def _complain(error: BaseException) -> None:
     """The type and the place, on standard error: the text and the values could hold a secret."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
     where = (
-        ""
-        if place is None
-        else f" at {os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}"
+        "" if last is None else f" at {os.path.basename(last.tb_frame.f_code.co_filename)}:{last.tb_lineno}"
     )
     print(f"connvault relay: {type(error).__name__}{where}", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,7 +1,7 @@
 """The broker's end of one worker: what it was told, who asks it for a login, what it has passed on. It decides nothing.
 
-A lane is one connection under one grant, in one run: its worker's memory, warm logins and crashes are never another's,
-and what was ever opened in it ends with its last handle, whoever has copies.
+A worker is for one connection under one grant, in one run: its memory, warm logins and crashes are never another's, and
+what was ever opened in it ends with its last handle, whoever has copies.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class WorkerClient:
         self._telling = threading.Lock()
         self._untold: deque[str] = deque()
         self._over = False
-        threading.Thread(target=self._read, name="relay-lane", daemon=True).start()
+        threading.Thread(target=self._read, name="relay-worker-client", daemon=True).start()
 
     @property
     def over(self) -> bool:

@@ -1,8 +1,8 @@
 """Forks workers: one process with everything imported, of which each worker is a copy that costs milliseconds.
 
     broker                                   zygote
-    {"fork": lane, "protocol"} + a socket ->
-                                         <-  {"forked": lane, "pid"} | {"forked": lane, "missing": module}
+    {"fork": number, "protocol"} + a socket ->
+                                         <-  {"forked": number, "pid"} | {"forked": number, "missing": module}
     {"kill": pid}                        ->
 
 It has no thread and never holds a secret: those go straight from the broker to a worker. It is the workers' parent, so
@@ -97,12 +97,12 @@ class _Zygote:
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
 
-    def _fork(self, lane: int, protocol: str, descriptor: int) -> None:
+    def _fork(self, number: int, protocol: str, descriptor: int) -> None:
         # Here, so that the next worker of this protocol finds it imported.
         try:
             worker.module_of(protocol)
         except ImportError as exc:
-            self._pipe.send({"forked": lane, "missing": exc.name or protocol})
+            self._pipe.send({"forked": number, "missing": exc.name or protocol})
             return
         # What is there now is shared with the children as long as nobody's collector writes into it.
         gc.collect()
@@ -111,7 +111,7 @@ class _Zygote:
         if pid == 0:
             self._become_worker(protocol, descriptor)
         self._children.add(pid)
-        self._pipe.send({"forked": lane, "pid": pid})
+        self._pipe.send({"forked": number, "pid": pid})
 
     def _become_worker(self, protocol: str, descriptor: int) -> None:
         status = 1

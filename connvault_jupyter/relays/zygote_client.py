@@ -46,25 +46,25 @@ class ZygoteClient:
         self._started = start(_environment())
         self._pipe: Future[Pipe] = Future()
         self._lock = threading.Lock()
-        self._lanes = itertools.count(1)
-        self._forks: dict[int, Future[int]] = {}
+        self._workers = itertools.count(1)
+        self._zygote: dict[int, Future[int]] = {}
         self.over = False
         threading.Thread(target=self._read, name="relay-zygote", daemon=True).start()
 
     def fork(self, protocol: str, descriptor: socket.socket, pid: Future[int]) -> None:
         """A new worker with this descriptor as its pipe. Raises: BrokerUnavailable."""
-        lane = next(self._lanes)
+        worker = next(self._workers)
         with self._lock:
-            self._forks[lane] = pid
+            self._zygote[worker] = pid
         try:
             pipe = self._pipe.result(_FORK_S)
-            pipe.send({"fork": lane, "protocol": protocol}, [descriptor.fileno()])
+            pipe.send({"fork": worker, "protocol": protocol}, [descriptor.fileno()])
             pid.result(_FORK_S)
         except (OSError, FutureTimeout):
             raise BrokerUnavailable("A relay can't be started. Look into the server log.") from None
         finally:
             with self._lock:
-                self._forks.pop(lane, None)
+                self._zygote.pop(worker, None)
 
     def kill(self, pid: int) -> None:
         """Ends a worker. It is the zygote's child, so the pid is no other process's."""
@@ -105,7 +105,7 @@ class ZygoteClient:
         for message, descriptors in pipe.messages():
             close_all(descriptors)
             with self._lock:
-                waiting = self._forks.get(message.get("forked", 0))
+                waiting = self._zygote.get(message.get("forked", 0))
             if waiting is None or waiting.done():
                 continue
             if "missing" in message:
@@ -114,8 +114,8 @@ class ZygoteClient:
                 waiting.set_result(message["pid"])
         self.over = True
         with self._lock:
-            forks, self._forks = self._forks, {}
-        for waiting in forks.values():
+            zygote, self._zygote = self._zygote, {}
+        for waiting in zygote.values():
             if not waiting.done():
                 waiting.set_exception(OSError("the zygote has ended"))
 

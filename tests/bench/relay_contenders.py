@@ -125,13 +125,13 @@ def _http_relayed(options: Options) -> Call:
 def _relay(options: Options) -> socket.socket:
     """By the Unix socket, as `.session()` and `.client()` do."""
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    stream.connect(_handle(options)._lease.open().socket)
+    stream.connect(_handle(options)._handle_ref.open().socket)
     return stream
 
 
 def _http_relayed_tcp(options: Options) -> Call:
     """By loopback with the handle's token, as an SDK does."""
-    opened = _handle(options)._lease.open(tcp=True)
+    opened = _handle(options)._handle_ref.open(tcp=True)
     return _asking(_tcp(opened.port), _head("/small", str(opened.token)))
 
 

@@ -45,7 +45,7 @@ class Here:
             kernels=self.kernels,
             server_root=str(root),
             owner_pid=os.getpid(),
-            place=self.processes.place(),
+            namespace=self.processes.namespace(),
             somebody_at=self.manned.__contains__,
         )
         self._listener = socket.socket(socket.AF_UNIX)
@@ -181,7 +181,7 @@ def test_a_kernel_without_a_session_is_a_console_after_a_while(here: Here) -> No
             kernels=late,
             server_root=str(here.root),
             owner_pid=os.getpid(),
-            place=here.processes.place(),
+            namespace=here.processes.namespace(),
             somebody_at=here.manned.__contains__,
             monotonic=lambda: next(times, 5.0),
         )
@@ -245,7 +245,7 @@ def test_an_entry_point_of_an_environment_below_the_root_is_not_durable(here: He
 
 
 @pytest.mark.parametrize(
-    "place",
+    "namespace",
     [
         ".local/bin/tool",
         ".local/lib/python3.11/site-packages/IPython/__main__.py",
@@ -253,9 +253,9 @@ def test_an_entry_point_of_an_environment_below_the_root_is_not_durable(here: He
         ".pyenv/versions/3.11.7/lib/python3.11/pdb.py",
     ],
 )
-def test_an_installed_program_below_the_root_is_not_durable(here: Here, place: str) -> None:
+def test_an_installed_program_below_the_root_is_not_durable(here: Here, namespace: str) -> None:
     """It runs whatever it is told, so nothing lasting is given to it; here the root is somebody's home."""
-    script = here.root / place
+    script = here.root / namespace
     script.parent.mkdir(parents=True)
     script.write_text(CONNECT)
     with here.connected([sys.executable, str(script), here.path]) as (_, peer):
@@ -310,7 +310,7 @@ def test_a_kernel_that_is_not_this_server_s_process_is_told_why(here: Here) -> N
             kernels=here.kernels,
             server_root=str(here.root),
             owner_pid=os.getpid(),
-            place=here.processes.place(),
+            namespace=here.processes.namespace(),
             somebody_at=here.manned.__contains__,
             monotonic=lambda: next(times, 5.0),
         )
@@ -395,8 +395,8 @@ def test_the_run_of_a_living_process_is_alive(here: Here) -> None:
 
 def changed(instance: str, **parts: str) -> tuple[str, PidNamespace]:
     """The run of the same pid and start time in another place, and that place."""
-    run, place = instance.split(":")[:-3], PidNamespace(*instance.split(":")[-3:])._replace(**parts)
-    return ":".join((*run, *place)), place
+    run, namespace = instance.split(":")[:-3], PidNamespace(*instance.split(":")[-3:])._replace(**parts)
+    return ":".join((*run, *namespace)), namespace
 
 
 @pytest.mark.parametrize(
@@ -404,9 +404,9 @@ def changed(instance: str, **parts: str) -> tuple[str, PidNamespace]:
 )
 def test_a_run_in_another_place_is_over_when_nobody_is_left_there(here: Here, parts: dict[str, str]) -> None:
     """Another container, or a boot of this machine that is over: its pids say nothing here."""
-    instance, place = changed(here.peers.own_instance(), **parts)
+    instance, namespace = changed(here.peers.own_instance(), **parts)
     assert not here.peers.instance_alive(instance)
-    here.manned.add(place)
+    here.manned.add(namespace)
     assert here.peers.instance_alive(instance)
     assert here.peers.process_of(instance) == 0
 
@@ -415,7 +415,7 @@ def test_a_run_of_this_place_is_judged_by_its_process_alone(here: Here) -> None:
     """Whoever else is there: a kernel that has ended is over while its server goes on."""
     with here.connected(kernel(here)) as (_, peer):
         found = here.peers.identify(peer)
-        here.manned.add(here.processes.place())
+        here.manned.add(here.processes.namespace())
     assert not here.peers.instance_alive(found.instance)
 
 

@@ -40,7 +40,7 @@ def _every_face(handle: Handle) -> str:
             repr(
                 [getattr(handle, name) for name in ("name", "provider", "destination", "mode", "expires_at")]
             ),
-            repr(handle._lease),
+            repr(handle._handle_ref),
             repr(handle._granted),
         ]
     )
@@ -50,12 +50,12 @@ def test_no_face_of_a_handle_shows_secret_or_ref(scripted_broker: ScriptedBroker
     """Also after the secret was in this process."""
     handles = _handles(scripted_broker)
     handle = connection("warehouse")
-    handle._lease.deliver()
+    handle._handle_ref.deliver()
     faces = _every_face(handle)
     assert found_in(faces) == []
     (ref,) = handles.refs
     assert ref not in faces
-    assert found_in(repr(handle._lease.deliver())) == []
+    assert found_in(repr(handle._handle_ref.deliver())) == []
 
 
 def test_the_positive_control_would_be_found(scripted_broker: ScriptedBroker) -> None:
@@ -143,7 +143,7 @@ def test_one_that_is_known_to_have_ended_says_so(scripted_broker: ScriptedBroker
 
         scripted_broker.answers["access.check"] = refuse
         with pytest.raises(HandleInvalid):
-            handle._lease.check()
+            handle._handle_ref.check()
     bundle = handle._repr_mimebundle_()
     assert repr(handle).endswith(", ended>")
     assert "hand-over" not in bundle["text/html"]
@@ -209,7 +209,7 @@ def test_as_a_context_manager_it_is_released(scripted_broker: ScriptedBroker) ->
         assert len(handles.refs) == 1
     assert handles.refs == set()
     with pytest.raises(HandleInvalid):
-        handle._lease.check()
+        handle._handle_ref.check()
 
 
 def test_releasing_twice_is_harmless(scripted_broker: ScriptedBroker) -> None:

@@ -57,7 +57,7 @@ def settled(handles: Handles) -> None:
 
 
 def ref(handle: Handle) -> str:
-    return str.__str__(handle._lease.ref)
+    return str.__str__(handle._handle_ref.ref)
 
 
 def test_a_dropped_handle_is_let_go_of(handles: Handles) -> None:
@@ -80,7 +80,7 @@ def test_one_in_a_circle_is_let_go_of_when_that_is_collected(handles: Handles) -
 def test_this_time_ends_when_its_handle_is_dropped(once: Handles) -> None:
     """And the next one is another one, whatever is left of the first."""
     first = connection("warehouse")
-    kept = first._lease
+    kept = first._handle_ref
     one = ref(first)
     del first
     second = connection("warehouse")
@@ -97,7 +97,7 @@ def test_what_is_used_is_kept(handles: Handles) -> None:
 
     client = Client()
     handle = connection("warehouse")
-    handle._lease.opens(client)
+    handle._handle_ref.opens(client)
     del handle
     settled(handles)
     assert len(handles.refs) == 1
@@ -138,7 +138,7 @@ def test_a_loop_gets_the_same_handle_again(handles: Handles) -> None:
         seen.add(ref(handle))
     # One that is still bound while the next is asked for, and that one.
     assert len(handles.refs) <= 2
-    assert len(api.held().leases()) <= 3
+    assert len(api.held().handle_refs()) <= 3
 
 
 def test_asking_for_somebody_else_gets_another_one(handles: Handles) -> None:
@@ -152,7 +152,7 @@ def test_two_that_are_held_are_two(handles: Handles) -> None:
     assert ref(one) != ref(other)
     one.release()
     assert handles.refs == {ref(other)}
-    other._lease.check()
+    other._handle_ref.check()
 
 
 def test_many_clients_of_dropped_handles_are_not_all_of_one(handles: Handles) -> None:
@@ -163,7 +163,7 @@ def test_many_clients_of_dropped_handles_are_not_all_of_one(handles: Handles) ->
 
     clients = [Client() for _ in range(40)]
     for client in clients:
-        connection("warehouse")._lease.opens(client)
+        connection("warehouse")._handle_ref.opens(client)
     assert len(handles.refs) == 3
     clients.clear()
     del client
@@ -175,15 +175,15 @@ def test_very_many_that_are_held_share_some(handles: Handles, monkeypatch: pytes
     monkeypatch.setattr(held_handles, "_OWN", 3)
     many = [connection("warehouse") for _ in range(9)]
     assert len(handles.refs) == 3
-    assert all(one._lease.check() for one in many)
+    assert all(one._handle_ref.check() for one in many)
     released, *others = many
     released.release()
     released.release()
     assert len(handles.refs) == 3
     with pytest.raises(HandleInvalid) as refused:
-        released._lease.check()
+        released._handle_ref.check()
     assert refused.value.details["reason"] == "released"
-    assert all(one._lease.check() for one in others)
+    assert all(one._handle_ref.check() for one in others)
     for one in others:
         one.release()
     assert handles.refs == set()
@@ -195,12 +195,12 @@ def test_who_releases_a_shared_handle_ends_what_it_has_opened(handles: Handles) 
     mine, at_me = socket.socketpair()
     with theirs, at_them, mine, at_me:
         first = connection("warehouse")
-        first._lease.opens(theirs)
+        first._handle_ref.opens(theirs)
         one = ref(first)
         del first
         with connection("warehouse") as second:
             assert ref(second) == one
-            second._lease.opens(mine)
+            second._handle_ref.opens(mine)
         assert at_me.recv(1) == b""
         theirs.sendall(b"!")
         assert at_them.recv(1) == b"!"
@@ -231,7 +231,7 @@ def test_a_handle_that_has_ended_is_not_asked_for_again(handles: Handles) -> Non
     one = ref(handle)
     handles.refs.discard(one)
     with pytest.raises(HandleInvalid):
-        handle._lease.check()
+        handle._handle_ref.check()
     del handle
     assert ref(connection("warehouse")) != one
 

@@ -137,7 +137,7 @@ def test_no_argument_says_where_or_as_whom(argument: str, opener: str) -> None:
     """Refused before anything is asked."""
     assert argument not in ALLOWED
     with pytest.raises(TypeError, match=f"'{argument}' can't be given"):
-        getattr(Client(lease=None), opener)(**{argument: "x"})  # type: ignore[arg-type]
+        getattr(Client(handle_ref=None), opener)(**{argument: "x"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("opener", ["client().ping()", "client(protocol=2).ping()", "asyncio"])

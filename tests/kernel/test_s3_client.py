@@ -116,7 +116,7 @@ def relays(server: StrictS3, processes: HttpRelays) -> Iterator[HttpRelays]:
 
 @pytest.fixture(scope="module")
 def client(server: StrictS3, processes: HttpRelays) -> Client:
-    return Client(lease=Lease(point(processes, server)))  # type: ignore[arg-type]
+    return Client(handle_ref=Lease(point(processes, server)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def bucket(s3: Any) -> str:
 
 
 @pytest.fixture
-def lease(relays: HttpRelays) -> Iterator[Lease]:
+def handle_ref(relays: HttpRelays) -> Iterator[Lease]:
     """Of a handle that may end."""
     found = Lease(relays)
     yield found
@@ -199,7 +199,7 @@ def test_when_a_body_can_be_read_only_once_it_is_uploaded_over_tls(
     context.load_cert_chain(tmp_path / "pair.pem")
     with strict_s3(tls=context) as server:
         point(processes, server, ca_certificate=certificate.authority)
-        client = Client(lease=Lease(processes))  # type: ignore[arg-type]
+        client = Client(handle_ref=Lease(processes))  # type: ignore[arg-type]
         s3: Any = client.client()
         name = f"once-{os.urandom(4).hex()}"
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -323,13 +323,13 @@ def test_when_an_address_was_given_out_the_handle_stays(
     relays: HttpRelays, server: StrictS3, bucket: str
 ) -> None:
     """A presigned URL is for whoever has it; a body is read when its client may be gone. A mere request is neither."""
-    lease = Lease(point(relays, server))
-    client = Client(lease=lease)  # type: ignore[arg-type]
+    handle_ref = Lease(point(relays, server))
+    client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     s3: Any = client.client()
     s3.put_object(Bucket=bucket, Key="k", Body=b"hello")
-    assert (lease.gave_out, lease.clients) == (0, [])
+    assert (handle_ref.gave_out, handle_ref.clients) == (0, [])
     body = s3.get_object(Bucket=bucket, Key="k")["Body"]
-    assert lease.clients == [body]
+    assert handle_ref.clients == [body]
     body.read()
     given: list[Any] = [
         s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}),
@@ -338,8 +338,8 @@ def test_when_an_address_was_given_out_the_handle_stays(
         client.token,
         client.storage_options,
     ]
-    assert lease.gave_out == len(given)
-    lease.released = True
+    assert handle_ref.gave_out == len(given)
+    handle_ref.released = True
     with pytest.raises(HandleInvalid):
         s3.head_object(Bucket=bucket, Key="k")
 
@@ -375,11 +375,11 @@ def test_when_a_post_is_presigned_the_form_is_signed_anew(
 
 
 def test_when_a_presigned_form_is_another_handles_nobody_is_let_in(
-    client: Client, s3: Any, bucket: str, lease: Lease, server: StrictS3
+    client: Client, s3: Any, bucket: str, handle_ref: Lease, server: StrictS3
 ) -> None:
     """Nor with one that is malformed, or has no policy."""
     presigned = s3.generate_presigned_post(bucket, "k")
-    stranger = Client(lease=lease)  # type: ignore[arg-type]
+    stranger = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     there = {**presigned, "url": f"{stranger.base_url}/{bucket}"}
     assert _posted(there, b"x") == 401
     fields = {name: value for name, value in presigned["fields"].items() if name != "policy"}
@@ -444,21 +444,21 @@ def test_when_the_clock_is_wrong_that_is_said(s3: Any, bucket: str, server: Stri
 
 
 def test_when_keys_are_for_a_while_the_session_token_goes_along(
-    lease: Lease, server: StrictS3, relays: HttpRelays
+    handle_ref: Lease, server: StrictS3, relays: HttpRelays
 ) -> None:
     """As STS gives them."""
     server.session_token = "FwoGZXIvYXdzEJr//token=="
     point(relays, server)
-    own: Any = Client(lease=lease).client()  # type: ignore[arg-type]
+    own: Any = Client(handle_ref=handle_ref).client()  # type: ignore[arg-type]
     assert own.list_buckets()["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert server.seen[-1][2]["x-amz-security-token"] == server.session_token
 
 
 def test_when_the_secret_is_replaced_the_same_client_goes_on(
-    lease: Lease, bucket: str, server: StrictS3, relays: HttpRelays
+    handle_ref: Lease, bucket: str, server: StrictS3, relays: HttpRelays
 ) -> None:
     """Rotation needs no new client."""
-    client = Client(lease=lease)  # type: ignore[arg-type]
+    client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     own: Any = client.client()
     filesystem = client.filesystem()
     own.put_object(Bucket=bucket, Key="k", Body=b"1")
@@ -484,10 +484,12 @@ def test_when_the_secret_is_replaced_the_same_client_goes_on(
     assert wait_until(by_s3fs, deadline_s=10, what="the new key") == b"1"
 
 
-def test_when_revoked_during_a_download_it_ends(s3: Any, bucket: str, lease: Lease, server: StrictS3) -> None:
+def test_when_revoked_during_a_download_it_ends(
+    s3: Any, bucket: str, handle_ref: Lease, server: StrictS3
+) -> None:
     """What has come is short, and the next use is refused with the broker's own word."""
     s3.put_object(Bucket=bucket, Key="long", Body=os.urandom(20_000_000))
-    client = Client(lease=lease)  # type: ignore[arg-type]
+    client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     own: Any = client.client(retries={"max_attempts": 0})
     reached, going_on = threading.Event(), threading.Event()
 
@@ -499,7 +501,7 @@ def test_when_revoked_during_a_download_it_ends(s3: Any, bucket: str, lease: Lea
     body = own.get_object(Bucket=bucket, Key="long")["Body"]
     try:
         assert reached.wait(20)
-        lease.revoke()
+        handle_ref.revoke()
         with pytest.raises((IncompleteReadError, ResponseStreamingError, ReadTimeoutError)):
             body.read()
     finally:
@@ -511,15 +513,15 @@ def test_when_revoked_during_a_download_it_ends(s3: Any, bucket: str, lease: Lea
         client.filesystem()
 
 
-def test_when_the_relay_is_gone_the_same_clients_find_the_next_one(lease: Lease, bucket: str) -> None:
+def test_when_the_relay_is_gone_the_same_clients_find_the_next_one(handle_ref: Lease, bucket: str) -> None:
     """Its port and token are others; an upload is sent again from its beginning."""
-    client = Client(lease=lease)  # type: ignore[arg-type]
+    client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     own: Any = client.client()
     filesystem = client.filesystem()
     own.put_object(Bucket=bucket, Key="lost", Body=b"1")
     assert filesystem.cat(f"{bucket}/lost") == b"1"
     before = client.base_url, str(client.token)
-    lease.lose_relay()
+    handle_ref.lose_relay()
     own.put_object(Bucket=bucket, Key="lost", Body=io.BytesIO(b"2" * 300_000))
     assert filesystem.cat(f"{bucket}/lost") == b"2" * 300_000
     assert (client.base_url, str(client.token)) != before
@@ -542,10 +544,10 @@ def test_when_fifty_are_at_it_all_are_served(s3: Any, bucket: str) -> None:
 
 @pytest.mark.parametrize("error", [VaultLocked(), SecretMissing(), HandleInvalid(reason="foreign")])
 def test_when_the_relay_refuses_its_error_arrives(
-    bucket: str, lease: Lease, relays: HttpRelays, error: ConnvaultError
+    bucket: str, handle_ref: Lease, relays: HttpRelays, error: ConnvaultError
 ) -> None:
     """With and without a body to say it in, in boto3 and in s3fs."""
-    client = Client(lease=lease)  # type: ignore[arg-type]
+    client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     own: Any = client.client()
     relays.vault.refusal = error
     for attempt in (
@@ -558,10 +560,10 @@ def test_when_the_relay_refuses_its_error_arrives(
         assert caught.value.details["connection"] == "lake"
 
 
-def test_when_the_service_is_away_the_error_is_typed(lease: Lease, relays: HttpRelays) -> None:
+def test_when_the_service_is_away_the_error_is_typed(handle_ref: Lease, relays: HttpRelays) -> None:
     """The relay says what went wrong, at once and not after botocore's retries."""
     relays.point("http://127.0.0.1:1", secrets=relays.vault.secrets, auth="sigv4", access_key_id="AKIA")
-    own: Any = Client(lease=lease).client()  # type: ignore[arg-type]
+    own: Any = Client(handle_ref=handle_ref).client()  # type: ignore[arg-type]
     with pytest.raises(UpstreamUnreachable):
         own.list_buckets()
 
@@ -610,11 +612,11 @@ def test_when_another_service_is_asked_for_it_is_refused(client: Client) -> None
 
 
 def test_when_looked_at_no_secret_is_in_the_client(client: Client, s3: Any, bucket: str) -> None:
-    """Neither in the client's nor in the libraries' objects; pickling the place is refused."""
+    """Neither in the client's nor in the libraries' objects; pickling the endpoint is refused."""
     s3.list_buckets()
     filesystem = client.filesystem()
     shown = repr(vars(client)) + repr(vars(filesystem)) + repr(vars(s3)) + repr(client.storage_options)
     assert SECRET_ACCESS_KEY not in shown
     assert client.delivery == "relay"
     with pytest.raises(TypeError):
-        pickle.dumps(client._place())
+        pickle.dumps(client._endpoint())

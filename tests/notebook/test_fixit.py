@@ -407,7 +407,7 @@ def test_what_gave_out_an_address_is_known_though_its_handle_is_dropped(
     shell: Shell, handles: Handles
 ) -> None:
     """Somebody may use it."""
-    shell.run("lease = connection('warehouse')._lease; lease.open(); lease.give_out(); del lease")
+    shell.run("lease = connection('warehouse')._handle_ref; lease.open(); lease.give_out(); del lease")
     handles.refusal = errors.HandleInvalid(reason="revoked")
     shell.run(LOSS)
     assert len(shell.bundles(FIXIT_MIME)) == 1

@@ -22,14 +22,14 @@ class House:
         self.served: queue.Queue[str] = queue.Queue()
         self.leave = threading.Event()
         self.threads = ThreadPoolExecutor(_MOST_THREADS)
-        self.doors = Acceptor(threads=self.threads)
+        self.acceptor = Acceptor(threads=self.threads)
         self.sockets: list[socket.socket] = []
 
     def open(self) -> tuple[str, int]:
         """A door's address."""
         listening = socket.create_server(("127.0.0.1", 0))
         self.sockets.append(listening)
-        self.doors.open(listening, self._serve)
+        self.acceptor.open(listening, self._serve)
         host, port = listening.getsockname()
         return host, port
 
@@ -41,8 +41,8 @@ class House:
 
     def close(self) -> None:
         for listening in self.sockets:
-            self.doors.close(listening)
-        self.doors.end()
+            self.acceptor.close(listening)
+        self.acceptor.end()
         self.leave.set()
         self.threads.shutdown()
 
@@ -96,7 +96,7 @@ def test_when_a_door_is_closed_nobody_comes_in_there_and_who_is_in_stays(house: 
     closed, other = house.open(), house.open()
     with _come(closed) as client:
         house.served.get(timeout=10)
-        house.doors.close(house.sockets[0])
+        house.acceptor.close(house.sockets[0])
         with pytest.raises(ConnectionRefusedError):
             _come(closed)
         client.settimeout(0.05)
@@ -109,7 +109,7 @@ def test_when_a_door_is_closed_nobody_comes_in_there_and_who_is_in_stays(house: 
 def test_when_it_is_over_nobody_waits_any_more(house: House) -> None:
     """Whoever waits wakes up and goes; nothing of it stays open."""
     address = house.open()
-    house.doors.end()
+    house.acceptor.end()
     house.threads.shutdown()
     with _come(address):
         assert house.served.empty()

@@ -34,7 +34,7 @@ def test_when_the_corpus_is_sent_nothing_is_broken(target: Target) -> None:
     samples, ways = target.samples(), Ways(target.modules)
     for sample in samples:
         assert checked(target, sample, ways, memory=True)
-    assert {door for door, _ in samples} == {*target.doors}
+    assert {door for door, _ in samples} == {*target.acceptor}
     assert len(samples) <= MOST_SAMPLES
 
 
@@ -89,8 +89,8 @@ def greedy(data: bytes) -> None:
 def target_of(folder: Path, *samples: bytes) -> Target:
     for number, sample in enumerate(samples):
         (folder / f"parser-{number}").write_bytes(sample)
-    doors = {"parser": parser, "endless": endless, "greedy": greedy}
-    return Target("itself", doors, (sys.modules[__name__],), corpus=folder)
+    acceptor = {"parser": parser, "endless": endless, "greedy": greedy}
+    return Target("itself", acceptor, (sys.modules[__name__],), corpus=folder)
 
 
 def test_a_mistake_that_is_far_away_is_found(tmp_path: Path) -> None:

@@ -154,8 +154,8 @@ def test_the_samples_pass(sample: str) -> None:
 )
 def test_a_base_url_is_pinned_in_the_form_it_is_sent_in(base_url: str, authority: str, path: str) -> None:
     """IDNA, percent-encoding, no default port, no slash at the end."""
-    pin = origin_of({"base_url": base_url})
-    assert (pin.authority, pin.path) == (authority, path)
+    origin = origin_of({"base_url": base_url})
+    assert (origin.authority, origin.path) == (authority, path)
 
 
 @pytest.mark.parametrize(
@@ -179,10 +179,10 @@ def test_what_is_no_address_is_none(base_url: str) -> None:
 
 def test_without_a_path_dots_are_the_servers_business() -> None:
     """There is nothing that they could lead out of."""
-    pin = origin_of({"base_url": "https://a"})
-    pin.check("/a/../b")
+    origin = origin_of({"base_url": "https://a"})
+    origin.check("/a/../b")
     with pytest.raises(NotAllowed):
-        pin.check("b")
+        origin.check("b")
 
 
 # By what a careless server makes of it; below the pin `/v1/users`.
@@ -223,12 +223,12 @@ def test_dots_and_slashes_in_disguise_are_refused(paths: tuple[str, ...]) -> Non
 )  # fmt: skip
 def test_no_control_character_comes_out_of_a_path(base_url: str, code: str) -> None:
     """At whatever decoding, with a path pinned and without: what follows it is not there to programs in C."""
-    pin = origin_of({"base_url": base_url})
+    origin = origin_of({"base_url": base_url})
     for path in (f"/v1/users/a%{code}b", f"/v1/users/%{code}", f"/v1/users/a/%{code}?x=1"):
         with pytest.raises(NotAllowed) as caught:
-            pin.check(path)
+            origin.check(path)
         assert caught.value.details["reason"] == "control_character"
-    pin.check(f"/v1/users/a?text=one%{code}two")
+    origin.check(f"/v1/users/a?text=one%{code}two")
 
 
 @pytest.mark.parametrize(

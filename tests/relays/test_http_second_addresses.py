@@ -25,11 +25,11 @@ WIDE = origin_of({"base_url": "https://s3.example.com:9000"})
 RELAY, SERVICE = "127.0.0.1:4711", "dav.example.com"
 
 
-def sent(*headers: str, pin: Origin = PIN, host: str = RELAY, method: str = "COPY") -> dict[str, str]:
+def sent(*headers: str, origin: Origin = PIN, host: str = RELAY, method: str = "COPY") -> dict[str, str]:
     """The headers that go upstream, by name in small letters."""
     lines = [f"{method} /v1/team/a HTTP/1.1", f"Host: {host}", *headers, "", ""]
     head = request_head("\r\n".join(lines).encode("latin-1"))
-    request = as_passed(head, pin)
+    request = as_passed(head, origin)
     return {name.lower(): value for name, value in request.headers}
 
 
@@ -154,9 +154,9 @@ def test_what_is_copied_lies_below_the_base_url_too(name: str) -> None:
 def test_a_parameter_in_a_headers_place_is_held_to_the_pin_too(query: str) -> None:
     """As presigned addresses have them. Below the base URL they pass, and so do a form's own words."""
 
-    def passes(query: str, pin: Origin) -> bool:
+    def passes(query: str, origin: Origin) -> bool:
         head = request_head(f"PUT /v1/team/a?{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        return as_passed(head, pin).target.endswith(query)
+        return as_passed(head, origin).target.endswith(query)
 
     with pytest.raises(NotAllowed):
         passes(query, PIN)
@@ -177,9 +177,9 @@ def test_with_an_origin_alone_a_copy_stays_at_the_origin() -> None:
         "bucket/k%C3%A9y?versionId=x",
         "arn:aws:s3:eu-central-1:1:accesspoint/a/object/b",
     ):
-        assert sent(f"X-Amz-Copy-Source: {inside}", pin=WIDE)["x-amz-copy-source"] == inside
-    assert sent("Destination: container/object", pin=WIDE)["destination"] == "container/object"
-    absolute = sent(f"Destination: http://{RELAY}/bucket/b", pin=WIDE)["destination"]
+        assert sent(f"X-Amz-Copy-Source: {inside}", origin=WIDE)["x-amz-copy-source"] == inside
+    assert sent("Destination: container/object", origin=WIDE)["destination"] == "container/object"
+    absolute = sent(f"Destination: http://{RELAY}/bucket/b", origin=WIDE)["destination"]
     assert absolute == "https://s3.example.com:9000/bucket/b"
     for name in ("X-Ms-Copy-Source", "Destination"):
         for outside in (
@@ -190,7 +190,7 @@ def test_with_an_origin_alone_a_copy_stays_at_the_origin() -> None:
             "/a%250ab",
         ):
             with pytest.raises(NotAllowed):
-                sent(f"{name}: {outside}", pin=WIDE)
+                sent(f"{name}: {outside}", origin=WIDE)
 
 
 def test_the_resource_of_a_condition_is_held_to_the_pin() -> None:
@@ -221,7 +221,7 @@ def test_another_account_lies_outside_of_a_path(name: str) -> None:
     """Swift takes the path's first part from there."""
     with pytest.raises(NotAllowed):
         sent(f"{name}: AUTH_other")
-    assert sent(f"{name}: AUTH_other", pin=WIDE)[name.lower()] == "AUTH_other"
+    assert sent(f"{name}: AUTH_other", origin=WIDE)[name.lower()] == "AUTH_other"
 
 
 LEADING = (
@@ -249,8 +249,8 @@ LEADING = (
 def test_what_says_another_address_stays_here(name: str) -> None:
     """In each spelling that a server may take for it, and behind the body too."""
     for spelt in (name, name.upper(), name.replace("-", "_"), name.replace("-", ".")):
-        for pin in (PIN, WIDE):
-            assert spelt.lower() not in sent(f"{spelt}: /admin", pin=pin, method="GET")
+        for origin in (PIN, WIDE):
+            assert spelt.lower() not in sent(f"{spelt}: /admin", origin=origin, method="GET")
         assert passing_trailers([(spelt.encode(), b"/admin")]) == []
 
 
@@ -277,8 +277,8 @@ PASSING = (
 @pytest.mark.parametrize("name", PASSING)
 def test_what_services_need_passes(name: str) -> None:
     """Parameters, metadata, versions, conditions; also those that only sound like an address."""
-    for pin in (PIN, WIDE):
-        assert sent(f"{name}: value", pin=pin, method="GET")[name.lower()] == "value"
+    for origin in (PIN, WIDE):
+        assert sent(f"{name}: value", origin=origin, method="GET")[name.lower()] == "value"
 
 
 @pytest.mark.parametrize("name", ["Destination", "X-Amz-Copy-Source", "If", "Upload-Concat"])

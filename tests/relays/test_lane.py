@@ -21,7 +21,7 @@ class Passed:
     def __init__(self) -> None:
         self.pipe: Pipe | None = None
         self.killed = 0
-        self.lane = WorkerClient(
+        self.worker = WorkerClient(
             fork=self._fork,
             kill=self._kill,
             answer=self._answer,
@@ -55,7 +55,7 @@ class Passed:
             return ours.recv(10)
 
     def close(self) -> None:
-        self.lane.end()
+        self.worker.end()
         assert self.pipe is not None
         self.pipe.close()
         for stream in (self.server, self.copy):
@@ -83,13 +83,13 @@ def test_a_session_that_is_given_back_stays_until_the_lane_ends(passed: Passed) 
     assert passed.hand(number=2) == KEPT
     passed.copy.sendall(b"!")
     assert passed.server.recv(1) == b"!"
-    passed.lane.end()
+    passed.worker.end()
     assert passed.server.recv(1) == b""
 
 
 def test_after_the_end_no_socket_is_kept_and_none_is_passed_on(passed: Passed) -> None:
     """The worker hears of no duplicate, so it does not pass the socket on."""
-    passed.lane.end()
+    passed.worker.end()
     assert passed.killed == 1
     with pytest.raises(BrokenPipeError):
         passed.hand()

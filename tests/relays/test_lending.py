@@ -20,10 +20,10 @@ class Lender:
 
     def __init__(self) -> None:
         self.upstream, self.server = socket.socketpair()
-        self.client, self.taker = socket.socketpair()
+        self.client, self.asking = socket.socketpair()
         self.told: list[object] = []
         self.refuses = False
-        self.lending = HandOver(session=1, upstream=self.upstream, hand=self._hand, at_rest=True)
+        self.hand_over = HandOver(session=1, upstream=self.upstream, hand=self._hand, at_rest=True)
 
     def _hand(self, descriptor: int) -> Callable[[bool], None]:
         if self.refuses:
@@ -37,8 +37,8 @@ class Lender:
         return socket.recv_fds(self.client, 1, 2)[1]
 
     def close(self) -> None:
-        self.lending.close()
-        for stream in (self.upstream, self.server, self.client, self.taker):
+        self.hand_over.close()
+        for stream in (self.upstream, self.server, self.client, self.asking):
             stream.close()
 
 
@@ -52,20 +52,20 @@ def lender() -> Iterator[Lender]:
 @pytest.mark.parametrize(("said", "given_back"), [(GIVEN_BACK, True), (b"", False), (b"?", False)])
 def test_when_the_client_lets_go_the_broker_is_told(lender: Lender, said: bytes, given_back: bool) -> None:
     """Its duplicate came first; whether it keeps one is the client's word."""
-    assert lender.lending.take(lender.taker)
-    upstream, leash = lender.received()
+    assert lender.hand_over.take(lender.asking)
+    upstream, lifeline = lender.received()
     assert lender.told == [lender.upstream.fileno()]
-    os.write(leash, said)
-    os.close(leash)
-    assert lender.lending.wait(10) is given_back
+    os.write(lifeline, said)
+    os.close(lifeline)
+    assert lender.hand_over.wait(10) is given_back
     assert lender.told[1:] == [given_back]
     os.close(upstream)
 
 
 def test_when_asked_twice_the_second_gets_nothing(lender: Lender) -> None:
     """One session has one client."""
-    assert lender.lending.take(lender.taker)
-    assert not lender.lending.take(lender.taker)
+    assert lender.hand_over.take(lender.asking)
+    assert not lender.hand_over.take(lender.asking)
     for descriptor in lender.received():
         os.close(descriptor)
 
@@ -74,10 +74,10 @@ def test_when_it_was_cut_nothing_is_passed_on(lender: Lender) -> None:
     """The broker takes no duplicate of it, so it could not be ended any more. Nor by asking again."""
     lender.refuses = True
     with pytest.raises(HandleInvalid):
-        lender.lending.take(lender.taker)
+        lender.hand_over.take(lender.asking)
     lender.refuses = False
-    assert not lender.lending.take(lender.taker)
-    assert not lender.lending.wait(10)
+    assert not lender.hand_over.take(lender.asking)
+    assert not lender.hand_over.wait(10)
     assert lender.told == []
 
 
@@ -85,26 +85,26 @@ def test_when_the_client_has_gone_the_broker_lets_go(lender: Lender) -> None:
     """It had got its duplicate already."""
     lender.client.close()
     with pytest.raises(BrokenPipeError):
-        lender.lending.take(lender.taker)
-    assert not lender.lending.wait(0)
+        lender.hand_over.take(lender.asking)
+    assert not lender.hand_over.wait(0)
     assert lender.told == [lender.upstream.fileno(), False]
 
 
 def test_when_the_server_ends_nobody_waits_for_the_client(lender: Lender) -> None:
     """The session is over, whoever still holds it."""
-    assert lender.lending.take(lender.taker)
+    assert lender.hand_over.take(lender.asking)
     held = lender.received()
     lender.server.close()
-    assert not lender.lending.wait(10)
+    assert not lender.hand_over.wait(10)
     for descriptor in held:
         os.close(descriptor)
 
 
 def test_when_closed_without_waiting_the_broker_is_told_once(lender: Lender) -> None:
     """The relay has failed meanwhile."""
-    assert lender.lending.take(lender.taker)
-    lender.lending.close()
-    lender.lending.close()
+    assert lender.hand_over.take(lender.asking)
+    lender.hand_over.close()
+    lender.hand_over.close()
     assert lender.told[1:] == [False]
     for descriptor in lender.received():
         os.close(descriptor)
@@ -124,11 +124,11 @@ class Announced(Stop):
 
 def test_when_it_ends_while_a_client_asks_neither_waits_for_the_other(lender: Lender) -> None:
     """Something was under way until the end; the session is on its way to its next client."""
-    stop = lender.lending.stop = Announced()
+    stop = lender.hand_over.stop = Announced()
     with ThreadPoolExecutor(2) as pool:
-        asking = pool.submit(lender.lending.take, lender.taker)
+        asking = pool.submit(lender.hand_over.take, lender.asking)
         assert stop.asked.wait(10)
         # Far below the patience of who asks.
-        pool.submit(lender.lending.close).result(2)
+        pool.submit(lender.hand_over.close).result(2)
         assert not asking.result(2)
     assert lender.told == []

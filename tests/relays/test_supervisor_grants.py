@@ -103,6 +103,6 @@ def test_a_worker_gets_no_login_of_another_grants_handle(relays: HttpRelays) -> 
     relays.place(grant="two")
     supervisor = relays.supervisor
     one, two = supervisor._open
-    key = next(key for key, lane in supervisor._lanes.items() if lane is supervisor._open[one].lane)
+    key = next(key for key, worker in supervisor._workers.items() if worker is supervisor._open[one].worker)
     with RawClient(relays.place(grant="one")) as client, pytest.raises(HandleInvalid):
         supervisor._answer(key, two, client.stream)

@@ -128,9 +128,9 @@ def test_no_client_waits_for_another_ones_worker(relays: HttpRelays, monkeypatch
     seen = Event()
     retire = WorkerClient.retire
 
-    def patient(lane: WorkerClient, handle: str) -> None:
+    def patient(worker: WorkerClient, handle: str) -> None:
         assert seen.wait(10), "a client still waits"
-        retire(lane, handle)
+        retire(worker, handle)
 
     monkeypatch.setattr(WorkerClient, "retire", patient)
     with RawClient(relays.place(grant="one")) as one, RawClient(relays.place(grant="two")) as two:
@@ -151,7 +151,7 @@ def test_who_comes_to_a_released_handle_is_told_why(relays: HttpRelays) -> None:
         assert served(others)
         supervisor = relays.supervisor
         handle = next(name for name, found in supervisor._open.items() if found.order.ref == one)
-        (key,) = supervisor._lanes
+        (key,) = supervisor._workers
         relays.revoke(one)
         wait_until(lambda: handle not in supervisor._open, deadline_s=5, what="the end of the handle")
         for refusal, why in ((HandleInvalid(reason="released"), "released"), (None, "revoked")):

@@ -43,10 +43,10 @@ class PlainRelay:
             downstream.stream.sendall(exc.code.encode())
             return
         downstream.adopt(self._ours)
-        lending = downstream.lend(_SESSION, self._ours)
+        hand_over = downstream.offer(_SESSION, self._ours)
         downstream.stream.sendall(login.secrets["password"].encode())
-        if copy_both(downstream.stream, self._ours, limits=LIMITS, stop=lending.stop) == "stopped":
-            lending.wait(LIMITS.lifetime_s)
+        if copy_both(downstream.stream, self._ours, limits=LIMITS, stop=hand_over.stop) == "stopped":
+            hand_over.wait(LIMITS.lifetime_s)
 
     def log_in(self, login: Login) -> str:
         if login.secrets["password"] != "pw-1":
@@ -224,13 +224,13 @@ def test_when_silent_ones_hold_the_places_the_first_of_them_leaves(broker: Broke
 def test_when_taken_over_the_client_has_the_upstream_itself(broker: Broker) -> None:
     """The broker gets a duplicate first, and is told when the client has let go."""
     broker.listen()
-    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as taker:
+    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as asking:
         broker.answer(login=_LOGIN)
         client.recv(100)
-        taker.sendall(struct.pack(">Q", _SESSION))
+        asking.sendall(struct.pack(">Q", _SESSION))
         message, copy = broker.keep()
         assert message["handed"]
-        said, descriptors, _, _ = socket.recv_fds(taker, 1, 2)
+        said, descriptors, _, _ = socket.recv_fds(asking, 1, 2)
         assert said == b"+"
         upstream = socket.socket(fileno=descriptors[0])
         client.close()
@@ -251,12 +251,12 @@ def test_when_a_session_has_a_next_client_that_one_gets_its_socket(broker: Broke
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             client = stack.enter_context(broker.client())
-            taker = stack.enter_context(broker.client(HAND_OVER_SOCKET))
+            asking = stack.enter_context(broker.client(HAND_OVER_SOCKET))
             broker.answer(login=_LOGIN)
             client.recv(100)
-            taker.sendall(struct.pack(">Q", _SESSION))
+            asking.sendall(struct.pack(">Q", _SESSION))
             held.append(broker.keep()[1])
-            said, descriptors, _, _ = socket.recv_fds(taker, 1, 2)
+            said, descriptors, _, _ = socket.recv_fds(asking, 1, 2)
             assert said == b"+"
             held += descriptors
     for descriptor in held:
@@ -267,15 +267,15 @@ def test_when_a_session_has_a_next_client_that_one_gets_its_socket(broker: Broke
 def test_when_the_broker_does_not_keep_the_socket_nothing_is_passed_on(broker: Broker, how: str) -> None:
     """It could not end a copy then: it may have no descriptor left, or be about to end."""
     broker.listen()
-    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as taker:
+    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as asking:
         broker.answer(login=_LOGIN)
         client.recv(100)
-        taker.sendall(struct.pack(">Q", _SESSION))
+        asking.sendall(struct.pack(">Q", _SESSION))
         _, (copy, waits) = broker.next()
         if how == "says no":
             os.write(waits, b"-")
         os.close(waits)
-        assert socket.recv_fds(taker, 1, 2)[:2] == (b"", [])
+        assert socket.recv_fds(asking, 1, 2)[:2] == (b"", [])
         os.close(copy)
 
 
@@ -296,12 +296,12 @@ def test_when_a_client_wants_it_what_is_kept_is_forgotten(broker: Broker) -> Non
 def test_when_the_number_is_wrong_nothing_is_passed_on(broker: Broker, asked: bytes) -> None:
     """A guess, or half a number."""
     broker.listen()
-    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as taker:
+    with broker.client() as client, broker.client(HAND_OVER_SOCKET) as asking:
         broker.answer(login=_LOGIN)
         client.recv(100)
-        taker.sendall(asked)
-        taker.shutdown(socket.SHUT_WR)
-        assert socket.recv_fds(taker, 1, 2)[:2] == (b"", [])
+        asking.sendall(asked)
+        asking.shutdown(socket.SHUT_WR)
+        assert socket.recv_fds(asking, 1, 2)[:2] == (b"", [])
 
 
 def test_when_another_process_asks_for_the_socket_it_gets_nothing(broker: Broker) -> None:

@@ -33,14 +33,14 @@ def main(name: str, *options: str) -> None:
     with atheris.instrument_imports(include=["connvault_jupyter.relays"]):
         target = _target(name)
     for number, (door, data) in enumerate(target.samples()):
-        (place / f"sample-{number}").write_bytes(bytes([_doors(target).index(door)]) + data)
+        (place / f"sample-{number}").write_bytes(bytes([_acceptor(target).index(door)]) + data)
     words = place.with_name("atheris-words")
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
 
     def one(data: bytes) -> None:
         if data:
             door, rest = _sample(target, data)
-            target.doors[door](rest)
+            target.acceptor[door](rest)
 
     broken = f"-artifact_prefix={place.parent}/atheris-broke-"
     atheris.Setup([sys.argv[0], f"-dict={words}", broken, *_LIMITS, *options, str(place)], one)
@@ -52,14 +52,14 @@ def _target(name: str) -> Target:
     return found
 
 
-def _doors(target: Target) -> list[str]:
-    return sorted(target.doors)
+def _acceptor(target: Target) -> list[str]:
+    return sorted(target.acceptor)
 
 
 def _sample(target: Target, data: bytes) -> Sample:
     """The first byte picks the door."""
-    doors = _doors(target)
-    return doors[data[0] % len(doors)], data[1:]
+    acceptor = _acceptor(target)
+    return acceptor[data[0] % len(acceptor)], data[1:]
 
 
 def _escaped(word: bytes) -> str:

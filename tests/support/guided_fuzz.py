@@ -59,7 +59,7 @@ class Target:
     """`modules` are the ones whose ways count; `words` are what the protocol is made of."""
 
     name: str
-    doors: Mapping[str, Callable[[bytes], None]]
+    acceptor: Mapping[str, Callable[[bytes], None]]
     modules: tuple[ModuleType, ...]
     words: tuple[bytes, ...] = ()
     corpus: Path | None = None
@@ -87,9 +87,9 @@ class Report:
     by_door: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        doors = ", ".join(f"{name} {count}" for name, count in sorted(self.by_door.items()))
+        acceptor = ", ".join(f"{name} {count}" for name, count in sorted(self.by_door.items()))
         return (
-            f"{self.target}: {self.rounds} rounds in {self.seconds:.0f} s ({doors}); "
+            f"{self.target}: {self.rounds} rounds in {self.seconds:.0f} s ({acceptor}); "
             f"{self.lines} of {self.code_lines} lines, {self.ways} ways, {len(self.found)} samples found"
         )
 
@@ -155,7 +155,7 @@ def fuzz(target: Target, *, rounds: int | None = None, seconds: float | None = N
     Raises: AssertionError: an input did what must not be; it lies in `build/fuzz/<protocol>`.
     """
     chance = random.Random(seed)  # noqa: S311 -- to be repeated
-    report, ways = Report(target.name, by_door=dict.fromkeys(target.doors, 0)), Ways(target.modules)
+    report, ways = Report(target.name, by_door=dict.fromkeys(target.acceptor, 0)), Ways(target.modules)
     pool = target.samples()
     seen: set[Way] = set()
     for sample in pool:
@@ -184,7 +184,7 @@ def fuzz(target: Target, *, rounds: int | None = None, seconds: float | None = N
 def checked(target: Target, sample: Sample, ways: Ways, *, memory: bool = False) -> set[Way]:
     """The ways that a sample takes. Raises: AssertionError: it did what must not be."""
     door, data = sample
-    check = target.doors[door]
+    check = target.acceptor[door]
     try:
         try:
             with limited(LONGEST_S):

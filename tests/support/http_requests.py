@@ -12,12 +12,12 @@ from connvault_jupyter.relays.http.request import Request
 
 
 def as_passed(
-    head: RequestHead, pin: Origin, *, places: Places = AUTHORIZATION, upgrade: str = ""
+    head: RequestHead, origin: Origin, *, places: Places = AUTHORIZATION, upgrade: str = ""
 ) -> Request:
     """Without its credential; the handle's token is none of its words."""
     return upstream_request(
         head,
-        pin,
+        origin,
         logs_in=True,
         places=places,
         cookies=CookieNames(""),

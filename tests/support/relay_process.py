@@ -88,10 +88,10 @@ def tried(
 
 def lose(supervisor: RelaySupervisor) -> None:
     """As if all workers had crashed. Returns when they have ended, and the broker knows."""
-    lanes = {one.lane for one in supervisor._open.values()}
-    left = len(workers()) - len(lanes)
-    for lane in lanes:
-        lane.end()
+    clients = {one.worker for one in supervisor._open.values()}
+    left = len(workers()) - len(clients)
+    for client in clients:
+        client.end()
     wait_until(lambda: len(workers()) <= left, deadline_s=5, what="the end of the workers")
 
 

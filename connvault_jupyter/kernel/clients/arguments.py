@@ -16,8 +16,8 @@ class Client:
 
     delivery = "login"
 
-    def __init__(self, *, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
 
     def arguments(self) -> dict[str, Any]:
         """The connection's fields and secrets by name, for one login, in the clear.
@@ -30,5 +30,5 @@ class Client:
 
         Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ...: the broker refuses.
         """
-        login = self._lease.deliver()
+        login = self._handle_ref.deliver()
         return {**login.fields, **login.secrets}

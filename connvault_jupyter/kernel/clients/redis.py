@@ -59,8 +59,8 @@ class Client:
 
     delivery = "relay"
 
-    def __init__(self, *, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
         self._shared: tuple[int, redis.Redis] | None = None
 
     def client(self, **arguments: Any) -> redis.Redis:
@@ -91,9 +91,9 @@ class Client:
         _library()
         import redis.asyncio
 
-        path = self._lease.open().socket
+        path = self._handle_ref.open().socket
         settings = redis.asyncio.Redis(unix_socket_path=path, **arguments).connection_pool.connection_kwargs
-        pool = _async_pool(redis.asyncio, _Place(self._lease), dict(settings), arguments)
+        pool = _async_pool(redis.asyncio, _Endpoint(self._handle_ref), dict(settings), arguments)
         found: redis.asyncio.Redis = redis.asyncio.Redis.from_pool(pool)
         return found
 
@@ -104,30 +104,30 @@ class Client:
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        path = self._lease.open().socket
-        self._lease.give_out()
+        path = self._handle_ref.open().socket
+        self._handle_ref.give_out()
         return "unix://" + quote(path)
 
     def _new(self, arguments: Mapping[str, Any]) -> redis.Redis:
         library = _library()
         # What redis-py makes of them, defaults included; nothing is connected. Other libraries read them of the pool.
-        path = self._lease.open().socket
+        path = self._handle_ref.open().socket
         settings = library.Redis(unix_socket_path=path, **arguments).connection_pool.connection_kwargs
-        pool = _pool(library, _Place(self._lease), dict(settings), arguments)
+        pool = _pool(library, _Endpoint(self._handle_ref), dict(settings), arguments)
         found: redis.Redis = library.Redis.from_pool(pool)
         return found
 
 
-class _Place:
+class _Endpoint:
     """Where the handle listens, asked anew for each connection, and with which login that was."""
 
-    def __init__(self, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
         self._looked_at = float("-inf")
         self.login: tuple[int, str] | None = None
 
     def open(self) -> RelayEndpoint:
-        opened = self._lease.open()
+        opened = self._handle_ref.open()
         self.login = (opened.revision, opened.rotation)
         self._looked_at = time.monotonic()
         return opened
@@ -135,27 +135,27 @@ class _Place:
     @property
     def due(self) -> bool:
         """Whether nobody has asked for a while, or there is a reason to."""
-        return self._lease.released or time.monotonic() - self._looked_at >= _LOOK_EVERY_S
+        return self._handle_ref.released or time.monotonic() - self._looked_at >= _LOOK_EVERY_S
 
     def look(self) -> None:
         """Asks whether the handle is still good. Raises: HandleInvalid, ..."""
-        state = self._lease.check()
+        state = self._handle_ref.check()
         self.login = (state.revision, state.rotation)
         self._looked_at = time.monotonic()
 
     def opens(self, opened: Any) -> None:
         """See `HandleRef.opens`."""
-        self._lease.opens(opened)
+        self._handle_ref.opens(opened)
 
     def mark(self, error: Exception) -> None:
         """See `lost.mark`."""
-        mark(error, self._lease)
+        mark(error, self._handle_ref)
 
     def raise_for(self, line: bytes) -> None:
         """Raises: OSError: the relay is gone; what it says instead of serving."""
         if not line:
             raise ConnectionResetError("the relay ended the connection")
-        refused = said_in(line.decode("utf-8", "replace"), connection=self._lease.connection)
+        refused = said_in(line.decode("utf-8", "replace"), connection=self._handle_ref.connection)
         if refused is not None:
             raise refused
 
@@ -164,7 +164,7 @@ def _library() -> Any:
     return imported("redis", name="redis", extra="redis")
 
 
-def _connection(library: Any, place: _Place) -> Any:
+def _connection(library: Any, endpoint: _Endpoint) -> Any:
     class Connection(library.UnixDomainSocketConnection):  # type: ignore[misc]
         """Logged in by the relay. `login` is what with."""
 
@@ -174,14 +174,14 @@ def _connection(library: Any, place: _Place) -> Any:
             try:
                 return super().send_packed_command(*args, **kwargs)
             except library.ConnectionError as exc:
-                place.mark(exc)
+                endpoint.mark(exc)
                 raise
 
         def read_response(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().read_response(*args, **kwargs)
             except library.ConnectionError as exc:
-                place.mark(exc)
+                endpoint.mark(exc)
                 raise
 
         def _connect(self) -> socket.socket:
@@ -191,7 +191,7 @@ def _connection(library: Any, place: _Place) -> Any:
             return self._logged_in()
 
         def _logged_in(self) -> socket.socket:
-            self.path = place.open().socket
+            self.path = endpoint.open().socket
             stream: socket.socket = super()._connect()
             patience_s = stream.gettimeout()
             try:
@@ -200,27 +200,27 @@ def _connection(library: Any, place: _Place) -> Any:
                 line = b""
                 while not line.endswith(b"\n") and (data := stream.recv(4096)):
                     line += data
-                place.raise_for(line)
+                endpoint.raise_for(line)
                 stream.settimeout(patience_s)
             except BaseException:
                 stream.close()
                 raise
-            self.login = place.login
-            place.opens(stream)
+            self.login = endpoint.login
+            endpoint.opens(stream)
             return stream
 
     return Connection
 
 
-def _pool(library: Any, place: _Place, settings: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
+def _pool(library: Any, endpoint: _Endpoint, settings: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
     class Pool(library.ConnectionPool):  # type: ignore[misc]
         """Of such connections: each is looked at when it is taken."""
 
         def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-            if place.due:
-                place.look()
+            if endpoint.due:
+                endpoint.look()
             connection = super().get_connection(*args, **kwargs)
-            if connection.login != place.login:
+            if connection.login != endpoint.login:
                 try:
                     connection.disconnect()
                     connection.connect()
@@ -230,13 +230,13 @@ def _pool(library: Any, place: _Place, settings: dict[str, Any], arguments: Mapp
             return connection
 
     return Pool(
-        connection_class=_connection(library, place),
+        connection_class=_connection(library, endpoint),
         max_connections=arguments.get("max_connections"),
         **settings,
     )
 
 
-def _async_marking(library: Any, place: _Place) -> Any:
+def _async_marking(library: Any, endpoint: _Endpoint) -> Any:
     class Marking(library.UnixDomainSocketConnection):  # type: ignore[misc]
         """What it raises when it is lost is marked."""
 
@@ -244,23 +244,23 @@ def _async_marking(library: Any, place: _Place) -> Any:
             try:
                 return await super().send_packed_command(*args, **kwargs)
             except library.ConnectionError as exc:
-                place.mark(exc)
+                endpoint.mark(exc)
                 raise
 
         async def read_response(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return await super().read_response(*args, **kwargs)
             except library.ConnectionError as exc:
-                place.mark(exc)
+                endpoint.mark(exc)
                 raise
 
     return Marking
 
 
-def _async_connection(library: Any, place: _Place) -> Any:
+def _async_connection(library: Any, endpoint: _Endpoint) -> Any:
     from redis.exceptions import ConnectionError as NoConnection
 
-    class Connection(_async_marking(library, place)):  # type: ignore[misc]
+    class Connection(_async_marking(library, endpoint)):  # type: ignore[misc]
         """As the other one."""
 
         login: tuple[int, str] | None = None
@@ -282,30 +282,32 @@ def _async_connection(library: Any, place: _Place) -> Any:
             return await self._log_in()
 
         async def _log_in(self) -> None:
-            self.path = (await asyncio.to_thread(place.open)).socket
+            self.path = (await asyncio.to_thread(endpoint.open)).socket
             reader, writer = await asyncio.open_unix_connection(self.path)
             try:
                 writer.write(_PROBE)
-                place.raise_for(await asyncio.wait_for(reader.readline(), _LOGIN_S))
+                endpoint.raise_for(await asyncio.wait_for(reader.readline(), _LOGIN_S))
             except BaseException:
                 writer.close()
                 raise
             self._reader, self._writer = reader, writer
-            place.opens(writer)
-            self.login = place.login
+            endpoint.opens(writer)
+            self.login = endpoint.login
 
     return Connection
 
 
-def _async_pool(library: Any, place: _Place, settings: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
+def _async_pool(
+    library: Any, endpoint: _Endpoint, settings: dict[str, Any], arguments: Mapping[str, Any]
+) -> Any:
     class Pool(library.ConnectionPool):  # type: ignore[misc]
         """As the other one."""
 
         async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-            if place.due:
-                await asyncio.to_thread(place.look)
+            if endpoint.due:
+                await asyncio.to_thread(endpoint.look)
             connection = await super().get_connection(*args, **kwargs)
-            if connection.login != place.login:
+            if connection.login != endpoint.login:
                 try:
                     await connection.disconnect()
                     await connection.connect()
@@ -315,7 +317,7 @@ def _async_pool(library: Any, place: _Place, settings: dict[str, Any], arguments
             return connection
 
     return Pool(
-        connection_class=_async_connection(library, place),
+        connection_class=_async_connection(library, endpoint),
         max_connections=arguments.get("max_connections"),
         **settings,
     )

@@ -35,38 +35,38 @@ _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _ABSOLUTE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?//([^/?#\\\s]*)([/?#]\S*|)")
 
 
-def as_asked(headers: Headers, pin: Origin, *, asked_at: str) -> Headers:
+def as_asked(headers: Headers, origin: Origin, *, asked_at: str) -> Headers:
     """The headers with the addresses that lie inside the pin at the host that the client has asked (its `Host`)."""
-    if not _HOST.fullmatch(asked_at) or pin.is_at(asked_at):
+    if not _HOST.fullmatch(asked_at) or origin.is_at(asked_at):
         return headers
-    return [(name, _shown(name.lower(), value, pin, asked_at)) for name, value in headers]
+    return [(name, _shown(name.lower(), value, origin, asked_at)) for name, value in headers]
 
 
-def _shown(name: str, value: str, pin: Origin, asked_at: str) -> str:
+def _shown(name: str, value: str, origin: Origin, asked_at: str) -> str:
     if name == "set-cookie":
         return _NOT_HERE.sub("", value)
     if "//" not in value or not _NAMES.fullmatch(name):
         return value
     if "<" in value:
-        return _LINK.sub(lambda found: f"<{_address(found[1], pin, asked_at)}>", value)
+        return _LINK.sub(lambda found: f"<{_address(found[1], origin, asked_at)}>", value)
     refresh = _REFRESH.fullmatch(value)
     if refresh:
         before, quoted, address, after = refresh.groups()
-        return f"{before}{quoted}{_address(address, pin, asked_at)}{after}"
-    return _address(value, pin, asked_at)
+        return f"{before}{quoted}{_address(address, origin, asked_at)}{after}"
+    return _address(value, origin, asked_at)
 
 
-def _address(address: str, pin: Origin, asked_at: str) -> str:
+def _address(address: str, origin: Origin, asked_at: str) -> str:
     found = _ABSOLUTE.fullmatch(address.strip())
     if found is None:
         return address
     scheme, authority, rest = found.groups()
-    if (scheme or pin.scheme).lower() != pin.scheme or not pin.is_at(authority):
+    if (scheme or origin.scheme).lower() != origin.scheme or not origin.is_at(authority):
         return address
     # Some servers send letters as they are; as a request they would come back encoded.
     path = quote(rest.partition("#")[0], safe=_ASCII, encoding="latin-1")
     try:
-        pin.check(path if path.startswith("/") else f"/{path}")
+        origin.check(path if path.startswith("/") else f"/{path}")
     except NotAllowed:
         return address
     return f"{'http:' if scheme else ''}//{asked_at}{rest}"

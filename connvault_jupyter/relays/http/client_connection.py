@@ -85,7 +85,7 @@ class ClientConnection:
         self._read: tuple[bytes, RequestHead] | None = None
         self._welcome: RequestHead | None = None
         self._passed: tuple[tuple[object, ...], Passed] | None = None
-        # Kept between requests as long as the lease: the last head with its login and its cookies; what must not be
+        # Kept between requests as long as the login: the last head with its login and its cookies; what must not be
         # shown.
         self._signed: tuple[Request, Login, dict[str, str], bytes, Masker | None] | None = None
         self._hidden: tuple[set[str], Masker] | None = None
@@ -129,7 +129,7 @@ class ClientConnection:
 
     def _serve(self, head: RequestHead, form: PostForm | None) -> bool:
         body = _body_of(head, form)
-        login = self._downstream.lease()
+        login = self._downstream.current_login()
         target = self._target_of(login)
         logs_in = (login.fields.get("auth") or "none") != "none"
         upgrade = wanted_upgrade(head)
@@ -166,14 +166,14 @@ class ClientConnection:
 
     def _checked(self, head: RequestHead, target: Target, *, logs_in: bool, upgrade: str) -> Passed:
         """The checked request without its credential, made once for the same head. Raises: NotAllowed."""
-        pin, places = target.pool.pin, target.authorization.places
+        origin, places = target.pool.origin, target.authorization.places
         cookies = target.cookies if logs_in else NO_COOKIES
-        made_for = pin, places, cookies, logs_in
+        made_for = origin, places, cookies, logs_in
         if self._passed is None or self._passed[0] != made_for:
-            pin.check(head.target)
+            origin.check(head.target)
             made = upstream_request(
                 head,
-                pin,
+                origin,
                 logs_in=logs_in,
                 places=places,
                 cookies=cookies,
@@ -234,17 +234,17 @@ class ClientConnection:
 
     def _for_client(self, attempt: _Attempt, headers: Headers) -> Headers:
         """The headers of an answer as the client gets them, before they are masked."""
-        pin = attempt.target.pool.pin
+        origin = attempt.target.pool.origin
         if attempt.logs_in:
             headers = self._jars.taken(
                 headers,
                 target=attempt.head.target,
                 login=attempt.login,
-                pin=pin,
+                origin=origin,
                 names=attempt.target.cookies,
             )
         asked_at = "".join(attempt.head.values("host"))
-        return [*as_asked(headers, pin, asked_at=asked_at), *attempt.passed.notes]
+        return [*as_asked(headers, origin, asked_at=asked_at), *attempt.passed.notes]
 
     def _sent(self, attempt: _Attempt, wire: bytes, connection: UpstreamConnection) -> Response:
         """The head of the answer is there."""

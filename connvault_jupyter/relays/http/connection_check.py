@@ -25,12 +25,12 @@ def answer_of(target: Target, login: Login, *, limits: Limits) -> tuple[int, byt
 
     Raises: BadHead: that is no HTTP. UpstreamError and its kinds; what the authorization raises.
     """
-    pin = target.pool.pin
+    origin = target.pool.origin
     request = Request(
         "GET",
-        pin.path or "/",
+        origin.path or "/",
         [
-            ("Host", pin.authority),
+            ("Host", origin.authority),
             ("Accept", "*/*"),
             ("User-Agent", "connvault-jupyter connection test"),
             ("Connection", "close"),

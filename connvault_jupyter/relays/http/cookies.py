@@ -27,8 +27,8 @@ _MAX_COOKIE_BYTES = 8 * 1024
 class Jar:
     """One handle's, for one login of it. Safe to use from several threads."""
 
-    def __init__(self, pin: Origin, names: Container[str]) -> None:
-        self._origin = f"{pin.scheme}://{pin.authority}"
+    def __init__(self, origin: Origin, names: Container[str]) -> None:
+        self._origin = f"{origin.scheme}://{origin.authority}"
         self._names = names
         self._lock = threading.Lock()
         self._jar = CookieJar()

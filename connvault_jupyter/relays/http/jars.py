@@ -34,7 +34,7 @@ class Jars:
         return jar.for_target(target) if jar is not None else {}
 
     def taken(
-        self, headers: Headers, *, target: str, login: Login, pin: Origin, names: Container[str]
+        self, headers: Headers, *, target: str, login: Login, origin: Origin, names: Container[str]
     ) -> Headers:
         """Keeps of an answer to a request for `target` what is to be kept; the headers without it."""
         if not any(name.lower() == "set-cookie" for name, _ in headers):
@@ -44,7 +44,7 @@ class Jars:
             if jar is None:
                 from .cookies import Jar
 
-                jar = Jar(pin, names)
+                jar = Jar(origin, names)
                 self._kept[_COOKIES] = (_version(login), jar)
         return jar.taken(headers, target)
 

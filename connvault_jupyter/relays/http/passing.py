@@ -40,7 +40,7 @@ class Passed:
 
 def upstream_request(
     head: RequestHead,
-    pin: Origin,
+    origin: Origin,
     *,
     logs_in: bool,
     places: Places,
@@ -52,10 +52,10 @@ def upstream_request(
 
     Raises: NotAllowed: a header or parameter names a second address that is not the connection's.
     """
-    check_query(head.target, pin)
+    check_query(head.target, origin)
     target = token.without(head.target)
-    sifted = _Sifted(head, pin, places, cookies, token)
-    headers = [("Host", pin.authority), *sifted.passing]
+    sifted = _Sifted(head, origin, places, cookies, token)
+    headers = [("Host", origin.authority), *sifted.passing]
     if upgrade and logs_in:
         # A compressed WebSocket could not be looked through.
         headers = [pair for pair in headers if pair[0].lower() != "sec-websocket-extensions"]
@@ -79,13 +79,13 @@ class _Sifted:
     of those that were left out. Raises: NotAllowed."""
 
     def __init__(
-        self, head: RequestHead, pin: Origin, places: Places, cookies: Container[str], token: HandleToken
+        self, head: RequestHead, origin: Origin, places: Places, cookies: Container[str], token: HandleToken
     ) -> None:
         self.passing: Headers = []
         self.replaced: list[str] = []
         self.left_out: list[str] = []
         self._head = head
-        self._pin = pin
+        self._origin = origin
         self._places = places
         self._cookies = cookies
         self._token = token
@@ -108,7 +108,7 @@ class _Sifted:
     def _sift(self, name: str, plain: str, value: str) -> None:
         ours = self._token.stands_in(value)
         if plain not in self._places.headers:
-            shown = self._pin.as_own(value, asked_at=self._asked_at) if plain in _SAY_FROM_WHERE else value
+            shown = self._origin.as_own(value, asked_at=self._asked_at) if plain in _SAY_FROM_WHERE else value
             self.passing += [] if ours else [(name, shown)]
         elif not ours:
             self.replaced.append(plain)
@@ -127,7 +127,7 @@ class _Sifted:
         judged_value = second_address(
             plain,
             value,
-            pin=self._pin,
+            origin=self._origin,
             asked_at=self._asked_at,
             method=self._head.method,
             target=self._head.target,

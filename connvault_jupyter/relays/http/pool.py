@@ -44,8 +44,8 @@ class UpstreamConnection:
 class Pool:
     """`take` gives an open connection or a new one; `give` takes it back when it is ready for the next request."""
 
-    def __init__(self, *, pin: Origin, limits: Limits) -> None:
-        self.pin = pin
+    def __init__(self, *, origin: Origin, limits: Limits) -> None:
+        self.origin = origin
         self._limits = limits
         self._lock = threading.Lock()
         self._idle: list[UpstreamConnection] = []
@@ -64,10 +64,10 @@ class Pool:
 
     def open(self) -> UpstreamConnection:
         """A new one. Raises: UpstreamUnreachable, UpstreamRefused, UpstreamTimeout, UpstreamTlsFailed."""
-        pin = self.pin
-        stream = connect(pin.host, pin.port, timeout_s=self._limits.connect_s)
-        if pin.encrypted:
-            fields = {"host": pin.host, "sslmode": "verify-full", "ca_certificate": pin.ca_certificate}
+        origin = self.origin
+        stream = connect(origin.host, origin.port, timeout_s=self._limits.connect_s)
+        if origin.encrypted:
+            fields = {"host": origin.host, "sslmode": "verify-full", "ca_certificate": origin.ca_certificate}
             try:
                 stream = encrypt(stream, fields, timeout_s=self._limits.login_s)
             except BaseException:

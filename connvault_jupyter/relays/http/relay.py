@@ -69,12 +69,12 @@ class Relay:
         with self._lock:
             made = self._made
             if made is None or made[0] != key:
-                pin = origin_of(login.fields)
+                origin = origin_of(login.fields)
                 authorization = authorization_of(login.fields)
-                same = made is not None and made[1].pool.pin == pin
+                same = made is not None and made[1].pool.origin == origin
                 if made is not None and not same:
                     made[1].pool.close()
-                pool = made[1].pool if made is not None and same else Pool(pin=pin, limits=self._limits)
+                pool = made[1].pool if made is not None and same else Pool(origin=origin, limits=self._limits)
                 cookies = CookieNames(str(login.fields.get("credential_cookies") or ""))
                 made = self._made = key, Target(pool, authorization, cookies)
             return made[1]

@@ -57,19 +57,19 @@ def has_second_address(name: str) -> bool:
     return _NAMES.fullmatch(name) is not None
 
 
-def check_query(target: str, pin: Origin) -> None:
+def check_query(target: str, origin: Origin) -> None:
     """What services take as a header, some take as a parameter too: presigned addresses of S3 have them so.
 
     Raises: NotAllowed.
     """
-    if not pin.path:
+    if not origin.path:
         return
     for name, value in _PARAMETERS.findall(target.partition("?")[2]):
-        second_address(_MARK.sub("-", unquote(name).lower()), unquote_plus(value), pin=pin, asked_at="")
+        second_address(_MARK.sub("-", unquote(name).lower()), unquote_plus(value), origin=origin, asked_at="")
 
 
 def second_address(
-    name: str, value: str, *, pin: Origin, asked_at: str, method: str = "", target: str = ""
+    name: str, value: str, *, origin: Origin, asked_at: str, method: str = "", target: str = ""
 ) -> str:
     """The value as it may go upstream. `asked_at` is the request's `Host`; see `Origin.own`. `method` and `target` are
     the request's too, where the value is a header of it.
@@ -81,20 +81,20 @@ def second_address(
     if kind is None:
         return value
     value = value.strip()
-    if kind == "target" and pin.path and method in _COPYING and _is_name(value):
+    if kind == "target" and origin.path and method in _COPYING and _is_name(value):
         # RFC 3986 5.2.3. It stays a name: who takes one (CouchDB) takes no path.
-        pin.check(target.partition("?")[0].rpartition("/")[0] + "/" + value)
+        origin.check(target.partition("?")[0].rpartition("/")[0] + "/" + value)
         return value
-    return _JUDGES[kind](value, pin, asked_at)
+    return _JUDGES[kind](value, origin, asked_at)
 
 
-def _target(value: str, pin: Origin, asked_at: str) -> str:
+def _target(value: str, origin: Origin, asked_at: str) -> str:
     if "://" in value and _SCHEME.match(value) and "\\" not in value:
-        return pin.own(value, asked_at=asked_at)
+        return origin.own(value, asked_at=asked_at)
     if value.startswith("/"):
-        return _path(value, pin)
+        return _path(value, origin)
     # Relative to what, servers differ in (Swift: to the account). With nothing but the origin pinned, they stay there.
-    if pin.path or not _RELATIVE.fullmatch(value) or has_control(value):
+    if origin.path or not _RELATIVE.fullmatch(value) or has_control(value):
         raise _outside()
     return value
 
@@ -104,39 +104,39 @@ def _is_name(value: str) -> bool:
     return _NAME.fullmatch(value) is not None and not has_separator(value.partition("?")[0])
 
 
-def _source(value: str, pin: Origin, asked_at: str) -> str:
+def _source(value: str, origin: Origin, asked_at: str) -> str:
     if "://" in value and _SCHEME.match(value):
-        return pin.own(value, asked_at=asked_at)
-    if pin.path:
+        return origin.own(value, asked_at=asked_at)
+    if origin.path:
         # With and without a slash at the front, services take the same: a bucket, and a key in it.
-        _path(value if value.startswith("/") else f"/{value}", pin)
+        _path(value if value.startswith("/") else f"/{value}", origin)
     elif value.startswith(("//", "\\")) or has_control(value):
         raise _outside()
     return value
 
 
-def _parts(value: str, pin: Origin, asked_at: str) -> str:
+def _parts(value: str, origin: Origin, asked_at: str) -> str:
     kind, mark, parts = value.partition(";")
-    return kind + mark + " ".join(_target(part, pin, asked_at) for part in parts.split())
+    return kind + mark + " ".join(_target(part, origin, asked_at) for part in parts.split())
 
 
-def _condition(value: str, pin: Origin, asked_at: str) -> str:
+def _condition(value: str, origin: Origin, asked_at: str) -> str:
     if not _CONDITIONS.fullmatch(value):
         raise _outside()
-    return _CONDITION.sub(lambda one: one[1] or f"<{_target(one[2], pin, asked_at)}>", value)
+    return _CONDITION.sub(lambda one: one[1] or f"<{_target(one[2], origin, asked_at)}>", value)
 
 
-def _account(value: str, pin: Origin, _asked_at: str) -> str:
-    if pin.path:
+def _account(value: str, origin: Origin, _asked_at: str) -> str:
+    if origin.path:
         raise _outside()
     return value
 
 
-def _path(value: str, pin: Origin) -> str:
+def _path(value: str, origin: Origin) -> str:
     # RFC 3986 4.2: another host's; to some servers with backslashes too.
     if value.startswith("//") or "\\" in value:
         raise _outside()
-    pin.check(value)
+    origin.check(value)
     return value
 
 

@@ -29,7 +29,7 @@ import numpy as np
 _WORD = 8
 
 # A relay's block with what was held before it, in one piece: a part of what a piece costs is not by the byte. Its
-# arrays are 264 KiB each; `forks` sees to it that malloc has them at hand.
+# arrays are 264 KiB each; `zygote_client` sees to it that malloc has them at hand.
 _PIECE_WORDS = 33 * 1024
 
 # Of a run (`guessability.compared_bytes`).

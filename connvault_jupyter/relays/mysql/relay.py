@@ -125,14 +125,14 @@ class Relay:
         scramble: bytes,
     ) -> None:
         upstream = reached.packets.stream
-        lending = None
+        hand_over = None
         if not downstream.over_tcp and not isinstance(upstream, ssl.SSLSocket):
-            lending = downstream.lend(int.from_bytes(scramble[:8], "big"), upstream)
+            hand_over = downstream.offer(int.from_bytes(scramble[:8], "big"), upstream)
         client.send(ok)
-        stop = None if lending is None else lending.stop
+        stop = None if hand_over is None else hand_over.stop
         outcome = copy_both(downstream.stream, upstream, limits=self._limits, stop=stop)
-        if lending is not None and outcome == "stopped":
-            lending.wait(self._limits.lifetime_s)
+        if hand_over is not None and outcome == "stopped":
+            hand_over.wait(self._limits.lifetime_s)
 
 
 def _local_files(login: Login) -> bool:

@@ -246,10 +246,10 @@ class Relay:
         with self._lock:
             self._sessions[own] = session
         try:
-            lending = None
+            hand_over = None
             if session.pid and not session.encrypted and not downstream.over_tcp:
                 # Before the client can know the number.
-                lending = downstream.lend(session.pid, session.stream, at_rest=not early)
+                hand_over = downstream.offer(session.pid, session.stream, at_rest=not early)
             wire = Wire(downstream.stream, deadline=time.monotonic() + self._limits.greeting_s)
             wire.send(
                 AUTHENTICATION_OK
@@ -266,10 +266,10 @@ class Relay:
                 downstream.stream,
                 session.stream,
                 limits=self._limits,
-                stop=None if lending is None else lending.stop,
+                stop=None if hand_over is None else hand_over.stop,
                 to_upstream=watched,
             )
-            if lending is None or outcome != "stopped" or not lending.wait(self._limits.lifetime_s):
+            if hand_over is None or outcome != "stopped" or not hand_over.wait(self._limits.lifetime_s):
                 return False
         except Terminated:
             pass

@@ -140,7 +140,7 @@ class AccessService:
             grant = opened.stored.grant
             delivery = relay_of(opened.destination.provider)
         fields = {**opened.destination.fields, **delivery.recipe}
-        place = self._relays.open(
+        endpoint = self._relays.open(
             RelayOrder(
                 ref=use.ref,
                 requester=requester,
@@ -156,11 +156,11 @@ class AccessService:
             connection=opened.connection.name,
             provider_id=opened.connection.provider_id,
             protocol=delivery.protocol,
-            directory=place.directory,
-            socket=place.socket,
-            hand_over=place.hand_over and hands_over(delivery.protocol, fields),
-            port=place.port,
-            token=place.token,
+            directory=endpoint.directory,
+            socket=endpoint.socket,
+            hand_over=endpoint.hand_over and hands_over(delivery.protocol, fields),
+            port=endpoint.port,
+            token=endpoint.token,
             fields=fields,
             variables=delivery.variables_for(tcp=use.tcp),
             revision=opened.connection.revision,

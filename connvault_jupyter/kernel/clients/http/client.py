@@ -25,8 +25,8 @@ class Client:
 
     delivery = "relay"
 
-    def __init__(self, *, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
 
     def session(self) -> ApiSession:
         """A new `requests.Session` for the stored address. Relative URLs ("/user/repos") are joined to it; an absolute
@@ -38,7 +38,7 @@ class Client:
         """
         from .requests_session import ApiSession
 
-        return ApiSession(place=HttpEndpoint(lease=self._lease))
+        return ApiSession(endpoint=HttpEndpoint(handle_ref=self._handle_ref))
 
     def client(self, **arguments: Any) -> httpx.Client:
         """A new `httpx.Client` for the stored address, by the rules of `session()`; a redirect elsewhere is refused.
@@ -50,26 +50,26 @@ class Client:
         from .httpx_clients import ALLOWED, ApiClient
 
         check_arguments(arguments, ALLOWED)
-        return ApiClient(place=HttpEndpoint(lease=self._lease), arguments=arguments)
+        return ApiClient(endpoint=HttpEndpoint(handle_ref=self._handle_ref), arguments=arguments)
 
     def async_client(self, **arguments: Any) -> httpx.AsyncClient:
         """A new `httpx.AsyncClient`; otherwise as `client()`."""
         from .httpx_clients import ALLOWED, AsyncApiClient
 
         check_arguments(arguments, ALLOWED)
-        return AsyncApiClient(place=HttpEndpoint(lease=self._lease), arguments=arguments)
+        return AsyncApiClient(endpoint=HttpEndpoint(handle_ref=self._handle_ref), arguments=arguments)
 
     @property
     def base_url(self) -> str:
-        """The handle's place on loopback, with the path of the stored address, for any other library; `token` opens it.
+        """The handle's endpoint on loopback, with the path of the stored address, for other libraries; `token` opens it.
         Good for whom and as long as `Handle.env()`. Reading it adds loopback to this process's `NO_PROXY`: a proxy of
         the environment would get the request, token included.
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
         spare()
-        opened, port = self._lease.open_loopback()
-        self._lease.give_out()
+        opened, port = self._handle_ref.open_loopback()
+        self._handle_ref.give_out()
         return loopback(str(opened.fields["base_url"]), port)
 
     @property
@@ -77,6 +77,6 @@ class Client:
         """What a library gives at `base_url` as API key, bearer token or password. It is the handle's, and no
         credential of the service; it may be copied and pickled, for workers that this kernel starts. Raises: as
         `base_url`."""
-        opened, _ = self._lease.open_loopback()
-        self._lease.give_out()
+        opened, _ = self._handle_ref.open_loopback()
+        self._handle_ref.give_out()
         return opened.token

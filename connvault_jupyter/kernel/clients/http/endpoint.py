@@ -20,11 +20,11 @@ class HttpEndpoint:
     `opened`: as it was found when this was made. Safe to use from several threads.
     """
 
-    def __init__(self, *, lease: HandleRef) -> None:
+    def __init__(self, *, handle_ref: HandleRef) -> None:
         """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
-        self._lease = lease
+        self._handle_ref = handle_ref
         self._lock = threading.Lock()
-        self._opened = lease.open()
+        self._opened = handle_ref.open()
         self._base_url = self._opened.fields.get("base_url")
 
     @property
@@ -38,7 +38,7 @@ class HttpEndpoint:
 
     @property
     def connection(self) -> str:
-        return self._lease.connection
+        return self._handle_ref.connection
 
     def connect(self, timeout_s: float | None) -> socket.socket:
         """A new connection to the relay.
@@ -58,20 +58,20 @@ class HttpEndpoint:
 
     def opens(self, opened: Any) -> None:
         """See `HandleRef.opens`."""
-        self._lease.opens(opened)
+        self._handle_ref.opens(opened)
 
     def mark(self, error: Exception) -> None:
         """See `lost.mark`."""
-        mark(error, self._lease)
+        mark(error, self._handle_ref)
 
     def refuse_if_released(self) -> None:
         """For a client that has a connection already. Raises: HandleInvalid."""
-        self._lease.refuse_if_released()
+        self._handle_ref.refuse_if_released()
 
     def renew(self) -> str:
-        """Opens the place again; the path of its socket. Raises: HandleInvalid: also if the address has changed."""
+        """Opens the endpoint again; the path of its socket. Raises: HandleInvalid: also if the address has changed."""
         with self._lock:
-            opened = self._lease.open()
+            opened = self._handle_ref.open()
             if opened.fields.get("base_url") != self._base_url:
                 raise HandleInvalid(reason="changed", connection=self.connection)
             self._opened = opened

@@ -36,16 +36,16 @@ ALLOWED = frozenset(
 class ApiClient(httpx.Client):
     """Relative addresses are joined to the stored one, absolute ones elsewhere refused."""
 
-    def __init__(self, *, place: HttpEndpoint, arguments: dict[str, Any]) -> None:
-        api = str(httpx.URL(place.base_url)).rstrip("/")
-        super().__init__(**arguments, base_url=api, transport=_Transport(place, api), trust_env=False)
-        self._place = place
+    def __init__(self, *, endpoint: HttpEndpoint, arguments: dict[str, Any]) -> None:
+        api = str(httpx.URL(endpoint.base_url)).rstrip("/")
+        super().__init__(**arguments, base_url=api, transport=_Transport(endpoint, api), trust_env=False)
+        self._endpoint = endpoint
 
     def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
         try:
             return super().send(*args, **kwargs)
         except httpx.TransportError as exc:
-            self._place.mark(exc)
+            self._endpoint.mark(exc)
             raise
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
@@ -55,16 +55,16 @@ class ApiClient(httpx.Client):
 class AsyncApiClient(httpx.AsyncClient):
     """As `ApiClient`."""
 
-    def __init__(self, *, place: HttpEndpoint, arguments: dict[str, Any]) -> None:
-        api = str(httpx.URL(place.base_url)).rstrip("/")
-        super().__init__(**arguments, base_url=api, transport=_AsyncTransport(place, api), trust_env=False)
-        self._place = place
+    def __init__(self, *, endpoint: HttpEndpoint, arguments: dict[str, Any]) -> None:
+        api = str(httpx.URL(endpoint.base_url)).rstrip("/")
+        super().__init__(**arguments, base_url=api, transport=_AsyncTransport(endpoint, api), trust_env=False)
+        self._endpoint = endpoint
 
     async def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
         try:
             return await super().send(*args, **kwargs)
         except httpx.TransportError as exc:
-            self._place.mark(exc)
+            self._endpoint.mark(exc)
             raise
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
@@ -72,26 +72,26 @@ class AsyncApiClient(httpx.AsyncClient):
 
 
 class _Transport(httpx.BaseTransport):
-    def __init__(self, place: HttpEndpoint, api: str) -> None:
-        self._place = place
+    def __init__(self, endpoint: HttpEndpoint, api: str) -> None:
+        self._endpoint = endpoint
         self._api = api
-        self._path = place.opened.socket
+        self._path = endpoint.opened.socket
         self._inner = httpx.HTTPTransport(uds=self._path)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        sent = _to_relay(request, self._api, self._place)
+        sent = _to_relay(request, self._api, self._endpoint)
         if not os.path.exists(self._path):
             # httpcore forgets to close a socket that it could not connect.
-            self._move(self._place.renew())
+            self._move(self._endpoint.renew())
         try:
             response = self._inner.handle_request(sent)
         except httpx.ConnectError:
-            # Nothing was sent: the place is gone. Opened again, once.
-            self._move(self._place.renew())
+            # Nothing was sent: the endpoint is gone. Opened again, once.
+            self._move(self._endpoint.renew())
             response = self._inner.handle_request(sent)
-        self._place.opens(response)
+        self._endpoint.opens(response)
         if ERROR_HEADER in response.headers:
-            raise self._place.error(response.headers, response.read())
+            raise self._endpoint.error(response.headers, response.read())
         return response
 
     def close(self) -> None:
@@ -104,14 +104,14 @@ class _Transport(httpx.BaseTransport):
 
 
 class _AsyncTransport(httpx.AsyncBaseTransport):
-    def __init__(self, place: HttpEndpoint, api: str) -> None:
-        self._place = place
+    def __init__(self, endpoint: HttpEndpoint, api: str) -> None:
+        self._endpoint = endpoint
         self._api = api
-        self._path = place.opened.socket
+        self._path = endpoint.opened.socket
         self._inner = httpx.AsyncHTTPTransport(uds=self._path)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        sent = _to_relay(request, self._api, self._place)
+        sent = _to_relay(request, self._api, self._endpoint)
         if not os.path.exists(self._path):  # noqa: ASYNC240 -- a look at a local directory
             await self._renew()
         try:
@@ -119,9 +119,9 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
         except httpx.ConnectError:
             await self._renew()
             response = await self._inner.handle_async_request(sent)
-        self._place.opens(response)
+        self._endpoint.opens(response)
         if ERROR_HEADER in response.headers:
-            raise self._place.error(response.headers, await response.aread())
+            raise self._endpoint.error(response.headers, await response.aread())
         return response
 
     async def aclose(self) -> None:
@@ -131,19 +131,19 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
         from anyio import to_thread
 
         # The broker is asked on a blocking socket; it answers within milliseconds, but other tasks must not wait.
-        path = await to_thread.run_sync(self._place.renew)
+        path = await to_thread.run_sync(self._endpoint.renew)
         if path != self._path:
             await self._inner.aclose()
             self._path, self._inner = path, httpx.AsyncHTTPTransport(uds=path)
 
 
-def _to_relay(request: httpx.Request, api: str, place: HttpEndpoint) -> httpx.Request:
+def _to_relay(request: httpx.Request, api: str, endpoint: HttpEndpoint) -> httpx.Request:
     """The request for the Unix socket, without TLS: that is the relay's. Raises: NotAllowed, HandleInvalid."""
-    place.refuse_if_released()
+    endpoint.refuse_if_released()
     if not covers(api, str(request.url)):
         raise NotAllowed(
             f"This client is for {api} only. Use httpx itself for other addresses.",
-            connection=place.connection,
+            connection=endpoint.connection,
         )
     return httpx.Request(
         request.method,

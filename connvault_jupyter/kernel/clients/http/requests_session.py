@@ -37,12 +37,12 @@ _POOL_CONNECTIONS = 10
 class ApiSession(requests.Session):
     """Bound to one address. Elsewhere proxies and CA bundles of the environment count, `.netrc` does not."""
 
-    def __init__(self, *, place: HttpEndpoint) -> None:
+    def __init__(self, *, endpoint: HttpEndpoint) -> None:
         """Raises: requests.exceptions.InvalidURL: the stored address is none."""
         super().__init__()
-        self.base_url = _as_sent(place.base_url)
-        self._place = place
-        self._relay = _RelayAdapter(place=place)
+        self.base_url = _as_sent(endpoint.base_url)
+        self._endpoint = endpoint
+        self._relay = _RelayAdapter(endpoint=endpoint)
         # Any callable keeps requests from reading .netrc and credentials in URLs.
         self.auth = _no_auth
 
@@ -57,7 +57,7 @@ class ApiSession(requests.Session):
             # A redirect may have led elsewhere, and failed there.
             asked = exc.request or request
             if covers(self.base_url, asked.url or ""):
-                self._place.mark(exc)
+                self._endpoint.mark(exc)
             raise
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
@@ -68,7 +68,7 @@ class ApiSession(requests.Session):
         url, headers = prepared_request.url or "", prepared_request.headers
         if origin(url) == origin(response.request.url or "") and covers(self.base_url, url):
             return
-        token = self._place.opened.token.encode()
+        token = self._endpoint.opened.token.encode()
         for name, value in list(headers.items()):
             # Some pass bytes.
             text: Any = value
@@ -95,7 +95,7 @@ class ApiSession(requests.Session):
         if not covers(self.base_url, text):
             raise NotAllowed(
                 f"This session is for {self.base_url} only. Use requests itself for other addresses.",
-                connection=self._place.connection,
+                connection=self._endpoint.connection,
             )
         return text
 
@@ -103,9 +103,9 @@ class ApiSession(requests.Session):
 class _RelayAdapter(HTTPAdapter):
     """Sends everything to the relay's Unix socket. Neither proxies nor certificates matter: it goes nowhere else."""
 
-    def __init__(self, *, place: HttpEndpoint) -> None:
+    def __init__(self, *, endpoint: HttpEndpoint) -> None:
         super().__init__()
-        self._place = place
+        self._endpoint = endpoint
         self._pools: dict[tuple[str, int | None], HTTPConnectionPool] = {}
 
     def retrying(self, retries: Any) -> _RelayAdapter:
@@ -113,10 +113,10 @@ class _RelayAdapter(HTTPAdapter):
         return self
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        self._place.refuse_if_released()
+        self._endpoint.refuse_if_released()
         response = super().send(request, *args, **kwargs)
         if ERROR_HEADER in response.headers:
-            raise self._place.error(response.headers, response.content)
+            raise self._endpoint.error(response.headers, response.content)
         return response
 
     def get_connection_with_tls_context(
@@ -129,7 +129,7 @@ class _RelayAdapter(HTTPAdapter):
         _, host, port = origin(request.url or "")
         pool = self._pools.get((host, port))
         if pool is None:
-            pool = _RelayPool(host, port, place=self._place, maxsize=_POOL_CONNECTIONS, block=False)
+            pool = _RelayPool(host, port, endpoint=self._endpoint, maxsize=_POOL_CONNECTIONS, block=False)
             pool = self._pools.setdefault((host, port), pool)
         return pool
 
@@ -148,12 +148,12 @@ class _RelayAdapter(HTTPAdapter):
 class _RelayConnection(HTTPConnection):
     """A connection whose socket is the relay's, whatever its host is called."""
 
-    place: HttpEndpoint
+    endpoint: HttpEndpoint
 
     def _new_conn(self) -> socket.socket:
         timeout = Timeout.resolve_default_timeout(self.timeout)
         try:
-            return self.place.connect(timeout)
+            return self.endpoint.connect(timeout)
         except OSError as exc:
             raise NewConnectionError(
                 self, f"the relay can't be reached: {exc.strerror or 'no answer'}"
@@ -163,13 +163,13 @@ class _RelayConnection(HTTPConnection):
 class _RelayPool(HTTPConnectionPool):
     ConnectionCls = _RelayConnection
 
-    def __init__(self, host: str, port: int | None, *, place: HttpEndpoint, **kwargs: Any) -> None:
+    def __init__(self, host: str, port: int | None, *, endpoint: HttpEndpoint, **kwargs: Any) -> None:
         super().__init__(host, port, **kwargs)
-        self._place = place
+        self._endpoint = endpoint
 
     def _new_conn(self) -> Any:
         connection: Any = super()._new_conn()
-        connection.place = self._place
+        connection.endpoint = self._endpoint
         return connection
 
 

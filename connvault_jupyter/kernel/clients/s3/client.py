@@ -48,37 +48,37 @@ class Client:
 
     delivery = "relay"
 
-    def __init__(self, *, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
         self._at: S3Endpoint | None = None
         self._shared: dict[int, Any] = {}
 
     @property
     def base_url(self) -> str:
-        """The handle's place on loopback, for other libraries as endpoint (path-style). Good while the handle is.
+        """The handle's endpoint on loopback, for other libraries as endpoint (path-style). Good while the handle is.
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        place = self._place()
-        place.give_out()
-        return place.address
+        endpoint = self._endpoint()
+        endpoint.give_out()
+        return endpoint.address
 
     @property
     def token(self) -> HandleToken:
         """Access key ID and secret access key for `base_url`, both. It is the handle's, and no key of the service."""
-        place = self._place()
-        place.give_out()
-        return place.opened.token
+        endpoint = self._endpoint()
+        endpoint.give_out()
+        return endpoint.opened.token
 
     @property
     def bucket(self) -> str:
         """The bucket that the connection names, or an empty string."""
-        return str(self._place().opened.fields.get("bucket") or "")
+        return str(self._endpoint().opened.fields.get("bucket") or "")
 
     def client(self, service: str = "s3", **config: Any) -> BaseClient:
         """A new boto3 client. `config` are arguments of `botocore.config.Config`: `retries`, `read_timeout` (s), ...
 
-        Presigned URLs of it lead to the loopback place: they are good for whom and as long as `Handle.env()`, whatever
+        Presigned URLs of it lead to the loopback endpoint: good for whom and as long as `Handle.env()`, whatever
         `ExpiresIn` says.
 
         Raises:
@@ -120,7 +120,7 @@ class Client:
         """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`.
         Dask and joblib may pickle it for workers that this kernel starts."""
         options = dict(self.filesystem().storage_options)
-        self._lease.give_out()
+        self._handle_ref.give_out()
         return options
 
     def _boto3(self, service: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -128,39 +128,41 @@ class Client:
         from botocore.config import Config
         from botocore.session import Session
 
-        place = self._place()
-        signed_for = str(place.opened.fields.get("service") or "s3")
+        endpoint = self._endpoint()
+        signed_for = str(endpoint.opened.fields.get("service") or "s3")
         if service != signed_for:
-            raise NotAllowed(f"The broker signs for {signed_for} only.", connection=self._lease.connection)
-        return boto3.Session(botocore_session=place.session(Session)), {
-            "aws_access_key_id": place.token,
-            "aws_secret_access_key": place.token,
-            "config": Config(**place.config(config)),
-            "endpoint_url": place.address,
-            "region_name": place.region(),
+            raise NotAllowed(
+                f"The broker signs for {signed_for} only.", connection=self._handle_ref.connection
+            )
+        return boto3.Session(botocore_session=endpoint.session(Session)), {
+            "aws_access_key_id": endpoint.token,
+            "aws_secret_access_key": endpoint.token,
+            "config": Config(**endpoint.config(config)),
+            "endpoint_url": endpoint.address,
+            "region_name": endpoint.region(),
         }
 
     def _new_filesystem(self, arguments: dict[str, Any]) -> Any:
         s3fs = imported("s3fs", name="s3fs", extra=_EXTRA)
         from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 
-        place = self._place()
+        endpoint = self._endpoint()
         return s3fs.S3FileSystem(
             **arguments,
-            key=place.token,
-            secret=place.token,
-            endpoint_url=place.address,
-            client_kwargs={"region_name": place.region()},
-            config_kwargs=place.config({}),
-            session=place.session(AioSession),
+            key=endpoint.token,
+            secret=endpoint.token,
+            endpoint_url=endpoint.address,
+            client_kwargs={"region_name": endpoint.region()},
+            config_kwargs=endpoint.config({}),
+            session=endpoint.session(AioSession),
         )
 
-    def _place(self) -> S3Endpoint:
+    def _endpoint(self) -> S3Endpoint:
         """One for all clients: when it moves, they all follow. Opened anew, so that a broker that refuses says so."""
         # Not every library that gets the address can be told so.
         spare()
         if self._at is None:
-            self._at = S3Endpoint(lease=self._lease)
+            self._at = S3Endpoint(handle_ref=self._handle_ref)
         else:
             self._at.renew()
         return self._at

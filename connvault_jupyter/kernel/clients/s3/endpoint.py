@@ -1,4 +1,4 @@
-"""Lets botocore's sessions (boto3's, aiobotocore's) talk to a handle's loopback place, and follow it when it moves.
+"""Lets botocore's sessions (boto3's, aiobotocore's) talk to a handle's loopback endpoint, and follow it when it moves.
 
 They sign with the handle's token as both keys: the relay takes it for the handle's and signs anew. Nothing of the
 machine's AWS configuration counts (files, profiles, variables, metadata service). botocore is not imported here.
@@ -104,11 +104,11 @@ def session_without_files(kind: Any) -> Any:
 class S3Endpoint:
     """Where a handle listens for clients that sign. `address` and `keys` are for the clients that are made."""
 
-    def __init__(self, *, lease: HandleRef) -> None:
+    def __init__(self, *, handle_ref: HandleRef) -> None:
         """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
-        self._lease = lease
+        self._handle_ref = handle_ref
         self._lock = threading.Lock()
-        self._opened, self._port = lease.open_loopback()
+        self._opened, self._port = handle_ref.open_loopback()
 
     @property
     def opened(self) -> RelayEndpoint:
@@ -120,23 +120,23 @@ class S3Endpoint:
 
     @property
     def token(self) -> str:
-        """The handle's: no key of the service. It opens the place, for whom the handle is."""
+        """The handle's: no key of the service. It opens the endpoint, for whom the handle is."""
         return str(self._opened.token)
 
     def renew(self) -> bool:
         """Opens it again if it is gone; whether it is another one now. Raises: as when it is made."""
         with self._lock:
             before = (self._port, self._opened.token)
-            self._opened, self._port = self._lease.open_loopback()
+            self._opened, self._port = self._handle_ref.open_loopback()
             return (self._port, self._opened.token) != before
 
     def give_out(self) -> None:
         """See `HandleRef.give_out`."""
-        self._lease.give_out()
+        self._handle_ref.give_out()
 
     def session(self, kind: Any) -> Any:
-        """A botocore session of this class, bound to the place. A pickled one is not: where it is unpickled, clients go
-        where they are told, and stay there."""
+        """A botocore session of this class, bound to the endpoint. A pickled one is not: where it is unpickled, clients
+        go where they are told, and stay there."""
         made = _portable(kind)(session_vars=_NO_FILES)
         events = made.get_component("event_emitter")
         events.register("before-send.s3", self._before_send)
@@ -165,8 +165,8 @@ class S3Endpoint:
         raise TypeError("a client of a handle can't be pickled: it is good in this kernel only")
 
     def _before_send(self, request: Any, **_kwargs: object) -> None:
-        """Every request goes to where the place is now: a client is made once, and may outlive a relay."""
-        self._lease.refuse_if_released()
+        """Every request goes to where the endpoint is now: a client is made once, and may outlive a relay."""
+        self._handle_ref.refuse_if_released()
         parts = urlsplit(request.url)
         netloc = f"127.0.0.1:{self._port}"
         if parts.netloc == netloc:
@@ -181,23 +181,23 @@ class S3Endpoint:
     def _before_parameters(self, context: Any, **_kwargs: object) -> None:
         """A presigned URL goes to whoever gets it."""
         if context.get("is_presign_request"):
-            self._lease.give_out()
+            self._handle_ref.give_out()
 
     def _after_call(self, parsed: Any, **_kwargs: object) -> None:
         """A body is read when its client may be gone."""
         body = parsed.get("Body")
         if body is not None:
-            self._lease.opens(body)
+            self._handle_ref.opens(body)
 
     def _needs_retry(
         self, response: Any = None, caught_exception: Any = None, **_kwargs: object
     ) -> int | None:
         """Nobody listens: the relay was ended or has crashed. `0` is a retry at once, `None` leaves it to botocore.
 
-        Raises: HandleInvalid, ...: the broker refuses to open the place again.
+        Raises: HandleInvalid, ...: the broker refuses to open the endpoint again.
         """
         if response is not None and response[0].headers.get(ERROR_HEADER):
-            # See `_before_parse`: it is another place now.
+            # See `_before_parse`: it is another endpoint now.
             return 0
         if type(caught_exception).__name__ not in _GONE:
             return None
@@ -214,14 +214,14 @@ class S3Endpoint:
             if headers[ERROR_HEADER] == HandleInvalid.code and self.renew():
                 # This was the port of before: a handle that was locked away is good again at another one.
                 return
-            raise answered(headers, content, connection=self._lease.connection)
+            raise answered(headers, content, connection=self._handle_ref.connection)
         found = _CODE.search(content[:65536])
         code = found[1].decode("ascii") if found else ""
         if code in _WRONG_KEY:
-            raise UpstreamAuthFailed(connection=self._lease.connection)
+            raise UpstreamAuthFailed(connection=self._handle_ref.connection)
         if code in _WRONG_TIME:
             raise UpstreamRefused(
                 "The service refused the time of the signature. Set the clock of the machine that runs Jupyter.",
                 reason="clock_skew",
-                connection=self._lease.connection,
+                connection=self._handle_ref.connection,
             )

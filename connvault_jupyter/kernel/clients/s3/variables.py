@@ -1,4 +1,4 @@
-"""Variables that keep AWS programs at a handle's place, whatever the machine is set up for. Nothing is set here.
+"""Variables that keep AWS programs at a handle's endpoint, whatever the machine is set up for. Nothing is set here.
 
 Keys and endpoint of the environment count before a person's files, but a profile that is named must be there, and may
 have settings with which a request goes elsewhere or not at all (AWS SDKs and Tools Reference, "Precedence").

@@ -31,14 +31,14 @@ class Engines:
     def __init__(
         self,
         *,
-        lease: HandleRef,
+        handle_ref: HandleRef,
         address: Callable[[], Mapping[str, Any]],
         extra: str,
         allowed: frozenset[str],
         connect: Callable[[Mapping[str, Any]], Any],
         login_of: Callable[[Any], str],
     ) -> None:
-        self._lease = lease
+        self._handle_ref = handle_ref
         self._address = address
         self._extra = extra
         self._allowed = allowed
@@ -68,7 +68,7 @@ class Engines:
         outdated = library.exc.InvalidatePoolError
 
         def still_good(connection: Any, _record: object, _proxy: object) -> None:
-            state = self._lease.check()
+            state = self._handle_ref.check()
             if self._login_of(connection) != f"{state.revision}.{state.rotation}":
                 raise outdated("the connection was changed; logging in anew")
 

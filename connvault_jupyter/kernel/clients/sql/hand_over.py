@@ -21,16 +21,16 @@ _PATIENCE_S = 5
 # relays.worker.FORGET.
 _FORGET = 0
 
-# relays.lending.GIVEN_BACK.
+# relays.hand_over.GIVEN_BACK.
 _GIVEN_BACK = b"<"
 
 
 class TakenSocket:
     """A socket that was taken over. When `owner` is gone, the broker is told."""
 
-    def __init__(self, *, leash: int, owner: object) -> None:
-        self._leash = leash
-        self._finalizer = weakref.finalize(owner, _let_go, os.getpid(), leash)
+    def __init__(self, *, lifeline: int, owner: object) -> None:
+        self._lifeline = lifeline
+        self._finalizer = weakref.finalize(owner, _let_go, os.getpid(), lifeline)
 
     def end(self) -> None:
         """The library has closed it: the broker ends it too, should nobody have said goodbye to the server."""
@@ -46,8 +46,8 @@ class TakenSocket:
         ours, nowhere = socket.socketpair()
         with ours, nowhere:
             os.dup2(nowhere.fileno(), descriptor, inheritable=False)
-        with contextlib.suppress(OSError), socket.socket(fileno=self._leash) as leash:
-            leash.send(_GIVEN_BACK)
+        with contextlib.suppress(OSError), socket.socket(fileno=self._lifeline) as lifeline:
+            lifeline.send(_GIVEN_BACK)
 
 
 class HandOverClient:
@@ -85,13 +85,13 @@ class HandOverClient:
             for one in descriptors:
                 os.close(one)
             return None
-        upstream, leash = descriptors
-        os.set_inheritable(leash, False)
+        upstream, lifeline = descriptors
+        os.set_inheritable(lifeline, False)
         # As the library has its own socket: one that waits where it was told not to would hang.
         os.set_blocking(upstream, os.get_blocking(descriptor))
         os.dup2(upstream, descriptor, inheritable=False)
         os.close(upstream)
-        return TakenSocket(leash=leash, owner=owner)
+        return TakenSocket(lifeline=lifeline, owner=owner)
 
 
 def hand_over(opened: RelayEndpoint, session: int, descriptor: int, owner: object) -> TakenSocket | None:
@@ -100,8 +100,8 @@ def hand_over(opened: RelayEndpoint, session: int, descriptor: int, owner: objec
     `session` is the number that the relay gave this client (contracts by protocol: see the relay's module). Nothing
     may be under way on `descriptor`. `owner` is the library's connection: when it is gone, the broker is told.
     """
-    with HandOverClient(opened) as taker:
-        return taker.take(session, descriptor, owner)
+    with HandOverClient(opened) as hand_over:
+        return hand_over.take(session, descriptor, owner)
 
 
 def forget_sessions(opened: RelayEndpoint) -> None:
@@ -114,8 +114,8 @@ def forget_sessions(opened: RelayEndpoint) -> None:
         line.recv(1)
 
 
-def _let_go(owner_pid: int, leash: int) -> None:
+def _let_go(owner_pid: int, lifeline: int) -> None:
     # A forked child has a copy of its own, which ends with the child.
     if os.getpid() == owner_pid:
         with contextlib.suppress(OSError):
-            os.close(leash)
+            os.close(lifeline)

@@ -62,10 +62,10 @@ _GONE = frozenset({2003, 2006, 2013})
 class Client:
     """Openers of a MySQL handle."""
 
-    def __init__(self, *, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
         self._engines = Engines(
-            lease=lease,
+            handle_ref=handle_ref,
             address=self._address,
             extra=_EXTRA,
             allowed=ALLOWED,
@@ -115,14 +115,14 @@ class Client:
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        opened = self._lease.open()
-        self._lease.give_out()
+        opened = self._handle_ref.open()
+        self._handle_ref.give_out()
         user, database = (quote(str(opened.fields.get(name) or ""), safe="") for name in ("user", "database"))
         socket = quote(opened.socket, safe="/")
         return f"mysql+pymysql://{user}@localhost/{database}?unix_socket={socket}&charset=utf8mb4"
 
     def _address(self) -> dict[str, Any]:
-        opened = self._lease.open()
+        opened = self._handle_ref.open()
         return {
             "drivername": "mysql+pymysql",
             "username": str(opened.fields.get("user") or ""),
@@ -139,20 +139,20 @@ class Client:
         return connection
 
     def _log_in(self, arguments: Mapping[str, Any]) -> tuple[Any, RelayEndpoint]:
-        opened = self._lease.open()
+        opened = self._handle_ref.open()
         connection = self._connected(opened, arguments)
         if connection is None:
             # The relay has ended meanwhile. Asked again, the broker makes another one.
-            opened = self._lease.open()
+            opened = self._handle_ref.open()
             connection = self._connected(opened, arguments)
         if connection is None:
             raise BrokerUnavailable(
                 "The relay ended the connection. Run the cell again; if too many connections are open, close some.",
-                connection=self._lease.connection,
+                connection=self._handle_ref.connection,
             )
-        connection.lease = self._lease
+        connection.handle_ref = self._handle_ref
         for one in filter(None, (connection, getattr(connection, "_sock", None))):
-            self._lease.opens(one)
+            self._handle_ref.opens(one)
         self._delivery = "hand_over" if opened.hand_over and _taken_over(opened, connection) else "relay"
         return connection, opened
 
@@ -177,11 +177,11 @@ class Client:
             )
         except library.MySQLError as exc:
             number, text = (*exc.args, "", "")[:2]
-            refused = said_in(str(text), connection=self._lease.connection)
+            refused = said_in(str(text), connection=self._handle_ref.connection)
             if refused is not None:
                 raise refused from None
             if isinstance(getattr(exc, "original_exception", exc.__context__), TimeoutError):
-                raise UpstreamTimeout(connection=self._lease.connection) from None
+                raise UpstreamTimeout(connection=self._handle_ref.connection) from None
             if number in _GONE:
                 return None
             raise
@@ -190,7 +190,7 @@ class Client:
 
 @functools.cache
 def _marking_type() -> Any:
-    """PyMySQL's connection, whose errors are marked as its lease's when it is lost. All that it sends and reads goes
+    """PyMySQL's connection, whose errors are marked as its handle's when it is lost. All that it sends and reads goes
     through these two methods; in a version that has others nothing is marked."""
     library = _pymysql()
     lost = (library.err.OperationalError, library.err.InterfaceError)
@@ -198,20 +198,20 @@ def _marking_type() -> Any:
     base: Any = library.connections.Connection
 
     class Connection(base):  # type: ignore[misc]
-        lease: HandleRef | None = None
+        handle_ref: HandleRef | None = None
 
         def _read_packet(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super()._read_packet(*args, **kwargs)
             except lost as exc:
-                mark(exc, self.lease)
+                mark(exc, self.handle_ref)
                 raise
 
         def _execute_command(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super()._execute_command(*args, **kwargs)
             except lost as exc:
-                mark(exc, self.lease)
+                mark(exc, self.handle_ref)
                 raise
 
     return Connection

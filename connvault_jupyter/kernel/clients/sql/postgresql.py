@@ -81,11 +81,11 @@ _LOGIN_SETTING = "connvault.login"
 class Client:
     """Openers of a PostgreSQL handle. `delivery` is how the last connection went: `relay` or `hand_over`."""
 
-    def __init__(self, *, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
         self._opened: RelayEndpoint | None = None
         self._engines = Engines(
-            lease=lease,
+            handle_ref=handle_ref,
             address=self._address,
             extra=_EXTRA,
             allowed=ALLOWED,
@@ -104,8 +104,8 @@ class Client:
             BrokerUnavailable, ...
         """
         check_addresses()
-        opened = self._opened = self._lease.open()
-        self._lease.give_out()
+        opened = self._opened = self._handle_ref.open()
+        self._handle_ref.give_out()
         user, database = (quote(str(opened.fields[name]), safe="") for name in ("user", "database"))
         query = {"host": opened.directory, "port": _PORT, **parameters_of_addresses()}
         return f"postgresql://{user}@/{database}?{urlencode(query, quote_via=quote, safe='')}"
@@ -123,47 +123,47 @@ class Client:
         """
         check_arguments(arguments, ALLOWED)
         library = _psycopg()
-        opened, fresh = self._place()
+        opened, fresh = self._endpoint()
         while True:
-            with HandOverClient(opened) if opened.hand_over else nullcontext() as taker:
+            with HandOverClient(opened) if opened.hand_over else nullcontext() as hand_over:
                 try:
-                    found = _lending_type().connect(**_parameters(opened, arguments))
+                    found = _connection_type().connect(**_parameters(opened, arguments))
                 except library.OperationalError as exc:
                     error = self._typed(exc, library, opened)
                 else:
-                    if taker is not None:
-                        found.loan = taker.take(found.info.backend_pid, found.fileno(), found)
-                    found.lease = self._lease
-                    self._lease.opens(found)
-                    self._note(opened, found, found.loan is not None)
+                    if hand_over is not None:
+                        found.taken = hand_over.take(found.info.backend_pid, found.fileno(), found)
+                    found.handle_ref = self._handle_ref
+                    self._handle_ref.opens(found)
+                    self._note(opened, found, found.taken is not None)
                     given: psycopg.Connection[Any] = found
                     return given
             if fresh or not isinstance(error, BrokerUnavailable | NotAllowed):
                 raise error
-            # The place is gone: its worker or the broker has been restarted. Or the connection was edited, and its user
-            # or database is another one now than is named here.
-            opened, fresh = self._place(anew=True)
+            # The endpoint is gone: its worker or the broker has been restarted. Or the connection was edited, and its
+            # user or database is another one now than is named here.
+            opened, fresh = self._endpoint(anew=True)
 
     async def connect_async(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
         """A new `psycopg.AsyncConnection`; takes and raises what `connect` does."""
         check_arguments(arguments, ALLOWED)
         library = _psycopg()
-        opened, fresh = await asyncio.to_thread(self._place)
+        opened, fresh = await asyncio.to_thread(self._endpoint)
         while True:
             try:
                 found = await _async_type().connect(**_parameters(opened, arguments))
             except library.OperationalError as exc:
                 error = await asyncio.to_thread(self._typed, exc, library, opened)
             else:
-                found.lease = self._lease
-                self._lease.opens(found)
-                loan = await asyncio.to_thread(hand_over_to, opened, found)
-                self._note(opened, found, loan is not None)
+                found.handle_ref = self._handle_ref
+                self._handle_ref.opens(found)
+                taken = await asyncio.to_thread(hand_over_to, opened, found)
+                self._note(opened, found, taken is not None)
                 given: psycopg.AsyncConnection[Any] = found
                 return given
             if fresh or not isinstance(error, BrokerUnavailable | NotAllowed):
                 raise error
-            opened, fresh = await asyncio.to_thread(self._place, anew=True)
+            opened, fresh = await asyncio.to_thread(self._endpoint, anew=True)
 
     def forget_sessions(self) -> None:
         """Ends the sessions that are kept for the next client: what connects from now on gets a new login. They end by
@@ -171,7 +171,7 @@ class Client:
 
         Raises: HandleInvalid, BrokerUnavailable, ...
         """
-        forget_sessions(self._lease.open())
+        forget_sessions(self._handle_ref.open())
 
     def engine(self, **arguments: Any) -> sqlalchemy.Engine:
         """A SQLAlchemy engine. Each checkout from its pool asks the broker whether the handle is still good; a replaced
@@ -187,7 +187,7 @@ class Client:
         return self._engines.engine(arguments)
 
     def _address(self) -> dict[str, Any]:
-        opened = self._place()[0]
+        opened = self._endpoint()[0]
         return {
             "drivername": "postgresql+psycopg",
             "username": str(opened.fields["user"]),
@@ -195,13 +195,13 @@ class Client:
             "query": {"host": opened.directory, "port": str(_PORT), **parameters_of_urls()},
         }
 
-    def _place(self, *, anew: bool = False) -> tuple[RelayEndpoint, bool]:
+    def _endpoint(self, *, anew: bool = False) -> tuple[RelayEndpoint, bool]:
         """Where the handle listens, and whether that was asked for just now."""
-        self._lease.refuse_if_released()
+        self._handle_ref.refuse_if_released()
         opened = None if anew else self._opened
         if opened is not None:
             return opened, False
-        opened = self._opened = self._lease.open()
+        opened = self._opened = self._handle_ref.open()
         return opened, True
 
     def _note(self, opened: RelayEndpoint, connection: Any, handed_over: bool) -> None:
@@ -216,11 +216,11 @@ class Client:
         Raises: ConnvaultError: what the broker says of the handle itself.
         """
         text = str(error)
-        found = said_in(text, connection=self._lease.connection)
+        found = said_in(text, connection=self._handle_ref.connection)
         if found is not None:
             if not isinstance(found, UpstreamError | BrokerUnavailable):
                 # It knows more than fits into a message: why a handle is no longer valid, say.
-                self._lease.check()
+                self._handle_ref.check()
             return found
         if isinstance(error, library.errors.ConnectionTimeout) or "timeout expired" in text:
             found = UpstreamTimeout()
@@ -232,7 +232,7 @@ class Client:
         else:
             # It has failed before it connected, or over what it was told. None of its words is a server's.
             return error
-        return of_connection(found, self._lease.connection)
+        return of_connection(found, self._handle_ref.connection)
 
 
 def _somebody_listens(opened: RelayEndpoint) -> bool:
@@ -253,36 +253,36 @@ def hand_over_to(opened: RelayEndpoint, connection: Any) -> TakenSocket | None:
 
 
 @functools.cache
-def _lending_type() -> Any:
+def _connection_type() -> Any:
     """psycopg's connection that gives a socket on loan back when it is closed with nothing under way. What it raises
-    when it is lost is marked as its lease's."""
+    when it is lost is marked as its handle's."""
     import psycopg
 
     class Connection(psycopg.Connection[Any]):
-        loan: TakenSocket | None = None
-        lease: HandleRef | None = None
+        taken: TakenSocket | None = None
+        handle_ref: HandleRef | None = None
 
         def wait(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().wait(*args, **kwargs)
             except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-                mark(exc, self.lease)
+                mark(exc, self.handle_ref)
                 raise
 
         def cursor(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().cursor(*args, **kwargs)
             except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-                mark(exc, self.lease)
+                mark(exc, self.handle_ref)
                 raise
 
         def close(self) -> None:
-            loan, self.loan = self.loan, None
-            if loan is not None and not self.closed and _at_rest(self.pgconn):
-                loan.give_back(self.fileno())
+            taken, self.taken = self.taken, None
+            if taken is not None and not self.closed and _at_rest(self.pgconn):
+                taken.give_back(self.fileno())
             super().close()
-            if loan is not None:
-                loan.end()
+            if taken is not None:
+                taken.end()
 
     return Connection
 
@@ -293,20 +293,20 @@ def _async_type() -> Any:
     import psycopg
 
     class AsyncConnection(psycopg.AsyncConnection[Any]):
-        lease: HandleRef | None = None
+        handle_ref: HandleRef | None = None
 
         async def wait(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return await super().wait(*args, **kwargs)
             except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-                mark(exc, self.lease)
+                mark(exc, self.handle_ref)
                 raise
 
         def cursor(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().cursor(*args, **kwargs)
             except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-                mark(exc, self.lease)
+                mark(exc, self.handle_ref)
                 raise
 
     return AsyncConnection

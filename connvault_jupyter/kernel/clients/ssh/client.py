@@ -51,8 +51,8 @@ _NO_HOST_KEY = (
 class Client:
     """Openers of an SSH handle."""
 
-    def __init__(self, *, lease: HandleRef) -> None:
-        self._lease = lease
+    def __init__(self, *, handle_ref: HandleRef) -> None:
+        self._handle_ref = handle_ref
 
     @property
     def agent_socket(self) -> str:
@@ -67,15 +67,15 @@ class Client:
 
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
-        path = self._lease.open().socket
-        self._lease.give_out()
+        path = self._handle_ref.open().socket
+        self._handle_ref.give_out()
         return path
 
     @property
     def last_refusal(self) -> str | None:
         """Why the agent last refused to sign or to show its key, in words; `None` if it never did. Programs such as
         ssh and git are told no reason. Raises: as `agent_socket`."""
-        agent = SshAgent(self._lease.open().socket)
+        agent = SshAgent(self._handle_ref.open().socket)
         try:
             found = agent.refusal()
         finally:
@@ -95,16 +95,16 @@ class Client:
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed (the host key), UpstreamTimeout, UpstreamRefused.
         """
         paramiko = imported("paramiko", name="paramiko", extra="ssh")
-        opened = self._lease.open()
+        opened = self._handle_ref.open()
         agent = SshAgent(opened.socket)
         try:
-            client = _logged_in(paramiko, opened, agent, self._lease, timeout_s)
+            client = _logged_in(paramiko, opened, agent, self._handle_ref, timeout_s)
         except BaseException as exc:
             agent.close()
             if isinstance(exc, UpstreamError):
-                exc.details["connection"] = self._lease.connection
+                exc.details["connection"] = self._handle_ref.connection
             raise
-        self._lease.opens(agent)
+        self._handle_ref.opens(agent)
         threading.Thread(
             target=_close_at_the_end,
             args=(agent, client.get_transport()),
@@ -115,7 +115,7 @@ class Client:
 
 
 def _logged_in(
-    paramiko: Any, opened: RelayEndpoint, agent: SshAgent, lease: HandleRef, timeout_s: float
+    paramiko: Any, opened: RelayEndpoint, agent: SshAgent, handle_ref: HandleRef, timeout_s: float
 ) -> paramiko.SSHClient:
     fields = opened.fields
     proof = _HostProof(agent)
@@ -131,7 +131,7 @@ def _logged_in(
             # Nothing else of this user's: neither another agent's keys nor those in ~/.ssh.
             allow_agent=False,
             look_for_keys=False,
-            transport_factory=_leashed(paramiko, agent, proof, lease),
+            transport_factory=_ending_with_its_handle(paramiko, agent, proof, handle_ref),
             timeout=timeout_s,
             banner_timeout=timeout_s,
             auth_timeout=timeout_s,
@@ -177,7 +177,7 @@ class _HostProof:
             self._agent.bind(*self._found)
 
 
-def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof, lease: HandleRef) -> Any:
+def _ending_with_its_handle(paramiko: Any, agent: SshAgent, proof: _HostProof, handle_ref: HandleRef) -> Any:
     class LeashedTransport(paramiko.Transport):  # type: ignore[misc]
         """A session that lets go of its agent when it ends, for whatever reason. See `_close_at_the_end`."""
 
@@ -191,7 +191,7 @@ def _leashed(paramiko: Any, agent: SshAgent, proof: _HostProof, lease: HandleRef
             try:
                 return super().open_channel(*args, **kwargs)
             except paramiko.SSHException as exc:
-                mark(exc, lease)
+                mark(exc, handle_ref)
                 raise
 
         def run(self) -> None:
