@@ -61,7 +61,7 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """The handle's endpoint on loopback, with the path of the stored address, for other libraries; `token` opens it.
+        """The handle's endpoint on loopback, with the path of the stored address, for others; `token` opens it.
         Good for whom and as long as `Handle.env()`. Reading it adds loopback to this process's `NO_PROXY`: a proxy of
         the environment would get the request, token included.
 
