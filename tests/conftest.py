@@ -6,8 +6,8 @@ pytest_plugins = [
     "tests.support.no_skips",
     "tests.support.properties",
     "tests.support.folders",
-    "tests.support.postgres",
-    "tests.support.secret_service",
-    "tests.support.jupyter_server",
-    "tests.support.browser",
+    "tests.support.servers.postgres",
+    "tests.support.servers.secret_service",
+    "tests.support.browser.jupyter_server",
+    "tests.support.browser.browser",
 ]

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.jupyter_server import JupyterServer
-from tests.support.secret_service import SecretService, secret_service_session
+from tests.support.browser.jupyter_server import JupyterServer
+from tests.support.servers.secret_service import SecretService, secret_service_session
 
 # The backend is named: keyring left to itself may chain several, and another one could answer for a locked one.
 ROUND_TRIP = """

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
+from tests.support.broker.in_clear import IN_CLEAR_API
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
 from tests.support.canary import CANARY
-from tests.support.in_clear import IN_CLEAR_API
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
 
 API = {"base_url": "https://api.test/v1"}
 

@@ -15,13 +15,13 @@ import pytest
 
 from connvault_jupyter.errors import AccessRequestNotFound, ConnvaultError, InvalidFields, StorageError
 from tests.attacks.conftest import API, by_reason
+from tests.support.broker.in_clear import IN_CLEAR_API
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused
+from tests.support.browser.rest import PASSPHRASE
 from tests.support.canary import CANARY, found_in
-from tests.support.in_clear import IN_CLEAR_API
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.processes import wait_until
-from tests.support.requester import Asker, Refused
-from tests.support.rest import PASSPHRASE
 
 # The checkpoint of a broker's own WAL is not disturbed by this; it waits for locks as any second server would.
 BUSY_S = 5.0

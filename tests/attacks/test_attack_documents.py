@@ -18,14 +18,14 @@ from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import ConnectionNotReady, VaultLocked, WrongPassphrase
 from tests.attacks.conftest import by_reason
 from tests.attacks.test_attack_database import database, refused
+from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker
+from tests.support.browser.rest import PASSPHRASE
 from tests.support.canary import CANARY
-from tests.support.in_clear import IN_CLEAR, PROVIDERS
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import wait_until
-from tests.support.requester import Asker
-from tests.support.rest import PASSPHRASE
-from tests.support.service_world import POSTGRES
+from tests.support.services.service_world import POSTGRES
 
 CHANGED = "a passphrase that nobody else knows"
 

@@ -19,13 +19,13 @@ import pytest
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.attacks.conftest import API, by_reason
+from tests.support.broker.in_clear import IN_CLEAR_API
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.processes import clean_environment, wait_until
+from tests.support.broker.raw_requester import asking, lets_in
+from tests.support.broker.requester import Asker, Refused
 from tests.support.canary import CANARY
-from tests.support.in_clear import IN_CLEAR_API
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.processes import clean_environment, wait_until
-from tests.support.raw_requester import asking, lets_in
-from tests.support.requester import Asker, Refused
 
 PENDING = 5
 

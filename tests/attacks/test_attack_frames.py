@@ -12,8 +12,8 @@ import pytest
 from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.operations import BY_DOOR
-from tests.support.notebook_processes import Notebooks
-from tests.support.raw_requester import RawAsker, asking
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.raw_requester import RawAsker, asking
 
 HELLO = frames.encode({"protocol": frames.PROTOCOL, "version": __version__})
 LIST = {"op": "connections.list", "body": {}}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.requester import Asker, Refused
 from tests.support.canary import CANARY
-from tests.support.notebook_processes import Notebooks
-from tests.support.requester import Asker, Refused
 
 GET = "h = connection('api', reason='session')"
 REF = "str.__str__(h._lease._ref)"

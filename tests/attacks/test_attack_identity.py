@@ -18,9 +18,9 @@ import pytest
 
 from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts import frames
-from tests.support.notebook_processes import Notebooks
-from tests.support.processes import clean_environment, wait_until
-from tests.support.requester import Asker, Refused
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.processes import clean_environment, wait_until
+from tests.support.broker.requester import Asker, Refused
 
 # What an asking program does, as a file or as -c. Without a grant somebody is asked, and a `deny` is a no.
 ASK = """

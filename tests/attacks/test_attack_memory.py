@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter.broker import broker_process, operator_client
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.unprivileged import run_unprivileged
 
 # Tries all that a process may do to another one of its user; what worked, by name.
 ATTACKER = r"""

@@ -14,11 +14,11 @@ import pytest
 from connvault_jupyter.errors import InvalidFields, InvalidRequest, NameTaken
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from tests.attacks.conftest import API, by_reason
+from tests.support.broker.in_clear import IN_CLEAR_API
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.requester import Refused
 from tests.support.canary import CANARY
-from tests.support.in_clear import IN_CLEAR_API
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.requester import Refused
 
 LOOK_ALIKES = {
     "a Cyrillic letter": "\u0430pi",

@@ -8,9 +8,9 @@ import pytest
 
 from connvault_jupyter.errors import ProposalNotFound
 from connvault_jupyter.services.connections.proposals import MAX_OF_ONE
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.requester import Refused
 from tests.support.canary import CANARY, found_in
-from tests.support.notebook_processes import Notebooks
-from tests.support.requester import Refused
 
 PROPOSE = "from connvault_jupyter.kernel.api import propose; from connvault_jupyter.kernel.api import broker"
 

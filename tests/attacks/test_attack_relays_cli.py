@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import clean_environment, wait_until
 from tests.support.canary import CANARY
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import clean_environment, wait_until
 
 FIELDS = {"host": "127.0.0.1", "port": 1, "sslmode": "disable"}
 PROGRAM = f"#!{sys.executable}\nimport sys\nfrom connvault_jupyter.cli.main import main\nsys.exit(main())\n"

@@ -15,12 +15,12 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
-from tests.support.mariadb import Account
-from tests.support.mariadb import account as account
-from tests.support.mariadb import mariadb as mariadb
-from tests.support.notebook_processes import Notebooks
-from tests.support.requester import Asker
+from tests.support.broker.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.requester import Asker
+from tests.support.servers.mariadb import Account
+from tests.support.servers.mariadb import account as account
+from tests.support.servers.mariadb import mariadb as mariadb
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 

@@ -14,11 +14,11 @@ import pytest
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.errors import BrokerUnavailable
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.broker_of import runs
-from tests.support.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
-from tests.support.notebook_processes import Notebooks
-from tests.support.processes import wait_until
-from tests.support.requester import Asker, Refused
+from tests.support.broker.broker_of import runs
+from tests.support.broker.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.support.canary import CANARY, found_in
-from tests.support.http_relay import Answer, HttpRelays, RawClient, http_relays
+from tests.support.relays.http_relay import Answer, HttpRelays, RawClient, http_relays
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 

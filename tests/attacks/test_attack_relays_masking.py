@@ -16,10 +16,10 @@ import websockets.sync.client
 import websockets.sync.server
 
 from connvault_jupyter.relays.http.bodies import Chunked
-from tests.support.http_relay import HttpRelays, RawClient, http_relays
-from tests.support.redis_relay import Raw, RedisRelays, redis_relays
-from tests.support.redis_server import RedisServer, redis_server
-from tests.support.web_server import Seen, WebServer, Wire, web_server
+from tests.support.relays.http_relay import HttpRelays, RawClient, http_relays
+from tests.support.relays.redis_relay import Raw, RedisRelays, redis_relays
+from tests.support.servers.redis_server import RedisServer, redis_server
+from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
 
 # Like many: what it begins with is known.
 TOKEN = "ssp_vKq7Rz2mXw9TbL4nYc6JdH8fGa3"

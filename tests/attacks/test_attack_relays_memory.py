@@ -12,9 +12,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.attacks.test_attack_memory import ATTACKER, ATTEMPTS
-from tests.support.processes import wait_until
-from tests.support.redis_notebooks import redis_notebooks
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.processes import wait_until
+from tests.support.broker.redis_notebooks import redis_notebooks
+from tests.support.broker.unprivileged import run_unprivileged
 
 # Has a broker with a logged-in session, whose Redis worker keeps the password to mask it, and is attacked.
 VICTIM = r"""

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.mariadb import Account
-from tests.support.mariadb import account as account
-from tests.support.mariadb import mariadb as mariadb
-from tests.support.mysql_relay import MysqlRelays, mysql_relays
+from tests.support.relays.mysql_relay import MysqlRelays, mysql_relays
+from tests.support.servers.mariadb import Account
+from tests.support.servers.mariadb import account as account
+from tests.support.servers.mariadb import mariadb as mariadb
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.canary import CANARY
-from tests.support.http_relay import Answer, HttpRelays, RawClient, http_relays
-from tests.support.web_server import Seen, WebServer, Wire, web_server
+from tests.support.relays.http_relay import Answer, HttpRelays, RawClient, http_relays
+from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
 
 
 @pytest.fixture

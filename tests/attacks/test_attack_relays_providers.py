@@ -15,12 +15,12 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.attacks.conftest import by_reason
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.redis_notebooks import IN_THE_KERNEL
+from tests.support.broker.requester import Asker, Refused
 from tests.support.canary import CANARY
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.redis_notebooks import IN_THE_KERNEL
-from tests.support.redis_server import redis_server
-from tests.support.requester import Asker, Refused
+from tests.support.servers.redis_server import redis_server
 
 BOUND: dict[str, Any] = {"type": "string", "x-destination": True}
 HARBOUR: dict[str, Any] = {

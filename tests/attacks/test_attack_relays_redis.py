@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from connvault_jupyter.relays.redis.resp import encode
-from tests.support.redis_relay import Raw, RedisRelays, redis_relays
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.relays.redis_relay import Raw, RedisRelays, redis_relays
+from tests.support.servers.redis_server import RedisServer, redis_server
 
 PASSWORD = "canary-of-attacks-7"
 LISTEN_S = 20.0

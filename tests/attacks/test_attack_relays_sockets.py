@@ -16,12 +16,12 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.support.broker_of import runs
+from tests.support.broker.broker_of import runs
+from tests.support.broker.descriptors import limited
+from tests.support.broker.processes import wait_until
+from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks
+from tests.support.broker.requester import Asker, Refused
 from tests.support.canary import found_in
-from tests.support.descriptors import limited
-from tests.support.processes import wait_until
-from tests.support.redis_notebooks import RedisNotebooks, redis_notebooks
-from tests.support.requester import Asker, Refused
 
 # `limits.connections`.
 PLACES = 256

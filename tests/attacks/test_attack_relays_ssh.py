@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from connvault_jupyter.errors import SecretMissing
-from tests.support.requester import Asker, Refused
-from tests.support.ssh_world import SshWorld
-from tests.support.ssh_world import key as key
-from tests.support.ssh_world import world as world
-from tests.support.sshd import SshServer, UserKey
-from tests.support.sshd import sshd as sshd
+from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.ssh_world import SshWorld
+from tests.support.broker.ssh_world import key as key
+from tests.support.broker.ssh_world import world as world
+from tests.support.servers.sshd import SshServer, UserKey
+from tests.support.servers.sshd import sshd as sshd
 
 # What the attacker's cell has: clients that tell the agent nothing, and one that tells it what it likes. Each returns
 # what a command said on the other host.

@@ -11,10 +11,10 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import Operator, operated_broker
-from tests.support.requester import Asker, Refused
-from tests.support.rest import postgresql_fields
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.requester import Asker, Refused
+from tests.support.browser.rest import postgresql_fields
 
 
 @dataclass

@@ -11,13 +11,13 @@ import pytest
 import requests
 
 from connvault_jupyter.contracts.operations import OPERATIONS
-from tests.support.broker_of import kill_broker
+from tests.support.broker.broker_of import kill_broker
+from tests.support.broker.process_sinks import memory
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.rest import PASSPHRASE, Rest
+from tests.support.browser.sealing import padded, sealed
 from tests.support.canary import CANARY, found_in
-from tests.support.jupyter_server import serve
-from tests.support.process_sinks import memory
-from tests.support.processes import wait_until
-from tests.support.rest import PASSPHRASE, Rest
-from tests.support.sealing import padded, sealed
 from tests.support.sinks import hits
 
 FIELDS = {"host": "db.test", "port": 5432, "database": "d", "user": "u"}

@@ -15,11 +15,11 @@ import requests
 import websocket
 
 from connvault_jupyter.contracts.operations import OPERATIONS
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
+from tests.support.browser.rest import PREFIX, Rest
 from tests.support.canary import CANARY, found_in
-from tests.support.jupyter_server import serve
-from tests.support.processes import wait_until
-from tests.support.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
-from tests.support.rest import PREFIX, Rest
 
 API = {"base_url": "https://api.test", "auth": "bearer"}
 ASK = "from connvault_jupyter import connection\nh = connection('api', timeout_s=30)\nprint(h.decision)"

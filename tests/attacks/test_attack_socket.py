@@ -14,9 +14,9 @@ from connvault_jupyter.broker.socket_dir import bind
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.errors import BrokerUnavailable, StorageError
 from tests.attacks.conftest import by_reason
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.requester import Refused
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.requester import Refused
 
 
 def started(home: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.unprivileged import run_unprivileged
 
 # Plain letters: looked for in frames of JSON and in memory, where they stand as they are.
 SECRET = "canary-of-the-start-7f31"

@@ -16,11 +16,11 @@ import pytest
 
 from tests.bench.approver import approver
 from tests.bench.children import Kernel
-from tests.support.brokered_services import SERVICES, Service, new_secret, services
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.process_sinks import crash, memory, open_files
-from tests.support.processes import wait_until
-from tests.support.rest import Rest
+from tests.support.broker.process_sinks import crash, memory, open_files
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.rest import Rest
+from tests.support.servers.brokered_services import SERVICES, Service, new_secret, services
 from tests.support.sinks import Sink, files_below, hits, of_processes
 
 # One server and one of each service for all of them.

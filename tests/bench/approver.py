@@ -10,8 +10,8 @@ from typing import Any
 
 import websocket
 
-from tests.support.jupyter_server import JupyterServer
-from tests.support.rest import PREFIX, Rest
+from tests.support.browser.jupyter_server import JupyterServer
+from tests.support.browser.rest import PREFIX, Rest
 
 
 @contextmanager

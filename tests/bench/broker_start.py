@@ -11,8 +11,8 @@ from statistics import median
 from connvault_jupyter._version import __version__
 from connvault_jupyter.broker.broker_process import BrokerProcess
 from connvault_jupyter.contracts.supervision import BrokerSettings
-from tests.support.operator import CALL_DEADLINE_S
-from tests.support.rest import PASSPHRASE
+from tests.support.broker.operator import CALL_DEADLINE_S
+from tests.support.browser.rest import PASSPHRASE
 
 from .children import contest
 from .contenders import BATCH

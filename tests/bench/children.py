@@ -13,8 +13,8 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from tests.support.jupyter_server import JupyterServer
-from tests.support.processes import clean_environment, wait_until
+from tests.support.broker.processes import clean_environment, wait_until
+from tests.support.browser.jupyter_server import JupyterServer
 
 ROOT = Path(__file__).resolve().parents[2]
 

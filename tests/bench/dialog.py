@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.support.browser import open_notebook
-from tests.support.jupyter_server import serve
-from tests.support.processes import wait_until
-from tests.support.rest import Rest
+from tests.support.broker.processes import wait_until
+from tests.support.browser.browser import open_notebook
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.rest import Rest
 
 from .children import Kernel
 from .figures import Figure, Plan, percentile

@@ -13,8 +13,8 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from connvault_jupyter.contracts.frames import SOCKET_VARIABLE
-from tests.support.operator import Operator
-from tests.support.processes import clean_environment
+from tests.support.broker.operator import Operator
+from tests.support.broker.processes import clean_environment
 
 from .children import ROOT
 

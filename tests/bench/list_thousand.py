@@ -10,9 +10,9 @@ from typing import Any
 
 import requests
 
-from tests.support.jupyter_server import serve
-from tests.support.operator import Operator, operated_broker
-from tests.support.rest import PREFIX, Rest
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.rest import PREFIX, Rest
 
 from .contenders import timed
 from .figures import Figure, Plan

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.processes import clean_environment, running, wait_until
+from tests.support.broker.processes import clean_environment, running, wait_until
 
 from .children import ROOT
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.support.browser import _FLAGS, chromium_path
+from tests.support.browser.browser import _FLAGS, chromium_path
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

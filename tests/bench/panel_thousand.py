@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.support.browser import open_page
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.rest import Rest
+from tests.support.browser.browser import open_page
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.rest import Rest
 
 from .figures import Figure, Plan
 from .list_thousand import COUNT, config, thousand

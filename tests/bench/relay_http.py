@@ -10,7 +10,7 @@ from typing import Any
 
 from setup_hooks.bootstrap import MITMPROXY
 from setup_hooks.postgresql import free_port
-from tests.support.operator import operated_broker
+from tests.support.broker.operator import operated_broker
 
 from .figures import BUDGETS, Figure, Plan, added, rate
 from .kernel_process import KernelProcess, kernel_process, workers_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.operator import operated_broker
+from tests.support.broker.operator import operated_broker
 
 from .figures import BUDGETS, Figure, Plan, added, faster, rate, slower
 from .kernel_process import KernelProcess, kernel_process, workers_of

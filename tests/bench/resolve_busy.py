@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
-from tests.support.in_clear import IN_CLEAR, WITH_PROVIDERS
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.processes import clean_environment, end, wait_until
-from tests.support.rest import Rest
+from tests.support.broker.in_clear import IN_CLEAR, WITH_PROVIDERS
+from tests.support.broker.processes import clean_environment, end, wait_until
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.rest import Rest
 
 from .approver import approver
 from .children import ROOT, Kernel, kernel_of

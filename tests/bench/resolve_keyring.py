@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.support.secret_service import secret_service_session
+from tests.support.servers.secret_service import secret_service_session
 
 from .children import contest
 from .figures import Figure, Plan, faster

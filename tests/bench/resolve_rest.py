@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.support.in_clear import IN_CLEAR, WITH_PROVIDERS
-from tests.support.jupyter_server import serve
-from tests.support.rest import Rest
+from tests.support.broker.in_clear import IN_CLEAR, WITH_PROVIDERS
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.rest import Rest
 
 from .approver import approver
 from .children import kernel_of

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.in_clear import IN_CLEAR
-from tests.support.operator import Operator, Rule, allow_session, operated_broker
+from tests.support.broker.in_clear import IN_CLEAR
+from tests.support.broker.operator import Operator, Rule, allow_session, operated_broker
 
 NAME = "warehouse"
 SECRETS = {"password": "a made-up password"}

@@ -17,8 +17,8 @@ from connvault_jupyter.relays.downstream import Downstream, Handle, Login, Relay
 from connvault_jupyter.relays.http.relay import Relay as HttpRelay
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.redis.relay import Relay as RedisRelay
-from tests.support.operator import operated_broker
-from tests.support.scripted_upstream import upstream
+from tests.support.broker.operator import operated_broker
+from tests.support.servers.scripted_upstream import upstream
 
 from .figures import BUDGETS, Figure, Plan
 from .interleaved import Call, area, interleaved, told_apart

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.support.jupyter_server import serve
+from tests.support.browser.jupyter_server import serve
 
 from .figures import Figure, Plan
 from .processes import cpu_s

@@ -22,10 +22,10 @@ from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.errors import RequestTooLarge
 from connvault_jupyter.kernel.client import BrokerClient
-from tests.support.in_clear import IN_CLEAR
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import wait_until
-from tests.support.raw_requester import RawAsker, asking
+from tests.support.broker.in_clear import IN_CLEAR
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.raw_requester import RawAsker, asking
 
 DEADLINE_S = 20.0
 

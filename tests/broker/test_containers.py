@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.namespaces import contained
-from tests.support.requester import Asker, asker
+from tests.support.broker.namespaces import contained
+from tests.support.broker.requester import Asker, asker
 
 # Runs as the container's first process: the owner of a broker, as a server is, with one notebook.
 OWNER = """

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.handle_ends import WORDS
-from tests.support.operator import operated_broker
-from tests.support.processes import wait_until
-from tests.support.redis_notebooks import RedisNotebooks, redis_notebooks
-from tests.support.requester import Asker, Refused
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks
+from tests.support.broker.requester import Asker, Refused
 
 DEADLINE_S = 20.0
 

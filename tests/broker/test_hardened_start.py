@@ -19,8 +19,8 @@ import pytest
 
 from connvault_jupyter.broker import hardened_start, hardening, spawn, unreadable_exec, waiter
 from connvault_jupyter.errors import BrokerUnavailable, ProcessTraced
-from tests.support.processes import wait_until
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.processes import wait_until
+from tests.support.broker.unprivileged import run_unprivileged
 
 DEADLINE_S = 20.0
 

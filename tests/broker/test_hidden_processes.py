@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.namespaces import contained
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.namespaces import contained
+from tests.support.broker.unprivileged import run_unprivileged
 
 ASKING = """
 import sys

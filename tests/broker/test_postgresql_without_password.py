@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from setup_hooks.postgresql import PostgresServer
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.postgres_relay import os_user
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.relays.postgres_relay import os_user
 
 
 @pytest.fixture

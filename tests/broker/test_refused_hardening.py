@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import clean_environment
+from tests.support.broker.processes import clean_environment
 
 # Closed from the start by what may be executed only, it would need no prctl; so that way is taken from it.
 STARTED = """

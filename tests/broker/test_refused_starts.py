@@ -18,12 +18,12 @@ from connvault_jupyter.broker.broker_process import PROGRAM, BrokerProcess
 from connvault_jupyter.broker.spawn import Spawned, Spawner
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, SchemaTooNew, StorageError
-from tests.support.in_clear import IN_CLEAR, PROVIDERS
-from tests.support.namespaces import contained
-from tests.support.processes import wait_until
-from tests.support.requester import Refused, asker
-from tests.support.rest import PASSPHRASE
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
+from tests.support.broker.namespaces import contained
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Refused, asker
+from tests.support.broker.unprivileged import run_unprivileged
+from tests.support.browser.rest import PASSPHRASE
 
 DEADLINE_S = 30.0
 

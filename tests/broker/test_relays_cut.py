@@ -19,12 +19,12 @@ import pytest
 from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import StorageBusy
-from tests.support.broker_of import runs
-from tests.support.operator import Operator
-from tests.support.processes import wait_until
-from tests.support.redis_notebooks import RedisNotebooks, now, redis_notebooks, since
-from tests.support.requester import Asker, Refused
-from tests.support.rest import PASSPHRASE
+from tests.support.broker.broker_of import runs
+from tests.support.broker.operator import Operator
+from tests.support.broker.processes import wait_until
+from tests.support.broker.redis_notebooks import RedisNotebooks, now, redis_notebooks, since
+from tests.support.broker.requester import Asker, Refused
+from tests.support.browser.rest import PASSPHRASE
 
 CUT_S = 1.0
 DEADLINE_S = 20.0

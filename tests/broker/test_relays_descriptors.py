@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.descriptors import limited
-from tests.support.redis_notebooks import RedisNotebooks, redis_notebooks
-from tests.support.requester import Asker
+from tests.support.broker.descriptors import limited
+from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks
+from tests.support.broker.requester import Asker
 
 _COME_AND_GO = """
 def come_and_go(name, times):

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.broker_of import runs
+from tests.support.broker.broker_of import runs
+from tests.support.broker.processes import wait_until
+from tests.support.broker.redis_notebooks import IN_THE_KERNEL, RedisNotebooks, redis_notebooks
+from tests.support.broker.requester import Asker
+from tests.support.broker.unprivileged import run_unprivileged
 from tests.support.canary import found_in
-from tests.support.processes import wait_until
-from tests.support.redis_notebooks import IN_THE_KERNEL, RedisNotebooks, redis_notebooks
-from tests.support.requester import Asker
-from tests.support.unprivileged import run_unprivileged
 
 
 def rule(question: dict[str, Any]) -> str:

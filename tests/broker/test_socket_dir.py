@@ -17,7 +17,7 @@ import pytest
 from connvault_jupyter.broker import socket_dir
 from connvault_jupyter.contracts.frames import MAX_SOCKET_PATH_BYTES
 from connvault_jupyter.errors import BrokerUnavailable
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.unprivileged import run_unprivileged
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from connvault_jupyter.broker.os_processes import Peer, PeerHidden
 from connvault_jupyter.broker.tcp_peers import tcp_peer
-from tests.support.unprivileged import run_unprivileged
+from tests.support.broker.unprivileged import run_unprivileged
 
 # <linux/in.h>; Python has no name for it. Not every kernel is built with it.
 _IPPROTO_MPTCP = 262

@@ -12,10 +12,10 @@ import pytest
 
 from connvault_jupyter.cli.main import written
 from setup_hooks.postgresql import Login
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.processes import clean_environment
-from tests.support.rest import postgresql_fields
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.processes import clean_environment
+from tests.support.browser.rest import postgresql_fields
 
 _NAME = "warehouse"
 

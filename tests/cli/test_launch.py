@@ -13,10 +13,10 @@ import pytest
 
 from connvault_jupyter.broker import hardening
 from connvault_jupyter.cli import launch, main
-from tests.support.jupyter_server import serve
-from tests.support.processes import END_GRACE_S, wait_until
-from tests.support.remote_kernel import notebook_kernel, open_tab
-from tests.support.rest import Rest
+from tests.support.broker.processes import END_GRACE_S, wait_until
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.remote_kernel import notebook_kernel, open_tab
+from tests.support.browser.rest import Rest
 
 
 @pytest.fixture(autouse=True)

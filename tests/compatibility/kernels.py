@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import Operator, operated_broker
-from tests.support.requester import Asker
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.requester import Asker
 
 # Its own process group: what hangs, or is there when the kernel is ended, is ended with all that it has started.
 _CHILD = """

@@ -12,11 +12,11 @@ from typing import Any
 import boto3
 
 from setup_hooks.postgresql import PostgresServer
-from tests.support.mariadb import MariaDbServer
-from tests.support.postgres_relay import fields_of
-from tests.support.redis_server import redis_server
-from tests.support.sshd import SshServer, new_key
-from tests.support.strict_s3 import REGION, strict_s3
+from tests.support.relays.postgres_relay import fields_of
+from tests.support.servers.mariadb import MariaDbServer
+from tests.support.servers.redis_server import redis_server
+from tests.support.servers.sshd import SshServer, new_key
+from tests.support.servers.strict_s3 import REGION, strict_s3
 
 from .kernels import Kernel
 from .stand_in_server import serving

@@ -18,9 +18,9 @@ from connvault_jupyter.contracts.operations import BY_DOOR, OPERATIONS, Operatio
 from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition, ProviderList
 from connvault_jupyter.errors import InvalidRequest, RequestTooLarge, UnknownOperation
 from connvault_jupyter.vault.sealed_requests import SealedRequests
-from tests.support.examples import EXAMPLES, example, wrong_bodies
-from tests.support.operator import Operator, operated_broker
-from tests.support.raw_requester import RawAsker, asking
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.raw_requester import RawAsker, asking
+from tests.support.services.examples import EXAMPLES, example, wrong_bodies
 
 OPERATOR = tuple(BY_DOOR["operator"].values())
 REQUESTER = tuple(BY_DOOR["requester"].values())

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from setup_hooks.postgresql import Login
-from tests.support.in_clear import WITH_PROVIDERS
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.processes import wait_until
-from tests.support.rest import Rest
+from tests.support.broker.in_clear import WITH_PROVIDERS
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.rest import Rest
 
 # Questions time out quickly enough for a test, and slowly enough for a busy machine to draw and answer one.
 CONSENT_TIMEOUT_S = 20

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
-from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
-from tests.support.in_clear import IN_CLEAR
-from tests.support.jupyter_server import JupyterServer, StartJupyterServer
-from tests.support.rest import PASSPHRASE
+from tests.support.broker.in_clear import IN_CLEAR
+from tests.support.browser.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConnectionsPanel, ConsentDialog
+from tests.support.browser.jupyter_server import JupyterServer, StartJupyterServer
+from tests.support.browser.rest import PASSPHRASE
 
 from .conftest import Lab
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell, watch_errors
-from tests.support.consent_dialog import KEY_GUARD_MS, ConsentDialog
+from tests.support.browser.browser import cell, open_notebook, run_cell, wait_for_cell, watch_errors
+from tests.support.browser.consent_dialog import KEY_GUARD_MS, ConsentDialog
 
 from .conftest import Lab
 

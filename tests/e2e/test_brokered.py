@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import expect
 
 from setup_hooks.postgresql import PostgresServer
-from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell
-from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
-from tests.support.processes import wait_until
+from tests.support.broker.processes import wait_until
+from tests.support.browser.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConnectionsPanel, ConsentDialog
 
 from .conftest import Lab
 

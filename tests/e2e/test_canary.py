@@ -17,15 +17,15 @@ import pytest
 from playwright.sync_api import expect
 
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.broker_of import broker_of
-from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.broker.broker_of import broker_of
+from tests.support.broker.process_sinks import memory
+from tests.support.broker.processes import wait_until
+from tests.support.browser.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConnectionsPanel, ConsentDialog
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.rest import Rest
 from tests.support.canary import CANARY, found_in
-from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
-from tests.support.echo_api import EchoApi, echo_api
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.process_sinks import memory
-from tests.support.processes import wait_until
-from tests.support.rest import Rest
+from tests.support.servers.echo_api import EchoApi, echo_api
 from tests.support.sinks import PageSinks, files_below, hits, of_processes
 
 if TYPE_CHECKING:

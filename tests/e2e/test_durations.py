@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from setup_hooks.postgresql import Login
-from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell
-from tests.support.consent_dialog import ConsentDialog
-from tests.support.echo_api import echo_api
-from tests.support.processes import wait_until
+from tests.support.broker.processes import wait_until
+from tests.support.browser.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConsentDialog
+from tests.support.servers.echo_api import echo_api
 
 from .conftest import Lab
 

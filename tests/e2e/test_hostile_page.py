@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.browser.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConsentDialog
 from tests.support.canary import CANARY
-from tests.support.consent_dialog import ConsentDialog
 
 from .conftest import Lab
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
-from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
-from tests.support.echo_api import echo_api
-from tests.support.jupyter_server import StartJupyterServer
-from tests.support.rest import PASSPHRASE, Rest
-from tests.support.secret_service import SecretService
+from tests.support.browser.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConnectionsPanel, ConsentDialog
+from tests.support.browser.jupyter_server import StartJupyterServer
+from tests.support.browser.rest import PASSPHRASE, Rest
+from tests.support.servers.echo_api import echo_api
+from tests.support.servers.secret_service import SecretService
 
 from .conftest import Lab
 

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import expect
 
 from setup_hooks.postgresql import Login
-from tests.support.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
-from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
-from tests.support.processes import wait_until
-from tests.support.rest import postgresql_fields
+from tests.support.broker.processes import wait_until
+from tests.support.browser.browser import cell, open_notebook, open_page, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConnectionsPanel, ConsentDialog
+from tests.support.browser.rest import postgresql_fields
 
 from .conftest import Lab
 

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.browser import cell, open_notebook, run_cell, wait_for_cell
-from tests.support.consent_dialog import ConnectionsPanel, ConsentDialog
-from tests.support.jupyter_server import JupyterServer, StartJupyterServer
-from tests.support.rest import Rest, postgresql_fields
+from tests.support.browser.browser import cell, open_notebook, run_cell, wait_for_cell
+from tests.support.browser.consent_dialog import ConnectionsPanel, ConsentDialog
+from tests.support.browser.jupyter_server import JupyterServer, StartJupyterServer
+from tests.support.browser.rest import Rest, postgresql_fields
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.broker_of import broker_of, kill_broker, runs
-from tests.support.echo_api import EchoApi, echo_api
+from tests.support.broker.broker_of import broker_of, kill_broker, runs
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import JupyterServer, StartJupyterServer, serve
+from tests.support.browser.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
+from tests.support.browser.rest import Rest
 from tests.support.folders import short_tmp_path as short_tmp_path
-from tests.support.jupyter_server import JupyterServer, StartJupyterServer, serve
-from tests.support.processes import wait_until
-from tests.support.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
-from tests.support.rest import Rest
-from tests.support.secret_service import secret_service_session
+from tests.support.servers.echo_api import EchoApi, echo_api
+from tests.support.servers.secret_service import secret_service_session
 
 TOKEN = "token-of-the-killed-broker"
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.echo_api import EchoApi, echo_api
-from tests.support.jupyter_server import serve
-from tests.support.processes import wait_until
-from tests.support.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
-from tests.support.rest import Rest
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
+from tests.support.browser.rest import Rest
+from tests.support.servers.echo_api import EchoApi, echo_api
 
 # Root may mount in a new mount namespace; anybody else becomes root of a new user namespace first.
 _OWN_MOUNTS = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-Urm")

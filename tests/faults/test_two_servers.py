@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.echo_api import EchoApi, echo_api
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.processes import wait_until
-from tests.support.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
-from tests.support.rest import PASSPHRASE, Rest
-from tests.support.secret_service import SecretService
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.remote_kernel import CellFailed, RemoteKernel, notebook_kernel, open_tab
+from tests.support.browser.rest import PASSPHRASE, Rest
+from tests.support.servers.echo_api import EchoApi, echo_api
+from tests.support.servers.secret_service import SecretService
 
 ASK = "from connvault_jupyter import connection\nh = connection('shared')"
 USE = "print(h.session().get('/x').status_code)"

@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from setup_hooks.postgresql import PostgresServer  # noqa: E402 -- after the path
-from tests.support.notebook_processes import Notebooks  # noqa: E402
-from tests.support.operator import operated_broker  # noqa: E402
+from tests.support.broker.notebook_processes import Notebooks  # noqa: E402
+from tests.support.broker.operator import operated_broker  # noqa: E402
 
 DRIVER = Path("/usr/share/java/postgresql.jar")
 

@@ -11,11 +11,11 @@ import sqlalchemy
 from connvault_jupyter import connection
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.broker.scripted_broker import ScriptedBroker
+from tests.support.broker.scripted_broker import scripted_broker as scripted_broker
 from tests.support.canary import CANARY
-from tests.support.postgres_relay import fields_of
-from tests.support.relayed_handles import POSTGRESQL, RelayedHandles, Stage, stage
-from tests.support.scripted_broker import ScriptedBroker
-from tests.support.scripted_broker import scripted_broker as scripted_broker
+from tests.support.relays.postgres_relay import fields_of
+from tests.support.relays.relayed_handles import POSTGRESQL, RelayedHandles, Stage, stage
 
 
 @pytest.fixture(autouse=True)

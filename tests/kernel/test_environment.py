@@ -13,9 +13,9 @@ import pytest
 from connvault_jupyter import connection
 from connvault_jupyter.errors import HandleInvalid, NotAllowed
 from connvault_jupyter.kernel.handle import Handle
+from tests.support.broker.scripted_broker import Handles, ScriptedBroker
+from tests.support.broker.scripted_broker import scripted_broker as scripted_broker
 from tests.support.canary import CANARY, found_in
-from tests.support.scripted_broker import Handles, ScriptedBroker
-from tests.support.scripted_broker import scripted_broker as scripted_broker
 
 FIELDS = {"host": "db.internal", "port": 5433, "database": "sales", "user": "app"}
 VARIABLES = {

@@ -14,8 +14,8 @@ from connvault_jupyter import connection
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid, RevealForbidden
 from connvault_jupyter.kernel.handle import HANDLE_MIME, Handle, _client_type
 from connvault_jupyter.kernel.masked import MaskedStr
+from tests.support.broker.scripted_broker import Handles, ScriptedBroker
 from tests.support.canary import CANARY, found_in
-from tests.support.scripted_broker import Handles, ScriptedBroker
 
 FIELDS = {"host": "db.internal", "port": 5432, "database": "sales", "user": "app", "sslmode": "require"}
 

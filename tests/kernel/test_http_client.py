@@ -34,11 +34,11 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.kernel.clients.http.addresses import covers
 from connvault_jupyter.kernel.clients.http.requests_session import ApiSession
 from connvault_jupyter.kernel.masked import MASK
+from tests.support.broker.processes import wait_until
+from tests.support.broker.scripted_broker import ScriptedBroker
 from tests.support.canary import CANARY, found_in
-from tests.support.echo_api import EchoApi, echo_api
-from tests.support.processes import wait_until
-from tests.support.relayed_handles import HTTP, RelayedHandles, Stage, stage
-from tests.support.scripted_broker import ScriptedBroker
+from tests.support.relays.relayed_handles import HTTP, RelayedHandles, Stage, stage
+from tests.support.servers.echo_api import EchoApi, echo_api
 from tests.support.verbose import verbose_traceback
 
 BEARER = f"Bearer {CANARY}"

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused, asker
 from tests.support.canary import CANARY, found_in
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import wait_until
-from tests.support.requester import Asker, Refused, asker
-from tests.support.web_server import Seen, WebServer, Wire, web_server
+from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
 
 KEY = f"Bearer {CANARY}"
 CHAT = {

@@ -11,7 +11,7 @@ import pytest
 from connvault_jupyter import connection, connections
 from connvault_jupyter.errors import AccessDenied, BrokerUnavailable, ConnectionNotFound
 from connvault_jupyter.kernel import api
-from tests.support.scripted_broker import Handles, ScriptedBroker
+from tests.support.broker.scripted_broker import Handles, ScriptedBroker
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from connvault_jupyter.errors import (
     VersionMismatch,
 )
 from connvault_jupyter.kernel.client import BrokerClient
-from tests.support.scripted_broker import ScriptedBroker, new_ref
+from tests.support.broker.scripted_broker import ScriptedBroker, new_ref
 
 CHECK: dict[str, object] = {"mode": "in_clear", "expires_at": None, "revision": 1, "rotation": "r1"}
 # "Within 1 s" of DESIGN, with room for a busy machine.

@@ -16,7 +16,7 @@ from connvault_jupyter.errors import ConnvaultError, HandleInvalid
 from connvault_jupyter.kernel import api
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.relayed_handles import RelayedHandles
+from tests.support.relays.relayed_handles import RelayedHandles
 
 REVOKED = HandleInvalid(reason="revoked")
 

@@ -16,9 +16,9 @@ from connvault_jupyter import connection
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid
 from connvault_jupyter.kernel import api
 from connvault_jupyter.kernel.handle import Handle
-from tests.support.relayed_handles import HTTP, RelayedHandles, Stage, stage
-from tests.support.scripted_broker import ScriptedBroker
-from tests.support.web_server import Seen, WebServer, Wire, web_server
+from tests.support.broker.scripted_broker import ScriptedBroker
+from tests.support.relays.relayed_handles import HTTP, RelayedHandles, Stage, stage
+from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
 
 REVOKED = HandleInvalid(reason="revoked")
 

@@ -13,13 +13,13 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.relays.limits import LIMITS
-from tests.support.mariadb import Account, MariaDbServer
-from tests.support.mariadb import mariadb as mariadb
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import wait_until
-from tests.support.relay_process import relays_below
-from tests.support.requester import Asker, Refused
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused
+from tests.support.relays.relay_process import relays_below
+from tests.support.servers.mariadb import Account, MariaDbServer
+from tests.support.servers.mariadb import mariadb as mariadb
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 

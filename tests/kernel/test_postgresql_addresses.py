@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from connvault_jupyter.errors import NotAllowed
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login
-from tests.support.catalogue import provider
-from tests.support.relayed_handles import RelayedHandles
+from tests.support.relays.relayed_handles import RelayedHandles
+from tests.support.services.catalogue import provider
 
 WHO = "select current_user"
 DRIVERS = ("psycopg", "psycopg2")

@@ -29,13 +29,13 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.broker.processes import wait_until
+from tests.support.broker.scripted_broker import ScriptedBroker
 from tests.support.canary import found_in
-from tests.support.postgres_upstream import says
-from tests.support.processes import wait_until
-from tests.support.relay_process import workers
-from tests.support.relayed_handles import RelayedHandles
-from tests.support.scripted_broker import ScriptedBroker
-from tests.support.scripted_upstream import upstream
+from tests.support.relays.relay_process import workers
+from tests.support.relays.relayed_handles import RelayedHandles
+from tests.support.servers.postgres_upstream import says
+from tests.support.servers.scripted_upstream import upstream
 from tests.support.verbose import verbose_traceback
 
 

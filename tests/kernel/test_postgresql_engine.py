@@ -14,9 +14,9 @@ import sqlalchemy
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.kernel.handle import Handle
 from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.broker.scripted_broker import ScriptedBroker
 from tests.support.canary import found_in
-from tests.support.relayed_handles import RelayedHandles
-from tests.support.scripted_broker import ScriptedBroker
+from tests.support.relays.relayed_handles import RelayedHandles
 
 
 def test_what_is_opened_shows_no_password(handle: Handle, engine: sqlalchemy.Engine) -> None:

@@ -10,11 +10,11 @@ import pytest
 from connvault_jupyter import connection
 from connvault_jupyter.errors import UpstreamTlsFailed
 from setup_hooks.postgresql import PostgresServer
-from tests.support.postgres import encrypted_postgres
-from tests.support.postgres_relay import fields_of
-from tests.support.relayed_handles import Stage
-from tests.support.scripted_broker import ScriptedBroker
-from tests.support.tls import ServerCertificate, loopback_certificate
+from tests.support.broker.scripted_broker import ScriptedBroker
+from tests.support.relays.postgres_relay import fields_of
+from tests.support.relays.relayed_handles import Stage
+from tests.support.servers.postgres import encrypted_postgres
+from tests.support.servers.tls import ServerCertificate, loopback_certificate
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter.kernel.proxies import spare, sparing
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.requester import Asker
 from tests.support.canary import CANARY
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.requester import Asker
-from tests.support.strict_s3 import strict_s3
-from tests.support.web_server import WebServer, web_server
+from tests.support.servers.strict_s3 import strict_s3
+from tests.support.servers.web_server import WebServer, web_server
 
 LOOPBACK = "127.0.0.1,localhost,::1"
 PRELUDE = """

@@ -12,12 +12,12 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.kernel.clients.redis import ALLOWED, Client
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused, asker
 from tests.support.canary import CANARY
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import wait_until
-from tests.support.redis_server import RedisServer, redis_server
-from tests.support.relay_process import relays_below
-from tests.support.requester import Asker, Refused, asker
+from tests.support.relays.relay_process import relays_below
+from tests.support.servers.redis_server import RedisServer, redis_server
 
 OTHER_PASSWORD = "another-canary-51"
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, asker
 from tests.support.canary import CANARY
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import wait_until
-from tests.support.requester import Asker, asker
-from tests.support.strict_s3 import strict_s3
-from tests.support.web_server import web_server
+from tests.support.servers.strict_s3 import strict_s3
+from tests.support.servers.web_server import web_server
 
 # In the process that has the handles: what a call ends with, and how often it was tried.
 _TRY = """

@@ -39,12 +39,12 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.kernel.clients.s3.client import Client
 from connvault_jupyter.kernel.masked import HandleToken
 from connvault_jupyter.kernel.responses import RelayEndpoint
-from tests.support.http_relay import HttpRelays, http_relays
-from tests.support.processes import wait_until
-from tests.support.relay_handles import new_ref
-from tests.support.relay_process import lose
-from tests.support.strict_s3 import REGION, SECRET_ACCESS_KEY, StrictS3, strict_s3
-from tests.support.tls import loopback_certificate
+from tests.support.broker.processes import wait_until
+from tests.support.relays.http_relay import HttpRelays, http_relays
+from tests.support.relays.relay_handles import new_ref
+from tests.support.relays.relay_process import lose
+from tests.support.servers.strict_s3 import REGION, SECRET_ACCESS_KEY, StrictS3, strict_s3
+from tests.support.servers.tls import loopback_certificate
 
 KEYS = ["plain.txt", "a b+c.txt", "ü/č/日本.bin", "100%/%2F/=&?#", "x//y/", "it's (1)~!*", "dot/../dot"]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.process_sinks import memory
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused, asker
 from tests.support.canary import CANARY, found_in
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import Operator, operated_broker
-from tests.support.process_sinks import memory
-from tests.support.processes import wait_until
-from tests.support.requester import Asker, Refused, asker
-from tests.support.strict_s3 import REGION, StrictS3, strict_s3
+from tests.support.servers.strict_s3 import REGION, StrictS3, strict_s3
 
 SESSION = "Sitzung/Vogel+7/abc9Zx-geheim=="
 

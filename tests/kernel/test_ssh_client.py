@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import wait_until
-from tests.support.requester import Asker, Refused
-from tests.support.ssh_world import SshWorld, ssh_world
-from tests.support.ssh_world import key as key
-from tests.support.ssh_world import world as world
-from tests.support.sshd import SshServer, UserKey, new_key
-from tests.support.sshd import sshd as sshd
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.ssh_world import SshWorld, ssh_world
+from tests.support.broker.ssh_world import key as key
+from tests.support.broker.ssh_world import world as world
+from tests.support.servers.sshd import SshServer, UserKey, new_key
+from tests.support.servers.sshd import sshd as sshd
 
 _ALIVE = "c.get_transport() is not None and c.get_transport().is_active()"
 

@@ -15,12 +15,12 @@ import pytest
 
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.processes import wait_until
+from tests.support.broker.requester import Asker, Refused, asker
+from tests.support.browser.rest import PASSPHRASE, postgresql_fields
 from tests.support.canary import CANARY, found_in
-from tests.support.echo_api import echo_api
-from tests.support.operator import Operator, operated_broker
-from tests.support.processes import wait_until
-from tests.support.requester import Asker, Refused, asker
-from tests.support.rest import PASSPHRASE, postgresql_fields
+from tests.support.servers.echo_api import echo_api
 
 
 @dataclass(frozen=True)

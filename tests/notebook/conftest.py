@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from tests.support.scripted_broker import scripted_broker as scripted_broker
-from tests.support.shell import shell as shell
+from tests.support.broker.scripted_broker import scripted_broker as scripted_broker
+from tests.support.browser.shell import shell as shell

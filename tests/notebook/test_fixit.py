@@ -13,9 +13,9 @@ from nbclient.exceptions import CellExecutionError
 from connvault_jupyter import errors
 from connvault_jupyter.errors import ConnvaultError, every_error
 from connvault_jupyter.notebook.fixit import FIXIT_MIME, bundle, card
+from tests.support.broker.scripted_broker import Handles, ScriptedBroker
+from tests.support.browser.shell import Shell
 from tests.support.canary import CANARY, found_in
-from tests.support.scripted_broker import Handles, ScriptedBroker
-from tests.support.shell import Shell
 
 
 @pytest.fixture

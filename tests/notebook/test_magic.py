@@ -8,8 +8,8 @@ import pytest
 
 from connvault_jupyter.errors import AccessDenied, ConnectionNotFound, ProviderNotFound
 from connvault_jupyter.kernel.handle import HANDLE_MIME, Handle
-from tests.support.scripted_broker import Handles, ScriptedBroker
-from tests.support.shell import Shell
+from tests.support.broker.scripted_broker import Handles, ScriptedBroker
+from tests.support.browser.shell import Shell
 
 PLAIN = "text/plain"
 

@@ -11,9 +11,9 @@ import pytest
 from connvault_jupyter.errors import SecretInCode
 from connvault_jupyter.notebook.fixit import FIXIT_MIME
 from connvault_jupyter.notebook.scrub import INSTEAD
+from tests.support.broker.scripted_broker import Handles, ScriptedBroker
+from tests.support.browser.shell import Shell
 from tests.support.canary import found_in
-from tests.support.scripted_broker import Handles, ScriptedBroker
-from tests.support.shell import Shell
 
 # Plain characters, so that a search for it finds it in any quoting.
 SECRET = "Kanari0Vogel7q9Zxgeheim"

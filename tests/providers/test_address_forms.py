@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.catalogue import CATALOGUE
+from tests.support.services.catalogue import CATALOGUE
 
 FORMS = {
     # connectorx and polars want a host; asyncpg in SQLAlchemy takes no `sslmode`.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from tests.support.catalogue import CATALOGUE, PEM, definition, provider, said
+from tests.support.services.catalogue import CATALOGUE, PEM, definition, provider, said
 
 HOST_CHARACTERS = "Host has characters that can't be used here, such as a line break."
 HOSTS = "Enter host names or IP addresses, with commas between several, or a folder that begins with /."

@@ -8,7 +8,7 @@ import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
 from connvault_jupyter.relays.http.authorization import authorization_of
-from tests.support.catalogue import CATALOGUE, PEM, definition, provider, said
+from tests.support.services.catalogue import CATALOGUE, PEM, definition, provider, said
 
 BASE = {"base_url": "https://api.example.com/v1"}
 WAYS: dict[str, dict[str, Any]] = {

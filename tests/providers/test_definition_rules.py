@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connvault_jupyter.providers.definition_rules import definition_from
 from connvault_jupyter.providers.icon_rules import icon_problem
 from connvault_jupyter.providers.schema_rules import Unusable
-from tests.support.definition_changes import Change, put, text_of
+from tests.support.services.definition_changes import Change, put, text_of
 
 GOOD: dict[str, Any] = {
     "id": "metrics",

@@ -11,7 +11,7 @@ from connvault_jupyter.contracts.providers import RelayProtocol
 from connvault_jupyter.providers.definition_rules import definition_from
 from connvault_jupyter.providers.delivery_rules import LISTENER_PLACES, refused_variable
 from connvault_jupyter.providers.schema_rules import Unusable
-from tests.support.definition_changes import Change, both, drop, put, text_of
+from tests.support.services.definition_changes import Change, both, drop, put, text_of
 
 TEXT = {"type": "string"}
 BOUND = {"type": "string", "x-destination": True}

@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from tests.support.in_clear import IN_CLEAR, IN_CLEAR_API, PROVIDERS
+from tests.support.broker.in_clear import IN_CLEAR, IN_CLEAR_API, PROVIDERS
 
 
 class TestLedger(ProviderConformance):

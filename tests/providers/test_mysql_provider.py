@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from tests.support.catalogue import PEM, definition, provider, said
+from tests.support.services.catalogue import PEM, definition, provider, said
 
 FIELDS = {"host": "db.internal", "port": 3306, "database": "sales", "user": "app", "sslmode": "require"}
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from tests.support.catalogue import CATALOGUE, PEM, definition, provider, said
+from tests.support.services.catalogue import CATALOGUE, PEM, definition, provider, said
 
 REDIS = {"host": "cache.internal", "port": 6379, "database": 2, "user": "app", "sslmode": "require"}
 

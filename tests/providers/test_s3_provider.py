@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from tests.support.catalogue import definition, provider, said
+from tests.support.services.catalogue import definition, provider, said
 
 S3 = {
     "base_url": "https://s3.eu-central-1.amazonaws.com",

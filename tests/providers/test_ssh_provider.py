@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import pytest
 
 from connvault_jupyter.providers.conformance import ProviderConformance
-from tests.support import catalogue
-from tests.support.sshd import new_key
+from tests.support.servers.sshd import new_key
+from tests.support.services import catalogue
 
 _SSH = {"host": "build.example.com", "port": 22, "user": "git"}
 _HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJo/TKSw7GNqrbXH3levM8QLpA4eT/3hfxKPCZzJkToR"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.relays.copying import Stop, copy_both
 from connvault_jupyter.relays.limits import LIMITS, Limits
-from tests.support.tls import loopback_certificate
+from tests.support.servers.tls import loopback_certificate
 
 _SHORT = dataclasses.replace(LIMITS, block_bytes=4096)
 

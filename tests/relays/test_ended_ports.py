@@ -13,12 +13,12 @@ import pytest
 from connvault_jupyter.relays.ended_ports import EndedPorts
 from connvault_jupyter.relays.http.heads import END
 from connvault_jupyter.services.relay_ports import RelayEndpoint
-from tests.support.http_places import relays as relays
-from tests.support.http_places import running as running
-from tests.support.http_places import server as server
-from tests.support.http_relay import WAIT_S, HttpRelays, RawClient
-from tests.support.processes import wait_until
-from tests.support.relay_handles import new_ref
+from tests.support.broker.processes import wait_until
+from tests.support.relays.http_handles import relays as relays
+from tests.support.relays.http_handles import running as running
+from tests.support.relays.http_handles import server as server
+from tests.support.relays.http_relay import WAIT_S, HttpRelays, RawClient
+from tests.support.relays.relay_handles import new_ref
 
 
 def is_told(place: RelayEndpoint) -> bool:

@@ -12,8 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import fuzz_http, fuzz_mysql, fuzz_postgresql, fuzz_redis, fuzz_ssh, guided_fuzz
-from tests.support.guided_fuzz import MOST_SAMPLES, Hang, Target, Ways, budget, checked, distil, fuzz
+from tests.support.fuzz import (
+    fuzz_http,
+    fuzz_mysql,
+    fuzz_postgresql,
+    fuzz_redis,
+    fuzz_ssh,
+    guided,
+)
+from tests.support.fuzz.guided import (
+    MOST_SAMPLES,
+    Hang,
+    Target,
+    Ways,
+    budget,
+    checked,
+    distil,
+    fuzz,
+)
 
 TARGETS = {
     target.name: target
@@ -102,7 +118,7 @@ def test_a_mistake_that_is_far_away_is_found(tmp_path: Path) -> None:
 
 def test_an_input_without_an_end_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hang is a failure and ends by itself."""
-    monkeypatch.setattr(guided_fuzz, "LONGEST_S", 0.05)
+    monkeypatch.setattr(guided, "LONGEST_S", 0.05)
     target = target_of(tmp_path)
     with pytest.raises(AssertionError) as failure:
         checked(target, ("endless", b"x"), Ways(target.modules))

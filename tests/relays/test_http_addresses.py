@@ -7,12 +7,12 @@ import pytest
 from connvault_jupyter.relays.http.addresses import as_asked
 from connvault_jupyter.relays.http.heads import request_head
 from connvault_jupyter.relays.http.origin import origin_of
-from tests.support.http_places import relays as relays
-from tests.support.http_places import running as running
-from tests.support.http_places import server as server
-from tests.support.http_relay import HttpRelays, RawClient
-from tests.support.http_requests import as_passed
-from tests.support.web_server import WebServer, answering
+from tests.support.relays.http_handles import relays as relays
+from tests.support.relays.http_handles import running as running
+from tests.support.relays.http_handles import server as server
+from tests.support.relays.http_relay import HttpRelays, RawClient
+from tests.support.relays.http_requests import as_passed
+from tests.support.servers.web_server import WebServer, answering
 
 PIN = origin_of({"base_url": "https://api.example.com/v1"})
 RELAY = "127.0.0.1:4711"

@@ -12,12 +12,12 @@ import pytest
 
 from connvault_jupyter.relays.http.encodings import BadCoding, Decoding, codings_of
 from tests.support.canary import CANARY
-from tests.support.http_places import client as client
-from tests.support.http_places import relays as relays
-from tests.support.http_places import running as running
-from tests.support.http_places import server as server
-from tests.support.http_relay import HttpRelays, RawClient
-from tests.support.web_server import WebServer, answering
+from tests.support.relays.http_handles import client as client
+from tests.support.relays.http_handles import relays as relays
+from tests.support.relays.http_handles import running as running
+from tests.support.relays.http_handles import server as server
+from tests.support.relays.http_relay import HttpRelays, RawClient
+from tests.support.servers.web_server import WebServer, answering
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -11,14 +11,14 @@ from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.http.authorization import Header
 from connvault_jupyter.relays.http.cookies import Jar
 from connvault_jupyter.relays.http.origin import origin_of
-from tests.support.http_places import TOKEN
-from tests.support.http_places import client as client
-from tests.support.http_places import relays as relays
-from tests.support.http_places import running as running
-from tests.support.http_places import server as server
-from tests.support.http_relay import HttpRelays, RawClient
-from tests.support.relay_handles import new_ref
-from tests.support.web_server import Seen, WebServer, Wire, answering
+from tests.support.relays.http_handles import TOKEN
+from tests.support.relays.http_handles import client as client
+from tests.support.relays.http_handles import relays as relays
+from tests.support.relays.http_handles import running as running
+from tests.support.relays.http_handles import server as server
+from tests.support.relays.http_relay import HttpRelays, RawClient
+from tests.support.relays.relay_handles import new_ref
+from tests.support.servers.web_server import Seen, WebServer, Wire, answering
 
 SESSION = "node0-geheime-Sitzung-8fQ2vL0xZ7"
 

@@ -13,17 +13,17 @@ import pytest
 import websockets.sync.client
 import websockets.sync.server
 
+from tests.support.broker.processes import wait_until
 from tests.support.canary import CANARY
-from tests.support.http_places import TOKEN
-from tests.support.http_places import client as client
-from tests.support.http_places import relays as relays
-from tests.support.http_places import running as running
-from tests.support.http_places import server as server
-from tests.support.http_relay import WAIT_S, HttpRelays, RawClient
-from tests.support.processes import wait_until
-from tests.support.relay_handles import new_ref
-from tests.support.relay_process import workers
-from tests.support.web_server import Seen, WebServer, Wire, sending
+from tests.support.relays.http_handles import TOKEN
+from tests.support.relays.http_handles import client as client
+from tests.support.relays.http_handles import relays as relays
+from tests.support.relays.http_handles import running as running
+from tests.support.relays.http_handles import server as server
+from tests.support.relays.http_relay import WAIT_S, HttpRelays, RawClient
+from tests.support.relays.relay_handles import new_ref
+from tests.support.relays.relay_process import workers
+from tests.support.servers.web_server import Seen, WebServer, Wire, sending
 
 BEARER = f"Bearer {CANARY}"
 BIG = os.urandom(1 << 20)

@@ -20,8 +20,8 @@ from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.masking import holding
 from connvault_jupyter.relays.masking.masker import Masker
 from tests.support.canary import CANARY
-from tests.support.scripted_streams import replaced
-from tests.support.secret_spellings import spellings
+from tests.support.relays.scripted_streams import replaced
+from tests.support.relays.secret_spellings import spellings
 
 SECRETS = (CANARY, "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "a\u00fcb&<>'\"/ +%=~q9Zx")
 CODINGS: dict[str, Callable[[bytes], bytes]] = {

@@ -27,7 +27,7 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.kernel.relay_errors import answered
 from connvault_jupyter.relays.http.heads import END, response_head
 from connvault_jupyter.relays.http.problem_responses import form_of, problem_answer
-from tests.support.http_relay import Answer
+from tests.support.relays.http_relay import Answer
 
 REVOKED = HandleInvalid(reason="revoked")
 

@@ -16,14 +16,14 @@ import pytest
 from connvault_jupyter.errors import HandleInvalid, VaultLocked
 from connvault_jupyter.relays.http.heads import END
 from tests.support.canary import CANARY
-from tests.support.http_places import TOKEN
-from tests.support.http_places import client as client
-from tests.support.http_places import relays as relays
-from tests.support.http_places import running as running
-from tests.support.http_places import server as server
-from tests.support.http_relay import WAIT_S, HttpRelays, RawClient
-from tests.support.tls import loopback_certificate
-from tests.support.web_server import Seen, WebServer, Wire, web_server
+from tests.support.relays.http_handles import TOKEN
+from tests.support.relays.http_handles import client as client
+from tests.support.relays.http_handles import relays as relays
+from tests.support.relays.http_handles import running as running
+from tests.support.relays.http_handles import server as server
+from tests.support.relays.http_relay import WAIT_S, HttpRelays, RawClient
+from tests.support.servers.tls import loopback_certificate
+from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
 
 BEARER = f"Bearer {CANARY}"
 BASIC = {"auth": "basic", "username": "j\u00fcrgen"}

@@ -16,7 +16,7 @@ from connvault_jupyter.relays.http.headers import names_another_method, passing_
 from connvault_jupyter.relays.http.heads import request_head
 from connvault_jupyter.relays.http.origin import Origin, origin_of
 from connvault_jupyter.relays.http.passing import upstream_request
-from tests.support.http_requests import as_passed
+from tests.support.relays.http_requests import as_passed
 
 PIN = origin_of({"base_url": "https://dav.example.com/v1/team"})
 WIDE = origin_of({"base_url": "https://s3.example.com:9000"})

@@ -16,9 +16,9 @@ from connvault_jupyter.errors import ConnvaultError, UpstreamTimeout
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.http.relay import Relay
 from connvault_jupyter.relays.limits import LIMITS
-from tests.support.processes import wait_until
-from tests.support.scripted_upstream import dripping
-from tests.support.web_server import Seen, WebServer, Wire, web_server
+from tests.support.broker.processes import wait_until
+from tests.support.servers.scripted_upstream import dripping
+from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
 
 SHORT = dataclasses.replace(
     LIMITS, greeting_s=0.4, login_s=0.4, stalled_s=0.4, half_close_s=0.4, connect_s=2.0

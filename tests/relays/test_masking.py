@@ -19,7 +19,7 @@ from connvault_jupyter.relays.masking.spellings import patterns, read_patterns
 from connvault_jupyter.services.secrets import guessability
 from connvault_jupyter.services.secrets.guessability import MIN_CHARS, base64_length, compared_bytes
 from tests.support.canary import CANARY
-from tests.support.secret_spellings import spellings
+from tests.support.relays.secret_spellings import spellings
 
 SECRETS = (
     CANARY,

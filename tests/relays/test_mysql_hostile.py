@@ -18,9 +18,9 @@ from pymysql import _auth
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.mysql.packets import MAX_BYTES
-from tests.support.mysql_relay import relay_here
-from tests.support.mysql_server import DENIED, OK, MySql8, Wire, greeting, serving
-from tests.support.scripted_upstream import dripping
+from tests.support.relays.mysql_relay import relay_here
+from tests.support.servers.mysql_server import DENIED, OK, MySql8, Wire, greeting, serving
+from tests.support.servers.scripted_upstream import dripping
 
 # All waits of a login end by these.
 LIMITS = Limits(connect_s=0.5, login_s=0.5, greeting_s=0.5, half_close_s=0.5)

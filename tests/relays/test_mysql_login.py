@@ -19,11 +19,11 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.mysql.relay import Relay
-from tests.support.mariadb import Account, MariaDbServer
-from tests.support.mariadb import account as account
-from tests.support.mariadb import mariadb as mariadb
-from tests.support.mysql_server import CACHING_SHA2, NATIVE, MySql8, serving
-from tests.support.tls import ServerCertificate, loopback_certificate
+from tests.support.servers.mariadb import Account, MariaDbServer
+from tests.support.servers.mariadb import account as account
+from tests.support.servers.mariadb import mariadb as mariadb
+from tests.support.servers.mysql_server import CACHING_SHA2, NATIVE, MySql8, serving
+from tests.support.servers.tls import ServerCertificate, loopback_certificate
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 

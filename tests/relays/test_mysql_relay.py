@@ -17,13 +17,13 @@ import sqlalchemy
 
 from connvault_jupyter.errors import VaultLocked
 from connvault_jupyter.kernel.clients.sql.hand_over import hand_over
-from tests.support.mariadb import Account, MariaDbServer
-from tests.support.mariadb import account as account
-from tests.support.mariadb import mariadb as mariadb
-from tests.support.mysql_relay import MysqlRelays, mysql_relays
-from tests.support.mysql_server import Wire, serving
-from tests.support.processes import wait_until
-from tests.support.relay_process import workers
+from tests.support.broker.processes import wait_until
+from tests.support.relays.mysql_relay import MysqlRelays, mysql_relays
+from tests.support.relays.relay_process import workers
+from tests.support.servers.mariadb import Account, MariaDbServer
+from tests.support.servers.mariadb import account as account
+from tests.support.servers.mariadb import mariadb as mariadb
+from tests.support.servers.mysql_server import Wire, serving
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 

@@ -25,10 +25,10 @@ from connvault_jupyter.kernel.clients.sql.mysql import _taken_over
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.mysql.relay import Relay
-from tests.support.mariadb import MariaDbServer
-from tests.support.mariadb import mariadb as mariadb
-from tests.support.mysql_relay import mysql_relays
-from tests.support.mysql_server import MySql8, Wire
+from tests.support.relays.mysql_relay import mysql_relays
+from tests.support.servers.mariadb import MariaDbServer
+from tests.support.servers.mariadb import mariadb as mariadb
+from tests.support.servers.mysql_server import MySql8, Wire
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 

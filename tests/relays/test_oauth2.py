@@ -28,9 +28,9 @@ from connvault_jupyter.relays.http.authorization import authorization_of
 from connvault_jupyter.relays.http.oauth2 import ClientCredentials
 from connvault_jupyter.relays.http.request import Request
 from connvault_jupyter.relays.limits import LIMITS
-from tests.support.scripted_upstream import dripping, upstream
-from tests.support.tls import loopback_certificate
-from tests.support.token_server import CLIENT_SECRET, TokenServer, token_server
+from tests.support.servers.scripted_upstream import dripping, upstream
+from tests.support.servers.tls import loopback_certificate
+from tests.support.servers.token_server import CLIENT_SECRET, TokenServer, token_server
 
 REQUEST = Request("GET", "/users", [("Host", "api.example.org"), ("Accept", "*/*")])
 

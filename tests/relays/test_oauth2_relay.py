@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from connvault_jupyter.services.relay_ports import RelayEndpoint
-from tests.support.http_relay import Answer, HttpRelays, RawClient, http_relays
-from tests.support.processes import wait_until
-from tests.support.relay_handles import new_ref
-from tests.support.token_server import CLIENT_SECRET, TokenServer, token_server
+from tests.support.broker.processes import wait_until
+from tests.support.relays.http_relay import Answer, HttpRelays, RawClient, http_relays
+from tests.support.relays.relay_handles import new_ref
+from tests.support.servers.token_server import CLIENT_SECRET, TokenServer, token_server
 
 
 @pytest.fixture(scope="module")

@@ -27,14 +27,14 @@ import sqlalchemy
 from connvault_jupyter.kernel.clients.sql.hand_over import hand_over
 from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.postgres_places import handed, sleeps
-from tests.support.postgres_places import login as login
-from tests.support.postgres_places import place as place
-from tests.support.postgres_places import shared as shared
-from tests.support.postgres_relay import conninfo, os_user, startup_packet
-from tests.support.postgres_upstream import read_message
-from tests.support.relay_handles import Relays
-from tests.support.relay_process import workers
+from tests.support.relays.postgres_handles import handed, sleeps
+from tests.support.relays.postgres_handles import login as login
+from tests.support.relays.postgres_handles import place as place
+from tests.support.relays.postgres_handles import shared as shared
+from tests.support.relays.postgres_relay import conninfo, os_user, startup_packet
+from tests.support.relays.relay_handles import Relays
+from tests.support.relays.relay_process import workers
+from tests.support.servers.postgres_upstream import read_message
 
 ROWS = 110_000
 STREAM = f"select repeat('x', 1000) from generate_series(1, {ROWS})"

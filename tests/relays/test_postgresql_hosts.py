@@ -24,12 +24,12 @@ from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.postgresql.login import cancel, log_in
 from connvault_jupyter.relays.upstream import shut
 from setup_hooks.postgresql import Login, PostgresServer, free_port
-from tests.support.postgres import encrypted_postgres
-from tests.support.postgres_relay import conninfo, fields_of, vault_of
-from tests.support.postgres_upstream import AUTH_OK, KEY, READY, exactly, login_to, says
-from tests.support.relay_handles import relays
-from tests.support.scripted_upstream import upstream
-from tests.support.tls import loopback_certificate
+from tests.support.relays.postgres_relay import conninfo, fields_of, vault_of
+from tests.support.relays.relay_handles import relays
+from tests.support.servers.postgres import encrypted_postgres
+from tests.support.servers.postgres_upstream import AUTH_OK, KEY, READY, exactly, login_to, says
+from tests.support.servers.scripted_upstream import upstream
+from tests.support.servers.tls import loopback_certificate
 
 ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 PASSWORD = "the same on each"

@@ -9,11 +9,11 @@ import pytest
 
 from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.postgres_places import handed
-from tests.support.postgres_places import own as own
-from tests.support.postgres_relay import conninfo, vault_of
-from tests.support.processes import wait_until
-from tests.support.relay_handles import Relays, relays
+from tests.support.broker.processes import wait_until
+from tests.support.relays.postgres_handles import handed
+from tests.support.relays.postgres_handles import own as own
+from tests.support.relays.postgres_relay import conninfo, vault_of
+from tests.support.relays.relay_handles import Relays, relays
 
 
 def opened(place: RelayEndpoint, way: str = "relay", **more: Any) -> psycopg.Connection[Any]:

@@ -34,9 +34,10 @@ from connvault_jupyter.relays.postgresql.messages import message, parameter_stat
 from connvault_jupyter.relays.postgresql.relay import Relay
 from connvault_jupyter.relays.upstream import shut
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.postgres import encrypted_postgres
-from tests.support.postgres_relay import fields_of
-from tests.support.postgres_upstream import (
+from tests.support.broker.processes import wait_until
+from tests.support.relays.postgres_relay import fields_of
+from tests.support.servers.postgres import encrypted_postgres
+from tests.support.servers.postgres_upstream import (
     AUTH_OK,
     KEY,
     READY,
@@ -46,9 +47,8 @@ from tests.support.postgres_upstream import (
     read_packet,
     says,
 )
-from tests.support.processes import wait_until
-from tests.support.scripted_upstream import Behaviour, dripping, upstream
-from tests.support.tls import ServerCertificate, loopback_certificate
+from tests.support.servers.scripted_upstream import Behaviour, dripping, upstream
+from tests.support.servers.tls import ServerCertificate, loopback_certificate
 
 # A hostile server costs a test no more than this.
 LIMITS = Limits(connect_s=0.5, login_s=0.5)

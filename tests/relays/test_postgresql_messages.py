@@ -31,8 +31,8 @@ from connvault_jupyter.relays.postgresql.messages import (
     startup,
 )
 from connvault_jupyter.relays.postgresql.relay import Relay
-from tests.support.postgres_upstream import AUTH_OK, KEY, READY, client_of, login_to, says
-from tests.support.scripted_upstream import upstream
+from tests.support.servers.postgres_upstream import AUTH_OK, KEY, READY, client_of, login_to, says
+from tests.support.servers.scripted_upstream import upstream
 
 CORPUS = Path(__file__).parent / "corpus" / "postgresql"
 LIMITS = Limits(connect_s=0.2, login_s=0.2, greeting_s=0.2, warm_logins=0)

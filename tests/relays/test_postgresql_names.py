@@ -12,12 +12,12 @@ import pytest
 
 from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.postgres_places import login as login
-from tests.support.postgres_places import place as place
-from tests.support.postgres_places import shared as shared
-from tests.support.postgres_relay import conninfo, os_user, startup_packet, vault_of
-from tests.support.postgres_upstream import read_message
-from tests.support.relay_handles import Relays, relays
+from tests.support.relays.postgres_handles import login as login
+from tests.support.relays.postgres_handles import place as place
+from tests.support.relays.postgres_handles import shared as shared
+from tests.support.relays.postgres_relay import conninfo, os_user, startup_packet, vault_of
+from tests.support.relays.relay_handles import Relays, relays
+from tests.support.servers.postgres_upstream import read_message
 
 WHO = b"select current_user, current_database()"
 

@@ -21,9 +21,9 @@ from connvault_jupyter.relays.postgresql.messages import query
 from connvault_jupyter.relays.postgresql.pool import Key, WarmLogins, key_of, reset
 from connvault_jupyter.relays.upstream import shut
 from setup_hooks.postgresql import Login
-from tests.support.postgres_relay import fields_of
-from tests.support.postgres_upstream import login_to, read_message
-from tests.support.processes import wait_until
+from tests.support.broker.processes import wait_until
+from tests.support.relays.postgres_relay import fields_of
+from tests.support.servers.postgres_upstream import login_to, read_message
 
 LOGIN = login_to(5432)
 KEY = key_of(LOGIN, ())

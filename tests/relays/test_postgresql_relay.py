@@ -19,14 +19,14 @@ from connvault_jupyter.errors import HandleInvalid, VaultLocked
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.postgres_places import handed, sleeps
-from tests.support.postgres_places import login as login
-from tests.support.postgres_places import own as own
-from tests.support.postgres_relay import conninfo, os_user, startup_packet, vault_of
-from tests.support.postgres_upstream import exactly, read_message
-from tests.support.processes import wait_until
-from tests.support.relay_handles import Relays, new_ref, relays
-from tests.support.relay_process import workers
+from tests.support.broker.processes import wait_until
+from tests.support.relays.postgres_handles import handed, sleeps
+from tests.support.relays.postgres_handles import login as login
+from tests.support.relays.postgres_handles import own as own
+from tests.support.relays.postgres_relay import conninfo, os_user, startup_packet, vault_of
+from tests.support.relays.relay_handles import Relays, new_ref, relays
+from tests.support.relays.relay_process import workers
+from tests.support.servers.postgres_upstream import exactly, read_message
 
 
 def _pid(place: RelayEndpoint, **more: Any) -> int:

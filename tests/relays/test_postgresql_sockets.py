@@ -29,10 +29,10 @@ from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.postgresql.login import log_in
 from connvault_jupyter.relays.upstream import shut
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.postgres_places import handed, sleeps
-from tests.support.postgres_relay import conninfo, fields_of, os_user, vault_of
-from tests.support.processes import wait_until
-from tests.support.relay_handles import relays
+from tests.support.broker.processes import wait_until
+from tests.support.relays.postgres_handles import handed, sleeps
+from tests.support.relays.postgres_relay import conninfo, fields_of, os_user, vault_of
+from tests.support.relays.relay_handles import relays
 
 RULES = """
 local all postgres scram-sha-256

@@ -14,14 +14,14 @@ import redis
 
 from connvault_jupyter.relays.downstream import no_token
 from connvault_jupyter.relays.redis.resp import encode
-from tests.support.processes import wait_until
-from tests.support.redis_places import PASSWORD
-from tests.support.redis_places import relays as relays
-from tests.support.redis_places import server as server
-from tests.support.redis_places import started as started
-from tests.support.redis_relay import WAIT_S, Raw, RedisRelays
-from tests.support.relay_handles import new_ref
-from tests.support.relay_process import workers
+from tests.support.broker.processes import wait_until
+from tests.support.relays.redis_handles import PASSWORD
+from tests.support.relays.redis_handles import relays as relays
+from tests.support.relays.redis_handles import server as server
+from tests.support.relays.redis_handles import started as started
+from tests.support.relays.redis_relay import WAIT_S, Raw, RedisRelays
+from tests.support.relays.relay_handles import new_ref
+from tests.support.relays.relay_process import workers
 
 
 def test_a_blocked_client_is_answered_when_there_is_something(relays: RedisRelays) -> None:

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.relays.redis.resp import encode
-from tests.support.redis_places import relays as relays
-from tests.support.redis_places import server as server
-from tests.support.redis_places import started as started
-from tests.support.redis_relay import WAIT_S, Raw, RedisRelays
-from tests.support.redis_server import RedisServer
-from tests.support.relay_process import workers
+from tests.support.relays.redis_handles import relays as relays
+from tests.support.relays.redis_handles import server as server
+from tests.support.relays.redis_handles import started as started
+from tests.support.relays.redis_relay import WAIT_S, Raw, RedisRelays
+from tests.support.relays.relay_process import workers
+from tests.support.servers.redis_server import RedisServer
 
 
 @pytest.fixture(params=[2, 3])

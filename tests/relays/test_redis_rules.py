@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.relays.redis.blanking import SECRET_SETTINGS
 from connvault_jupyter.relays.redis.rules import RULES, WATCHED, matches, ruled
-from tests.support.redis_server import redis_server
+from tests.support.servers.redis_server import redis_server
 
 OWN = b"app"
 

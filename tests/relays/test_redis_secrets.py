@@ -19,8 +19,8 @@ from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.redis.relay import Session
 from connvault_jupyter.relays.redis.resp import Commands, encode
 from connvault_jupyter.relays.redis.telling import could_tell
-from tests.support.redis_relay import Raw, RedisRelays, redis_relays
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.relays.redis_relay import Raw, RedisRelays, redis_relays
+from tests.support.servers.redis_server import RedisServer, redis_server
 
 PASSWORD = "canary-vKq7Rz2m-4711"
 HASH = hashlib.sha256(PASSWORD.encode()).hexdigest()

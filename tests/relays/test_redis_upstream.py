@@ -28,11 +28,11 @@ from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.redis.relay import Relay
 from setup_hooks.postgresql import free_port
-from tests.support.processes import wait_until
-from tests.support.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
-from tests.support.redis_server import RedisServer, redis_server
-from tests.support.scripted_upstream import dripping, upstream
-from tests.support.tls import loopback_certificate
+from tests.support.broker.processes import wait_until
+from tests.support.relays.redis_relay import WAIT_S, Raw, RedisRelays, redis_relays
+from tests.support.servers.redis_server import RedisServer, redis_server
+from tests.support.servers.scripted_upstream import dripping, upstream
+from tests.support.servers.tls import loopback_certificate
 
 PASSWORD = "canary-of-logins-3"
 USERS = {

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from tests.support import properties as properties
-from tests.support.trace_cases import CASES, Case
-from tests.support.trace_secrets import Dialogue, dialogues
-from tests.support.traces import Event, Leak
+from tests.support.traces.trace_cases import CASES, Case
+from tests.support.traces.trace_secrets import Dialogue, dialogues
+from tests.support.traces.traces import Event, Leak
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 

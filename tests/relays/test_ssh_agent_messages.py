@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.relays.ssh import agent as ssh_agent
 from connvault_jupyter.relays.ssh.agent import Malformed
-from tests.support.ssh_agent_client import SESSION, login_data, session_bind, sign_request, string
-from tests.support.sshd import new_key
+from tests.support.relays.ssh_agent_client import SESSION, login_data, session_bind, sign_request, string
+from tests.support.servers.sshd import new_key
 
 _KEY = string(b"ssh-ed25519") + string(bytes(32))
 

@@ -9,7 +9,7 @@ import pytest
 
 from connvault_jupyter.errors import SecretInvalid, SecretMissing
 from connvault_jupyter.relays.ssh.key import private_key, public_key
-from tests.support.sshd import new_key
+from tests.support.servers.sshd import new_key
 
 _KINDS = [
     (kind, form)

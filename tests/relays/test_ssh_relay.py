@@ -20,8 +20,8 @@ from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
 from connvault_jupyter.relays.ssh.key import public_key
 from connvault_jupyter.relays.ssh.relay import REFUSAL, Relay
-from tests.support.processes import wait_until
-from tests.support.ssh_agent_client import (
+from tests.support.broker.processes import wait_until
+from tests.support.relays.ssh_agent_client import (
     SESSION,
     SSHSIG,
     extension,
@@ -30,7 +30,7 @@ from tests.support.ssh_agent_client import (
     sign_request,
     string,
 )
-from tests.support.sshd import UserKey, new_key
+from tests.support.servers.sshd import UserKey, new_key
 
 _FAILURE = b"\x05"
 _SUCCESS = b"\x06"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from connvault_jupyter.relays.ssh import rules as ssh_rules
 from connvault_jupyter.relays.ssh.agent import SessionBind, SignRequest
 from connvault_jupyter.relays.ssh.rules import Allowed, Bindings, Refused, host_keys, judge
-from tests.support.ssh_agent_client import SESSION, SSHSIG, USER, login_data, string
-from tests.support.sshd import new_key
+from tests.support.relays.ssh_agent_client import SESSION, SSHSIG, USER, login_data, string
+from tests.support.servers.sshd import new_key
 
 _ED25519 = string(b"ssh-ed25519") + string(bytes(32))
 _RSA = string(b"ssh-rsa") + string(b"\1\0\1") + string(bytes(256))

@@ -13,14 +13,14 @@ import asyncssh
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.support.process_sinks import memory
-from tests.support.processes import clean_environment, wait_until
-from tests.support.requester import Asker, Refused
-from tests.support.ssh_world import SshWorld
-from tests.support.ssh_world import key as key
-from tests.support.ssh_world import world as world
-from tests.support.sshd import UserKey, new_key
-from tests.support.sshd import sshd as sshd
+from tests.support.broker.process_sinks import memory
+from tests.support.broker.processes import clean_environment, wait_until
+from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.ssh_world import SshWorld
+from tests.support.broker.ssh_world import key as key
+from tests.support.broker.ssh_world import world as world
+from tests.support.servers.sshd import UserKey, new_key
+from tests.support.servers.sshd import sshd as sshd
 
 _HELLO = "ssh(h._lease.open().fields['user'] + '@127.0.0.1', 'echo hello')"
 

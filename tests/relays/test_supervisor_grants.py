@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from connvault_jupyter.errors import HandleInvalid
-from tests.support.http_relay import HttpRelays, RawClient, http_relays
-from tests.support.relay_handles import new_ref
-from tests.support.relay_process import wait_for_the_cut, workers
-from tests.support.token_server import CLIENT_SECRET, TokenServer, token_server
+from tests.support.relays.http_relay import HttpRelays, RawClient, http_relays
+from tests.support.relays.relay_handles import new_ref
+from tests.support.relays.relay_process import wait_for_the_cut, workers
+from tests.support.servers.token_server import CLIENT_SECRET, TokenServer, token_server
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.relays.worker_client import WorkerClient
 from connvault_jupyter.services.relay_ports import RelayEndpoint
-from tests.support.http_relay import HttpRelays, RawClient, http_relays
-from tests.support.processes import wait_until
-from tests.support.relay_handles import new_ref
-from tests.support.relay_process import wait_for_the_cut, workers
-from tests.support.web_server import WebServer, web_server
+from tests.support.broker.processes import wait_until
+from tests.support.relays.http_relay import HttpRelays, RawClient, http_relays
+from tests.support.relays.relay_handles import new_ref
+from tests.support.relays.relay_process import wait_for_the_cut, workers
+from tests.support.servers.web_server import WebServer, web_server
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.http_relay import HttpRelays, http_relays
-from tests.support.relay_handles import new_ref
-from tests.support.relay_process import lose
+from tests.support.relays.http_relay import HttpRelays, http_relays
+from tests.support.relays.relay_handles import new_ref
+from tests.support.relays.relay_process import lose
 
 
 @pytest.fixture(scope="module")

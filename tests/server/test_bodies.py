@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from connvault_jupyter.contracts.operations import OPERATIONS
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.rest import Rest
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.rest import Rest
 
 WRITING = [
     (operation.http.method, operation.http.path.replace("{id}", "c1").replace("{field}", "password"))

@@ -17,9 +17,9 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from connvault_jupyter.contracts.events import Event
 from tests.server.test_routes import DENYING, with_authorizer
-from tests.support.jupyter_server import JupyterServer, StartJupyterServer, serve
-from tests.support.raw_requester import RawAsker
-from tests.support.rest import Rest
+from tests.support.broker.raw_requester import RawAsker
+from tests.support.browser.jupyter_server import JupyterServer, StartJupyterServer, serve
+from tests.support.browser.rest import Rest
 
 DEADLINE_S = 20.0
 

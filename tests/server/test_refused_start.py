@@ -8,10 +8,10 @@ import pytest
 
 from connvault_jupyter.errors import BrokerUnavailable
 from connvault_jupyter.server.extension import _with_home
-from tests.support.jupyter_server import StartJupyterServer
-from tests.support.processes import wait_until
-from tests.support.remote_kernel import notebook_kernel
-from tests.support.rest import PREFIX
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import StartJupyterServer
+from tests.support.browser.remote_kernel import notebook_kernel
+from tests.support.browser.rest import PREFIX
 
 
 def test_why_there_is_no_broker_is_told_everywhere(

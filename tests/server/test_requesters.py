@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from tests.support.jupyter_server import JupyterServer, serve
-from tests.support.processes import wait_until
-from tests.support.rest import Rest
+from tests.support.broker.processes import wait_until
+from tests.support.browser.jupyter_server import JupyterServer, serve
+from tests.support.browser.rest import Rest
 
 DEADLINE_S = 30.0
 

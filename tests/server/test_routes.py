@@ -14,9 +14,9 @@ from jupyter_server.base.handlers import APIHandler
 
 from connvault_jupyter.contracts.operations import OPERATIONS, REST_PREFIX, Operation
 from connvault_jupyter.server import operations
-from tests.support.examples import example
-from tests.support.jupyter_server import JupyterServer, StartJupyterServer, serve
-from tests.support.rest import Rest
+from tests.support.browser.jupyter_server import JupyterServer, StartJupyterServer, serve
+from tests.support.browser.rest import Rest
+from tests.support.services.examples import example
 
 ROUTED = [operation for operation in OPERATIONS if operation.http is not None]
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")

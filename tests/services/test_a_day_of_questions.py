@@ -12,7 +12,7 @@ from connvault_jupyter.contracts.connections import SecretDraft, SetSecret, Upda
 from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import AccessDenied, ConsentWithdrawn
 from tests.support.canary import CANARY
-from tests.support.service_world import PERSON, World, gone, notebook
+from tests.support.services.service_world import PERSON, World, gone, notebook
 
 HOUR = 3600.0
 ORDERS: dict[str, Any] = {"base_url": "https://api.example.org/v1", "auth": "bearer"}

@@ -26,7 +26,7 @@ from connvault_jupyter.errors import (
     VaultNotSetUp,
 )
 from tests.support.canary import CANARY
-from tests.support.service_world import POSTGRES, World, notebook, unasked
+from tests.support.services.service_world import POSTGRES, World, notebook, unasked
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from connvault_jupyter.services.ports import ChainLink
 from connvault_jupyter.services.secrets.generations import Unlocked
 from tests.support import properties as properties
 from tests.support.canary import CANARY
-from tests.support.service_world import NOON, World, gone, notebook
+from tests.support.services.service_world import NOON, World, gone, notebook
 
 
 def rows(world: World, number: int) -> list[ChainLink]:

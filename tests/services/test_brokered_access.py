@@ -35,9 +35,16 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.identifiers import ref_hash
 from connvault_jupyter.services.ports import Handle
+from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY, found_in
-from tests.support.in_clear import IN_CLEAR
-from tests.support.service_world import POSTGRES, UpdatedCatalogue, World, catalogue, notebook, unasked
+from tests.support.services.service_world import (
+    POSTGRES,
+    UpdatedCatalogue,
+    World,
+    catalogue,
+    notebook,
+    unasked,
+)
 
 FOREIGN = [notebook(run=2), notebook("other.ipynb"), notebook().model_copy(update={"instance": "x"})]
 IDS = ["another run", "another notebook", "another process"]

@@ -15,8 +15,8 @@ from connvault_jupyter.errors import SecretInvalid
 from connvault_jupyter.services.vault_ports import Custodian
 from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
 from tests.support.canary import CANARY
-from tests.support.service_world import UpdatedCatalogue, World, catalogue, notebook
-from tests.support.sshd import new_key
+from tests.support.servers.sshd import new_key
+from tests.support.services.service_world import UpdatedCatalogue, World, catalogue, notebook
 
 _FIELDS: dict[str, Any] = {"host": "build.test", "port": 22, "user": "git"}
 _WITH_KEY: dict[str, Any] = {**_FIELDS, "host_key": new_key().public}

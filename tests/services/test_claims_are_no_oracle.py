@@ -20,7 +20,7 @@ from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import AccessDenied, ConnvaultError, TooManyQuestions
 from connvault_jupyter.storage.stores import open_stores
 from tests.support import properties as properties
-from tests.support.service_world import Caller, World, gone, notebook, unasked
+from tests.support.services.service_world import Caller, World, gone, notebook, unasked
 
 # Of one length, with nothing in common but that.
 ONE, OTHER, NEITHER = "Kq7vT2mZx9LpR4wB", "b8YtN3cHs6WdJ5fG", "no-secret-at-all"

@@ -13,7 +13,7 @@ from connvault_jupyter.services.claims import MAX_AGENT_CHARS, MAX_CLAIM_CHARS, 
 from connvault_jupyter.vault.envelope import VaultKeys, derive_keys
 from tests.support import properties as properties
 from tests.support.canary import CANARY
-from tests.support.service_world import World, notebook, unasked
+from tests.support.services.service_world import World, notebook, unasked
 
 MASTER, NEXT_MASTER = bytes(range(32)), bytes(range(1, 33))
 

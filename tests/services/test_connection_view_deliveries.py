@@ -10,9 +10,9 @@ import pytest
 
 from connvault_jupyter.contracts.connections import CreateConnection
 from connvault_jupyter.providers.registry import ProviderCatalogue
-from tests.support.in_clear import IN_CLEAR
-from tests.support.in_clear import PROVIDERS as IN_CLEAR_PROVIDERS
-from tests.support.service_world import POSTGRES, World
+from tests.support.broker.in_clear import IN_CLEAR
+from tests.support.broker.in_clear import PROVIDERS as IN_CLEAR_PROVIDERS
+from tests.support.services.service_world import POSTGRES, World
 
 RELAY = {
     "kind": "relay",

@@ -34,7 +34,15 @@ from connvault_jupyter.errors import (
     VaultNotSetUp,
 )
 from tests.support.canary import CANARY
-from tests.support.service_world import NOON, POSTGRES, UpdatedCatalogue, World, catalogue, notebook, unasked
+from tests.support.services.service_world import (
+    NOON,
+    POSTGRES,
+    UpdatedCatalogue,
+    World,
+    catalogue,
+    notebook,
+    unasked,
+)
 
 HTTP = {"base_url": "https://api.example.org/v1", "auth": "bearer"}
 

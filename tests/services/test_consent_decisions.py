@@ -21,7 +21,7 @@ from connvault_jupyter.errors import (
     HandleInvalid,
     VaultLocked,
 )
-from tests.support.service_world import POSTGRES, World, notebook, unasked
+from tests.support.services.service_world import POSTGRES, World, notebook, unasked
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED
 from tests.support import properties as properties
-from tests.support.service_world import POSTGRES, Caller, World, notebook
+from tests.support.services.service_world import POSTGRES, Caller, World, notebook
 
 ONCE_S, FOR_S, COOLDOWN_S, GRACE_S, TIMEOUT_S, MAX_PENDING, UNUSED_S = 100, 300, 30, 3, 60, 2, 86_400
 

@@ -32,7 +32,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
 )
 from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED
-from tests.support.service_world import NOON, PERSON, Caller, World, gone, notebook, unasked
+from tests.support.services.service_world import NOON, PERSON, Caller, World, gone, notebook, unasked
 
 
 @pytest.fixture

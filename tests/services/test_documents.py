@@ -27,7 +27,7 @@ from connvault_jupyter.errors import (
     SecretMissing,
 )
 from tests.support.canary import CANARY
-from tests.support.service_world import NOON, POSTGRES, World, notebook, unasked
+from tests.support.services.service_world import NOON, POSTGRES, World, notebook, unasked
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from connvault_jupyter.contracts.access import GrantRef, HandleUse, RevokeOwn
 from connvault_jupyter.errors import GrantNotFound, HandleInvalid, StorageFull, VaultLocked
 from connvault_jupyter.services.grants.revocation import NOT_STORED
-from tests.support.service_world import World, notebook
+from tests.support.services.service_world import World, notebook
 
 
 @pytest.fixture

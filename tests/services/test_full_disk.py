@@ -6,7 +6,7 @@ import pytest
 
 from connvault_jupyter.contracts.access import GrantRef, RevokeOwn
 from connvault_jupyter.errors import AccessDenied, ConsentTimeout, HandleInvalid, StorageFull
-from tests.support.service_world import World, notebook, unasked
+from tests.support.services.service_world import World, notebook, unasked
 
 
 @pytest.fixture

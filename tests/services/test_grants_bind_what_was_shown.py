@@ -10,9 +10,9 @@ from connvault_jupyter.contracts.access import AccessResponse, GrantFilter, Gran
 from connvault_jupyter.contracts.connections import Connection, UpdateConnection
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import AccessDenied, HandleInvalid
+from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY
-from tests.support.in_clear import IN_CLEAR
-from tests.support.service_world import (
+from tests.support.services.service_world import (
     POSTGRES,
     UpdatedCatalogue,
     World,

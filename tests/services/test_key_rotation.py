@@ -28,10 +28,10 @@ from connvault_jupyter.services.grants.service import NO_MAC
 from connvault_jupyter.storage.stores import Stores, open_stores
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
+from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY
-from tests.support.in_clear import IN_CLEAR
-from tests.support.memory_storage import MemoryStorage
-from tests.support.service_world import World, catalogue, notebook, unasked
+from tests.support.services.memory_storage import MemoryStorage
+from tests.support.services.service_world import World, catalogue, notebook, unasked
 
 NEW = "another long passphrase"
 

@@ -15,7 +15,7 @@ from connvault_jupyter.storage.conformance import (
     VaultStoreSuite,
 )
 from connvault_jupyter.storage.stores import Stores
-from tests.support.memory_storage import memory_stores
+from tests.support.services.memory_storage import memory_stores
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.connections.proposals import KEPT_S, MAX_IN_ALL, MAX_OF_ONE
 from tests.support.canary import CANARY, found_in
-from tests.support.service_world import World, notebook
+from tests.support.services.service_world import World, notebook
 
 
 @pytest.fixture

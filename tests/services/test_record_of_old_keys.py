@@ -13,7 +13,7 @@ from connvault_jupyter.services.ports import ChainLink
 from connvault_jupyter.services.secrets.generations import Unlocked
 from connvault_jupyter.vault.envelope import VaultKeys, check_value, derive_keys
 from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
-from tests.support.service_world import World
+from tests.support.services.service_world import World
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 
 from connvault_jupyter.services.claims import cleaned
 from tests.support import properties as properties
-from tests.support.trace_requests import Ask, Claim, Reworded, Visit, seen, visits
+from tests.support.traces.trace_requests import Ask, Claim, Reworded, Visit, seen, visits
 
 # A broker with a database for each of the two secrets.
 _SLOW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])

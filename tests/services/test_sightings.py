@@ -13,7 +13,7 @@ from connvault_jupyter.contracts.connections import SetSecret
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.services.audit.sightings import NOTED_A_DAY, NOTED_EVERY_S
 from connvault_jupyter.services.relay_ports import RelayOrder
-from tests.support.service_world import World, notebook
+from tests.support.services.service_world import World, notebook
 
 TOKEN = "vKq7Rz2mXw9TbL4nYc6JdH8fGa3"
 HTTP = {"base_url": "https://api.example.com", "auth": "bearer"}

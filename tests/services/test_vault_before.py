@@ -17,7 +17,7 @@ from connvault_jupyter.storage.database import Database
 from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.support.canary import CANARY
-from tests.support.service_world import World, notebook, unasked
+from tests.support.services.service_world import World, notebook, unasked
 from tests.support.vault_before import PASSPHRASE, refs, restore
 
 GENUINE = ["once", "session", "agent-session"]

@@ -25,7 +25,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.vault_ports import Availability
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
-from tests.support.service_world import MemoryKeyring, World
+from tests.support.services.service_world import MemoryKeyring, World
 
 PASSPHRASE = "correct horse battery"
 

@@ -14,7 +14,7 @@ from connvault_jupyter.storage.opening import open_database
 from connvault_jupyter.storage.rows import canonical
 from connvault_jupyter.storage.schema import Migration, shipped_migrations
 from connvault_jupyter.storage.stores import open_stores, stores_of
-from tests.support.storage import ask, child, edit, line, tell
+from tests.support.services.storage import ask, child, edit, line, tell
 
 SHIPPED = shipped_migrations()
 NEWEST = SHIPPED[-1].number

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.storage import child, line
+from tests.support.services.storage import child, line
 
 # Root may mount in a new mount namespace; anybody else becomes root of a new user namespace first.
 IN_OWN_MOUNTS = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-Urm")

@@ -18,7 +18,7 @@ from connvault_jupyter.storage.connections import SqliteConnectionStore
 from connvault_jupyter.storage.file_systems import on_network_file_system
 from connvault_jupyter.storage.opening import open_database
 from connvault_jupyter.storage.private_files import claim_private, private_directory
-from tests.support.storage import ask, edit
+from tests.support.services.storage import ask, edit
 
 MOUNTS = r"""
 /dev/sda1 / ext4 rw 0 0

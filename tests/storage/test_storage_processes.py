@@ -10,7 +10,7 @@ import pytest
 
 from connvault_jupyter.storage.conformance.samples import connection, grant, handle
 from connvault_jupyter.storage.stores import open_stores
-from tests.support.storage import ask, child, line, tell
+from tests.support.services.storage import ask, child, line, tell
 
 PROCESSES, ROUNDS = 3, 40
 

@@ -23,7 +23,7 @@ from connvault_jupyter.storage.conformance.samples import (
     secret,
 )
 from connvault_jupyter.storage.stores import Stores, open_stores
-from tests.support.storage import edit
+from tests.support.services.storage import edit
 
 LOUD = "VERY-PRIVATE"
 

@@ -18,7 +18,7 @@ from connvault_jupyter.services.vault_ports import SealContext
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from connvault_jupyter.vault.sealed_requests import SealedRequests
-from tests.support.sealing import padded, sealed
+from tests.support.browser.sealing import padded, sealed
 
 FOLDER = Path(__file__).parent / "vectors"
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.vault.conformance import CustodianConformance
-from tests.support.processes import clean_environment
-from tests.support.secret_service import SecretService, secret_service_session
+from tests.support.broker.processes import clean_environment
+from tests.support.servers.secret_service import SecretService, secret_service_session
 
 PROMISES = sorted(name for name in dir(CustodianConformance) if name.startswith("test_"))
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from connvault_jupyter.contracts.sealed import SealedText
 from connvault_jupyter.errors import SealedRequestInvalid, SealingKeyChanged
 from connvault_jupyter.vault.sealed_requests import SealedRequests
+from tests.support.browser.sealing import padded, sealed
 from tests.support.canary import CANARY, found_in
-from tests.support.sealing import padded, sealed
 
 VECTORS = sorted((Path(__file__).parent / "vectors").glob("sealed_request_v*.json"))
 CASES = [case for file in VECTORS for case in json.loads(file.read_text())["cases"]]

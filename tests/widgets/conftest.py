@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.support.scripted_broker import scripted_broker as scripted_broker
+from tests.support.broker.scripted_broker import scripted_broker as scripted_broker

@@ -12,8 +12,8 @@ from traitlets import TraitError
 from connvault_jupyter.errors import InvalidFields, SecretInCode
 from connvault_jupyter.widgets.form import ConnectionForm
 from connvault_jupyter.widgets.panel import ConnectionsPanel
+from tests.support.broker.scripted_broker import Handles, ScriptedBroker
 from tests.support.canary import CANARY, found_in
-from tests.support.scripted_broker import Handles, ScriptedBroker
 
 OWN = {
     ConnectionsPanel: {"selected"},

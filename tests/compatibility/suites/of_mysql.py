@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.mariadb import Account, MariaDbServer
+from tests.support.servers.mariadb import Account, MariaDbServer
 
 from ..sources import Source
 from . import sqlalchemy_tests

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from setup_hooks.postgresql import Login, PostgresServer
-from tests.support.postgres_relay import fields_of
+from tests.support.relays.postgres_relay import fields_of
 
 from ..sources import Source
 from . import sqlalchemy_tests

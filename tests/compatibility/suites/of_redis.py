@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.redis_server import redis_server
+from tests.support.servers.redis_server import redis_server
 
 from ..sources import Source
 from .suite import Served, Suite, Way

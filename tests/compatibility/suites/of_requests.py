@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from setup_hooks.postgresql import free_port
-from tests.support.processes import clean_environment, running, wait_until
+from tests.support.broker.processes import clean_environment, running, wait_until
 
 from ..sources import Source
 from .suite import Cell, Served, Suite, Way

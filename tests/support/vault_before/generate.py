@@ -22,7 +22,7 @@ from connvault_jupyter.errors import AccessDenied
 from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.support.canary import CANARY
-from tests.support.service_world import POSTGRES, World, notebook, unasked
+from tests.support.services.service_world import POSTGRES, World, notebook, unasked
 
 PASSPHRASE = "correct horse battery staple"
 

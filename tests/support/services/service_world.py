@@ -1,0 +1,488 @@
+"""The services over the storage in memory, with the real vault and catalogue, a clock in the test's hand, and a person.
+
+What only stands in for the outside: the clock, the person, the OS keyring, the probe, the relays, and who runs.
+A connection is in the clear unless another provider than `ledger` is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent import futures
+from concurrent.futures import Future
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from connvault_jupyter.contracts.access import (
+    AccessRequest,
+    AccessResponse,
+    Decide,
+    DecisionKind,
+    Delivered,
+    Grant,
+    GrantFilter,
+    HandleState,
+    HandleUse,
+    OpenHandle,
+    Question,
+    Requester,
+    RevealRequest,
+)
+from connvault_jupyter.contracts.access import (
+    Opened as OpenedHandle,
+)
+from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter
+from connvault_jupyter.contracts.connections import (
+    Connection,
+    ConnectionRef,
+    ConnectionView,
+    CreateConnection,
+    TestOutcome,
+)
+from connvault_jupyter.contracts.contract import ConnectionId, GrantId
+from connvault_jupyter.contracts.events import Event
+from connvault_jupyter.contracts.providers import ProviderDefinition
+from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
+from connvault_jupyter.contracts.vault import CustodianKind, SetUpVault, VaultState
+from connvault_jupyter.errors import BrokerUnavailable, CustodianUnavailable
+from connvault_jupyter.providers.registry import ProviderCatalogue
+from connvault_jupyter.services.assembly import Assembled, assemble
+from connvault_jupyter.services.identifiers import ref_hash
+from connvault_jupyter.services.ports import ProviderRegistry, Wait
+from connvault_jupyter.services.relay_ports import RelayEndpoint, RelayOrder
+from connvault_jupyter.services.vault_ports import Availability, Custodian
+from connvault_jupyter.storage.stores import Stores
+from connvault_jupyter.vault.envelope import check_value, derive_keys
+from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
+from tests.support.canary import CANARY
+from tests.support.services.memory_storage import MemoryStorage, memory_stores
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
+PERSON = "ada"
+BROKER = "4711:1000"
+POSTGRES: dict[str, Any] = {
+    "host": "db.example.org",
+    "port": 5432,
+    "database": "sales",
+    "user": "ada",
+    "sslmode": "require",
+}
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class MemoryKeyring:
+    """An OS keyring: items by name. `available` can be switched off."""
+
+    kind: CustodianKind = "os_keyring"
+
+    def __init__(self) -> None:
+        self.items: dict[str, bytes] = {}
+        self.available = True
+
+    def availability(self) -> Availability:
+        return Availability(available=self.available, label="System keyring", detail="")
+
+    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        self._answer()
+        self.items[vault_id] = master_key
+        return {"item": vault_id}
+
+    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+        self._answer()
+        if vault_id not in self.items:
+            raise CustodianUnavailable
+        return self.items[vault_id]
+
+    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+        self.items.pop(vault_id, None)
+
+    def _answer(self) -> None:
+        if not self.available:
+            raise CustodianUnavailable
+
+
+class Runs:
+    """Who runs, and renamed notebooks."""
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+        self.renamed: dict[str, Requester] = {}
+
+    def instance_alive(self, instance: str) -> bool:
+        return instance not in self.ended
+
+    def current(self, requester: Requester) -> Requester:
+        return self.renamed.get(requester.instance, requester)
+
+
+class RecordingProbe:
+    """A server to log in at that accepts everything. `during` is called while the login is under way."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Mapping[str, Any], Mapping[str, str]]] = []
+        self.during: Callable[[], object] = lambda: None
+        self.outcome = TestOutcome(ok=True, at=NOON, detail="It works.", elapsed_ms=5)
+
+    def __call__(
+        self, provider: ProviderDefinition, fields: Mapping[str, Any], secrets: Mapping[str, str]
+    ) -> TestOutcome:
+        self.seen.append((dict(fields), dict(secrets)))
+        self.during()
+        return self.outcome
+
+
+class RecordingRelays:
+    """Relays that listen nowhere. `broken` makes them fail."""
+
+    def __init__(self) -> None:
+        self.orders: list[RelayOrder] = []
+        self.warmed = 0
+        self.looks = 0
+        self.broken = False
+        # The refs of handles with a client.
+        self.busy: set[str] = set()
+        self.during: Callable[[], object] = lambda: None
+
+    def warm(self) -> None:
+        self.warmed += 1
+
+    def changed(self) -> None:
+        self.looks += 1
+
+    def in_use(self) -> set[str]:
+        return self.busy
+
+    def open(self, order: RelayOrder) -> RelayEndpoint:
+        self.orders.append(order)
+        self.during()
+        if self.broken:
+            raise BrokerUnavailable
+        return RelayEndpoint(
+            directory="/run/h",
+            socket="/run/h/s",
+            port=50_000 if order.tcp else None,
+            token="t" * 43,
+            hand_over=True,
+        )
+
+
+def document_key(path: str) -> str:
+    """As the broker makes it: the server's root and the path."""
+    return f"notebook:/home/ada/{path}"
+
+
+def notebook(path: str = "report.ipynb", run: int = 1, *, durable: bool = True) -> Requester:
+    """The requester that a kernel of this notebook is."""
+    return Requester(
+        kind="notebook",
+        key=document_key(path),
+        instance=f"kernel:{path}:{run}",
+        label=path,
+        path=path,
+        kernel="Python 3",
+        pid=100 + run,
+        durable=durable,
+        evidence="pid by SO_PEERCRED",
+    )
+
+
+class World:
+    """One broker's services. `stores` of another world: two servers on one vault."""
+
+    def __init__(
+        self,
+        *,
+        custodians: Mapping[CustodianKind, Custodian] | None = None,
+        registry: ProviderRegistry | None = None,
+        consent: ConsentSettings | None = None,
+        storage: tuple[MemoryStorage, Stores] | None = None,
+        clock: Clock | None = None,
+        unlocked: bool = True,
+        broker: str = BROKER,
+        publish: Callable[[Event], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.storage, self.stores = storage or memory_stores()
+        self._grant_of: dict[str, tuple[GrantId, datetime | None]] = {}
+        self.lock = threading.RLock()
+        self.keyring = MemoryKeyring()
+        self.events: list[Event] = []
+        self.runs = Runs()
+        self.probe = RecordingProbe()
+        self.relays = RecordingRelays()
+        self._random = 0
+        self.settings = BrokerSettings(
+            data_dir="/data",
+            socket_path="/socket",
+            server_root="/home/ada",
+            version="0",
+            consent=consent or ConsentSettings(),
+            **settings,
+        )
+        self.services: Assembled = assemble(
+            stores=self.stores,
+            registry=registry or catalogue(),
+            custodians=custodians if custodians is not None else {"os_keyring": self.keyring},
+            derive_keys=derive_keys,
+            check_value=check_value,
+            connection_check=self.probe,
+            relays=self.relays,
+            running=self.runs,
+            key_of_document=document_key,
+            settings=self.settings,
+            broker=broker,
+            clock=self.clock,
+            randomness=self._randomness,
+            publish=publish or self._publish,
+            lock=self.lock,
+        )
+        self.secrets, self.connections = self.services.secrets, self.services.connections
+        self.consent, self.access, self.audit = (
+            self.services.consent,
+            self.services.access,
+            self.services.audit,
+        )
+        self.proposals = self.services.proposals
+        self.consent.approvers(1)
+        if unlocked:
+            self.set_up()
+
+    def set_up(self) -> VaultState:
+        return self.secrets.set_up(SetUpVault(), actor=PERSON)
+
+    def connection(
+        self,
+        name: str = "warehouse",
+        *,
+        provider: str = IN_CLEAR,
+        fields: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        reveal_allowed: bool | None = None,
+    ) -> Connection:
+        """A new connection; with the canary as its password if nothing else is given."""
+        given = {"password": CANARY} if secrets is None else secrets
+        view = self.connections.create(
+            CreateConnection.model_validate(
+                {
+                    "provider_id": provider,
+                    "name": name,
+                    "fields": dict(POSTGRES if fields is None else fields),
+                    "reveal_allowed": reveal_allowed,
+                    "secrets": {field: {"value": value} for field, value in given.items()},
+                }
+            ),
+            actor=PERSON,
+        )
+        return view.connection
+
+    def view(self, connection: Connection) -> ConnectionView:
+        return self.connections.get(ConnectionRef(id=connection.id))
+
+    def request(
+        self,
+        requester: Requester,
+        wait: Wait,
+        name: str = "warehouse",
+        **claims: Any,
+    ) -> AccessResponse:
+        return self.access.request(requester, AccessRequest(connection=name, **claims), wait=wait)
+
+    def start(self, requester: Requester, name: str = "warehouse", **claims: Any) -> Caller:
+        """A request that goes on in a thread."""
+        return Caller(lambda wait: self.request(requester, wait, name, **claims))
+
+    def deliver(self, requester: Requester, ref: str) -> Delivered:
+        with self.lock:
+            return self.access.deliver(requester, HandleUse(ref=ref))
+
+    def open(self, requester: Requester, ref: str, *, tcp: bool = False) -> OpenedHandle:
+        return self.access.open(requester, OpenHandle(ref=ref, tcp=tcp))
+
+    def login(self, requester: Requester, ref: str) -> Delivered:
+        """What a relay asks for, for a client of its handle."""
+        with self.lock:
+            return self.access.login(requester, self.order(requester, ref))
+
+    def still_good(self, requester: Requester, ref: str) -> bool:
+        with self.lock:
+            return self.access.still_good(self.order(requester, ref))
+
+    def order(self, requester: Requester, ref: str) -> RelayOrder:
+        """What the handle was opened with when it was first looked at."""
+        handle = self.stores.handles.get(ref_hash(ref))
+        if handle is not None:
+            self._grant_of.setdefault(ref, (handle.grant_id or GrantId("none"), handle.expires_at))
+        grant_id, expires_at = self._grant_of.get(ref, (GrantId("none"), None))
+        return RelayOrder(
+            ref=ref,
+            requester=requester,
+            connection_id=ConnectionId("c" * 22),
+            grant_id=grant_id,
+            expires_at=expires_at,
+            protocol="postgresql",
+            fields={},
+            tcp=False,
+        )
+
+    def check(self, requester: Requester, ref: str) -> HandleState:
+        with self.lock:
+            return self.access.check(requester, HandleUse(ref=ref))
+
+    def reveal(self, requester: Requester, ref: str, wait: Wait, **claims: Any) -> Delivered:
+        return self.access.reveal(requester, RevealRequest(ref=ref, **claims), wait=wait)
+
+    def question(self) -> Question:
+        """The one question that is open."""
+        (found,) = self.consent.questions().access_requests
+        return found
+
+    def decide(self, decision: DecisionKind, **changes: Any) -> None:
+        """The person answers the one question that is open."""
+        question = self.question()
+        self.consent.decide(
+            Decide(**({"id": question.id, "decision": decision, "digest": question.digest} | changes)),
+            actor=PERSON,
+        )
+
+    def answer(self, decision: DecisionKind, **changes: Any) -> Wait:
+        """A wait during which the person answers."""
+
+        def wait(settled: Future[None]) -> bool:
+            with self.lock:
+                self.decide(decision, **changes)
+            return settled.done()
+
+        return wait
+
+    def meanwhile(self, happening: Callable[[], object]) -> Wait:
+        """A wait during which something happens and time is looked at."""
+
+        def wait(settled: Future[None]) -> bool:
+            with self.lock:
+                happening()
+                self.consent.tick()
+            assert settled.done()
+            return True
+
+        return wait
+
+    def later(self, seconds: float) -> Wait:
+        """A wait during which nobody answers."""
+        return self.meanwhile(lambda: self.clock.forward(seconds))
+
+    def grants(self) -> list[Grant]:
+        return [view.grant for view in self.consent.grants(GrantFilter()).grants if view.counts]
+
+    def record(self) -> list[AuditEvent]:
+        """All rows, oldest first."""
+        return [*reversed(self.audit.list(AuditFilter(limit=500)).events)]
+
+    def recorded(self) -> list[str]:
+        return [event.type for event in self.record()]
+
+    def _publish(self, event: Event) -> None:
+        # What is told must be stored: whoever hears it asks at once.
+        assert not self.storage.open
+        self.events.append(event)
+
+    def _randomness(self, size: int) -> bytes:
+        self._random += 1
+        return self._random.to_bytes(4, "big") + bytes(size - 4)
+
+
+def gone(settled: Future[None]) -> bool:
+    """A wait in which the asker goes away."""
+    return False
+
+
+def unasked(settled: Future[None]) -> bool:
+    """For requests that must not wait for anybody."""
+    raise AssertionError("somebody was asked")
+
+
+class Caller:
+    """A request in a thread of its own, as the broker makes it. Made when it waits for a person, or is done."""
+
+    def __init__(self, call: Callable[[Wait], AccessResponse | Delivered]) -> None:
+        self._settled: Future[None] | None = None
+        self._leave: Future[None] = Future()
+        self._outcome: Future[AccessResponse | Delivered] = Future()
+        self._arrived = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(call,), daemon=True)
+        self._thread.start()
+        assert self._arrived.wait(30)
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing has been decided about it."""
+        return self._settled is not None and not self._settled.done() and not self._outcome.done()
+
+    @property
+    def error(self) -> type[BaseException] | None:
+        """What it ended with; `None` for an answer. Not for one that waits."""
+        assert not self.waits
+        return type(error) if (error := self._outcome.exception(30)) else None
+
+    @property
+    def answer(self) -> AccessResponse:
+        assert not self.waits
+        found = self._outcome.result(30)
+        assert isinstance(found, AccessResponse)
+        return found
+
+    def finished(self) -> AccessResponse | Delivered:
+        """What it was answered. Raises: what it ended with."""
+        return self._outcome.result(30)
+
+    def go_away(self) -> None:
+        """The asker's end of the channel closes."""
+        self._leave.set_result(None)
+        self._outcome.exception(30)
+
+    def _run(self, call: Callable[[Wait], AccessResponse | Delivered]) -> None:
+        try:
+            self._outcome.set_result(call(self._wait))
+        except BaseException as error:  # noqa: BLE001 - it is looked at in the test's thread
+            self._outcome.set_exception(error)
+        self._arrived.set()
+
+    def _wait(self, settled: Future[None]) -> bool:
+        self._settled = settled
+        self._arrived.set()
+        first = futures.wait([settled, self._leave], timeout=60, return_when=futures.FIRST_COMPLETED)
+        return settled in first.done
+
+
+class UpdatedCatalogue(ProviderCatalogue):
+    """The catalogue after an update of a package: some definitions are gone (`None`) or others."""
+
+    def __init__(self, changed: Mapping[str, ProviderDefinition | None]) -> None:
+        super().__init__(packages=False, directories=[str(PROVIDERS)])
+        for provider_id, definition in changed.items():
+            if definition is None:
+                del self._providers[provider_id]
+            else:
+                self._providers[provider_id] = definition
+
+
+_CATALOGUE: list[ProviderCatalogue] = []
+
+
+def catalogue() -> ProviderCatalogue:
+    """The built-in providers and `ledger`, read once: they never change."""
+    if not _CATALOGUE:
+        _CATALOGUE.append(ProviderCatalogue(packages=False, directories=[str(PROVIDERS)]))
+    return _CATALOGUE[0]
