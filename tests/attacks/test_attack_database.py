@@ -177,7 +177,7 @@ def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, 
     )
     with database(folder) as opened:
         opened.execute("UPDATE secrets SET envelope = ? WHERE connection_id = ?", (envelope, connection))
-    assert refused(a, "connection('moved', reason='once')._lease.deliver()")[0] == "SecretInvalid"
+    assert refused(a, "connection('moved', reason='once')._handle_ref.deliver()")[0] == "SecretInvalid"
     rows = [row["connection"] for row in notebooks.record(type="secret:unreadable")]
     assert rows.count("moved") == 1
 
@@ -194,7 +194,7 @@ def test_a_sealed_secret_in_another_connection_does_not_open(
             " WHERE connection_id = ?",
             (theirs, own),
         )
-    assert refused(a, "h.arguments(); h._lease.deliver()")[0] == "SecretInvalid"
+    assert refused(a, "h.arguments(); h._handle_ref.deliver()")[0] == "SecretInvalid"
 
 
 def test_a_sealed_secret_in_another_field_does_not_open(notebooks: Notebooks, a: Asker, folder: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_sealed_secret_in_another_field_does_not_open(notebooks: Notebooks, a:
             " SELECT connection_id, 'password', 'another', envelope, set_at FROM secrets WHERE connection_id = ?",
             (connection,),
         )
-    assert refused(a, "h._lease.deliver()")[0] == "SecretInvalid"
+    assert refused(a, "h._handle_ref.deliver()")[0] == "SecretInvalid"
 
 
 def test_fields_of_ones_own_in_the_row_reach_no_library(notebooks: Notebooks, a: Asker, folder: Path) -> None:
@@ -430,14 +430,14 @@ def test_a_planted_trigger_stops_every_use(notebooks: Notebooks, a: Asker, folde
     a.run(f"h = connection({connection!r}, reason='session')")
     with database(folder) as opened:
         opened.execute(f"CREATE TRIGGER planted {TRIGGERS[name]}")
-        assert refused(a, "h._lease.deliver()")[0] == "StorageError"
+        assert refused(a, "h._handle_ref.deliver()")[0] == "StorageError"
         with pytest.raises(StorageError):
             notebooks.operator.call("grants.revoke", {"id": grants_of(notebooks, connection)[0]})
         opened.execute("DROP TRIGGER planted")
     # What was revoked is over, though that could not be stored then; it is, as soon as it can be.
-    assert refused(a, "h._lease.deliver()")[0] == "HandleInvalid"
+    assert refused(a, "h._handle_ref.deliver()")[0] == "HandleInvalid"
     wait_until(lambda: not grants_of(notebooks, connection), deadline_s=20, what="the revoke to be stored")
-    assert refused(a, "h._lease.deliver()")[0] == "HandleInvalid"
+    assert refused(a, "h._handle_ref.deliver()")[0] == "HandleInvalid"
 
 
 def grants_of(notebooks: Notebooks, connection: str) -> list[str]:
@@ -454,6 +454,6 @@ def test_a_record_without_its_guards_stops_every_use(notebooks: Notebooks, a: As
             "SELECT sql FROM sqlite_master WHERE name = 'audit_is_never_changed'"
         ).fetchone()
         opened.execute("DROP TRIGGER audit_is_never_changed")
-        assert refused(a, "h._lease.deliver()")[0] == "StorageError"
+        assert refused(a, "h._handle_ref.deliver()")[0] == "StorageError"
         opened.execute(text)
-    a.run("h._lease.deliver()")
+    a.run("h._handle_ref.deliver()")

@@ -93,10 +93,10 @@ def test_an_edited_connection_has_no_power(notebooks: Notebooks, a: Asker, folde
     """With an old `always`: nothing is delivered, tested, revealed or asked. It is seen, and on record."""
     connection = f"edited-{list(EDITS).index(name)}"
     before = made(notebooks, connection, reveal=name != "reveal switched on")
-    a.run(f"h = connection({connection!r}, reason='always'); h._lease.deliver()")
+    a.run(f"h = connection({connection!r}, reason='always'); h._handle_ref.deliver()")
     edit(folder, before["id"], EDITS[name])
     asked = len(notebooks.asked())
-    assert refused(a, "h._lease.deliver()") == ("ConnectionNotReady", "edited")
+    assert refused(a, "h._handle_ref.deliver()") == ("ConnectionNotReady", "edited")
     assert refused(a, f"connection({connection!r}, reason='always')") == ("ConnectionNotReady", "edited")
     # The client itself asks for nothing that it was told it may not have.
     assert refused(a, "h.reveal('once').__enter__()")[0] in ("ConnectionNotReady", "RevealForbidden")
@@ -136,7 +136,7 @@ def test_a_stripped_or_planted_connection_has_no_power(notebooks: Notebooks, a: 
             (before["id"],),
         )
     for _ in range(2):
-        assert refused(a, "h._lease.deliver()") == ("ConnectionNotReady", "unconfirmed")
+        assert refused(a, "h._handle_ref.deliver()") == ("ConnectionNotReady", "unconfirmed")
         assert refused(a, "connection('planted', reason='once')") == ("ConnectionNotReady", "unconfirmed")
         notebooks.operator.call("vault.lock")
         notebooks.operator.call("vault.unlock", {"passphrase": PASSPHRASE})
@@ -151,7 +151,7 @@ def test_exchanged_names_lead_nowhere(notebooks: Notebooks, a: Asker, folder: Pa
     edit(folder, other["id"], lambda d: d.update(name="exchange-a"))
     edit(folder, one["id"], lambda d: d.update(name="exchange-b"))
     assert refused(a, "connection('exchange-a', reason='always')") == ("ConnectionNotReady", "edited")
-    assert refused(a, "h._lease.deliver()") == ("ConnectionNotReady", "edited")
+    assert refused(a, "h._handle_ref.deliver()") == ("ConnectionNotReady", "edited")
 
 
 def test_saving_it_asks_for_the_secret_anew(notebooks: Notebooks, a: Asker, folder: Path) -> None:
@@ -166,7 +166,7 @@ def test_saving_it_asks_for_the_secret_anew(notebooks: Notebooks, a: Asker, fold
     )
     assert (saved["connection"]["status_reason"], saved["secrets"]) == ("secret_missing", {})
     assert refused(a, "connection('skimmed', reason='always')")[0] == "SecretMissing"
-    assert refused(a, "h._lease.deliver()")[0] in ("SecretMissing", "HandleInvalid")
+    assert refused(a, "h._handle_ref.deliver()")[0] in ("SecretMissing", "HandleInvalid")
 
 
 def test_an_older_connection_put_back_counts_at_the_next_broker(notebooks: Notebooks, folder: Path) -> None:
@@ -273,5 +273,5 @@ def test_another_server_never_seals_with_the_old_key(own: tuple[Notebooks, Path]
         other.call("vault.unlock", {"passphrase": CHANGED})
         other.call("secrets.set", {**secret, "value": "with the new key"})
     with notebooks.open("a.ipynb") as a:
-        a.run("h = connection('warehouse', reason='once'); h._lease.deliver()")
+        a.run("h = connection('warehouse', reason='once'); h._handle_ref.deliver()")
     assert notebooks.operator.call("audit.verify")["consistent"] is True

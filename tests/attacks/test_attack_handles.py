@@ -15,7 +15,7 @@ from tests.support.broker.requester import Asker, Refused
 from tests.support.canary import CANARY
 
 GET = "h = connection('api', reason='session')"
-REF = "str.__str__(h._lease._ref)"
+REF = "str.__str__(h._handle_ref._ref)"
 USE = """
 from connvault_jupyter.kernel.api import broker
 def use(operation, **body):
@@ -121,6 +121,6 @@ def test_in_the_clear_the_code_can_take_the_secret(notebooks: Notebooks) -> None
     """Not stopped: the login passes through the code's own process, as the dialog said. It is on record."""
     with notebooks.open("a.ipynb") as asker:
         asker.run(GET)
-        assert asker.run("str.__str__(h._lease.deliver().secrets['token'])") == CANARY
+        assert asker.run("str.__str__(h._handle_ref.deliver().secrets['token'])") == CANARY
     row = notebooks.record(type="access:used")[0]
     assert (row["requester_label"], row["mode"]) == ("a.ipynb", "in_clear")

@@ -72,7 +72,7 @@ VICTIM = r"""
 import json, os, subprocess, sys
 from pathlib import Path
 from connvault_jupyter.broker.hardening import become_non_dumpable
-from tests.support.operator import operated_broker
+from tests.support.broker.operator import operated_broker
 
 attacker, home = sys.argv[1:]
 assert become_non_dumpable()

@@ -236,7 +236,7 @@ def test_a_provider_that_binds_less_gets_no_old_secret() -> None:
         with operated_broker(home, rule=by_reason, provider_dirs=[str(file.parent)]) as (operator, path):
             operator.create("t", "ticker", {"host": "good.test", "port": "1"}, {"password": CANARY})
             with Notebooks(operator, home=home, socket_path=path).open("a.ipynb") as process:
-                process.run("connection('t', reason='always')._lease.deliver()")
+                process.run("connection('t', reason='always')._handle_ref.deliver()")
         less = hostile(
             fields__properties__port={"type": "string", "x-destination": True},
             fields__properties__host={"type": "string"},
@@ -251,4 +251,4 @@ def test_a_provider_that_binds_less_gets_no_old_secret() -> None:
             with pytest.raises(Refused, match="AccessDenied"):
                 process.run("connection('t')")
             with pytest.raises(Refused, match="SecretInvalid"):
-                other.run("connection('t', reason='once')._lease.deliver()")
+                other.run("connection('t', reason='once')._handle_ref.deliver()")

@@ -19,7 +19,7 @@ from tests.support.broker.unprivileged import run_unprivileged
 # Has a broker with a logged-in session, whose Redis worker keeps the password to mask it, and is attacked.
 VICTIM = r"""
 import json, subprocess, sys
-from tests.support.redis_notebooks import redis_notebooks
+from tests.support.broker.redis_notebooks import redis_notebooks
 
 with redis_notebooks(lambda question: "session") as world:
     name, _ = world.define()
@@ -84,7 +84,7 @@ def test_what_can_be_read_of_a_relay_without_any_trick_says_nothing() -> None:
     """Arguments are for everybody to read."""
     with redis_notebooks(lambda question: "session") as world, world.kernel() as kernel:
         name, _ = world.define()
-        kernel.run(f"h = connection({name!r}); s = live(h); o = h._lease.open(tcp=True)")
+        kernel.run(f"h = connection({name!r}); s = live(h); o = h._handle_ref.open(tcp=True)")
         token = kernel.run("str.__str__(o.token)")
         zygote, workers = world.processes()
         for pid in (zygote, *workers):

@@ -167,7 +167,7 @@ def test_an_edit_of_how_to_log_in_sends_the_secret_to_the_same_place_in_another_
     with pytest.raises(Refused, match="AccessDenied"):
         later.kernel.run(f"connection({name_of('mysql')!r})")
     later.kernel.run(f"h = connection({name_of('mysql')!r}, reason='once')")
-    assert later.kernel.run("h._lease.open().protocol") == "mysql"
+    assert later.kernel.run("h._handle_ref.open().protocol") == "mysql"
 
 
 LEFT_OUT: dict[str, Edit] = {

@@ -31,7 +31,7 @@ FLOOD = 400
 PATIENT = """
 def patient(handle):
     stream = socket.socket(socket.AF_UNIX)
-    stream.connect(handle._lease.open().socket)
+    stream.connect(handle._handle_ref.open().socket)
     stream.settimeout(20)
     return stream
 """
@@ -57,7 +57,7 @@ def kernel(world: RedisNotebooks) -> Iterator[Asker]:
 
 
 def directory_of(kernel: Asker) -> Path:
-    return Path(kernel.run("h._lease.open().directory"))
+    return Path(kernel.run("h._handle_ref.open().directory"))
 
 
 def worker_of(world: RedisNotebooks) -> Any:

@@ -54,7 +54,7 @@ def world(postgres: PostgresServer, postgres_login: Login) -> Iterator[World]:
 
 def test_a_connection_into_another_handles_relay_is_let_in_by_nobody(world: World) -> None:
     """It speaks PostgreSQL, and looks who is there: the relay itself, which has no handle."""
-    folder = world.kernel.run("h._lease.open().directory")
+    folder = world.kernel.run("h._handle_ref.open().directory")
     with pytest.raises(Refused, match="UpstreamAuthFailed"):
         world.kernel.run(world.leads_to("postgresql", folder))
     assert world.goes_on()
@@ -69,7 +69,7 @@ def test_a_connection_into_the_brokers_channel_says_nothing_there(world: World) 
 
 def test_a_connection_into_a_handles_line_for_sockets_says_nothing_there(world: World) -> None:
     """What asks there for a socket gets one; the relay asks for none."""
-    folder = world.kernel.run("h._lease.open().directory")
+    folder = world.kernel.run("h._handle_ref.open().directory")
     with pytest.raises(Refused, match="UpstreamUnreachable"):
         world.kernel.run(world.leads_to("mysql", f"{folder}/hand-over"))
     assert world.goes_on()

@@ -21,8 +21,8 @@ import json, logging, os, socket, subprocess, sys, threading
 from pathlib import Path
 from connvault_jupyter.broker import spawn
 from connvault_jupyter.broker.hardening import become_non_dumpable
-from tests.support.operator import operated_broker
-from tests.support.racer import Racer
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.racer import Racer
 home, secret, later, way, how = Path(sys.argv[1]), *sys.argv[2:]
 assert become_non_dumpable()
 if way == "plain":
@@ -118,8 +118,8 @@ print(json.dumps({"took": took, "memory": memory, "sockets": sockets}))
 SERVER = (
     _BEGIN
     + r"""
-from tests.support.jupyter_server import serve
-from tests.support.rest import Rest
+from tests.support.browser.jupyter_server import serve
+from tests.support.browser.rest import Rest
 racer = Racer(home / "racer", marker="jupyter-server" if how == "ordinary" else "jupyter-connvault")
 if way == "plain":
     with open(racer.gate / "sitecustomize.py", "a") as file:
@@ -159,7 +159,7 @@ DISTURBED = (
     + r"""
 from concurrent.futures import Future
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker.process import BrokerProcess
+from connvault_jupyter.broker.broker_process import BrokerProcess
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import ConnvaultError
 (home / "s").mkdir(mode=0o700)

@@ -38,7 +38,7 @@ DEADLINE_S = 30.0
 
 OWNER = """
 import logging, sys
-from connvault_jupyter.broker.process import BrokerProcess
+from connvault_jupyter.broker.broker_process import BrokerProcess
 from connvault_jupyter.contracts.supervision import BrokerSettings
 broker = BrokerProcess(log=logging.getLogger())
 broker.start(BrokerSettings.model_validate_json(sys.argv[1]))

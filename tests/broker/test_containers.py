@@ -17,10 +17,10 @@ OWNER = """
 import os, subprocess, sys
 from contextlib import ExitStack
 from connvault_jupyter.broker import process
-from tests.support.in_clear import IN_CLEAR
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.processes import clean_environment
+from tests.support.broker.in_clear import IN_CLEAR
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.processes import clean_environment
 
 stack, answer = ExitStack(), "session"
 
@@ -41,7 +41,7 @@ def ask():
     kernel.run("h = connection('warehouse')")
 
 def use():
-    kernel.run("h._lease.deliver()")
+    kernel.run("h._handle_ref.deliver()")
 
 def permissions():
     return len(operator.call("grants.list")["grants"])
@@ -117,7 +117,7 @@ def test_a_question_of_one_container_is_not_ended_by_anothers_start(short_tmp_pa
         first.run("define()")
         first.run("open_notebook()")
         first.run("kernel.begin(\"connection('warehouse')\")")
-        first.run("from tests.support.processes import wait_until")
+        first.run("from tests.support.broker.processes import wait_until")
         first.run("wait_until(questions, deadline_s=20, what='the question')")
         with container(short_tmp_path, "b") as second:
             second.run("open_notebook()")
@@ -177,7 +177,7 @@ WAITED_FOR = """
 import os, signal, sys
 from pathlib import Path
 from connvault_jupyter.broker.waiter import continue_in_child
-from tests.support.processes import wait_until
+from tests.support.broker.processes import wait_until
 assert os.getpid() == 1
 continue_in_child()
 hear, say = os.pipe()

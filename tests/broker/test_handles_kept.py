@@ -113,7 +113,7 @@ def test_in_a_loop_this_time_is_asked_each_time(world: RedisNotebooks, kernel: A
     assert len(world.operator.asked) == before + 3
 
 
-def of(kernel: Asker, code: str = "h._lease.check()") -> tuple[str, str]:
+def of(kernel: Asker, code: str = "h._handle_ref.check()") -> tuple[str, str]:
     """(reason, message) of a handle that is good no more."""
     with pytest.raises(Refused) as caught:
         kernel.run(code)
@@ -152,7 +152,7 @@ def test_each_end_has_its_own_words(
     name, connection_id = world.define()
     decision = "always" if why == "document_gone" else "session"
     kernel.run(f"h = connection({name!r}, reason={decision!r}); s = live(h)")
-    ref = kernel.run("str.__str__(h._lease._ref)")
+    ref = kernel.run("str.__str__(h._handle_ref._ref)")
     end(world, connection_id)
     assert of(kernel) == (why, WORDS[why])  # type: ignore[index]
     assert of(kernel, "h.url") == (why, WORDS[why])  # type: ignore[index]
@@ -182,7 +182,7 @@ def test_another_process_is_told_that_it_is_another_one(world: RedisNotebooks, k
     """As long as the handle is good for its own."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r})")
-    ref = kernel.run("str.__str__(h._lease._ref)")
+    ref = kernel.run("str.__str__(h._handle_ref._ref)")
     with world.kernel("other.ipynb") as other:
         other.run("from connvault_jupyter.kernel.api import broker")
         assert of(other, f"broker().ask('access.check', {{'ref': {ref!r}}})") == ("foreign", WORDS["foreign"])
@@ -193,7 +193,7 @@ def test_after_a_restart_the_kernel_is_what_is_gone(world: RedisNotebooks) -> No
     name, _ = world.define()
     with world.notebooks.open("again.ipynb", kernel_id="k") as first:
         first.run(f"h = connection({name!r})")
-        ref = first.run("str.__str__(h._lease._ref)")
+        ref = first.run("str.__str__(h._handle_ref._ref)")
     with world.notebooks.open("again.ipynb", kernel_id="k") as second:
         second.run("from connvault_jupyter.kernel.api import broker")
         ask = f"broker().ask('access.check', {{'ref': {ref!r}}})"

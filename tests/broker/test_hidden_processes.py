@@ -10,9 +10,9 @@ from tests.support.broker.unprivileged import run_unprivileged
 ASKING = """
 import sys
 from pathlib import Path
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.requester import Refused
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.requester import Refused
 home = Path(sys.argv[1])
 with operated_broker(home) as (operator, path):
     notebooks = Notebooks(operator, home=home, socket_path=path)

@@ -15,8 +15,8 @@ STARTED = """
 import sys
 from pathlib import Path
 from connvault_jupyter.broker import spawn
-from tests.support.operator import operated_broker
-from tests.support.seccomp import refuse_prctl
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.seccomp import refuse_prctl
 spawn.unreadable_loader = lambda: None
 refuse_prctl(*map(int, sys.argv[2:]))
 with operated_broker(Path(sys.argv[1])) as (operator, _):

@@ -98,7 +98,7 @@ def test_when_the_permission_ends_so_does_what_is_open(
 ) -> None:
     """Also in the middle of a command that waits; the next attempt is refused."""
     name, connection_id = world.define()
-    kernel.run(f"h = connection({name!r}, reason={decision!r}); o = h._lease.open(tcp=True)")
+    kernel.run(f"h = connection({name!r}, reason={decision!r}); o = h._handle_ref.open(tcp=True)")
     kernel.run(
         "s = live(h)" if way == "socket" else "s = to_port(o.port); said(s, b'AUTH', str(o.token).encode())"
     )
@@ -111,7 +111,7 @@ def test_when_the_permission_ends_so_does_what_is_open(
     _log.info("cut after %.1f ms", taken * 1000)
     assert taken < CUT_S
     with pytest.raises(Refused) as caught:
-        kernel.run("h._lease.open()")
+        kernel.run("h._handle_ref.open()")
     assert caught.value.kind == "HandleInvalid"
 
 
@@ -128,7 +128,7 @@ def test_when_locked_everything_is_cut_and_works_again_after_the_unlock(
         kernel.run("w.join(20)")
         assert since(began, kernel.run("t[0]")) < CUT_S
         with pytest.raises(Refused) as caught:
-            kernel.run("h._lease.open()")
+            kernel.run("h._handle_ref.open()")
         assert caught.value.kind == "VaultLocked"
     finally:
         world.operator.call("vault.unlock", {"passphrase": PASSPHRASE})
@@ -150,7 +150,7 @@ _BUSY = """
 from connvault_jupyter.kernel.api import broker
 def ask():
     while not stop.is_set():
-        try: broker().ask("access.check", {"ref": h._lease._ref})
+        try: broker().ask("access.check", {"ref": h._handle_ref._ref})
         except Exception: pass
 stop = threading.Event()
 askers = [threading.Thread(target=ask) for _ in range(4)]
@@ -215,7 +215,7 @@ def test_when_the_kernel_ends_its_children_lose_what_is_open(
     name, _ = world.define()
     read, write = os.pipe()
     with world.kernel("ending.ipynb") as kernel, os.fdopen(read) as said:
-        kernel.run(f"h = connection({name!r}); path = h._lease.open().socket")
+        kernel.run(f"h = connection({name!r}); path = h._handle_ref.open().socket")
         kernel.run(
             f"out = os.open('/proc/{os.getpid()}/fd/{write}', os.O_WRONLY);"
             f"child = subprocess.Popen([sys.executable, '-c', {_CHILD!r}, path], stdout=out, stdin=subprocess.DEVNULL)"
@@ -280,7 +280,7 @@ def test_a_replaced_secret_ends_no_session(world: RedisNotebooks, kernel: Asker)
     world.operator.call("secrets.delete", field)
     assert kernel.run("pinged(s)") == "+PONG\r\n"
     # Redis may do without, so it is a login that the server refuses.
-    assert "upstream_auth_failed" in kernel.run("said(to_socket(h._lease.open().socket), b'PING')")
+    assert "upstream_auth_failed" in kernel.run("said(to_socket(h._handle_ref.open().socket), b'PING')")
     world.operator.call("secrets.set", {**field, "value": world.server.password})
     assert kernel.run("[pinged(s), pinged(live(h))]") == ["+PONG\r\n"] * 2
 
@@ -289,7 +289,7 @@ def test_one_of_two_handles_is_let_go_of_alone(world: RedisNotebooks, kernel: As
     """They share a worker, and nothing else."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r}); g = connection({name!r}); s, r = live(h), live(g)")
-    assert kernel.run("h._lease.open().directory != g._lease.open().directory")
+    assert kernel.run("h._handle_ref.open().directory != g._handle_ref.open().directory")
     kernel.run("h.release(); ended(s)")
     assert kernel.run("pinged(r)") == "+PONG\r\n"
 

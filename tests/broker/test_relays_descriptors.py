@@ -15,7 +15,7 @@ def come_and_go(name, times):
     seen = set()
     for _ in range(times):
         h = connection(name)
-        o = h._lease.open(tcp=True)
+        o = h._handle_ref.open(tcp=True)
         seen.add(o.directory)
         by_socket, by_port = live(h), to_port(o.port)
         assert said(by_port, b"AUTH", str(o.token).encode()) == "+OK\\r\\n"
@@ -51,7 +51,7 @@ def test_two_hundred_handles_leave_nothing_open(world: RedisNotebooks, kernel: A
         assert kernel.run(f"come_and_go({name!r}, 200)") == 200
     assert world.processes() == (zygote, [worker])
     assert kernel.run("pinged(s)") == "+PONG\r\n"
-    assert kernel.run("len(os.listdir(os.path.dirname(kept._lease.open().directory)))") == 1
+    assert kernel.run("len(os.listdir(os.path.dirname(kept._handle_ref.open().directory)))") == 1
 
 
 def test_workers_that_come_and_go_leave_nothing_open(world: RedisNotebooks, kernel: Asker) -> None:
@@ -70,7 +70,7 @@ def test_the_limit_would_be_reached(world: RedisNotebooks, kernel: Asker) -> Non
     kernel.run(
         "def many():\n"
         "    for _ in range(100):\n"
-        "        one = to_socket(kept._lease.open().socket)\n"
+        "        one = to_socket(kept._handle_ref.open().socket)\n"
         "        one.settimeout(1)\n"
         "        open_ones.append(one)\n"
         "        if pinged(one) != '+PONG\\r\\n': return 'refused'\n"

@@ -63,7 +63,7 @@ PING = (
 
 def test_what_the_kernel_starts_is_served(kernel: Asker) -> None:
     """A subprocess counts as the notebook, also one that outlives its shell."""
-    kernel.run("path = h._lease.open().socket")
+    kernel.run("path = h._handle_ref.open().socket")
     kernel.run(PING)
     assert "PONG" in kernel.run("subprocess.check_output([sys.executable, '-c', code, path]).decode()")
     shell = "subprocess.check_output(['sh', '-c', f'{sys.executable} -c \"{code}\" {path}']).decode()"
@@ -72,7 +72,7 @@ def test_what_the_kernel_starts_is_served(kernel: Asker) -> None:
 
 def test_another_notebook_is_refused_and_recorded(world: RedisNotebooks, kernel: Asker) -> None:
     """A path is no bearer token: whoever knows it gets an error in the protocol's own form, and no session."""
-    path = kernel.run("h._lease.open().socket")
+    path = kernel.run("h._handle_ref.open().socket")
     before = len(refusals(world))
     with world.kernel("other.ipynb") as other:
         answer = other.run(f"said(to_socket({path!r}), b'PING')")
@@ -87,7 +87,7 @@ def test_another_notebook_is_refused_and_recorded(world: RedisNotebooks, kernel:
 
 def test_a_script_is_refused(world: RedisNotebooks, kernel: Asker) -> None:
     """No kernel's child, same user."""
-    path = kernel.run("h._lease.open().socket")
+    path = kernel.run("h._handle_ref.open().socket")
     with world.notebooks.outside() as script:
         script.run(IN_THE_KERNEL)
         assert script.run(f"said(to_socket({path!r}), b'PING')").startswith("-")
@@ -99,7 +99,7 @@ def test_what_a_plain_script_starts_is_another_requester(world: RedisNotebooks) 
     with world.notebooks.outside() as script:
         script.run(IN_THE_KERNEL)
         script.run(PING)
-        script.run(f"h = connection({name!r}); path = h._lease.open().socket")
+        script.run(f"h = connection({name!r}); path = h._handle_ref.open().socket")
         assert script.run("said(live(h), b'PING')") == "+PONG\r\n"
         answer = script.run("subprocess.check_output([sys.executable, '-c', code, path]).decode()")
         assert "connvault handle_invalid" in answer
@@ -111,7 +111,7 @@ def test_another_run_of_the_same_notebook_is_refused(world: RedisNotebooks) -> N
     name, _ = world.define()
     with world.kernel() as first:
         first.run(f"h = connection({name!r}); s = live(h)")
-        path = first.run("h._lease.open().socket")
+        path = first.run("h._handle_ref.open().socket")
         with world.notebooks.open("a.ipynb", kernel_id="second") as second:
             second.run(IN_THE_KERNEL)
             answer = second.run(f"said(to_socket({path!r}), b'PING')")
@@ -120,7 +120,7 @@ def test_another_run_of_the_same_notebook_is_refused(world: RedisNotebooks) -> N
 
 def test_on_loopback_the_token_opens_it_for_its_own_requester(kernel: Asker) -> None:
     """Tools that know no Unix sockets."""
-    kernel.run("o = h._lease.open(tcp=True); s = to_port(o.port)")
+    kernel.run("o = h._handle_ref.open(tcp=True); s = to_port(o.port)")
     assert kernel.run("said(s, b'PING')").startswith("-NOAUTH")
     assert kernel.run("said(s, b'AUTH', b'wrong')").startswith("-")
     kernel.run("s = to_port(o.port)")
@@ -143,7 +143,7 @@ def test_on_loopback_a_client_with_a_socket_for_both_kinds_of_addresses_is_serve
     world: RedisNotebooks, kernel: Asker
 ) -> None:
     """And it is known whose it is, as with any other: another notebook's is refused by its name."""
-    kernel.run(f"{DUAL_STACK}\no = h._lease.open(tcp=True); s = to_port_as_java(o.port)")
+    kernel.run(f"{DUAL_STACK}\no = h._handle_ref.open(tcp=True); s = to_port_as_java(o.port)")
     assert kernel.run("said(s, b'AUTH', str(o.token).encode())") == "+OK\r\n"
     assert kernel.run("said(s, b'PING')") == "+PONG\r\n"
     port, token = kernel.run("[o.port, str.__str__(o.token)]")
@@ -158,9 +158,9 @@ def test_on_loopback_a_client_with_a_socket_for_both_kinds_of_addresses_is_serve
 CLOSED = """
 import os, sys
 from pathlib import Path
-from tests.support.notebook_processes import Notebooks
-from tests.support.operator import operated_broker
-from tests.support.redis_notebooks import IN_THE_KERNEL
+from tests.support.broker.notebook_processes import Notebooks
+from tests.support.broker.operator import operated_broker
+from tests.support.broker.redis_notebooks import IN_THE_KERNEL
 os.dup2(1, 2)
 home = Path(sys.argv[1])
 with operated_broker(home) as (operator, path):
@@ -168,7 +168,7 @@ with operated_broker(home) as (operator, path):
     operator.create("cache", "redis", fields, {"password": "a-password"})
     with Notebooks(operator, home=home, socket_path=path).open("a.ipynb") as kernel:
         kernel.run(IN_THE_KERNEL)
-        kernel.run("o = connection('cache')._lease.open(tcp=True)")
+        kernel.run("o = connection('cache')._handle_ref.open(tcp=True)")
         kernel.run("import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)")
         print(kernel.run("said(to_port(o.port), b'AUTH', str(o.token).encode())"), flush=True)
 """
@@ -184,7 +184,7 @@ def test_on_loopback_a_client_that_can_not_be_told_is_refused_with_the_reason(sh
 
 def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, kernel: Asker) -> None:
     """It may have been read; the broker looks which process has the connection."""
-    kernel.run("o = h._lease.open(tcp=True)")
+    kernel.run("o = h._handle_ref.open(tcp=True)")
     port, token = kernel.run("[o.port, str.__str__(o.token)]")
     before = len(refusals(world))
     with world.kernel("thief.ipynb") as other:
@@ -198,7 +198,7 @@ def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, 
 def test_one_handles_token_does_not_open_anothers_port(world: RedisNotebooks, kernel: Asker) -> None:
     """Each has its own."""
     name, _ = world.define()
-    kernel.run(f"g = connection({name!r}); a, b = h._lease.open(tcp=True), g._lease.open(tcp=True)")
+    kernel.run(f"g = connection({name!r}); a, b = h._handle_ref.open(tcp=True), g._handle_ref.open(tcp=True)")
     assert kernel.run("a.port != b.port")
     assert kernel.run("said(to_port(b.port), b'AUTH', str(a.token).encode())").startswith("-")
 
@@ -207,15 +207,15 @@ def test_the_place_is_the_same_each_time(kernel: Asker) -> None:
     """Addresses that were given to a library stay good as long as the handle."""
     places = kernel.run(
         "[[o.socket, o.port, str.__str__(o.token)] for o in "
-        "(h._lease.open(tcp=True), h._lease.open(tcp=True))]"
+        "(h._handle_ref.open(tcp=True), h._handle_ref.open(tcp=True))]"
     )
     assert places[0] == places[1]
-    assert kernel.run("h._lease.open().port") is None
+    assert kernel.run("h._handle_ref.open().port") is None
 
 
 def test_the_place_is_private(kernel: Asker) -> None:
     """A folder for the user alone, and below it the handle's own; a socket for the user alone."""
-    path = Path(kernel.run("h._lease.open().socket"))
+    path = Path(kernel.run("h._handle_ref.open().socket"))
     for folder in (path.parent, path.parent.parent):
         found = folder.stat()
         assert stat.S_IMODE(found.st_mode) == 0o700
@@ -227,7 +227,7 @@ def test_the_place_is_private(kernel: Asker) -> None:
 
 def test_the_place_is_gone_with_the_handle(world: RedisNotebooks, kernel: Asker) -> None:
     """Nothing is left to be found."""
-    path = Path(kernel.run("h._lease.open().socket"))
+    path = Path(kernel.run("h._handle_ref.open().socket"))
     kernel.run("s = live(h); h.release()")
     kernel.run("ended(s)")
     # Taken down after what was open was ended.
@@ -241,7 +241,7 @@ def test_nothing_is_left_of_a_broker_that_has_ended() -> None:
         with world.notebooks.outside() as script:
             script.run(IN_THE_KERNEL)
             script.run(f"h = connection({name!r}); s = live(h)")
-            path = Path(script.run("h._lease.open().socket"))
+            path = Path(script.run("h._handle_ref.open().socket"))
             zygote, workers = world.processes()
             world.operator.broker.stop()
             script.run("ended(s)")
@@ -252,7 +252,9 @@ def test_nothing_is_left_of_a_broker_that_has_ended() -> None:
 def test_no_secret_is_in_what_the_kernel_gets(kernel: Asker) -> None:
     """Nor in what its processes could read of the place."""
     kernel.run("s = live(h)")
-    shown = kernel.run("repr([h, h._lease.open(tcp=True), h.env(), h.env(tcp=True), h._repr_mimebundle_()])")
+    shown = kernel.run(
+        "repr([h, h._handle_ref.open(tcp=True), h.env(), h.env(tcp=True), h._repr_mimebundle_()])"
+    )
     assert found_in(shown) == []
     assert found_in(kernel.run("str(list(h.env(tcp=True).values()) + list(os.environ.items()))")) == []
 

@@ -126,7 +126,7 @@ def test_of_another_users_connection_the_user_is_told(
 
 _CLOSED = r"""
 import ctypes, os, socket, subprocess, sys
-from connvault_jupyter.broker.processes import Peer, PeerHidden
+from connvault_jupyter.broker.os_processes import Peer, PeerHidden
 from connvault_jupyter.broker.tcp_peers import tcp_peer
 listener = socket.create_server(("127.0.0.1", 0))
 code = sys.argv[1]

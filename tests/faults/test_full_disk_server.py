@@ -47,7 +47,7 @@ import time
 used, ended = 0, ""
 while used < 20_000:
     try:
-        h._lease.open()
+        h._handle_ref.open()
     except Exception as error:
         if ended:
             break

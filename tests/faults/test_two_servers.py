@@ -145,7 +145,7 @@ def make_and_delete(rest: Rest, prefix: str, origin: str) -> None:
 # On a connection of its own each: requests on one connection share a use for a second.
 _USE = f"""
 import socket
-place = h._lease.open().socket
+place = h._handle_ref.open().socket
 def worked():
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(place)

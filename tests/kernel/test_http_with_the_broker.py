@@ -124,7 +124,10 @@ def test_another_process_is_refused_on_the_socket_and_on_tcp(world: World, tmp_p
     """Even with the token: the broker sees who connects. Nothing is sent."""
     run = world.asker.run
     run("api = connection('api')")
-    place = {"socket": run("api._lease.open().socket"), "port": run("api._lease.open(tcp=True).port")}
+    place = {
+        "socket": run("api._handle_ref.open().socket"),
+        "port": run("api._handle_ref.open(tcp=True).port"),
+    }
     token = run("str.__str__(api.token)")
     assert run("api.session().get('/x').status_code") == 200
     world.server.requests.clear()

@@ -49,7 +49,7 @@ from tests.support.servers.tls import loopback_certificate
 KEYS = ["plain.txt", "a b+c.txt", "ü/č/日本.bin", "100%/%2F/=&?#", "x//y/", "it's (1)~!*", "dot/../dot"]
 
 
-class Lease:
+class ScriptedRef:
     """What a handle may ask: answered by the test in the broker's place, by the real relay's place."""
 
     connection = "lake"
@@ -116,7 +116,7 @@ def relays(server: StrictS3, processes: HttpRelays) -> Iterator[HttpRelays]:
 
 @pytest.fixture(scope="module")
 def client(server: StrictS3, processes: HttpRelays) -> Client:
-    return Client(handle_ref=Lease(point(processes, server)))  # type: ignore[arg-type]
+    return Client(handle_ref=ScriptedRef(point(processes, server)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +133,9 @@ def bucket(s3: Any) -> str:
 
 
 @pytest.fixture
-def handle_ref(relays: HttpRelays) -> Iterator[Lease]:
+def handle_ref(relays: HttpRelays) -> Iterator[ScriptedRef]:
     """Of a handle that may end."""
-    found = Lease(relays)
+    found = ScriptedRef(relays)
     yield found
     found.revoke()
 
@@ -199,7 +199,7 @@ def test_when_a_body_can_be_read_only_once_it_is_uploaded_over_tls(
     context.load_cert_chain(tmp_path / "pair.pem")
     with strict_s3(tls=context) as server:
         point(processes, server, ca_certificate=certificate.authority)
-        client = Client(handle_ref=Lease(processes))  # type: ignore[arg-type]
+        client = Client(handle_ref=ScriptedRef(processes))  # type: ignore[arg-type]
         s3: Any = client.client()
         name = f"once-{os.urandom(4).hex()}"
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -323,7 +323,7 @@ def test_when_an_address_was_given_out_the_handle_stays(
     relays: HttpRelays, server: StrictS3, bucket: str
 ) -> None:
     """A presigned URL is for whoever has it; a body is read when its client may be gone. A mere request is neither."""
-    handle_ref = Lease(point(relays, server))
+    handle_ref = ScriptedRef(point(relays, server))
     client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     s3: Any = client.client()
     s3.put_object(Bucket=bucket, Key="k", Body=b"hello")
@@ -375,7 +375,7 @@ def test_when_a_post_is_presigned_the_form_is_signed_anew(
 
 
 def test_when_a_presigned_form_is_another_handles_nobody_is_let_in(
-    client: Client, s3: Any, bucket: str, handle_ref: Lease, server: StrictS3
+    client: Client, s3: Any, bucket: str, handle_ref: ScriptedRef, server: StrictS3
 ) -> None:
     """Nor with one that is malformed, or has no policy."""
     presigned = s3.generate_presigned_post(bucket, "k")
@@ -444,7 +444,7 @@ def test_when_the_clock_is_wrong_that_is_said(s3: Any, bucket: str, server: Stri
 
 
 def test_when_keys_are_for_a_while_the_session_token_goes_along(
-    handle_ref: Lease, server: StrictS3, relays: HttpRelays
+    handle_ref: ScriptedRef, server: StrictS3, relays: HttpRelays
 ) -> None:
     """As STS gives them."""
     server.session_token = "FwoGZXIvYXdzEJr//token=="
@@ -455,7 +455,7 @@ def test_when_keys_are_for_a_while_the_session_token_goes_along(
 
 
 def test_when_the_secret_is_replaced_the_same_client_goes_on(
-    handle_ref: Lease, bucket: str, server: StrictS3, relays: HttpRelays
+    handle_ref: ScriptedRef, bucket: str, server: StrictS3, relays: HttpRelays
 ) -> None:
     """Rotation needs no new client."""
     client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
@@ -485,7 +485,7 @@ def test_when_the_secret_is_replaced_the_same_client_goes_on(
 
 
 def test_when_revoked_during_a_download_it_ends(
-    s3: Any, bucket: str, handle_ref: Lease, server: StrictS3
+    s3: Any, bucket: str, handle_ref: ScriptedRef, server: StrictS3
 ) -> None:
     """What has come is short, and the next use is refused with the broker's own word."""
     s3.put_object(Bucket=bucket, Key="long", Body=os.urandom(20_000_000))
@@ -513,7 +513,9 @@ def test_when_revoked_during_a_download_it_ends(
         client.filesystem()
 
 
-def test_when_the_relay_is_gone_the_same_clients_find_the_next_one(handle_ref: Lease, bucket: str) -> None:
+def test_when_the_relay_is_gone_the_same_clients_find_the_next_one(
+    handle_ref: ScriptedRef, bucket: str
+) -> None:
     """Its port and token are others; an upload is sent again from its beginning."""
     client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
     own: Any = client.client()
@@ -544,7 +546,7 @@ def test_when_fifty_are_at_it_all_are_served(s3: Any, bucket: str) -> None:
 
 @pytest.mark.parametrize("error", [VaultLocked(), SecretMissing(), HandleInvalid(reason="foreign")])
 def test_when_the_relay_refuses_its_error_arrives(
-    bucket: str, handle_ref: Lease, relays: HttpRelays, error: ConnvaultError
+    bucket: str, handle_ref: ScriptedRef, relays: HttpRelays, error: ConnvaultError
 ) -> None:
     """With and without a body to say it in, in boto3 and in s3fs."""
     client = Client(handle_ref=handle_ref)  # type: ignore[arg-type]
@@ -560,7 +562,7 @@ def test_when_the_relay_refuses_its_error_arrives(
         assert caught.value.details["connection"] == "lake"
 
 
-def test_when_the_service_is_away_the_error_is_typed(handle_ref: Lease, relays: HttpRelays) -> None:
+def test_when_the_service_is_away_the_error_is_typed(handle_ref: ScriptedRef, relays: HttpRelays) -> None:
     """The relay says what went wrong, at once and not after botocore's retries."""
     relays.point("http://127.0.0.1:1", secrets=relays.vault.secrets, auth="sigv4", access_key_id="AKIA")
     own: Any = Client(handle_ref=handle_ref).client()  # type: ignore[arg-type]

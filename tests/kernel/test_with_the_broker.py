@@ -183,14 +183,14 @@ def test_a_replaced_secret_is_picked_up(
 
 def test_a_foreign_handle_is_refused(world: World) -> None:
     """A ref is no bearer token: another process gets nothing for it."""
-    ref = world.asker.run("h = connection('warehouse'); None") or world.asker.run("str(h._lease._ref)")
+    ref = world.asker.run("h = connection('warehouse'); None") or world.asker.run("str(h._handle_ref._ref)")
     with asker(world.home, world.socket_path) as thief:
         thief.run(
-            "from connvault_jupyter.kernel.lease import Lease; from connvault_jupyter.kernel.api import broker"
+            "from connvault_jupyter.kernel.handle_ref import HandleRef; from connvault_jupyter.kernel.api import broker"
         )
         for use in ("open()", "deliver()", "check()", "reveal('x', 5)"):
             with pytest.raises(Refused) as caught:
-                thief.run(f"Lease(client=broker(), ref={ref!r}, connection='warehouse').{use}")
+                thief.run(f"HandleRef(client=broker(), ref={ref!r}, connection='warehouse').{use}")
             assert caught.value.kind == "HandleInvalid"
 
 

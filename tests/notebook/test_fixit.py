@@ -38,7 +38,7 @@ def test_verbose_shows_the_traceback_without_secret_and_ref(
     shell.run("handle = connection('warehouse')")
     handles.refusal = errors.VaultLocked()
     shell.ip.run_line_magic("xmode", "Verbose")
-    shell.run("handle._lease.deliver()")
+    shell.run("handle._handle_ref.deliver()")
     out = capsys.readouterr().out
     assert "Traceback" in out
     assert "VaultLocked: The vault is locked" in out
@@ -50,7 +50,7 @@ def test_an_argument_that_is_refused_is_one_line(
     shell: Shell, handles: Handles, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A password among the arguments is a newcomer's first try; it is told what there is, and no frame shows it."""
-    shell.run("from connvault_jupyter.kernel.libraries import check_arguments")
+    shell.run("from connvault_jupyter.kernel.client_arguments import check_arguments")
     result = shell.run(f"check_arguments({{'password': {CANARY!r}}}, frozenset({{'autocommit'}}))")
     assert isinstance(result.error_in_exec, TypeError)
     out = capsys.readouterr().out
@@ -278,7 +278,7 @@ UNRELATED = [
 
 def opened(shell: Shell) -> None:
     """A handle that something in this kernel knows the place of."""
-    shell.run("handle = connection('warehouse'); place = handle._lease.open(tcp=True)")
+    shell.run("handle = connection('warehouse'); place = handle._handle_ref.open(tcp=True)")
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def two(shell: Shell, scripted_broker: ScriptedBroker) -> Two:
     made = Two()
     made.install(scripted_broker)
     shell.run("one, other = connection('warehouse'), connection('lake')")
-    shell.run("one._lease.open(); other._lease.open()")
+    shell.run("one._handle_ref.open(); other._handle_ref.open()")
     return made
 
 

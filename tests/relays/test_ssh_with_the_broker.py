@@ -22,7 +22,7 @@ from tests.support.broker.ssh_world import world as world
 from tests.support.servers.sshd import UserKey, new_key
 from tests.support.servers.sshd import sshd as sshd
 
-_HELLO = "ssh(h._lease.open().fields['user'] + '@127.0.0.1', 'echo hello')"
+_HELLO = "ssh(h._handle_ref.open().fields['user'] + '@127.0.0.1', 'echo hello')"
 
 # Fifty logins at once, each with a connection of its own to the agent.
 _FIFTY = """
@@ -111,7 +111,7 @@ def test_when_fifty_clients_log_in_at_once_all_get_in(unbound: Asker, world: Ssh
     """asyncssh, each with its own connection to the agent."""
     unbound.run(_FIFTY)
     unbound.run(f"known = asyncssh.read_known_hosts({str(world.sshd.known_hosts)!r})")
-    assert unbound.run("asyncio.run(all_of_them(h._lease.open().fields))") == list(range(50))
+    assert unbound.run("asyncio.run(all_of_them(h._handle_ref.open().fields))") == list(range(50))
 
 
 def test_when_paramikos_agent_looks_there_it_logs_in(unbound: Asker, world: SshWorld) -> None:
@@ -185,7 +185,7 @@ def test_when_only_bound_logins_are_signed_ssh_gets_in_and_asyncssh_does_not(
         assert cell.run(_HELLO) == [0, "hello", ""]
         cell.run(_FIFTY + "known = None")
         with pytest.raises(Refused) as caught:
-            cell.run("asyncio.run(one(1, h._lease.open().fields))")
+            cell.run("asyncio.run(one(1, h._handle_ref.open().fields))")
         assert caught.value.kind == "PermissionDenied"
         assert "name their host's key" in cell.run("h.last_refusal")
         assert cell.run("h.connect().exec_command('echo hello')[1].read().decode()") == "hello\n"
@@ -313,7 +313,7 @@ def test_when_everything_was_used_the_key_is_nowhere_in_the_kernels_memory(
     cell, needles = unbound, _needles(key)
     cell.run(_FIFTY + "known = None")
     assert cell.run(_HELLO)[0] == 0
-    cell.run("c = h.connect(); asyncio.run(one(1, h._lease.open().fields))")
+    cell.run("c = h.connect(); asyncio.run(one(1, h._handle_ref.open().fields))")
     assert _found_in_memory(cell.process.pid, needles) == set()
     path = tmp_path / "key"
     path.write_text(key.private)

@@ -55,7 +55,7 @@ def _pymysql_directly(account: Account) -> Way:
 
 def _pymysql_through(cell: Cell) -> Way:
     user, database, socket = cell(
-        "(lambda o: [o.fields['user'], o.fields['database'], o.socket])(h._lease.open())"
+        "(lambda o: [o.fields['user'], o.fields['database'], o.socket])(h._handle_ref.open())"
     )
     return _databases({"host": "localhost", "unix_socket": socket, "user": user}, database)
 

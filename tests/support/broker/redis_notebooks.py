@@ -37,7 +37,7 @@ def to_port(port):
     return socket.create_connection(("127.0.0.1", port), 20)
 
 def live(handle):
-    stream = to_socket(handle._lease.open().socket)
+    stream = to_socket(handle._handle_ref.open().socket)
     assert said(stream, b"PING") == "+PONG\\r\\n"
     return stream
 
