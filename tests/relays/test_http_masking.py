@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import math
@@ -55,12 +56,16 @@ class Pieces:
         return True
 
 
+# As a relay keeps it from answer to answer: making one costs as much as a small answer.
+masker = functools.cache(lambda secret: Masker([secret]))
+
+
 def pass_on(exchange: Pieces, secret: str, request: RequestHead) -> None:
     """As a session does it, with an upstream that logs in with this secret."""
     answer = Response(
         exchange,  # type: ignore[arg-type]
         request=request,
-        mask=Masker([secret]),
+        mask=masker(secret),
         for_client=list,
         upgrade="",
         stored=False,
