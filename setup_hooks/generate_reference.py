@@ -322,7 +322,7 @@ def provider_files() -> str:
             "## The object",
             markdown(ProviderDefinition),
             _fields_table(schema),
-            "## A delivery",
+            "## Delivery",
             markdown(Delivery),
             _fields_table(delivery),
             "## Fields that a relay needs",
