@@ -54,7 +54,7 @@ test-labextension: ready-check
 e2e: ready ## The browser tests (screenshots of failures in build/e2e)
 	$(PY) -m pytest $(PARALLEL) -m e2e $(BROWSER_TESTS)
 
-check: ready-check ## Linters, types, the house, generated contracts
+check: ready-check ## Linters, types, the house, generated contracts and reference
 	$(MAKE) --keep-going --no-print-directory check-python check-labextension check-contracts
 
 check-python:
@@ -70,6 +70,7 @@ check-labextension:
 
 check-contracts:
 	$(PY) -m setup_hooks.generate_contracts --check
+	$(PY) -m setup_hooks.generate_reference --check
 
 bench: ready-bench ## Figures against their budgets (build/bench.json)
 	$(PY) tests/bench/run.py
@@ -86,7 +87,8 @@ fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=100000 each)
 compatibility: ready ## People's libraries, and drivers' own suites, through handles (COMPATIBILITY_ARGS=--only=...)
 	$(PY) tests/compatibility/run.py $(COMPATIBILITY_ARGS)
 
-docs: ready-check ## The documentation, in build/docs
+docs: ready-check ## The documentation, in build/docs (docs/reference is written anew)
+	$(PY) -m setup_hooks.generate_reference
 	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/docs
 	@echo build/docs/docs/index.html
 

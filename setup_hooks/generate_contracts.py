@@ -8,7 +8,6 @@ Neither file is ever edited by hand.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from connvault_jupyter.contracts.contract import API_VERSION
 from connvault_jupyter.contracts.operations import REST_PREFIX, routed
 from connvault_jupyter.server import openapi
 
-ROOT = Path(__file__).resolve().parent.parent
+from .generated import ROOT, run
 
 Schema = dict[str, Any]
 
@@ -37,7 +36,7 @@ _MODULES: tuple[ModuleType, ...] = (providers, connections, access, audit, event
 
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
-_FIELD_VALUE = "string | number | boolean | null"
+FIELD_VALUE = "string | number | boolean | null"
 
 
 def named_literals() -> dict[tuple[str, ...], str]:
@@ -65,7 +64,7 @@ def type_of(schema: Schema, names: dict[tuple[str, ...], str]) -> str:
         return names.get(values) or " | ".join(_quoted(value) for value in values)
     if "anyOf" in schema:
         union = " | ".join(dict.fromkeys(type_of(option, names) for option in schema["anyOf"]))
-        return "FieldValue" if union == _FIELD_VALUE else union
+        return "FieldValue" if union == FIELD_VALUE else union
     kind = schema.get("type")
     if kind == "array":
         inner = type_of(schema["items"], names)
@@ -134,7 +133,7 @@ def typescript() -> str:
             "export const SEALABLE: ReadonlySet<OperationName> = new Set<OperationName>([\n"
             + ",\n".join(f"  {_quoted(operation.name)}" for operation, _ in routed() if operation.sealable)
             + "\n]);\n",
-            f"export type FieldValue = {_FIELD_VALUE};\n",
+            f"export type FieldValue = {FIELD_VALUE};\n",
             *aliases,
             *interfaces,
         ]
@@ -150,24 +149,7 @@ def outputs() -> dict[Path, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when all is as it should be; 1 when `--check` found a difference."""
-    parser = argparse.ArgumentParser(description="Generates openapi.json and contracts.ts.")
-    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
-    check = parser.parse_args(arguments).check
-    differing = [
-        path
-        for path, text in outputs().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
-    for path in differing:
-        if check:
-            print(
-                f"{path.relative_to(ROOT)} is not what the contracts say: python -m setup_hooks.generate_contracts"
-            )
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(outputs()[path], encoding="utf-8")
-            print(f"wrote {path.relative_to(ROOT)}")
-    return 1 if check and differing else 0
+    return run("setup_hooks.generate_contracts", outputs(), arguments)
 
 
 if __name__ == "__main__":
