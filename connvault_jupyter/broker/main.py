@@ -23,6 +23,7 @@ from ..contracts.problem import invalid_request
 from ..contracts.supervision import BrokerReady, BrokerSettings
 from ..errors import BrokerUnavailable, ConnvaultError, VersionMismatch
 from ..providers.registry import ProviderCatalogue
+from ..relays.broker_answers import BrokerAnswers
 from ..relays.connection_check import RelayConnectionCheck
 from ..relays.supervisor import RelaySupervisor
 from ..services.assembly import Assembled, assemble
@@ -95,12 +96,14 @@ class Broker:
         self._relays = RelaySupervisor(
             start_zygote=Spawner(_RELAYS),
             directory=path.parent / HANDLES,
-            login=self._login,
-            sighted=self._sighted,
-            has_ended=self._has_ended,
-            still_good=self._still_good,
-            version=stores.transactions.version,
-            alive=peers.instance_alive,
+            broker=BrokerAnswers(
+                login=self._login,
+                sighted=self._sighted,
+                has_ended=self._has_ended,
+                still_good=self._still_good,
+                version=stores.transactions.version,
+                alive=peers.instance_alive,
+            ),
             clock=_now,
             lock=lock,
             log=log,
