@@ -23,10 +23,13 @@ from ..contracts.problem import invalid_request
 from ..contracts.supervision import BrokerReady, BrokerSettings
 from ..errors import BrokerUnavailable, ConnvaultError, VersionMismatch
 from ..providers.registry import ProviderCatalogue
+from ..relays.broker_answers import BrokerAnswers
 from ..relays.connection_check import RelayConnectionCheck
 from ..relays.supervisor import RelaySupervisor
 from ..services.assembly import Assembled, assemble
+from ..services.context import Runtime
 from ..services.relay_ports import RelayOrder
+from ..services.vault_ports import VaultPorts
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
 from ..vault.os_keyring import OsKeyringCustodian
@@ -93,35 +96,40 @@ class Broker:
         self._relays = RelaySupervisor(
             start_zygote=Spawner(_RELAYS),
             directory=path.parent / HANDLES,
-            login=self._login,
-            sighted=self._sighted,
-            has_ended=self._has_ended,
-            still_good=self._still_good,
-            version=stores.transactions.version,
-            alive=peers.instance_alive,
+            broker=BrokerAnswers(
+                login=self._login,
+                sighted=self._sighted,
+                has_ended=self._has_ended,
+                still_good=self._still_good,
+                version=stores.transactions.version,
+                alive=peers.instance_alive,
+            ),
             clock=_now,
             lock=lock,
             log=log,
         )
         self._services: Assembled = assemble(
+            runtime=Runtime(
+                name=peers.own_instance(),
+                clock=_now,
+                randomness=os.urandom,
+                publish=self._published,
+                lock=lock,
+                hardening_detail=_weaker(started),
+            ),
+            settings=settings,
             stores=stores,
+            vault=VaultPorts(
+                custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
+                derive_keys=derive_keys,
+                check_value=check_value,
+            ),
             registry=ProviderCatalogue(
                 directories=settings.provider_dirs, allowed=settings.allowed_providers
             ),
-            custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
-            derive_keys=derive_keys,
-            check_value=check_value,
-            connection_check=RelayConnectionCheck(try_login=self._relays.try_login, clock=_now),
-            relays=self._relays,
             running=peers,
-            key_of_document=peers.key_of_document,
-            settings=settings,
-            broker=peers.own_instance(),
-            clock=_now,
-            randomness=os.urandom,
-            publish=self._published,
-            lock=lock,
-            hardening_detail=_weaker(started),
+            relays=self._relays,
+            connection_check=RelayConnectionCheck(try_login=self._relays.try_login, clock=_now),
         )
         self._lock = lock
         self._supervision = Supervision(
@@ -186,7 +194,7 @@ class Broker:
 
     def _sighted(self, order: RelayOrder) -> None:
         with self._lock:
-            self._services.access.sighted(order)
+            self._services.sightings.note(order)
 
     def _login(self, client: socket.socket, order: RelayOrder) -> Delivered:
         """The login for whoever is at the other end of a relay's client, if it is the handle's own requester."""

@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
@@ -21,14 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..contracts.access import Delivered
-from ..contracts.frames import MAX_SOCKET_PATH_BYTES
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
 from ..services.ports import Clock, Lock
 from ..services.relay_ports import RelayEndpoint, RelayOrder
+from .broker_answers import BrokerAnswers
 from .ended_ports import EndedPorts
-from .option_files import SUFFIX, OptionFiles
-from .worker import HAND_OVER_SOCKET, SOCKET, SOCKETS
+from .handle_directories import HandleDirectories
+from .option_files import OptionFiles
+from .turns import Turns
+from .worker import SOCKET, SOCKETS
 from .worker_client import WorkerClient, gone, refused
 from .zygote_client import StartZygote, ZygoteClient
 
@@ -38,13 +38,7 @@ _LOOK_EVERY_S = 0.2
 # Those that a slow worker may still listen for.
 _DROPPED = 256
 
-Login = Callable[[socket.socket, RelayOrder], Delivered]
-"""(a client's socket, the handle's order) -> a login, after the client was found out. Raises: ConnvaultError."""
-
 _WorkerKey = tuple[str, str, str]
-
-Sighted = Callable[[RelayOrder], None]
-"""A secret was masked in what a client of this handle got. Raises nothing."""
 
 
 @dataclass
@@ -57,48 +51,33 @@ class _Open:
 
 
 class RelaySupervisor:
-    """`directory` is made for the handles' sockets, if it is not too deep for them.
-
-    `has_ended` waits for nothing; `still_good` is called with `lock` held. `version` changes when anything has changed
-    that it could depend on, but the time and which runs are alive.
-    """
+    """`directory` is made for the handles' sockets, if it is not too deep for them. `lock` is the broker's."""
 
     def __init__(
         self,
         *,
         start_zygote: StartZygote,
         directory: Path,
-        login: Login,
-        sighted: Sighted,
-        has_ended: Callable[[RelayOrder], bool],
-        still_good: Callable[[RelayOrder], bool],
-        version: Callable[[], object],
-        alive: Callable[[str], bool],
+        broker: BrokerAnswers,
         clock: Clock,
         lock: Lock,
         log: logging.Logger,
     ) -> None:
         self._start_zygote = start_zygote
-        self._wanted = directory
-        self._login = login
-        self._sighted = sighted
-        self._has_ended = has_ended
-        self._still_good = still_good
-        self._version = version
-        self._alive = alive
+        self._directories = HandleDirectories(directory)
+        self._broker = broker
         self._clock = clock
         self._broker_lock = lock
         self._log = log
         self._lock = threading.Lock()
         # One for each worker: a stuck worker holds up its own handles only.
-        self._turns: dict[_WorkerKey, threading.Lock] = {}
+        self._turns: Turns[_WorkerKey] = Turns()
         self._zygote: ZygoteClient | None = None
         self._workers: dict[_WorkerKey, WorkerClient] = {}
         self._open: dict[str, _Open] = {}
         # Their workers may not have followed yet.
         self._dropped: dict[str, RelayOrder] = {}
         self._ended_ports = EndedPorts()
-        self._base: Path | None = None
         self._option_files = OptionFiles()
         # Two threads look: whoever has the broker's lock may wait for a database that somebody holds, and what is known
         # to have ended is not to wait for that.
@@ -128,9 +107,7 @@ class RelaySupervisor:
     def open(self, order: RelayOrder) -> RelayEndpoint:
         """The endpoint of a handle. Raises: BrokerUnavailable."""
         handle = handle_id(order.ref, order.grant_id)
-        with self._lock:
-            turn = self._turns.setdefault(_key(order), threading.Lock())
-        with turn:
+        with self._turns.of(_key(order)):
             found = self._listening(handle, order)
         name = SOCKETS.get(order.protocol, SOCKET)
         endpoint = RelayEndpoint(
@@ -157,7 +134,7 @@ class RelaySupervisor:
 
         Raises: UpstreamError and its kinds, BrokerUnavailable.
         """
-        worker = self._new_lane(protocol, None)
+        worker = self._new_worker(protocol, None)
         try:
             return worker.try_login(login, timeout_s)
         finally:
@@ -176,8 +153,7 @@ class RelaySupervisor:
         self._ended_ports.close()
         if zygote is not None:
             zygote.end()
-        if self._base is not None:
-            shutil.rmtree(self._base, ignore_errors=True)
+        self._directories.remove()
 
     def _listening(self, handle: str, order: RelayOrder) -> _Open:
         """The worker is asked each time: one that is just being killed would still take a client, and lose it."""
@@ -203,10 +179,14 @@ class RelaySupervisor:
             worker = self._workers.get(key)
             if worker is not None and not worker.over:
                 return self._entered(handle, order, worker)
-        worker = self._new_lane(order.protocol, key)
+        worker = self._new_worker(order.protocol, key)
         with self._lock:
-            self._workers[key] = worker
-            return self._entered(handle, order, worker)
+            if not self._closed.is_set():
+                self._workers[key] = worker
+                return self._entered(handle, order, worker)
+        # `close` did not see it.
+        worker.end()
+        raise BrokerUnavailable
 
     def _ask_to_listen(self, handle: str, found: _Open, *, tcp: bool) -> None:
         try:
@@ -222,12 +202,12 @@ class RelaySupervisor:
             raise
 
     def _entered(self, handle: str, order: RelayOrder, worker: WorkerClient) -> _Open:
-        """Before it listens: the first client may ask for its login at once. Called with the own lock."""
+        """Before it listens: the first client may ask for its login at once. Called with `self._lock` held."""
         token = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
-        found = self._open[handle] = _Open(order, worker, self._directory(handle), token)
+        found = self._open[handle] = _Open(order, worker, self._directories.fresh(handle), token)
         return found
 
-    def _new_lane(self, protocol: str, key: _WorkerKey | None) -> WorkerClient:
+    def _new_worker(self, protocol: str, key: _WorkerKey | None) -> WorkerClient:
         """`key`: whose logins it may ask for; `None`: nobody's."""
         zygote = self._running()
         pid: Future[int] = Future()
@@ -250,7 +230,7 @@ class RelaySupervisor:
         if found is None or _key(found.order) != key:
             self._say_why_not(key, handle, client)
             raise refused()
-        delivered = self._login(client, found.order)
+        delivered = self._broker.login(client, found.order)
         return {
             "fields": dict(delivered.fields),
             "secrets": {name: secret.get_secret_value() for name, secret in delivered.secrets.items()},
@@ -262,12 +242,12 @@ class RelaySupervisor:
         """Raises: ConnvaultError: why a handle has ended that a slow worker still listens for."""
         order = self._dropped.get(handle)
         if order is not None and _key(order) == key:
-            self._login(client, order)
+            self._broker.login(client, order)
 
     def _note_sight(self, handle: str) -> None:
         found = self._open.get(handle)
         if found is not None:
-            self._sighted(found.order)
+            self._broker.sighted(found.order)
 
     def _keep_port(self, handle: str, listening: socket.socket) -> None:
         order = self._dropped.get(handle)
@@ -297,28 +277,6 @@ class RelaySupervisor:
         with contextlib.suppress(BrokerUnavailable):
             self._running()
 
-    def _directory(self, handle: str) -> Path:
-        """Called with the own lock."""
-        if self._base is None:
-            self._base = self._made(handle)
-        directory = self._base / handle
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(mode=0o700)
-        return directory
-
-    def _made(self, handle: str) -> Path:
-        """The folder for all handles' own."""
-        longest = max(map(len, (*SOCKETS.values(), HAND_OVER_SOCKET)))
-        if len(os.fsencode(self._wanted)) + len(handle) + longest + 2 > MAX_SOCKET_PATH_BYTES:
-            return Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))  # 0700, and short everywhere
-        # What a broker that was killed has left there is nobody's any more, but for what keeps a kernel's programs from
-        # going elsewhere.
-        for left in self._wanted.iterdir() if self._wanted.is_dir() else ():
-            if left.suffix != SUFFIX:
-                shutil.rmtree(left, ignore_errors=True)
-        self._wanted.mkdir(mode=0o700, exist_ok=True)
-        return self._wanted
-
     def _look(self, poke: threading.Event, look: Callable[[bool], None]) -> None:
         while not self._closed.is_set():
             poked = poke.wait(_LOOK_EVERY_S)
@@ -333,17 +291,17 @@ class RelaySupervisor:
         opened = self._opened()
         now = self._clock()
         runs = {one.order.requester.instance for one in opened.values()}
-        over = {instance for instance in runs if not self._alive(instance)}
+        over = {instance for instance in runs if not self._broker.alive(instance)}
         self._end(
             {
                 handle: one
                 for handle, one in opened.items()
                 if one.order.requester.instance in over
                 or (one.order.expires_at is not None and one.order.expires_at <= now)
-                or self._has_ended(one.order)
+                or self._broker.has_ended(one.order)
             }
         )
-        self._option_files.tidy(self._alive)
+        self._option_files.tidy(self._broker.alive)
 
     def _cut_what_changed(self, poked: bool) -> None:
         opened = self._opened()
@@ -351,7 +309,7 @@ class RelaySupervisor:
             return
         with self._broker_lock:
             try:
-                version = self._version()
+                version = self._broker.version()
             except StorageError:
                 # As if everything had changed, each time, until it can be read again.
                 version, poked = None, True
@@ -360,7 +318,7 @@ class RelaySupervisor:
             ended = {
                 handle: one
                 for handle, one in opened.items()
-                if one.worker.over or not self._still_good(one.order)
+                if one.worker.over or not self._broker.still_good(one.order)
             }
             self._seen = version
         self._end(ended)
@@ -390,7 +348,6 @@ class RelaySupervisor:
             if last:
                 for key in [key for key, worker in self._workers.items() if worker is found.worker]:
                     del self._workers[key]
-                    self._turns.pop(key, None)
         if last:
             # Nobody may use what it keeps (warm logins, tokens) any more.
             found.worker.retire(handle)

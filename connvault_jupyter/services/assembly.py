@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..contracts.supervision import BrokerSettings
-from ..contracts.vault import CustodianKind
 from .access.refusal_log import RefusalLog
 from .access.request import HandleRequests
+from .access.requesters import Requesters
 from .access.resolve import HandleResolver
 from .access.resolve_cache import ResolveCache
 from .access.service import AccessService
+from .access.use import HandleUses
 from .audit.service import AuditService
 from .audit.sightings import Sightings
 from .claims import Claims
 from .connections.connection_check import ConnectionChecks
 from .connections.destinations import Destinations
+from .connections.directory import Directory
 from .connections.documents import Documents
 from .connections.proposals import ProposalsService
 from .connections.service import ConnectionsService
@@ -26,316 +26,200 @@ from .connections.views import ConnectionViews
 from .consent.log import QuestionLog
 from .consent.open_questions import OpenQuestions
 from .consent.service import ConsentService
+from .context import Context, Runtime, Stores
 from .grants.ended import Ended
 from .grants.handle_limit import HandleLimit
 from .grants.handles import Handles
+from .grants.permissions import Permissions
 from .grants.revocation import Revocation
 from .grants.service import Grants
 from .grants.use_counter import UseCounter
 from .outside_changes import OutsideChanges
-from .ports import (
-    AuditStore,
-    Clock,
-    ConnectionCheck,
-    DocumentStore,
-    GrantStore,
-    HandleStore,
-    Lock,
-    OpenQuestionStore,
-    ProviderRegistry,
-    Publish,
-    Randomness,
-    RunningRequesters,
-    SecretStore,
-    Transactions,
-)
+from .ports import ConnectionCheck, ProviderRegistry, RunningRequesters
 from .relay_ports import Relays
+from .secrets.custody import Custody
 from .secrets.held_keys import HeldKeys
 from .secrets.reader import SecretReader
 from .secrets.rekeying import Rekeying
 from .secrets.service import SecretsService
-from .vault_ports import CheckValue, Custodian, DeriveKeys, VaultStore
-
-
-class Stores(Protocol):
-    """All stores of one database."""
-
-    @property
-    def transactions(self) -> Transactions: ...
-    @property
-    def vault(self) -> VaultStore: ...
-    @property
-    def connections(self) -> DocumentStore: ...
-    @property
-    def secrets(self) -> SecretStore: ...
-    @property
-    def grants(self) -> GrantStore: ...
-    @property
-    def handles(self) -> HandleStore: ...
-    @property
-    def audit(self) -> AuditStore: ...
-    @property
-    def questions(self) -> OpenQuestionStore: ...
+from .vault_ports import VaultPorts
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """The services that the doors call."""
+    """The services that the doors and the relays call."""
 
     secrets: SecretsService
     connections: ConnectionsService
     consent: ConsentService
     access: AccessService
     proposals: ProposalsService
+    sightings: Sightings
     audit: AuditService
 
 
 def assemble(
     *,
-    stores: Stores,
-    registry: ProviderRegistry,
-    custodians: Mapping[CustodianKind, Custodian],
-    derive_keys: DeriveKeys,
-    check_value: CheckValue,
-    connection_check: ConnectionCheck,
-    relays: Relays,
-    running: RunningRequesters,
-    key_of_document: Callable[[str], str],
+    runtime: Runtime,
     settings: BrokerSettings,
-    broker: str,
-    clock: Clock,
-    randomness: Randomness,
-    publish: Publish,
-    lock: Lock,
-    hardening_detail: str = "",
+    stores: Stores,
+    vault: VaultPorts,
+    registry: ProviderRegistry,
+    running: RunningRequesters,
+    relays: Relays,
+    connection_check: ConnectionCheck,
 ) -> Assembled:
-    """Wires the services over one database.
-
-    `broker` names this process (`pid:start time`) in the questions that it leaves open; `key_of_document` gives the
-    requester key of a notebook's path as the server writes it; `hardening_detail` is shown with the vault.
-    """
-    transactions = stores.transactions
-    ended = Ended(cut=relays.changed)
-    held = HeldKeys(store=stores.vault, transactions=transactions)
+    """Wires the services over one database: first what all have in common, then the groups, then who uses them."""
+    held = HeldKeys(store=stores.vault, transactions=stores.transactions)
     claims = Claims(keys=lambda: held.keys, every=held.every)
     audit = AuditService(
         store=stores.audit,
-        transactions=transactions,
+        transactions=stores.transactions,
         claims=claims,
         keys=lambda: held.now,
-        clock=clock,
-        publish=publish,
-        lock=lock,
+        clock=runtime.clock,
+        publish=runtime.publish,
+        lock=runtime.lock,
         max_bytes=settings.audit_max_bytes,
     )
-    destinations = Destinations(registry=registry)
+    context = Context(
+        clock=runtime.clock,
+        randomness=runtime.randomness,
+        publish=runtime.publish,
+        lock=runtime.lock,
+        transactions=stores.transactions,
+        audit=audit,
+        settings=settings,
+    )
+
     documents = Documents(
         store=stores.connections, secrets=stores.secrets, registry=registry, keys=lambda: held.keys
     )
-    grants = Grants(
-        store=stores.grants,
-        keys=lambda: held.keys,
-        running=running,
-        ended=ended,
-        settings=settings.consent,
-        clock=clock,
-        randomness=randomness,
+    directory = Directory(
+        documents=documents, registry=registry, destinations=Destinations(registry=registry)
     )
+
+    ended = Ended(cut=relays.changed)
+    grants = Grants(
+        context=context, store=stores.grants, keys=lambda: held.keys, running=running, ended=ended
+    )
+    handles = Handles(store=stores.handles, ended=ended, clock=runtime.clock, randomness=runtime.randomness)
+    permissions = Permissions(
+        grants=grants,
+        handles=handles,
+        handle_limit=HandleLimit(handles=handles, grants=grants, relays=relays, audit=audit),
+        use_counter=UseCounter(grants=stores.grants, connections=documents, transactions=stores.transactions),
+        revocation=Revocation(
+            context=context,
+            connections=documents,
+            grants=grants,
+            handles=handles,
+            ended=ended,
+            running=running,
+        ),
+        ended=ended,
+    )
+    refusal_log = RefusalLog(audit=audit, running=running, clock=runtime.clock)
+    requesters = Requesters(running=running, claims=claims, refusal_log=refusal_log)
+
     secrets = SecretsService(
-        store=stores.vault,
-        secrets=stores.secrets,
+        context=context,
+        stores=stores,
+        ports=vault,
+        custody=Custody(
+            custodians=vault.custodians,
+            preferred=settings.custodian,
+            check_value=vault.check_value,
+            hardening_detail=runtime.hardening_detail,
+        ),
         held=held,
         ended=ended,
         documents=documents,
         rekeying=Rekeying(
-            vault=stores.vault,
-            secrets=stores.secrets,
-            documents=documents,
+            stores=stores,
+            directory=directory,
             grants=grants,
-            registry=registry,
-            destinations=destinations,
+            upgrade=Upgrade(directory=directory, grants=grants, claims=claims, audit=audit),
             audit=audit,
         ),
-        upgrade=Upgrade(
-            grants=grants,
-            claims=claims,
-            connections=documents,
-            registry=registry,
-            destinations=destinations,
-            audit=audit,
-        ),
-        transactions=transactions,
-        custodians=custodians,
-        preferred=settings.custodian,
-        derive_keys=derive_keys,
-        check_value=check_value,
-        audit=audit,
-        clock=clock,
-        randomness=randomness,
-        publish=publish,
-        lock=lock,
-        authenticated=settings.authenticated,
-        hardening_detail=hardening_detail,
     )
-    handles = Handles(store=stores.handles, ended=ended, clock=clock, randomness=randomness)
-    handle_limit = HandleLimit(handles=handles, grants=grants, relays=relays, audit=audit)
-    reader = SecretReader(
-        secrets=secrets,
-        documents=documents,
-        transactions=transactions,
-        audit=audit,
-        publish=publish,
+    reader = SecretReader(context=context, documents=documents, secrets=secrets)
+    resolver = HandleResolver(
+        directory=directory, grants=grants, handles=handles, secrets=secrets, running=running, ended=ended
     )
-    use_counter = UseCounter(grants=stores.grants, connections=documents, transactions=transactions)
-    revocation = Revocation(
-        grants=grants,
-        handles=handles,
-        connections=documents,
-        transactions=transactions,
-        audit=audit,
-        clock=clock,
-        publish=publish,
-        key_of_document=key_of_document,
-        ended=ended,
-        lock=lock,
-    )
-    refusal_log = RefusalLog(audit=audit, running=running, clock=clock)
+
     consent = ConsentService(
+        context=context,
+        directory=directory,
+        permissions=permissions,
+        claims=claims,
+        refusal_log=refusal_log,
+        secrets=secrets,
         open_questions=OpenQuestions(
-            connections=documents,
-            registry=registry,
-            destinations=destinations,
-            log=QuestionLog(
-                open_questions=stores.questions, transactions=transactions, audit=audit, broker=broker
-            ),
+            context=context,
+            directory=directory,
             running=running,
             claims=claims,
             reader=reader,
-            settings=settings.consent,
-            clock=clock,
-            randomness=randomness,
-            publish=publish,
+            log=QuestionLog(
+                open_questions=stores.questions,
+                transactions=stores.transactions,
+                audit=audit,
+                broker=runtime.name,
+            ),
         ),
-        grants=grants,
-        handles=handles,
-        revocation=revocation,
-        connections=documents,
-        registry=registry,
-        destinations=destinations,
-        claims=claims,
-        refusal_log=refusal_log,
-        secrets=secrets,
-        transactions=transactions,
-        audit=audit,
-        use_counter=use_counter,
-        outside_changes=OutsideChanges(
-            held=held,
-            documents=documents,
-            transactions=transactions,
-            audit=audit,
-            clock=clock,
-            publish=publish,
-        ),
-        handle_limit=handle_limit,
-        settings=settings.consent,
-        clock=clock,
-        publish=publish,
-        authenticated=settings.authenticated,
-    )
-    resolver = HandleResolver(
-        connections=documents,
-        registry=registry,
-        destinations=destinations,
-        grants=grants,
-        handles=handles,
-        secrets=secrets,
-        running=running,
-        ended=ended,
-    )
-    requests = HandleRequests(
-        resolver=resolver,
-        grants=grants,
-        handles=handles,
-        consent=consent,
-        secrets=secrets,
-        claims=claims,
-        refusal_log=refusal_log,
-        transactions=transactions,
-        audit=audit,
-        running=running,
-        relays=relays,
-        handle_limit=handle_limit,
-        reveal_allowed=settings.reveal_allowed,
-        lock=lock,
+        outside_changes=OutsideChanges(context=context, held=held, documents=documents),
     )
     access = AccessService(
-        connections=documents,
+        context=context,
+        directory=directory,
+        permissions=permissions,
+        requesters=requesters,
         resolver=resolver,
-        resolve_cache=ResolveCache(
-            transactions=transactions, grants=grants, secrets=secrets, ended=ended, clock=clock
+        uses=HandleUses(
+            context=context,
+            permissions=permissions,
+            refusal_log=refusal_log,
+            resolver=resolver,
+            resolve_cache=ResolveCache(context=context, grants=grants, secrets=secrets, ended=ended),
+            secrets=secrets,
+            reader=reader,
         ),
-        use_counter=use_counter,
-        handle_limit=handle_limit,
-        revocation=revocation,
-        secrets=secrets,
-        reader=reader,
-        transactions=transactions,
-        audit=audit,
-        running=running,
-        requests=requests,
-        refusal_log=refusal_log,
-        sightings=Sightings(audit=audit, connections=documents, resolver=resolver, clock=clock),
+        requests=HandleRequests(
+            context=context,
+            permissions=permissions,
+            requesters=requesters,
+            resolver=resolver,
+            consent=consent,
+            secrets=secrets,
+            relays=relays,
+        ),
         relays=relays,
-        ended=ended,
-        clock=clock,
-        lock=lock,
-    )
-    checks = ConnectionChecks(
-        store=documents,
-        secrets=secrets,
-        resolver=resolver,
-        reader=reader,
-        transactions=transactions,
-        audit=audit,
-        check=connection_check,
-        publish=publish,
-        lock=lock,
     )
     connections = ConnectionsService(
-        documents=documents,
+        context=context,
+        directory=directory,
         secrets=secrets,
-        registry=registry,
-        destinations=destinations,
-        views=ConnectionViews(
-            documents=documents,
-            secrets=secrets,
-            registry=registry,
-            destinations=destinations,
-            use_counter=use_counter,
-        ),
-        checks=checks,
         reader=reader,
-        revocation=revocation,
-        transactions=transactions,
-        audit=audit,
-        clock=clock,
-        randomness=randomness,
-        publish=publish,
-        reveal_allowed=settings.reveal_allowed,
-    )
-    proposals = ProposalsService(
-        registry=registry,
-        running=running,
-        refusal_log=refusal_log,
-        audit=audit,
-        clock=clock,
-        randomness=randomness,
+        views=ConnectionViews(directory=directory, secrets=secrets, use_counter=permissions.use_counter),
+        checks=ConnectionChecks(
+            context=context,
+            store=documents,
+            secrets=secrets,
+            reader=reader,
+            resolver=resolver,
+            check=connection_check,
+        ),
+        revocation=permissions.revocation,
     )
     return Assembled(
         secrets=secrets,
         connections=connections,
         consent=consent,
         access=access,
-        proposals=proposals,
+        proposals=ProposalsService(
+            context=context, registry=registry, running=running, refusal_log=refusal_log
+        ),
+        sightings=Sightings(audit=audit, connections=documents, resolver=resolver, clock=runtime.clock),
         audit=audit,
     )

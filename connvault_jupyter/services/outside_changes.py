@@ -10,9 +10,8 @@ from datetime import timedelta
 
 from ..contracts.events import Event
 from ..errors import StorageError
-from .audit.service import AuditService
 from .connections.documents import Documents
-from .ports import Clock, Publish, Transactions
+from .context import Context
 from .secrets.held_keys import HeldKeys
 
 # All documents, if anything was changed at all: 2 ms for a thousand. Whoever uses one finds it at once.
@@ -22,26 +21,17 @@ _LOOK_EVERY = timedelta(seconds=10)
 class OutsideChanges:
     """All methods are called with the lock held."""
 
-    def __init__(
-        self,
-        *,
-        held: HeldKeys,
-        documents: Documents,
-        transactions: Transactions,
-        audit: AuditService,
-        clock: Clock,
-        publish: Publish,
-    ) -> None:
+    def __init__(self, *, context: Context, held: HeldKeys, documents: Documents) -> None:
         self._held = held
         self._documents = documents
-        self._transactions = transactions
-        self._audit = audit
-        self._clock = clock
-        self._publish = publish
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._clock = context.clock
+        self._publish = context.publish
         self._told: dict[str, bytes] = {}
         self._told_superseded = False
         self._seen: object = None
-        self._next_look = clock()
+        self._next_look = context.clock()
 
     def tick(self) -> None:
         """Looks, records and tells."""

@@ -363,6 +363,9 @@ class RunningRequesters(Protocol):
     def current(self, requester: Requester) -> Requester:
         """The requester as it is now (a notebook may have been renamed since it connected)."""
 
+    def key_of_document(self, path: str) -> str:
+        """The requester key of a notebook's path as the server writes it."""
+
 
 class Wait(Protocol):
     """How the channel waits for a person: it also watches whether the asker is still there."""

@@ -145,6 +145,15 @@ CheckValue = Callable[[bytes, str, bytes], bytes]
 """(master key, vault id, epoch) -> `VaultRecord.check`"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class VaultPorts:
+    """What the `vault` package implements: who can hold a master key, and what is derived from one."""
+
+    custodians: Mapping[CustodianKind, Custodian]
+    derive_keys: DeriveKeys
+    check_value: CheckValue
+
+
 class VaultStore(Protocol):
     def load(self) -> VaultRecord | None: ...
 

@@ -55,13 +55,17 @@ ZYGOTE = (
     + r"""
 from datetime import datetime, timezone
 from connvault_jupyter.errors import ConnvaultError
+from connvault_jupyter.relays.broker_answers import BrokerAnswers
 from connvault_jupyter.relays.supervisor import RelaySupervisor
 racer = Racer(home / "racer", marker="relay_process")
 supervisor = RelaySupervisor(
     start_zygote=spawn.Spawner(racer.at_its_gate("connvault_jupyter.broker.relay_process")),
-    directory=home / "h", login=lambda *_: None, sighted=lambda _: None, has_ended=lambda _: False,
-    still_good=lambda *_: True,
-    version=lambda: 0, alive=lambda _: True, clock=lambda: datetime.now(timezone.utc),
+    directory=home / "h",
+    broker=BrokerAnswers(
+        login=lambda *_: None, sighted=lambda _: None, has_ended=lambda _: False, still_good=lambda *_: True,
+        version=lambda: 0, alive=lambda _: True,
+    ),
+    clock=lambda: datetime.now(timezone.utc),
     lock=threading.RLock(), log=logging.getLogger(),
 )
 with socket.create_server(("127.0.0.1", 0)) as server:

@@ -19,6 +19,8 @@ from connvault_jupyter.contracts.vault import SetUpVault, UnlockVault
 from connvault_jupyter.errors import HandleInvalid, SecretMissing, VaultLocked
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.services.assembly import Assembled, assemble
+from connvault_jupyter.services.context import Runtime
+from connvault_jupyter.services.vault_ports import VaultPorts
 from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
@@ -37,6 +39,9 @@ class Running:
 
     def current(self, requester: Any) -> Any:
         return requester
+
+    def key_of_document(self, path: str) -> str:
+        return path
 
 
 @dataclass
@@ -76,21 +81,24 @@ def open_broker(tmp_path: Path) -> Iterator[Any]:
             data_dir=str(tmp_path), socket_path="s", server_root="/srv", custodian="passphrase", version="1"
         )
         services = assemble(
-            stores=stores,
-            registry=ProviderCatalogue(packages=False, directories=[str(PROVIDERS)]),
-            custodians={"passphrase": PassphraseCustodian()},
-            derive_keys=derive_keys,
-            check_value=check_value,
-            connection_check=lambda *_: pytest.fail("nothing is tested here"),
-            relays=RecordingRelays(),
-            running=Running(),
-            key_of_document=lambda path: path,
+            runtime=Runtime(
+                name=f"{len(opened)}:1",
+                clock=clock,
+                randomness=os.urandom,
+                publish=lambda _: None,
+                lock=threading.RLock(),
+            ),
             settings=settings,
-            broker=f"{len(opened)}:1",
-            clock=clock,
-            randomness=os.urandom,
-            publish=lambda _: None,
-            lock=threading.RLock(),
+            stores=stores,
+            vault=VaultPorts(
+                custodians={"passphrase": PassphraseCustodian()},
+                derive_keys=derive_keys,
+                check_value=check_value,
+            ),
+            registry=ProviderCatalogue(packages=False, directories=[str(PROVIDERS)]),
+            running=Running(),
+            relays=RecordingRelays(),
+            connection_check=lambda *_: pytest.fail("nothing is tested here"),
         )
         services.consent.approvers(1)
         return Broker(services, clock)

@@ -13,25 +13,20 @@ from ...contracts.access import (
 )
 from ...contracts.connections import Connection
 from ...contracts.contract import HandleRef
-from ...errors import (
-    ConnvaultError,
-    ConsentInterrupted,
-    ConsentWithdrawn,
-    NotAllowed,
-)
-from ..audit.service import AuditService
-from ..claims import Claim, Claims
+from ...errors import ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
+from ..claims import Claim
 from ..connections.destinations import Destination
 from ..consent.question import Granted, Ticket
 from ..consent.service import ConsentService
-from ..grants.handle_limit import HandleLimit
-from ..grants.handles import Handles
-from ..grants.service import Grants, Subject
-from ..ports import Lock, RunningRequesters, Transactions, Wait
+from ..context import Context
+from ..grants.permissions import Permissions
+from ..grants.service import Subject
+from ..ports import Wait
 from ..relay_ports import Relays
 from ..secrets.service import SecretsService
 from .deliveries import delivery_of, mode_of
-from .refusal_log import RefusalLog, said_never
+from .refusal_log import said_never
+from .requesters import Requesters
 from .resolve import HandleResolver
 
 
@@ -41,41 +36,34 @@ class HandleRequests:
     def __init__(
         self,
         *,
+        context: Context,
+        permissions: Permissions,
+        requesters: Requesters,
         resolver: HandleResolver,
-        grants: Grants,
-        handles: Handles,
         consent: ConsentService,
         secrets: SecretsService,
-        claims: Claims,
-        refusal_log: RefusalLog,
-        transactions: Transactions,
-        audit: AuditService,
-        running: RunningRequesters,
         relays: Relays,
-        handle_limit: HandleLimit,
-        reveal_allowed: bool,
-        lock: Lock,
     ) -> None:
         self._resolver = resolver
-        self._grants = grants
-        self._handles = handles
+        self._grants = permissions.grants
+        self._handles = permissions.handles
+        self._handle_limit = permissions.handle_limit
         self._consent = consent
         self._secrets = secrets
-        self._claims = claims
-        self._refusal_log = refusal_log
-        self._transactions = transactions
-        self._audit = audit
-        self._running = running
+        self._claims = requesters.claims
+        self._refusal_log = requesters.refusal_log
+        self._running = requesters.running
         self._relays = relays
-        self._handle_limit = handle_limit
-        self._reveal_allowed = reveal_allowed
-        self._lock = lock
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._lock = context.lock
+        self._reveal_allowed = context.settings.reveal_allowed
 
     def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
         """A handle: at once where a stored grant fits, else when a person has said yes.
 
         A stored no is the first to be looked at, and needs no key: it counts for any claim. No secret is looked at
-        before a question is admitted (`Asking.put`), and none decides anything.
+        before a question is admitted (`OpenQuestions.put`), and none decides anything.
 
         Raises: NotAllowed: the requester's run has ended.
             ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
@@ -123,7 +111,7 @@ class HandleRequests:
             raise said_never()
 
     def ask(self, subject: Subject, reason: str | None, timeout_s: float | None) -> Ticket:
-        """`reason` is as it was sent. Raises: see `Asking.put`."""
+        """`reason` is as it was sent. Raises: see `OpenQuestions.put`."""
         claim = self._claims.made("reason", subject.connection.id, reason)
         return self._consent.ask(subject, reason=claim, timeout_s=timeout_s)
 

@@ -17,17 +17,12 @@ from ...errors import (
     VaultLocked,
 )
 from ..claims import Claim, agent_of_grant, agent_of_handle
-from ..connections.destinations import Destination, Destinations
+from ..connections.destinations import Destination
+from ..connections.directory import Directory
 from ..grants.ended import Ended
 from ..grants.handles import Handles
 from ..grants.service import Grants, belongs
-from ..ports import (
-    ConnectionStore,
-    Handle,
-    ProviderRegistry,
-    RunningRequesters,
-    StoredGrant,
-)
+from ..ports import Handle, RunningRequesters, StoredGrant
 from ..secrets.service import SecretsService
 
 EDITED = (
@@ -65,9 +60,7 @@ class HandleResolver:
     def __init__(
         self,
         *,
-        connections: ConnectionStore,
-        registry: ProviderRegistry,
-        destinations: Destinations,
+        directory: Directory,
         grants: Grants,
         handles: Handles,
         secrets: SecretsService,
@@ -75,13 +68,18 @@ class HandleResolver:
         ended: Ended,
     ) -> None:
         self._ended = ended
-        self._connections = connections
-        self._registry = registry
-        self._destinations = destinations
+        self._connections = directory.documents
+        self._registry = directory.registry
+        self._destinations = directory.destinations
         self._grants = grants
         self._handles = handles
         self._secrets = secrets
         self._running = running
+
+    @property
+    def locked(self) -> bool:
+        """Whether nothing can be used now, because the keys are not there. Raises: StorageError."""
+        return self._secrets.keys_if_unlocked is None
 
     def connection(self, name: str) -> Connection:
         """The connection of this name. Raises: ConnectionNotFound: with a similar name, if there is one."""

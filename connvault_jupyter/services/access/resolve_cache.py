@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...contracts.access import Requester
+from ..context import Context
 from ..grants.ended import Ended
 from ..grants.service import Grants, belongs
-from ..ports import Clock, SealedSecret, Transactions
+from ..ports import SealedSecret
 from ..secrets.service import SecretsService
 from ..vault_ports import Keys
 from .resolve import ResolvedHandle
@@ -41,17 +42,16 @@ class ResolveCache:
     def __init__(
         self,
         *,
-        transactions: Transactions,
+        context: Context,
         grants: Grants,
         secrets: SecretsService,
         ended: Ended,
-        clock: Clock,
     ) -> None:
         self._ended = ended
-        self._transactions = transactions
+        self._transactions = context.transactions
         self._grants = grants
         self._secrets = secrets
-        self._clock = clock
+        self._clock = context.clock
         self._version: object = None
         self._keys: weakref.ref[Keys] | None = None
         self._known: dict[str, _Remembered] = {}

@@ -5,10 +5,6 @@ No other module answers with a secret, and nothing here answers before its row i
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
 from ...contracts.access import (
     AccessRequest,
     AccessResponse,
@@ -23,48 +19,25 @@ from ...contracts.access import (
 )
 from ...contracts.access import Opened as OpenedHandle
 from ...contracts.contract import ConnectionId, GrantId
-from ...contracts.providers import Mode
 from ...errors import (
     AccessRequestChanged,
     ConnvaultError,
     HandleInvalid,
-    NotAllowed,
     RevealForbidden,
     SecretMissing,
     StorageError,
 )
-from ..audit.service import AuditService
-from ..audit.sightings import Sightings
-from ..grants.ended import Ended
-from ..grants.handle_limit import HandleLimit
-from ..grants.revocation import Revocation
+from ..connections.directory import Directory
+from ..context import Context
+from ..grants.permissions import Permissions
 from ..grants.service import Subject
-from ..grants.use_counter import UseCounter
-from ..ports import (
-    Clock,
-    ConnectionStore,
-    Lock,
-    RunningRequesters,
-    SealedSecret,
-    Transactions,
-    Wait,
-)
+from ..ports import Wait
 from ..relay_ports import RelayOrder, Relays
-from ..secrets.reader import SecretReader
-from ..secrets.service import SecretsService
 from .deliveries import hands_over, relay_of
-from .refusal_log import Noting, RefusalLog
 from .request import HandleRequests
+from .requesters import Requesters
 from .resolve import HandleResolver, ResolvedHandle
-from .resolve_cache import ResolveCache
-
-_NO_RECIPE: Mapping[str, Any] = {}
-
-_OTHERWISE: dict[Mode, str] = {
-    "brokered": "The broker logs in for this connection: use its openers, or .reveal() for plain text.",
-    "in_clear": "This connection logs in inside the process that uses it: no relay is there for it.",
-    "reveal": "This connection gives plain text only. Use .reveal().",
-}
+from .use import HandleUses, rotation
 
 
 class AccessService:
@@ -73,43 +46,28 @@ class AccessService:
     def __init__(
         self,
         *,
-        connections: ConnectionStore,
+        context: Context,
+        directory: Directory,
+        permissions: Permissions,
+        requesters: Requesters,
         resolver: HandleResolver,
-        resolve_cache: ResolveCache,
-        use_counter: UseCounter,
-        handle_limit: HandleLimit,
-        revocation: Revocation,
-        secrets: SecretsService,
-        reader: SecretReader,
-        transactions: Transactions,
-        audit: AuditService,
-        running: RunningRequesters,
+        uses: HandleUses,
         requests: HandleRequests,
-        refusal_log: RefusalLog,
-        sightings: Sightings,
         relays: Relays,
-        ended: Ended,
-        clock: Clock,
-        lock: Lock,
     ) -> None:
-        self._connections = connections
-        self._ended = ended
+        self._connections = directory.documents
+        self._ended = permissions.ended
+        self._revocation = permissions.revocation
+        self._running = requesters.running
+        self._refusal_log = requesters.refusal_log
         self._resolver = resolver
-        self._resolve_cache = resolve_cache
-        self._use_counter = use_counter
-        self._handle_limit = handle_limit
-        self._revocation = revocation
-        self._secrets = secrets
-        self._reader = reader
-        self._transactions = transactions
-        self._audit = audit
-        self._running = running
+        self._uses = uses
         self._requests = requests
-        self._refusal_log = refusal_log
-        self._sightings = sightings
         self._relays = relays
-        self._clock = clock
-        self._lock = lock
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._clock = context.clock
+        self._lock = context.lock
 
     def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
         """A handle: at once where a stored grant fits, else when a person has said yes.
@@ -124,8 +82,8 @@ class AccessService:
         Raises: HandleInvalid, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, StorageError.
             NotAllowed: the handle is brokered, or gives plain text only.
         """
-        opened, sealed = self._use(requester, use.ref, "access:used", mode="in_clear")
-        return self._delivered(opened, sealed)
+        opened, sealed = self._uses.use(requester, use.ref, "access:used", mode="in_clear")
+        return self._uses.delivered(opened, sealed)
 
     def open(self, requester: Requester, use: OpenHandle) -> OpenedHandle:
         """Where a brokered handle listens for its requester. Nothing is unsealed yet.
@@ -133,7 +91,7 @@ class AccessService:
         Raises: as `deliver`; NotAllowed: the handle is not brokered; BrokerUnavailable: no relay can be had.
         """
         with self._lock:
-            opened, sealed = self._use(requester, use.ref, "access:checked", mode="brokered")
+            opened, sealed = self._uses.use(requester, use.ref, "access:checked", mode="brokered")
             if opened.stored is None:
                 # A handle without a grant can only ask to reveal, which `mode` has told.
                 raise HandleInvalid(reason="revoked")
@@ -164,7 +122,7 @@ class AccessService:
             fields=fields,
             variables=delivery.variables_for(tcp=use.tcp),
             revision=opened.connection.revision,
-            rotation=_rotation(sealed),
+            rotation=rotation(sealed),
         )
 
     def login(self, requester: Requester, order: RelayOrder) -> Delivered:
@@ -173,14 +131,10 @@ class AccessService:
         `fields` has the recipe. Raises: as `deliver`; NotAllowed: the handle is not brokered.
             HandleInvalid: also if it is another grant's now than the order's.
         """
-        opened, sealed = self._use(
+        opened, sealed = self._uses.use(
             requester, order.ref, "access:used", mode="brokered", grant_id=order.grant_id
         )
-        return self._delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
-
-    def sighted(self, order: RelayOrder) -> None:
-        """A relay has masked a secret in what a client of this handle got."""
-        self._sightings.note(order)
+        return self._uses.delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
 
     def has_ended(self, order: RelayOrder) -> bool:
         """Whether it is known without a look that what is open for this order has to be cut. Waits for nothing, and is
@@ -192,7 +146,7 @@ class AccessService:
 
         A lock ends it also while somebody keeps the database from being read; time and the run's end need no question.
         """
-        if self._secrets.keys_if_unlocked is None:
+        if self._resolver.locked:
             return False
         try:
             handle = self._resolver.handle(order.requester, order.ref, grant_id=order.grant_id).handle
@@ -206,12 +160,12 @@ class AccessService:
 
         Raises: as `deliver`; SecretInvalid only if that is known already, because nothing is unsealed.
         """
-        opened, sealed = self._use(requester, use.ref, "access:checked")
+        opened, sealed = self._uses.use(requester, use.ref, "access:checked")
         return HandleState(
             mode=opened.handle.mode,
             expires_at=opened.handle.expires_at,
             revision=opened.connection.revision,
-            rotation=_rotation(sealed),
+            rotation=rotation(sealed),
         )
 
     def reveal(self, requester: Requester, request: RevealRequest, *, wait: Wait) -> Delivered:
@@ -219,7 +173,7 @@ class AccessService:
 
         Raises: HandleInvalid, RevealForbidden, and what `request` raises.
         """
-        with self._lock, self._noting_use(requester, request.ref):
+        with self._lock, self._uses.noting(requester, request.ref):
             opened = self._resolver.handle(requester, request.ref)
             if not self._requests.may_reveal(opened.connection, opened.destination):
                 raise RevealForbidden
@@ -235,10 +189,10 @@ class AccessService:
         granted = self._requests.answer(ticket, wait)
         with self._lock:
             # Everything again: time has passed since the question was put.
-            with self._noting_use(requester, request.ref), self._transactions.transaction():
+            with self._uses.noting(requester, request.ref), self._transactions.transaction():
                 self._requests.refuse_if_never(granted.subject.connection, self._running.current(requester))
                 opened = self._still_what_was_answered(requester, request.ref, opened, granted.subject)
-                sealed = self._secrets.sealed.of(opened.connection.id)
+                sealed = self._uses.sealed(opened)
                 self._audit.record(
                     "access:revealed",
                     connection=opened.connection,
@@ -249,11 +203,11 @@ class AccessService:
                     reason=None if ticket.reason is None else ticket.reason.sealed,
                 )
                 self._connections.touch(opened.connection.id, self._clock())
-            return self._delivered(opened, sealed)
+            return self._uses.delivered(opened, sealed)
 
     def release(self, requester: Requester, use: HandleUse) -> Released:
         """Lets go of a handle. Unknown and ended ones are let go of already. Raises: StorageError: see `revoke_own`."""
-        with self._noting_use(requester, use.ref):
+        with self._uses.noting(requester, use.ref):
             try:
                 return Released(released=int(self._revocation.release(use.ref, requester)))
             except HandleInvalid as invalid:
@@ -269,47 +223,6 @@ class AccessService:
         with self._refusal_log.noting(requester, lambda: self._resolver.named(request.connection)):
             connection = self._resolver.connection(request.connection)
         return Released(released=self._revocation.revoke_own(connection, self._running.current(requester)))
-
-    def _use(
-        self,
-        requester: Requester,
-        ref: str,
-        kind: Literal["access:used", "access:checked"],
-        mode: Mode | None = None,
-        grant_id: GrantId | None = None,
-    ) -> tuple[ResolvedHandle, Sequence[SealedSecret]]:
-        # One transaction: a revoke in another server is before this use or after it, never in between.
-        # The first use is synced; the syncs of repeated ones are grouped.
-        with (
-            self._noting_use(requester, ref),
-            self._transactions.transaction(durable=not self._resolve_cache.has_seen(ref)),
-        ):
-            found = self._resolve_cache.of(ref, requester)
-            if found is None:
-                opened = self._resolver.handle(requester, ref, grant_id=grant_id)
-                found = opened, self._secrets.sealed.of(opened.connection.id)
-                self._resolve_cache.note(ref, requester, *found)
-            opened, sealed = found
-            if grant_id is not None and opened.handle.grant_id != grant_id:
-                raise HandleInvalid(reason="revoked")
-            if mode is not None and opened.handle.mode != mode:
-                raise NotAllowed(_OTHERWISE[opened.handle.mode])
-            stored = opened.stored
-            if stored is None:
-                return opened, sealed
-            event = self._audit.record(
-                kind,
-                connection=opened.connection,
-                requester=requester,
-                grant=stored.grant,
-                durable=False,
-            )
-        self._use_counter.note(stored.grant.id, opened.connection.id, event.at)
-        self._handle_limit.note_use(ref, event.at)
-        return opened, sealed
-
-    def _noting_use(self, requester: Requester, ref: str) -> Noting:
-        return self._refusal_log.noting(requester, lambda: self._resolver.meant(requester, ref))
 
     def _still_what_was_answered(
         self, requester: Requester, ref: str, asked: ResolvedHandle, answered: Subject
@@ -327,22 +240,3 @@ class AccessService:
         if not self._requests.may_reveal(now.connection, now.destination):
             raise RevealForbidden
         return now
-
-    def _delivered(
-        self, opened: ResolvedHandle, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE
-    ) -> Delivered:
-        connection = opened.connection
-        return Delivered.of(
-            connection=connection.name,
-            provider_id=connection.provider_id,
-            fields={**opened.destination.fields, **recipe},
-            secrets=self._reader.open(connection, sealed, opened.destination),
-            revision=connection.revision,
-            rotation=_rotation(sealed),
-        )
-
-
-def _rotation(sealed: Sequence[SealedSecret]) -> str:
-    """Changes when a secret is set or removed. Refs are random and new each time."""
-    text = "\0".join(sorted(f"{secret.field}={secret.ref}" for secret in sealed))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -83,7 +83,7 @@ class AuditService:
         self._changed = False
         self._anchor = Position()
 
-    def record(
+    def record(  # noqa: PLR0913 -- what a row can say, and no row says more than a few of it
         self,
         type: AuditType,
         *,

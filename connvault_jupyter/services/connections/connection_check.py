@@ -7,14 +7,8 @@ from ...contracts.contract import SecretRef
 from ...contracts.events import Event
 from ...errors import ConnectionNotFound, InvalidRequest
 from ..access.resolve import HandleResolver
-from ..audit.service import AuditService
-from ..ports import (
-    ConnectionCheck,
-    ConnectionStore,
-    Lock,
-    Publish,
-    Transactions,
-)
+from ..context import Context
+from ..ports import ConnectionCheck, ConnectionStore
 from ..secrets.reader import SecretReader
 from ..secrets.service import SecretsService
 
@@ -25,25 +19,22 @@ class ConnectionChecks:
     def __init__(
         self,
         *,
+        context: Context,
         store: ConnectionStore,
         secrets: SecretsService,
-        resolver: HandleResolver,
         reader: SecretReader,
-        transactions: Transactions,
-        audit: AuditService,
+        resolver: HandleResolver,
         check: ConnectionCheck,
-        publish: Publish,
-        lock: Lock,
     ) -> None:
         self._store = store
         self._secrets = secrets
         self._resolver = resolver
         self._reader = reader
-        self._transactions = transactions
-        self._audit = audit
         self._check = check
-        self._publish = publish
-        self._lock = lock
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._publish = context.publish
+        self._lock = context.lock
 
     def run(self, connection_id: str, *, actor: str) -> TestOutcome:
         """Called without the lock. The outcome is kept unless the connection was changed meanwhile.

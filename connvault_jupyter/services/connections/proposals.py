@@ -25,10 +25,10 @@ from ...errors import (
     TooManyProposals,
 )
 from ..access.refusal_log import RefusalLog
-from ..audit.service import AuditService
 from ..consent.throttle import asker_of
+from ..context import Context
 from ..identifiers import new_ref
-from ..ports import Clock, ProviderRegistry, Randomness, RunningRequesters
+from ..ports import ProviderRegistry, RunningRequesters
 from ..visible_names import is_visible
 
 # Long enough to read a cell's output and to click; what lies in a notebook tomorrow shows nothing.
@@ -63,19 +63,17 @@ class ProposalsService:
     def __init__(
         self,
         *,
+        context: Context,
         registry: ProviderRegistry,
         running: RunningRequesters,
         refusal_log: RefusalLog,
-        audit: AuditService,
-        clock: Clock,
-        randomness: Randomness,
     ) -> None:
         self._registry = registry
         self._running = running
         self._refusal_log = refusal_log
-        self._audit = audit
-        self._clock = clock
-        self._randomness = randomness
+        self._audit = context.audit
+        self._clock = context.clock
+        self._randomness = context.randomness
         self._kept: dict[str, _Kept] = {}
 
     def propose(self, requester: Requester, request: Propose) -> Proposed:

@@ -35,15 +35,14 @@ from ...errors import (
 )
 from ..access.deliveries import reveals_by_default
 from ..access.resolve import EDITED
-from ..audit.service import AuditService
+from ..context import Context
 from ..grants.revocation import Revocation
 from ..identifiers import new_id
-from ..ports import Clock, ProviderRegistry, Publish, Randomness, Transactions
 from ..secrets.reader import SecretReader
 from ..secrets.service import SecretsService
 from .connection_check import ConnectionChecks
-from .destinations import Destinations
-from .documents import Documents, not_ours, with_standing
+from .directory import Directory
+from .documents import not_ours, with_standing
 from .statuses import READY, standing, wrong_fields
 from .views import ConnectionViews
 
@@ -57,35 +56,28 @@ class ConnectionsService:
     def __init__(
         self,
         *,
-        documents: Documents,
+        context: Context,
+        directory: Directory,
         secrets: SecretsService,
-        registry: ProviderRegistry,
-        destinations: Destinations,
+        reader: SecretReader,
         views: ConnectionViews,
         checks: ConnectionChecks,
-        reader: SecretReader,
         revocation: Revocation,
-        transactions: Transactions,
-        audit: AuditService,
-        clock: Clock,
-        randomness: Randomness,
-        publish: Publish,
-        reveal_allowed: bool,
     ) -> None:
-        self._documents = documents
+        self._documents = directory.documents
+        self._registry = directory.registry
+        self._destinations = directory.destinations
         self._secrets = secrets
-        self._registry = registry
-        self._destinations = destinations
         self._views = views
         self._checks = checks
         self._reader = reader
         self._revocation = revocation
-        self._transactions = transactions
-        self._audit = audit
-        self._clock = clock
-        self._randomness = randomness
-        self._publish = publish
-        self._reveal_allowed = reveal_allowed
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._clock = context.clock
+        self._randomness = context.randomness
+        self._publish = context.publish
+        self._reveal_allowed = context.settings.reveal_allowed
 
     def list(self) -> ConnectionList:
         """All connections, by name."""

@@ -14,9 +14,10 @@ from ...contracts.access import Grant
 from ..audit.service import AuditService
 from ..claims import MASK, Claims
 from ..grants.service import Grants
-from ..ports import ConnectionStore, ProviderRegistry, StoredGrant
+from ..ports import StoredGrant
 from ..vault_ports import Keys
-from .destinations import Destination, Destinations
+from .destinations import Destination
+from .directory import Directory
 
 # A "never" counts whatever it was shown with; this is no digest of anything.
 _NOTHING_SHOWN = "0" * 64
@@ -28,18 +29,16 @@ class Upgrade:
     def __init__(
         self,
         *,
+        directory: Directory,
         grants: Grants,
         claims: Claims,
-        connections: ConnectionStore,
-        registry: ProviderRegistry,
-        destinations: Destinations,
         audit: AuditService,
     ) -> None:
         self._grants = grants
         self._claims = claims
-        self._connections = connections
-        self._registry = registry
-        self._destinations = destinations
+        self._connections = directory.documents
+        self._registry = directory.registry
+        self._destinations = directory.destinations
         self._audit = audit
 
     def run(self, keys: Keys) -> None:

@@ -23,10 +23,9 @@ from ...contracts.providers import (
 )
 from ..access.deliveries import delivery_of, repeats_could_be_masked
 from ..grants.use_counter import UseCounter
-from ..ports import ProviderRegistry, SealedSecret
+from ..ports import SealedSecret
 from ..secrets.service import SecretsService
-from .destinations import Destinations
-from .documents import Documents
+from .directory import Directory
 
 
 class ConnectionViews:
@@ -35,16 +34,14 @@ class ConnectionViews:
     def __init__(
         self,
         *,
-        documents: Documents,
+        directory: Directory,
         secrets: SecretsService,
-        registry: ProviderRegistry,
-        destinations: Destinations,
         use_counter: UseCounter,
     ) -> None:
-        self._documents = documents
+        self._documents = directory.documents
         self._secrets = secrets
-        self._registry = registry
-        self._destinations = destinations
+        self._registry = directory.registry
+        self._destinations = directory.destinations
         self._use_counter = use_counter
 
     def one(self, connection: Connection) -> ConnectionView:

@@ -12,7 +12,6 @@ from math import ceil
 
 from ...contracts.access import DecisionKind, Grant
 from ...contracts.events import Event
-from ...contracts.supervision import ConsentSettings
 from ...errors import (
     AccessDenied,
     ConnvaultError,
@@ -24,17 +23,11 @@ from ...errors import (
     TooManyQuestions,
 )
 from ..claims import Claim, Claims
-from ..connections.destinations import Destinations
+from ..connections.directory import Directory
+from ..context import Context
 from ..grants.service import Subject
 from ..identifiers import new_id
-from ..ports import (
-    Clock,
-    ConnectionStore,
-    ProviderRegistry,
-    Publish,
-    Randomness,
-    RunningRequesters,
-)
+from ..ports import RunningRequesters
 from ..secrets.reader import SecretReader
 from .log import QuestionLog
 from .question import (
@@ -70,29 +63,24 @@ class OpenQuestions:
     def __init__(
         self,
         *,
-        connections: ConnectionStore,
-        registry: ProviderRegistry,
-        destinations: Destinations,
-        log: QuestionLog,
+        context: Context,
+        directory: Directory,
         running: RunningRequesters,
         claims: Claims,
         reader: SecretReader,
-        settings: ConsentSettings,
-        clock: Clock,
-        randomness: Randomness,
-        publish: Publish,
+        log: QuestionLog,
     ) -> None:
-        self._connections = connections
-        self._registry = registry
-        self._destinations = destinations
+        self._connections = directory.documents
+        self._registry = directory.registry
+        self._destinations = directory.destinations
         self._log = log
         self._running = running
         self._claims = claims
         self._reader = reader
-        self._settings = settings
-        self._clock = clock
-        self._randomness = randomness
-        self._publish = publish
+        self._settings = context.settings.consent
+        self._clock = context.clock
+        self._randomness = context.randomness
+        self._publish = context.publish
         self._questions = Questions()
         self._cooldown: Until[tuple[str, str]] = Until()
         self._cooldown_in_all: Until[str] = Until()
@@ -100,7 +88,7 @@ class OpenQuestions:
         self._unanswered_in_all: Often[str] = Often(limit=MAX_UNANSWERED_IN_ALL)
         self._allowed_once: Until[Key] = Until()
         self._approvers = 0
-        self._unattended_since = clock()
+        self._unattended_since = context.clock()
 
     def put(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
         """Asks, or joins the caller to the same question that is open already.

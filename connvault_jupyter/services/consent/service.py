@@ -22,7 +22,6 @@ from ...contracts.access import (
 )
 from ...contracts.contract import Hidden
 from ...contracts.events import Event
-from ...contracts.supervision import ConsentSettings
 from ...errors import (
     AccessDenied,
     AccessRequestChanged,
@@ -34,22 +33,12 @@ from ...errors import (
     DecisionNotOffered,
 )
 from ..access.refusal_log import RefusalLog, said_never
-from ..audit.service import AuditService
 from ..claims import Claim, Claims, cleaned
-from ..connections.destinations import Destinations
-from ..grants.handle_limit import HandleLimit
-from ..grants.handles import Handles
-from ..grants.revocation import Revocation
-from ..grants.service import Grants, Subject
-from ..grants.use_counter import UseCounter
+from ..connections.directory import Directory
+from ..context import Context
+from ..grants.permissions import Permissions
+from ..grants.service import Subject
 from ..outside_changes import OutsideChanges
-from ..ports import (
-    Clock,
-    ConnectionStore,
-    ProviderRegistry,
-    Publish,
-    Transactions,
-)
 from ..secrets.service import SecretsService
 from .open_questions import OpenQuestions
 from .question import Granted, Happening, Pending, Ticket, digest_of, durations, shown
@@ -68,49 +57,38 @@ class ConsentService:
     def __init__(
         self,
         *,
-        open_questions: OpenQuestions,
-        grants: Grants,
-        handles: Handles,
-        revocation: Revocation,
-        connections: ConnectionStore,
-        registry: ProviderRegistry,
-        destinations: Destinations,
+        context: Context,
+        directory: Directory,
+        permissions: Permissions,
         claims: Claims,
         refusal_log: RefusalLog,
         secrets: SecretsService,
-        transactions: Transactions,
-        audit: AuditService,
-        settings: ConsentSettings,
-        clock: Clock,
-        publish: Publish,
-        use_counter: UseCounter,
+        open_questions: OpenQuestions,
         outside_changes: OutsideChanges,
-        handle_limit: HandleLimit,
-        authenticated: bool,
     ) -> None:
         self._open_questions = open_questions
-        self._grants = grants
-        self._handles = handles
-        self._revocation = revocation
-        self._connections = connections
-        self._registry = registry
-        self._destinations = destinations
+        self._grants = permissions.grants
+        self._handles = permissions.handles
+        self._revocation = permissions.revocation
+        self._handle_limit = permissions.handle_limit
+        self._use_counter = permissions.use_counter
+        self._connections = directory.documents
+        self._registry = directory.registry
+        self._destinations = directory.destinations
         self._claims = claims
         self._refusal_log = refusal_log
         self._secrets = secrets
-        self._transactions = transactions
-        self._audit = audit
-        self._use_counter = use_counter
         self._outside_changes = outside_changes
-        self._handle_limit = handle_limit
-        self._settings = settings
-        self._clock = clock
-        self._publish = publish
-        self._authenticated = authenticated
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._clock = context.clock
+        self._publish = context.publish
+        self._settings = context.settings.consent
+        self._authenticated = context.settings.authenticated
         # Grants of an earlier broker: looked at by the first tick.
-        self._next_expiry: datetime | None = clock()
-        self._next_sweep = clock()
-        self._next_count = clock()
+        self._next_expiry: datetime | None = context.clock()
+        self._next_sweep = context.clock()
+        self._next_count = context.clock()
 
     def ask(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
         """Puts the question, or joins the caller to the same one. Raises: see `OpenQuestions.put`."""

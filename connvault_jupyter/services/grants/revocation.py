@@ -16,8 +16,8 @@ from ...contracts.connections import Connection
 from ...contracts.events import Event
 from ...errors import GrantNotFound, StorageError
 from ...handle_ends import HandleEnd
-from ..audit.service import AuditService
-from ..ports import Clock, ConnectionStore, Lock, Publish, Transactions
+from ..context import Context
+from ..ports import ConnectionStore, RunningRequesters
 from .ended import Ended, name_of
 from .handles import Handles
 from .service import Grants, belongs
@@ -33,32 +33,28 @@ NOT_STORED = (
 
 
 class Revocation:
-    """Ends grants together with their handles. `key_of_document` gives the requester key of a server path."""
+    """Ends grants together with their handles."""
 
     def __init__(
         self,
         *,
+        context: Context,
+        connections: ConnectionStore,
         grants: Grants,
         handles: Handles,
-        connections: ConnectionStore,
-        transactions: Transactions,
-        audit: AuditService,
-        clock: Clock,
-        publish: Publish,
-        key_of_document: Callable[[str], str],
         ended: Ended,
-        lock: Lock,
+        running: RunningRequesters,
     ) -> None:
         self._grants = grants
         self._handles = handles
         self._connections = connections
-        self._transactions = transactions
-        self._audit = audit
-        self._clock = clock
-        self._publish = publish
-        self._key_of_document = key_of_document
         self._ended = ended
-        self._lock = lock
+        self._running = running
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._clock = context.clock
+        self._publish = context.publish
+        self._lock = context.lock
         self._unstored: dict[tuple[str, ...], Callable[[], object]] = {}
 
     def revoke(self, grant_id: str, *, actor: str) -> None:
@@ -166,7 +162,7 @@ class Revocation:
 
         Raises: StorageError: they have ended, which could not be stored yet.
         """
-        keys = {self._key_of_document(path) for path in paths}
+        keys = {self._running.key_of_document(path) for path in paths}
         folders = tuple(f"{key}/" for key in keys)
         # A document that comes back under the name is another document. A stored no is kept all the same.
         gone = [

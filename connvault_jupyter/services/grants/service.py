@@ -20,19 +20,13 @@ from typing import Literal
 from ...contracts.access import DecisionKind, Grant, Requester
 from ...contracts.connections import Connection
 from ...contracts.providers import Mode
-from ...contracts.supervision import ConsentSettings
 from ...handle_ends import HandleEnd
 from ..canonical import canonical_contract
 from ..claims import Claim, same_agent
 from ..connections.destinations import Destination
+from ..context import Context
 from ..identifiers import new_id
-from ..ports import (
-    Clock,
-    GrantStore,
-    Randomness,
-    RunningRequesters,
-    StoredGrant,
-)
+from ..ports import GrantStore, RunningRequesters, StoredGrant
 from ..vault_ports import Keys
 from .ended import Ended
 
@@ -68,21 +62,19 @@ class Grants:
     def __init__(
         self,
         *,
+        context: Context,
         store: GrantStore,
         keys: Callable[[], Keys | None],
         running: RunningRequesters,
         ended: Ended,
-        settings: ConsentSettings,
-        clock: Clock,
-        randomness: Randomness,
     ) -> None:
         self._store = store
         self._ended = ended
         self._keys = keys
         self._running = running
-        self._settings = settings
-        self._clock = clock
-        self._randomness = randomness
+        self._settings = context.settings.consent
+        self._clock = context.clock
+        self._randomness = context.randomness
         self._verifier: weakref.ref[Keys] | None = None
         self._verified: dict[str, tuple[Grant, bytes]] = {}
 

@@ -12,31 +12,23 @@ from contextlib import suppress
 from ...contracts.connections import Connection
 from ...contracts.events import Event
 from ...errors import SecretInvalid, StorageError
-from ..audit.service import AuditService
 from ..connections.destinations import Destination
 from ..connections.documents import Documents
 from ..connections.statuses import Standing
-from ..ports import Publish, SealedSecret, Transactions
+from ..context import Context
+from ..ports import SealedSecret
 from .service import SecretsService
 
 
 class SecretReader:
     """Unseals; a blob that does not open is never deleted, its connection asks for a new secret instead."""
 
-    def __init__(
-        self,
-        *,
-        secrets: SecretsService,
-        documents: Documents,
-        transactions: Transactions,
-        audit: AuditService,
-        publish: Publish,
-    ) -> None:
+    def __init__(self, *, context: Context, documents: Documents, secrets: SecretsService) -> None:
         self._secrets = secrets
         self._documents = documents
-        self._transactions = transactions
-        self._audit = audit
-        self._publish = publish
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._publish = context.publish
 
     def open(
         self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination

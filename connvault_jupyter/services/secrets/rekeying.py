@@ -11,12 +11,15 @@ from dataclasses import replace
 from ...contracts.connections import Connection
 from ...errors import Conflict, SecretInvalid
 from ..audit.service import AuditService
-from ..connections.destinations import Destination, Destinations
-from ..connections.documents import Documents, not_ours
+from ..connections.destinations import Destination
+from ..connections.directory import Directory
+from ..connections.documents import not_ours
 from ..connections.statuses import Standing
+from ..connections.upgrade import Upgrade
+from ..context import Stores
 from ..grants.service import Grants
-from ..ports import ProviderRegistry, SealedSecret, SecretStore
-from ..vault_ports import SealContext, VaultRecord, VaultStore
+from ..ports import SealedSecret
+from ..vault_ports import Keys, SealContext, VaultRecord
 from .generations import FROM_BEFORE, Unlocked
 from .sealing import opened
 
@@ -27,20 +30,19 @@ class Rekeying:
     def __init__(
         self,
         *,
-        vault: VaultStore,
-        secrets: SecretStore,
-        documents: Documents,
+        stores: Stores,
+        directory: Directory,
         grants: Grants,
-        registry: ProviderRegistry,
-        destinations: Destinations,
+        upgrade: Upgrade,
         audit: AuditService,
     ) -> None:
-        self._vault = vault
-        self._secrets = secrets
-        self._documents = documents
+        self._vault = stores.vault
+        self._secrets = stores.secrets
+        self._documents = directory.documents
+        self._registry = directory.registry
+        self._destinations = directory.destinations
         self._grants = grants
-        self._registry = registry
-        self._destinations = destinations
+        self._upgrade = upgrade
         self._audit = audit
 
     def run(self, before: VaultRecord, old: Unlocked, after: VaultRecord, new: Unlocked) -> list[Connection]:
@@ -63,8 +65,11 @@ class Rekeying:
         self._vault.replace(after)
         return unread
 
-    def mark(self, unread: list[Connection]) -> None:
-        """Records and marks what `run` answered; the new keys are held by now."""
+    def finish(self, before: VaultRecord, unread: list[Connection], keys: Keys) -> None:
+        """After `run`, when the new `keys` are held: brings what a version before has left into the present form, then
+        records and marks what `run` answered."""
+        if before.generation == FROM_BEFORE:
+            self._upgrade.run(keys)
         for connection in unread:
             self._documents.settle(connection, Standing("invalid", "secret_unreadable"))
             self._audit.record(

@@ -14,7 +14,6 @@ from ...contracts.events import Event
 from ...contracts.vault import (
     ChangePassphrase,
     CustodianChoice,
-    CustodianKind,
     SetUpVault,
     UnlockVault,
     VaultState,
@@ -30,20 +29,11 @@ from ...errors import (
     VaultNotSetUp,
     WrongPassphrase,
 )
-from ..audit.service import AuditService
 from ..connections.documents import Documents
-from ..connections.upgrade import Upgrade
+from ..context import Context, Stores
 from ..grants.ended import Ended
 from ..identifiers import new_id
-from ..ports import Clock, Lock, Publish, Randomness, SecretStore, Transactions
-from ..vault_ports import (
-    CheckValue,
-    Custodian,
-    DeriveKeys,
-    Keys,
-    VaultRecord,
-    VaultStore,
-)
+from ..vault_ports import Keys, VaultPorts, VaultRecord
 from .custody import Custody
 from .generations import (
     FIRST,
@@ -80,56 +70,39 @@ class SecretsService:
     def __init__(
         self,
         *,
-        store: VaultStore,
-        secrets: SecretStore,
+        context: Context,
+        stores: Stores,
+        ports: VaultPorts,
+        custody: Custody,
         held: HeldKeys,
         ended: Ended,
         documents: Documents,
         rekeying: Rekeying,
-        upgrade: Upgrade,
-        transactions: Transactions,
-        custodians: Mapping[CustodianKind, Custodian],
-        preferred: CustodianKind | Literal["auto"],
-        derive_keys: DeriveKeys,
-        check_value: CheckValue,
-        audit: AuditService,
-        clock: Clock,
-        randomness: Randomness,
-        publish: Publish,
-        lock: Lock,
-        authenticated: bool,
-        hardening_detail: str = "",
     ) -> None:
-        self._store = store
+        self._store = stores.vault
         self._held = held
         self._ended = ended
         self._documents = documents
         self._rekeying = rekeying
-        self._upgrade = upgrade
-        self._transactions = transactions
-        self._custody = Custody(
-            custodians=custodians,
-            preferred=preferred,
-            check_value=check_value,
-            hardening_detail=hardening_detail,
-        )
-        self._derive_keys = derive_keys
-        self._check_value = check_value
-        self._audit = audit
-        self._clock = clock
-        self._randomness = randomness
-        self._publish = publish
-        self._lock = lock
-        self._single_flight = SingleFlight(lock=lock)
-        self._authenticated = authenticated
+        self._custody = custody
+        self._derive_keys = ports.derive_keys
+        self._check_value = ports.check_value
+        self._transactions = context.transactions
+        self._audit = context.audit
+        self._clock = context.clock
+        self._randomness = context.randomness
+        self._publish = context.publish
+        self._lock = context.lock
+        self._single_flight = SingleFlight(lock=context.lock)
+        self._authenticated = context.settings.authenticated
         self.sealed = SealedSecrets(
-            store=secrets,
+            store=stores.secrets,
             keys=lambda: self.keys,
             keys_after_the_look=self._keys_after_the_look,
             vault_id=lambda: self.vault_id,
-            clock=clock,
-            randomness=randomness,
-            authenticated=authenticated,
+            clock=context.clock,
+            randomness=context.randomness,
+            authenticated=context.settings.authenticated,
         )
         """The sealed secrets, opened and closed by this vault's keys."""
         self._vault_id = ""
@@ -269,9 +242,7 @@ class SecretsService:
                     unread = self._rekeying.run(record, old, following, following_keys)
                     self._held.hold(following_keys)
                     self._audit.record("vault:passphrase_changed", decided_by=actor)
-                    if record.generation == FROM_BEFORE:
-                        self._upgrade.run(following_keys.keys)
-                    self._rekeying.mark(unread)
+                    self._rekeying.finish(record, unread, following_keys.keys)
                 if held is None:
                     self._held.let_go()
         return self._changed()
@@ -345,8 +316,7 @@ class SecretsService:
         unread = self._rekeying.run(record, old, following, following_keys)
         self._held.hold(following_keys)
         self._audit.record("vault:upgraded", decided_by=actor)
-        self._upgrade.run(following_keys.keys)
-        self._rekeying.mark(unread)
+        self._rekeying.finish(record, unread, following_keys.keys)
 
     def _succeeding(
         self, record: VaultRecord, old: Unlocked, master_key: bytes, parameters: Mapping[str, Any]

@@ -21,8 +21,9 @@ from connvault_jupyter.broker.waiter import NAME as WAITER
 from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed
+from connvault_jupyter.relays.broker_answers import BrokerAnswers, Login
 from connvault_jupyter.relays.connection_check import RelayConnectionCheck
-from connvault_jupyter.relays.supervisor import Login, RelaySupervisor
+from connvault_jupyter.relays.supervisor import RelaySupervisor
 from connvault_jupyter.services.relay_ports import RelayOrder
 
 from ..broker.processes import wait_until
@@ -55,12 +56,14 @@ def supervised(
         supervisor = RelaySupervisor(
             start_zygote=Spawner(_PROGRAM),
             directory=Path(folder) / "h",
-            login=login,
-            sighted=sighted,
-            has_ended=lambda _: False,
-            still_good=still_good,
-            version=version,
-            alive=alive,
+            broker=BrokerAnswers(
+                login=login,
+                sighted=sighted,
+                has_ended=lambda _: False,
+                still_good=still_good,
+                version=version,
+                alive=alive,
+            ),
             clock=lambda: datetime.now(timezone.utc),
             lock=threading.RLock(),
             log=logging.getLogger("connvault.tests"),

@@ -47,10 +47,11 @@ from connvault_jupyter.contracts.vault import CustodianKind, SetUpVault, VaultSt
 from connvault_jupyter.errors import BrokerUnavailable, CustodianUnavailable
 from connvault_jupyter.providers.registry import ProviderCatalogue
 from connvault_jupyter.services.assembly import Assembled, assemble
+from connvault_jupyter.services.context import Runtime
 from connvault_jupyter.services.identifiers import ref_hash
 from connvault_jupyter.services.ports import ProviderRegistry, Wait
 from connvault_jupyter.services.relay_ports import RelayEndpoint, RelayOrder
-from connvault_jupyter.services.vault_ports import Availability, Custodian
+from connvault_jupyter.services.vault_ports import Availability, Custodian, VaultPorts
 from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
@@ -125,6 +126,9 @@ class Runs:
 
     def current(self, requester: Requester) -> Requester:
         return self.renamed.get(requester.instance, requester)
+
+    def key_of_document(self, path: str) -> str:
+        return document_key(path)
 
 
 class RecordingProbe:
@@ -233,21 +237,24 @@ class World:
             **settings,
         )
         self.services: Assembled = assemble(
-            stores=self.stores,
-            registry=registry or catalogue(),
-            custodians=custodians if custodians is not None else {"os_keyring": self.keyring},
-            derive_keys=derive_keys,
-            check_value=check_value,
-            connection_check=self.probe,
-            relays=self.relays,
-            running=self.runs,
-            key_of_document=document_key,
+            runtime=Runtime(
+                name=broker,
+                clock=self.clock,
+                randomness=self._randomness,
+                publish=publish or self._publish,
+                lock=self.lock,
+            ),
             settings=self.settings,
-            broker=broker,
-            clock=self.clock,
-            randomness=self._randomness,
-            publish=publish or self._publish,
-            lock=self.lock,
+            stores=self.stores,
+            vault=VaultPorts(
+                custodians=custodians if custodians is not None else {"os_keyring": self.keyring},
+                derive_keys=derive_keys,
+                check_value=check_value,
+            ),
+            registry=registry or catalogue(),
+            running=self.runs,
+            relays=self.relays,
+            connection_check=self.probe,
         )
         self.secrets, self.connections = self.services.secrets, self.services.connections
         self.consent, self.access, self.audit = (

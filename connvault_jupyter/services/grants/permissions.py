@@ -1,0 +1,25 @@
+"""All that tells what a requester may do: grants, their handles, how many, how often used, how they end. No rule is
+here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .ended import Ended
+from .handle_limit import HandleLimit
+from .handles import Handles
+from .revocation import Revocation
+from .service import Grants
+from .use_counter import UseCounter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permissions:
+    """One argument for whoever gives, uses or ends permissions."""
+
+    grants: Grants
+    handles: Handles
+    handle_limit: HandleLimit
+    use_counter: UseCounter
+    revocation: Revocation
+    ended: Ended
