@@ -17,21 +17,21 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help ready ready-lab ready-bench ready-check lab test test-python test-labextension e2e check \
-  check-python check-labextension check-contracts bench fuzz matrix java compatibility docs clean
+  check-python check-labextension check-contracts check-workflows bench fuzz matrix java compatibility docs dist clean
 
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
-ready:
+ready: ## The checkout for the tests: .venv, labextension, programs
 	@$(PYTHON) setup_hooks/bootstrap.py --for test
 
-ready-lab:
+ready-lab: ## The checkout for make lab
 	@$(PYTHON) setup_hooks/bootstrap.py --for lab
 
-ready-bench:
+ready-bench: ## The checkout for make bench
 	@$(PYTHON) setup_hooks/bootstrap.py --for bench
 
-ready-check:
+ready-check: ## The checkout for make check: no programs from outside
 	@$(PYTHON) setup_hooks/bootstrap.py --for check
 
 lab: ready-lab ## JupyterLab on the first steps, with a demo database (CONNVAULT_LAB_ARGS: its arguments)
@@ -43,10 +43,10 @@ test: ready ## Every test: Python, notebooks (nbval), labextension, browser
 	$(MAKE) test-labextension
 	$(MAKE) e2e
 
-test-python: ready
+test-python: ready ## The tests in Python, notebooks included
 	$(PY) -m pytest $(PARALLEL) -m "not e2e and not bench and not fuzz"
 
-test-labextension: ready-check
+test-labextension: ready-check ## The tests of the labextension
 	cd labextension && npm test -- --reporter=default --reporter=json --outputFile.json=$(CURDIR)/build/vitest.json
 	$(PY) setup_hooks/no_vitest_skips.py build/vitest.json
 
@@ -54,23 +54,27 @@ test-labextension: ready-check
 e2e: ready ## The browser tests (screenshots of failures in build/e2e)
 	$(PY) -m pytest $(PARALLEL) -m e2e $(BROWSER_TESTS)
 
-check: ready-check ## Linters, types, the house, generated contracts and reference
-	$(MAKE) --keep-going --no-print-directory check-python check-labextension check-contracts
+check: ready-check ## Linters, types, the house, generated contracts and reference, workflows
+	$(MAKE) --keep-going --no-print-directory check-python check-labextension check-contracts check-workflows
 
-check-python:
+check-python: ## What make check does for Python
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PY) -m pip check
 
-check-labextension:
+check-labextension: ## What make check does for the labextension
 	cd labextension && npm run --silent lint
 	cd labextension && npx --no-install tsc --noEmit
 
-check-contracts:
+check-contracts: ## Whether the generated contracts are up to date
 	$(PY) -m setup_hooks.generate_contracts --check
 	$(PY) -m setup_hooks.generate_reference --check
+
+# Offline: what it can tell without asking the forge about each action.
+check-workflows: ## What make check does for the workflow files
+	.venv/bin/zizmor --offline --quiet --pedantic --strict-collection .github
 
 bench: ready-bench ## Figures against their budgets (build/bench.json)
 	$(PY) tests/bench/run.py
@@ -91,6 +95,9 @@ docs: ready-check ## The documentation, in build/docs (docs/reference is written
 	$(PY) -m setup_hooks.generate_reference
 	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/docs
 	@echo build/docs/docs/index.html
+
+dist: ready-check ## Wheel, source distribution and their bills of materials, in dist
+	$(PY) setup_hooks/distribution.py
 
 clean: ## Everything that was made here, .venv and node_modules included
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

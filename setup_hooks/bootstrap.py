@@ -60,7 +60,16 @@ class Program:
         return any(shutil.which(name) for name in self.names)
 
 
-CHROMIUM = Program(("chromium", "chromium-browser", "google-chrome"), "chromium", "browser tests")
+CHROMIUM = Program(
+    (
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    ),
+    "chromium",
+    "browser tests",
+)
 KEYRING = Program(("gnome-keyring-daemon",), "gnome-keyring", "a real Secret Service")
 MARIADB = Program(("mariadbd", "/usr/sbin/mariadbd"), "mariadb-server", "the tests of MySQL/MariaDB")
 REDIS = Program(("redis-server",), "redis-server", "the tests of Redis")
@@ -80,8 +89,17 @@ PROGRAMS: Mapping[str, tuple[Program, ...]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--for", dest="purpose", choices=sorted(PROGRAMS), default="test")
-    purpose = parser.parse_args().purpose
+    parser.add_argument(
+        "--programs-only",
+        action="store_true",
+        help="nothing in the checkout: for root, where another user runs the rest",
+    )
+    arguments = parser.parse_args()
+    purpose = arguments.purpose
     try:
+        if arguments.programs_only:
+            install_programs(PROGRAMS[purpose], postgresql=purpose != "check")
+            return 0
         with one_at_a_time(), ThreadPoolExecutor() as pool:
             programs = pool.submit(install_programs, PROGRAMS[purpose], postgresql=purpose != "check")
             make_ready()

@@ -14,7 +14,10 @@ class ConsentSettings(Contract):
     """All in seconds. `timeout_s`: how long a question waits; `once_limit_s`: how long *this time* may last;
     `for_s`: the length offered as `for`; `cooldown_s`: the pause after a no; `repeat_s`: asked again within it,
     "until the kernel stops" is preselected; `approver_grace_s`: how long no tab may be open;
-    `always_unused_days`: after how many unused days `always` ends."""
+    `max_open_questions`: of one asker at the same time; `always_unused_days`: after how many unused days `always` ends.
+
+    People set them by the server extension's traits (all but `repeat_s`), which have the same defaults and bounds.
+    """
 
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
     once_limit_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
@@ -22,7 +25,7 @@ class ConsentSettings(Contract):
     cooldown_s: Annotated[float, Field(ge=0, le=3600)] = 30
     repeat_s: Annotated[float, Field(ge=0, le=86_400)] = 600
     approver_grace_s: Annotated[float, Field(ge=0, le=60)] = 3
-    max_pending: Annotated[int, Field(ge=1, le=100)] = 5
+    max_open_questions: Annotated[int, Field(ge=1, le=100)] = 5
     always_unused_days: Annotated[int, Field(ge=1, le=3650)] = 30
 
 

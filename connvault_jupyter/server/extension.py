@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,14 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyter_core.paths import jupyter_data_dir, jupyter_path, jupyter_runtime_dir
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Bool, CaselessStrEnum, Float, Int, List, Unicode, default
+from traitlets import Bool, CaselessStrEnum, Float, Int, List, TraitError, Unicode, default, validate
+from traitlets.config import Config
 
 from .._version import __version__
 from ..broker.broker_process import BrokerProcess
 from ..broker.socket_dir import SocketDir, choose
 from ..contracts.frames import SOCKET_VARIABLE
 from ..errors import BrokerUnavailable, ConnvaultError
-from . import documents, events, exposure, operations
+from . import documents, events, exposure, operations, refused_settings
 from .events import Tabs
 from .requesters import Requesters
 
@@ -75,6 +77,37 @@ class ConnvaultExtension(ExtensionApp):
         help="Seconds of the answer that lasts for a while. Default 28800 (8 hours), at most 30 days.",
     ).tag(config=True)
 
+    cooldown_s = Float(
+        30.0,
+        min=0,
+        max=3600,
+        help="Seconds that a notebook waits after a no, or after a question that nobody answered, before it may ask "
+        "about the same connection again. Default 30; 0: no pause.",
+    ).tag(config=True)
+
+    max_open_questions = Int(
+        5,
+        min=1,
+        max=100,
+        help="Questions that one notebook may have open at the same time; one more is refused. All programs outside of "
+        "kernels count as one. Default 5.",
+    ).tag(config=True)
+
+    approver_grace_s = Float(
+        3.0,
+        min=0,
+        max=60,
+        help="Seconds that a question waits while no page is open that could show it; then it ends as 'nobody there'. "
+        "Default 3, enough for reloading a page; 0: at once.",
+    ).tag(config=True)
+
+    always_unused_days = Int(
+        30,
+        min=1,
+        max=3650,
+        help="Days after which a lasting permission ends that was not used. Default 30, at most ten years.",
+    ).tag(config=True)
+
     audit_max_bytes = Int(
         64 * 1024 * 1024,
         min=65_536,
@@ -113,20 +146,38 @@ class ConnvaultExtension(ExtensionApp):
     ).tag(config=True)
 
     _opening: asyncio.Future[None] | None = None
+    _refusal: ConnvaultError | None = None
 
     @default("data_dir")
     def _default_data_dir(self) -> str:
         return str(Path(jupyter_data_dir(), "connvault"))
 
+    @validate("consent_timeout_s", "cooldown_s", "approver_grace_s")
+    def _is_a_number(self, proposal: Any) -> float:
+        # NaN is neither below a lower bound nor above an upper one.
+        if math.isnan(proposal.value):
+            raise TraitError
+        return float(proposal.value)
+
+    def update_config(self, config: Config) -> None:
+        """Takes what can be taken. With a value that can't, connvault does not start: Jupyter would log it, go on with
+        the defaults of all settings, and so undo what was forbidden by another one."""
+        try:
+            super().update_config(config)
+        except TraitError:
+            wrong = refused_settings.take_the_others(super().update_config, config, type(self).__name__)
+            if not wrong:
+                raise
+            self._refusal = refused_settings.refusal(self, wrong)
+
     def initialize_settings(self) -> None:
         """Wires. The broker is started when the server listens: till then each of its milliseconds would delay that."""
         self._exposure = exposure.looked_at(allow_debuggers=not self.non_dumpable_server)
         self._socket_dir: SocketDir | None = None
-        self._refusal: ConnvaultError | None = None
         try:
             self._socket_dir = choose(Path(jupyter_runtime_dir()))
         except ConnvaultError as exc:
-            self._refusal = exc
+            self._refusal = self._refusal or exc
         else:
             # Kernels and terminals inherit it. It is no secret: the broker asks who is there.
             os.environ[SOCKET_VARIABLE] = str(self._socket_dir.path)
@@ -210,7 +261,13 @@ class ConnvaultExtension(ExtensionApp):
             allowed_providers=self.allowed_providers,
             custodian=self.custodian,
             consent=ConsentSettings(
-                timeout_s=self.consent_timeout_s, once_limit_s=self.once_limit_s, for_s=self.for_s
+                timeout_s=self.consent_timeout_s,
+                once_limit_s=self.once_limit_s,
+                for_s=self.for_s,
+                cooldown_s=self.cooldown_s,
+                max_open_questions=self.max_open_questions,
+                approver_grace_s=self.approver_grace_s,
+                always_unused_days=self.always_unused_days,
             ),
             audit_max_bytes=self.audit_max_bytes,
             reveal_allowed=self.reveal_allowed,

@@ -104,7 +104,7 @@ class ConsentMachine(RuleBasedStateMachine):
                 for_s=FOR_S,
                 cooldown_s=COOLDOWN_S,
                 approver_grace_s=GRACE_S,
-                max_pending=MAX_PENDING,
+                max_open_questions=MAX_PENDING,
                 always_unused_days=1,
             )
         )

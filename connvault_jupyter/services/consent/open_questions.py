@@ -118,7 +118,7 @@ class OpenQuestions:
                 retry_after_s=ceil(pause_s),
             )
         own = [one.expires_at for one in self._questions.all() if asker_of(one.subject.requester) == mine]
-        if len(own) >= self._settings.max_pending:
+        if len(own) >= self._settings.max_open_questions:
             raise TooManyQuestions(retry_after_s=max(1, ceil((min(own) - now).total_seconds())))
         again = self._allowed_once.remaining_s(key_of(subject), now) > 0
         with self._log.together():

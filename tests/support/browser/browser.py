@@ -12,6 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from setup_hooks import bootstrap
+
 from ..broker.processes import wait_until
 from .jupyter_server import JupyterServer
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 # Playwright's own browser would be a download; an installed one is a package like any other.
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_PROGRAMS = (*bootstrap.CHROMIUM.names, "google-chrome-stable")
 _FLAGS = (
     "--no-sandbox",  # Chromium refuses to start as root with it
     "--disable-gpu",
