@@ -4,7 +4,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Readable } from './checks';
+import type { Readable } from './decoders';
 import type {
   AuditPage,
   AuditVerification,
@@ -176,17 +176,17 @@ export class RestApi {
     operation: OperationName,
     places: { [name: string]: string },
     call: Call,
-    check: (value: unknown) => T
+    decode: (value: unknown) => T
   ): Promise<T> {
     if (!call.body || !SEALABLE.has(operation) || !this.seals) {
-      return this.send(operation, places, call, check);
+      return this.send(operation, places, call, decode);
     }
     const { revision } = call;
     const whole = { ...call.body, ...places, ...(revision === undefined ? {} : { revision }) };
     for (let isLast = false; ; isLast = true) {
       const body = await this.sealed(operation, whole);
       try {
-        return await this.send(operation, places, { ...call, body }, check);
+        return await this.send(operation, places, { ...call, body }, decode);
       } catch (error) {
         if (isLast || !(error instanceof ProblemError) || error.code !== KEY_CHANGED) {
           throw error;
@@ -210,7 +210,7 @@ export class RestApi {
     operation: OperationName,
     places: { [name: string]: string },
     call: Call,
-    check: (value: unknown) => T
+    decode: (value: unknown) => T
   ): Promise<T> {
     const { method, path } = OPERATIONS[operation];
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name]));
@@ -240,7 +240,7 @@ export class RestApi {
     if (!response.ok) {
       throw problemOf(response.status, text);
     }
-    return check(text === '' ? undefined : parse(text));
+    return decode(text === '' ? undefined : parse(text));
   }
 
   private _key: SealingKey | null = null;

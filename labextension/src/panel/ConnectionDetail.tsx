@@ -17,7 +17,7 @@ import { lacksSecret, statusAdvice, statusWord } from './words';
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
-export interface DetailProps {
+export interface ConnectionDetailProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
   /** Whether the server lets code ask for plain text at all. */
@@ -40,7 +40,7 @@ export interface DetailProps {
   onDelete: () => Promise<void>;
 }
 
-export function Detail(props: DetailProps): JSX.Element {
+export function ConnectionDetail(props: ConnectionDetailProps): JSX.Element {
   const { view, provider, activity, tab, trans } = props;
   const { connection } = view;
   const { id } = connection;
@@ -180,7 +180,7 @@ export function Detail(props: DetailProps): JSX.Element {
   );
 }
 
-function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unknown>) => Promise<void> }): JSX.Element {
+function DetailFoot(props: ConnectionDetailProps & { attempt: (action: () => Promise<unknown>) => Promise<void> }): JSX.Element {
   const { view, provider, trans, attempt } = props;
   const [isDeleting, setDeleting] = useState(false);
   const isReady = view.connection.status === 'ready' && view.last_test?.ok !== false;
