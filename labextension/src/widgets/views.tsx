@@ -15,9 +15,7 @@ import { connectionOf, Navigation } from '../models/navigation';
 import { isProposalId } from '../models/openArgs';
 import { Panel } from '../panel/Panel';
 import type { IConnvault } from '../tokens';
-
-export const MODULE_NAME = 'connvault-jupyter';
-export const MODULE_VERSION = '0.1.0';
+import { MODULE_NAME, MODULE_VERSION } from './module';
 
 export interface WidgetServices {
   connvault: IConnvault;
