@@ -4,7 +4,6 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Readable } from './decoders';
 import type {
   AuditPage,
   AuditVerification,
@@ -13,7 +12,6 @@ import type {
   CustodianKind,
   Decided,
   DecisionKind,
-  FieldError,
   FieldValue,
   GrantView,
   OperationName,
@@ -26,24 +24,10 @@ import type {
   VaultState
 } from './contracts';
 import { OPERATIONS, REST_PREFIX, SEALABLE } from './contracts';
+import type { Readable } from './decoders';
+import { ProblemError } from './errors';
 import { canSeal, seal } from './sealing';
 import * as validate from './validate';
-
-/**
- * A refusal as the server put it (RFC 9457). `code` is stable; `detail` says what to do next.
- */
-export class ProblemError extends Error {
-  constructor(
-    readonly code: string,
-    readonly detail: string,
-    readonly status: number,
-    readonly title: string = code,
-    readonly errors: readonly FieldError[] = []
-  ) {
-    super(detail);
-    this.name = 'ProblemError';
-  }
-}
 
 /** A change of a connection; what is left out stays. */
 export interface ConnectionChange {

@@ -9,7 +9,7 @@ import { EventModel } from '../src/models/eventModel';
 import { QuestionsModel } from '../src/models/questions';
 import { VaultModel } from '../src/models/vault';
 import type { RestApi } from '../src/restapi';
-import { ProblemError } from '../src/restapi';
+import { ProblemError } from '../src/errors';
 import type { Questions } from '../src/validate';
 import { connectionView, provider, question, vaultState } from './support/records';
 

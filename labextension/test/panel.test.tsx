@@ -6,9 +6,10 @@ import { Navigation } from '../src/models/navigation';
 import { screenOf } from '../src/models/openArgs';
 import { Panel } from '../src/panel/Panel';
 import { strengthOf } from '../src/panel/strength';
-import { eventWords, statusWord } from '../src/panel/words';
 import { catalogue } from './support/catalogue';
 import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, PROPOSAL_ID, proposal, provider, T0, trans, vaultState } from './support/records';
+import { eventWords } from '../src/words/events';
+import { statusWord } from '../src/words/status';
 
 const FAILED_TEST = { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' };
 

@@ -8,6 +8,7 @@ import type {
   SkippedProvider,
   TestOutcome
 } from '../contracts';
+import { messageOf } from '../errors';
 import type { ConnectionChange } from '../restapi';
 import type { IConnections } from '../tokens';
 import { EventModel } from './eventModel';
@@ -90,7 +91,7 @@ export class ConnectionsModel extends EventModel implements IConnections {
       this._trouble = '';
     } catch (error) {
       // What was known stays on show; that it may be out of date is said.
-      this._trouble = error instanceof Error ? error.message : String(error);
+      this._trouble = messageOf(error);
     }
     this._isReady = true;
     this.tellChanged();

@@ -2,8 +2,8 @@
  * The questions that wait for a person. No DOM: who draws them is told that they changed.
  */
 import type { DecisionKind, Event as ConnvaultEvent, Question } from '../contracts';
+import { ProblemError } from '../errors';
 import type { EventStream } from '../events';
-import { ProblemError } from '../restapi';
 import type { IOpenQuestion, IQuestions } from '../tokens';
 import type { EventModelOptions } from './eventModel';
 import { EventModel } from './eventModel';

@@ -6,14 +6,17 @@ import type { KeyboardEvent } from 'react';
 import { useEffect, useId, useState } from 'react';
 
 import type { AuditEvent, ConnectionView, ProviderDefinition, VaultState } from '../contracts';
+import { messageOf } from '../errors';
 import type { DetailTab } from '../models/navigation';
 import type { IActivity } from '../tokens';
+import { Banner } from '../ui/notices';
+import { Pill } from '../ui/Pill';
+import { lacksSecret, statusAdvice, statusWord } from '../words/status';
 import { ActivityTab, RecordLine } from './ActivityTab';
 import { DetailsTab } from './DetailsTab';
 import { GrantsTab } from './GrantsTab';
 import { useChanged, useLoaded } from './hooks';
-import { Banner, Pill, ScreenHeader } from './pieces';
-import { lacksSecret, statusAdvice, statusWord } from './words';
+import { ScreenHeader } from './ScreenHeader';
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
@@ -67,7 +70,7 @@ export function ConnectionDetail(props: ConnectionDetailProps): JSX.Element {
     try {
       await action();
     } catch (error) {
-      setFailed(error instanceof Error ? error.message : String(error));
+      setFailed(messageOf(error));
     }
   };
 

@@ -4,14 +4,15 @@
 import { useRef } from 'react';
 
 import type { Pasted } from '../form/paste';
-import { Icon } from '../icons';
 import type { Screen } from '../models/navigation';
+import { Icon } from '../ui/icons';
+import { Waiting } from '../ui/notices';
 import { ConnectionDetail } from './ConnectionDetail';
 import { FormPane } from './FormPane';
 import type { PanelProps } from './panelProps';
 import { Picker } from './Picker';
-import { Gone, ScreenHeader, Waiting } from './pieces';
 import { ProposalPane } from './ProposalPane';
+import { NotFound, ScreenHeader } from './ScreenHeader';
 import { UnlockForm } from './VaultScreens';
 
 export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element {
@@ -75,7 +76,7 @@ export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element 
     case 'detail': {
       const view = connections.get(screen.connectionId);
       if (!view) {
-        return connections.isReady ? <Gone {...props} onBack={toList} /> : <Waiting trans={trans} />;
+        return connections.isReady ? <NotFound {...props} onBack={toList} /> : <Waiting trans={trans} />;
       }
       const { id, revision = 1 } = view.connection;
       return (

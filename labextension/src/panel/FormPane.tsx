@@ -6,10 +6,11 @@ import { lazy, Suspense, useState } from 'react';
 import type { ConnectionDraft, ConnectionFormProps } from '../form/ConnectionForm';
 import type { Pasted } from '../form/paste';
 import type { Screen } from '../models/navigation';
+import { Banner, NotSealed, Waiting } from '../ui/notices';
+import { isForeign } from '../words/status';
 import type { PanelProps } from './panelProps';
-import { Banner, Gone, NotSealed, ScreenHeader, Waiting } from './pieces';
+import { NotFound, ScreenHeader } from './ScreenHeader';
 import { UnlockForm } from './VaultScreens';
-import { isForeign } from './words';
 
 // The form brings the validator, the heaviest part.
 const ConnectionForm = lazy(async () => ({ default: (await import('../form/ConnectionForm')).ConnectionForm }));
@@ -29,7 +30,7 @@ export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: (
     );
 
   if (!provider || (screen.name === 'edit' && !(opened ?? existing))) {
-    return connections.isReady ? <Gone {...props} onBack={back} /> : <Waiting trans={trans} />;
+    return connections.isReady ? <NotFound {...props} onBack={back} /> : <Waiting trans={trans} />;
   }
   const before = opened ?? existing;
   const save: ConnectionFormProps['onSave'] = async (draft: ConnectionDraft, andTest) => {

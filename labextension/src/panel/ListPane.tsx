@@ -4,12 +4,12 @@
 import { useState } from 'react';
 
 import { fileName, foreignText } from '../foreignText';
-import { Icon } from '../icons';
 import { connectionOf } from '../models/navigation';
+import { Icon } from '../ui/icons';
+import { Banner } from '../ui/notices';
+import { custodianWord } from '../words/status';
 import { ConnectionList } from './ConnectionList';
 import type { PanelProps } from './panelProps';
-import { Banner } from './pieces';
-import { custodianWord } from './words';
 
 export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Element {
   const { connvault, navigation, trans } = props;

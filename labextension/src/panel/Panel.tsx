@@ -4,11 +4,12 @@
  * The list and the screen beside it are both drawn; a container query shows both where there is room, else the one that
  * `data-screen` names.
  */
-import type { FocusEvent, ReactNode, RefObject } from 'react';
+import type { ReactNode, RefObject } from 'react';
 import { useEffect, useRef, useState } from 'react';
 
 import type { Navigation, Screen } from '../models/navigation';
 import { connectionOf } from '../models/navigation';
+import { suppressShortcuts } from '../ui/outputKeys';
 import { DetailPane } from './DetailPane';
 import { useChanged } from './hooks';
 import { ListPane } from './ListPane';
@@ -80,11 +81,6 @@ function PanelFrame({ root, shown, isInline, isFormOnly, trans, children }: Pane
       <div className="jp-connvault-layout">{children}</div>
     </div>
   );
-}
-
-/** In an output, keys on a focused control would run the notebook's shortcuts ("b" adds a cell). */
-export function suppressShortcuts(event: FocusEvent<HTMLElement>): void {
-  event.target.setAttribute('data-lm-suppress-shortcuts', 'true');
 }
 
 /** After going somewhere the focus goes along, unless the new screen has put it somewhere already. */

@@ -3,10 +3,11 @@
  */
 import { useEffect, useState } from 'react';
 
+import { ProblemError } from '../errors';
 import type { Screen } from '../models/navigation';
-import { ProblemError } from '../restapi';
+import { Banner, Waiting } from '../ui/notices';
 import type { PanelProps } from './panelProps';
-import { Banner, ScreenHeader, Waiting } from './pieces';
+import { ScreenHeader } from './ScreenHeader';
 
 type ProposalScreen = Extract<Screen, { name: 'proposal' }>;
 

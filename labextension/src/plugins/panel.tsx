@@ -10,12 +10,12 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Widget } from '@lumino/widgets';
 import { lazy, Suspense } from 'react';
 
-import { connectionsIcon } from '../icons';
 import { exposureOf } from '../models/exposure';
 import { insertBelowIndex, insertedSource } from '../models/insertion';
 import { Navigation } from '../models/navigation';
 import { screenOf } from '../models/openArgs';
 import { CommandIDs, IConnvault } from '../tokens';
+import { connectionsIcon } from '../ui/icons';
 
 const Panel = lazy(async () => ({ default: (await import('../panel/Panel')).Panel }));
 
