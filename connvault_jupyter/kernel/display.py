@@ -131,7 +131,7 @@ class ConnectionTable(Sequence[responses.Summary]):
         return self.table()._repr_html_()
 
 
-# Type of a row -> what happened and how it went, in the panel's words (labextension/src/panel/words.ts).
+# Type of a row -> what happened and how it went, in the panel's words (labextension/src/words/events.ts).
 _EVENTS: Mapping[str, tuple[str, str]] = {
     "access:asked": ("asked", "waiting"),
     "access:granted": ("asked", "allowed"),

@@ -4,7 +4,6 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Readable } from './checks';
 import type {
   AuditPage,
   AuditVerification,
@@ -13,7 +12,6 @@ import type {
   CustodianKind,
   Decided,
   DecisionKind,
-  FieldError,
   FieldValue,
   GrantView,
   OperationName,
@@ -26,24 +24,10 @@ import type {
   VaultState
 } from './contracts';
 import { OPERATIONS, REST_PREFIX, SEALABLE } from './contracts';
+import type { Readable } from './decoders';
+import { ProblemError } from './errors';
 import { canSeal, seal } from './sealing';
 import * as validate from './validate';
-
-/**
- * A refusal as the server put it (RFC 9457). `code` is stable; `detail` says what to do next.
- */
-export class ProblemError extends Error {
-  constructor(
-    readonly code: string,
-    readonly detail: string,
-    readonly status: number,
-    readonly title: string = code,
-    readonly errors: readonly FieldError[] = []
-  ) {
-    super(detail);
-    this.name = 'ProblemError';
-  }
-}
 
 /** A change of a connection; what is left out stays. */
 export interface ConnectionChange {
@@ -176,17 +160,17 @@ export class RestApi {
     operation: OperationName,
     places: { [name: string]: string },
     call: Call,
-    check: (value: unknown) => T
+    decode: (value: unknown) => T
   ): Promise<T> {
     if (!call.body || !SEALABLE.has(operation) || !this.seals) {
-      return this.send(operation, places, call, check);
+      return this.send(operation, places, call, decode);
     }
     const { revision } = call;
     const whole = { ...call.body, ...places, ...(revision === undefined ? {} : { revision }) };
     for (let isLast = false; ; isLast = true) {
       const body = await this.sealed(operation, whole);
       try {
-        return await this.send(operation, places, { ...call, body }, check);
+        return await this.send(operation, places, { ...call, body }, decode);
       } catch (error) {
         if (isLast || !(error instanceof ProblemError) || error.code !== KEY_CHANGED) {
           throw error;
@@ -210,7 +194,7 @@ export class RestApi {
     operation: OperationName,
     places: { [name: string]: string },
     call: Call,
-    check: (value: unknown) => T
+    decode: (value: unknown) => T
   ): Promise<T> {
     const { method, path } = OPERATIONS[operation];
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name]));
@@ -240,7 +224,7 @@ export class RestApi {
     if (!response.ok) {
       throw problemOf(response.status, text);
     }
-    return check(text === '' ? undefined : parse(text));
+    return decode(text === '' ? undefined : parse(text));
   }
 
   private _key: SealingKey | null = null;

@@ -31,7 +31,7 @@ import type {
   VaultState,
   DeliveryForm
 } from './contracts';
-import type { Check, Readable } from './checks';
+import type { Decoder, Readable } from './decoders';
 import {
   ContractError,
   fieldValue,
@@ -48,7 +48,7 @@ import {
   schema,
   text,
   time
-} from './checks';
+} from './decoders';
 
 /** The questions that can be shown, and what is needed to refuse those that cannot. */
 export interface Questions {
@@ -70,8 +70,8 @@ const delivery = object<Delivery>({
   client: text,
   openers: orElse(list(text), []),
   // Closed on the server; the form of a kind with a protocol of tomorrow is drawn all the same.
-  protocol: orNull(text as Check<NonNullable<Delivery['protocol']>>),
-  recipe: orElse(mapping(fieldValue as Check<string | number | boolean>), {}),
+  protocol: orNull(text as Decoder<NonNullable<Delivery['protocol']>>),
+  recipe: orElse(mapping(fieldValue as Decoder<string | number | boolean>), {}),
   variables: orElse(mapping(text), {}),
   tcp_variables: orElse(mapping(text), {})
 });
@@ -125,7 +125,7 @@ const connection = object<Connection>({
   updated_at: time
 });
 
-const checkTestOutcome = object<TestOutcome>({
+export const testOutcome = object<TestOutcome>({
   ok: flag,
   at: time,
   code: orNull(text),
@@ -134,9 +134,7 @@ const checkTestOutcome = object<TestOutcome>({
   server: orElse(text, '')
 });
 
-export const testOutcome = (value: unknown): TestOutcome => checkTestOutcome(value);
-
-const checkConnectionView = object<ConnectionView>({
+export const connectionView = object<ConnectionView>({
   connection,
   destination: text,
   secrets: orElse(mapping(object<SecretState>({ ref: text, set_at: time, masked: orElse(flag, true) })), {}),
@@ -144,13 +142,11 @@ const checkConnectionView = object<ConnectionView>({
   // An older server tells none; what it has is in the clear or plain text.
   delivery: orElse(deliveryForm, 'login'),
   last_used_at: orNull(time),
-  last_test: orNull(checkTestOutcome)
+  last_test: orNull(testOutcome)
 });
 
-export const connectionView = (value: unknown): ConnectionView => checkConnectionView(value);
-
 export function connectionList(value: unknown): Readable<ConnectionView> {
-  return readable(value, 'connections', checkConnectionView);
+  return readable(value, 'connections', connectionView);
 }
 
 const requester = object<Requester>({
@@ -165,17 +161,15 @@ const requester = object<Requester>({
   evidence: orElse(text, '')
 });
 
-const checkProposal = object<Proposal>({
+export const proposal = object<Proposal>({
   id: text,
   provider_id: orNull(text),
   name: orNull(text),
-  fields: orElse(mapping(fieldValue as Check<string | number | boolean>), {}),
+  fields: orElse(mapping(fieldValue as Decoder<string | number | boolean>), {}),
   requester,
   proposed_at: time,
   expires_at: time
 });
-
-export const proposal = (value: unknown): Proposal => checkProposal(value);
 
 const question = object<Question>({
   id: text,
@@ -221,8 +215,7 @@ export function questionList(value: unknown): Questions {
   return found;
 }
 
-const checkDecided = object<Decided>({ id: text, decision });
-export const decided = (value: unknown): Decided => checkDecided(value);
+export const decided = object<Decided>({ id: text, decision });
 
 const grantView = object<GrantView>({
   grant: object<Grant>({
@@ -259,7 +252,7 @@ const auditEvent = object<AuditEvent>({
   sequence: number,
   at: time,
   // Closed on the server; a newer type is still a row that a person may want to see.
-  type: text as Check<AuditEvent['type']>,
+  type: text as Decoder<AuditEvent['type']>,
   outcome: orElse(oneOf('ok', 'refused', 'failed'), 'ok'),
   code: orNull(text),
   connection_id: orNull(text),
@@ -288,20 +281,19 @@ export function auditPage(value: unknown): AuditPage {
   return { events: readable(value, 'events', auditEvent).items, next_before: next };
 }
 
-const checkVerification = object<AuditVerification>({
+export const auditVerification = object<AuditVerification>({
   consistent: flag,
   events: number,
   first_sequence: number,
   keyed: flag,
   broken_at: orNull(number)
 });
-export const auditVerification = (value: unknown): AuditVerification => checkVerification(value);
 
 export function useDays(value: unknown): UseDay[] {
   return readable(value, 'days', object<UseDay>({ day: text, uses: number })).items;
 }
 
-const checkVault = object<VaultState>({
+export const vaultState = object<VaultState>({
   state: oneOf('absent', 'locked', 'unlocked'),
   custodian: orNull(custodian),
   custodian_label: text,
@@ -313,17 +305,15 @@ const checkVault = object<VaultState>({
   storing_detail: orElse(text, ''),
   hardening_detail: orElse(text, '')
 });
-export const vaultState = (value: unknown): VaultState => checkVault(value);
 
-const checkSealingKey = object<SealingKey>({
+export const sealingKey = object<SealingKey>({
   key_id: text,
   // Closed here too: what this page can't seal to, it does not send to.
   suite: oneOf('hpke-p256-sha256-aes256gcm'),
   public_key: text
 });
-export const sealingKey = (value: unknown): SealingKey => checkSealingKey(value);
 
-const checkEvent = object<Event>({
+export const event = object<Event>({
   event: oneOf(
     'access_request:asked',
     'access_request:resolved',
@@ -334,7 +324,6 @@ const checkEvent = object<Event>({
   ),
   id: orNull(text)
 });
-export const event = (value: unknown): Event => checkEvent(value);
 
 /** The Problem, or `null` when the body is none (a proxy's page, say). */
 export function problem(value: unknown): Required<Pick<Problem, 'code' | 'detail' | 'title' | 'errors'>> | null {

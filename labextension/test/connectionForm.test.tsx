@@ -6,7 +6,7 @@ import { ConnectionForm } from '../src/form/ConnectionForm';
 import { targetsOf } from '../src/form/destination';
 import { SecretInputs } from '../src/form/secretInputs';
 import * as schemaForm from '../src/form/SchemaForm';
-import { ProblemError } from '../src/restapi';
+import { ProblemError } from '../src/errors';
 import { formSchema, isDeclared, propertiesOf, secretFields } from '../src/form/schema';
 import { catalogue, KINDS } from './support/catalogue';
 import { connectionView, proposal, provider, trans } from './support/records';

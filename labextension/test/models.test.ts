@@ -3,12 +3,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import type { Event as ConnvaultEvent } from '../src/contracts';
 import type { EventStream } from '../src/events';
+import { ActivityModel } from '../src/models/activity';
 import { ConnectionsModel } from '../src/models/connections';
+import { EventModel } from '../src/models/eventModel';
 import { QuestionsModel } from '../src/models/questions';
-import { Refresher } from '../src/models/refresher';
 import { VaultModel } from '../src/models/vault';
 import type { RestApi } from '../src/restapi';
-import { ProblemError } from '../src/restapi';
+import { ProblemError } from '../src/errors';
 import type { Questions } from '../src/validate';
 import { connectionView, provider, question, vaultState } from './support/records';
 
@@ -260,19 +261,78 @@ describe('the vault', () => {
   });
 });
 
-describe('the refresher', () => {
-  test('a burst costs two runs, the second after the first', async () => {
-    let running = 0;
-    let most = 0;
-    let runs = 0;
-    const refresher = new Refresher(async () => {
-      runs++;
-      running++;
-      most = Math.max(most, running);
+describe('who may use what, and what happened', () => {
+  let model: ActivityModel;
+  let changes: number;
+
+  beforeEach(() => {
+    model = new ActivityModel({ api: { revokeGrant: async () => undefined } as unknown as RestApi, events: events() });
+    changes = 0;
+    model.changed.connect(() => changes++);
+  });
+
+  test.each(['audit:changed', 'grants:changed'] as const)('is another after %s', event => {
+    stream.received.emit({ event, id: null });
+    expect(changes).toBe(1);
+  });
+
+  test('may be another when the stream opens again', () => {
+    stream.opened.emit();
+    expect(changes).toBe(1);
+  });
+
+  test('is another after a permission was revoked', async () => {
+    await model.revoke('g1');
+    expect(changes).toBe(1);
+  });
+
+  test('is not touched by other events', () => {
+    stream.received.emit({ event: 'vault:changed', id: null });
+    expect(changes).toBe(0);
+  });
+});
+
+describe('a model that follows the events', () => {
+  class Counting extends EventModel {
+    protected readonly refreshedBy = new Set(['vault:changed'] as const);
+    running = 0;
+    most = 0;
+    runs = 0;
+
+    protected async load(): Promise<void> {
+      this.runs++;
+      this.running++;
+      this.most = Math.max(this.most, this.running);
       await settle();
-      running--;
-    });
-    await Promise.all(Array.from({ length: 20 }, () => refresher.run()));
-    expect([runs, most]).toEqual([2, 1]);
+      this.running--;
+      this.tellChanged();
+    }
+  }
+
+  const made = (): Counting => new Counting({ api: {} as RestApi, events: events() });
+
+  test('loads twice for a burst, the second time after the first', async () => {
+    const model = made();
+    await Promise.all(Array.from({ length: 20 }, () => model.refresh()));
+    expect([model.runs, model.most]).toEqual([2, 1]);
+  });
+
+  test('hears nothing once it is disposed', async () => {
+    const model = made();
+    model.dispose();
+    stream.opened.emit();
+    stream.received.emit({ event: 'vault:changed', id: null });
+    await settle();
+    expect([model.runs, model.isDisposed]).toEqual([0, true]);
+  });
+
+  test('tells nobody when what was on its way comes after its end', async () => {
+    const model = made();
+    let changes = 0;
+    model.changed.connect(() => changes++);
+    const loading = model.refresh();
+    model.dispose();
+    await loading;
+    expect(changes).toBe(0);
   });
 });

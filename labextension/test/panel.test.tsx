@@ -1,14 +1,15 @@
 import { act, fireEvent, render, screen, waitFor, within, cleanup } from '@testing-library/react';
 import { beforeEach, describe, expect, test } from 'vitest';
 
-import type { Place } from '../src/models/navigation';
+import type { Screen } from '../src/models/navigation';
 import { Navigation } from '../src/models/navigation';
-import { placeOf } from '../src/models/opening';
+import { screenOf } from '../src/models/openArgs';
 import { Panel } from '../src/panel/Panel';
 import { strengthOf } from '../src/panel/strength';
-import { eventWords, statusWord } from '../src/panel/words';
 import { catalogue } from './support/catalogue';
 import { auditEvent, connectionView, FakeConnvault, grantView, openQuestion, PROPOSAL_ID, proposal, provider, T0, trans, vaultState } from './support/records';
+import { eventWords } from '../src/words/events';
+import { statusWord } from '../src/words/status';
 
 const FAILED_TEST = { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' };
 
@@ -43,9 +44,9 @@ const press = (id: string): Promise<void> =>
   act(async () => {
     fireEvent.click(screen.getByTestId(id));
   });
-const go = (place: Parameters<Navigation['go']>[0]): Promise<void> =>
+const go = (at: Screen): Promise<void> =>
   act(async () => {
-    navigation.go(place);
+    navigation.go(at);
   });
 
 describe('the list', () => {
@@ -302,17 +303,17 @@ describe('the vault', () => {
     });
     expect(connvault.calls).toContainEqual(['unlock', 'canary']);
     expect(input.value).toBe('');
-    expect(navigation.place.screen).toBe('list');
+    expect(navigation.screen.name).toBe('list');
   });
 
   test.each([
-    ['setting it up', 'absent', { screen: 'setup' }],
-    ['unlocking it', 'locked', { screen: 'unlock' }],
-    ['a new connection', 'unlocked', { screen: 'create', providerId: 'postgresql' }],
-    ['a new connection while it is locked', 'locked', { screen: 'create', providerId: 'postgresql' }]
-  ] as const)('says once at %s that this page can not seal what is typed, where it can not', async (_, state, place) => {
+    ['setting it up', 'absent', { name: 'setup' }],
+    ['unlocking it', 'locked', { name: 'unlock' }],
+    ['a new connection', 'unlocked', { name: 'create', providerId: 'postgresql' }],
+    ['a new connection while it is locked', 'locked', { name: 'create', providerId: 'postgresql' }]
+  ] as const)('says once at %s that this page can not seal what is typed, where it can not', async (_, state, at) => {
     connvault.vault.state = vaultState({ state, custodian: state === 'absent' ? null : 'passphrase' });
-    navigation.go(place);
+    navigation.go(at);
     await draw();
     expect(screen.queryAllByTestId('connvault-not-sealed')).toHaveLength(0);
     connvault.vault.seals = false;
@@ -342,7 +343,7 @@ test.each([
 });
 
 describe('one connection', () => {
-  beforeEach(() => navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details' }));
+  beforeEach(() => navigation.go({ name: 'detail', connectionId: 'c1', tab: 'details' }));
 
   test.each([
     [false, 'Too short or too easy to guess'],
@@ -472,13 +473,13 @@ describe('one connection', () => {
   });
 
   test('is opened at its secret when that is what has to be entered, and only then', async () => {
-    navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' });
+    navigation.go({ name: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' });
     await draw();
     expect(screen.getByTestId('connvault-field-password')).toBeTruthy();
     await press('connvault-tab-activity');
     await press('connvault-tab-details');
     expect(screen.queryByTestId('connvault-field-password')).toBeNull();
-    await act(async () => navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' }));
+    await act(async () => navigation.go({ name: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' }));
     expect(screen.getByTestId('connvault-field-password')).toBeTruthy();
   });
 
@@ -533,7 +534,7 @@ describe('one connection', () => {
     expect(connvault.calls.map(([name]) => name)).not.toContain('remove');
     await press('connvault-delete-confirm');
     expect(connvault.calls).toContainEqual(['remove', 'c1', 3]);
-    expect(navigation.place.screen).toBe('list');
+    expect(navigation.screen.name).toBe('list');
   });
 
   test('of a kind that is gone is still shown and can be deleted', async () => {
@@ -546,7 +547,7 @@ describe('one connection', () => {
   });
 
   test('that does not exist (any more) says so', async () => {
-    navigation.go({ screen: 'detail', connectionId: 'nothing', tab: 'details' });
+    navigation.go({ name: 'detail', connectionId: 'nothing', tab: 'details' });
     await draw();
     expect(screen.getByText('This does not exist (any more).')).toBeTruthy();
   });
@@ -687,7 +688,7 @@ describe('the picker', () => {
       connvault.connections.providers = KINDS.map(([id, name, category]) =>
         provider({ id, name, category, description: id === 's3' ? 'Buckets and their files.' : '' })
       );
-      navigation.go({ screen: 'picker' });
+      navigation.go({ name: 'picker' });
       await draw();
     });
 
@@ -715,7 +716,7 @@ describe('the picker', () => {
       search('maria');
       fireEvent.keyDown(screen.getByTestId('connvault-picker-search'), { key: 'Enter' });
       await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
-      expect(navigation.place).toMatchObject({ screen: 'create', providerId: 'mysql' });
+      expect(navigation.screen).toMatchObject({ name: 'create', providerId: 'mysql' });
     });
 
     test('goes with the arrow keys as the eye does', () => {
@@ -746,14 +747,14 @@ describe('the picker', () => {
 
   test('names the kinds that could not be used', async () => {
     connvault.connections.skipped = [{ source: 'odd.json', reason: 'no fields' }];
-    navigation.go({ screen: 'picker' });
+    navigation.go({ name: 'picker' });
     await draw();
     expect(screen.getByText('1 kind could not be used')).toBeTruthy();
     expect(screen.getByText(/no fields/)).toBeTruthy();
   });
 
   test('takes a pasted URL apart; its password is in no state', async () => {
-    navigation.go({ screen: 'picker' });
+    navigation.go({ name: 'picker' });
     await draw();
     await act(async () => {
       fireEvent.paste(screen.getByTestId('connvault-picker-search'), {
@@ -763,7 +764,7 @@ describe('the picker', () => {
     await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
     expect((screen.getByTestId('connvault-field-host') as HTMLInputElement).value).toBe('db.internal');
     expect((screen.getByTestId('connvault-field-password') as HTMLInputElement).value).toBe('hunter2-canary');
-    expect(JSON.stringify(navigation.place)).not.toContain('hunter2-canary');
+    expect(JSON.stringify(navigation.screen)).not.toContain('hunter2-canary');
     expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
   });
 });
@@ -778,7 +779,7 @@ describe('the search of the picker', () => {
 
   beforeEach(async () => {
     connvault.connections.providers = ['postgresql', 'mysql', 'redis', 'http'].map(catalogue);
-    navigation.go({ screen: 'picker' });
+    navigation.go({ name: 'picker' });
     await draw();
   });
 
@@ -793,7 +794,7 @@ describe('the search of the picker', () => {
     await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
     expect((screen.getByTestId(`connvault-field-${field}`) as HTMLInputElement).value).toBe(value);
     expect((screen.getByTestId('connvault-field-password') as HTMLInputElement).value).toBe('hunter2-canary');
-    await go({ screen: 'picker' });
+    await go({ name: 'picker' });
     await paste(text);
     await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
     expect((screen.getByTestId('connvault-field-password') as HTMLInputElement).value).toBe('hunter2-canary');
@@ -840,7 +841,7 @@ describe('the search of the picker', () => {
 
 test('the form of a locked vault offers to unlock it first', async () => {
   connvault.vault.state = vaultState({ state: 'locked' });
-  navigation.go({ screen: 'create', providerId: 'postgresql' });
+  navigation.go({ name: 'create', providerId: 'postgresql' });
   await draw();
   await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
   expect(screen.getByTestId('connvault-unlock')).toBeTruthy();
@@ -873,7 +874,7 @@ describe('the focus', () => {
   });
 
   test('goes back to the row that was left', async () => {
-    navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'details' });
+    navigation.go({ name: 'detail', connectionId: 'c1', tab: 'details' });
     await draw();
     await press('connvault-back');
     expect(focused()).toBe('connvault-row-warehouse');
@@ -886,22 +887,22 @@ describe('the focus', () => {
     fireEvent.keyDown(search, { key: 'ArrowDown' });
     expect(focused()).toBe('connvault-row-warehouse');
     fireEvent.keyDown(search, { key: 'Enter' });
-    expect(navigation.place.screen).toBe('list');
+    expect(navigation.screen.name).toBe('list');
     fireEvent.change(search, { target: { value: 'ware' } });
     await act(async () => void fireEvent.keyDown(search, { key: 'Enter' }));
-    expect(navigation.place).toEqual({ screen: 'detail', connectionId: 'c1', tab: 'details' });
+    expect(navigation.screen).toEqual({ name: 'detail', connectionId: 'c1', tab: 'details' });
   });
 
   test('goes on from the picker with what was searched and the name that was suggested', async () => {
     const named = proposal({ provider_id: null, name: 'wharehouse', fields: {} });
-    navigation.go({ screen: 'picker', proposal: named });
+    navigation.go({ name: 'picker', proposal: named });
     await draw();
     expect(screen.getByText('connection("wharehouse")')).toBeTruthy();
     expect(screen.getByTestId('connvault-suggestion').textContent).toContain('suggested by the notebook');
     const search = screen.getByTestId('connvault-picker-search');
     fireEvent.change(search, { target: { value: 'post' } });
     await act(async () => void fireEvent.keyDown(search, { key: 'Enter' }));
-    expect(navigation.place).toEqual({ screen: 'create', providerId: 'postgresql', proposal: named });
+    expect(navigation.screen).toEqual({ name: 'create', providerId: 'postgresql', proposal: named });
   });
 });
 
@@ -913,31 +914,31 @@ test('a focused control keeps the shortcuts of a notebook off', async () => {
 
 describe('opening', () => {
   test.each([
-    [{ name: 'warehouse', screen: 'secret' }, { screen: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' }],
-    [{ name: 'warehouse', screen: 'edit' }, { screen: 'edit', connectionId: 'c1' }],
-    [{ name: 'gone', screen: 'edit' }, { screen: 'detail', connectionId: 'gone', tab: 'details' }],
+    [{ name: 'warehouse', screen: 'secret' }, { name: 'detail', connectionId: 'c1', tab: 'details', asks: 'secret' }],
+    [{ name: 'warehouse', screen: 'edit' }, { name: 'edit', connectionId: 'c1' }],
+    [{ name: 'gone', screen: 'edit' }, { name: 'detail', connectionId: 'gone', tab: 'details' }],
     [{ screen: 'secret' }, null],
     [{}, null],
-    [{ connectionId: 'c1' }, { screen: 'detail', connectionId: 'c1', tab: 'details' }],
-    [{ name: 'warehouse', tab: 'grants' }, { screen: 'detail', connectionId: 'c1', tab: 'grants' }],
-    [{ name: 'nothing', tab: 'odd' }, { screen: 'detail', connectionId: 'nothing', tab: 'details' }],
-    [{ new: true, name: 'sales' }, { screen: 'picker' }],
+    [{ connectionId: 'c1' }, { name: 'detail', connectionId: 'c1', tab: 'details' }],
+    [{ name: 'warehouse', tab: 'grants' }, { name: 'detail', connectionId: 'c1', tab: 'grants' }],
+    [{ name: 'nothing', tab: 'odd' }, { name: 'detail', connectionId: 'nothing', tab: 'details' }],
+    [{ new: true, name: 'sales' }, { name: 'picker' }],
     ...['prefill', 'fields', 'values', 'data', 'place', 'draft'].map(key => [
       { new: 'postgresql', name: 'sales', host: 'evil', port: 1, [key]: { host: 'evil', fields: { host: 'evil' } } },
-      { screen: 'create', providerId: 'postgresql' }
+      { name: 'create', providerId: 'postgresql' }
     ]),
-    [{ new: 'nobody' }, { screen: 'picker' }],
-    [{ proposal: PROPOSAL_ID, name: 'x', new: 'postgresql', host: 'evil' }, { screen: 'proposal', id: PROPOSAL_ID }],
+    [{ new: 'nobody' }, { name: 'picker' }],
+    [{ proposal: PROPOSAL_ID, name: 'x', new: 'postgresql', host: 'evil' }, { name: 'proposal', id: PROPOSAL_ID }],
     [{ proposal: { id: PROPOSAL_ID, fields: { host: 'evil' } } }, null],
     [{ proposal: 'proposal-short' }, null],
     [{ proposal: `${PROPOSAL_ID}/../connections` }, null],
-    [{ screen: 'questions' }, { screen: 'list' }],
-    [{ screen: 'unlock' }, { screen: 'list' }],
-    [{ screen: 'setup' }, { screen: 'list' }],
-    [{ new: 7, connectionId: 7 }, { screen: 'picker' }],
+    [{ screen: 'questions' }, { name: 'list' }],
+    [{ screen: 'unlock' }, { name: 'list' }],
+    [{ screen: 'setup' }, { name: 'list' }],
+    [{ new: 7, connectionId: 7 }, { name: 'picker' }],
     [{ connectionId: 7, name: {} }, null]
-  ] as [{ [name: string]: unknown }, Place | null][])('%j leads to %j', (args, place) => {
-    expect(placeOf(args, connvault)).toEqual(place);
+  ] as [{ [name: string]: unknown }, Screen | null][])('%j leads to %j', (args, at) => {
+    expect(screenOf(args, connvault)).toEqual(at);
   });
 
   test.each([
@@ -945,22 +946,22 @@ describe('opening', () => {
     ['absent', 'unlock', 'setup'],
     ['absent', 'setup', 'setup'],
     ['locked', 'setup', 'list']
-  ] as const)('of a vault that is %s with %s leads to %s', (state, screenName, place) => {
+  ] as const)('of a vault that is %s with %s leads to %s', (state, wanted, name) => {
     connvault.vault.state = vaultState({ state });
-    expect(placeOf({ screen: screenName }, connvault)?.screen).toBe(place);
+    expect(screenOf({ screen: wanted }, connvault)?.name).toBe(name);
   });
 });
 
 test('going to another connection shows its own rows', async () => {
   connvault.connections.items = [connectionView(), connectionView({ id: 'c2', name: 'other' })];
-  navigation.go({ screen: 'detail', connectionId: 'c1', tab: 'activity' });
+  navigation.go({ name: 'detail', connectionId: 'c1', tab: 'activity' });
   await draw();
-  await go({ screen: 'detail', connectionId: 'c2', tab: 'activity' });
+  await go({ name: 'detail', connectionId: 'c2', tab: 'activity' });
   expect(connvault.calls).toContainEqual(['events', 'c2']);
 });
 
 test('what a link named and is not there is left without trouble', async () => {
-  navigation.go({ screen: 'detail', connectionId: '"]{"new": 1}', tab: 'details' });
+  navigation.go({ name: 'detail', connectionId: '"]{"new": 1}', tab: 'details' });
   await draw();
   await press('connvault-back');
   expect(document.activeElement).toBe(screen.getByTestId('connvault-new'));
@@ -968,40 +969,40 @@ test('what a link named and is not there is left without trouble', async () => {
 
 describe('a suggestion', () => {
   test('opens the form of its kind, as the server told it', async () => {
-    navigation.go({ screen: 'proposal', id: PROPOSAL_ID });
+    navigation.go({ name: 'proposal', id: PROPOSAL_ID });
     await draw();
-    expect(navigation.place).toEqual({ screen: 'create', providerId: 'postgresql', proposal: proposal() });
+    expect(navigation.screen).toEqual({ name: 'create', providerId: 'postgresql', proposal: proposal() });
     const host = await screen.findByTestId<HTMLInputElement>('connvault-field-host');
     expect(host.value).toBe('db.suggested');
   });
 
   test('of a name alone opens the picker', async () => {
     connvault.proposals.known = [proposal({ provider_id: null, fields: {} })];
-    navigation.go({ screen: 'proposal', id: PROPOSAL_ID });
+    navigation.go({ name: 'proposal', id: PROPOSAL_ID });
     await draw();
-    expect(navigation.place.screen).toBe('picker');
+    expect(navigation.screen.name).toBe('picker');
     expect(screen.getAllByText('connection("sales")').map(shown => shown.tagName)).toEqual(['CODE']);
   });
 
   test.each([
-    ['postgresql', { screen: 'create', providerId: 'postgresql' }],
-    ['', { screen: 'picker' }]
-  ])('that has expired says so, and offers an empty form of %j', async (providerId, place) => {
-    navigation.go({ screen: 'proposal', id: `proposal-${'x'.repeat(43)}`, providerId });
+    ['postgresql', { name: 'create', providerId: 'postgresql' }],
+    ['', { name: 'picker' }]
+  ])('that has expired says so, and offers an empty form of %j', async (providerId, at) => {
+    navigation.go({ name: 'proposal', id: `proposal-${'x'.repeat(43)}`, providerId });
     await draw();
     expect(screen.getByTestId('connvault-expired').textContent).toContain(
       'This suggestion has expired. Run the cell again.'
     );
     await press('connvault-empty-form');
-    expect(navigation.place).toEqual(place);
+    expect(navigation.screen).toEqual(at);
   });
 
   test('does not take over a form of the same kind that is half filled in: it is another form', async () => {
-    navigation.go({ screen: 'create', providerId: 'postgresql' });
+    navigation.go({ name: 'create', providerId: 'postgresql' });
     await draw();
     const before = await screen.findByTestId<HTMLInputElement>('connvault-field-password');
     before.value = 'typed-for-another-host';
-    await go({ screen: 'create', providerId: 'postgresql', proposal: proposal() });
+    await go({ name: 'create', providerId: 'postgresql', proposal: proposal() });
     const after = await screen.findByTestId<HTMLInputElement>('connvault-field-password');
     expect(after.value).toBe('');
     expect(after.disabled).toBe(true);

@@ -2,7 +2,8 @@ import { ServerConnection } from '@jupyterlab/services';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import type { Requester } from '../src/restapi';
-import { ProblemError, RestApi } from '../src/restapi';
+import { RestApi } from '../src/restapi';
+import { ProblemError } from '../src/errors';
 import { connectionView, proposal, T0, vaultState } from './support/records';
 
 // As on an origin that is not secure: everything is sent as it is. What is sealed: sealedRequests.test.ts.

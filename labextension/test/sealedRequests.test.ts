@@ -6,7 +6,8 @@ import { afterEach, expect, test, vi } from 'vitest';
 import type { OperationName, SealedText, SealingKey } from '../src/contracts';
 import { OPERATIONS, SEALABLE } from '../src/contracts';
 import type { Requester } from '../src/restapi';
-import { ProblemError, RestApi } from '../src/restapi';
+import { RestApi } from '../src/restapi';
+import { ProblemError } from '../src/errors';
 import { SEALING_INFO } from '../src/sealing';
 import { connectionView, vaultState } from './support/records';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
-import { ContractError } from '../src/checks';
+import { ContractError } from '../src/decoders';
 import * as validate from '../src/validate';
 import { auditEvent, connectionView, grantView, proposal, provider, question, vaultState } from './support/records';
 

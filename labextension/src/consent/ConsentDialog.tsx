@@ -12,6 +12,7 @@ import type { Root } from 'react-dom/client';
 import { createRoot } from 'react-dom/client';
 
 import type { DecisionKind, Duration, ProviderDefinition, Question } from '../contracts';
+import { messageOf } from '../errors';
 import type { IOpenQuestion } from '../tokens';
 import { ConsentView } from './ConsentView';
 import { isMove, KeyGuard } from './keyGuard';
@@ -226,7 +227,7 @@ export class ConsentDialog extends Widget {
         this._notice = trans.__('What is asked has changed since it was shown. Read it again, then decide.');
       }
     } catch (error) {
-      this._notice = error instanceof Error ? error.message : String(error);
+      this._notice = messageOf(error);
     }
     this._isBusy = false;
     if (!this.isDisposed && this.isAttached) {

@@ -6,9 +6,10 @@ import type { MouseEvent } from 'react';
 
 import type { DecisionKind, Duration, ProviderDefinition, Question } from '../contracts';
 import { foreignText } from '../foreignText';
-import { Icon } from '../icons';
-import { modeWords } from '../panel/words';
 import type { IOpenQuestion } from '../tokens';
+import { Icon } from '../ui/icons';
+import { Banner } from '../ui/notices';
+import { modeWords } from '../words/modes';
 import { QuestionCard } from './QuestionCard';
 
 export interface ConsentViewProps {
@@ -95,10 +96,9 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
         />
       </div>
       {notice && (
-        <div className="jp-connvault-banner jp-mod-warn" role="alert">
-          <Icon name="warn" />
-          <span>{notice}</span>
-        </div>
+        <Banner tone="warn" icon="warn" isAlert>
+          {notice}
+        </Banner>
       )}
       <div className="jp-connvault-answers">
         {!isReveal && (

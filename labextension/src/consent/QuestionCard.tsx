@@ -6,10 +6,10 @@ import { useId } from 'react';
 
 import type { Duration, ProviderDefinition, Question } from '../contracts';
 import { fileName, foreignName, foreignText } from '../foreignText';
-import { Icon } from '../icons';
-import { Glyph, ProviderIcon } from '../panel/pieces';
-import { durationWord, hiddenWord, modeWords, questionHow, requesterIcon } from '../panel/words';
-import { length } from '../times';
+import { Glyph, Icon, ProviderIcon } from '../ui/icons';
+import { durationWord, hiddenWord, requesterIcon } from '../words/decisions';
+import { modeWords, questionHow } from '../words/modes';
+import { length } from '../words/times';
 
 export interface QuestionCardProps {
   question: Question;

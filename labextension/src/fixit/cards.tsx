@@ -2,14 +2,15 @@
  * The card under a failed cell (what happened, what to do, the button that does it), and what a handle looks like.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { FocusEvent } from 'react';
 
 import type { ProviderDefinition } from '../contracts';
-import type { IconName } from '../icons';
-import { Icon } from '../icons';
-import { Pill, ProviderIcon } from '../panel/pieces';
-import { decisionWord, howWord, modeWords, deliveryAdvice } from '../panel/words';
-import { exactly } from '../times';
+import type { IconName } from '../ui/icons';
+import { Icon, ProviderIcon } from '../ui/icons';
+import { suppressShortcuts } from '../ui/outputKeys';
+import { Pill } from '../ui/Pill';
+import { decisionWord } from '../words/decisions';
+import { howWord, modeWords, deliveryAdvice } from '../words/modes';
+import { exactly } from '../words/times';
 import type { FixIt, FixItAction, HandleInfo } from './payload';
 
 // Nothing is broken; something has to be done first.
@@ -35,7 +36,7 @@ export function FixItCard({ fixIt, onAct }: FixItCardProps): JSX.Element {
       data-code={fixIt.code}
       role="group"
       aria-label={fixIt.title}
-      onFocusCapture={quietKeys}
+      onFocusCapture={suppressShortcuts}
     >
       <Icon name={calm ?? 'warn'} />
       <div className="jp-connvault-grow">
@@ -128,9 +129,4 @@ function HowAndHowLong({ handle, trans }: Pick<HandleCardProps, 'handle' | 'tran
       )}
     </>
   );
-}
-
-/** In an output, keys on a focused button would run the notebook's shortcuts. */
-function quietKeys(event: FocusEvent<HTMLElement>): void {
-  event.target.setAttribute('data-lm-suppress-shortcuts', 'true');
 }

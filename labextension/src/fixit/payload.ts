@@ -4,6 +4,7 @@
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
 import type { Mode, DeliveryForm } from '../contracts';
+import { isObject } from '../decoders';
 import { foreignText } from '../foreignText';
 import { CommandIDs } from '../tokens';
 
@@ -45,12 +46,6 @@ export interface HandleInfo {
 
 const MOST_ACTIONS = 2;
 const DELIVERY_FORMS: readonly DeliveryForm[] = ['relay', 'hand_over', 'login', 'reveal'];
-
-type Json = { [key: string]: unknown };
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 function text(value: unknown): string {
   return typeof value === 'string' ? foreignText(value) : '';

@@ -6,23 +6,23 @@ import type { FormEvent, ReactNode } from 'react';
 import { useEffect, useId, useRef, useState } from 'react';
 
 import type { ConnectionView, FieldValue, Proposal, ProviderDefinition, SecretDraft } from '../contracts';
+import { ProblemError } from '../errors';
 import { foreignText } from '../foreignText';
-import { Icon } from '../icons';
-import { ProblemError } from '../restapi';
-import { ago } from '../times';
+import { Banner } from '../ui/notices';
+import { submitOnEnter } from '../ui/outputKeys';
+import { ago } from '../words/times';
 import { targetsOf } from './destination';
 import { FieldFrame } from './FieldFrame';
 import { maskingHint } from './maskingHint';
-import { PasteBox } from './PasteBox';
 import type { Pasted } from './paste';
 import { PASTEABLE } from './paste';
+import { PasteBox } from './PasteBox';
 import type { Problems } from './problems';
 import { NAME_FIELD, nameProblem, serverProblems } from './problems';
 import { destinationChanged, formSchema, readPrefill, revealOnly, revealsByDefault } from './schema';
-import { SchemaForm, startingData } from './SchemaForm';
 import type { FormChecker, FormData } from './SchemaForm';
+import { SchemaForm, startingData } from './SchemaForm';
 import { SecretInputs } from './secretInputs';
-import { submitOnEnter } from './submitOnEnter';
 import { GoesTo, SuggestionBanner } from './Suggestion';
 
 /** What is sent. The secrets are in it only while it is being sent. */
@@ -188,10 +188,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
           />
         )}
         {problems[''] && (
-          <div className="jp-connvault-banner jp-mod-err" role="alert">
-            <Icon name="warn" />
-            <span>{problems['']}</span>
-          </div>
+          <Banner tone="err" icon="warn" isAlert>
+            {problems['']}
+          </Banner>
         )}
         <FieldFrame
           id={`${id}-name`}
@@ -223,14 +222,9 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
           />
         </FieldFrame>
         {isMoved && Object.keys(existing?.secrets ?? {}).length > 0 && (
-          <div className="jp-connvault-banner jp-mod-warn" role="status" data-testid="connvault-moved">
-            <Icon name="key" />
-            <span>
-              {trans.__(
-                'The destination changes: enter the secret again. Who may use the connection is asked again too.'
-              )}
-            </span>
-          </div>
+          <Banner tone="warn" icon="key" testId="connvault-moved">
+            {trans.__('The destination changes: enter the secret again. Who may use the connection is asked again too.')}
+          </Banner>
         )}
         <SchemaForm
           provider={provider}

@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactNode } from 'react';
 
-import { Icon } from '../icons';
+import { Icon } from '../ui/icons';
 
 export interface FieldFrameProps {
   id: string;

@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Proposal, Requester } from '../contracts';
 import { foreignName } from '../foreignText';
-import { Icon } from '../icons';
+import { Icon } from '../ui/icons';
 import type { Target } from './destination';
 
 /** The whole path: of two files with one name only the path tells which it is. */

@@ -5,6 +5,7 @@
 import type { RJSFSchema, UiSchema } from '@rjsf/utils';
 
 import type { FieldValue, ProviderDefinition } from '../contracts';
+import { isObject } from '../decoders';
 
 export interface FormSchema {
   /** What the data is checked against, with the provider's own messages beside its rules. */
@@ -37,10 +38,6 @@ export const SECRET_WIDGET = 'connvaultSecret';
 
 const CONDITIONAL = ['then', 'else', 'not'] as const;
 const LISTED = ['allOf', 'anyOf', 'oneOf'] as const;
-
-function isObject(value: unknown): value is { [key: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /**
  * All properties, those of conditional parts too. Where one is declared (with its type) counts over a condition that

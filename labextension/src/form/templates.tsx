@@ -13,7 +13,7 @@ import type {
 import { enumOptionsIndexForValue, enumOptionsValueForIndex } from '@rjsf/utils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { Icon } from '../icons';
+import { Icon } from '../ui/icons';
 import { FieldFrame, SuggestedMark } from './FieldFrame';
 import type { Problems } from './problems';
 import { isDeclared } from './schema';

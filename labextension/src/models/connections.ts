@@ -1,35 +1,19 @@
 /**
  * The connections and their kinds as last told by the server. No DOM, no secrets: those pass through and are not kept.
  */
-import type { IDisposable } from '@lumino/disposable';
-import type { ISignal } from '@lumino/signaling';
-import { Signal } from '@lumino/signaling';
-
 import type {
   ConnectionView,
   CreateConnection,
-  Event as ConnvaultEvent,
   ProviderDefinition,
   SkippedProvider,
   TestOutcome
 } from '../contracts';
-import type { EventStream } from '../events';
-import type { ConnectionChange, RestApi } from '../restapi';
+import { messageOf } from '../errors';
+import type { ConnectionChange } from '../restapi';
 import type { IConnections } from '../tokens';
-import { Refresher } from './refresher';
+import { EventModel } from './eventModel';
 
-export class ConnectionsModel implements IConnections, IDisposable {
-  constructor(options: { api: RestApi; events: EventStream }) {
-    this._api = options.api;
-    this._events = options.events;
-    this._events.opened.connect(this.onOpened, this);
-    this._events.received.connect(this.onEvent, this);
-  }
-
-  get changed(): ISignal<IConnections, void> {
-    return this._changed;
-  }
-
+export class ConnectionsModel extends EventModel implements IConnections {
   get items(): readonly ConnectionView[] {
     return this._items;
   }
@@ -58,10 +42,6 @@ export class ConnectionsModel implements IConnections, IDisposable {
     return this._trouble;
   }
 
-  get isDisposed(): boolean {
-    return this._disposed;
-  }
-
   get(idOrName: string): ConnectionView | undefined {
     return (
       this._items.find(item => item.connection.id === idOrName) ??
@@ -73,30 +53,26 @@ export class ConnectionsModel implements IConnections, IDisposable {
     return this._providers.find(item => item.id === id);
   }
 
-  refresh(): Promise<void> {
-    return this._refresher.run();
-  }
-
   async create(connection: CreateConnection): Promise<ConnectionView> {
-    return this.put(await this._api.createConnection(connection));
+    return this.put(await this.api.createConnection(connection));
   }
 
   async update(id: string, revision: number, change: ConnectionChange): Promise<ConnectionView> {
-    return this.put(await this._api.updateConnection(id, revision, change));
+    return this.put(await this.api.updateConnection(id, revision, change));
   }
 
   async remove(id: string, revision: number): Promise<void> {
-    await this._api.deleteConnection(id, revision);
+    await this.api.deleteConnection(id, revision);
     this._items = this._items.filter(item => item.connection.id !== id);
-    this._changed.emit();
+    this.tellChanged();
   }
 
   async setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView> {
-    return this.put(await this._api.setSecret(id, field, { value, revision }));
+    return this.put(await this.api.setSecret(id, field, { value, revision }));
   }
 
   async test(id: string): Promise<TestOutcome> {
-    const outcome = await this._api.testConnection(id);
+    const outcome = await this.api.testConnection(id);
     const tested = this.get(id);
     if (tested) {
       this.put({ ...tested, last_test: outcome });
@@ -104,19 +80,9 @@ export class ConnectionsModel implements IConnections, IDisposable {
     return outcome;
   }
 
-  dispose(): void {
-    if (this._disposed) {
-      return;
-    }
-    this._disposed = true;
-    this._events.opened.disconnect(this.onOpened, this);
-    this._events.received.disconnect(this.onEvent, this);
-    Signal.clearData(this);
-  }
-
-  private async load(): Promise<void> {
+  protected async load(): Promise<void> {
     try {
-      const [providers, connections] = await Promise.all([this._api.listProviders(), this._api.listConnections()]);
+      const [providers, connections] = await Promise.all([this.api.listProviders(), this.api.listConnections()]);
       this._providers = providers.providers;
       this._skipped = providers.skipped ?? [];
       this._revealAllowed = providers.reveal_allowed ?? true;
@@ -125,34 +91,19 @@ export class ConnectionsModel implements IConnections, IDisposable {
       this._trouble = '';
     } catch (error) {
       // What was known stays on show; that it may be out of date is said.
-      this._trouble = error instanceof Error ? error.message : String(error);
+      this._trouble = messageOf(error);
     }
     this._isReady = true;
-    if (!this._disposed) {
-      this._changed.emit();
-    }
+    this.tellChanged();
   }
 
   private put(view: ConnectionView): ConnectionView {
     this._items = [...this._items.filter(item => item.connection.id !== view.connection.id), view].sort(byName);
-    this._changed.emit();
+    this.tellChanged();
     return view;
   }
 
-  private onOpened(): void {
-    void this.refresh();
-  }
-
-  private onEvent(_: EventStream, event: ConnvaultEvent): void {
-    if (event.event === 'connections:changed') {
-      void this.refresh();
-    }
-  }
-
-  private readonly _api: RestApi;
-  private readonly _events: EventStream;
-  private readonly _refresher = new Refresher(() => this.load());
-  private readonly _changed = new Signal<IConnections, void>(this);
+  protected readonly refreshedBy = new Set(['connections:changed'] as const);
   private _items: ConnectionView[] = [];
   private _providers: ProviderDefinition[] = [];
   private _skipped: SkippedProvider[] = [];
@@ -160,7 +111,6 @@ export class ConnectionsModel implements IConnections, IDisposable {
   private _unreadable = 0;
   private _isReady = false;
   private _trouble = '';
-  private _disposed = false;
 }
 
 function byName(one: ConnectionView, other: ConnectionView): number {

@@ -5,7 +5,7 @@
 const LOADS = /^[ \t]*%(re)?load_ext[ \t]+connvault_jupyter\b/m;
 
 /** A cell, as far as it matters here. */
-export interface Place {
+export interface Cell {
   isCode: boolean;
   source: string;
 }
@@ -14,15 +14,15 @@ export interface Place {
  * The index of the cell to insert below: the active one, unless the extension is loaded further down only. What is
  * inserted above `%load_ext` would run without it.
  */
-export function insertBelowIndex(cells: readonly Place[], active: number): number {
+export function insertBelowIndex(cells: readonly Cell[], active: number): number {
   return Math.max(active, cells.findIndex(isLoading));
 }
 
 /** The code to insert; where no cell loads the extension, it does so itself. */
-export function insertedSource(cells: readonly Place[], code: string): string {
+export function insertedSource(cells: readonly Cell[], code: string): string {
   return cells.some(isLoading) ? code : `%load_ext connvault_jupyter\n\n${code}`;
 }
 
-function isLoading({ isCode, source }: Place): boolean {
+function isLoading({ isCode, source }: Cell): boolean {
   return isCode && LOADS.test(source);
 }

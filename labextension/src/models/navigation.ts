@@ -1,5 +1,5 @@
 /**
- * Where one panel is: which screen, of what. Each panel has its own.
+ * Which screen a panel shows, of what. Each panel has its own.
  */
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
@@ -8,34 +8,39 @@ import type { Proposal } from '../contracts';
 
 export type DetailTab = 'details' | 'grants' | 'activity';
 
-export type Place =
-  | { screen: 'list' }
+export type Screen =
+  | { name: 'list' }
   /** `proposal`: what code suggests, as the server told it. Nothing else fills a form but the person. */
-  | { screen: 'picker'; proposal?: Proposal }
-  | { screen: 'create'; providerId: string; proposal?: Proposal }
+  | { name: 'picker'; proposal?: Proposal }
+  | { name: 'create'; providerId: string; proposal?: Proposal }
   /** A suggestion that is to be fetched; `providerId`: the kind of the form that is offered if it has expired. */
-  | { screen: 'proposal'; id: string; providerId?: string }
-  | { screen: 'edit'; connectionId: string }
-  /** `asks`: the place to enter the secret is open. */
-  | { screen: 'detail'; connectionId: string; tab: DetailTab; asks?: 'secret' }
-  | { screen: 'setup' }
-  | { screen: 'unlock' };
+  | { name: 'proposal'; id: string; providerId?: string }
+  | { name: 'edit'; connectionId: string }
+  /** `asks`: the input for the secret is open. */
+  | { name: 'detail'; connectionId: string; tab: DetailTab; asks?: 'secret' }
+  | { name: 'setup' }
+  | { name: 'unlock' };
+
+/** The id (or, in a link, the name) of the connection that a screen is about; `''` where it is about none. */
+export function connectionOf(screen: Screen): string {
+  return screen.name === 'detail' || screen.name === 'edit' ? screen.connectionId : '';
+}
 
 export class Navigation {
-  constructor(place: Place = { screen: 'list' }) {
-    this._place = place;
+  constructor(screen: Screen = { name: 'list' }) {
+    this._screen = screen;
   }
 
   get changed(): ISignal<this, void> {
     return this._changed;
   }
 
-  get place(): Place {
-    return this._place;
+  get screen(): Screen {
+    return this._screen;
   }
 
-  go(place: Place): void {
-    this._place = place;
+  go(screen: Screen): void {
+    this._screen = screen;
     this._changed.emit();
   }
 
@@ -52,7 +57,7 @@ export class Navigation {
     return wanted;
   }
 
-  private _place: Place;
+  private _screen: Screen;
   private _wantsFocus = false;
   private readonly _changed = new Signal<this, void>(this);
 }

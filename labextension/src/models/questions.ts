@@ -1,31 +1,20 @@
 /**
  * The questions that wait for a person. No DOM: who draws them is told that they changed.
  */
-import type { IDisposable } from '@lumino/disposable';
-import type { ISignal } from '@lumino/signaling';
-import { Signal } from '@lumino/signaling';
-
 import type { DecisionKind, Event as ConnvaultEvent, Question } from '../contracts';
+import { ProblemError } from '../errors';
 import type { EventStream } from '../events';
-import type { RestApi } from '../restapi';
-import { ProblemError } from '../restapi';
 import type { IOpenQuestion, IQuestions } from '../tokens';
-import { Refresher } from './refresher';
+import type { EventModelOptions } from './eventModel';
+import { EventModel } from './eventModel';
 
-export class QuestionsModel implements IQuestions, IDisposable {
+export class QuestionsModel extends EventModel implements IQuestions {
   /**
    * @param options.now - milliseconds of a clock that is never set back
    */
-  constructor(options: { api: RestApi; events: EventStream; now?: () => number }) {
-    this._api = options.api;
-    this._events = options.events;
+  constructor(options: EventModelOptions & { now?: () => number }) {
+    super(options);
     this._now = options.now ?? (() => performance.now());
-    this._events.opened.connect(this.onOpened, this);
-    this._events.received.connect(this.onEvent, this);
-  }
-
-  get changed(): ISignal<IQuestions, void> {
-    return this._changed;
   }
 
   get items(): readonly IOpenQuestion[] {
@@ -36,18 +25,10 @@ export class QuestionsModel implements IQuestions, IDisposable {
     return this._refused.size;
   }
 
-  get isDisposed(): boolean {
-    return this._disposed;
-  }
-
-  refresh(): Promise<void> {
-    return this._refresher.run();
-  }
-
   async decide(question: Question, decision: DecisionKind): Promise<'decided' | 'changed' | 'gone'> {
     const seconds = decision === 'for' ? question.for_s : undefined;
     try {
-      await this._api.decide(question.id, decision, question.digest, seconds);
+      await this.api.decide(question.id, decision, question.digest, seconds);
     } catch (error) {
       if (error instanceof ProblemError && (error.status === 404 || error.code === 'access_request_decided')) {
         this.drop(question.id);
@@ -63,23 +44,13 @@ export class QuestionsModel implements IQuestions, IDisposable {
     return 'decided';
   }
 
-  dispose(): void {
-    if (this._disposed) {
-      return;
-    }
-    this._disposed = true;
-    this._events.opened.disconnect(this.onOpened, this);
-    this._events.received.disconnect(this.onEvent, this);
-    Signal.clearData(this);
-  }
-
-  private async load(): Promise<void> {
+  protected async load(): Promise<void> {
     const asked = this._now();
     // What is resolved while the answer is on its way must not come back with it.
     this._resolvedMeanwhile.clear();
     let found;
     try {
-      found = await this._api.listAccessRequests();
+      found = await this.api.listAccessRequests();
     } catch (error) {
       // The next event or the next opening of the stream asks again.
       console.warn(String(error));
@@ -100,9 +71,7 @@ export class QuestionsModel implements IQuestions, IDisposable {
     for (const { id, digest } of found.unreadable) {
       this.refuse(id, digest);
     }
-    if (!this._disposed) {
-      this._changed.emit();
-    }
+    this.tellChanged();
   }
 
   /** What can't be shown can't be consented to. Where even the id or the digest is unreadable, its time-out refuses it. */
@@ -112,7 +81,7 @@ export class QuestionsModel implements IQuestions, IDisposable {
     }
     this._refused.add(id);
     if (id && digest) {
-      this._api.decide(id, 'deny', digest).catch(error => console.warn(String(error)));
+      this.api.decide(id, 'deny', digest).catch(error => console.warn(String(error)));
     }
   }
 
@@ -121,34 +90,22 @@ export class QuestionsModel implements IQuestions, IDisposable {
     const before = this._items.length;
     this._items = this._items.filter(item => item.question.id !== id);
     if (this._items.length !== before) {
-      this._changed.emit();
+      this.tellChanged();
     }
   }
 
-  private onOpened(): void {
-    void this.refresh();
-  }
-
-  private onEvent(_: EventStream, event: ConnvaultEvent): void {
+  protected override onEvent(stream: EventStream, event: ConnvaultEvent): void {
     if (event.event === 'access_request:resolved' && event.id) {
       this.drop(event.id);
-    } else if (
-      event.event === 'access_request:asked' ||
-      event.event === 'access_request:resolved' ||
-      // What the code says is hidden while the vault is locked.
-      event.event === 'vault:changed'
-    ) {
-      void this.refresh();
+    } else {
+      super.onEvent(stream, event);
     }
   }
 
-  private readonly _api: RestApi;
-  private readonly _events: EventStream;
+  // What the code says is hidden while the vault is locked.
+  protected readonly refreshedBy = new Set(['access_request:asked', 'access_request:resolved', 'vault:changed'] as const);
   private readonly _now: () => number;
-  private readonly _refresher = new Refresher(() => this.load());
-  private readonly _changed = new Signal<IQuestions, void>(this);
   private readonly _resolvedMeanwhile = new Set<string>();
   private readonly _refused = new Set<string>();
   private _items: IOpenQuestion[] = [];
-  private _disposed = false;
 }

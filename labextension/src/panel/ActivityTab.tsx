@@ -6,10 +6,13 @@ import { Fragment } from 'react';
 
 import type { AuditEvent, AuditVerification } from '../contracts';
 import { fileName, foreignName, foreignText } from '../foreignText';
-import { Icon } from '../icons';
-import { exactly, stamp } from '../times';
-import { Breakable, Pill } from './pieces';
-import { eventWords, hiddenWord, modeWords } from './words';
+import { BreakableName } from '../ui/ForeignName';
+import { Icon } from '../ui/icons';
+import { Pill } from '../ui/Pill';
+import { hiddenWord } from '../words/decisions';
+import { eventWords } from '../words/events';
+import { modeWords } from '../words/modes';
+import { exactly, stamp } from '../words/times';
 
 /** Rows that say the same, one after the other. */
 interface Run {
@@ -84,7 +87,7 @@ export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): 
             <div className="jp-connvault-eventLine">
               <span title={foreignName(event.requester_label ?? '')}>
                 <bdi>
-                  <Breakable text={who(event, trans)} />
+                  <BreakableName text={who(event, trans)} />
                 </bdi>{' '}
                 · {words.what}
                 {count > 1 && <> ×{count}</>}

@@ -2,15 +2,15 @@
  * All connections: search, groups, one row each with its state in a word.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { KeyboardEvent } from 'react';
 import { memo, useEffect, useId, useMemo, useState } from 'react';
 
 import type { ConnectionView, ProviderDefinition, VaultState } from '../contracts';
 import { foreignName, foreignText } from '../foreignText';
-import { Icon } from '../icons';
+import { Icon, ProviderIcon } from '../ui/icons';
+import { Pill } from '../ui/Pill';
+import { mayBeRevealed, statusWord } from '../words/status';
+import { intoRows, walkRows } from './arrowKeys';
 import { CATEGORIES, categoryTitle } from './kinds';
-import { Pill, ProviderIcon } from './pieces';
-import { mayBeRevealed, statusWord } from './words';
 
 // More than fills any window; the rest follows when the browser has time.
 const FIRST_ROWS = 80;
@@ -67,7 +67,7 @@ export function ConnectionList(props: ConnectionListProps): JSX.Element {
           }}
         />
       </label>
-      <div className="jp-connvault-scroll" onKeyDown={walk}>
+      <div className="jp-connvault-scroll" onKeyDown={walkRows}>
         {groups.map(group => (
           <Group key={group.category} title={categoryTitle(group.category, trans)}>
             {group.rows.map(item => (
@@ -170,32 +170,4 @@ function matching(
     const text = [name, display_name, provider_id, kinds.get(provider_id)?.name, item.destination].join(' ').toLowerCase();
     return words.every(word => text.includes(word));
   });
-}
-
-/** The arrow down leads from the search into the first row. */
-export function intoRows(event: KeyboardEvent<HTMLElement>): void {
-  if (event.key === 'ArrowDown') {
-    const first = event.currentTarget.closest('section')?.querySelector<HTMLElement>(ROWS);
-    if (first) {
-      event.preventDefault();
-      first.focus();
-    }
-  }
-}
-
-const ROWS = 'button.jp-connvault-row, button.jp-connvault-tile';
-
-/** Arrow keys go from row to row. */
-export function walk(event: KeyboardEvent<HTMLElement>): void {
-  const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
-  if (!step) {
-    return;
-  }
-  const rows = [...event.currentTarget.querySelectorAll<HTMLElement>(ROWS)];
-  const at = rows.indexOf(document.activeElement as HTMLElement);
-  const next = rows[at + step];
-  if (at >= 0 && next) {
-    event.preventDefault();
-    next.focus();
-  }
 }

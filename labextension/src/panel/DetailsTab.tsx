@@ -6,18 +6,21 @@ import type { FormEvent } from 'react';
 import { useEffect, useId, useRef, useState } from 'react';
 
 import type { AuditEvent, ConnectionView, ProviderDefinition, TestOutcome } from '../contracts';
-import { fieldTitle, propertiesOf, requiredSecrets, revealOnly } from '../form/schema';
+import { messageOf } from '../errors';
+import { foreignText } from '../foreignText';
 import { FieldFrame } from '../form/FieldFrame';
 import { maskingHint } from '../form/maskingHint';
+import { fieldTitle, propertiesOf, requiredSecrets, revealOnly } from '../form/schema';
 import { SecretInputBox } from '../form/SecretInputBox';
 import { SecretInputs } from '../form/secretInputs';
-import { submitOnEnter } from '../form/submitOnEnter';
-import { foreignText } from '../foreignText';
-import { Icon } from '../icons';
-import { ago, exactly } from '../times';
+import { ForeignName } from '../ui/ForeignName';
+import { Icon } from '../ui/icons';
+import { Banner, NotSealed } from '../ui/notices';
+import { submitOnEnter } from '../ui/outputKeys';
+import { howWord, modeWords, deliveryAdvice } from '../words/modes';
+import { isForeign, mayBeRevealed, statusAdvice } from '../words/status';
+import { ago, exactly } from '../words/times';
 import { ActivityRows } from './ActivityTab';
-import { Banner, Foreign, NotSealed } from './pieces';
-import { howWord, isForeign, mayBeRevealed, modeWords, statusAdvice, deliveryAdvice } from './words';
 
 const RECENT_ROWS = 3;
 
@@ -65,7 +68,7 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
       <div className="jp-connvault-field">
         <span className="jp-connvault-label">{foreignText(provider?.name ?? connection.provider_id)}</span>
         {(view.destination || connection.status !== 'ready') && (
-          <Foreign className="jp-connvault-whole" text={view.destination || trans.__('No destination yet')} />
+          <ForeignName className="jp-connvault-whole" text={view.destination || trans.__('No destination yet')} />
         )}
       </div>
       {secrets.map((field, index) => (
@@ -239,7 +242,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
       setOpen(false);
       setProblem('');
     } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
+      setProblem(messageOf(error));
     }
     setBusy(false);
   };

@@ -5,10 +5,12 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
 
 import type { GrantView, UseDay, DeliveryForm } from '../contracts';
+import { messageOf } from '../errors';
 import { fileName, foreignName } from '../foreignText';
-import { ago, exactly, stamp } from '../times';
-import { Glyph } from './pieces';
-import { decisionWord, grantTrouble, hiddenWord, howWord, requesterIcon } from './words';
+import { Glyph } from '../ui/icons';
+import { decisionWord, grantTrouble, hiddenWord, requesterIcon } from '../words/decisions';
+import { howWord } from '../words/modes';
+import { ago, exactly, stamp } from '../words/times';
 
 export interface GrantsTabProps {
   grants: readonly GrantView[];
@@ -31,7 +33,7 @@ export function GrantsTab({ grants, delivery, uses, trouble, now, trans, onRevok
     try {
       await onRevoke(id);
     } catch (error) {
-      setFailed(error instanceof Error ? error.message : String(error));
+      setFailed(messageOf(error));
     }
     setBusy(before => new Set([...before].filter(item => item !== id)));
   };

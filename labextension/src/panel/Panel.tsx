@@ -4,14 +4,16 @@
  * The list and the screen beside it are both drawn; a container query shows both where there is room, else the one that
  * `data-screen` names.
  */
-import type { FocusEvent, ReactNode, RefObject } from 'react';
+import type { ReactNode, RefObject } from 'react';
 import { useEffect, useRef, useState } from 'react';
 
-import type { Navigation, Place } from '../models/navigation';
+import type { Navigation, Screen } from '../models/navigation';
+import { connectionOf } from '../models/navigation';
+import { suppressShortcuts } from '../ui/outputKeys';
+import { DetailPane } from './DetailPane';
 import { useChanged } from './hooks';
-import { ListSide } from './ListSide';
+import { ListPane } from './ListPane';
 import type { PanelProps } from './panelProps';
-import { Side } from './Side';
 import { SetupScreen } from './VaultScreens';
 
 export function Panel(props: PanelProps): JSX.Element {
@@ -23,37 +25,37 @@ export function Panel(props: PanelProps): JSX.Element {
   useChanged(navigation.changed);
   const root = useRef<HTMLDivElement>(null);
   const [setupLater, setSetupLater] = useState(false);
-  const { place } = navigation;
+  const { screen } = navigation;
 
   const state = vault.state;
-  const needsSetup = place.screen === 'setup' || (state?.state === 'absent' && !setupLater && place.screen === 'list' && !props.isFormOnly);
-  const screen = needsSetup ? 'setup' : place.screen;
-  useScreenFocus(root, navigation, screen);
+  const needsSetup = screen.name === 'setup' || (state?.state === 'absent' && !setupLater && screen.name === 'list' && !props.isFormOnly);
+  const shown = needsSetup ? 'setup' : screen.name;
+  useScreenFocus(root, navigation, shown);
 
   if (needsSetup && state) {
     return (
-      <PanelFrame {...props} root={root} screen="setup">
+      <PanelFrame {...props} root={root} shown="setup">
         <SetupScreen
           vault={state}
           seals={vault.seals}
           trans={trans}
           onSetUp={async (custodian, passphrase) => {
             await vault.setUp(custodian, passphrase);
-            navigation.go({ screen: 'list' });
+            navigation.go({ name: 'list' });
           }}
           onLater={() => {
             setSetupLater(true);
-            navigation.go({ screen: 'list' });
+            navigation.go({ name: 'list' });
           }}
         />
       </PanelFrame>
     );
   }
   return (
-    <PanelFrame {...props} root={root} screen={screen}>
-      {!props.isFormOnly && <ListSide {...props} onSetUp={() => navigation.go({ screen: 'setup' })} />}
+    <PanelFrame {...props} root={root} shown={shown}>
+      {!props.isFormOnly && <ListPane {...props} onSetUp={() => navigation.go({ name: 'setup' })} />}
       <section className="jp-connvault-side">
-        <Side {...props} place={place} />
+        <DetailPane {...props} screen={screen} />
       </section>
     </PanelFrame>
   );
@@ -61,17 +63,17 @@ export function Panel(props: PanelProps): JSX.Element {
 
 interface PanelFrameProps extends PanelProps {
   root: RefObject<HTMLDivElement>;
-  screen: Place['screen'];
+  shown: Screen['name'];
   children: ReactNode;
 }
 
-function PanelFrame({ root, screen, isInline, isFormOnly, trans, children }: PanelFrameProps): JSX.Element {
+function PanelFrame({ root, shown, isInline, isFormOnly, trans, children }: PanelFrameProps): JSX.Element {
   return (
     <div
       ref={root}
       className={`jp-connvault-panel ${isInline ? 'jp-mod-inline' : ''} ${isFormOnly ? 'jp-mod-formOnly' : ''}`}
       data-testid="connvault-panel"
-      data-screen={screen}
+      data-screen={shown}
       role="region"
       aria-label={trans.__('Connections')}
       onFocusCapture={suppressShortcuts}
@@ -81,20 +83,15 @@ function PanelFrame({ root, screen, isInline, isFormOnly, trans, children }: Pan
   );
 }
 
-/** In an output, keys on a focused control would run the notebook's shortcuts ("b" adds a cell). */
-export function suppressShortcuts(event: FocusEvent<HTMLElement>): void {
-  event.target.setAttribute('data-lm-suppress-shortcuts', 'true');
-}
-
 /** After going somewhere the focus goes along, unless the new screen has put it somewhere already. */
-function useScreenFocus(root: RefObject<HTMLDivElement>, navigation: Navigation, screen: string): void {
-  // The first screen may be another one than that of the place: a vault is set up before anything else.
-  const before = useRef({ screen, place: navigation.place });
+function useScreenFocus(root: RefObject<HTMLDivElement>, navigation: Navigation, shown: string): void {
+  // The first one shown may be another than the navigation's: a vault is set up before anything else.
+  const before = useRef({ shown, screen: navigation.screen });
   useEffect(() => {
     const node = root.current;
     const from = before.current;
-    const isMoved = from.screen !== screen;
-    before.current = { screen, place: navigation.place };
+    const isMoved = from.shown !== shown;
+    before.current = { shown, screen: navigation.screen };
     if (!node) {
       return;
     }
@@ -103,17 +100,17 @@ function useScreenFocus(root: RefObject<HTMLDivElement>, navigation: Navigation,
     // A dialog is about something more urgent.
     const isWanted = navigation.takeFocus() && !node.contains(focused) && !focused?.closest('dialog, [role="dialog"]');
     if (isWanted || (isMoved && isLost)) {
-      landing(node, screen, from.place)?.focus();
+      landing(node, shown, from.screen)?.focus();
     }
   });
 }
 
 /** Where the focus lands: in the first field, at a connection's name, in the list at the row that was left. */
-function landing(node: HTMLElement, screen: string, from: Place): HTMLElement | null {
+function landing(node: HTMLElement, shown: string, from: Screen): HTMLElement | null {
   const find = (selector: string): HTMLElement | null => node.querySelector<HTMLElement>(selector);
-  switch (screen) {
+  switch (shown) {
     case 'list': {
-      const left = from.screen === 'detail' || from.screen === 'edit' ? from.connectionId : '';
+      const left = connectionOf(from);
       // Compared and not searched for: a link may have named what was left, and put anything into a selector.
       const rows = [...node.querySelectorAll<HTMLElement>('[data-connection]')];
       return rows.find(row => left !== '' && row.dataset.connection === left) ?? find('[data-testid="connvault-new"]');

@@ -9,11 +9,11 @@ import { foreignName, foreignText } from '../foreignText';
 import type { Pasted } from '../form/paste';
 import { mayHoldPassword, parsePasted } from '../form/paste';
 import { suggestedBy } from '../form/Suggestion';
-import { Icon } from '../icons';
-import { intoRows } from './ConnectionList';
+import { Icon, ProviderIcon } from '../ui/icons';
+import { Banner } from '../ui/notices';
+import { intoRows, walkTiles } from './arrowKeys';
 import { byName, CATEGORIES, categoryTitle, searched } from './kinds';
-import { walkTiles } from './tiles';
-import { ProviderIcon, ScreenHeader } from './pieces';
+import { ScreenHeader } from './ScreenHeader';
 
 export interface PickerProps {
   providers: readonly ProviderDefinition[];
@@ -110,12 +110,9 @@ export function Picker(props: PickerProps): JSX.Element {
           {isSearching && found.length > 0 && trans._n('%1 kind found', '%1 kinds found', found.length)}
         </span>
         {isRefused && (
-          <div className="jp-connvault-banner jp-mod-warn" role="alert" data-testid="connvault-picker-refused">
-            <Icon name="warn" />
-            <span>
-              {trans.__('Not recognised. As a password may be in it, it was removed from the box. Choose a kind instead.')}
-            </span>
-          </div>
+          <Banner tone="warn" icon="warn" isAlert testId="connvault-picker-refused">
+            {trans.__('Not recognised. As a password may be in it, it was removed from the box. Choose a kind instead.')}
+          </Banner>
         )}
         {groups
           .filter(({ tiles }) => tiles.length > 0)

@@ -7,12 +7,13 @@ import type { FormEvent } from 'react';
 import { useId, useRef, useState } from 'react';
 
 import type { CustodianKind, VaultState } from '../contracts';
+import { messageOf } from '../errors';
 import { FieldFrame } from '../form/FieldFrame';
-import { submitOnEnter } from '../form/submitOnEnter';
-import { Icon } from '../icons';
-import { Banner, NotSealed } from './pieces';
-import { strengthOf } from './strength';
+import { Icon } from '../ui/icons';
+import { Banner, NotSealed } from '../ui/notices';
+import { submitOnEnter } from '../ui/outputKeys';
 import type { Rating, Strength } from './strength';
+import { strengthOf } from './strength';
 
 export interface SetupScreenProps {
   vault: VaultState;
@@ -78,7 +79,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
     try {
       await sent;
     } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
+      setProblem(messageOf(error));
       setBusy(false);
     }
   };
@@ -251,7 +252,7 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
     try {
       await sent;
     } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
+      setProblem(messageOf(error));
       setBusy(false);
       input.current?.focus();
     }

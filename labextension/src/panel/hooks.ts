@@ -4,6 +4,8 @@
 import type { ISignal } from '@lumino/signaling';
 import { useCallback, useEffect, useReducer, useState } from 'react';
 
+import { messageOf } from '../errors';
+
 /** Draws again when the signal is emitted; returns how often that was. */
 export function useChanged<T>(signal: ISignal<T, void>): number {
   const [count, bump] = useReducer((value: number) => value + 1, 0);
@@ -37,7 +39,7 @@ export function useLoaded<T>(load: () => Promise<T>, deps: readonly unknown[]): 
       value => !isLate && setState({ value, trouble: '' }),
       (error: unknown) =>
         !isLate &&
-        setState(before => ({ ...before, trouble: error instanceof Error ? error.message : String(error) }))
+        setState(before => ({ ...before, trouble: messageOf(error) }))
     );
     return () => {
       isLate = true;

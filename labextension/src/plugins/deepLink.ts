@@ -1,6 +1,6 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
-import { isProposalId } from '../models/opening';
+import { isProposalId } from '../models/openArgs';
 import { CommandIDs, IConnvault } from '../tokens';
 
 /**

@@ -3,7 +3,6 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { EventStream } from '../events';
 import { ActivityModel } from '../models/activity';
 import { ConnectionsModel } from '../models/connections';
-import { ProposalsModel } from '../models/proposals';
 import { QuestionsModel } from '../models/questions';
 import { VaultModel } from '../models/vault';
 import { RestApi } from '../restapi';
@@ -21,7 +20,8 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
     const events = new EventStream(serverSettings);
     const connvault = {
       connections: new ConnectionsModel({ api, events }),
-      proposals: new ProposalsModel({ api }),
+      // A suggestion expires, so it is fetched when it is looked at, and not kept.
+      proposals: { get: (id: string) => api.getProposal(id) },
       questions: new QuestionsModel({ api, events }),
       vault: new VaultModel({ api, events }),
       activity: new ActivityModel({ api, events })

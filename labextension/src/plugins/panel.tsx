@@ -10,12 +10,12 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Widget } from '@lumino/widgets';
 import { lazy, Suspense } from 'react';
 
-import { connectionsIcon } from '../icons';
 import { exposureOf } from '../models/exposure';
 import { insertBelowIndex, insertedSource } from '../models/insertion';
 import { Navigation } from '../models/navigation';
-import { placeOf } from '../models/opening';
+import { screenOf } from '../models/openArgs';
 import { CommandIDs, IConnvault } from '../tokens';
+import { connectionsIcon } from '../ui/icons';
 
 const Panel = lazy(async () => ({ default: (await import('../panel/Panel')).Panel }));
 
@@ -45,13 +45,13 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       commands.execute(command, args).catch((error: unknown) => console.error(String(error)));
     };
 
-    const make = (place: Navigation): ReactWidget => {
+    const make = (navigation: Navigation): ReactWidget => {
       const widget = new PanelWidget(
-        place,
+        navigation,
         <Suspense fallback={null}>
           <Panel
             connvault={connvault}
-            navigation={place}
+            navigation={navigation}
             trans={trans}
             exposure={exposureOf(PageConfig.getOption('connvault'))}
             onInsertCode={connectionId => run(CommandIDs.insertCode, { connectionId })}
@@ -87,9 +87,9 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
           // A card may tell of a state that this page has not heard of yet.
           await connvault.vault.refresh();
         }
-        const place = placeOf(args, connvault);
-        if (place) {
-          navigation.go(place);
+        const screen = screenOf(args, connvault);
+        if (screen) {
+          navigation.go(screen);
         }
         // Not before the command palette has given the focus back to the notebook in front.
         requestAnimationFrame(() => requestAnimationFrame(() => navigation.focus()));
@@ -99,7 +99,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       label: trans.__('Show Connections in a Tab'),
       icon: connectionsIcon,
       execute: () => {
-        const tab = new MainAreaWidget({ content: make(new Navigation(navigation.place)) });
+        const tab = new MainAreaWidget({ content: make(new Navigation(navigation.screen)) });
         tab.title.label = trans.__('Connections');
         tab.title.icon = connectionsIcon;
         shell.add(tab, 'main', { type: 'Connections' });

@@ -3,6 +3,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { CommandIDs, IConnvault } from '../tokens';
+import { MODULE_NAME, MODULE_VERSION } from '../widgets/module';
 
 /** Registers the widgets; their views are loaded with the first one. */
 export const widgetsPlugin: JupyterFrontEndPlugin<void> = {
@@ -22,8 +23,8 @@ export const widgetsPlugin: JupyterFrontEndPlugin<void> = {
       app.commands.execute(command, { connectionId }).catch((error: unknown) => console.error(String(error)));
     };
     registry?.registerWidget({
-      name: 'connvault-jupyter',
-      version: '0.1.0',
+      name: MODULE_NAME,
+      version: MODULE_VERSION,
       exports: async () => {
         const { widgetClasses } = await import('../widgets/views');
         return widgetClasses({

@@ -10,14 +10,12 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Root } from 'react-dom/client';
 import { createRoot } from 'react-dom/client';
 
-import type { Place } from '../models/navigation';
-import { Navigation } from '../models/navigation';
-import { isProposalId } from '../models/opening';
+import type { Screen } from '../models/navigation';
+import { connectionOf, Navigation } from '../models/navigation';
+import { isProposalId } from '../models/openArgs';
 import { Panel } from '../panel/Panel';
 import type { IConnvault } from '../tokens';
-
-export const MODULE_NAME = 'connvault-jupyter';
-export const MODULE_VERSION = '0.1.0';
+import { MODULE_NAME, MODULE_VERSION } from './module';
 
 export interface WidgetServices {
   connvault: IConnvault;
@@ -72,7 +70,7 @@ export function widgetClasses(services: WidgetServices): { [name: string]: typeo
     override render(): void {
       super.render();
       this.el.classList.add('jp-connvault-widget');
-      this.navigation.go(this.placeOfModel());
+      this.navigation.go(this.screenOfModel());
       this.navigation.changed.connect(this.onMoved, this);
       this._panel = createRoot(this.el);
       this._panel.render(
@@ -96,7 +94,7 @@ export function widgetClasses(services: WidgetServices): { [name: string]: typeo
       return super.remove();
     }
 
-    protected abstract placeOfModel(): Place;
+    protected abstract screenOfModel(): Screen;
     protected abstract onMoved(): void;
   }
 
@@ -105,14 +103,14 @@ export function widgetClasses(services: WidgetServices): { [name: string]: typeo
       super.render();
       this.listenTo(this.model, 'change:selected', () => {
         if (this.model.get('selected') !== this.selected()) {
-          this.navigation.go(this.placeOfModel());
+          this.navigation.go(this.screenOfModel());
         }
       });
     }
 
-    protected placeOfModel(): Place {
+    protected screenOfModel(): Screen {
       const name = String(this.model.get('selected') ?? '');
-      return name ? { screen: 'detail', connectionId: name, tab: 'details' } : { screen: 'list' };
+      return name ? { name: 'detail', connectionId: name, tab: 'details' } : { name: 'list' };
     }
 
     protected onMoved(): void {
@@ -124,8 +122,7 @@ export function widgetClasses(services: WidgetServices): { [name: string]: typeo
     }
 
     private selected(): string {
-      const { place } = this.navigation;
-      const id = place.screen === 'detail' || place.screen === 'edit' ? place.connectionId : '';
+      const id = connectionOf(this.navigation.screen);
       return id ? (connvault.connections.get(id)?.connection.name ?? id) : '';
     }
   }
@@ -133,29 +130,29 @@ export function widgetClasses(services: WidgetServices): { [name: string]: typeo
   class ConnectionFormView extends PanelView {
     protected override readonly isFormOnly = true;
 
-    protected placeOfModel(): Place {
+    protected screenOfModel(): Screen {
       const saved = String(this.model.get('connection') ?? '');
       if (this.model.get('state') === 'saved' && saved) {
-        return { screen: 'detail', connectionId: saved, tab: 'details' };
+        return { name: 'detail', connectionId: saved, tab: 'details' };
       }
       const providerId = String(this.model.get('provider') ?? '');
       const id: unknown = this.model.get('proposal');
       if (isProposalId(id)) {
-        return { screen: 'proposal', id, providerId };
+        return { name: 'proposal', id, providerId };
       }
-      return providerId ? { screen: 'create', providerId } : { screen: 'picker' };
+      return providerId ? { name: 'create', providerId } : { name: 'picker' };
     }
 
     protected onMoved(): void {
-      const { place } = this.navigation;
+      const { screen } = this.navigation;
       if (this.model.get('state') !== 'open') {
         return;
       }
-      if (place.screen === 'detail') {
-        const name = connvault.connections.get(place.connectionId)?.connection.name ?? '';
+      if (screen.name === 'detail') {
+        const name = connvault.connections.get(screen.connectionId)?.connection.name ?? '';
         this.model.set({ state: 'saved', connection: name });
         this.touch();
-      } else if (place.screen === 'list') {
+      } else if (screen.name === 'list') {
         this.model.set('state', 'cancelled');
         this.touch();
       }

@@ -11,7 +11,7 @@ import type {
   Question,
   VaultState
 } from '../../src/contracts';
-import { ProblemError } from '../../src/restapi';
+import { ProblemError } from '../../src/errors';
 import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault } from '../../src/tokens';
 
 export const trans = nullTranslator.load('connvault_jupyter');

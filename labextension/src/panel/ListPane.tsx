@@ -1,23 +1,22 @@
 /**
- * The side with the list: what waits, what is wrong, all connections, and the vault below.
+ * The pane with the list: what waits, what is wrong, all connections, and the vault below.
  */
 import { useState } from 'react';
 
 import { fileName, foreignText } from '../foreignText';
-import { Icon } from '../icons';
+import { connectionOf } from '../models/navigation';
+import { Icon } from '../ui/icons';
+import { Banner } from '../ui/notices';
+import { custodianWord } from '../words/status';
 import { ConnectionList } from './ConnectionList';
 import type { PanelProps } from './panelProps';
-import { Banner } from './pieces';
-import { custodianWord } from './words';
 
-export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Element {
+export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Element {
   const { connvault, navigation, trans } = props;
   const { connections, questions } = connvault;
-  const { place } = navigation;
   const state = connvault.vault.state;
   const waiting = questions.items.length;
-  const named = place.screen === 'detail' || place.screen === 'edit' ? place.connectionId : '';
-  const selected = connections.get(named)?.connection.id ?? null;
+  const selected = connections.get(connectionOf(navigation.screen))?.connection.id ?? null;
 
   return (
     <section className="jp-connvault-main" aria-label={trans.__('List')}>
@@ -28,7 +27,7 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           className="jp-connvault-button jp-mod-primary"
           data-testid="connvault-new"
           aria-label={trans.__('New connection')}
-          onClick={() => navigation.go({ screen: 'picker' })}
+          onClick={() => navigation.go({ name: 'picker' })}
         >
           <Icon name="plus" />
           {trans.__('New')}
@@ -97,7 +96,7 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
               type="button"
               className="jp-connvault-button"
               data-testid="connvault-new-first"
-              onClick={() => navigation.go({ screen: 'picker' })}
+              onClick={() => navigation.go({ name: 'picker' })}
             >
               {trans.__('New connection')}
             </button>
@@ -111,8 +110,8 @@ export function ListSide(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           vault={state?.state}
           selected={selected}
           trans={trans}
-          onOpen={connectionId => navigation.go({ screen: 'detail', connectionId, tab: 'details' })}
-          onNew={() => navigation.go({ screen: 'picker' })}
+          onOpen={connectionId => navigation.go({ name: 'detail', connectionId, tab: 'details' })}
+          onNew={() => navigation.go({ name: 'picker' })}
         />
       )}
       {state?.hardening_detail && (
@@ -178,7 +177,7 @@ function VaultFoot({ connvault, navigation, trans, onSetUp }: PanelProps & { onS
             trans.__('Locked · %1', custodianWord(state, trans)),
             trans.__('Unlock'),
             'connvault-unlock-open',
-            () => navigation.go({ screen: 'unlock' })
+            () => navigation.go({ name: 'unlock' })
           ]
         : [trans.__('Secrets are not protected yet'), trans.__('Protect'), 'connvault-setup-open', onSetUp];
   return (

@@ -13,7 +13,7 @@ export class ContractError extends Error {
   }
 }
 
-export type Check<T> = (value: unknown, path?: string) => T;
+export type Decoder<T> = (value: unknown, path?: string) => T;
 
 /** The readable records of a list, and how many were not. */
 export interface Readable<T> {
@@ -25,49 +25,49 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-export const text: Check<string> = (value, path = '') => {
+export const text: Decoder<string> = (value, path = '') => {
   if (typeof value !== 'string') {
     throw new ContractError(path, 'text');
   }
   return value;
 };
 
-export const number: Check<number> = (value, path = '') => {
+export const number: Decoder<number> = (value, path = '') => {
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     throw new ContractError(path, 'a number');
   }
   return value;
 };
 
-export const flag: Check<boolean> = (value, path = '') => {
+export const flag: Decoder<boolean> = (value, path = '') => {
   if (typeof value !== 'boolean') {
     throw new ContractError(path, 'true or false');
   }
   return value;
 };
 
-export const time: Check<string> = (value, path = '') => {
+export const time: Decoder<string> = (value, path = '') => {
   if (typeof value !== 'string' || Number.isNaN(Date.parse(value))) {
     throw new ContractError(path, 'a time');
   }
   return value;
 };
 
-export const fieldValue: Check<FieldValue> = (value, path = '') => {
+export const fieldValue: Decoder<FieldValue> = (value, path = '') => {
   if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
     return value;
   }
   throw new ContractError(path, 'a plain value');
 };
 
-export const schema: Check<{ [key: string]: unknown }> = (value, path = '') => {
+export const schema: Decoder<{ [key: string]: unknown }> = (value, path = '') => {
   if (!isObject(value)) {
     throw new ContractError(path, 'an object');
   }
   return value;
 };
 
-export function oneOf<T extends string>(...allowed: T[]): Check<T> {
+export function oneOf<T extends string>(...allowed: T[]): Decoder<T> {
   return (value, path = '') => {
     const found = allowed.find(item => item === value);
     if (found === undefined) {
@@ -77,44 +77,44 @@ export function oneOf<T extends string>(...allowed: T[]): Check<T> {
   };
 }
 
-export function orNull<T>(check: Check<T>): Check<T | null> {
-  return (value, path) => (value === null || value === undefined ? null : check(value, path));
+export function orNull<T>(decode: Decoder<T>): Decoder<T | null> {
+  return (value, path) => (value === null || value === undefined ? null : decode(value, path));
 }
 
-export function orElse<T>(check: Check<T>, missing: T): Check<T> {
-  return (value, path) => (value === undefined ? missing : check(value, path));
+export function orElse<T>(decode: Decoder<T>, missing: T): Decoder<T> {
+  return (value, path) => (value === undefined ? missing : decode(value, path));
 }
 
-export function list<T>(check: Check<T>): Check<T[]> {
+export function list<T>(decode: Decoder<T>): Decoder<T[]> {
   return (value, path = '') => {
     if (!Array.isArray(value)) {
       throw new ContractError(path, 'a list');
     }
-    return value.map((item, index) => check(item, `${path}.${index}`));
+    return value.map((item, index) => decode(item, `${path}.${index}`));
   };
 }
 
-export function mapping<T>(check: Check<T>): Check<{ [key: string]: T }> {
+export function mapping<T>(decode: Decoder<T>): Decoder<{ [key: string]: T }> {
   return (value, path = '') => {
     if (!isObject(value)) {
       throw new ContractError(path, 'an object');
     }
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, check(item, `${path}.${key}`)]));
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item, `${path}.${key}`)]));
   };
 }
 
-export function object<T extends object>(shape: { [K in keyof Required<T>]: Check<Required<T>[K]> }): Check<Required<T>> {
-  const entries = Object.entries(shape) as [string, Check<unknown>][];
+export function object<T extends object>(shape: { [K in keyof Required<T>]: Decoder<Required<T>[K]> }): Decoder<Required<T>> {
+  const entries = Object.entries(shape) as [string, Decoder<unknown>][];
   return (value, path = '') => {
     if (!isObject(value)) {
       throw new ContractError(path, 'an object');
     }
-    const made = entries.map(([key, check]) => [key, check(value[key], path ? `${path}.${key}` : key)]);
+    const made = entries.map(([key, decode]) => [key, decode(value[key], path ? `${path}.${key}` : key)]);
     return Object.fromEntries(made) as Required<T>;
   };
 }
 
-export function readable<T>(value: unknown, key: string, check: Check<T>): Readable<T> {
+export function readable<T>(value: unknown, key: string, decode: Decoder<T>): Readable<T> {
   const records = isObject(value) ? value[key] : undefined;
   if (!Array.isArray(records)) {
     throw new ContractError(key, 'a list');
@@ -122,7 +122,7 @@ export function readable<T>(value: unknown, key: string, check: Check<T>): Reada
   const items: T[] = [];
   for (const record of records) {
     try {
-      items.push(check(record, key));
+      items.push(decode(record, key));
     } catch (error) {
       console.warn(String(error));
     }

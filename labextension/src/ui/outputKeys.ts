@@ -1,4 +1,12 @@
-import type { KeyboardEvent } from 'react';
+/**
+ * Keys where a form or a card may stand in a notebook's output, whose own shortcuts listen too.
+ */
+import type { FocusEvent, KeyboardEvent } from 'react';
+
+/** In an output, keys on a focused control would run the notebook's shortcuts ("b" adds a cell). */
+export function suppressShortcuts(event: FocusEvent<HTMLElement>): void {
+  event.target.setAttribute('data-lm-suppress-shortcuts', 'true');
+}
 
 /**
  * Enter in a form submits it. In a notebook's output the browser's own submit never comes (a listener of the notebook

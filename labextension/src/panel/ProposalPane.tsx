@@ -3,23 +3,24 @@
  */
 import { useEffect, useState } from 'react';
 
-import type { Place } from '../models/navigation';
-import { ProblemError } from '../restapi';
+import { ProblemError } from '../errors';
+import type { Screen } from '../models/navigation';
+import { Banner, Waiting } from '../ui/notices';
 import type { PanelProps } from './panelProps';
-import { Banner, ScreenHeader, Waiting } from './pieces';
+import { ScreenHeader } from './ScreenHeader';
 
-type ProposalPlace = Extract<Place, { screen: 'proposal' }>;
+type ProposalScreen = Extract<Screen, { name: 'proposal' }>;
 
-export function ProposalSide(props: PanelProps & { place: ProposalPlace }): JSX.Element {
-  const { connvault, navigation, trans, place } = props;
+export function ProposalPane(props: PanelProps & { screen: ProposalScreen }): JSX.Element {
+  const { connvault, navigation, trans, screen } = props;
   const [trouble, setTrouble] = useState('');
   useEffect(() => {
     let isLate = false;
-    connvault.proposals.get(place.id).then(
+    connvault.proposals.get(screen.id).then(
       proposal => {
         if (!isLate) {
           const { provider_id: providerId } = proposal;
-          navigation.go(providerId ? { screen: 'create', providerId, proposal } : { screen: 'picker', proposal });
+          navigation.go(providerId ? { name: 'create', providerId, proposal } : { name: 'picker', proposal });
         }
       },
       (error: unknown) => {
@@ -35,17 +36,17 @@ export function ProposalSide(props: PanelProps & { place: ProposalPlace }): JSX.
     return () => {
       isLate = true;
     };
-  }, [connvault, navigation, trans, place.id]);
+  }, [connvault, navigation, trans, screen.id]);
 
   if (!trouble) {
     return <Waiting trans={trans} />;
   }
-  const { providerId } = place;
+  const { providerId } = screen;
   return (
     <div className="jp-connvault-screen">
       <ScreenHeader
         title={trans.__('New connection')}
-        onBack={() => navigation.go({ screen: 'list' })}
+        onBack={() => navigation.go({ name: 'list' })}
         trans={trans}
       />
       <div className="jp-connvault-scroll">
@@ -58,7 +59,7 @@ export function ProposalSide(props: PanelProps & { place: ProposalPlace }): JSX.
               type="button"
               className="jp-connvault-button"
               data-testid="connvault-empty-form"
-              onClick={() => navigation.go(providerId ? { screen: 'create', providerId } : { screen: 'picker' })}
+              onClick={() => navigation.go(providerId ? { name: 'create', providerId } : { name: 'picker' })}
             >
               {trans.__('Empty form')}
             </button>

@@ -1,10 +1,38 @@
 /**
- * Arrow keys in a grid of tiles: to the neighbour that the eye finds in that direction; above the first is the search.
+ * Arrow keys among what can be chosen: from the search into it, up and down in rows, in all directions in a grid of tiles.
  */
 import type { KeyboardEvent } from 'react';
 
+const ROW = 'button.jp-connvault-row';
 const TILE = 'button.jp-connvault-tile';
 
+/** The arrow down leads from the search into the first row or tile. */
+export function intoRows(event: KeyboardEvent<HTMLElement>): void {
+  if (event.key === 'ArrowDown') {
+    const first = event.currentTarget.closest('section')?.querySelector<HTMLElement>(`${ROW}, ${TILE}`);
+    if (first) {
+      event.preventDefault();
+      first.focus();
+    }
+  }
+}
+
+/** From row to row. */
+export function walkRows(event: KeyboardEvent<HTMLElement>): void {
+  const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
+  if (!step) {
+    return;
+  }
+  const rows = [...event.currentTarget.querySelectorAll<HTMLElement>(ROW)];
+  const at = rows.indexOf(document.activeElement as HTMLElement);
+  const next = rows[at + step];
+  if (at >= 0 && next) {
+    event.preventDefault();
+    next.focus();
+  }
+}
+
+/** To the neighbour that the eye finds in that direction; above the first tile is the search. */
 export function walkTiles(event: KeyboardEvent<HTMLElement>): void {
   const tiles = [...event.currentTarget.querySelectorAll<HTMLElement>(TILE)];
   const at = tiles.indexOf(document.activeElement as HTMLElement);

@@ -5,31 +5,32 @@ import { lazy, Suspense, useState } from 'react';
 
 import type { ConnectionDraft, ConnectionFormProps } from '../form/ConnectionForm';
 import type { Pasted } from '../form/paste';
-import type { Place } from '../models/navigation';
+import type { Screen } from '../models/navigation';
+import { Banner, NotSealed, Waiting } from '../ui/notices';
+import { isForeign } from '../words/status';
 import type { PanelProps } from './panelProps';
-import { Banner, Gone, NotSealed, ScreenHeader, Waiting } from './pieces';
+import { NotFound, ScreenHeader } from './ScreenHeader';
 import { UnlockForm } from './VaultScreens';
-import { isForeign } from './words';
 
 // The form brings the validator, the heaviest part.
 const ConnectionForm = lazy(async () => ({ default: (await import('../form/ConnectionForm')).ConnectionForm }));
 
-type FormPlace = Extract<Place, { screen: 'create' | 'edit' }>;
+type FormScreen = Extract<Screen, { name: 'create' | 'edit' }>;
 
-export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () => Pasted | null }): JSX.Element {
-  const { connvault, navigation, trans, place } = props;
+export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: () => Pasted | null }): JSX.Element {
+  const { connvault, navigation, trans, screen } = props;
   const { connections } = connvault;
-  const existing = place.screen === 'edit' ? connections.get(place.connectionId) : undefined;
-  const provider = connections.provider(place.screen === 'edit' ? (existing?.connection.provider_id ?? '') : place.providerId);
+  const existing = screen.name === 'edit' ? connections.get(screen.connectionId) : undefined;
+  const provider = connections.provider(screen.name === 'edit' ? (existing?.connection.provider_id ?? '') : screen.providerId);
   // What is edited stays what it was when the form was opened; a change by somebody else is found out by its revision.
   const [opened] = useState(existing);
   const back = (): void =>
     navigation.go(
-      place.screen === 'edit' ? { screen: 'detail', connectionId: place.connectionId, tab: 'details' } : { screen: 'list' }
+      screen.name === 'edit' ? { name: 'detail', connectionId: screen.connectionId, tab: 'details' } : { name: 'list' }
     );
 
-  if (!provider || (place.screen === 'edit' && !(opened ?? existing))) {
-    return connections.isReady ? <Gone {...props} onBack={back} /> : <Waiting trans={trans} />;
+  if (!provider || (screen.name === 'edit' && !(opened ?? existing))) {
+    return connections.isReady ? <NotFound {...props} onBack={back} /> : <Waiting trans={trans} />;
   }
   const before = opened ?? existing;
   const save: ConnectionFormProps['onSave'] = async (draft: ConnectionDraft, andTest) => {
@@ -38,7 +39,7 @@ export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () 
       : connections.create({ provider_id: provider.id, ...draft });
     const saved = await sent;
     const { id, status } = saved.connection;
-    navigation.go({ screen: 'detail', connectionId: id, tab: 'details' });
+    navigation.go({ name: 'detail', connectionId: id, tab: 'details' });
     if (andTest && status === 'ready') {
       // Its outcome is shown with the connection; that it was saved stands.
       connections.test(id).catch((error: unknown) => console.warn(String(error)));
@@ -63,7 +64,7 @@ export function FormSide(props: PanelProps & { place: FormPlace; takePasted: () 
           provider={provider}
           // A secret that was stored for something else is not kept when it is saved.
           existing={before && isForeign(before.connection) ? { ...before, secrets: {} } : before}
-          proposal={place.screen === 'create' ? place.proposal : undefined}
+          proposal={screen.name === 'create' ? screen.proposal : undefined}
           revealAllowed={connections.revealAllowed}
           takePasted={props.takePasted}
           takenNames={connections.items
@@ -96,7 +97,7 @@ function VaultNotice({ connvault, navigation, trans }: PanelProps): JSX.Element 
             type="button"
             className="jp-connvault-button"
             data-testid="connvault-setup-open"
-            onClick={() => navigation.go({ screen: 'setup' })}
+            onClick={() => navigation.go({ name: 'setup' })}
           >
             {trans.__('Protect')}
           </button>

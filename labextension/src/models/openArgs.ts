@@ -3,7 +3,7 @@
  * is read with distrust: it names what there is, and never says what is in a form.
  */
 import type { IConnvault } from '../tokens';
-import type { DetailTab, Place } from './navigation';
+import type { DetailTab, Screen } from './navigation';
 
 const PROPOSAL = /^proposal-[A-Za-z0-9_-]{43}$/;
 
@@ -15,35 +15,35 @@ export function isProposalId(id: unknown): id is string {
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
 /** `null` leaves the panel where it is. */
-export function placeOf(
+export function screenOf(
   args: { readonly [name: string]: unknown },
   { connections, vault }: Pick<IConnvault, 'connections' | 'vault'>
-): Place | null {
+): Screen | null {
   if (args.screen === 'unlock') {
-    return vault.state?.state === 'unlocked' ? { screen: 'list' } : { screen: vault.state?.state === 'absent' ? 'setup' : 'unlock' };
+    return vault.state?.state === 'unlocked' ? { name: 'list' } : { name: vault.state?.state === 'absent' ? 'setup' : 'unlock' };
   }
   if (args.screen === 'setup') {
-    return vault.state && vault.state.state !== 'absent' ? { screen: 'list' } : { screen: 'setup' };
+    return vault.state && vault.state.state !== 'absent' ? { name: 'list' } : { name: 'setup' };
   }
   if (args.screen === 'questions') {
-    return { screen: 'list' };
+    return { name: 'list' };
   }
   if (isProposalId(args.proposal)) {
-    return { screen: 'proposal', id: args.proposal };
+    return { name: 'proposal', id: args.proposal };
   }
   if (args.new !== undefined && args.new !== false) {
     const known = typeof args.new === 'string' && connections.provider(args.new);
-    return known ? { screen: 'create', providerId: known.id } : { screen: 'picker' };
+    return known ? { name: 'create', providerId: known.id } : { name: 'picker' };
   }
   const wanted = [args.connectionId, args.name].find(item => typeof item === 'string' && item !== '');
   if (wanted !== undefined) {
     const found = connections.get(String(wanted));
     const connectionId = found?.connection.id ?? String(wanted);
     if (args.screen === 'edit' && found) {
-      return { screen: 'edit', connectionId };
+      return { name: 'edit', connectionId };
     }
     const tab = TABS.find(item => item === args.tab) ?? 'details';
-    return { screen: 'detail', connectionId, tab, ...(args.screen === 'secret' ? { asks: 'secret' as const } : {}) };
+    return { name: 'detail', connectionId, tab, ...(args.screen === 'secret' ? { asks: 'secret' as const } : {}) };
   }
   return null;
 }

@@ -1,7 +1,9 @@
 /**
- * The drawings of the interface, 16 by 16, one line weight. Providers bring their own icons; see `ProviderIcon`.
+ * The drawings of the interface, 16 by 16, one line weight. Providers bring their own icons.
  */
 import { LabIcon } from '@jupyterlab/ui-components';
+
+import type { ProviderDefinition } from '../contracts';
 
 const PATHS = {
   plus: '<path d="M8 3v10M3 8h10"/>',
@@ -63,6 +65,37 @@ export function Icon({ name, className }: { name: IconName; className?: string }
   return (
     <span aria-hidden="true" className={`jp-connvault-icon ${className ?? ''}`}>
       <Drawing tag="span" />
+    </span>
+  );
+}
+
+/** A drawing as large as a provider's icon. */
+export function Glyph({ name }: { name: IconName }): JSX.Element {
+  return (
+    <span className="jp-connvault-glyph">
+      <Icon name={name} />
+    </span>
+  );
+}
+
+const CATEGORY_ICONS: { [category: string]: IconName } = { database: 'plug', api: 'code', storage: 'plug', other: 'key' };
+
+/** A provider's own icon, as an image (never as markup), or a drawing of its category. */
+export function ProviderIcon({ provider }: { provider: ProviderDefinition | undefined }): JSX.Element {
+  const svg = provider?.icon;
+  return (
+    <span className="jp-connvault-glyph">
+      {svg ? (
+        <img
+          alt=""
+          draggable={false}
+          // An image can't take the colour of the text: one drawn in a single colour is inverted in dark themes.
+          className={svg.includes('currentColor') ? 'jp-mod-oneColour' : undefined}
+          src={`data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`}
+        />
+      ) : (
+        <Icon name={CATEGORY_ICONS[provider?.category ?? 'other'] ?? 'key'} />
+      )}
     </span>
   );
 }

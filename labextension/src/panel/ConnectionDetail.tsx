@@ -6,18 +6,21 @@ import type { KeyboardEvent } from 'react';
 import { useEffect, useId, useState } from 'react';
 
 import type { AuditEvent, ConnectionView, ProviderDefinition, VaultState } from '../contracts';
+import { messageOf } from '../errors';
 import type { DetailTab } from '../models/navigation';
 import type { IActivity } from '../tokens';
+import { Banner } from '../ui/notices';
+import { Pill } from '../ui/Pill';
+import { lacksSecret, statusAdvice, statusWord } from '../words/status';
 import { ActivityTab, RecordLine } from './ActivityTab';
 import { DetailsTab } from './DetailsTab';
 import { GrantsTab } from './GrantsTab';
 import { useChanged, useLoaded } from './hooks';
-import { Banner, Pill, ScreenHeader } from './pieces';
-import { lacksSecret, statusAdvice, statusWord } from './words';
+import { ScreenHeader } from './ScreenHeader';
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
-export interface DetailProps {
+export interface ConnectionDetailProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
   /** Whether the server lets code ask for plain text at all. */
@@ -40,7 +43,7 @@ export interface DetailProps {
   onDelete: () => Promise<void>;
 }
 
-export function Detail(props: DetailProps): JSX.Element {
+export function ConnectionDetail(props: ConnectionDetailProps): JSX.Element {
   const { view, provider, activity, tab, trans } = props;
   const { connection } = view;
   const { id } = connection;
@@ -67,7 +70,7 @@ export function Detail(props: DetailProps): JSX.Element {
     try {
       await action();
     } catch (error) {
-      setFailed(error instanceof Error ? error.message : String(error));
+      setFailed(messageOf(error));
     }
   };
 
@@ -180,7 +183,7 @@ export function Detail(props: DetailProps): JSX.Element {
   );
 }
 
-function DetailFoot(props: DetailProps & { attempt: (action: () => Promise<unknown>) => Promise<void> }): JSX.Element {
+function DetailFoot(props: ConnectionDetailProps & { attempt: (action: () => Promise<unknown>) => Promise<void> }): JSX.Element {
   const { view, provider, trans, attempt } = props;
   const [isDeleting, setDeleting] = useState(false);
   const isReady = view.connection.status === 'ready' && view.last_test?.ok !== false;

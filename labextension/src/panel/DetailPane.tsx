@@ -1,49 +1,50 @@
 /**
- * The side beside the list: the screen that the panel is at.
+ * The pane beside the list: the screen that the panel is at.
  */
 import { useRef } from 'react';
 
 import type { Pasted } from '../form/paste';
-import { Icon } from '../icons';
-import type { Place } from '../models/navigation';
-import { Detail } from './Detail';
-import { FormSide } from './FormSide';
+import type { Screen } from '../models/navigation';
+import { Icon } from '../ui/icons';
+import { Waiting } from '../ui/notices';
+import { ConnectionDetail } from './ConnectionDetail';
+import { FormPane } from './FormPane';
 import type { PanelProps } from './panelProps';
 import { Picker } from './Picker';
-import { Gone, ScreenHeader, Waiting } from './pieces';
-import { ProposalSide } from './ProposalSide';
+import { ProposalPane } from './ProposalPane';
+import { NotFound, ScreenHeader } from './ScreenHeader';
 import { UnlockForm } from './VaultScreens';
 
-export function Side(props: PanelProps & { place: Place }): JSX.Element {
-  const { connvault, navigation, trans, place } = props;
+export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element {
+  const { connvault, navigation, trans, screen } = props;
   const { connections, vault } = connvault;
   // A pasted text may hold a password: it waits here for the form, outside React state.
   const pasted = useRef<Pasted | null>(null);
-  const toList = (): void => navigation.go({ screen: 'list' });
+  const toList = (): void => navigation.go({ name: 'list' });
 
-  switch (place.screen) {
+  switch (screen.name) {
     case 'picker':
       return (
         <Picker
           providers={connections.providers}
           skipped={connections.skipped}
-          proposal={place.proposal}
+          proposal={screen.proposal}
           trans={trans}
           onBack={toList}
-          onPick={providerId => navigation.go({ screen: 'create', providerId, proposal: place.proposal })}
+          onPick={providerId => navigation.go({ name: 'create', providerId, proposal: screen.proposal })}
           onPaste={found => {
             pasted.current = found;
-            navigation.go({ screen: 'create', providerId: found.providerId, proposal: place.proposal });
+            navigation.go({ name: 'create', providerId: found.providerId, proposal: screen.proposal });
           }}
         />
       );
     case 'create':
     case 'edit':
       return (
-        <FormSide
-          key={place.screen === 'edit' ? place.connectionId : `${place.providerId} ${place.proposal?.id ?? ''}`}
+        <FormPane
+          key={screen.name === 'edit' ? screen.connectionId : `${screen.providerId} ${screen.proposal?.id ?? ''}`}
           {...props}
-          place={place}
+          screen={screen}
           takePasted={() => {
             const found = pasted.current;
             pasted.current = null;
@@ -52,7 +53,7 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
         />
       );
     case 'proposal':
-      return <ProposalSide key={place.id} {...props} place={place} />;
+      return <ProposalPane key={screen.id} {...props} screen={screen} />;
     case 'unlock':
       return (
         <div className="jp-connvault-screen">
@@ -73,13 +74,13 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
         </div>
       );
     case 'detail': {
-      const view = connections.get(place.connectionId);
+      const view = connections.get(screen.connectionId);
       if (!view) {
-        return connections.isReady ? <Gone {...props} onBack={toList} /> : <Waiting trans={trans} />;
+        return connections.isReady ? <NotFound {...props} onBack={toList} /> : <Waiting trans={trans} />;
       }
       const { id, revision = 1 } = view.connection;
       return (
-        <Detail
+        <ConnectionDetail
           key={id}
           view={view}
           provider={connections.provider(view.connection.provider_id)}
@@ -87,12 +88,12 @@ export function Side(props: PanelProps & { place: Place }): JSX.Element {
           vault={vault.state?.state}
           seals={vault.seals}
           activity={connvault.activity}
-          tab={place.tab}
-          asked={place.asks ? place : null}
+          tab={screen.tab}
+          asked={screen.asks ? screen : null}
           trans={trans}
-          onTab={tab => navigation.go({ screen: 'detail', connectionId: place.connectionId, tab })}
+          onTab={tab => navigation.go({ name: 'detail', connectionId: screen.connectionId, tab })}
           onBack={toList}
-          onEdit={() => navigation.go({ screen: 'edit', connectionId: id })}
+          onEdit={() => navigation.go({ name: 'edit', connectionId: id })}
           onInsertCode={() => props.onInsertCode(id)}
           onTest={() => connections.test(id)}
           onReplace={async (field, value, seen) =>

@@ -1,0 +1,105 @@
+/**
+ * The words for what happened, in the record of a connection.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { AuditEvent, DecisionKind } from '../contracts';
+import type { Tone, Word } from '../ui/Pill';
+import { decisionWord } from './decisions';
+import { modeWords } from './modes';
+
+/** What happened, in one word, and how it went; `null` when there is no more to say than that it did. */
+export function eventWords(event: AuditEvent, trans: TranslationBundle): { what: string; outcome: Word | null } {
+  const what: { [type: string]: string } = {
+    'vault:set_up': trans.__('vault set up'),
+    'vault:unlocked': trans.__('vault unlocked'),
+    'vault:unlock_refused': trans.__('unlocking refused'),
+    'vault:locked': trans.__('vault locked'),
+    'vault:passphrase_changed': trans.__('passphrase changed'),
+    'vault:upgraded': trans.__('vault of an earlier version taken over'),
+    'connection:created': trans.__('created'),
+    'connection:changed': trans.__('changed'),
+    'connection:edited': trans.__('changed outside of connvault'),
+    'connection:confirmed': trans.__('looked through and confirmed'),
+    'connection:deleted': trans.__('deleted'),
+    'connection:tested': trans.__('tested'),
+    'connection:proposed': trans.__('suggested'),
+    'secret:set': trans.__('secret set'),
+    'secret:removed': trans.__('secret removed'),
+    'secret:unreadable': trans.__('secret unreadable'),
+    'access:asked': trans.__('asked'),
+    'access:granted': trans.__('allowed'),
+    'access:denied': trans.__('asked'),
+    'access:expired': trans.__('asked'),
+    'access:withdrawn': trans.__('asked'),
+    'access:interrupted': trans.__('asked'),
+    'access:refused': trans.__('asked'),
+    'access:used': trans.__('used'),
+    'access:checked': trans.__('used'),
+    'access:revealed': trans.__('revealed'),
+    'access:released': trans.__('released'),
+    'access:masked': trans.__('sent back by the service, masked'),
+    'grant:revoked': trans.__('permission taken back'),
+    'grant:voided': trans.__('permission void'),
+    'grant:carried_over': trans.__('permission kept after an update'),
+    'audit:pruned': trans.__('old rows removed')
+  };
+  return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
+}
+
+function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
+  switch (event.type) {
+    case 'access:asked':
+      return { text: trans.__('waiting'), tone: 'mute' };
+    case 'access:granted':
+      return { text: event.decision ? rowWord(event.decision, trans) : trans.__('allowed'), tone: 'ok' };
+    case 'access:denied':
+      return { text: event.decision === 'deny_always' ? trans.__('never') : trans.__('denied'), tone: 'err' };
+    case 'access:expired':
+      return { text: trans.__('no answer'), tone: 'warn' };
+    case 'access:withdrawn':
+      return { text: trans.__('withdrawn'), tone: 'mute' };
+    case 'access:interrupted':
+      return { text: trans.__('interrupted'), tone: 'mute' };
+    case 'access:refused':
+      return { text: trans.__('refused'), tone: 'err' };
+    case 'connection:edited':
+      return { text: trans.__('not used'), tone: 'err' };
+    default:
+  }
+  if (event.outcome === 'failed') {
+    return { text: trans.__('failed'), tone: 'err' };
+  }
+  if (event.outcome === 'refused') {
+    return { text: trans.__('refused'), tone: 'err' };
+  }
+  if (event.type === 'connection:tested') {
+    return { text: trans.__('passed'), tone: 'ok' };
+  }
+  if (event.decision) {
+    return { text: rowWord(event.decision, trans), tone: consentTone(event, 'ok') };
+  }
+  if (event.mode) {
+    const { word, tone } = modeWords(event.mode, trans);
+    return { text: word, tone: consentTone(event, tone) };
+  }
+  return null;
+}
+
+/** The usual colour, but not that of consent where a secret came out, or where the consent is over. */
+function consentTone({ type }: AuditEvent, usual: Tone): Tone {
+  switch (type) {
+    case 'access:revealed':
+      return 'err';
+    case 'grant:revoked':
+    case 'grant:voided':
+      return 'mute';
+    default:
+      return usual;
+  }
+}
+
+/** How long a decision holds, short enough for a pill in a row. */
+function rowWord(decision: DecisionKind, trans: TranslationBundle): string {
+  return decision === 'session' ? trans.__('this kernel') : decisionWord(decision, trans);
+}

@@ -1,0 +1,89 @@
+/**
+ * The words for the state of a connection and of the vault, and what they ask of a person.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { Connection, ConnectionView, ProviderDefinition, VaultState } from '../contracts';
+import { revealOnly } from '../form/schema';
+import type { Word } from '../ui/Pill';
+
+/** The state of a connection in one word. One that is complete is not called ready while its last test failed. */
+export function statusWord(
+  { connection, last_test }: { connection: Pick<Connection, 'status' | 'status_reason'> } & Pick<ConnectionView, 'last_test'>,
+  vault: VaultState['state'] | undefined,
+  trans: TranslationBundle
+): Word {
+  if (connection.status_reason === 'edited') {
+    return { text: trans.__('Changed outside'), tone: 'err' };
+  }
+  if (connection.status_reason === 'unconfirmed') {
+    return { text: trans.__('Not confirmed'), tone: 'warn' };
+  }
+  if (connection.status === 'invalid') {
+    return connection.status_reason === 'secret_unreadable'
+      ? { text: trans.__('Replace secret'), tone: 'err' }
+      : { text: trans.__('Draft'), tone: 'err' };
+  }
+  if (connection.status === 'draft') {
+    return connection.status_reason === 'secret_missing' || connection.status_reason === 'destination_changed'
+      ? { text: trans.__('Needs password'), tone: 'warn' }
+      : { text: trans.__('Draft'), tone: 'mute' };
+  }
+  if (vault === 'locked') {
+    return { text: trans.__('Locked'), tone: 'mute' };
+  }
+  return last_test?.ok === false
+    ? { text: trans.__('Test failed'), tone: 'warn' }
+    : { text: trans.__('Ready'), tone: 'ok' };
+}
+
+/** Whether a secret is what has to be entered before the connection can be used. */
+export function lacksSecret({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
+  return status_reason === 'secret_missing' || status_reason === 'destination_changed' || status_reason === 'secret_unreadable';
+}
+
+/** Whether code may ask for its secrets as plain text: where they are good for more, connection and server must allow it. */
+export function mayBeRevealed(
+  { connection }: Pick<ConnectionView, 'connection'>,
+  provider: ProviderDefinition | undefined,
+  allowedByServer: boolean
+): boolean {
+  return revealOnly(provider) || (allowedByServer && connection.reveal_allowed);
+}
+
+/** Whether the row is not connvault's own, or nobody knows: nothing of it counts until a person has looked through it. */
+export function isForeign({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
+  return status_reason === 'edited' || status_reason === 'unconfirmed';
+}
+
+/** What has to be done before the connection can be used; `''` when nothing. */
+export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
+  switch (view.connection.status_reason) {
+    case 'secret_missing':
+      return trans.__('The password or token is missing. Enter it, then notebooks can use this connection.');
+    case 'destination_changed':
+      return trans.__('The destination was changed. Enter the secret again for the new one.');
+    case 'secret_unreadable':
+      return trans.__("The stored secret can't be read any more. Replace it; nothing else is lost.");
+    case 'fields_missing':
+      return trans.__('Some fields are still empty. Edit the connection to fill them in.');
+    case 'provider_missing':
+      return trans.__('The package that brings this kind of connection is not installed. Install it, or delete the connection.');
+    case 'provider_changed':
+      return trans.__('This kind of connection has changed. Edit the connection and look through its fields.');
+    case 'edited':
+      return trans.__(
+        'This connection was changed outside of connvault. Nothing of it is used until you look through it and save it again, and enter its secret again.'
+      );
+    case 'unconfirmed':
+      return trans.__(
+        'This connection was saved while the vault was locked, or changed outside of connvault. Look through it and save it again, or enter its secret.'
+      );
+    default:
+      return '';
+  }
+}
+
+export function custodianWord(state: VaultState, trans: TranslationBundle): string {
+  return state.custodian === 'passphrase' ? trans.__('passphrase') : state.custodian_label;
+}
