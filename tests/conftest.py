@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.support.no_skips",
     "tests.support.properties",
     "tests.support.folders",
+    "tests.support.services.expected_waits",
     "tests.support.servers.postgres",
     "tests.support.servers.secret_service",
     "tests.support.browser.jupyter_server",

@@ -38,7 +38,7 @@ class Day:
             self.asked += 1
             self.world.decide(answer)
 
-        found = self.world.request(who, self.world.meanwhile(look), name, **claims)
+        found = self.world.request(who, self.world.if_asked(look), name, **claims)
         for _ in range(10):
             self.world.check(who, found.ref)
 
@@ -76,14 +76,12 @@ def test_in_an_ordinary_day_a_person_is_asked_once_for_each_matter(day: Day) -> 
 
     # A break: the vault is locked, the password is changed at the service and here.
     world = day.world
-    with world.lock:
-        world.secrets.lock(actor=PERSON)
+    world.secrets.lock(actor=PERSON)
     world.clock.forward(HOUR)
     world.secrets.unlock(UnlockVault(), actor=PERSON)
-    with world.lock:
-        world.connections.set_secret(
-            SetSecret(id=day.warehouse.id, field="password", value=SecretStr(CANARY[::-1])), actor=PERSON
-        )
+    world.connections.set_secret(
+        SetSecret(id=day.warehouse.id, field="password", value=SecretStr(CANARY[::-1])), actor=PERSON
+    )
     day.use(report)
     day.use(report, "orders")
     day.use(report, agent="helper")
@@ -139,11 +137,10 @@ def test_what_a_dialog_shows_is_asked_about_anew_when_it_changes_and_nothing_els
 
     def change(**what: Any) -> None:
         now = day.world.view(day.warehouse).connection
-        with day.world.lock:
-            day.world.connections.update(
-                UpdateConnection.model_validate({"id": now.id, "revision": now.revision, **what}),
-                actor=PERSON,
-            )
+        day.world.connections.update(
+            UpdateConnection.model_validate({"id": now.id, "revision": now.revision, **what}),
+            actor=PERSON,
+        )
 
     change(secrets={"password": SecretDraft(value=SecretStr(CANARY))})
     change(reveal_allowed=not day.warehouse.reveal_allowed)

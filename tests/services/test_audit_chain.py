@@ -32,7 +32,8 @@ def rows(world: World, number: int) -> list[ChainLink]:
 
 
 def unlocked(world: World) -> Unlocked:
-    found = world.secrets._held.now
+    with world.lock:
+        found = world.secrets._held.now
     assert found is not None
     return found
 

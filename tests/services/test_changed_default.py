@@ -130,7 +130,7 @@ def test_a_secret_of_before_opens_at_no_other_host() -> None:
         {"port": 2222},
     ):
         moved = connection.model_copy(update={"fields": {**_WITH_KEY, **changed}})
-        with pytest.raises(SecretInvalid):
+        with world.lock, pytest.raises(SecretInvalid):
             world.secrets.sealed.unseal(moved, sealed, opening.ready(moved))
 
 

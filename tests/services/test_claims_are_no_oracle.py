@@ -18,6 +18,7 @@ from connvault_jupyter.contracts.access import DecisionKind, HandleUse, RevokeOw
 from connvault_jupyter.contracts.audit import OwnAuditFilter
 from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import AccessDenied, ConnvaultError, TooManyQuestions
+from connvault_jupyter.services.ports import Wait
 from connvault_jupyter.storage.stores import open_stores
 from tests.support import properties as properties
 from tests.support.services.service_world import Caller, World, gone, notebook, unasked
@@ -63,10 +64,10 @@ class Dialogue:
                 for decision in ("once", "session", "always", "deny")
             },
             "reveal": lambda: self.told(
-                lambda: world.reveal(notebook(), self.ref(), world.answer("once"), reason=reason)
+                lambda: world.reveal(notebook(), self.ref(), self.answer("once"), reason=reason)
             ),
             "reveal and deny": lambda: self.told(
-                lambda: world.reveal(notebook(), self.ref(), world.answer("deny"), reason=reason)
+                lambda: world.reveal(notebook(), self.ref(), self.answer("deny"), reason=reason)
             ),
             "release": lambda: self.told(lambda: world.access.release(notebook(), HandleUse(ref=self.ref()))),
             "check": lambda: self.told(lambda: world.check(notebook(), self.ref())),
@@ -80,12 +81,16 @@ class Dialogue:
         }
         steps[step]()
 
+    def answer(self, decision: DecisionKind) -> Wait:
+        """To a question, if one comes: in most histories not each request is asked about."""
+        return self.world.if_asked(lambda: self.world.decide(decision))
+
     def wait(self) -> None:
         self.world.clock.forward(7)
         self.world.consent.tick()
 
     def asked(self, decision: DecisionKind, name: str, claims: dict[str, str | None]) -> None:
-        wait = self.world.answer(decision)
+        wait = self.answer(decision)
         self.told(lambda: self.world.request(notebook(), wait, name, **claims), keep=True)
 
     def left_open(self, name: str, claims: dict[str, str | None]) -> None:

@@ -144,7 +144,7 @@ def test_a_revoke_and_a_lock_cut_before_they_wait_for_whoever_has_the_lock(world
             ending = threading.Thread(target=end)
             ending.start()
             assert cut.wait(30)
-            assert world.access.has_ended(order)
+            assert world.services.access.has_ended(order)
         ending.join(30)
         assert not ending.is_alive()
         assert not world.still_good(notebook(), ref)

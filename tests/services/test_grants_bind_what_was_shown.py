@@ -80,7 +80,8 @@ def view(world: World) -> GrantView:
 def put(world: World, connection: Connection) -> None:
     """Another document, and the broker's own: as if an old one of it had been put back, or a change had voided nothing.
     (One that is not its own is not asked about; test_documents.py.)"""
-    world.connections._documents.update(connection, expected_revision=connection.revision)
+    with world.lock:
+        world.connections._documents.update(connection, expected_revision=connection.revision)
 
 
 @pytest.mark.parametrize("case", EDITS)

@@ -55,23 +55,21 @@ def test_a_handle_that_differs_is_not_the_answer(world: World, differs: str) -> 
     """What is asked for is answered as if nothing had been named: nobody learns anything of that one."""
     world.connection("other")
     first = world.request(notebook(), world.answer("session"))
-    asks = {"requester": notebook(), "wait": world.answer("session"), "held": first.ref}
+    asks = {"requester": notebook(), "wait": unasked, "held": first.ref}
     match differs:
         case "agent":
-            asks["agent"] = "helper"
+            asks |= {"agent": "helper", "wait": world.answer("session")}
         case "permission":
             # One that lasts longer was given meanwhile.
             world.request(notebook(run=2), world.answer("always"))
-            asks["wait"] = unasked
         case "run":
-            asks["requester"] = notebook(run=2)
+            asks |= {"requester": notebook(run=2), "wait": world.answer("session")}
         case "connection":
-            asks["name"] = "other"
+            asks |= {"name": "other", "wait": world.answer("session")}
         case "ended":
             world.access.release(notebook(), HandleUse(ref=first.ref))
-            asks["wait"] = unasked
         case _:
-            asks |= {"held": "x" * 43, "wait": unasked}
+            asks["held"] = "x" * 43
     assert world.request(**asks).ref not in (first.ref, asks["held"])  # type: ignore[arg-type]
 
 

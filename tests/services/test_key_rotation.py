@@ -386,7 +386,8 @@ def test_drafts_of_the_other_server_are_not_taken_for_edited(world: World) -> No
 
 def test_who_has_the_old_key_adds_nothing_to_the_record(world: World) -> None:
     """A row at the end or a checkpoint with a MAC of before the change is noticed."""
-    old = world.secrets._held.now
+    with world.lock:
+        old = world.secrets._held.now
     change(world)
     assert world.audit.verify().consistent
     last = world.storage.tables.audit[-1]
@@ -401,7 +402,8 @@ def test_who_has_the_old_key_adds_nothing_to_the_record(world: World) -> None:
 
 def test_a_checkpoint_of_before_still_counts(world: World) -> None:
     """It gets a new MAC; one that was forged does not."""
-    unlocked = world.secrets._held.now
+    with world.lock:
+        unlocked = world.secrets._held.now
     cut = world.storage.tables.audit[1]
     world.stores.audit.prune(chain.checkpoint(2, cut.digest, unlocked))
     change(world)

@@ -40,7 +40,8 @@ def passphrase(number: int) -> str:
 
 
 def keys_of(world: World) -> Unlocked:
-    found = world.secrets._held.now
+    with world.lock:
+        found = world.secrets._held.now
     assert found is not None
     return found
 

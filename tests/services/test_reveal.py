@@ -272,9 +272,10 @@ def test_when_it_was_forbidden_after_the_yes_nothing_is_shown(world: World) -> N
     def forbid() -> None:
         world.decide("once")
         (connection,) = [one.connection for one in world.connections.list().connections]
-        destination = world.services.connections._checks._resolver.ready(connection)
+        with world.lock:
+            destination = world.services.connections._checks._resolver.ready(connection)
         subject = Subject(connection, destination, notebook(), None, "reveal")
-        with world.stores.transactions.transaction():
+        with world.lock, world.stores.transactions.transaction():
             world.consent._grants.give(subject, "deny_always", seconds=None, actor="ada")
 
     with pytest.raises(AccessDenied):

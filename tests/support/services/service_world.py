@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent import futures
 from concurrent.futures import Future
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -56,7 +57,9 @@ from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.canary import CANARY
+from tests.support.services.expected_waits import expected
 from tests.support.services.memory_storage import MemoryStorage, memory_stores
+from tests.support.services.owned_lock import OwnedLock, at_the_door, guarded, outside
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
 PERSON = "ada"
@@ -203,7 +206,11 @@ def notebook(path: str = "report.ipynb", run: int = 1, *, durable: bool = True) 
 
 
 class World:
-    """One broker's services. `stores` of another world: two servers on one vault."""
+    """One broker's services. `stores` of another world: two servers on one vault.
+
+    The services see stores that only the owner of the lock may use, and a test sees the services as dispatch calls
+    them; `stores` are for a look from outside, `services` for what is inside.
+    """
 
     def __init__(
         self,
@@ -221,7 +228,7 @@ class World:
         self.clock = clock or Clock()
         self.storage, self.stores = storage or memory_stores()
         self._grant_of: dict[str, tuple[GrantId, datetime | None]] = {}
-        self.lock = threading.RLock()
+        self.lock = OwnedLock()
         self.keyring = MemoryKeyring()
         self.events: list[Event] = []
         self.runs = Runs()
@@ -245,7 +252,7 @@ class World:
                 lock=self.lock,
             ),
             settings=self.settings,
-            stores=self.stores,
+            stores=_guarded(self.stores, self.lock),
             vault=VaultPorts(
                 custodians=custodians if custodians is not None else {"os_keyring": self.keyring},
                 derive_keys=derive_keys,
@@ -254,15 +261,20 @@ class World:
             registry=registry or catalogue(),
             running=self.runs,
             relays=self.relays,
-            connection_check=self.probe,
+            connection_check=outside(self.probe, self.lock),
         )
-        self.secrets, self.connections = self.services.secrets, self.services.connections
-        self.consent, self.access, self.audit = (
-            self.services.consent,
-            self.services.access,
-            self.services.audit,
+        self.secrets = at_the_door(
+            self.services.secrets,
+            self.lock,
+            without=("set_up", "unlock", "change_passphrase", "open_at_start", "state", "lock"),
         )
-        self.proposals = self.services.proposals
+        self.connections = at_the_door(self.services.connections, self.lock, without=("test",))
+        self.consent = at_the_door(self.services.consent, self.lock, without=("revoke",))
+        self.access = at_the_door(
+            self.services.access, self.lock, without=("request", "reveal", "open", "has_ended")
+        )
+        self.audit = at_the_door(self.services.audit, self.lock, without=("verify",))
+        self.proposals = at_the_door(self.services.proposals, self.lock)
         self.consent.approvers(1)
         if unlocked:
             self.set_up()
@@ -312,20 +324,17 @@ class World:
         return Caller(lambda wait: self.request(requester, wait, name, **claims))
 
     def deliver(self, requester: Requester, ref: str) -> Delivered:
-        with self.lock:
-            return self.access.deliver(requester, HandleUse(ref=ref))
+        return self.access.deliver(requester, HandleUse(ref=ref))
 
     def open(self, requester: Requester, ref: str, *, tcp: bool = False) -> OpenedHandle:
         return self.access.open(requester, OpenHandle(ref=ref, tcp=tcp))
 
     def login(self, requester: Requester, ref: str) -> Delivered:
         """What a relay asks for, for a client of its handle."""
-        with self.lock:
-            return self.access.login(requester, self.order(requester, ref))
+        return self.access.login(requester, self.order(requester, ref))
 
     def still_good(self, requester: Requester, ref: str) -> bool:
-        with self.lock:
-            return self.access.still_good(self.order(requester, ref))
+        return self.access.still_good(self.order(requester, ref))
 
     def order(self, requester: Requester, ref: str) -> RelayOrder:
         """What the handle was opened with when it was first looked at."""
@@ -345,8 +354,7 @@ class World:
         )
 
     def check(self, requester: Requester, ref: str) -> HandleState:
-        with self.lock:
-            return self.access.check(requester, HandleUse(ref=ref))
+        return self.access.check(requester, HandleUse(ref=ref))
 
     def reveal(self, requester: Requester, ref: str, wait: Wait, **claims: Any) -> Delivered:
         return self.access.reveal(requester, RevealRequest(ref=ref, **claims), wait=wait)
@@ -365,30 +373,32 @@ class World:
         )
 
     def answer(self, decision: DecisionKind, **changes: Any) -> Wait:
-        """A wait during which the person answers."""
+        """A wait during which the person answers. The test fails if nobody is asked."""
 
         def wait(settled: Future[None]) -> bool:
-            with self.lock:
-                self.decide(decision, **changes)
+            self.decide(decision, **changes)
             return settled.done()
 
-        return wait
+        return expected(outside(wait, self.lock))
 
     def meanwhile(self, happening: Callable[[], object]) -> Wait:
-        """A wait during which something happens and time is looked at."""
+        """A wait during which something happens and time is looked at. The test fails if nobody is asked."""
+        return expected(self.if_asked(happening))
+
+    def if_asked(self, happening: Callable[[], object]) -> Wait:
+        """As `meanwhile`, for whoever counts the questions: it may be that none comes."""
 
         def wait(settled: Future[None]) -> bool:
-            with self.lock:
-                happening()
-                self.consent.tick()
+            happening()
+            self.consent.tick()
             assert settled.done()
             return True
 
-        return wait
+        return outside(wait, self.lock)
 
     def later(self, seconds: float) -> Wait:
-        """A wait during which nobody answers."""
-        return self.meanwhile(lambda: self.clock.forward(seconds))
+        """A wait during which nobody answers. The test fails if nobody is asked."""
+        return expected(self.if_asked(lambda: self.clock.forward(seconds)))
 
     def grants(self) -> list[Grant]:
         return [view.grant for view in self.consent.grants(GrantFilter()).grants if view.counts]
@@ -408,6 +418,10 @@ class World:
     def _randomness(self, size: int) -> bytes:
         self._random += 1
         return self._random.to_bytes(4, "big") + bytes(size - 4)
+
+
+def _guarded(stores: Stores, lock: OwnedLock) -> Stores:
+    return Stores(**{one.name: guarded(getattr(stores, one.name), lock) for one in fields(stores)})
 
 
 def gone(settled: Future[None]) -> bool:

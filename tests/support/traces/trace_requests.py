@@ -169,7 +169,7 @@ class _Visitor:
             return
         world, ref = self._world, self._refs[-1]
         # A no: the plain text would be a difference that a person has allowed.
-        wait, reason = world.answer("deny"), self._reworded(step.reason)
+        wait, reason = world.if_asked(lambda: world.decide("deny")), self._reworded(step.reason)
         self._tell("reveal", lambda: world.reveal(notebook(), ref, wait, reason=reason))
 
     def _turn(self, step: Turn) -> None:
