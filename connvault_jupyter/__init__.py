@@ -5,6 +5,7 @@ Only names that a notebook needs; everything heavy is imported when it is first 
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
@@ -12,16 +13,133 @@ from ._version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .errors import (
+        AccessDenied,
+        BrokerUnavailable,
+        ConnectionNotFound,
+        ConnectionNotReady,
+        ConnvaultError,
+        ConsentInterrupted,
+        ConsentTimeout,
+        ConsentWithdrawn,
+        CustodianUnavailable,
+        HandleInvalid,
+        NoApprover,
+        NotAllowed,
+        NotFound,
+        RevealForbidden,
+        SecretInvalid,
+        SecretMissing,
+        SecretNotFound,
+        StorageBusy,
+        StorageError,
+        StorageFull,
+        TooManyHandles,
+        TooManyQuestions,
+        UpstreamAuthFailed,
+        UpstreamError,
+        UpstreamRefused,
+        UpstreamTimeout,
+        UpstreamTlsFailed,
+        UpstreamUnreachable,
+        VaultError,
+        VaultLocked,
+        VaultNotSetUp,
+        VersionMismatch,
+        WrongKind,
+    )
     from .kernel.api import connection, connections
+    from .kernel.display import ConnectionTable
+    from .kernel.families import (
+        HttpHandle,
+        InClearHandle,
+        MysqlHandle,
+        ObjectStoreHandle,
+        PostgresqlHandle,
+        RedisHandle,
+        SqlHandle,
+        SshHandle,
+    )
+    from .kernel.handle import Handle
+    from .kernel.responses import ConnectionSummary
 
-__all__ = ["__version__", "connection", "connections"]
+__all__ = [
+    "AccessDenied",
+    "BrokerUnavailable",
+    "ConnectionNotFound",
+    "ConnectionNotReady",
+    "ConnectionSummary",
+    "ConnectionTable",
+    "ConnvaultError",
+    "ConsentInterrupted",
+    "ConsentTimeout",
+    "ConsentWithdrawn",
+    "CustodianUnavailable",
+    "Handle",
+    "HandleInvalid",
+    "HttpHandle",
+    "InClearHandle",
+    "MysqlHandle",
+    "NoApprover",
+    "NotAllowed",
+    "NotFound",
+    "ObjectStoreHandle",
+    "PostgresqlHandle",
+    "RedisHandle",
+    "RevealForbidden",
+    "SecretInvalid",
+    "SecretMissing",
+    "SecretNotFound",
+    "SqlHandle",
+    "SshHandle",
+    "StorageBusy",
+    "StorageError",
+    "StorageFull",
+    "TooManyHandles",
+    "TooManyQuestions",
+    "UpstreamAuthFailed",
+    "UpstreamError",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "UpstreamTlsFailed",
+    "UpstreamUnreachable",
+    "VaultError",
+    "VaultLocked",
+    "VaultNotSetUp",
+    "VersionMismatch",
+    "WrongKind",
+    "__version__",
+    "connection",
+    "connections",
+]
+
+# Where they are; the others are errors.
+_MODULES = {
+    "connection": "kernel.api",
+    "connections": "kernel.api",
+    "ConnectionSummary": "kernel.responses",
+    "ConnectionTable": "kernel.display",
+    "Handle": "kernel.handle",
+    **dict.fromkeys(
+        (
+            "HttpHandle",
+            "InClearHandle",
+            "MysqlHandle",
+            "ObjectStoreHandle",
+            "PostgresqlHandle",
+            "RedisHandle",
+            "SqlHandle",
+            "SshHandle",
+        ),
+        "kernel.families",
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("connection", "connections"):
-        from .kernel import api
-
-        return getattr(api, name)
+    if name in __all__:
+        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

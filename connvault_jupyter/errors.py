@@ -39,6 +39,7 @@
     ├── SecretMissing             409
     ├── SecretInvalid             409
     ├── SecretInCode              400  a secret was typed into a magic
+    ├── WrongKind                 409  code asked for another kind of connection than this one is
     ├── VaultError
     │   ├── VaultLocked           423
     │   ├── VaultNotSetUp         423
@@ -339,6 +340,14 @@ class SecretInCode(ConnvaultError):
         "A secret does not belong into a cell. Delete it from the cell, change the password, "
         "and enter the new one in the form."
     )
+
+
+class WrongKind(ConnvaultError):
+    """`details["kind"]` is the kind that the connection has."""
+
+    code = "wrong_kind"
+    status_hint = 409
+    default_message = "The connection is of another kind. Ask for it with its own kind, or without one."
 
 
 class VaultError(ConnvaultError):

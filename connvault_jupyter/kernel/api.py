@@ -9,15 +9,25 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid, InvalidFields
+from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid, InvalidFields, WrongKind
 from . import lost, responses
 from .client import BrokerClient
-from .display import ConnectionTable
+from .display import ConnectionTable, plain
 from .handle import Handle
 from .handle_ref import MAX_WAIT_S, WAIT_GRACE_S
 from .held_handles import HeldHandles
+
+if TYPE_CHECKING:
+    from .families import (
+        HttpHandle,
+        MysqlHandle,
+        ObjectStoreHandle,
+        PostgresqlHandle,
+        RedisHandle,
+        SshHandle,
+    )
 
 # contracts.contract.ConnectionName: anything else can't be the name of a connection.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -38,8 +48,76 @@ def held() -> HeldHandles:
     return HeldHandles(client=broker())
 
 
+@overload
 def connection(
-    name: str, *, reason: str | None = None, agent: str | None = None, timeout_s: float | None = 60
+    name: str,
+    *,
+    kind: Literal["postgresql"],
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
+) -> PostgresqlHandle: ...
+@overload
+def connection(
+    name: str,
+    *,
+    kind: Literal["mysql"],
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
+) -> MysqlHandle: ...
+@overload
+def connection(
+    name: str,
+    *,
+    kind: Literal["http", "openai", "elasticsearch"],
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
+) -> HttpHandle: ...
+@overload
+def connection(
+    name: str,
+    *,
+    kind: Literal["s3"],
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
+) -> ObjectStoreHandle: ...
+@overload
+def connection(
+    name: str,
+    *,
+    kind: Literal["redis"],
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
+) -> RedisHandle: ...
+@overload
+def connection(
+    name: str,
+    *,
+    kind: Literal["ssh"],
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
+) -> SshHandle: ...
+@overload
+def connection(
+    name: str,
+    *,
+    kind: str | None = None,
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
+) -> Handle: ...
+def connection(
+    name: str,
+    *,
+    kind: str | None = None,
+    reason: str | None = None,
+    agent: str | None = None,
+    timeout_s: float | None = 60,
 ) -> Handle:
     """Asks to use a connection and returns a handle that opens clients for it.
 
@@ -48,6 +126,8 @@ def connection(
 
     Args:
         name: as in the Connections panel; upper and lower case count.
+        kind: the kind that the connection must have, such as `postgresql` or `http` (`connections()` lists it as
+            `provider_id`). It tells a type checker what the handle opens. Nobody is asked if it has another one.
         reason: one sentence for the person who is asked and for the record, at most 200 characters. It is shown as
             the code's own words, the connection's secrets masked in it; code never reads it back.
         agent: the name of the program that asks on somebody's behalf, shown as a claim. A permission given to an
@@ -57,6 +137,7 @@ def connection(
 
     Raises:
         ConnectionNotFound: no connection has this name.
+        WrongKind: the connection is of another kind than `kind`.
         AccessDenied: a person or a standing "never" said no, or it was asked too often without a yes
             (`details["retry_after_s"]`).
         ConsentTimeout: nobody answered in time.
@@ -77,6 +158,8 @@ def connection(
     wait = None if timeout_s is None else wait_s(timeout_s)
     body = {"connection": name, "reason": shortened(reason), "agent": agent, "timeout_s": wait}
     client = broker()
+    if kind is not None:
+        _refuse_other_kind(name, kind)
     with held().offered(name, agent) as offer:
         if offer is not None:
             body["held"] = offer.ref
@@ -87,7 +170,13 @@ def connection(
         except ConnvaultError as exc:
             exc.details.setdefault("connection", name)
             raise
-        return held().handle(responses.granted(answer), agent, offer)
+        granted = responses.granted(answer)
+        handle = held().handle(granted, agent, offer)
+    if kind not in (None, granted.provider_id):
+        # Another connection got the name while the question was open.
+        handle.release()
+        raise _wrong_kind(granted)
+    return handle
 
 
 def ended(error: BaseException) -> list[ConnvaultError]:
@@ -183,7 +272,7 @@ def valid_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name))
 
 
-def summary(name: str) -> responses.Summary:
+def summary(name: str) -> responses.ConnectionSummary:
     """What is known of one connection, without asking anyone.
 
     Raises:
@@ -194,6 +283,24 @@ def summary(name: str) -> responses.Summary:
         if item.name == name:
             return item
     raise _not_found(broker(), name, ConnectionNotFound())
+
+
+def _refuse_other_kind(name: str, kind: str) -> None:
+    """Before anybody is asked. An unknown name is the broker's to refuse: that is on record. Raises: WrongKind."""
+    for item in connections():
+        if item.name == name and item.provider_id != kind:
+            raise _wrong_kind(item)
+
+
+def _wrong_kind(found: responses.ConnectionSummary | responses.Granted) -> WrongKind:
+    """What was asked for is not quoted: it could be anything."""
+    name = found.name if isinstance(found, responses.ConnectionSummary) else found.connection
+    return WrongKind(
+        f"“{name}” is a connection of the kind {plain(found.provider_name)}. "
+        f'Ask for it with kind="{found.provider_id}", or without a kind.',
+        connection=name,
+        kind=found.provider_id,
+    )
 
 
 def _not_found(client: BrokerClient, name: str, error: ConnectionNotFound) -> ConnectionNotFound:

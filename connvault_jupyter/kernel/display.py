@@ -77,10 +77,10 @@ class Table:
         return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
-class ConnectionTable(Sequence[responses.Summary]):
-    """The connections, as a read-only list that shows itself as a table."""
+class ConnectionTable(Sequence[responses.ConnectionSummary]):
+    """The connections, as a read-only list that shows itself as a table. Returned by `connections()`."""
 
-    def __init__(self, connections: Iterable[responses.Summary], *, vault: str) -> None:
+    def __init__(self, connections: Iterable[responses.ConnectionSummary], *, vault: str) -> None:
         self._connections = tuple(connections)
         self.vault = vault
         """`absent`, `locked` or `unlocked`."""
@@ -90,16 +90,18 @@ class ConnectionTable(Sequence[responses.Summary]):
         return [item.name for item in self._connections]
 
     @overload
-    def __getitem__(self, index: int) -> responses.Summary: ...
+    def __getitem__(self, index: int) -> responses.ConnectionSummary: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[responses.Summary]: ...
-    def __getitem__(self, index: int | slice) -> responses.Summary | Sequence[responses.Summary]:
+    def __getitem__(self, index: slice) -> Sequence[responses.ConnectionSummary]: ...
+    def __getitem__(
+        self, index: int | slice
+    ) -> responses.ConnectionSummary | Sequence[responses.ConnectionSummary]:
         return self._connections[index]
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def __iter__(self) -> Iterator[responses.Summary]:
+    def __iter__(self) -> Iterator[responses.ConnectionSummary]:
         return iter(self._connections)
 
     def __eq__(self, other: object) -> bool:

@@ -7,16 +7,34 @@ its client object that are offered.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
-from ..errors import ConnvaultError, NotAllowed, RevealForbidden
+from ..errors import ConnvaultError, NotAllowed, RevealForbidden, SecretMissing, SecretNotFound
 from . import responses
 from .display import plain
 from .handle_ref import HandleRef
 from .masked import MaskedStr
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+    from typing_extensions import deprecated as deprecated
+else:
+
+    def deprecated(_message: str) -> Any:
+        """Type checkers and editors read it. What is called warns by itself."""
+        return lambda function: function
+
+
+T = TypeVar("T")
+
+_UNNAMED = (
+    "reveal() without the name of a secret field goes with the next version. Name it, as in reveal('password', "
+    "reason='...'), or take all of them: reveal_all(reason='...')."
+)
 
 HANDLE_MIME = "application/vnd.connvault.handle+json"
 
@@ -36,6 +54,10 @@ _PUBLIC = ("name", "provider", "destination", "mode", "delivery", "decision", "e
 
 class Handle:
     """Permission to use one connection, in this kernel, for a while. Made by `connection()`.
+
+    What opens clients depends on the kind of connection: `dir()` lists it, and the subclasses declare it
+    (`kernel.families`). A type checker knows the subclass when the kind is named: `connection("x", kind="redis")`, or
+    after `isinstance(handle, RedisHandle)`.
 
     Openers ask the broker each time they log in or send, so a revoked permission bites at the next use and a replaced
     secret is picked up. Of a brokered connection, what is open ends with the permission; one in the clear stays open
@@ -90,23 +112,50 @@ class Handle:
         """Aware, UTC; `None`: with the kernel, or when it is taken back."""
         return self._granted.expires_at
 
-    def reveal(self, reason: str | None = None, *, timeout_s: float = 60) -> Revelation:
-        """Asks a person, each time, to show the secret to this code as plain text.
+    @overload
+    def reveal(self, field: str, *, reason: str | None = None, timeout_s: float = 60) -> Revelation[str]: ...
+    @overload
+    @deprecated("Name the field: reveal('password'), or take all of them: reveal_all().")
+    def reveal(
+        self, *, reason: str | None = None, timeout_s: float = 60
+    ) -> Revelation[str | Mapping[str, str]]: ...
+    def reveal(
+        self, field: str | None = None, *, reason: str | None = None, timeout_s: float = 60
+    ) -> Revelation[Any]:
+        """Asks a person, each time, to show one secret of the connection to this code as plain text.
 
-        For a `with` block; the question is asked when the block is entered. A connection with one secret gives a
-        string, one with several a mapping by field name. The strings are masked in reprs and are real strings
-        otherwise (see `kernel.masked`). What the code copies from them is its own responsibility.
+            with handle.reveal("password", reason="legacy export") as password:
+                ...
 
-        Raises (on entering): RevealForbidden, AccessDenied, ConsentTimeout, NoApprover, HandleInvalid, VaultLocked.
+        For a `with` block only; the question is asked when the block is entered. The string is masked in reprs and a
+        real one otherwise (see `kernel.masked`). What the code copies from it is its own responsibility. The question
+        is about the connection: all its secrets come into this process, and the code gets the one that it named.
+
+        Args:
+            field: the name of the secret field, such as `password`. Until the next version it may be left out (one
+                secret gives a string, several a mapping), and a text that names no field is taken as the reason; both
+                give a DeprecationWarning.
+            reason: one sentence for the person who is asked and for the record, at most 200 characters.
+            timeout_s: how long to wait for an answer, above 0 and up to 3600.
+
+        Raises (on entering):
+            SecretNotFound: this kind of connection has no such secret field.
+            SecretMissing: this connection has no value for it.
+            RevealForbidden, AccessDenied, ConsentTimeout, NoApprover, HandleInvalid, VaultLocked.
         """
-        from .api import shortened, wait_s
+        return self._revelation(field, whole=False, reason=reason, timeout_s=timeout_s)
 
-        return Revelation(
-            handle_ref=self._handle_ref,
-            allowed=self._granted.reveal_allowed,
-            reason=shortened(reason),
-            timeout_s=wait_s(timeout_s),
-        )
+    def reveal_all(
+        self, *, reason: str | None = None, timeout_s: float = 60
+    ) -> Revelation[Mapping[str, str]]:
+        """Asks a person, each time, to show all secrets of the connection to this code as plain text.
+
+            with handle.reveal_all() as secrets:
+                secrets["password"]
+
+        For a `with` block only: a mapping by field name, which is empty after the block. Otherwise as `reveal()`.
+        """
+        return self._revelation(None, whole=True, reason=reason, timeout_s=timeout_s)
 
     def env(self, *, tcp: bool = False) -> dict[str, str]:
         """Environment variables by which other programs use the connection. No password is among them.
@@ -145,7 +194,7 @@ class Handle:
         """
         self._handle_ref.release()
 
-    def __enter__(self) -> Handle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -153,7 +202,14 @@ class Handle:
     ) -> None:
         self.release()
 
-    def __getattr__(self, name: str) -> Any:
+    if not TYPE_CHECKING:
+        # For openers that no family declares, and the error that names those that there are. Unseen by type checkers,
+        # to which every name would be an opener.
+        def __getattr__(self, name: str) -> Any:
+            return self._opener(name)
+
+    def _opener(self, name: str) -> Any:
+        """The method or value of this name of the client that offers it. Raises: AttributeError: none does."""
         # Frontends probe objects for dozens of _repr_*_ names; none of them is worth a question.
         if not name.startswith("_"):
             for delivery in self._granted.deliveries:
@@ -244,7 +300,21 @@ class Handle:
         return any(delivery.kind == "relay" for delivery in self._granted.deliveries)
 
     def _revealing(self) -> list[str]:
-        return ["reveal"] if self._granted.reveal_allowed else []
+        return ["reveal", "reveal_all"] if self._granted.reveal_allowed else []
+
+    def _revelation(
+        self, field: str | None, *, whole: bool, reason: str | None, timeout_s: float
+    ) -> Revelation[Any]:
+        from .api import shortened, wait_s
+
+        return Revelation(
+            handle_ref=self._handle_ref,
+            granted=self._granted,
+            field=field,
+            whole=whole,
+            reason=shortened(reason),
+            timeout_s=wait_s(timeout_s),
+        )
 
     def _what_there_is(self) -> str:
         openers = [f".{name}" for name in dict.fromkeys([*self._openers(), *self._revealing()])]
@@ -257,26 +327,51 @@ class Handle:
         return found
 
 
-class Revelation:
-    """A question for plain text that is asked when the `with` block begins. The mapping is empty after the block."""
+class Revelation(Generic[T]):
+    """A question for plain text that is asked when the `with` block begins. A mapping is empty after the block.
 
-    __slots__ = ("_allowed", "_handle_ref", "_reason", "_timeout_s", "_values")
+    `field` is the secret that the block gets; `whole`: all of them, by name. With neither, which goes with the next
+    version, a connection with one secret gives a string, one with several a mapping.
+    """
 
-    def __init__(self, *, handle_ref: HandleRef, allowed: bool, reason: str | None, timeout_s: float) -> None:
+    __slots__ = ("_field", "_granted", "_handle_ref", "_reason", "_timeout_s", "_values", "_whole")
+
+    def __init__(
+        self,
+        *,
+        handle_ref: HandleRef,
+        granted: responses.Granted,
+        field: str | None,
+        whole: bool,
+        reason: str | None,
+        timeout_s: float,
+    ) -> None:
         self._handle_ref = handle_ref
-        self._allowed = allowed
+        self._granted = granted
+        self._field = field
+        self._whole = whole
         self._reason = reason
         self._timeout_s = timeout_s
         self._values: dict[str, MaskedStr] = {}
 
-    def __enter__(self) -> MaskedStr | Mapping[str, MaskedStr]:
-        if not self._allowed:
+    def __enter__(self) -> T:
+        if not self._granted.reveal_allowed:
             raise RevealForbidden(connection=self._handle_ref.connection)
-        self._values.update(self._handle_ref.reveal(self._reason, self._timeout_s).secrets)
-        if len(self._values) == 1:
-            (only,) = self._values.values()
-            return only
-        return RevealedSecrets(self._values)
+        field, reason = self._field_and_reason()
+        if field is None and not self._whole:
+            warnings.warn(_UNNAMED, DeprecationWarning, stacklevel=2)
+        secrets = self._handle_ref.reveal(reason, self._timeout_s).secrets
+        given: Any
+        if field is not None:
+            if field not in secrets:
+                raise SecretMissing(connection=self._handle_ref.connection)
+            given = secrets[field]
+        elif len(secrets) == 1 and not self._whole:
+            (given,) = secrets.values()
+        else:
+            self._values.update(secrets)
+            given = RevealedSecrets(self._values)
+        return given  # type: ignore[no-any-return]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -285,6 +380,18 @@ class Revelation:
 
     def __repr__(self) -> str:
         return "<asks for plain text when used in a with block>"
+
+    def _field_and_reason(self) -> tuple[str | None, str | None]:
+        """Raises: SecretNotFound: the kind has no such field."""
+        field = self._field
+        if field is None or field in self._handle_ref.secret_fields(self._granted.provider_id):
+            return field, self._reason
+        if self._reason is not None:
+            raise SecretNotFound(connection=self._handle_ref.connection)
+        from .api import shortened
+
+        # The first argument was the reason before there were fields to name.
+        return None, shortened(field)
 
 
 class RevealedSecrets(Mapping[str, MaskedStr]):

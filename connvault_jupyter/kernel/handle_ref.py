@@ -138,6 +138,11 @@ class HandleRef:
             )
         )
 
+    def secret_fields(self, provider_id: str) -> frozenset[str]:
+        """The names of a kind's secret fields; nobody is asked. Raises: BrokerUnavailable."""
+        kinds = responses.providers(self._ask("providers.list", {}))
+        return frozenset(name for kind in kinds if kind.id == provider_id for name in kind.secret_fields)
+
     def give_out(self) -> None:
         """An address of it leaves for somebody unseen: it is not let go of by itself from now on."""
         if self._owner is not None:

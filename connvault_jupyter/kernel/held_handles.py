@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from ..errors import ConnvaultError
 from .client import BrokerClient
+from .families import family_of
 from .handle import Handle
 from .handle_ref import HandleRef
 from .responses import Granted
@@ -110,7 +111,7 @@ class HeldHandles:
             # Not at exit: then the broker sees the end of the process.
             handle_ref.on_drop(self._dropped_of, held)
             self._handle_refs.add(handle_ref)
-            made = Handle(granted=granted, handle_ref=handle_ref)
+            made = family_of(granted)(granted=granted, handle_ref=handle_ref)
             held.shown.add(made)
             if not self._lets_go:
                 self._lets_go = True

@@ -17,6 +17,9 @@ from .masked import HandleToken, MaskedStr
 
 T = TypeVar("T")
 
+# Former names of openers, which definitions of others may still say. They go with the next version.
+_FORMER_OPENERS = {"connect_async": "async_connect"}
+
 DELIVERIES = {
     "relay": "relay",
     "hand_over": "hand-over",
@@ -116,8 +119,13 @@ class RelayEndpoint:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A connection as a requester may see it."""
+class ConnectionSummary:
+    """A connection as code may see it before it asks: no secret, and no fields beyond where it leads.
+
+    `provider_id` is its kind, as `connection(name, kind=...)` takes it; `provider_name` the same in words. `status` is
+    `ready`, `draft` or `invalid`, `status_reason` why it is not ready; `delivery` is how a client would be opened:
+    `relay`, `hand_over`, `login` or `reveal`.
+    """
 
     name: str
     provider_id: str
@@ -131,7 +139,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Summaries:
-    connections: tuple[Summary, ...]
+    connections: tuple[ConnectionSummary, ...]
     vault: str
 
 
@@ -175,7 +183,7 @@ def granted(body: Mapping[str, Any]) -> Granted:
                     _text(item["kind"]),
                     _text(item["mode"]),
                     _text(item["client"]),
-                    tuple(_text(name) for name in item.get("openers", ())),
+                    tuple(_FORMER_OPENERS.get(_text(name), name) for name in item.get("openers", ())),
                     dict(item.get("variables", {})),
                 )
                 for item in body["deliveries"]
@@ -237,7 +245,7 @@ def summaries(body: Mapping[str, Any]) -> Summaries:
     return _parsed(
         lambda: Summaries(
             tuple(
-                Summary(
+                ConnectionSummary(
                     _text(item["name"]),
                     _text(item["provider_id"]),
                     _text(item["provider_name"]),

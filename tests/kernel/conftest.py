@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 
 from connvault_jupyter import connection
-from connvault_jupyter.kernel.handle import Handle
+from connvault_jupyter.kernel.families import PostgresqlHandle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.broker.scripted_broker import ScriptedBroker
 from tests.support.broker.scripted_broker import scripted_broker as scripted_broker
@@ -48,12 +48,12 @@ def handles(scripted_broker: ScriptedBroker, postgres_stage: Stage, login: Login
 
 
 @pytest.fixture
-def handle(handles: RelayedHandles) -> Handle:
-    return connection("warehouse")
+def handle(handles: RelayedHandles) -> PostgresqlHandle:
+    return connection("warehouse", kind="postgresql")
 
 
 @pytest.fixture
-def engine(handle: Handle) -> Iterator[sqlalchemy.Engine]:
+def engine(handle: PostgresqlHandle) -> Iterator[sqlalchemy.Engine]:
     made = handle.engine(pool_size=1, max_overflow=0)
     yield made
     made.dispose()

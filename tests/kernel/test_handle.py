@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from connvault_jupyter import connection
-from connvault_jupyter.errors import ConnvaultError, HandleInvalid, RevealForbidden
+from connvault_jupyter.errors import (
+    ConnvaultError,
+    HandleInvalid,
+    RevealForbidden,
+    SecretMissing,
+    SecretNotFound,
+)
 from connvault_jupyter.kernel.handle import HANDLE_MIME, Handle, _client_type
 from connvault_jupyter.kernel.masked import MaskedStr
 from tests.support.broker.scripted_broker import Handles, ScriptedBroker
@@ -174,7 +180,7 @@ def test_a_wrong_opener_names_the_right_ones(scripted_broker: ScriptedBroker) ->
     with pytest.raises(
         AttributeError, match=r"warehouse \(PostgreSQL\) offers \.engine, \.connect, \.reveal"
     ):
-        connection("warehouse").session()
+        connection("warehouse").session()  # type: ignore[attr-defined]
 
 
 def test_probing_for_displays_asks_nobody(scripted_broker: ScriptedBroker) -> None:
@@ -192,7 +198,7 @@ def test_an_unknown_client_is_refused_with_advice(scripted_broker: ScriptedBroke
     _handles(scripted_broker, client="warp_drive", openers=("fly",))
     handle = connection("warehouse")
     with pytest.raises(ConnvaultError, match="Update it"):
-        handle.fly()
+        handle.fly()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("client", ["__init__", "_private", "os.path", "..lease", ""])
@@ -219,10 +225,10 @@ def test_releasing_twice_is_harmless(scripted_broker: ScriptedBroker) -> None:
         handle.release()
 
 
-def test_reveal_of_one_secret_gives_the_string(scripted_broker: ScriptedBroker) -> None:
+def test_reveal_of_a_field_gives_its_string(scripted_broker: ScriptedBroker) -> None:
     """Masked as an object, true as a string; the question is asked on entering."""
-    _handles(scripted_broker)
-    question = connection("warehouse").reveal("legacy export")
+    _handles(scripted_broker, secrets={"password": CANARY, "other": "x"})
+    question = connection("warehouse").reveal("password", reason="legacy export")
     assert scripted_broker.count("access.reveal") == 0
     with question as value:
         assert isinstance(value, MaskedStr)
@@ -233,21 +239,55 @@ def test_reveal_of_one_secret_gives_the_string(scripted_broker: ScriptedBroker) 
     assert body["reason"] == "legacy export"
 
 
-def test_reveal_of_several_secrets_gives_a_mapping_for_the_block(scripted_broker: ScriptedBroker) -> None:
-    """After the block it is empty; Python can't wipe what was copied."""
-    _handles(scripted_broker, secrets={"key": CANARY, "salt": "s"})
-    with connection("warehouse").reveal() as values:
-        assert not isinstance(values, str)
-        assert dict(values) == {"key": CANARY, "salt": "s"}
-        assert found_in(repr(values) + repr(dict(values))) == []
-    assert len(values) == 0
+def test_reveal_of_a_field_that_the_kind_does_not_have_asks_nobody(scripted_broker: ScriptedBroker) -> None:
+    """A person must not be asked for what then fails."""
+    _handles(scripted_broker)
+    with pytest.raises(SecretNotFound), connection("warehouse").reveal("passwort", reason="legacy export"):
+        pass
+    assert scripted_broker.count("access.reveal") == 0
+
+
+def test_reveal_of_a_field_without_a_value_says_so(scripted_broker: ScriptedBroker) -> None:
+    """An optional one, which nobody has entered."""
+    _handles(scripted_broker, secrets={"token": CANARY})
+    with pytest.raises(SecretMissing), connection("warehouse").reveal("password"):
+        pass
+
+
+def test_reveal_all_gives_a_mapping_for_the_block(scripted_broker: ScriptedBroker) -> None:
+    """Also of one secret. After the block it is empty; Python can't wipe what was copied."""
+    for secrets in ({"key": CANARY, "salt": "s"}, {"password": CANARY}):
+        _handles(scripted_broker, secrets=secrets)
+        with connection("warehouse").reveal_all(reason="legacy export") as values:
+            assert dict(values) == secrets
+            assert found_in(repr(values) + repr(dict(values))) == []
+        assert len(values) == 0
+        assert scripted_broker.asked[-1][1]["reason"] == "legacy export"
+
+
+@pytest.mark.parametrize("form", ["nothing", "a reason", "a reason by name"])
+def test_reveal_without_a_field_works_with_a_warning(scripted_broker: ScriptedBroker, form: str) -> None:
+    """The former forms, for one version: one secret gives a string, several a mapping."""
+    for secrets in ({"password": CANARY}, {"key": CANARY, "salt": "s"}):
+        _handles(scripted_broker, secrets=secrets)
+        handle: Any = connection("warehouse")
+        question = {
+            "nothing": lambda handle=handle: handle.reveal(),
+            "a reason": lambda handle=handle: handle.reveal("legacy export"),
+            "a reason by name": lambda handle=handle: handle.reveal(reason="legacy export"),
+        }[form]()
+        with pytest.warns(DeprecationWarning, match="reveal_all") as warned, question as given:
+            assert (given if len(secrets) == 1 else dict(given)) == (CANARY if len(secrets) == 1 else secrets)
+        assert [warning.filename for warning in warned] == [__file__]
+        assert scripted_broker.asked[-1][1]["reason"] == (None if form == "nothing" else "legacy export")
 
 
 def test_reveal_that_is_switched_off_asks_nobody(scripted_broker: ScriptedBroker) -> None:
     """The server's setting came with the handle."""
     _handles(scripted_broker, reveal_allowed=False)
-    with pytest.raises(RevealForbidden), connection("warehouse").reveal():
-        pass
+    for question in (connection("warehouse").reveal("password"), connection("warehouse").reveal_all()):
+        with pytest.raises(RevealForbidden), question:
+            pass
     assert scripted_broker.count("access.reveal") == 0
 
 
@@ -260,10 +300,11 @@ def test_a_handle_for_plain_text_only_offers_reveal(scripted_broker: ScriptedBro
         provider_name="Secret value",
         destination="Licence key",
         client="secret",
-        openers=("reveal",),
+        openers=("reveal", "reveal_all"),
     )
     handle = connection("warehouse")
     assert repr(handle) == "<warehouse: Secret value Licence key, plain text only>"
     assert "engine" not in dir(handle)
-    with handle.reveal() as value:
+    assert {"reveal", "reveal_all"} <= set(dir(handle))
+    with handle.reveal("password") as value:
         assert value == CANARY

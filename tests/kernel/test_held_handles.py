@@ -13,6 +13,7 @@ import pytest
 from connvault_jupyter import connection
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.kernel import api, held_handles
+from connvault_jupyter.kernel.families import HttpHandle
 from connvault_jupyter.kernel.handle import Handle
 from tests.support.broker.processes import wait_until
 from tests.support.broker.scripted_broker import Handles, ScriptedBroker
@@ -26,6 +27,7 @@ def handles(scripted_broker: ScriptedBroker) -> Handles:
     return Handles(
         fields={"base_url": "https://api.test"},
         secrets={},
+        provider_id="http",
         mode="brokered",
         client="http",
         openers=("base_url", "token"),
@@ -105,7 +107,7 @@ def test_what_is_used_is_kept(handles: Handles) -> None:
     let_go(handles)
 
 
-GIVEN_OUT: dict[str, Callable[[Handle], object]] = {
+GIVEN_OUT: dict[str, Callable[[HttpHandle], object]] = {
     "base_url": lambda handle: handle.base_url,
     "token": lambda handle: handle.token,
     "env": lambda handle: handle.env(),
@@ -113,16 +115,16 @@ GIVEN_OUT: dict[str, Callable[[Handle], object]] = {
 
 
 @pytest.mark.parametrize("give_out", GIVEN_OUT.values(), ids=GIVEN_OUT)
-def test_what_gave_out_an_address_stays(handles: Handles, give_out: Callable[[Handle], object]) -> None:
+def test_what_gave_out_an_address_stays(handles: Handles, give_out: Callable[[HttpHandle], object]) -> None:
     """Nobody can tell who uses it. Released by name it ends all the same."""
-    handle = connection("warehouse")
+    handle = connection("warehouse", kind="http")
     give_out(handle)
     del handle
     settled(handles)
     assert len(handles.refs) == 1
-    again = connection("warehouse")
+    again = connection("warehouse", kind="http")
     assert ref(again) in handles.refs
-    other = connection("warehouse")
+    other = connection("warehouse", kind="http")
     give_out(other)
     other.release()
     assert ref(other) not in handles.refs
@@ -130,10 +132,10 @@ def test_what_gave_out_an_address_stays(handles: Handles, give_out: Callable[[Ha
 
 def test_a_loop_gets_the_same_handle_again(handles: Handles) -> None:
     """Its relay and its warm login with it."""
-    assert len({ref(connection("warehouse")) for _ in range(20)}) == 1
+    assert len({ref(connection("warehouse", kind="http")) for _ in range(20)}) == 1
     seen = set()
     for _ in range(20):
-        handle = connection("warehouse")
+        handle = connection("warehouse", kind="http")
         seen.add(handle.base_url)
         seen.add(ref(handle))
     # One that is still bound while the next is asked for, and that one.

@@ -71,7 +71,7 @@ def handles(scripted_broker: ScriptedBroker, here: EchoApi, http_stage: Stage) -
 
 @pytest.fixture
 def session(handles: RelayedHandles) -> Iterator[ApiSession]:
-    with connection("warehouse").session() as made:
+    with connection("warehouse", kind="http").session() as made:
         yield made
 
 
@@ -99,7 +99,7 @@ def test_basic_login(handles: RelayedHandles, here: EchoApi) -> None:
     """RFC 7617, in UTF-8."""
     handles.fields |= {"auth": "basic", "username": "jürgen"}
     handles.secrets = {"password": CANARY}
-    with connection("warehouse").session() as session:
+    with connection("warehouse", kind="http").session() as session:
         session.get("/x")
     sent = here.headers_of("/v1/x")["Authorization"]
     assert base64.b64decode(sent.removeprefix("Basic ")).decode() == f"jürgen:{CANARY}"
@@ -109,7 +109,7 @@ def test_no_login(handles: RelayedHandles, here: EchoApi) -> None:
     """An open API: nothing is added, the use is still asked for."""
     handles.fields["auth"] = "none"
     handles.secrets = {}
-    with connection("warehouse").session() as session:
+    with connection("warehouse", kind="http").session() as session:
         session.get("/x")
     assert "Authorization" not in here.headers_of("/v1/x")
 
@@ -238,7 +238,7 @@ def test_the_handles_token_does_not_follow_a_redirect_out(
     handles: RelayedHandles, here: EchoApi, elsewhere: EchoApi, where: str
 ) -> None:
     """Whatever code has called the header; it is no secret of the service, and good for the handle's port alone."""
-    handle = connection("warehouse")
+    handle = connection("warehouse", kind="http")
     there = elsewhere if where == "elsewhere" else here
     here.redirects["/v1/go"] = f"{there.origin}/v2/x"
     with handle.session() as session:
@@ -263,7 +263,7 @@ def test_netrc_is_not_read(
     monkeypatch.setenv("NETRC", str(netrc))
     handles.fields["auth"] = "none"
     here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
-    with connection("warehouse").session() as session:
+    with connection("warehouse", kind="http").session() as session:
         session.get("/go")
     assert "Authorization" not in here.headers_of("/v1/go")
     assert "Authorization" not in elsewhere.headers_of("/x")
@@ -308,7 +308,7 @@ def test_the_positive_control_requests_alone_shows_it() -> None:
 def test_a_token_that_no_header_can_carry_is_not_quoted(handles: RelayedHandles, token: str) -> None:
     """A line break would be another header."""
     handles.secrets = {"token": token}
-    with connection("warehouse").session() as session, pytest.raises(SecretInvalid) as caught:
+    with connection("warehouse", kind="http").session() as session, pytest.raises(SecretInvalid) as caught:
         session.get("/x")
     assert token not in str(caught.value)
 
@@ -332,7 +332,7 @@ def test_what_the_broker_refuses_to_the_relay_is_a_typed_error_here(
 def test_a_missing_secret_is_a_typed_error(handles: RelayedHandles) -> None:
     """With the connection's name, for the button."""
     handles.secrets = {}
-    with connection("warehouse").session() as session, pytest.raises(SecretMissing) as caught:
+    with connection("warehouse", kind="http").session() as session, pytest.raises(SecretMissing) as caught:
         session.get("/x")
     assert caught.value.details["connection"] == "warehouse"
 
@@ -352,7 +352,7 @@ def test_a_place_that_is_gone_is_opened_again(
     handles: RelayedHandles, session: ApiSession, here: EchoApi
 ) -> None:
     """Its relay was ended, or has crashed; the session goes on, and so do httpx's clients."""
-    with connection("warehouse").client() as client:
+    with connection("warehouse", kind="http").client() as client:
         session.get("/x")
         client.get("/x")
         before = handles.opened
@@ -368,7 +368,7 @@ def test_a_replaced_token_is_picked_up(handles: RelayedHandles, session: ApiSess
     session.get("/x")
     handles.secrets = {"token": "fresh-token"}
     handles.rotation = "r2"
-    with connection("warehouse").session() as another:
+    with connection("warehouse", kind="http").session() as another:
         another.get("/x")
     assert here.headers_of("/v1/x")["Authorization"] == "Bearer fresh-token"
 
@@ -402,7 +402,7 @@ def test_neither_proxies_nor_certificates_of_the_environment_count(
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
     assert session.get("/x", verify=False).ok
-    with connection("warehouse").client() as client:
+    with connection("warehouse", kind="http").client() as client:
         assert client.get("/y").status_code == 200
     assert elsewhere.requests == []
     assert len(here.requests) == 2
@@ -417,7 +417,7 @@ def test_a_session_is_not_copied(session: ApiSession, copied: Any) -> None:
 
 def test_any_library_goes_to_the_loopback_address(handles: RelayedHandles, here: EchoApi) -> None:
     """With the handle's token where it would have the service's; without it, nobody."""
-    handle = connection("warehouse")
+    handle = connection("warehouse", kind="http")
     base_url, token = handle.base_url, handle.token
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", base_url)
     assert repr(token) == MASK
@@ -432,7 +432,7 @@ def test_any_library_goes_to_the_loopback_address(handles: RelayedHandles, here:
 
 def test_httpx_has_the_same_rules(handles: RelayedHandles, here: EchoApi, elsewhere: EchoApi) -> None:
     """Joined to the base, real addresses in what comes back, nothing elsewhere."""
-    with connection("warehouse").client(headers={"X-Mine": "1"}) as client:
+    with connection("warehouse", kind="http").client(headers={"X-Mine": "1"}) as client:
         response = client.get("/x")
         assert response.json() == {"path": "/v1/x"}
         assert str(response.url) == f"{here.origin}/v1/x"
@@ -463,7 +463,7 @@ def test_httpx_async(handles: RelayedHandles, here: EchoApi) -> None:
     """Many at once, and a place that is gone is opened again."""
 
     async def use() -> list[int]:
-        async with connection("warehouse").async_client() as client:
+        async with connection("warehouse", kind="http").async_client() as client:
             first = await asyncio.gather(*(client.get(f"/{n}") for n in range(20)))
             handles.lose()
             again = await client.get("/again")
@@ -477,4 +477,4 @@ def test_httpx_async(handles: RelayedHandles, here: EchoApi) -> None:
 def test_httpx_takes_nothing_that_says_where_to_send(handles: RelayedHandles, name: str) -> None:
     """That is the connection's."""
     with pytest.raises(TypeError, match=name):
-        connection("warehouse").client(**{name: None})
+        connection("warehouse", kind="http").client(**{name: None})

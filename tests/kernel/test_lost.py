@@ -14,7 +14,7 @@ import sqlalchemy
 from connvault_jupyter import connection
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid
 from connvault_jupyter.kernel import api
-from connvault_jupyter.kernel.handle import Handle
+from connvault_jupyter.kernel.families import PostgresqlHandle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.relays.relayed_handles import RelayedHandles
 
@@ -46,7 +46,7 @@ def queried(opened: psycopg.Connection[Any]) -> Callable[[], object]:
     ],
     ids=["connection", "cursor", "commit", "rows"],
 )
-def test_psycopg(handles: RelayedHandles, handle: Handle, use: Callable[[Any], object]) -> None:
+def test_psycopg(handles: RelayedHandles, handle: PostgresqlHandle, use: Callable[[Any], object]) -> None:
     """At the first use, and at each one after that, when it only says that the connection is closed."""
     opened = handle.connect()
     opened.execute("select 1")
@@ -57,16 +57,16 @@ def test_psycopg(handles: RelayedHandles, handle: Handle, use: Callable[[Any], o
 
 def test_psycopg_whose_handle_was_dropped(handles: RelayedHandles) -> None:
     """The connection is all that the notebook has."""
-    opened = connection("warehouse").connect()
+    opened = connection("warehouse", kind="postgresql").connect()
     handles.revoke(REVOKED)
     assert why(lost(queried(opened))) == ["revoked"]
 
 
-def test_psycopgs_other_connection(handles: RelayedHandles, handle: Handle) -> None:
+def test_psycopgs_other_connection(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """In a coroutine."""
 
     async def use() -> BaseException:
-        opened = await handle.connect_async()
+        opened = await handle.async_connect()
         await asyncio.to_thread(handles.revoke, REVOKED)
         with pytest.raises(psycopg.OperationalError) as caught:
             await opened.execute("select 1")
@@ -87,7 +87,9 @@ def test_an_engines_connection(handles: RelayedHandles, engine: sqlalchemy.Engin
 
 
 @pytest.mark.parametrize("library", [psycopg, psycopg2])
-def test_a_library_that_has_the_address(handles: RelayedHandles, handle: Handle, library: Any) -> None:
+def test_a_library_that_has_the_address(
+    handles: RelayedHandles, handle: PostgresqlHandle, library: Any
+) -> None:
     """It says which socket it could not reach."""
     dsn = handle.dsn
     library.connect(dsn).close()
@@ -111,7 +113,7 @@ def direct(postgres: PostgresServer, login: Login) -> Any:
 
 
 def test_a_connection_without_a_handle_is_nobodys(
-    handles: RelayedHandles, handle: Handle, direct: psycopg.Connection[Any]
+    handles: RelayedHandles, handle: PostgresqlHandle, direct: psycopg.Connection[Any]
 ) -> None:
     """Though a handle has just been revoked, and has lost one of the same kind."""
     opened = handle.connect()
@@ -122,7 +124,7 @@ def test_a_connection_without_a_handle_is_nobodys(
 
 
 def test_what_a_server_has_ended_of_a_good_handle_is_nobodys(
-    postgres: PostgresServer, handle: Handle
+    postgres: PostgresServer, handle: PostgresqlHandle
 ) -> None:
     """It is the server's doing."""
     opened = handle.connect(autocommit=True)
@@ -130,7 +132,7 @@ def test_what_a_server_has_ended_of_a_good_handle_is_nobodys(
     assert why(lost(queried(opened))) == []
 
 
-def test_what_is_lost_after_a_release_was_released(handles: RelayedHandles, handle: Handle) -> None:
+def test_what_is_lost_after_a_release_was_released(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """By the notebook itself."""
     opened = handle.connect()
     handle.release()

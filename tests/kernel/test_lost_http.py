@@ -15,7 +15,7 @@ import requests
 from connvault_jupyter import connection
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid
 from connvault_jupyter.kernel import api
-from connvault_jupyter.kernel.handle import Handle
+from connvault_jupyter.kernel.families import HttpHandle
 from tests.support.broker.scripted_broker import ScriptedBroker
 from tests.support.relays.relayed_handles import HTTP, RelayedHandles, Stage, stage
 from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
@@ -55,8 +55,8 @@ def handles(scripted_broker: ScriptedBroker, server: WebServer, http_stage: Stag
 
 
 @pytest.fixture
-def handle(handles: RelayedHandles) -> Handle:
-    return connection("warehouse")
+def handle(handles: RelayedHandles) -> HttpHandle:
+    return connection("warehouse", kind="http")
 
 
 def in_aiohttp(address: str) -> None:
@@ -67,7 +67,7 @@ def in_aiohttp(address: str) -> None:
     asyncio.run(get())
 
 
-def in_a_coroutine(handle: Handle) -> None:
+def in_a_coroutine(handle: HttpHandle) -> None:
     async def get() -> None:
         async with handle.async_client() as client:
             await client.get("/slow")
@@ -75,7 +75,7 @@ def in_a_coroutine(handle: Handle) -> None:
     asyncio.run(get())
 
 
-CLIENTS: dict[str, Callable[[Handle], object]] = {
+CLIENTS: dict[str, Callable[[HttpHandle], object]] = {
     "session": lambda handle: handle.session().get("/slow"),
     "client": lambda handle: handle.client(timeout=20).get("/slow"),
     "async_client": in_a_coroutine,
@@ -95,7 +95,7 @@ def why(error: BaseException) -> list[str]:
 
 @pytest.mark.parametrize("get", CLIENTS.values(), ids=CLIENTS)
 def test_a_request_that_was_under_way(
-    handles: RelayedHandles, handle: Handle, asked: Event, get: Callable[[Handle], object]
+    handles: RelayedHandles, handle: HttpHandle, asked: Event, get: Callable[[HttpHandle], object]
 ) -> None:
     """The client only sees that the other end has gone."""
 
@@ -119,7 +119,7 @@ ELSEWHERE: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("get", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_a_library_that_has_the_address(
-    handles: RelayedHandles, handle: Handle, get: Callable[[str], object]
+    handles: RelayedHandles, handle: HttpHandle, get: Callable[[str], object]
 ) -> None:
     """Its port tells that it has ended; the library names the port."""
     address = handle.base_url
@@ -129,7 +129,7 @@ def test_a_library_that_has_the_address(
 
 @pytest.mark.parametrize("get", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_another_address_is_nobodys(
-    handles: RelayedHandles, handle: Handle, get: Callable[[str], object]
+    handles: RelayedHandles, handle: HttpHandle, get: Callable[[str], object]
 ) -> None:
     """On the same machine, right after a revoke."""
     handle.base_url  # noqa: B018 -- gives it out
@@ -138,7 +138,7 @@ def test_another_address_is_nobodys(
 
 
 def test_a_redirect_that_fails_elsewhere_is_nobodys(
-    handles: RelayedHandles, handle: Handle, server: WebServer
+    handles: RelayedHandles, handle: HttpHandle, server: WebServer
 ) -> None:
     """The session asked another service by itself."""
     server.rules["/away"] = lambda wire, _seen: wire.answer(

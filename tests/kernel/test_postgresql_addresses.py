@@ -16,7 +16,7 @@ import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from connvault_jupyter.errors import NotAllowed
-from connvault_jupyter.kernel.handle import Handle
+from connvault_jupyter.kernel.families import PostgresqlHandle
 from setup_hooks.postgresql import Login
 from tests.support.relays.relayed_handles import RelayedHandles
 from tests.support.services.catalogue import provider
@@ -37,7 +37,7 @@ FOREIGN = {
 
 
 @pytest.fixture(params=["alone", "among variables for other servers"])
-def surroundings(request: pytest.FixtureRequest, handle: Handle) -> Iterator[None]:
+def surroundings(request: pytest.FixtureRequest, handle: PostgresqlHandle) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "alone":
             for name, value in FOREIGN.items():
@@ -46,7 +46,7 @@ def surroundings(request: pytest.FixtureRequest, handle: Handle) -> Iterator[Non
 
 
 @pytest.fixture
-def patch(handle: Handle) -> Iterator[pytest.MonkeyPatch]:
+def patch(handle: PostgresqlHandle) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as found:
         yield found
 
@@ -64,7 +64,7 @@ async def _ask_async(url: str | sqlalchemy.URL) -> str:
 
 
 @pytest.mark.usefixtures("surroundings")
-async def test_the_engines_url_leads_where_the_engine_does(handle: Handle, login: Login) -> None:
+async def test_the_engines_url_leads_where_the_engine_does(handle: PostgresqlHandle, login: Login) -> None:
     """As an object and as a text, with each driver, also asynchronously."""
     url = handle.engine().url
     assert url.password is None
@@ -76,7 +76,7 @@ async def test_the_engines_url_leads_where_the_engine_does(handle: Handle, login
 
 
 @pytest.mark.usefixtures("surroundings")
-async def test_the_dsn_is_read_alike_by_all(handle: Handle, login: Login) -> None:
+async def test_the_dsn_is_read_alike_by_all(handle: PostgresqlHandle, login: Login) -> None:
     """libpq by two bindings, asyncpg, SQLAlchemy with three drivers."""
     with psycopg.connect(handle.dsn) as found:
         assert found.execute(WHO).fetchone() == (login.user,)
@@ -99,7 +99,7 @@ async def test_the_dsn_is_read_alike_by_all(handle: Handle, login: Login) -> Non
 
 @pytest.mark.parametrize("sslmode", ["", "verify-full"])
 def test_certificates_for_other_servers_play_no_part(
-    handle: Handle, login: Login, patch: pytest.MonkeyPatch, sslmode: str
+    handle: PostgresqlHandle, login: Login, patch: pytest.MonkeyPatch, sslmode: str
 ) -> None:
     """libpq takes the system's certificates with a full verification only."""
     patch.setenv("PGSSLROOTCERT", "system")
@@ -111,7 +111,7 @@ def test_certificates_for_other_servers_play_no_part(
 
 
 async def test_a_verification_of_other_servers_plays_no_part(
-    handle: Handle, login: Login, patch: pytest.MonkeyPatch
+    handle: PostgresqlHandle, login: Login, patch: pytest.MonkeyPatch
 ) -> None:
     """asyncpg would look for its certificates."""
     patch.setenv("PGSSLMODE", "verify-full")
@@ -133,7 +133,7 @@ def _somewhere_else(folder: Path, patch: pytest.MonkeyPatch, variable: str) -> N
 
 @pytest.mark.parametrize("variable", ["PGHOSTADDR", "PGSERVICE"])
 def test_an_address_that_would_lead_elsewhere_is_not_given(
-    handle: Handle, tmp_path: Path, patch: pytest.MonkeyPatch, variable: str
+    handle: PostgresqlHandle, tmp_path: Path, patch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """By the variable's name; what the handle opens itself does not look at it."""
     _somewhere_else(tmp_path, patch, variable)
@@ -148,7 +148,12 @@ def test_an_address_that_would_lead_elsewhere_is_not_given(
 @pytest.mark.parametrize("variable", ["PGHOSTADDR", "PGSERVICE"])
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_an_engines_url_that_would_lead_elsewhere_leads_nowhere(
-    handle: Handle, login: Login, tmp_path: Path, patch: pytest.MonkeyPatch, variable: str, driver: str
+    handle: PostgresqlHandle,
+    login: Login,
+    tmp_path: Path,
+    patch: pytest.MonkeyPatch,
+    variable: str,
+    driver: str,
 ) -> None:
     """The engine itself works; who reads the address is told why not."""
     _somewhere_else(tmp_path, patch, variable)
@@ -162,7 +167,7 @@ def test_an_engines_url_that_would_lead_elsewhere_leads_nowhere(
 
 
 async def test_of_a_driver_that_fails_by_itself_the_failure_is_shown(
-    handle: Handle, patch: pytest.MonkeyPatch
+    handle: PostgresqlHandle, patch: pytest.MonkeyPatch
 ) -> None:
     """The broker is there: that it does not answer would send people to the wrong place."""
     patch.setenv("PGSERVICE", "of-nobody")
@@ -171,12 +176,12 @@ async def test_of_a_driver_that_fails_by_itself_the_failure_is_shown(
         with pytest.raises((psycopg.OperationalError, sqlalchemy.exc.OperationalError), match="/nowhere"):
             (engine or handle).connect()
     with pytest.raises(psycopg.OperationalError, match="/nowhere"):
-        await handle.connect_async()
+        await handle.async_connect()
 
 
 @pytest.mark.usefixtures("surroundings")
 async def test_the_variables_addresses_are_read_by_each_driver(
-    handles: RelayedHandles, handle: Handle, login: Login
+    handles: RelayedHandles, handle: PostgresqlHandle, login: Login
 ) -> None:
     """By all of them the one over loopback, by those that know sockets the other one."""
     definition = provider("postgresql").deliveries[0]
@@ -193,7 +198,7 @@ async def test_the_variables_addresses_are_read_by_each_driver(
 @pytest.mark.parametrize("tcp", [False, True])
 def test_psql_and_pg_dump_come_here_on_a_machine_for_other_servers(
     handles: RelayedHandles,
-    handle: Handle,
+    handle: PostgresqlHandle,
     login: Login,
     tmp_path: Path,
     patch: pytest.MonkeyPatch,

@@ -27,7 +27,7 @@ from connvault_jupyter.errors import (
     UpstreamUnreachable,
     VaultLocked,
 )
-from connvault_jupyter.kernel.handle import Handle
+from connvault_jupyter.kernel.families import PostgresqlHandle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.broker.processes import wait_until
 from tests.support.broker.scripted_broker import ScriptedBroker
@@ -39,11 +39,11 @@ from tests.support.servers.scripted_upstream import upstream
 from tests.support.verbose import verbose_traceback
 
 
-def _engine_with(handle: Handle, **given: Any) -> None:
+def _engine_with(handle: PostgresqlHandle, **given: Any) -> None:
     handle.engine(connect_args=given)
 
 
-def test_connect_hands_over(handle: Handle, login: Login) -> None:
+def test_connect_hands_over(handle: PostgresqlHandle, login: Login) -> None:
     """A psycopg connection as the stored user, to the stored database, on the server's own socket.
 
     Once it was opened the handle says what happened, whatever was expected.
@@ -63,7 +63,7 @@ def test_an_encrypted_upstream_is_relayed(handles: RelayedHandles, login: Login)
     """Its state can't leave the relay; `prefer` counts as such, whatever the server then offers."""
     handles.fields["sslmode"] = "prefer"
     handles.delivery = "hand_over"
-    handle = connection("warehouse")
+    handle = connection("warehouse", kind="postgresql")
     assert handle.delivery == "hand_over"
     with handle.connect() as found:
         assert found.execute("select current_user").fetchone() == (login.user,)
@@ -76,19 +76,19 @@ def test_an_encrypted_upstream_is_relayed(handles: RelayedHandles, login: Login)
 @pytest.mark.parametrize(
     ("mode", "expected", "happened"), [("disable", "relay", "hand_over"), ("prefer", "hand_over", "relay")]
 )
-async def test_connect_async(
+async def test_async_connect(
     handles: RelayedHandles, login: Login, mode: str, expected: str, happened: str
 ) -> None:
     """The same for asyncio."""
     handles.fields["sslmode"] = mode
     handles.delivery = expected
-    handle = connection("warehouse")
-    async with await handle.connect_async(autocommit=True) as found:
+    handle = connection("warehouse", kind="postgresql")
+    async with await handle.async_connect(autocommit=True) as found:
         assert await (await found.execute("select current_user")).fetchone() == (login.user,)
     assert handle.delivery == happened
 
 
-def test_the_dsn_has_no_secret_and_works(handle: Handle, login: Login) -> None:
+def test_the_dsn_has_no_secret_and_works(handle: PostgresqlHandle, login: Login) -> None:
     """For any program of this kernel."""
     assert found_in(handle.dsn) == []
     done = subprocess.run(
@@ -101,7 +101,7 @@ def test_the_dsn_has_no_secret_and_works(handle: Handle, login: Login) -> None:
     assert done.stdout.strip() == login.user
 
 
-def test_names_of_any_letters_are_in_the_dsn(handles: RelayedHandles, handle: Handle) -> None:
+def test_names_of_any_letters_are_in_the_dsn(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """Quoted, so that they are no part of the address."""
     handles.fields |= {"user": "a@b/c:d", "database": "x?y&host=elsewhere"}
     found = psycopg.conninfo.conninfo_to_dict(handle.dsn)
@@ -109,7 +109,7 @@ def test_names_of_any_letters_are_in_the_dsn(handles: RelayedHandles, handle: Ha
     assert str(found["host"]).startswith("/")
 
 
-def test_psycopgs_own_arguments_are_passed_on(handle: Handle) -> None:
+def test_psycopgs_own_arguments_are_passed_on(handle: PostgresqlHandle) -> None:
     """How to talk is the code's business."""
     with handle.connect(autocommit=True, row_factory=dict_row, application_name="report") as found:
         assert found.autocommit
@@ -125,7 +125,7 @@ def test_psycopgs_own_arguments_are_passed_on(handle: Handle) -> None:
     ],
 )  # fmt: skip
 def test_arguments_that_say_where_are_refused(
-    scripted_broker: ScriptedBroker, handle: Handle, argument: str
+    scripted_broker: ScriptedBroker, handle: PostgresqlHandle, argument: str
 ) -> None:
     """Before the broker is asked for a place."""
     for open_it in (handle.connect, functools.partial(_engine_with, handle)):
@@ -135,13 +135,13 @@ def test_arguments_that_say_where_are_refused(
 
 
 @pytest.mark.parametrize("argument", ["creator", "url", "module"])
-def test_engine_takes_no_other_way_in(handle: Handle, argument: str) -> None:
+def test_engine_takes_no_other_way_in(handle: PostgresqlHandle, argument: str) -> None:
     """A creator of one's own would go around the broker."""
     with pytest.raises(TypeError, match="comes from the connection"):
         handle.engine(**{argument: object()})
 
 
-def test_the_environment_does_not_redirect(handle: Handle, tmp_path: Path) -> None:
+def test_the_environment_does_not_redirect(handle: PostgresqlHandle, tmp_path: Path) -> None:
     """Every variable that this libpq reads is set to nonsense, and a service file."""
     service = tmp_path / "services"
     service.write_text(
@@ -173,21 +173,21 @@ def test_the_environment_does_not_redirect(handle: Handle, tmp_path: Path) -> No
     ],
 )
 async def test_every_failure_has_its_own_error(
-    handles: RelayedHandles, handle: Handle, change: dict[str, Any], kind: type[UpstreamError]
+    handles: RelayedHandles, handle: PostgresqlHandle, change: dict[str, Any], kind: type[UpstreamError]
 ) -> None:
     """What to check differs; nothing of the server's words."""
     handles.fields |= change
     with pytest.raises(kind) as caught:
         handle.connect()
     with pytest.raises(kind) as caught_later:
-        await handle.connect_async()
+        await handle.async_connect()
     for error in (caught.value, caught_later.value):
         assert error.details["connection"] == "warehouse"
         assert not any(str(value) in str(error) for value in change.values() if value != 1)
 
 
 def test_a_wrong_password_is_a_typed_error_with_advice(
-    postgres: PostgresServer, handle: Handle, login: Login
+    postgres: PostgresServer, handle: PostgresqlHandle, login: Login
 ) -> None:
     """Also from the engine."""
     postgres.set_password(login, "another")
@@ -197,13 +197,13 @@ def test_a_wrong_password_is_a_typed_error_with_advice(
         assert login.user not in str(caught.value)
 
 
-def test_a_session_of_another_kind_than_asked_for_is_refused(handle: Handle) -> None:
+def test_a_session_of_another_kind_than_asked_for_is_refused(handle: PostgresqlHandle) -> None:
     """libpq's own judgement, after the login."""
     with pytest.raises(UpstreamRefused):
         handle.connect(target_session_attrs="standby")
 
 
-def test_what_the_broker_says_of_the_handle_counts(handles: RelayedHandles, handle: Handle) -> None:
+def test_what_the_broker_says_of_the_handle_counts(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """With its details: a revoked handle is told from an unknown one."""
     handle.connect().close()
     handles.refused_login = HandleInvalid(reason="revoked")
@@ -213,7 +213,7 @@ def test_what_the_broker_says_of_the_handle_counts(handles: RelayedHandles, hand
     assert caught.value.details["reason"] == "revoked"
 
 
-def test_a_locked_vault_is_a_typed_error(handles: RelayedHandles, handle: Handle) -> None:
+def test_a_locked_vault_is_a_typed_error(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """Noticed at the login; the check alone unseals nothing."""
     handles.refused_login = VaultLocked()
     with pytest.raises(VaultLocked):
@@ -221,7 +221,7 @@ def test_a_locked_vault_is_a_typed_error(handles: RelayedHandles, handle: Handle
 
 
 def test_after_a_crash_of_the_worker_the_next_connect_works(
-    scripted_broker: ScriptedBroker, handle: Handle
+    scripted_broker: ScriptedBroker, handle: PostgresqlHandle
 ) -> None:
     """The place is asked for again, once, by itself."""
     handle.connect().close()
@@ -236,7 +236,7 @@ def test_after_a_crash_of_the_worker_the_next_connect_works(
 
 
 def test_a_place_that_is_never_there_is_given_up(
-    scripted_broker: ScriptedBroker, handles: RelayedHandles, handle: Handle
+    scripted_broker: ScriptedBroker, handles: RelayedHandles, handle: PostgresqlHandle
 ) -> None:
     """Not asked for again and again."""
     opened = handles.open
@@ -252,7 +252,7 @@ def test_a_place_that_is_never_there_is_given_up(
     assert len(asked) == 1
 
 
-def test_a_silent_server_is_given_up(handles: RelayedHandles, handle: Handle) -> None:
+def test_a_silent_server_is_given_up(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """A listener that never answers; psycopg waits at least 2 s."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         handles.fields["port"] = silent.getsockname()[1]
@@ -260,7 +260,7 @@ def test_a_silent_server_is_given_up(handles: RelayedHandles, handle: Handle) ->
             handle.connect(connect_timeout=2)
 
 
-def test_a_server_of_another_protocol_is_refused(handles: RelayedHandles, handle: Handle) -> None:
+def test_a_server_of_another_protocol_is_refused(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """A web server on that port, say."""
     with upstream(says(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
         handles.fields["port"] = port
@@ -269,7 +269,7 @@ def test_a_server_of_another_protocol_is_refused(handles: RelayedHandles, handle
 
 
 def test_nothing_here_shows_the_password(
-    handles: RelayedHandles, handle: Handle, caplog: pytest.LogCaptureFixture
+    handles: RelayedHandles, handle: PostgresqlHandle, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Verbose tracebacks print every variable, psycopg logs at DEBUG."""
     caplog.set_level(logging.DEBUG)
@@ -284,7 +284,7 @@ def test_nothing_here_shows_the_password(
     assert found_in("\n".join([*faces, caplog.text])) == []
 
 
-def test_what_is_kept_for_the_next_client_can_be_ended(handle: Handle) -> None:
+def test_what_is_kept_for_the_next_client_can_be_ended(handle: PostgresqlHandle) -> None:
     """Then it is a new login."""
 
     def pid() -> int:
@@ -299,7 +299,7 @@ def test_what_is_kept_for_the_next_client_can_be_ended(handle: Handle) -> None:
 
 
 def test_a_dsn_may_name_another_database_where_the_connection_allows_it(
-    handles: RelayedHandles, handle: Handle, login: Login
+    handles: RelayedHandles, handle: PostgresqlHandle, login: Login
 ) -> None:
     """Otherwise it is refused, also where a library has put the name into the address."""
     with pytest.raises(psycopg.OperationalError, match="connvault not_allowed"):
@@ -313,7 +313,7 @@ def test_a_dsn_may_name_another_database_where_the_connection_allows_it(
 
 
 @pytest.mark.parametrize("library", ["psycopg", "sqlalchemy"])
-def test_a_missing_library_names_the_extra(handle: Handle, library: str) -> None:
+def test_a_missing_library_names_the_extra(handle: PostgresqlHandle, library: str) -> None:
     """The message is the command to run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, library, None)

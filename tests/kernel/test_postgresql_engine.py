@@ -12,14 +12,14 @@ import pytest
 import sqlalchemy
 
 from connvault_jupyter.errors import HandleInvalid
-from connvault_jupyter.kernel.handle import Handle
+from connvault_jupyter.kernel.families import PostgresqlHandle
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.broker.scripted_broker import ScriptedBroker
 from tests.support.canary import found_in
 from tests.support.relays.relayed_handles import RelayedHandles
 
 
-def test_what_is_opened_shows_no_password(handle: Handle, engine: sqlalchemy.Engine) -> None:
+def test_what_is_opened_shows_no_password(handle: PostgresqlHandle, engine: sqlalchemy.Engine) -> None:
     """Reprs, the URL, and the connection's own description."""
     with engine.connect() as found, handle.connect() as plain:
         driver = found.connection.driver_connection
@@ -39,7 +39,7 @@ def test_engine_runs_queries(engine: sqlalchemy.Engine, login: Login) -> None:
     assert frame.to_dict("records") == [{"who": login.user, "one": 1}]
 
 
-def test_without_arguments_it_is_the_same_engine(handle: Handle) -> None:
+def test_without_arguments_it_is_the_same_engine(handle: PostgresqlHandle) -> None:
     """A pool per cell would leave connections behind."""
     assert handle.engine() is handle.engine()
     assert handle.engine(pool_size=1) is not handle.engine(pool_size=1)
@@ -113,7 +113,7 @@ def test_a_change_makes_the_pool_log_in_anew(
     assert handles.logins == 2
 
 
-def test_many_threads_share_an_engine(handle: Handle) -> None:
+def test_many_threads_share_an_engine(handle: PostgresqlHandle) -> None:
     """Each login asks the broker on its own."""
     engine = handle.engine(pool_size=4)
     failures: list[BaseException] = []
@@ -135,7 +135,7 @@ def test_many_threads_share_an_engine(handle: Handle) -> None:
     assert failures == []
 
 
-def test_a_forked_child_gets_an_engine_of_its_own(handle: Handle) -> None:
+def test_a_forked_child_gets_an_engine_of_its_own(handle: PostgresqlHandle) -> None:
     """Two processes on one socket would corrupt the protocol."""
     parents = handle.engine()
     read, write = os.pipe()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from connvault_jupyter.errors import HandleInvalid
-from connvault_jupyter.kernel.handle import Handle
+from connvault_jupyter.kernel.families import PostgresqlHandle
 from setup_hooks.postgresql import PostgresServer
 from tests.support.broker.processes import wait_until
 from tests.support.relays.relayed_handles import RelayedHandles
@@ -20,7 +20,7 @@ def _pid(connection: psycopg.Connection[Any]) -> int:
     return connection.info.backend_pid
 
 
-def test_when_closed_at_rest_the_session_is_the_next_ones(handle: Handle) -> None:
+def test_when_closed_at_rest_the_session_is_the_next_ones(handle: PostgresqlHandle) -> None:
     """In a loop there is no login after the first two: one was made ready beforehand."""
     pids = set()
     for _ in range(20):
@@ -30,7 +30,7 @@ def test_when_closed_at_rest_the_session_is_the_next_ones(handle: Handle) -> Non
     assert len(pids) < 10
 
 
-def test_when_given_back_nothing_of_the_session_is_left(handle: Handle) -> None:
+def test_when_given_back_nothing_of_the_session_is_left(handle: PostgresqlHandle) -> None:
     """Settings, temporary tables, prepared statements, locks and subscriptions of the last one are gone."""
     seen: dict[int, Any] = {}
     for _ in range(6):
@@ -62,7 +62,7 @@ def test_when_given_back_nothing_of_the_session_is_left(handle: Handle) -> None:
     ids=["in a transaction", "in a pipeline"],
 )
 def test_when_something_is_under_way_the_session_ends(
-    handle: Handle, postgres: PostgresServer, leave: Callable[[Any], Any]
+    handle: PostgresqlHandle, postgres: PostgresServer, leave: Callable[[Any], Any]
 ) -> None:
     """Closed in the middle: the server sees the goodbye, as without connvault."""
     connection = handle.connect()
@@ -75,7 +75,7 @@ def test_when_something_is_under_way_the_session_ends(
         assert _pid(other) != pid
 
 
-def test_when_closed_the_connection_is_of_no_use_any_more(handle: Handle) -> None:
+def test_when_closed_the_connection_is_of_no_use_any_more(handle: PostgresqlHandle) -> None:
     """What it says goes nowhere: the session is another one's."""
     connection = handle.connect()
     connection.close()
@@ -86,7 +86,7 @@ def test_when_closed_the_connection_is_of_no_use_any_more(handle: Handle) -> Non
 
 
 def test_when_revoked_a_session_that_was_given_back_is_ended(
-    handle: Handle, handles: RelayedHandles, postgres: PostgresServer
+    handle: PostgresqlHandle, handles: RelayedHandles, postgres: PostgresServer
 ) -> None:
     """It waits in a worker that ends with its last handle."""
     connection = handle.connect()
@@ -97,7 +97,7 @@ def test_when_revoked_a_session_that_was_given_back_is_ended(
     wait_until(lambda: not postgres.execute(statement), deadline_s=10, what="the end of the session")
 
 
-def test_when_a_forked_child_ends_the_sessions_go_on(handle: Handle) -> None:
+def test_when_a_forked_child_ends_the_sessions_go_on(handle: PostgresqlHandle) -> None:
     """It has copies of the parent's connections, and says goodbye on none of them."""
     with handle.connect(autocommit=True) as connection:
         child = multiprocessing.get_context("fork").Process(target=connection.close)

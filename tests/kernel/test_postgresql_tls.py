@@ -48,7 +48,7 @@ def test_a_known_authority_is_accepted(put: Any, certificate: ServerCertificate,
     """The stored PEM text is the authority that counts; a cancel goes through TLS too."""
     put(sslmode=mode, ca_certificate=certificate.authority)
     for _ in range(2):
-        with connection("warehouse").connect() as found:
+        with connection("warehouse", kind="postgresql").connect() as found:
             row = found.execute("select ssl from pg_stat_ssl where pid = pg_backend_pid()").fetchone()
             assert row == (True,)
             found.cancel_safe()
@@ -59,20 +59,20 @@ def test_an_unknown_authority_is_refused(put: Any, mode: str | None) -> None:
     """Without a stored authority the system's count; without a stored mode the strictest."""
     put(sslmode=mode)
     with pytest.raises(UpstreamTlsFailed, match="CA certificate"):
-        connection("warehouse").connect()
+        connection("warehouse", kind="postgresql").connect()
 
 
 def test_another_name_is_refused(put: Any, certificate: ServerCertificate) -> None:
     """The right authority, for somebody else."""
     put(host="localhost", sslmode="verify-full", ca_certificate=certificate.authority)
     with pytest.raises(UpstreamTlsFailed):
-        connection("warehouse").connect()
+        connection("warehouse", kind="postgresql").connect()
 
 
 def test_an_encrypted_session_is_used_again(put: Any) -> None:
     """Reset through its TLS, and handed to the next client; a cut has nothing to do with the last one's."""
     put(sslmode="require")
-    handle, pids = connection("warehouse"), list[int]()
+    handle, pids = connection("warehouse", kind="postgresql"), list[int]()
     # Which spare is given out depends on which one is ready first.
     while len(set(pids)) == len(pids) and len(pids) < 50:
         with handle.connect() as found:

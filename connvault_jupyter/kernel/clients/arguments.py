@@ -20,15 +20,6 @@ class Client:
         self._handle_ref = handle_ref
 
     def arguments(self) -> dict[str, Any]:
-        """The connection's fields and secrets by name, for one login, in the clear.
-
-            snowflake.connector.connect(**handle.arguments())
-
-        The library gets the secret, and it stays in this process's memory as long as the library keeps it. The dict's
-        repr is masked; what the library prints or logs is not. Call this for each login instead of keeping the dict:
-        a permission that was taken back bites then, and a replaced secret is picked up.
-
-        Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ...: the broker refuses.
-        """
+        """See `InClearHandle.arguments`."""
         login = self._handle_ref.deliver()
         return {**login.fields, **login.secrets}

@@ -64,19 +64,7 @@ class Client:
         self._shared: tuple[int, redis.Redis] | None = None
 
     def client(self, **arguments: Any) -> redis.Redis:
-        """A `redis.Redis` with a pool of its own; without arguments it is the same one each time.
-
-        Takes redis-py's `decode_responses`, `protocol`, `socket_timeout` (s), `health_check_interval` (s), `retry` and
-        the like. The database is the connection's. Using it asks the broker at each new connection, and once a second
-        while it is used; a replaced secret or changed connection makes it log in anew.
-
-        Raises:
-            TypeError: an argument that would say where or as whom to log in.
-            ImportError: redis is not installed.
-            HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
-            When used: these, and UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout,
-            UpstreamRefused.
-        """
+        """See `RedisHandle.client`."""
         check_arguments(arguments, ALLOWED)
         if arguments:
             return self._new(arguments)
@@ -86,7 +74,7 @@ class Client:
         return self._shared[1]
 
     def async_client(self, **arguments: Any) -> redis.asyncio.Redis:
-        """A new `redis.asyncio.Redis`; close it with `await client.aclose()`. Otherwise as `client`."""
+        """See `RedisHandle.async_client`."""
         check_arguments(arguments, ALLOWED)
         _library()
         import redis.asyncio
@@ -99,11 +87,7 @@ class Client:
 
     @property
     def url(self) -> str:
-        """`unix://` and the path of the handle's socket, for other libraries. No password is in it and none is needed.
-        Good for whom and as long as `Handle.env()`.
-
-        Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
-        """
+        """See `RedisHandle.url`."""
         path = self._handle_ref.open().socket
         self._handle_ref.give_out()
         return "unix://" + quote(path)

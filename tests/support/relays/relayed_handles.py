@@ -30,9 +30,11 @@ class Kind:
 
 
 POSTGRESQL = Kind(
-    "postgresql", "PostgreSQL", ("engine", "connect", "connect_async", "dsn", "forget_sessions")
+    "postgresql",
+    "PostgreSQL",
+    ("engine", "async_engine", "connect", "async_connect", "url", "dsn", "forget_sessions"),
 )
-HTTP = Kind("http", "HTTP API", ("session", "client", "async_client", "base_url", "token"))
+HTTP = Kind("http", "HTTP API", ("session", "client", "async_client", "url", "base_url", "token"))
 
 
 class RelayedHandles(Handles):

@@ -55,57 +55,42 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """The handle's endpoint on loopback, for other libraries as endpoint (path-style). Good while the handle is.
-
-        Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
-        """
+        """See `ObjectStoreHandle.base_url`."""
         endpoint = self._endpoint()
         endpoint.give_out()
         return endpoint.address
 
     @property
+    def url(self) -> str:
+        """See `ObjectStoreHandle.url`."""
+        return self.base_url
+
+    @property
     def token(self) -> HandleToken:
-        """Access key ID and secret access key for `base_url`, both. It is the handle's, and no key of the service."""
+        """See `ObjectStoreHandle.token`."""
         endpoint = self._endpoint()
         endpoint.give_out()
         return endpoint.opened.token
 
     @property
     def bucket(self) -> str:
-        """The bucket that the connection names, or an empty string."""
+        """See `ObjectStoreHandle.bucket`."""
         return str(self._endpoint().opened.fields.get("bucket") or "")
 
     def client(self, service: str = "s3", **config: Any) -> BaseClient:
-        """A new boto3 client. `config` are arguments of `botocore.config.Config`: `retries`, `read_timeout` (s), ...
-
-        Presigned URLs of it lead to the loopback endpoint: good for whom and as long as `Handle.env()`, whatever
-        `ExpiresIn` says.
-
-        Raises:
-            TypeError: an argument that would say where or as whom to log in.
-            ImportError: boto3 is not installed.
-            HandleInvalid, VaultLocked, ...: the broker refuses. Using the client raises these too, and
-            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused; what the
-            service answers otherwise is botocore's `ClientError`.
-        """
+        """See `ObjectStoreHandle.client`."""
         session, arguments = self._boto3(service, config)
         found: BaseClient = session.client(service, **arguments)
         return found
 
     def resource(self, **config: Any) -> ServiceResource:
-        """A boto3 resource for S3; arguments and errors as those of `client()`."""
+        """See `ObjectStoreHandle.resource`."""
         session, arguments = self._boto3("s3", config)
         found: ServiceResource = session.resource("s3", **arguments)
         return found
 
     def filesystem(self, **arguments: Any) -> Any:
-        """An `s3fs.S3FileSystem`, to list, open and copy, for pandas, pyarrow and what else takes fsspec.
-
-        Without arguments it is the same one each time. Takes those of s3fs that say how to read and cache
-        (`default_block_size`, `use_listings_cache`, ...).
-
-        Raises: TypeError, ImportError, and what `client()` raises.
-        """
+        """See `ObjectStoreHandle.filesystem`."""
         check_arguments(arguments, ALLOWED)
         if arguments:
             return self._new_filesystem(arguments)
@@ -117,8 +102,7 @@ class Client:
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`.
-        Dask and joblib may pickle it for workers that this kernel starts."""
+        """See `ObjectStoreHandle.storage_options`."""
         options = dict(self.filesystem().storage_options)
         self._handle_ref.give_out()
         return options

@@ -6,18 +6,21 @@ go on working.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...client_arguments import ArgumentRefused, check_arguments, imported, why
 from ...handle_ref import HandleRef
+from ...responses import HandleState
 
 if TYPE_CHECKING:
     import sqlalchemy
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 # They say where or how to log in.
-_NOT_GIVEN = ("creator", "module", "url")
+_NOT_GIVEN = ("async_creator", "creator", "module", "url")
 
 
 class Engines:
@@ -58,22 +61,53 @@ class Engines:
             self._shared = (os.getpid(), self._new({}))
         return self._shared[1]
 
-    def _new(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
-        for name in _NOT_GIVEN:
-            if name in arguments:
-                raise ArgumentRefused(f"engine() takes no {name!r}: {why(name)}")
-        given = dict(arguments.pop("connect_args", {}))
-        check_arguments(given, self._allowed)
+    def async_engine(
+        self, arguments: dict[str, Any], *, connect: Callable[..., Awaitable[Any]]
+    ) -> AsyncEngine:
+        """A new one each time, because its pool belongs to the event loop that it is first used in. `connect` logs in,
+        as `Engines` has it for others.
+
+        Raises: as `engine`.
+        """
+        given = self._connect_args("async_engine", arguments)
         library = imported("sqlalchemy", name="SQLAlchemy", extra=self._extra)
-        outdated = library.exc.InvalidatePoolError
+        asynchronous = imported("sqlalchemy.ext.asyncio", name="SQLAlchemy", extra=self._extra)
+        await_only = library.util.await_only
 
         def still_good(connection: Any, _record: object, _proxy: object) -> None:
-            state = self._handle_ref.check()
-            if self._login_of(connection) != f"{state.revision}.{state.rotation}":
-                raise outdated("the connection was changed; logging in anew")
+            # The broker is asked on a blocking socket, and other tasks must not wait for it.
+            state = await_only(asyncio.to_thread(self._handle_ref.check))
+            self._refuse_outdated(library, connection.driver_connection, state)
+
+        engine: AsyncEngine = asynchronous.create_async_engine(
+            library.URL.create(**self._address()), async_creator=lambda: connect(**given), **arguments
+        )
+        library.event.listen(engine.sync_engine, "checkout", still_good)
+        return engine
+
+    def _new(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
+        given = self._connect_args("engine", arguments)
+        library = imported("sqlalchemy", name="SQLAlchemy", extra=self._extra)
+
+        def still_good(connection: Any, _record: object, _proxy: object) -> None:
+            self._refuse_outdated(library, connection, self._handle_ref.check())
 
         engine: sqlalchemy.Engine = library.create_engine(
             library.URL.create(**self._address()), creator=lambda: self._connect(given), **arguments
         )
         library.event.listen(engine, "checkout", still_good)
         return engine
+
+    def _connect_args(self, opener: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Takes `connect_args` out of the arguments of an engine. Raises: ArgumentRefused: of either."""
+        for name in _NOT_GIVEN:
+            if name in arguments:
+                raise ArgumentRefused(f"{opener}() takes no {name!r}: {why(name)}")
+        given = dict(arguments.pop("connect_args", {}))
+        check_arguments(given, self._allowed)
+        return given
+
+    def _refuse_outdated(self, library: Any, connection: Any, state: HandleState) -> None:
+        """Raises: sqlalchemy.exc.InvalidatePoolError: it was logged in with something else; the pool logs in anew."""
+        if self._login_of(connection) != f"{state.revision}.{state.rotation}":
+            raise library.exc.InvalidatePoolError("the connection was changed; logging in anew")

@@ -81,45 +81,29 @@ class Client:
         return self._delivery
 
     def connect(self, **arguments: Any) -> pymysql.Connection[Any]:
-        """A new PyMySQL connection. Takes PyMySQL's `autocommit`, `charset`, `cursorclass`, `database`,
-        `init_command`, `read_timeout` (s) and the like; `local_infile=True` (LOAD DATA LOCAL) where the connection's
-        form lets it.
-
-        Raises:
-            TypeError: an argument that would say where or as whom to log in.
-            ImportError: PyMySQL is not installed.
-            HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
-            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
-        """
+        """See `MysqlHandle.connect`."""
         check_arguments(arguments, ALLOWED)
         found: pymysql.Connection[Any] = self._log_in(arguments)[0]
         return found
 
     def engine(self, **arguments: Any) -> sqlalchemy.Engine:
-        """A SQLAlchemy engine. Each checkout from its pool asks the broker whether the handle is still good; a replaced
-        secret or changed connection makes it log in anew.
-
-        Without arguments it is the same engine each time. Takes what `sqlalchemy.create_engine` takes, but nothing
-        that says where or how to log in; `connect_args` takes what `connect()` takes. Its `url` leads to the handle's
-        socket as `dsn` does, for libraries that read it.
-
-        Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
-        """
+        """See `MysqlHandle.engine`."""
         _pymysql()
         return self._engines.engine(arguments)
 
     @property
     def dsn(self) -> str:
-        """A SQLAlchemy URL without a password. It leads to the handle's socket: good for whom and as long as
-        `Handle.env()`.
-
-        Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
-        """
+        """See `MysqlHandle.dsn`."""
         opened = self._handle_ref.open()
         self._handle_ref.give_out()
         user, database = (quote(str(opened.fields.get(name) or ""), safe="") for name in ("user", "database"))
         socket = quote(opened.socket, safe="/")
         return f"mysql+pymysql://{user}@localhost/{database}?unix_socket={socket}&charset=utf8mb4"
+
+    @property
+    def url(self) -> str:
+        """See `MysqlHandle.url`."""
+        return self.dsn
 
     def _address(self) -> dict[str, Any]:
         opened = self._handle_ref.open()

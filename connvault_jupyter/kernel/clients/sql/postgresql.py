@@ -39,6 +39,7 @@ from .libpq import (
 if TYPE_CHECKING:
     import psycopg
     import sqlalchemy
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _EXTRA = "postgresql"
 
@@ -96,13 +97,7 @@ class Client:
 
     @property
     def dsn(self) -> str:
-        """An address in libpq's form, without a password, for psql, asyncpg, pandas, ADBC, DuckDB and the like.
-
-        Good for whom and as long as `Handle.env()`.
-
-        Raises: NotAllowed: a variable of this process would lead elsewhere whoever uses it. HandleInvalid, VaultLocked,
-            BrokerUnavailable, ...
-        """
+        """See `PostgresqlHandle.dsn`."""
         check_addresses()
         opened = self._opened = self._handle_ref.open()
         self._handle_ref.give_out()
@@ -110,17 +105,13 @@ class Client:
         query = {"host": opened.directory, "port": _PORT, **parameters_of_addresses()}
         return f"postgresql://{user}@/{database}?{urlencode(query, quote_via=quote, safe='')}"
 
-    def connect(self, **arguments: Any) -> psycopg.Connection[Any]:
-        """A new psycopg 3 connection. Takes psycopg's `autocommit`, `row_factory`, `cursor_factory`,
-        `prepare_threshold`, `context` and libpq's `application_name`, `connect_timeout` (s; 15 unless given),
-        `options` and the like.
+    @property
+    def url(self) -> str:
+        """See `PostgresqlHandle.url`."""
+        return self.dsn
 
-        Raises:
-            TypeError: an argument that says where or as whom.
-            ImportError: psycopg is not installed.
-            HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
-            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
-        """
+    def connect(self, **arguments: Any) -> psycopg.Connection[Any]:
+        """See `PostgresqlHandle.connect`."""
         check_arguments(arguments, ALLOWED)
         library = _psycopg()
         opened, fresh = self._endpoint()
@@ -144,8 +135,8 @@ class Client:
             # user or database is another one now than is named here.
             opened, fresh = self._endpoint(anew=True)
 
-    async def connect_async(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
-        """A new `psycopg.AsyncConnection`; takes and raises what `connect` does."""
+    async def async_connect(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
+        """See `PostgresqlHandle.async_connect`."""
         check_arguments(arguments, ALLOWED)
         library = _psycopg()
         opened, fresh = await asyncio.to_thread(self._endpoint)
@@ -166,25 +157,18 @@ class Client:
             opened, fresh = await asyncio.to_thread(self._endpoint, anew=True)
 
     def forget_sessions(self) -> None:
-        """Ends the sessions that are kept for the next client: what connects from now on gets a new login. They end by
-        themselves after two seconds, and with the connection's field `keep_sessions` switched off none is kept.
-
-        Raises: HandleInvalid, BrokerUnavailable, ...
-        """
+        """See `PostgresqlHandle.forget_sessions`."""
         forget_sessions(self._handle_ref.open())
 
     def engine(self, **arguments: Any) -> sqlalchemy.Engine:
-        """A SQLAlchemy engine. Each checkout from its pool asks the broker whether the handle is still good; a replaced
-        secret or changed connection makes it log in anew.
-
-        Without arguments it is the same engine each time. Takes what `sqlalchemy.create_engine` takes, but nothing
-        that says where or how to log in; `connect_args` takes what `connect()` takes. Its `url` leads to the handle's
-        socket as `dsn` does, for libraries that read it.
-
-        Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
-        """
+        """See `PostgresqlHandle.engine`."""
         _psycopg()
         return self._engines.engine(arguments)
+
+    def async_engine(self, **arguments: Any) -> AsyncEngine:
+        """See `PostgresqlHandle.async_engine`."""
+        _psycopg()
+        return self._engines.async_engine(arguments, connect=self.async_connect)
 
     def _address(self) -> dict[str, Any]:
         opened = self._endpoint()[0]

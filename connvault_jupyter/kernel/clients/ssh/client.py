@@ -56,25 +56,14 @@ class Client:
 
     @property
     def agent_socket(self) -> str:
-        """The path of an SSH agent that signs logins for this connection: what SSH_AUTH_SOCK and asyncssh's
-        `agent_path` want.
-
-        It signs for this process and what it starts, as the connection's user, and nothing but logins; not for an
-        agent that was forwarded (`ssh -A`). If the connection names the host's key, the program has to tell the agent
-        which host it is at, as ssh and git of OpenSSH 8.9 or newer do. What paramiko, asyncssh, libssh2 and Go bring
-        can't, and is refused (`last_refusal`) unless the connection lets it. It stays the same as long as the handle is
-        good. A session that is open outlives it, because that traffic bypasses the broker.
-
-        Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
-        """
+        """See `SshHandle.agent_socket`."""
         path = self._handle_ref.open().socket
         self._handle_ref.give_out()
         return path
 
     @property
     def last_refusal(self) -> str | None:
-        """Why the agent last refused to sign or to show its key, in words; `None` if it never did. Programs such as
-        ssh and git are told no reason. Raises: as `agent_socket`."""
+        """See `SshHandle.last_refusal`."""
         agent = SshAgent(self._handle_ref.open().socket)
         try:
             found = agent.refusal()
@@ -83,17 +72,7 @@ class Client:
         return found.message if found is not None else None
 
     def connect(self, *, timeout_s: float = 15.0) -> paramiko.SSHClient:
-        """A logged-in `paramiko.SSHClient`. It is closed when the permission is taken back, the vault is locked or the
-        broker ends.
-
-        The host must show the connection's host key, or if it has none, one from known_hosts. `timeout_s` is for each
-        of: connecting, the server's greeting, the login.
-
-        Raises:
-            ImportError: paramiko is not installed.
-            HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ...: the broker refuses.
-            UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed (the host key), UpstreamTimeout, UpstreamRefused.
-        """
+        """See `SshHandle.connect`."""
         paramiko = imported("paramiko", name="paramiko", extra="ssh")
         opened = self._handle_ref.open()
         agent = SshAgent(opened.socket)
