@@ -113,7 +113,7 @@ export function Picker(props: PickerProps): JSX.Element {
           <div className="jp-connvault-banner jp-mod-warn" role="alert" data-testid="connvault-picker-refused">
             <Icon name="warn" />
             <span>
-              {trans.__('Not recognised. As a password may be in it, it was removed from the box. Choose a kind instead.')}
+              {trans.__('Not recognised. It may contain a password, so it was removed from the box. Choose a kind instead.')}
             </span>
           </div>
         )}
@@ -151,7 +151,7 @@ export function Picker(props: PickerProps): JSX.Element {
           <p className="jp-connvault-empty" role="status">
             {known(query)
               ? trans.__('Press Enter to fill in a form with it.')
-              : trans.__('Nothing here is called that. An API may do with “HTTP API”; “Secret value” keeps anything else.')}
+              : trans.__('No kind has this name. For an API, try “HTTP API”; “Secret value” stores anything else.')}
           </p>
         )}
         {skipped.length > 0 && (

@@ -129,9 +129,9 @@ export function NotSealed({ seals, trans }: { seals: boolean; trans: Translation
 export function Gone({ trans, onBack }: { trans: TranslationBundle; onBack: () => void }): JSX.Element {
   return (
     <div className="jp-connvault-screen">
-      <ScreenHeader title={trans.__('Not there')} onBack={onBack} trans={trans} />
+      <ScreenHeader title={trans.__('Not found')} onBack={onBack} trans={trans} />
       <p className="jp-connvault-empty" role="status">
-        {trans.__('This does not exist (any more).')}
+        {trans.__('This no longer exists.')}
       </p>
     </div>
   );

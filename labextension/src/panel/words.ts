@@ -77,7 +77,7 @@ export function mayBeRevealed(
 /** What it means that this page can't seal what is typed. */
 export function notSealedAdvice(trans: TranslationBundle): string {
   return trans.__(
-    'This page is not on a secure origin (https or localhost): the Jupyter server, and whoever is on the way to it, can read what you type.'
+    'This page is not on a secure origin (https or localhost): the Jupyter server, and anyone on the network path to it, can read what you type.'
   );
 }
 
@@ -90,24 +90,24 @@ export function isForeign({ status_reason }: Pick<Connection, 'status_reason'>):
 export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
   switch (view.connection.status_reason) {
     case 'secret_missing':
-      return trans.__('The password or token is missing. Enter it, then notebooks can use this connection.');
+      return trans.__('The password or token is missing. Enter it so that notebooks can use this connection.');
     case 'destination_changed':
       return trans.__('The destination was changed. Enter the secret again for the new one.');
     case 'secret_unreadable':
-      return trans.__("The stored secret can't be read any more. Replace it; nothing else is lost.");
+      return trans.__("The stored secret can no longer be read. Replace it; nothing else is lost.");
     case 'fields_missing':
       return trans.__('Some fields are still empty. Edit the connection to fill them in.');
     case 'provider_missing':
-      return trans.__('The package that brings this kind of connection is not installed. Install it, or delete the connection.');
+      return trans.__('The package that provides this kind of connection is not installed. Install it, or delete the connection.');
     case 'provider_changed':
-      return trans.__('This kind of connection has changed. Edit the connection and look through its fields.');
+      return trans.__('This kind of connection has changed. Edit the connection and check its fields.');
     case 'edited':
       return trans.__(
-        'This connection was changed outside of connvault. Nothing of it is used until you look through it and save it again, and enter its secret again.'
+        'This connection was changed outside connvault. It is not used until you review it, save it and enter its secret again.'
       );
     case 'unconfirmed':
       return trans.__(
-        'This connection was saved while the vault was locked, or changed outside of connvault. Look through it and save it again, or enter its secret.'
+        'This connection was saved while the vault was locked, or changed outside connvault. Review it and save it again, or enter its secret.'
       );
     default:
       return '';
@@ -143,7 +143,7 @@ export function modeWords(mode: Mode, trans: TranslationBundle): ModeWords {
         icon: 'eye',
         tone: 'err',
         word: trans.__('plain text'),
-        sentence: trans.__('Code can read, print and copy it. Asked for each time.')
+        sentence: trans.__('Code can read, print and copy it. You are asked each time.')
       };
   }
 }
@@ -162,10 +162,10 @@ export function howWord(mode: Mode, delivery: DeliveryForm | null, trans: Transl
 /** What more there is to say about a delivery, after the mode's own sentence; `''` where that says it all. */
 export function deliveryAdvice(mode: Mode, delivery: DeliveryForm | null, trans: TranslationBundle): string {
   if (mode === 'brokered' && delivery === 'hand_over') {
-    return trans.__('Then it hands the open connection over, so queries are as fast as without it.');
+    return trans.__('It then hands over the open connection, so queries are as fast as without connvault.');
   }
   if (mode === 'brokered' && delivery === 'relay') {
-    return trans.__('What code sends and gets goes through connvault.');
+    return trans.__('What code sends and receives goes through connvault.');
   }
   return '';
 }
@@ -192,7 +192,7 @@ export function questionHow(
       return {
         lead: trans.__('Plain text.'),
         text: trans.__('Code in %1 will be able to read, print and copy the secret.', fileName(question.requester.label)),
-        more: trans.__('Whoever can read the output or the file it is saved to can read it too.')
+        more: trans.__('Anyone who can read the output, or the file it is saved in, can read the secret too.')
       };
   }
 }
@@ -260,15 +260,15 @@ function rowWord(decision: DecisionKind, trans: TranslationBundle): string {
 export function grantTrouble(view: GrantView, trans: TranslationBundle): string {
   switch (view.reason_not) {
     case 'forged':
-      return trans.__('does not count: it was changed outside connvault');
+      return trans.__('not valid: it was changed outside connvault');
     case 'expired':
-      return trans.__('over');
+      return trans.__('expired');
     case 'destination_changed':
       return trans.__('void: the destination was changed');
     case 'changed':
       return trans.__('void: the connection was changed');
     case 'ended':
-      return trans.__('over: the kernel has stopped');
+      return trans.__('ended: the kernel stopped');
     default:
       return '';
   }
@@ -284,14 +284,14 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
   const what: { [type: string]: string } = {
     'vault:set_up': trans.__('vault set up'),
     'vault:unlocked': trans.__('vault unlocked'),
-    'vault:unlock_refused': trans.__('unlocking refused'),
+    'vault:unlock_refused': trans.__('unlock refused'),
     'vault:locked': trans.__('vault locked'),
     'vault:passphrase_changed': trans.__('passphrase changed'),
-    'vault:upgraded': trans.__('vault of an earlier version taken over'),
+    'vault:upgraded': trans.__('vault upgraded from an earlier version'),
     'connection:created': trans.__('created'),
     'connection:changed': trans.__('changed'),
-    'connection:edited': trans.__('changed outside of connvault'),
-    'connection:confirmed': trans.__('looked through and confirmed'),
+    'connection:edited': trans.__('changed outside connvault'),
+    'connection:confirmed': trans.__('reviewed and confirmed'),
     'connection:deleted': trans.__('deleted'),
     'connection:tested': trans.__('tested'),
     'connection:proposed': trans.__('suggested'),
@@ -309,11 +309,11 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'access:checked': trans.__('used'),
     'access:revealed': trans.__('revealed'),
     'access:released': trans.__('released'),
-    'access:masked': trans.__('sent back by the service, masked'),
-    'grant:revoked': trans.__('permission taken back'),
+    'access:masked': trans.__('returned by the service, masked'),
+    'grant:revoked': trans.__('permission revoked'),
     'grant:voided': trans.__('permission void'),
     'grant:carried_over': trans.__('permission kept after an update'),
-    'audit:pruned': trans.__('old rows removed')
+    'audit:pruned': trans.__('old events removed')
   };
   return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
 }

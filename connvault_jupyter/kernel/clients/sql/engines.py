@@ -61,7 +61,7 @@ class Engines:
     def _new(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
         for name in _NOT_GIVEN:
             if name in arguments:
-                raise ArgumentRefused(f"engine() takes no {name!r}: {why(name)}")
+                raise ArgumentRefused(f"engine() does not accept {name!r}: {why(name)}")
         given = dict(arguments.pop("connect_args", {}))
         check_arguments(given, self._allowed)
         library = imported("sqlalchemy", name="SQLAlchemy", extra=self._extra)
@@ -70,7 +70,7 @@ class Engines:
         def still_good(connection: Any, _record: object, _proxy: object) -> None:
             state = self._handle_ref.check()
             if self._login_of(connection) != f"{state.revision}.{state.rotation}":
-                raise outdated("the connection was changed; logging in anew")
+                raise outdated("the connection was changed; logging in again")
 
         engine: sqlalchemy.Engine = library.create_engine(
             library.URL.create(**self._address()), creator=lambda: self._connect(given), **arguments
