@@ -81,7 +81,7 @@ class ConnvaultError(Exception):
 
     code: ClassVar[str] = "internal_error"
     status_hint: ClassVar[int] = 500
-    default_message: ClassVar[str] = "Something went wrong inside connvault. Look into the server log."
+    default_message: ClassVar[str] = "Something went wrong inside connvault. See the server log."
 
     def __init__(self, message: str | None = None, /, **details: Any) -> None:
         self.message = message or self.default_message
@@ -101,32 +101,34 @@ class InvalidRequest(ConnvaultError):
 
     code = "invalid_request"
     status_hint = 400
-    default_message = "The request does not fit the contract. Compare it with openapi.json."
+    default_message = "The request does not match the API. Compare it with openapi.json."
 
 
 class MalformedFrame(InvalidRequest):
     code = "malformed_frame"
-    default_message = "The frame is not a length and a JSON object. The connection is closed."
+    default_message = (
+        "The message is not a valid frame (a length, then a JSON object), so the channel was closed."
+    )
 
 
 class RequestTooLarge(InvalidRequest):
     code = "request_too_large"
     status_hint = 413
-    default_message = "The request is larger than 1 MiB. Send less at once."
+    default_message = "The request is larger than 1 MiB. Send less at a time."
 
 
 class VersionMismatch(InvalidRequest):
     code = "version_mismatch"
     default_message = (
-        "This kernel's connvault-jupyter is of another version than the server's. "
-        "Install the same version in both environments and restart the kernel."
+        "The kernel and the server have different versions of connvault-jupyter. Install the same version "
+        "in both environments and restart the kernel."
     )
 
 
 class UnknownOperation(InvalidRequest):
     code = "unknown_operation"
     status_hint = 404
-    default_message = "There is no such operation at this door."
+    default_message = "Unknown operation."
 
 
 class SealedRequestInvalid(InvalidRequest):
@@ -139,13 +141,13 @@ class SealedRequestInvalid(InvalidRequest):
 class InvalidFields(InvalidRequest):
     code = "invalid_fields"
     status_hint = 422
-    default_message = "Some fields need another value; see each field."
+    default_message = "Some fields are not valid. See the message at each field."
 
 
 class NotFound(ConnvaultError):
     code = "not_found"
     status_hint = 404
-    default_message = "There is no such thing."
+    default_message = "Not found."
 
 
 class ConnectionNotFound(NotFound):
@@ -157,17 +159,17 @@ class ConnectionNotFound(NotFound):
 
 class ProviderNotFound(NotFound):
     code = "provider_not_found"
-    default_message = "This kind of connection is not installed. Install the package that brings it."
+    default_message = "This kind of connection is not installed. Install the package that provides it."
 
 
 class GrantNotFound(NotFound):
     code = "grant_not_found"
-    default_message = "This permission does not exist any more."
+    default_message = "This permission no longer exists."
 
 
 class AccessRequestNotFound(NotFound):
     code = "access_request_not_found"
-    default_message = "This question is no longer open."
+    default_message = "This request is no longer open."
 
 
 class SecretNotFound(NotFound):
@@ -183,7 +185,7 @@ class ProposalNotFound(NotFound):
 class Conflict(ConnvaultError):
     code = "conflict"
     status_hint = 409
-    default_message = "This was changed meanwhile. Load it again."
+    default_message = "This was changed in the meantime. Reload it."
 
 
 class NameTaken(Conflict):
@@ -194,35 +196,35 @@ class NameTaken(Conflict):
 class RevisionConflict(Conflict):
     code = "revision_conflict"
     status_hint = 412
-    default_message = "The connection was changed meanwhile. Load it again, then repeat your change."
+    default_message = "The connection was changed in the meantime. Reload it, then repeat your change."
 
 
 class RevisionRequired(Conflict):
     code = "revision_required"
     status_hint = 428
-    default_message = "Send the revision that you saw in the If-Match header."
+    default_message = "Send the revision that you last read, in the If-Match header."
 
 
 class AccessRequestChanged(Conflict):
     code = "access_request_changed"
-    default_message = "What is asked has changed since it was shown. Read the new question."
+    default_message = "The request changed after it was shown. Review it again."
 
 
 class AccessRequestDecided(Conflict):
     code = "access_request_decided"
-    default_message = "This question was answered meanwhile."
+    default_message = "This request has already been answered."
 
 
 class ConnectionNotReady(Conflict):
     code = "connection_not_ready"
-    default_message = "The connection is not complete. Edit it in the Connections panel."
+    default_message = "The connection is incomplete. Edit it in the Connections panel."
 
 
 class SealingKeyChanged(Conflict):
     """The broker was started again meanwhile; a page fetches the new key and tries once more."""
 
     code = "sealing_key_changed"
-    default_message = "connvault was restarted since the page was loaded. Try again."
+    default_message = "connvault was restarted after the page was loaded. Try again."
 
 
 class VaultExists(Conflict):
@@ -249,41 +251,40 @@ class ConsentTimeout(NotAllowed):
     code = "consent_timeout"
     status_hint = 408
     default_message = (
-        "Nobody answered in time. Run the cell again in half a minute and answer the question in the browser."
+        "Nobody answered in time. Run the cell again in half a minute and answer the request in the browser."
     )
 
 
 class ConsentInterrupted(NotAllowed):
     code = "consent_interrupted"
     status_hint = 409
-    default_message = "The question was interrupted. Run the cell again."
+    default_message = "The request was interrupted. Run the cell again."
 
 
 class ConsentWithdrawn(NotAllowed):
     code = "consent_withdrawn"
     status_hint = 409
-    default_message = "The asker went away before the question was answered."
+    default_message = "The request was cancelled before it was answered."
 
 
 class NoApprover(NotAllowed):
     code = "no_approver"
     status_hint = 503
-    default_message = (
-        "No browser tab is open that could show the question. Open JupyterLab and run the cell again."
-    )
+    default_message = "No browser tab is open to show the request. Open JupyterLab and run the cell again."
 
 
 class TooManyQuestions(NotAllowed):
     code = "too_many_questions"
     status_hint = 429
-    default_message = "Five questions are already waiting. Answer them in the browser first."
+    default_message = "Five requests are already waiting. Answer them in the browser first."
 
 
 class TooManyProposals(NotAllowed):
     code = "too_many_proposals"
     status_hint = 429
     default_message = (
-        "Too many suggestions for new connections were made in the last ten minutes. Wait, then run it again."
+        "Too many suggestions for new connections were made in the last ten minutes. Wait a few minutes, "
+        "then run the cell again."
     )
 
 
@@ -293,8 +294,8 @@ class TooManyHandles(NotAllowed):
     code = "too_many_handles"
     status_hint = 429
     default_message = (
-        "256 handles of this connection are in use here. Close what is open by some of them or release them, "
-        "then run the cell again."
+        "256 handles of this connection are in use here. Release some, or close the clients that they "
+        "opened, then run the cell again."
     )
 
 
@@ -311,14 +312,14 @@ class HandleInvalid(NotAllowed):
 class RevealForbidden(NotAllowed):
     code = "reveal_forbidden"
     default_message = (
-        "Code may not ask for this secret as plain text. To allow it, edit the connection in the Connections panel, "
-        "unless the server's configuration forbids it."
+        "Code may not reveal this secret as plain text. To allow it, edit the connection in the Connections "
+        "panel, unless the server's configuration forbids it."
     )
 
 
 class DecisionNotOffered(NotAllowed):
     code = "decision_not_offered"
-    default_message = "This duration is not offered for this requester."
+    default_message = "This duration is not available for this notebook or process."
 
 
 class SecretMissing(ConnvaultError):
@@ -337,8 +338,8 @@ class SecretInCode(ConnvaultError):
     code = "secret_in_code"
     status_hint = 400
     default_message = (
-        "A secret does not belong into a cell. Delete it from the cell, change the password, "
-        "and enter the new one in the form."
+        "Secrets don't belong in a cell. Delete the secret from the cell, change the password, and enter "
+        "the new one in the form."
     )
 
 
@@ -369,7 +370,7 @@ class VaultNotSetUp(VaultError):
 class WrongPassphrase(VaultError):
     code = "wrong_passphrase"
     status_hint = 403
-    default_message = "This is not the passphrase of the vault. Try again."
+    default_message = "The passphrase is wrong. Try again."
 
 
 class WeakPassphrase(VaultError):
@@ -397,13 +398,13 @@ class AuthenticationOff(ConnvaultError):
 
 class StorageError(ConnvaultError):
     code = "storage_error"
-    default_message = "The connvault database can't be used. Look into the server log."
+    default_message = "The connvault database can't be used. See the server log."
 
 
 class StorageFull(StorageError):
     code = "storage_full"
     status_hint = 507
-    default_message = "The disk is full, so the use can't be recorded and is refused. Free some space."
+    default_message = "The disk is full, so this use can't be logged and was refused. Free some space."
 
 
 class StorageBusy(StorageError):
@@ -447,7 +448,8 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamRefused(UpstreamError):
     code = "upstream_refused"
     default_message = (
-        "The service answered, but refused. Check the database or path, and what the user may do."
+        "The service answered, but refused the request. Check the database or path, and what the user is "
+        "allowed to do."
     )
 
 
@@ -463,8 +465,8 @@ class ProcessTraced(ConnvaultError):
     code = "process_traced"
     status_hint = 503
     default_message = (
-        "A debugger is attached to connvault's process and could read secrets, so it does not start. "
-        "Detach it, and reload the page."
+        "A debugger is attached to a connvault process and could read secrets, so connvault does not start. "
+        "Detach the debugger, then reload the page."
     )
 
 

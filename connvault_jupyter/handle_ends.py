@@ -23,22 +23,24 @@ HandleEnd = Literal[
 
 # The first sentence says what happened, the second one what to do.
 WORDS: Mapping[HandleEnd, str] = {
-    "revoked": "The permission of this handle was taken back. Call connection() to ask again.",
-    "expired": "The time of this handle's permission is over. Call connection() to ask again.",
-    "changed": "The connection was changed after this handle was given. Call connection() to ask again.",
+    "revoked": "The permission for this handle was revoked. Call connection() to ask again.",
+    "expired": "The permission for this handle has expired. Call connection() to ask again.",
+    "changed": "The connection was changed after this handle was created. Call connection() to ask again.",
     "deleted": "The connection of this handle was deleted. Create it again in the Connections panel.",
     "document_gone": (
-        "The notebook that had this permission was moved, replaced or deleted. Call connection() to ask again."
+        "The notebook that had this permission was moved, replaced or deleted. Call connection() to ask "
+        "again."
     ),
-    "kernel_gone": "The kernel or process that this handle was made in has ended. Call connection() in this one.",
+    "kernel_gone": "The kernel or process that created this handle has ended. Call connection() in this one.",
     "evicted": (
-        "This handle made room for a newer one: of very many it had been unused for the longest. "
+        "This handle was ended to make room for a newer one: of very many, it had been unused the longest. "
         "Call connection() again, and keep the handle instead of asking in a loop."
     ),
-    "released": "This handle was released. Call connection() for another one.",
+    "released": "This handle was released. Call connection() for a new one.",
     "foreign": "This handle belongs to another kernel or process. Call connection() in this one.",
     "unknown": (
-        "This handle is not known: it is another process's, or ended long ago. Call connection() in this one."
+        "This handle is unknown: it belongs to another process, or ended long ago. Call connection() in "
+        "this one."
     ),
 }
 

@@ -44,7 +44,9 @@ _PASSING = (ProcessTraced, StorageBusy)
 # A person who reloads the page has perhaps seen to it meanwhile; a page that asks in a loop must not start it in one.
 _AGAIN_AFTER_S = 5.0
 
-_NEVER_UP = "connvault's broker ends as soon as it is started. Look into the server log; reload the page to try again."
+_NEVER_UP = (
+    "connvault's broker stops as soon as it starts. See the server log, then reload the page to try again."
+)
 
 START = "start"
 
@@ -189,7 +191,7 @@ class BrokerProcess:
             if time.monotonic() - began > _HEALTHY_AFTER_S:
                 pause_s = _FIRST_PAUSE_S
             self._log.warning(
-                "connvault's broker has ended%s; it is started again in %.2f s", self._because(), pause_s
+                "connvault's broker has stopped%s; restarting it in %.2f s", self._because(), pause_s
             )
             self._stopping.wait(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
@@ -243,7 +245,7 @@ class BrokerProcess:
         try:
             self._door = RefusingListener(path, reason)
         except ConnvaultError as exc:
-            self._log.error("connvault can't tell notebooks so: %s", exc.message)
+            self._log.error("connvault can't tell notebooks about this: %s", exc.message)
 
     def _close_door(self) -> None:
         if self._door is not None:
@@ -315,6 +317,6 @@ class BrokerProcess:
         try:
             self._on_event(Event.model_validate(message))
         except ValidationError:
-            self._log.error("connvault's broker published something that is no event")
+            self._log.error("connvault's broker published something that is not an event")
         except Exception as exc:  # noqa: BLE001 -- as above
             self._log.error("a listener for broker events failed: %s", type(exc).__name__)

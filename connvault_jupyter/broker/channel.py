@@ -89,7 +89,10 @@ class RequesterListener:
                 peer = self._processes.peer(stream)
             except OSError:
                 _farewell(
-                    stream, BrokerUnavailable("The broker can't see which process asks (another container?).")
+                    stream,
+                    BrokerUnavailable(
+                        "The broker can't see which process is asking. Is it in another container?"
+                    ),
                 )
                 continue
             connection = _Connection(stream, peer)

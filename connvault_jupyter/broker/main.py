@@ -57,10 +57,11 @@ _DESCRIPTORS = 8192
 
 # What a client of a handle is told where it can't be told which process it is.
 _HIDDEN = (
-    "The broker can't see which process connects: it is in another container (PID namespace), /proc hides it "
-    "(hidepid), or it has closed itself to other programs. Connect from an ordinary process beside the notebook."
+    "The broker can't see which process is connecting: it is in another container (PID namespace), /proc "
+    "hides it (hidepid), or it has closed itself to other programs. Connect from an ordinary process next "
+    "to the notebook."
 )
-_ENDED = "The broker can't see which process connects: the connection has ended already."
+_ENDED = "The broker can't see which process is connecting: the connection has already ended."
 
 _RELAYS = ("-m", "connvault_jupyter.broker.relay_process")
 
@@ -205,10 +206,10 @@ class Broker:
             else:
                 peer = tcp_peer(client, likely=(whose.pid,))
         except PeerHidden:
-            self._log.warning("a client of a handle is refused: %s", _HIDDEN)
+            self._log.warning("a client of a handle was refused: %s", _HIDDEN)
             raise BrokerUnavailable(_HIDDEN) from None
         except OSError:
-            self._log.warning("a client of a handle is refused: %s", _ENDED)
+            self._log.warning("a client of a handle was refused: %s", _ENDED)
             raise BrokerUnavailable(_ENDED) from None
         try:
             requester = self._supervision.identify(peer, likely=whose)
@@ -224,7 +225,7 @@ class Broker:
             with self._lock:
                 self._services.connections.recheck()
         except ConnvaultError as exc:
-            self._log.warning("the states of the connections could not be looked at: %s", exc.message)
+            self._log.warning("the state of the connections could not be checked: %s", exc.message)
         opening.join(_OPENING_S)
         self._listener.start()
 
@@ -274,7 +275,7 @@ def main(started: Started) -> None:
     try:
         broker.close()
     except ConnvaultError as exc:
-        log.error("the broker did not end in good order: %s", exc.message)
+        log.error("the broker did not shut down cleanly: %s", exc.message)
     _end(0)
 
 
@@ -283,15 +284,15 @@ def _weaker(started: Started) -> str:
     refused = []
     if not started.non_dumpable:
         refused.append(
-            "connvault's own process could not close its memory to your other programs, so any of them can read the "
-            "secrets in it."
+            "connvault's own process could not protect its memory from your other programs, so any of them "
+            "can read the secrets in it."
         )
     if not started.dies_with_owner:
-        refused.append("It may stay for a moment when the server is killed.")
+        refused.append("It may keep running for a moment after the server is killed.")
     if not refused or not sys.platform.startswith("linux"):
         return ""
     return " ".join(
-        [*refused, "The system refuses prctl(2), as a container's seccomp profile can: allow it there."]
+        [*refused, "The system refuses prctl(2), as a container's seccomp profile can. Allow it there."]
     )
 
 
@@ -316,7 +317,7 @@ def _settings(body: object) -> BrokerSettings:
         raise invalid_request(exc) from None
     if settings.version != __version__:
         raise VersionMismatch(
-            "connvault-jupyter was updated while the server ran. Restart the Jupyter server."
+            "connvault-jupyter was updated while the server was running. Restart the Jupyter server."
         )
     return settings
 

@@ -42,10 +42,11 @@ _UNPRINTED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Set by Jupyter's launchers in each kernel: only a hint that a row is still to come.
 _KERNEL_MARK = "JPY_PARENT_PID"
 
-_GONE = "The asking process has ended."
+_GONE = "The process that asked has ended."
 _HIDDEN = (
-    "The broker can't see the asking process: /proc hides it (hidepid), as it does with what has closed itself to "
-    "other programs. Ask from an ordinary process, or let /proc be mounted without hidepid."
+    "The broker can't see the process that asked: /proc hides it (hidepid), as it hides every process that "
+    "has closed itself to other programs. Ask from an ordinary process, or have /proc mounted without "
+    "hidepid."
 )
 
 # What a folder of installed programs has: a virtual environment, conda's; and where pip puts those of a user. All of
@@ -253,7 +254,8 @@ class Peers:
     def _from_process(self, process: Running, line: list[Running]) -> Requester:
         if self._kernels.some_are_remote and self._looks_like_kernel(line):
             raise BrokerUnavailable(
-                "This kernel runs on another machine or is not started by this server, so it can't be told who asks."
+                "This kernel runs on another machine or was not started by this server, so connvault can't "
+                "tell who is asking."
             )
         executable = self._processes.executable(process.pid) or ""
         directory = self._processes.directory(process.pid)

@@ -28,8 +28,8 @@ def own_namespace() -> PidNamespace:
         return here().namespace()
     except OSError as exc:
         raise BrokerUnavailable(
-            "It can't be told who asks: /proc is not mounted, or shows another PID namespace than the server's. "
-            "Mount the container's own /proc and restart the server."
+            "connvault can't tell who is asking: /proc is not mounted, or belongs to another PID namespace "
+            "than the server. Mount the container's own /proc and restart the server."
         ) from exc
 
 
@@ -64,7 +64,7 @@ class PidNamespaces:
         except OSError as exc:
             raise unusable(self._folder.parent, exc) from exc
         raise BrokerUnavailable(
-            f"Another program keeps {self._file(namespace)} locked for itself. End it, and restart the server."
+            f"Another program has locked {self._file(namespace)}. End it, then restart the server."
         )
 
     def somebody_at(self, namespace: PidNamespace) -> bool:

@@ -65,8 +65,8 @@ def choose(runtime_dir: Path) -> SocketDir:
             _clean_left_behind(folder)
             return _made(folder)
     raise BrokerUnavailable(
-        f"There is no folder for the broker's socket: neither {runtime_dir} nor {temporary} can be written. "
-        "Name others by JUPYTER_RUNTIME_DIR (or XDG_RUNTIME_DIR) and TMPDIR, and restart the server."
+        f"There is no folder for the broker's socket: neither {runtime_dir} nor {temporary} is writable. "
+        "Set JUPYTER_RUNTIME_DIR (or XDG_RUNTIME_DIR) and TMPDIR to other folders, then restart the server."
     )
 
 
@@ -103,7 +103,7 @@ def bind(path: Path) -> Bound:
     except OSError as exc:
         raise _unusable(path.parent, exc) from exc
     if held is None:
-        raise BrokerUnavailable("Another broker serves this socket already. Each server needs its own.")
+        raise BrokerUnavailable("Another broker already uses this socket. Each server needs its own.")
     try:
         return Bound(_listening(path), path, held)
     except BaseException:
@@ -118,9 +118,7 @@ def _listening(path: Path) -> socket.socket:
         pass
     else:
         if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
-            raise BrokerUnavailable(
-                "Something that is not the broker's lies at the socket's path. Remove it."
-            )
+            raise BrokerUnavailable("Something else is at the path of the broker's socket. Remove it.")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -136,8 +134,8 @@ def _listening(path: Path) -> socket.socket:
 
 def _unusable(folder: Path, error: OSError) -> BrokerUnavailable:
     return BrokerUnavailable(
-        f"The broker's socket can't be made in {folder} ({error.strerror}). "
-        "Name another folder by JUPYTER_RUNTIME_DIR (or XDG_RUNTIME_DIR), and restart the server."
+        f"The broker's socket can't be created in {folder} ({error.strerror}). Set JUPYTER_RUNTIME_DIR (or "
+        "XDG_RUNTIME_DIR) to another folder, then restart the server."
     )
 
 
@@ -185,7 +183,7 @@ def _is_own(directory: Path) -> bool:
 def _own_directory(directory: Path) -> None:
     if not _is_own(directory):
         raise BrokerUnavailable(
-            "The directory of the broker's socket is a link or belongs to somebody else. Remove it."
+            "The folder of the broker's socket is a symbolic link or belongs to another user. Remove it."
         )
     if stat.S_IMODE(directory.lstat().st_mode) != 0o700:
         # A umask or a copy may have changed it; it is ours, so it can be made right.

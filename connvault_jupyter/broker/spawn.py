@@ -28,8 +28,8 @@ _ROOM = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 NAME = "connvault"
 
 _IMPOSTOR = (
-    "Another process answered in the place of connvault's own, which is not used. It is started again; "
-    "if this goes on, a program of your user interferes."
+    "Another process answered instead of connvault's own, and was not used. connvault starts its own again. "
+    "If this keeps happening, one of your programs is interfering."
 )
 _NO_PROC = "connvault's broker can't read /proc, so it can't rule out a debugger. Mount /proc."
 

@@ -64,7 +64,8 @@ def run(app: str, arguments: Sequence[str]) -> int:
     if become_non_dumpable():
         if _is_traced():
             return _fail(
-                "A debugger is attached to this process and could read what is typed. Start without it.",
+                "A debugger is attached to this process and could read what is typed. Start it without the "
+                "debugger.",
                 _UNAVAILABLE,
             )
         if was_open:

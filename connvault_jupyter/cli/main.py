@@ -61,8 +61,8 @@ def _show(handle: Handle, found: Mapping[str, str], form: str) -> int:
         # The handle is this process's, which is about to end: the variables would lead nowhere.
         handle.release()
         return _fail(
-            "`env` is for what a notebook starts: a handle is good for the process that asked, and what it starts. "
-            "In a terminal use: jupyter connvault run NAME -- COMMAND"
+            "`env` works only below a notebook's kernel: a handle is valid for the process that asked and "
+            "for what that process starts. In a terminal, use: jupyter connvault run NAME -- COMMAND"
         )
     print(written(found, form))  # noqa: T201 -- what the command is for
     return 0
@@ -86,8 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for app in APPS:
-        verbs.add_parser(app, help=f"jupyter {app}, with its memory closed to other programs from the start")
-    env = verbs.add_parser("env", help="variables by which other programs use a connection")
+        verbs.add_parser(
+            app, help=f"start jupyter {app} with its memory closed to other programs from the beginning"
+        )
+    env = verbs.add_parser("env", help="print environment variables that let other programs use a connection")
     env.add_argument("--format", choices=("shell", "json"), default="shell")
     run = verbs.add_parser(
         "run",
@@ -96,12 +98,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     for verb in (env, run):
         verb.add_argument("name", help="the connection's name")
-        verb.add_argument("--reason", help="one sentence for the person who is asked")
+        verb.add_argument("--reason", help="one sentence shown to the person who is asked")
         verb.add_argument(
-            "--timeout", type=float, default=60, metavar="SECONDS", help="how long to wait (60)"
+            "--timeout",
+            type=float,
+            default=60,
+            metavar="SECONDS",
+            help="how long to wait for the answer (default: 60)",
         )
         verb.add_argument(
-            "--tcp", action="store_true", help="by loopback, for tools without Unix sockets; with a token"
+            "--tcp",
+            action="store_true",
+            help="use a loopback TCP port, with a token, for tools that can't use Unix sockets",
         )
     return parser
 

@@ -78,7 +78,7 @@ _OPERATOR = (
         "providers.list",
         "contract.Empty",
         "providers.ProviderList",
-        "All kinds of connections",
+        "All kinds of connection",
         Http("GET", "/providers"),
     ),
     Operation(
@@ -160,7 +160,7 @@ _OPERATOR = (
         "connections.uses",
         "connections.ConnectionRef",
         "audit.UseDays",
-        "Uses in the last 14 days",
+        "Uses in the last 14 days, by day",
         Http("GET", "/connections/{id}/uses"),
     ),
     Operation(
@@ -168,7 +168,7 @@ _OPERATOR = (
         "proposals.get",
         "proposals.ProposalRef",
         "proposals.Proposal",
-        "What code suggests for a new connection",
+        "A suggestion for a new connection, made by code",
         Http("GET", "/proposals/{id}"),
     ),
     Operation(
@@ -176,7 +176,7 @@ _OPERATOR = (
         "access_requests.list",
         "contract.Empty",
         "access.QuestionList",
-        "The questions that wait for an answer",
+        "The access requests that wait for an answer",
         Http("GET", "/access-requests"),
     ),
     Operation(
@@ -193,7 +193,7 @@ _OPERATOR = (
         "grants.list",
         "access.GrantFilter",
         "access.GrantList",
-        "Who may use what",
+        "The grants: who may use what",
         Http("GET", "/grants"),
     ),
     Operation(
@@ -201,7 +201,7 @@ _OPERATOR = (
         "grants.revoke",
         "access.GrantRef",
         "contract.Empty",
-        "Take a grant back, or undo a 'never'",
+        "Revoke a grant, or undo a 'never'",
         Http("DELETE", "/grants/{id}", success=204),
         writes=True,
         cuts=True,
@@ -211,7 +211,7 @@ _OPERATOR = (
         "audit.list",
         "audit.AuditFilter",
         "audit.AuditPage",
-        "The record, newest first",
+        "The audit events, newest first",
         Http("GET", "/audit"),
     ),
     Operation(
@@ -219,7 +219,7 @@ _OPERATOR = (
         "audit.verify",
         "contract.Empty",
         "audit.AuditVerification",
-        "Whether the record is consistent",
+        "Whether the audit events are consistent",
         Http("GET", "/audit/verification"),
         waits=True,
     ),
@@ -323,7 +323,7 @@ _REQUESTER = (
         "providers.list",
         "contract.Empty",
         "providers.ProviderSummaryList",
-        "Kinds of connections",
+        "Kinds of connection",
     ),
     Operation(
         "requester",
@@ -365,7 +365,7 @@ _REQUESTER = (
         "access.check",
         "access.HandleUse",
         "access.HandleState",
-        "Whether a handle is still good",
+        "Whether a handle is still valid",
         writes=True,
     ),
     Operation(
@@ -382,7 +382,7 @@ _REQUESTER = (
         "access.release",
         "access.HandleUse",
         "access.Released",
-        "Let go of a handle",
+        "Release a handle",
         writes=True,
     ),
     Operation(
@@ -390,11 +390,15 @@ _REQUESTER = (
         "access.revoke_own",
         "access.RevokeOwn",
         "access.Released",
-        "Give back all grants of this requester",
+        "Revoke all grants of this requester",
         writes=True,
     ),
     Operation(
-        "requester", "audit.list_own", "audit.OwnAuditFilter", "audit.AuditPage", "This requester's own rows"
+        "requester",
+        "audit.list_own",
+        "audit.OwnAuditFilter",
+        "audit.AuditPage",
+        "This requester's own audit events",
     ),
 )
 

@@ -49,7 +49,10 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return InvalidRequest(
         errors=[
-            {"path": _path(item["loc"]), "message": _MESSAGES.get(item["type"], "has not the expected form")}
+            {
+                "path": _path(item["loc"]),
+                "message": _MESSAGES.get(item["type"], "does not have the expected format"),
+            }
             for item in found[:MAX_FIELD_ERRORS]
         ]
     )
@@ -69,7 +72,7 @@ def _path(loc: tuple[int | str, ...]) -> str:
 
 _MESSAGES = {
     "missing": "is missing",
-    "extra_forbidden": "is not known here",
+    "extra_forbidden": "is unknown",
     "string_type": "must be text",
     "int_type": "must be a whole number",
     "float_type": "must be a number",

@@ -147,11 +147,12 @@ def connection(
         BrokerUnavailable: this process has no broker, or it does not answer.
     """
     if not isinstance(name, str):
-        raise TypeError("connection() takes the name of a connection, a string")
+        raise TypeError("connection() takes the name of a connection as a string")
     if not _NAME.fullmatch(name):
         # Not quoted: whatever it is, it is no name, and could be something pasted by mistake.
         raise ConnectionNotFound(
-            "No connection can have this name: it begins with a letter and has letters, digits, '_', '-' and '.' only."
+            "No connection can have this name: a name starts with a letter and contains only letters, "
+            "digits, '_', '-' and '.'."
         )
     if agent is not None and not 0 < len(agent) <= _MAX_AGENT_CHARS:
         raise ValueError(f"agent must have 1 to {_MAX_AGENT_CHARS} characters")

@@ -58,8 +58,8 @@ _REPEATABLE = frozenset(
 )
 
 _HOW_TO_START = (
-    "No broker is known to this process. Start JupyterLab or Notebook 7 with connvault-jupyter installed "
-    "in the server's environment, and open the notebook there."
+    "This process does not know a connvault broker. Start JupyterLab or Notebook 7 with connvault-jupyter "
+    "installed in the server's environment, and open the notebook there."
 )
 
 
@@ -182,7 +182,7 @@ class BrokerClient:
             answer = frames.receive(stream, max_bytes=frames.MAX_ANSWER_BYTES)
         except TimeoutError:
             raise BrokerUnavailable(
-                f"connvault's broker did not answer within {timeout_s:g} s. Look into the server log."
+                f"connvault's broker did not answer within {timeout_s:g} s. See the server log."
             ) from None
         # ValueError: another thread has closed it just now, so it has no descriptor to look at.
         except (OSError, ValueError, MalformedFrame):
@@ -204,7 +204,8 @@ class BrokerClient:
     def _open(self, deadline: float, hello_s: float) -> socket.socket:
         if sys.platform == "win32" or not hasattr(socket, "AF_UNIX"):
             raise BrokerUnavailable(
-                "connvault needs Unix sockets with peer credentials. On Windows, use WSL: run JupyterLab there."
+                "connvault needs Unix sockets with peer credentials. On Windows, use WSL: run JupyterLab "
+                "there."
             )
         path = self._locate()
         if path is None:

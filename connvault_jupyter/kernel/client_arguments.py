@@ -28,7 +28,7 @@ def check_arguments(given: Iterable[str], allowed: frozenset[str]) -> None:
     for name in given:
         if name not in allowed:
             raise ArgumentRefused(
-                f"{name!r} can't be given: {why(name)} Allowed are {', '.join(sorted(allowed))}."
+                f"{name!r} is not accepted: {why(name)} Accepted are {', '.join(sorted(allowed))}."
             )
 
 
@@ -38,7 +38,7 @@ def why(name: str) -> str:
         if pattern.fullmatch(name):
             return reason
     return (
-        "it is none that connvault knows to say only how to talk, and where and as whom to log in comes from the "
+        "connvault does not know it, and it could change where to log in or as whom, which comes from the "
         "connection."
     )
 
@@ -49,23 +49,23 @@ _REASONS = tuple(
     for pattern, reason in (
         (
             r"creator|async_creator|module|.*pool|connection_class|transport|mounts|app|session",
-            "it is another way in, past the broker: the login comes from the connection.",
+            "it would log in without the broker, and the login comes from the connection.",
         ),
         (
             r"ssl.*|tls.*|verify|cert|client_cert|channel_binding|gss.*|krb.*|server_public_key",
-            "how the way to the service is encrypted and verified comes from the connection, in its form.",
+            "encryption and verification come from the connection, and are set in its form.",
         ),
         (
             r"user|username|pass.*|auth.*|.*_auth|require.*|credential.*|.*token.*|.*key|.*key_id|.*secret.*|anon",
-            "it says as whom to log in, or how, and that comes from the connection.",
+            "it sets as whom or how to log in, which comes from the connection.",
         ),
         (
             r"trust_env|service.*|read_default.*|profile.*|.*_kwargs",
-            "it takes settings from elsewhere, and where and as whom to log in comes from the connection.",
+            "it loads settings from elsewhere, and where to log in and as whom comes from the connection.",
         ),
         (
             r".*host.*|port|.*url|.*uri|dsn|conninfo|.*path|.*socket|.*endpoint.*|.*address|uds|region.*|db|dbname|database|prox.*",
-            "it says where to go, or by what way, and that comes from the connection.",
+            "it sets where or by which route to connect, which comes from the connection.",
         ),
     )
 )

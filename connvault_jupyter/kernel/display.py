@@ -123,7 +123,7 @@ class ConnectionTable(Sequence[responses.ConnectionSummary]):
                 )
                 for item in self._connections
             ),
-            empty=f"No connections yet. Make one in JupyterLab's Connections panel: {DEEP_LINK}",
+            empty=f"No connections yet. Create one in JupyterLab's Connections panel: {DEEP_LINK}",
         )
 
     def __repr__(self) -> str:
@@ -143,7 +143,7 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
     "access:interrupted": ("asked", "interrupted"),
     "access:refused": ("asked", "refused"),
     "access:checked": ("used", ""),
-    "grant:revoked": ("permission taken back", ""),
+    "grant:revoked": ("permission revoked", ""),
     "grant:voided": ("permission void", ""),
 }
 _ANSWERS = frozenset(kind for kind, (what, _) in _EVENTS.items() if what == "asked") - {
@@ -177,7 +177,7 @@ def audit_table(events: Iterable[responses.Event]) -> Table:
     return Table(
         ("when", "connection", "what", "outcome", "how"),
         map(cells, _told_once(events)),
-        empty="Nothing is on record for this notebook yet.",
+        empty="No activity of this notebook yet.",
     )
 
 

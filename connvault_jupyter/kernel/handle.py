@@ -175,7 +175,7 @@ class Handle:
         """
         if not self._brokered():
             raise NotAllowed(
-                "There are no variables for this connection: they would have to hold its secret. "
+                "This connection has no environment variables: they would have to hold its secret. "
                 f"{self._what_there_is()}.",
                 connection=self.name,
             )
@@ -420,6 +420,7 @@ def _client_type(client: str) -> Any:
     module = _CLIENTS.get(client)
     if module is None:
         raise ConnvaultError(
-            "This version of connvault-jupyter has no client for this kind of connection. Update it in this kernel."
+            "This version of connvault-jupyter has no client for this kind of connection. Update it in "
+            "this kernel."
         )
     return importlib.import_module(f"{__package__}.clients.{module}").Client

@@ -81,7 +81,7 @@ class HandleRef:
         return f"<handle of {self.connection}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a handle can't be pickled: it is good in this kernel only")
+        raise TypeError("a handle can't be pickled: it works in this kernel only")
 
     @property
     def ref(self) -> MaskedStr:

@@ -34,10 +34,10 @@ class MaskedStr(HiddenStr):
     __slots__ = ()
 
     def __copy__(self) -> NoReturn:
-        raise TypeError("a secret can't be copied into another object; use it where you have it")
+        raise TypeError("a secret can't be copied into another object; use it where it is")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        raise TypeError("a secret can't be copied into another object; use it where you have it")
+        raise TypeError("a secret can't be copied into another object; use it where it is")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a secret can't be pickled; ask for the connection where it is needed")

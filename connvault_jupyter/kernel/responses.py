@@ -309,7 +309,8 @@ def _parsed(parse: Callable[[], T]) -> T:
         pass
     # Outside of the handler: the cause could quote what was received.
     raise MalformedFrame(
-        "The broker's answer has not the expected form. Install the same version in both places."
+        "The broker's answer does not have the expected format. Install the same version of "
+        "connvault-jupyter in both environments."
     )
 
 

@@ -51,7 +51,7 @@ def parse(line: str) -> Command:
     if verb == "audit":
         _expect(rest, 0, 1, "%connections audit [NAME]")
         return Command(verb, name=rest[0] if rest else "")
-    raise BadCommand(f"Write one of: {', '.join(VERBS)}; or nothing, for the panel.")
+    raise BadCommand(f"Usage: %connections, alone for the panel, or with one of: {', '.join(VERBS)}.")
 
 
 def identifier(name: str) -> str | None:
@@ -65,12 +65,14 @@ def _new(rest: Sequence[str]) -> Command:
     if not rest:
         return Command("new")
     if "=" in rest[0]:
-        raise BadCommand(f"The kind of connection comes first: {usage}")
+        raise BadCommand(f"The kind of connection comes first. Usage: {usage}")
     values: dict[str, str] = {}
     for word in rest[1:]:
         found = _FIELD.fullmatch(word)
         if found is None:
-            raise BadCommand(f"After the kind come fields, each as field=value without spaces: {usage}")
+            raise BadCommand(
+                f"After the kind, give each field as field=value, without spaces. Usage: {usage}"
+            )
         values[found[1]] = found[2]
     return Command("new", provider=rest[0], name=values.pop("name", ""), values=values)
 
@@ -86,15 +88,15 @@ def _use(rest: Sequence[str]) -> Command:
             words = words[:index]
             break
     if reason == "":
-        raise BadCommand(f"--reason is followed by the reason: {usage}")
+        raise BadCommand(f"--reason needs a text. Usage: {usage}")
     if len(words) not in (1, 3) or (len(words) == 3 and words[1] != "as"):
-        raise BadCommand(f"It is written {usage}")
+        raise BadCommand(f"Usage: {usage}")
     variable = words[2] if len(words) == 3 else identifier(words[0])
     if variable is None or not variable.isidentifier() or keyword.iskeyword(variable):
-        raise BadCommand(f"The variable must be a Python name: {usage}")
+        raise BadCommand(f"The variable must be a valid Python name. Usage: {usage}")
     return Command("use", name=words[0], variable=variable, reason=reason)
 
 
 def _expect(words: Sequence[str], least: int, most: int, usage: str) -> None:
     if not least <= len(words) <= most:
-        raise BadCommand(f"It is written {usage}")
+        raise BadCommand(f"Usage: {usage}")

@@ -31,7 +31,7 @@ _SCREENS: Mapping[str, tuple[str, str]] = {
     "vault_locked": ("Unlock", "unlock"),
     "custodian_unavailable": ("Unlock", "unlock"),
     "vault_not_set_up": ("Set up", "setup"),
-    "too_many_questions": ("Show the questions", "questions"),
+    "too_many_questions": ("Show the requests", "questions"),
 }
 
 # The same for errors that are about one connection: without its name there is nothing to open.
@@ -58,8 +58,8 @@ _FORMS = frozenset({"connection_not_found", "secret_in_code"})
 
 # Of a handle that has ended: why, and whether asking again is what is left to do.
 _WHY_ENDED: Mapping[str, str] = {
-    "revoked": "its permission was taken back",
-    "expired": "its time is over",
+    "revoked": "its permission was revoked",
+    "expired": "its permission expired",
     "changed": "the connection was changed",
     "deleted": "the connection was deleted",
     "document_gone": "its notebook was moved, replaced or deleted",
@@ -116,7 +116,7 @@ def _actions(code: str, details: Mapping[str, Any], proposal: str) -> list[dict[
         empty = {"new": provider if isinstance(provider, str) else True}
         return [_open("Open the form", {"proposal": proposal} if proposal else empty)]
     if code == "provider_not_found":
-        return [_open("Show what there is", {"new": True})]
+        return [_open("Show all kinds", {"new": True})]
     if code == "access_denied" and details.get("reason") == "never" and named:
         return [_open("Who may use it", {**named, "tab": "grants"})]
     if code == "handle_invalid" and named:
@@ -233,8 +233,8 @@ def _ended(raised: BaseException) -> ConnvaultError | None:
         if name not in of:
             of.append(name)
     (why, first), *others = names.items()
-    what = f"What {_listed(first)} had open was ended: {why}."
-    also = [f"So was what {_listed(more)} had: {cause}." for cause, more in others]
+    what = f"The open clients of {_listed(first)} were closed: {why}."
+    also = [f"So were those of {_listed(more)}: {cause}." for cause, more in others]
     # The first is what the error is about.
     return type(found[0])(" ".join([what, *also, _then(found)]), **found[0].details)
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 NAME = "connections"
 
 HELP = """\
-%connections                                   the panel: see, make and change connections
+%connections                                   the panel: see, create and edit connections
 %connections list                              all connections
-%connections new PROVIDER [field=value ...]    a form for a new one; never type a secret here
-%connections use NAME [as VAR] [--reason ...]  ask for it, and assign the handle to a variable
-%connections show NAME                         what it is, whether it is ready, and how it is delivered
-%connections revoke NAME                       give this notebook's permissions back
-%connections audit [NAME]                      what this notebook did with connections
+%connections new PROVIDER [field=value ...]    the form for a new one; never type a secret here
+%connections use NAME [as VAR] [--reason ...]  ask to use it, and assign the handle to a variable
+%connections show NAME                         its kind, destination, status and delivery
+%connections revoke NAME                       revoke this notebook's permissions for it
+%connections audit [NAME]                      this notebook's activity
 %connections help                              this text"""
 
 
@@ -81,7 +81,9 @@ class ConnectionsMagic:
         if command.name and not api.valid_name(command.name):
             from IPython.core.error import UsageError
 
-            raise UsageError("A name begins with a letter and has letters, digits, '_', '-' and '.' only.")
+            raise UsageError(
+                "A name starts with a letter and contains only letters, digits, '_', '-' and '.'."
+            )
         if provider:
             self._check_fields(provider, values)
         if self._draws_widgets():
@@ -102,8 +104,8 @@ class ConnectionsMagic:
             from IPython.core.error import UsageError
 
             raise UsageError(
-                f"There is a variable {command.variable} already. "
-                f"Choose another one: %connections use {command.name} as VARIABLE"
+                f"The variable {command.variable} already exists. Choose another one: %connections use "
+                f"{command.name} as VARIABLE"
             )
         handle = api.connection(command.name, reason=command.reason)
         self._shell.user_ns[command.variable] = handle
@@ -130,8 +132,8 @@ class ConnectionsMagic:
             print(f"This notebook has no permission for {name}.")  # noqa: T201
         else:
             print(  # noqa: T201
-                f"Given back: {count} permission{'s' if count > 1 else ''} for {name}. Brokered connections that were "
-                "open have ended; the next use asks again."
+                f"Revoked {count} permission{'s' if count > 1 else ''} for {name}. Open brokered clients "
+                "were closed; the next use asks again."
             )
 
     def _refuse_secrets(self, line: str) -> None:
@@ -150,7 +152,8 @@ class ConnectionsMagic:
             scrub(self._shell, [given[name] for name in found])
             name = given.get("name")
             raise SecretInCode(
-                "A secret was typed into the cell. Delete it from the cell, change the password where it is used, "
+                "A secret was typed into the cell. Delete it from the cell, change the password where it "
+                "is used, "
                 "and enter the new one in the form.",
                 **({"provider": provider.id} if provider else {}),
                 **({"connection": name} if name and api.valid_name(name) else {}),
@@ -165,7 +168,7 @@ class ConnectionsMagic:
         known = next((kind for kind in kinds if kind.id == provider), None)
         if known is None:
             raise ProviderNotFound(
-                f"There is no such kind of connection. There are: {', '.join(kind.id for kind in kinds)}."
+                f"Unknown kind of connection. Known kinds: {', '.join(kind.id for kind in kinds)}."
             )
         if any(name not in known.fields for name in values):
             # It could be a password whose field name has a slip in it.

@@ -58,7 +58,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Python takes the last of two, a reader the first: nobody could say what was reviewed.
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Unusable("It has a name twice in one object.")
+        raise Unusable("A name appears twice in one object.")
     return found
 
 
@@ -73,7 +73,8 @@ def _check_fields(definition: ProviderDefinition) -> None:
         for name, schema in place.get("properties", {}).items():
             if not _FIELD_NAME.match(name):
                 raise Unusable(
-                    "A field's name is short, of small letters, digits and _, and begins with a letter."
+                    "A field's name must be short, start with a letter, and contain only lowercase "
+                    "letters, digits and _."
                 )
             if not isinstance(schema, dict):
                 raise Unusable(f"{name} must be an object.")
@@ -82,7 +83,9 @@ def _check_fields(definition: ProviderDefinition) -> None:
                 _check_declaration(name, schema, declared[name], shared)
             elif any(mark in schema for mark in _ONCE_ONLY):
                 # A second mention narrows what the first one allows. It can't say anew what the field is.
-                raise Unusable(f"{name} is marked in a second mention. Mark it where it stands first.")
+                raise Unusable(
+                    f"{name} is marked where it is mentioned again. Mark it where it is first defined."
+                )
         for name in place.get("required", []):
             if name not in declared:
                 raise Unusable("required names a field that does not exist.")
@@ -93,7 +96,7 @@ def _check_messages(name: str, schema: dict[str, Any]) -> None:
     if not isinstance(found, dict) or not all(
         isinstance(text, str) and len(text) <= _MAX_MESSAGE_CHARS for text in found.values()
     ):
-        raise Unusable(f"x-messages of {name} must be short texts by keyword.")
+        raise Unusable(f"x-messages of {name} must map keywords to short texts.")
 
 
 def _check_declaration(
@@ -105,15 +108,17 @@ def _check_declaration(
     if any(
         (schema.get(mark) is True) != (first.get(mark) is True) for mark in ("writeOnly", "x-destination")
     ):
-        raise Unusable(f"{name} stands in two places that differ.")
+        raise Unusable(f"{name} is defined in two places that differ.")
     if schema.get("writeOnly") is True and whole["type"] != "string":
         raise Unusable(f"{name} is a secret, so its type must be string.")
     if schema.get("writeOnly") is True and not _NEVER_ON_SECRETS.isdisjoint(whole):
-        raise Unusable(f"{name} is a secret: no default, no given values, and it is no destination.")
+        raise Unusable(
+            f"{name} is a secret, so it can't have a default or fixed values, or be a destination."
+        )
     if "default" in schema and not Draft202012Validator({**schema, "$defs": shared}).is_valid(
         schema["default"]
     ):
-        raise Unusable(f"The default of {name} does not fit its own schema.")
+        raise Unusable(f"The default of {name} does not match its own schema.")
 
 
 def _check_secrets(definition: ProviderDefinition) -> None:
@@ -121,9 +126,9 @@ def _check_secrets(definition: ProviderDefinition) -> None:
     declared = [field for place in places(schema) for field in place.get("properties", {}).values()]
     at_fields = sum(field.get("writeOnly") is True for field in declared)
     if sum(keyword == "writeOnly" and value is True for keyword, value in keywords(schema)) != at_fields:
-        raise Unusable("writeOnly may only stand at a field itself.")
+        raise Unusable("writeOnly may only be set on a field itself.")
     if any(secrets & _looked_at(condition) for condition in conditions(schema)):
-        raise Unusable("An if must not look at a secret.")
+        raise Unusable("An if must not test a secret.")
 
 
 def _looked_at(condition: Any) -> frozenset[str]:
@@ -141,7 +146,7 @@ def _check_display(definition: ProviderDefinition) -> None:
     try:
         line = FieldPattern(definition.destination)
     except PatternError:
-        raise Unusable("destination must be text with {field} places and no other braces.") from None
+        raise Unusable("destination must be text with {field} placeholders and no other braces.") from None
     if not line.names <= set(definition.field_schemas):
         raise Unusable("destination names a field that does not exist.")
     if line.names & definition.secret_fields:

@@ -93,10 +93,10 @@ def check_deliveries(definition: ProviderDefinition) -> None:
         ):
             raise Unusable("Only a relay has a protocol, a recipe and variables.")
     if len(relays) > 1:
-        raise Unusable("There may be one relay only.")
+        raise Unusable("Only one relay is allowed.")
     if relays and any(one.kind == "login" for one in definition.deliveries):
         # Code would choose the way on which it gets the secret.
-        raise Unusable("Where there is a relay, there may be no login in the clear.")
+        raise Unusable("A kind with a relay must not also have a login in the clear.")
     for relay in relays:
         if relay.protocol is None:
             raise Unusable("A relay must have a protocol.")
@@ -104,7 +104,7 @@ def check_deliveries(definition: ProviderDefinition) -> None:
         _check_recipe(definition, relay)
         _check_variables(definition, relay, relay.protocol)
     if definition.secret_fields and not definition.destination_fields and not definition.reveal_only:
-        raise Unusable("It logs in with a secret, so x-destination must say where that may be sent.")
+        raise Unusable("It logs in with a secret, so x-destination must say where the secret may be sent.")
 
 
 def refused_variable(name: str) -> bool:
@@ -134,7 +134,7 @@ def _check_recipe(definition: ProviderDefinition, relay: Delivery) -> None:
         if name in definition.field_schemas:
             raise Unusable(f"recipe must not name the field {name}.")
         if name in _PLACE_FIELDS:
-            raise Unusable(f"recipe says how to log in, never where: it must not name {name}.")
+            raise Unusable(f"recipe says how to log in, never where, so it must not name {name}.")
 
 
 def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: RelayProtocol) -> None:
@@ -146,11 +146,14 @@ def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: 
         try:
             named = FieldPattern(text).names
         except PatternError:
-            raise Unusable(f"{name} must be text with {{place}} places and no other braces.") from None
+            raise Unusable(f"{name} must be text with {{place}} placeholders and no other braces.") from None
         if not named <= known:
-            raise Unusable(f"{name} may use the relay's own places and plain fields only.")
+            raise Unusable(
+                f"{name} may only use the relay's own placeholders and fields that are not secret."
+            )
         if refused_variable(name):
             raise Unusable(
-                f"variables must not set {name}: it may change how programs find or load things. Use a name that says "
-                "where or as whom, such as one that ends with _URL, _HOST, _PORT, _USER or _TOKEN."
+                f"variables must not set {name}: it may change how programs find or load code and settings. "
+                "Use a name that says where or as whom to log in, such as one that ends with _URL, _HOST, "
+                "_PORT, _USER or _TOKEN."
             )

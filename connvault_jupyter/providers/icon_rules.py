@@ -29,7 +29,7 @@ def icon_problem(icon: str) -> str | None:
         return None
     # Without a document type there are no entities, so nothing can expand.
     if "<!" in icon or "<?" in icon:
-        return "The icon must be one <svg> element, without declarations and comments."
+        return "The icon must be one <svg> element, without declarations or comments."
     try:
         root = ET.fromstring(icon)  # noqa: S314 - at most 16 KiB, and no document type (above)
     except ET.ParseError:
@@ -38,7 +38,7 @@ def icon_problem(icon: str) -> str | None:
         return 'The icon must be one <svg xmlns="http://www.w3.org/2000/svg"> element.'
     for element in root.iter():
         if element.tag not in _ELEMENTS:
-            return "The icon holds an element that is not a plain shape."
+            return "The icon contains an element that is not a plain shape."
         for name, value in element.attrib.items():
             bare = name.rpartition("}")[2].lower()
             if (
@@ -46,5 +46,5 @@ def icon_problem(icon: str) -> str | None:
                 or (bare == "href" and not value.startswith("#"))
                 or _OUTSIDE.search(value)
             ):
-                return "The icon holds code, or a link to somewhere else."
+                return "The icon contains code or an external link."
     return None

@@ -15,9 +15,9 @@ _TYPES = {
     "boolean": "must be yes or no.",
 }
 
-UNKNOWN = "There is no such field."
-SECRET_HERE = "A secret does not belong here. Enter it in its own field."  # noqa: S105 - a message
-USERINFO = "An address must not hold a user or password. Enter them in their own fields."
+UNKNOWN = "This field is unknown."
+SECRET_HERE = "A secret doesn't belong here. Enter it in its own field."  # noqa: S105 - a message
+USERINFO = "An address must not contain a user or password. Enter them in their own fields."
 CONTROL = "{title} has characters that can't be used here, such as a line break."
 
 
@@ -45,8 +45,8 @@ def message_for(keyword: str, schema: Mapping[str, Any], narrowing: Mapping[str,
         bound, limit = ("at least", "minLength") if asked == "minLength" else ("at most", "maxLength")
         return f"{title} must have {bound} {narrowing.get(limit, schema.get(limit))} characters."
     if asked in ("enum", "const", "oneOf", "anyOf"):
-        return f"Choose one of the offered values for the {_inside(title)}."
-    return f"{title} has not the expected form."
+        return f"Choose one of the listed values for the {_inside(title)}."
+    return f"{title} does not have the expected format."
 
 
 def title_of(schema: Mapping[str, Any], name: str) -> str:

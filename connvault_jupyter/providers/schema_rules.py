@@ -105,4 +105,4 @@ def _check_keywords(schema: dict[str, Any]) -> None:
             raise Unusable("A $ref may only point into #/$defs of the same definition.")
     for keyword, _ in keywords(shared):
         if keyword in _NEVER_SHARED:
-            raise Unusable(f"Inside $defs there may be no {keyword}.")
+            raise Unusable(f"$defs must not contain {keyword}.")

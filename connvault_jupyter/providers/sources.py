@@ -88,7 +88,9 @@ def _called(entry_point: EntryPoint) -> Sequence[Candidate]:
         _log.debug("provider source %s failed", source, exc_info=True)
         return [Candidate(source, None, f"The package's code failed with {type(error).__name__}.")]
     if len(found) > MAX_DEFINITIONS_PER_ENTRY_POINT:
-        return [Candidate(source, None, f"It gives more than {MAX_DEFINITIONS_PER_ENTRY_POINT} definitions.")]
+        return [
+            Candidate(source, None, f"It returns more than {MAX_DEFINITIONS_PER_ENTRY_POINT} definitions.")
+        ]
     return [_written(source, at, definition) for at, definition in enumerate(found, start=1)]
 
 
@@ -98,7 +100,7 @@ def _written(source: str, at: int, definition: Any) -> Candidate:
     if isinstance(definition, ProviderDefinition):
         return Candidate(source, definition.model_dump_json())
     if not isinstance(definition, Mapping):
-        return Candidate(source, None, "It gives something that is no definition.")
+        return Candidate(source, None, "It returns something that is not a definition.")
     try:
         text = json.dumps(dict(definition), allow_nan=False)
     except (TypeError, ValueError, RecursionError):

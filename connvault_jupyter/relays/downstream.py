@@ -58,7 +58,8 @@ class Handle:
 def no_token() -> HandleInvalid:
     """What a client on TCP is told that did not give the handle's token."""
     return HandleInvalid(
-        "This port is for the owner of a handle: give the handle's token as password, Bearer token or API key.",
+        "This port is only for the owner of a handle. Send the handle's token as the password, Bearer "
+        "token or API key.",
         reason="unknown",
     )
 

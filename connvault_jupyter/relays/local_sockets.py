@@ -18,7 +18,7 @@ from ..errors import UpstreamTimeout, UpstreamUnreachable
 _MOST_LINKS = 40
 
 _NOBODY_THERE = (
-    "Nobody listens at this path. Check the path, and whether the server or its proxy runs on this machine."
+    "Nothing listens at this path. Check the path, and whether the server or its proxy runs on this machine."
 )
 
 
@@ -68,7 +68,7 @@ def _way_to(path: str) -> Iterator[tuple[Path, Path]]:
         if place.is_symlink():
             links += 1
             if links > _MOST_LINKS:
-                raise OSError("too many links")
+                raise OSError("too many symbolic links")
             target = Path(place.readlink())
             left += [one for one in reversed(target.parts) if one != "/"]
             folder = Path("/") if target.is_absolute() else folder

@@ -270,7 +270,9 @@ class RelaySupervisor:
                 try:
                     self._zygote = ZygoteClient(self._start_zygote)
                 except OSError as exc:
-                    raise BrokerUnavailable("The relays' process can't be started.") from exc
+                    raise BrokerUnavailable(
+                        "The relays' process can't be started. See the server log."
+                    ) from exc
             return self._zygote
 
     def _warm(self) -> None:

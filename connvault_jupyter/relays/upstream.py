@@ -184,7 +184,7 @@ def _check(text: str) -> None:
     for form in _forms(address):
         if form in _METADATA or form.is_link_local or form.is_multicast or form.is_unspecified:
             raise UpstreamRefused(
-                "This address is never connected to: link-local, metadata or no host at all."
+                "connvault never connects to link-local, metadata, multicast or unspecified addresses."
             )
 
 

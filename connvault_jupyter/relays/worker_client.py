@@ -212,7 +212,7 @@ class WorkerClient:
                 # It does not read, or has gone: the next receive tells.
                 continue
             except Exception as exc:  # noqa: BLE001 -- a worker's nonsense must not end the broker's thread
-                self._log.error("a relay said something unheard of: %s", type(exc).__name__)
+                self._log.error("a relay sent an unknown message: %s", type(exc).__name__)
             finally:
                 close_all(descriptors)
         self._forget()
@@ -312,7 +312,7 @@ def refused() -> HandleInvalid:
 def gone() -> HandleInvalid:
     """What a program is told that still asks at a handle's port: who it is is not looked up any more."""
     return HandleInvalid(
-        "This handle has ended: it was revoked or released, its time was over, or connvault was locked. Call "
-        "connection() again.",
+        "This handle has ended: it was revoked or released, its permission expired, or connvault was "
+        "locked. Call connection() again.",
         reason="revoked",
     )

@@ -61,7 +61,7 @@ class ZygoteClient:
             pipe.send({"fork": worker, "protocol": protocol}, [descriptor.fileno()])
             pid.result(_FORK_S)
         except (OSError, FutureTimeout):
-            raise BrokerUnavailable("A relay can't be started. Look into the server log.") from None
+            raise BrokerUnavailable("A relay can't be started. See the server log.") from None
         finally:
             with self._lock:
                 self._zygote.pop(worker, None)
@@ -122,8 +122,8 @@ class ZygoteClient:
 
 def _missing(module: object) -> BrokerUnavailable:
     return BrokerUnavailable(
-        f"The Python package {str(module)[:60]!r} is missing beside the Jupyter server. Install it there; "
-        "the documentation of connvault-jupyter says with which extra."
+        f"The Python package {str(module)[:60]!r} is missing in the Jupyter server's environment. Install "
+        "it there; the documentation of connvault-jupyter names the extra."
     )
 
 

@@ -8,17 +8,17 @@ from ..broker.hardening import become_non_dumpable, closed_at_start, tracer_of
 from ..errors import BrokerUnavailable, ConnvaultError, ProcessTraced
 
 _ALLOWED = (
-    "Debuggers may be attached to this server (non_dumpable_server is off), so any program of yours can read what "
-    "passes through it."
+    "Debuggers may attach to this server (non_dumpable_server is off), so any of your programs can read "
+    "what passes through it."
 )
 _ORDINARY = (
-    "A program of yours that opened this server's memory at its start can read what passes through it. "
+    "A program of yours that opened this server's memory while it started can read what passes through it. "
     "`jupyter connvault lab` starts it closed."
 )
-_NO_WAY = "This system has no way to close a server's memory to other programs of yours."
+_NO_WAY = "This system can't close a server's memory to your other programs."
 
 _TRACED = (
-    "A debugger is attached to this Jupyter server and could read secrets that are typed, so connvault does not "
+    "A debugger is attached to this Jupyter server and could read what is typed, so connvault does not "
     "start. Restart the server without it; ConnvaultExtension.non_dumpable_server = False allows debuggers."
 )
 _NO_PROC = (

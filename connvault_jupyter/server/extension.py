@@ -44,37 +44,42 @@ class ConnvaultExtension(ExtensionApp):
     load_other_extensions = True
 
     data_dir = Unicode(
-        help="Directory of the sealed secrets, grants and the record; made 0700. Default: `connvault` in Jupyter's "
-        "data directory. Several servers may use one."
+        help="Directory of the sealed secrets, the permissions and the activity log; its mode is 0700. "
+        "Default: `connvault` in Jupyter's data directory. Several servers may share one."
     ).tag(config=True)
 
     custodian = CaselessStrEnum(
         ["auto", "passphrase", "os_keyring"],
         default_value="auto",
-        help="Holder of the master key of a new vault. `auto`: the operating system's keyring if a real one answers, "
-        "else a passphrase. A vault that exists keeps its own; if the one named here is missing, that is an error and "
-        "never replaced by another.",
+        help="What protects the master key of a new vault. `auto`: the operating system's keyring if a real "
+        "one answers, else a passphrase. An existing vault keeps its own; if the one named here is "
+        "missing, that is an error, and no other takes its place.",
     ).tag(config=True)
 
     consent_timeout_s = Float(
         60.0,
         min=1,
         max=3600,
-        help="Seconds that a question waits for an answer; then it is a no. Default 60.",
+        help="Seconds that a request waits for an answer; after that it counts as denied. Default 60.",
     ).tag(config=True)
 
     once_limit_s = Int(
         3600,
         min=1,
         max=86_400,
-        help="Seconds that an answer 'this time' may last at most. Default 3600, at most a day.",
+        help=(
+            "Longest life, in seconds, of a handle that is allowed 'this time'. Default 3600, at most a day."
+        ),
     ).tag(config=True)
 
     for_s = Int(
         28_800,
         min=1,
         max=2_592_000,
-        help="Seconds of the answer that lasts for a while. Default 28800 (8 hours), at most 30 days.",
+        help=(
+            "Length, in seconds, of the choice between 'this time' and 'always'. Default 28800 (8 hours), "
+            "at most 30 days."
+        ),
     ).tag(config=True)
 
     cooldown_s = Float(
@@ -111,38 +116,42 @@ class ConnvaultExtension(ExtensionApp):
     audit_max_bytes = Int(
         64 * 1024 * 1024,
         min=65_536,
-        help="Bytes that the record may take; older rows are then dropped, leaving a checkpoint. Default 64 MiB, "
-        "at least 64 KiB.",
+        help="Largest size of the activity log in bytes; beyond it, the oldest events are removed and a "
+        "checkpoint remains. Default 64 MiB, at least 64 KiB.",
     ).tag(config=True)
 
     allowed_providers = List(
         Unicode(),
         default_value=None,
         allow_none=True,
-        help="Ids of the kinds of connections that may be used. `None` (default): all that are installed; an empty "
-        "list: none.",
+        help="Ids of the kinds of connection that may be used. `None` (default): all that are installed; an "
+        "empty list: none.",
     ).tag(config=True)
 
     panel_enabled = Bool(
-        True, help="Whether the page shows the Connections panel. Off, everything else works on. Default on."
+        True,
+        help=(
+            "Whether JupyterLab shows the Connections panel. If off, everything else still works. Default on."
+        ),
     ).tag(config=True)
 
     reveal_allowed = Bool(
         True,
-        help="Whether a notebook may ask a person to be shown a secret as plain text. Off, it is refused without a "
-        "question. Default on.",
+        help="Whether a notebook may ask for a secret as plain text. If off, it is refused without asking "
+        "anyone. Default on.",
     ).tag(config=True)
 
     allow_unauthenticated = Bool(
         False,
-        help="Whether secrets may be stored and granted on a server that runs without token and password. Whoever "
-        "reaches such a server can use them all. Default off.",
+        help="Whether secrets may be stored and used on a server that runs without a token or password. "
+        "Anyone who can reach such a server can use them all. Default off.",
     ).tag(config=True)
 
     non_dumpable_server = Bool(
         True,
-        help="Whether the server's memory is closed to other processes of the same user (Linux). Off, a debugger and "
-        "py-spy can attach, and read what is typed into the page. The broker's memory is closed always. Default on.",
+        help="Whether the server's memory is closed to other processes of the same user (Linux). If off, a "
+        "debugger or py-spy can attach and read what is typed into the page. The broker's memory is always "
+        "closed. Default on.",
     ).tag(config=True)
 
     _opening: asyncio.Future[None] | None = None
@@ -236,8 +245,8 @@ class ConnvaultExtension(ExtensionApp):
         except Exception as exc:  # noqa: BLE001 -- as above
             self._refuse(
                 BrokerUnavailable(
-                    f"connvault's settings can't be used ({type(exc).__name__}). Correct ConnvaultExtension's in the "
-                    "configuration of the server, and restart it."
+                    f"connvault's settings are not valid ({type(exc).__name__}). Correct those of "
+                    "ConnvaultExtension in the server's configuration, then restart it."
                 ),
                 socket_path,
             )
@@ -290,8 +299,8 @@ def _with_home(data_dir: str) -> str:
     # What Python leaves unexpanded, Jupyter takes for the name of a folder.
     if found.startswith("~") or "~" in Path(found).parts:
         raise BrokerUnavailable(
-            "This user has no home folder, so there is none for connvault's data. Set HOME, JUPYTER_DATA_DIR or "
-            "ConnvaultExtension.data_dir to one that can be written, and restart the server."
+            "This user has no home folder, so there is no place for connvault's data. Set HOME, "
+            "JUPYTER_DATA_DIR or ConnvaultExtension.data_dir to a writable folder, then restart the server."
         )
     return os.path.abspath(found)
 

@@ -66,7 +66,9 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "connvault",
             "version": str(API_VERSION),
-            "description": "Connections, questions, grants and the record. No answer holds a stored secret.",
+            "description": (
+                "Connections, access requests, grants and audit events. No response contains a stored secret."
+            ),
         },
         "servers": [{"url": REST_PREFIX}],
         "security": [{"token": []}],

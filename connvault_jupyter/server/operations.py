@@ -60,7 +60,7 @@ _DETAILS = {
     401: "Log in to the Jupyter server first.",
     403: "The Jupyter server refused this. Log in again and reload the page.",
     404: NotFound.default_message,
-    405: "This address does not know this method. Compare it with openapi.json.",
+    405: "This address does not support this method. Compare it with openapi.json.",
     413: RequestTooLarge.default_message,
 }
 

@@ -26,7 +26,7 @@ _IF_MATCH = re.compile(r'^(?:"([0-9]{1,15})"|([0-9]{1,15}))$')
 # The server's own: its token, and what keeps a browser from being counted as a person's activity.
 _NOT_OURS = frozenset({"token", "_xsrf", "no_track_activity"})
 
-_NOT_JSON = "The body is not a JSON object. Send one, as openapi.json describes it."
+_NOT_JSON = "The body is not a JSON object. Send one as described in openapi.json."
 _TOO_MANY = "A query argument may be given only once."
 
 
@@ -53,7 +53,7 @@ def body_of(
             raise InvalidRequest("A GET has no body.")
     else:
         if asked:
-            raise InvalidRequest("This operation knows no query arguments.")
+            raise InvalidRequest("This operation takes no query arguments.")
         sent = parsed(content)
     elsewhere: dict[str, Any] = dict(path)
     if http.if_match:

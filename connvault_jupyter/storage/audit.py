@@ -18,7 +18,8 @@ NOTHING_BEFORE = bytes(32)
 """The digest before the first row."""
 
 _LINK = (
-    "SELECT sequence, at, type, connection_id, connection, requester_key, body, previous, digest, mac, generation"
+    "SELECT sequence, at, type, connection_id, connection, requester_key, body, previous, digest, mac, "
+    "generation"
     " FROM audit"
 )
 
@@ -47,14 +48,17 @@ class SqliteAuditStore:
         if row is None:
             return 0, NOTHING_BEFORE
         if not isinstance(row[1], bytes):
-            raise StorageError("The last row of the audit can't be read, so nothing can follow it.")
+            raise StorageError(
+                "The last event of the activity log can't be read, so nothing can be added to it."
+            )
         return row[0], row[1]
 
     def append(self, link: ChainLink) -> None:
         """Raises: StorageError: there is a row of this sequence already, or the row was not stored."""
         event = link.event
         stored = self._database.change(
-            "INSERT INTO audit (sequence, at, type, connection_id, connection, requester_key, end_offset, body,"
+            "INSERT INTO audit (sequence, at, type, connection_id, connection, requester_key, end_offset, "
+            "body,"
             " previous, digest, mac, generation) VALUES (?, ?, ?, ?, ?, ?,"
             " ? + coalesce((SELECT end_offset FROM audit ORDER BY sequence DESC LIMIT 1),"
             " (SELECT end_offset FROM audit_checkpoint), 0), ?, ?, ?, ?, ?)",
@@ -76,7 +80,9 @@ class SqliteAuditStore:
         )
         if stored != 1:
             # A table that somebody has made anew with ON CONFLICT IGNORE.
-            raise StorageError("The audit does not take rows. Restore the database from its newest backup.")
+            raise StorageError(
+                "The activity log can't be added to. Restore the database from its newest backup."
+            )
 
     def page(
         self,
@@ -131,7 +137,7 @@ class SqliteAuditStore:
                 "SELECT end_offset FROM audit WHERE sequence = ?", (checkpoint.sequence,)
             )
             if row is None:
-                raise StorageError("The audit can only be pruned up to a row that is there.")
+                raise StorageError("The activity log can only be pruned up to an event that exists.")
             self._database.change(
                 "INSERT OR REPLACE INTO audit_checkpoint (id, sequence, digest, mac, end_offset)"
                 " VALUES (1, ?, ?, ?, ?)",

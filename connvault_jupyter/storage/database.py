@@ -203,8 +203,9 @@ class Database:
         if changed:
             self._roll_back()
             raise StorageError(
-                "Something was added to the connvault database that acts by itself, or taken away. Restore its newest "
-                "backup, or update connvault-jupyter if a newer version uses it too."
+                "The schema of the connvault database was changed from outside (a trigger or view was added "
+                "or removed). Restore its newest backup, or update connvault-jupyter if a newer version "
+                "uses it too."
             )
         self._schema_version = version
 
@@ -218,7 +219,7 @@ class Database:
             self._changes += 1
             self._roll_back()
             if not failed:
-                raise StorageError("A part of the change failed, so nothing of it was stored.")
+                raise StorageError("Part of the change failed, so none of it was stored.")
             return
         try:
             self._connection.execute("COMMIT")
@@ -265,7 +266,7 @@ class Database:
     def _refuse_if_spoilt(self) -> None:
         if self._depth and self._spoilt:
             # The rest would be stored by itself if SQLite has rolled the transaction back already.
-            raise StorageError("A part of the change failed before, so nothing of it is stored.")
+            raise StorageError("Part of the change failed earlier, so none of it is stored.")
 
     def _run(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
         self._refuse_if_spoilt()

@@ -39,9 +39,9 @@ def unusable(folder: Path, error: OSError) -> StorageError:
     if error.errno in NO_SPACE:
         return StorageFull()
     return StorageError(
-        f"connvault can't keep its data in {folder} ({error.strerror or type(error).__name__}). Make that folder "
-        "writable, or name another one: ConnvaultExtension.data_dir, JUPYTER_DATA_DIR, or HOME, whose "
-        ".local/share/jupyter is the default. Then restart the server."
+        f"connvault can't store its data in {folder} ({error.strerror or type(error).__name__}). Make that "
+        "folder writable, or set another one: ConnvaultExtension.data_dir, JUPYTER_DATA_DIR, or HOME, "
+        "whose .local/share/jupyter is the default. Then restart the server."
     )
 
 
@@ -77,10 +77,12 @@ def claim_private(path: Path) -> None:
 def _claim(path: Path, is_kind: Callable[[int], bool], mode: int, kind: str) -> None:
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
-        raise StorageError(f"connvault's {kind} {path.name} is a symbolic link. Put a real {kind} there.")
+        raise StorageError(
+            f"connvault's {kind} {path.name} is a symbolic link. Replace it with a real {kind}."
+        )
     if not is_kind(found.st_mode):
         raise StorageError(
-            f"connvault needs a {kind} at {path.name}, and something else is there. Move it away."
+            f"connvault needs a {kind} at {path.name}, but something else is there. Move it away."
         )
     if found.st_uid != os.geteuid():
         raise StorageError(

@@ -71,7 +71,7 @@ def read_one(parse: Callable[[Row], T], row: Row | None, table: str) -> T | None
     # No cause: what did not parse is not for a log.
     except _UNREADABLE:
         raise StorageError(
-            f"A row of {table} can't be read. Restore it from a backup or remove it."
+            f"A row of the table {table} can't be read. Restore it from a backup or remove it."
         ) from None
 
 
@@ -85,5 +85,5 @@ def read_all(parse: Callable[[Row], T], rows: Iterable[Row], table: str) -> list
         try:
             found.append(parse(row))
         except _UNREADABLE:
-            _log.warning("Row %.*r of %s can't be read and is left out", _LOGGED_ID_CHARS, row[0], table)
+            _log.warning("row %.*r of %s can't be read and is skipped", _LOGGED_ID_CHARS, row[0], table)
     return found

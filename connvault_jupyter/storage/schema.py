@@ -101,7 +101,7 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
         connection.execute(statement)
     if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
         raise StorageError(
-            "The connvault database has rows without their connection. Restore its newest backup."
+            "The connvault database has rows that belong to no connection. Restore its newest backup."
         )
     connection.execute(f"PRAGMA user_version = {migration.number:d}")
 

@@ -23,8 +23,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 DAMAGED = (
-    "The stored settings of the vault are damaged, or were written by a newer version. "
-    "Update connvault-jupyter, or bring its data folder back from a backup."
+    "The stored settings of the vault are damaged, or were written by a newer version. Update "
+    "connvault-jupyter, or restore its data folder from a backup."
 )
 
 
@@ -102,4 +102,4 @@ def _typed(call: Callable[[], T]) -> T:
     except Exception as error:  # noqa: BLE001 - backends raise whatever their platform raises
         cause = type(error).__name__
     _log.warning("the custodian failed with %s", cause)
-    raise CustodianUnavailable("The master key can't be reached. Look into the server log.", cause=cause)
+    raise CustodianUnavailable("The master key can't be reached. See the server log.", cause=cause)

@@ -22,7 +22,7 @@ _LEAST_PRIORITY = 1.0
 _CHAINER = "keyring.backends.chainer.ChainerBackend"
 _OFF = ("keyring.backends.null.Keyring", "keyring.backends.fail.Keyring")
 
-HOW_TO_GO_ON = "Choose a passphrase instead, or start the system's keyring and try again."
+HOW_TO_GO_ON = "Choose a passphrase instead, or start the system keyring and try again."
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def choose_backend(store: str | None = None) -> Chosen | NoneChosen:
         configured = _configured()
     except Exception as error:  # noqa: BLE001 - a setting may name any module of anybody
         return NoneChosen(
-            f"The keyring that is configured for Python can't be used ({type(error).__name__}). "
-            f"Correct PYTHON_KEYRING_BACKEND or keyringrc.cfg. {HOW_TO_GO_ON}"
+            f"Python's configured keyring can't be used ({type(error).__name__}). Correct "
+            f"PYTHON_KEYRING_BACKEND or keyringrc.cfg. {HOW_TO_GO_ON}"
         )
     if configured is not None and _name(configured) != _CHAINER:
         return _judged(configured, store)
@@ -94,8 +94,8 @@ def _judged(backend: KeyringBackend, store: str | None) -> Chosen | NoneChosen:
         return NoneChosen(_refused(_name(backend)))
     if store not in (None, known.store):
         return NoneChosen(
-            f"The master key is in another keyring than the one that is configured for Python now ({known.label}). "
-            "Configure the earlier one again, then restart the server."
+            f"The master key is not in the keyring that Python now uses ({known.label}). Configure the "
+            "earlier keyring again, then restart the server."
         )
     return _viable(known) or NoneChosen(f"{known.label} does not answer. {HOW_TO_GO_ON}")
 
@@ -128,14 +128,14 @@ def _why_none(store: str | None) -> str:
 
 def _refused(name: str) -> str:
     if name in _OFF:
-        return f"The keyring is switched off for Python ({name}). {HOW_TO_GO_ON}"
+        return f"Python's keyring is switched off ({name}). {HOW_TO_GO_ON}"
     # A class name from outside: kept short and plain.
     shown = "".join(char for char in name if char.isascii() and (char.isalnum() or char in "._"))[:100]
     if name.startswith("keyrings.alt."):
-        return f"{shown} is refused: it keeps passwords in a file, in plain text or nearly so. {HOW_TO_GO_ON}"
-    return (
-        f"{shown} is refused: it is not a keyring of the operating system that is known here. {HOW_TO_GO_ON}"
-    )
+        return (
+            f"{shown} is refused: it stores passwords in a file, in plain text or nearly so. {HOW_TO_GO_ON}"
+        )
+    return f"{shown} is refused: it is not a known keyring of the operating system. {HOW_TO_GO_ON}"
 
 
 def _name(backend: KeyringBackend) -> str:

@@ -35,7 +35,7 @@ PERSON_S = 120.0
 LABEL = "System keyring"
 DETAIL = (
     "Protects the master key at rest, not from notebooks: code that runs as you can ask the keyring too. "
-    "Nothing to type after a restart."
+    "You type nothing after a restart."
 )
 
 _FORM = "1:"
@@ -97,8 +97,9 @@ class OsKeyringCustodian(MasterKeyCustodian):
         item = self._ask(chosen, lambda: chosen.backend.get_password(SERVICE, vault_id), self._person_s)
         if item is None:
             raise CustodianUnavailable(
-                f"{chosen.known.label} has no master key for this vault any more. Bring back the keyring of the "
-                "account that set the vault up; without it the secrets have to be entered again in a new vault."
+                f"{chosen.known.label} no longer has the master key of this vault. Restore the keyring of "
+                "the account that set up the vault; without it, the secrets have to be entered again in a "
+                "new vault."
             )
         return _key(item)
 
@@ -135,9 +136,7 @@ class OsKeyringCustodian(MasterKeyCustodian):
             why = f"{label} did not answer within {timeout_s:.0f} seconds. Look for its dialog and answer it"
         except Exception as error:  # noqa: BLE001 - backends raise whatever their platform raises
             why = _WHY.get(type(error).__name__, "{label} refused").format(label=label)
-        raise CustodianUnavailable(
-            f"{why}, then try again. If there is nobody to ask, use a passphrase instead."
-        )
+        raise CustodianUnavailable(f"{why}, then try again. If nobody can do that, use a passphrase instead.")
 
 
 # By name, so that no platform's own exceptions have to be imported. All of them mean the same to a person.
@@ -146,13 +145,13 @@ _WHY = {
     "KeyringLocked": "{label} is locked. Unlock it",
     "LockedException": "{label} is locked. Unlock it",
     "PromptDismissedException": "{label} is locked, and the dialog to unlock it was closed. Unlock it",
-    "NoKeyringError": "{label} is not there any more. Start it",
-    "SecretServiceNotAvailableException": "{label} is not there any more. Start it",
+    "NoKeyringError": "{label} has stopped. Start it",
+    "SecretServiceNotAvailableException": "{label} has stopped. Start it",
 }
 
 
 def _unreliable(chosen: Chosen) -> str:
-    return f"{chosen.known.label} does not keep what it is given. Choose a passphrase instead."
+    return f"{chosen.known.label} does not store what it is given. Choose a passphrase instead."
 
 
 def _same(found: str | None, expected: str) -> bool:
@@ -171,5 +170,5 @@ def _key(item: str) -> bytes:
         with suppress(binascii.Error, ValueError):
             return base64.b64decode(item[len(_FORM) :], validate=True)
     raise CustodianUnavailable(
-        "The master key in the system keyring is damaged, or of a newer version. Update connvault-jupyter."
+        "The master key in the system keyring is damaged, or from a newer version. Update connvault-jupyter."
     )

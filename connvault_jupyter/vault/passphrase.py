@@ -43,9 +43,7 @@ _BOUNDS = {"iterations": (1, 16), "memory_kib": (8 * LANES, 512 * 1024), "lanes"
 _BINARY = {"salt": SALT_BYTES, "nonce": NONCE_BYTES, "wrapped": KEY_BYTES + TAG_BYTES}
 
 LABEL = "Passphrase"
-DETAIL = (
-    "You type it once after each start of the server. Lost means lost: nobody can bring the secrets back."
-)
+DETAIL = "You type it once after each start of the server. If you lose it, nobody can recover the secrets."
 _NO_ARGON2 = (
     "This build of the cryptography package has no Argon2id. Install cryptography 44 or newer from a wheel."
 )
@@ -117,7 +115,7 @@ class PassphraseCustodian(MasterKeyCustodian):
                 raise CustodianUnavailable(_NO_ARGON2) from None
             except MemoryError:
                 raise CustodianUnavailable(
-                    "Unlocking needs 64 MiB of memory, and there is less. Stop some kernels, then try again."
+                    "Unlocking needs 64 MiB of memory, and less is free. Stop some kernels, then try again."
                 ) from None
 
 

@@ -25,7 +25,7 @@ def form_bundle(provider: str, proposal: str = "") -> dict[str, Any]:
     """Where to fill in the form. A link ends up in histories and logs, so suggested values are not in it but their id,
     which means nothing once this process has ended."""
     what = f"A new {plain(provider)} connection" if provider else "A new connection"
-    text = f"{what} is made in JupyterLab's Connections panel."
+    text = f"{what} is created in JupyterLab's Connections panel."
     link = f"{PROPOSAL_LINK}{proposal}" if proposal else DEEP_LINK
     return _with_link(text, f"<p>{html.escape(text)}</p>", link, "Open the form")
 

@@ -39,9 +39,9 @@ class ConnectionForm(DOMWidget):  # type: ignore[misc]
     _view_module_version = Unicode(MODULE_VERSION).tag(sync=True)
     _view_name = Unicode("ConnectionFormView").tag(sync=True)
 
-    provider = Unicode("", help="Id of the kind; empty: the picker.").tag(sync=True)
-    proposal = Unicode("", help="Id of what is suggested; empty: an empty form.").tag(sync=True)
-    state = Enum(("open", "saved", "cancelled"), "open", help="What became of the form.").tag(sync=True)
+    provider = Unicode("", help="Id of the kind of connection; empty: the picker.").tag(sync=True)
+    proposal = Unicode("", help="Id of the suggestion; empty: an empty form.").tag(sync=True)
+    state = Enum(("open", "saved", "cancelled"), "open", help="State of the form.").tag(sync=True)
     connection = Unicode("", help="Name of the saved connection; empty until then.").tag(sync=True)
 
     def __init__(

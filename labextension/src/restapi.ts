@@ -248,6 +248,6 @@ function problemOf(status: number, text: string): ProblemError {
       ? 'The Jupyter server refused this. Log in again and reload the page.'
       : status === 404
         ? 'The server part of connvault does not answer. Is the server extension enabled?'
-        : 'The Jupyter server answered with an error. Look into the server log.';
+        : 'The Jupyter server answered with an error. See the server log.';
   return new ProblemError('http_error', detail, status);
 }

@@ -108,7 +108,7 @@ export interface IConnvault {
 
 export const IConnvault = new Token<IConnvault>(
   'connvault-jupyter:IConnvault',
-  'The connections of connvault, the questions that wait, the vault and the record.'
+  'The connections of connvault, the waiting requests, the vault and the activity.'
 );
 
 /** What draws questions, and can be told to draw one that waits. */

@@ -104,7 +104,7 @@ describe('a new connection', () => {
     await press('connvault-save');
     expect(sent[0].draft.reveal_allowed).toBe(true);
     expect(document.getElementById(input('reveal_allowed').getAttribute('aria-describedby')!)?.textContent).toBe(
-      'You are asked each time; after a yes the code has the secret itself, to print, copy or send.'
+      'You are asked each time. If you allow it, the code has the secret itself and can print, copy or send it.'
     );
   });
 
@@ -277,7 +277,7 @@ describe('problems', () => {
     fill();
     await press('connvault-save');
     await waitFor(() => expect(screen.getByRole('alert').textContent).toContain('The vault is locked.'));
-    expect(screen.getByText('Enter it once more, then save.')).toBeTruthy();
+    expect(screen.getByText('Enter it again, then save.')).toBeTruthy();
     expect(input('password').value).toBe('');
   });
 });
@@ -341,7 +341,7 @@ describe('a secret', () => {
 test('where the server lets no code ask for plain text the choice says that it changes nothing', () => {
   draw({ revealAllowed: false });
   expect(document.getElementById(input('reveal_allowed').getAttribute('aria-describedby')!)?.textContent).toBe(
-    'This server lets no notebook code ask for it, whatever is chosen here.'
+    'This server never lets notebook code ask for it, whatever you choose here.'
   );
 });
 

@@ -143,7 +143,7 @@ describe('the list', () => {
     connvault.questions.items = [openQuestion()];
     await draw();
     const banner = screen.getByTestId('connvault-question-banner');
-    expect(banner.textContent).toContain('1 question waiting');
+    expect(banner.textContent).toContain('1 request waiting');
     expect(banner.textContent).toContain('first_steps.ipynb asks for warehouse');
     await press('connvault-answer');
     expect(answered).toBe(1);
@@ -222,7 +222,7 @@ test.each([
 
 test('an edit from outside is told as what it is', () => {
   expect(eventWords(auditEvent({ type: 'connection:edited', outcome: 'failed' }), trans)).toEqual({
-    what: 'changed outside of connvault',
+    what: 'changed outside connvault',
     outcome: { text: 'not used', tone: 'err' }
   });
 });
@@ -364,7 +364,7 @@ describe('one connection', () => {
     expect(text).toMatch(/PasswordSet .* agoReplace|PasswordSet just nowReplace/);
     expect(screen.getByTestId('connvault-how-brokered').textContent).toBe(
       'brokered, hand-overconnvault logs in; the secret never enters the notebook. ' +
-        'Then it hands the open connection over, so queries are as fast as without it.'
+        'It then hands over the open connection, so queries are as fast as without connvault.'
     );
     expect(screen.queryByTestId('connvault-reveal-off')).toBeNull();
     expect(screen.getByTestId('connvault-reveal-on').textContent).toBe(
@@ -373,9 +373,9 @@ describe('one connection', () => {
   });
 
   test.each([
-    ['brokered', 'relay', 'brokered, relayconnvault logs in; the secret never enters the notebook. What code sends and gets goes through connvault.'],
+    ['brokered', 'relay', 'brokered, relayconnvault logs in; the secret never enters the notebook. What code sends and receives goes through connvault.'],
     ['in_clear', 'login', "in the clearThe secret passes through the notebook's process. "],
-    ['reveal', 'reveal', 'plain textCode can read, print and copy it. Asked for each time. ']
+    ['reveal', 'reveal', 'plain textCode can read, print and copy it. You are asked each time. ']
   ] as const)('that is %s by %s says so', async (mode, delivery, words) => {
     connvault.connections.items = [connectionView({}, { modes: [mode], delivery })];
     await draw();
@@ -393,7 +393,7 @@ describe('one connection', () => {
     connvault.connections.items = [connectionView({ reveal_allowed: true })];
     await draw();
     expect(screen.queryByTestId('connvault-reveal-on')).toBeNull();
-    expect(screen.getByTestId('connvault-reveal-off').textContent).toBe('This server lets no notebook code ask for the plain text.');
+    expect(screen.getByTestId('connvault-reveal-off').textContent).toBe('This server never lets notebook code ask for the plain text.');
   });
 
   test('of plain text alone does not say that it is off', async () => {
@@ -549,7 +549,7 @@ describe('one connection', () => {
   test('that does not exist (any more) says so', async () => {
     navigation.go({ name: 'detail', connectionId: 'nothing', tab: 'details' });
     await draw();
-    expect(screen.getByText('This does not exist (any more).')).toBeTruthy();
+    expect(screen.getByText('This no longer exists.')).toBeTruthy();
   });
 
   test('lists who may use it, and takes it back', async () => {
@@ -589,7 +589,7 @@ describe('one connection', () => {
     await draw();
     await press('connvault-tab-activity');
     const rows = [...document.querySelectorAll('[role=tabpanel] li')].map(item => item.textContent);
-    expect(rows[0]).toMatch(/processes outside of kernels · asked ×412refused/);
+    expect(rows[0]).toMatch(/processes outside kernels · asked ×412refused/);
     expect(rows[1]).toContain('what the code said: (hidden while locked)');
     expect(rows[2]).toContain('what the code said: (can’t be read)');
   });

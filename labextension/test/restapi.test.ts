@@ -114,7 +114,7 @@ test('a Problem becomes a typed error with its fields', async () => {
     title: 'InvalidFields',
     status: 422,
     code: 'invalid_fields',
-    detail: 'Some fields need another value; see each field.',
+    detail: 'Some fields are not valid. See the message at each field.',
     errors: [{ path: 'fields.host', message: 'is missing' }],
     details: {}
   });

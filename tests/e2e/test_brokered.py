@@ -45,7 +45,8 @@ def granted(page: Page, lab: Lab, name: str, *more: str, duration: str = "sessio
 def sleeping(postgres: PostgresServer, user: str) -> bool:
     """Whether the server runs this user's `pg_sleep`."""
     rows = postgres.execute(
-        f"select 1 from pg_stat_activity where usename = '{user}' and state = 'active' and query like '%pg_sleep%'"
+        f"select 1 from pg_stat_activity where usename = '{user}' and state = 'active' and query like "
+        "'%pg_sleep%'"
     )
     return bool(rows)
 
@@ -126,7 +127,7 @@ def test_taking_it_back_ends_a_running_query(
     (revoke if by == "revoke" else panel.box.get_by_test_id("connvault-lock")).click()
     wait_for_cell(page, 2)
     assert time.monotonic() - began < CUT_S
-    why = "its permission was taken back" if by == "revoke" else "the vault was locked"
+    why = "its permission was revoked" if by == "revoke" else "the vault was locked"
     expect(cell(page, 2).get_by_test_id("connvault-fixit")).to_contain_text(
         f"What “{warehouse}” had open was ended: {why}."
     )

@@ -55,8 +55,8 @@ def test_an_argument_that_is_refused_is_one_line(
     assert isinstance(result.error_in_exec, TypeError)
     out = capsys.readouterr().out
     assert out.strip() == (
-        "ArgumentRefused: 'password' can't be given: it says as whom to log in, or how, and that "
-        "comes from the connection. Allowed are autocommit."
+        "ArgumentRefused: 'password' can't be given: it sets as whom or how to log in, which comes from the "
+        "connection. Allowed are autocommit."
     )
 
 
@@ -168,7 +168,7 @@ def test_other_cells_get_no_card(shell: Shell, handles: Handles, cell: str) -> N
             "Who may use it",
             {"name": "w", "tab": "grants"},
         ),
-        (errors.TooManyQuestions(connection="w"), "Show the questions", {"screen": "questions"}),
+        (errors.TooManyQuestions(connection="w"), "Show the requests", {"screen": "questions"}),
         (
             errors.HandleInvalid(connection="w", reason="revoked"),
             "Who may use it",
@@ -176,7 +176,7 @@ def test_other_cells_get_no_card(shell: Shell, handles: Handles, cell: str) -> N
         ),
         (errors.HandleInvalid(connection="w", reason="changed"), "Show the connection", {"name": "w"}),
         (errors.HandleInvalid(connection="w", reason="deleted"), "Create “w”", {"new": True}),
-        (errors.ProviderNotFound(), "Show what there is", {"new": True}),
+        (errors.ProviderNotFound(), "Show all kinds", {"new": True}),
         (errors.SecretInCode(provider="http"), "Open the form", {"new": "http"}),
     ],
 )
@@ -286,13 +286,13 @@ def opened(shell: Shell) -> None:
     [
         (
             errors.HandleInvalid(reason="revoked"),
-            "its permission was taken back",
+            "its permission was revoked",
             'Call connection("warehouse") to ask again.',
             ["Who may use it"],
         ),
         (
             errors.HandleInvalid(reason="expired"),
-            "its time is over",
+            "its permission expired",
             'Call connection("warehouse") to ask again.',
             [],
         ),

@@ -174,7 +174,7 @@ def test_audit_shows_this_notebooks_rows(
     assert [" ".join(line.split()) for line in shown] == [
         "warehouse asked waiting in the clear",
         "warehouse asked no answer in the clear",
-        "warehouse permission taken back until this kernel stops in the clear",
+        "warehouse permission revoked until this kernel stops in the clear",
         "warehouse used until this kernel stops in the clear",
         "warehouse asked allowed, until this kernel stops in the clear",
     ]

@@ -11,9 +11,9 @@ from connvault_jupyter.providers.conformance import ProviderConformance
 from tests.support.services.catalogue import CATALOGUE, PEM, definition, provider, said
 
 HOST_CHARACTERS = "Host has characters that can't be used here, such as a line break."
-HOSTS = "Enter host names or IP addresses, with commas between several, or a folder that begins with /."
-NAME_ALONE = "Enter the name of the database alone, not an address."
-USERINFO = "An address must not hold a user or password. Enter them in their own fields."
+HOSTS = "Enter host names or IP addresses, separated by commas, or a folder that begins with /."
+NAME_ALONE = "Enter only the name of the database, not an address."
+USERINFO = "An address must not contain a user or password. Enter them in their own fields."
 
 PG = {"host": "db.internal", "port": 5432, "database": "sales", "user": "app", "sslmode": "require"}
 HTTP = {"base_url": "https://api.example.com/v1", "auth": "bearer"}
@@ -185,12 +185,12 @@ def test_which_secrets_are_missing_depends_on_the_fields(
         (
             {**PG, "sslmode": "verify-ca"},
             "ca_certificate",
-            "Enter the certificate of the authority that signed the server's.",
+            "Enter the certificate of the authority that signed the server's certificate.",
         ),
         (
             {**PG, "sslmode": "verify-full", "ca_certificate": f"{PEM}-----BEGIN PRIVATE KEY-----"},
             "ca_certificate",
-            "Enter certificates in PEM form, and no private key.",
+            "Enter certificates in PEM format, without a private key.",
         ),
     ],
 )  # fmt: skip

@@ -118,7 +118,7 @@ def test_what_is_no_json_object_is_refused(content: bytes) -> None:
     """One fixed text, whatever was sent."""
     with pytest.raises(InvalidRequest) as found:
         parsed(content)
-    assert found.value.message == "The body is not a JSON object. Send one, as openapi.json describes it."
+    assert found.value.message == "The body is not a JSON object. Send one as described in openapi.json."
 
 
 def test_a_get_with_a_body_is_refused() -> None:

@@ -294,7 +294,7 @@ ENDS: dict[str, tuple[Callable[[World, str], Any], type[Exception]]] = {
         HandleInvalid,
     ),
     "released": (lambda world, ref: world.access.release(notebook(), HandleUse(ref=ref)), HandleInvalid),
-    "its time is over": (lambda world, ref: world.clock.forward(300), HandleInvalid),
+    "its permission expired": (lambda world, ref: world.clock.forward(300), HandleInvalid),
     "its run has ended": (
         lambda world, ref: world.consent.instance_ended(notebook().instance),
         HandleInvalid,

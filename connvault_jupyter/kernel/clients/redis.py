@@ -138,7 +138,7 @@ class _Endpoint:
     def raise_for(self, line: bytes) -> None:
         """Raises: OSError: the relay is gone; what it says instead of serving."""
         if not line:
-            raise ConnectionResetError("the relay ended the connection")
+            raise ConnectionResetError("the relay closed the connection")
         refused = said_in(line.decode("utf-8", "replace"), connection=self._handle_ref.connection)
         if refused is not None:
             raise refused

@@ -110,7 +110,7 @@ def authorization_of(fields: Mapping[str, Any]) -> Authorization:
     }
     found = simple.get(str(kind))
     if found is None:
-        raise UpstreamRefused("This way of logging in is not known here. Update connvault-jupyter.")
+        raise UpstreamRefused("This way of logging in is unknown. Update connvault-jupyter.")
     return found()
 
 
@@ -225,7 +225,7 @@ def visible(secret: str) -> str:
     """A secret that can stand in a header. Raises: SecretInvalid: a line break in it would be another header."""
     if not (secret.isascii() and secret.isprintable()):
         raise SecretInvalid(
-            "The secret has characters that can't be sent, such as a line break. Enter it again."
+            "The secret contains characters that can't be sent, such as a line break. Enter it again."
         )
     return secret
 

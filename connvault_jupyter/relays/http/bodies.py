@@ -94,7 +94,7 @@ class Chunked:
     def _line(self) -> bytes | None:
         end = self._held.find(b"\r\n", self._at)
         if (end if end >= 0 else len(self._held)) - self._at > _MAX_LINE_BYTES:
-            raise BadBody("a chunk's line is too long")
+            raise BadBody("the line of a chunk is too long")
         if end < 0:
             return None
         line = self._held[self._at : end]
@@ -128,7 +128,7 @@ class Chunked:
         if end != b"\r\n":
             if b"\r\n".startswith(end):
                 return False
-            raise BadBody("a chunk is longer than it says")
+            raise BadBody("a chunk is longer than its stated size")
         self._at += 2
         self._state = self._size
         return True

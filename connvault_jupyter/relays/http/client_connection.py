@@ -134,7 +134,7 @@ class ClientConnection:
         logs_in = (login.fields.get("auth") or "none") != "none"
         upgrade = wanted_upgrade(head)
         if upgrade and (head.awaits_word or not body.over):
-            raise malformed("an upgrade has no body here")
+            raise malformed("an upgrade must not have a body")
         passed = self._checked(head, target, logs_in=logs_in, upgrade=upgrade)
         stored = login.fields.get("auth") == "sigv4"
         attempt = _Attempt(head, body, b"", upgrade, logs_in, stored, passed, target, login)
@@ -152,7 +152,7 @@ class ClientConnection:
 
         authorization = attempt.target.authorization
         if not isinstance(authorization, SigV4):
-            raise NotAllowed("The connection logs in in another way now. Call connection() again.")
+            raise NotAllowed("The connection now logs in in another way. Call connection() again.")
         request, attempt.start = authorization.apply_to_form(attempt.passed.request, form, attempt.login)
         attempt.passed = replace(attempt.passed, request=request)
         self._incoming.buffer = self._incoming.buffer[form.length :]
@@ -282,11 +282,12 @@ class ClientConnection:
             if connection.used and not reply.begun:
                 raise _Stale from None
             raise UpstreamUnreachable(
-                "The service closed the connection without an answer. Check host, port and http or https."
+                "The service closed the connection without an answer. Check host, port and scheme (http or "
+                "https)."
             ) from None
         except BadHead:
             raise UpstreamRefused(
-                "What answers there does not speak HTTP. Check host, port and http or https."
+                "The server did not answer with HTTP. Check host, port and scheme."
             ) from None
         return reply
 

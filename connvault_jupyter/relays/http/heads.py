@@ -121,14 +121,14 @@ def request_head(data: bytes) -> RequestHead:
     _feed(parser, data, found)
     target = found.url.decode("latin-1")
     if not target.startswith("/"):
-        raise BadHead("only paths can be asked for")
+        raise BadHead("only a path can be requested")
     if len(target) > _MAX_TARGET_BYTES:
-        raise BadHead("the target is too long")
+        raise BadHead("the request target is too long")
     framing, length = _framing(found, "length")
     method = parser.get_method().decode("ascii")
     version = _version(parser)
     if version == "1.1" and len(_values(found, "host")) != 1:
-        raise BadHead("one Host is needed")
+        raise BadHead("it needs exactly one Host header")
     return RequestHead(
         version=version,
         headers=found.headers,
@@ -149,7 +149,7 @@ def response_head(data: bytes) -> ResponseHead:
     status = parser.get_status_code()
     if status < 100:
         # RFC 9110 15: not even an interim answer.
-        raise BadHead("there is no such status")
+        raise BadHead("the status is not valid")
     return ResponseHead(
         version=_version(parser),
         headers=found.headers,
@@ -170,9 +170,9 @@ def _feed(parser: Parser, data: bytes, found: _Found) -> None:
     lines = data.count(b"\r\n")
     # Bare CR or LF, NUL, and folded lines (RFC 9112 2.2, 5.2) are read in more than one way.
     if data.count(b"\n") != lines or data.count(b"\r") != lines or b"\0" in data:
-        raise BadHead("a line ends in an unusual way")
+        raise BadHead("a line contains a bare CR, LF or NUL")
     if b"\n " in data or b"\n\t" in data:
-        raise BadHead("a header is folded")
+        raise BadHead("a header is folded over several lines")
     if lines > MAX_HEADERS + 2:
         raise BadHead("there are too many headers")
     try:
@@ -183,13 +183,13 @@ def _feed(parser: Parser, data: bytes, found: _Found) -> None:
         raise BadHead("this is not HTTP") from None
     # Fewer headers than lines: it saw another end than the one that was looked for.
     if not found.complete or len(found.headers) != lines - 2:
-        raise BadHead("the head has no clear end")
+        raise BadHead("the end of the head is ambiguous")
 
 
 def _version(parser: Parser) -> str:
     version = parser.get_http_version()
     if version not in ("1.0", "1.1"):
-        raise BadHead("another version of HTTP")
+        raise BadHead("the HTTP version is not supported")
     return version
 
 
@@ -199,13 +199,13 @@ def _framing(found: _Found, otherwise: Framing) -> tuple[Framing, int]:
     if coded:
         codings = _values(found, "transfer-encoding")
         if lengths or len(codings) != 1 or codings[0].strip().lower() != "chunked":
-            raise BadHead("the length of the body is not clear")
+            raise BadHead("the length of the body is ambiguous")
         return "chunked", 0
     if lengths:
         values = _values(found, "content-length")
         # More than 18 digits overflow somewhere.
         if len(values) != 1 or not (values[0].isascii() and values[0].isdecimal() and len(values[0]) <= 18):
-            raise BadHead("the length of the body is not clear")
+            raise BadHead("the length of the body is ambiguous")
         return "length", int(values[0])
     return otherwise, 0
 

@@ -58,11 +58,11 @@ class Origin:
         path = target.partition("?")[0]
         if not _TARGET.fullmatch(target) or not self._covers(path):
             raise NotAllowed(
-                "This connection is for its base URL and what lies below it only.", reason="outside_base_url"
+                "This connection is only for its base URL and paths below it.", reason="outside_base_url"
             )
         if has_control(path):
             raise NotAllowed(
-                "The path has a control character in it, which servers read in different ways. Leave it out.",
+                "The path contains a control character, which servers interpret differently. Remove it.",
                 reason="control_character",
             )
 
@@ -81,8 +81,8 @@ class Origin:
             scheme.lower() in _DEFAULT_PORTS and authority and authority.lower() == asked_at.lower()
         ):
             raise NotAllowed(
-                "This connection is for its base URL and what lies below it only: a header of the request names "
-                "another host.",
+                "This connection is only for its base URL and paths below it, but a header of the request "
+                "names another host.",
                 reason="outside_base_url",
             )
         self.check(rest or "/")
@@ -128,4 +128,4 @@ def origin_of(fields: Mapping[str, Any]) -> Origin:
 
 
 def _no_address() -> UpstreamRefused:
-    return UpstreamRefused("The base URL is no address of a web service. Edit the connection.")
+    return UpstreamRefused("The base URL is not a valid HTTP address. Edit the connection.")

@@ -121,7 +121,7 @@ class _Sifted:
         if plain in self._seconds:
             # Which of two would count?
             raise NotAllowed(
-                "A header that names a second address stands twice in the request.", reason="ambiguous"
+                "A header that names a second address appears twice in the request.", reason="ambiguous"
             )
         self._seconds.add(plain)
         judged_value = second_address(

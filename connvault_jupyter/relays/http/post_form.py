@@ -63,7 +63,7 @@ class PostForm:
             policy = json.loads(base64.b64decode(text, validate=True))
             conditions = list(policy["conditions"])
         except (binascii.Error, ValueError, TypeError, KeyError):
-            raise BadBody("the policy of the form can't be read") from None
+            raise BadBody("the form's policy can't be read") from None
         return {**policy, "conditions": [one for one in conditions if not _is_of_the_login(one)]}
 
     def gives(self, token: HandleToken) -> bool:
@@ -96,7 +96,7 @@ def form_at_start(incoming: Incoming, head: RequestHead) -> PostForm | None:
     ends_at = time.monotonic() + _START_S
     while (form := post_form(incoming.buffer[: head.length], boundary)) is None:
         if len(incoming.buffer) >= min(head.length, MAX_START_BYTES):
-            raise BadBody("the form has no file, or too much before it")
+            raise BadBody("the form has no file, or too much data before it")
         incoming.more(ends_at)
     return form if any(name.lower() == "policy" for name, _ in form.fields) else None
 
@@ -110,7 +110,7 @@ def post_form(start: bytes, boundary: bytes) -> PostForm | None:
             raise BadBody("the form is malformed")
         head_end = start.find(b"\r\n\r\n", at)
         if (head_end if head_end >= 0 else len(start)) - at > _MAX_PART_HEAD_BYTES:
-            raise BadBody("the form has a part with too long a head")
+            raise BadBody("a part of the form has too long a head")
         if head_end < 0:
             return None
         head = start[at:head_end]

@@ -71,7 +71,7 @@ def _pointers(said: object) -> tuple[str, ...]:
 
 def malformed(what: str) -> InvalidRequest:
     """A request that is refused before anything of it is sent on. `what` is ours."""
-    return InvalidRequest(f"This request is not passed on: {what}.")
+    return InvalidRequest(f"This request was not forwarded: {what}.")
 
 
 def problem_answer(

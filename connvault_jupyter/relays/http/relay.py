@@ -44,7 +44,7 @@ class Relay:
             status, words = answer_of(target, login, limits=self._limits)
         except BadHead:
             raise UpstreamRefused(
-                "What answers there does not speak HTTP. Check host, port and http or https."
+                "The server did not answer with HTTP. Check host, port and scheme."
             ) from None
         if status == 403 and login.fields.get("auth") == "sigv4" and _KEY_TAKEN in words:
             # What the key may do is another question: most are good for one bucket, and none for the list of all.
@@ -86,16 +86,17 @@ def _judge(status: int, *, open_service: bool) -> None:
         return
     if 300 <= status < 400:
         raise UpstreamRefused(
-            "The service answers with a redirect, which is never followed. Enter the address that it leads to."
+            "The service answers with a redirect, which connvault never follows. Enter the address that it "
+            "redirects to."
         )
     if status in _LOGIN:
         if open_service:
-            raise UpstreamAuthFailed("The service asks for a login. Choose how to log in.")
+            raise UpstreamAuthFailed("The service requires a login. Choose how to log in.")
         raise UpstreamAuthFailed
     if status in _NOTHING_THERE:
         raise UpstreamRefused(
-            "The service answers, but has nothing at the base URL itself, so the login could not be tried."
+            "The service answers, but has nothing at the base URL itself, so the login could not be tested."
         )
     if status in _TROUBLE or status >= 500:
-        raise UpstreamRefused("The service answers that it is busy or failing. Try again later.")
+        raise UpstreamRefused("The service reports that it is busy or failing. Try again later.")
     raise UpstreamRefused

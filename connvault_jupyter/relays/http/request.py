@@ -63,7 +63,7 @@ def serialised(request: Request) -> bytes:
     try:
         wire = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
     except UnicodeEncodeError:
-        raise UpstreamRefused("The request has characters that can't be sent.") from None
+        raise UpstreamRefused("The request contains characters that can't be sent.") from None
     if wire.count(b"\n") != len(lines) + 1 or wire.count(b"\r") != len(lines) + 1:
-        raise UpstreamRefused("The request has characters that can't be sent.")
+        raise UpstreamRefused("The request contains characters that can't be sent.")
     return wire

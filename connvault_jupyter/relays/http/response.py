@@ -113,16 +113,16 @@ class Response:
             if head.status == 101 or head.status >= 200:
                 break
         else:
-            raise BadHead("too many interim answers")
+            raise BadHead("too many interim responses")
         if head.status == 101 and (not self._upgrade or head.tokens("upgrade") != [self._upgrade.lower()]):
-            raise UpstreamRefused("The service changes the protocol without being asked.")
+            raise UpstreamRefused("The service switched protocols without being asked.")
         self._head = head
         self.rest = buffer
         looks_inside = self._mask is not None and not self._stored
         self._codings = codings_of(head.tokens("content-encoding")) if looks_inside else ()
         if self._codings is None or (self._codings and head.status == 206):
             raise UpstreamRefused(
-                "The service answers in an encoding that can't be looked through for the credential."
+                "The service used an encoding in which connvault can't search for the credential."
             )
 
     def _one_head(self, buffer: bytes) -> tuple[bytes, bytes]:

@@ -142,8 +142,8 @@ def _path(value: str, origin: Origin) -> str:
 
 def _outside() -> NotAllowed:
     return NotAllowed(
-        "This connection is for its base URL and what lies below it only: a header of the request names something "
-        "else, or in a form that can't be checked.",
+        "This connection is only for its base URL and paths below it, but a header of the request names "
+        "something else, or in a form that can't be checked.",
         reason="outside_base_url",
     )
 

@@ -121,8 +121,8 @@ class SigV4:
             return said
         if said is not None:
             raise InvalidRequest(
-                "This client signs its upload piece by piece, with a key that is none. Let it send a hash of the whole "
-                "(x-amz-content-sha256), or no signature for the payload."
+                "This client signs its upload in chunks, which the broker can't do for it. Configure it to "
+                "send one hash of the whole body (x-amz-content-sha256), or an unsigned payload."
             )
         if request.header("Transfer-Encoding") is None and request.header("Content-Length") in (None, "0"):
             return _EMPTY
@@ -151,7 +151,8 @@ def _signer() -> _Sign:
         from botocore.awsrequest import AWSRequest
     except ImportError:
         raise BrokerUnavailable(
-            'Signing for AWS needs botocore beside the Jupyter server: pip install "connvault-jupyter[s3]"'
+            "Signing for AWS needs botocore in the Jupyter server's environment: "
+            'pip install "connvault-jupyter[s3]"'
         ) from None
 
     class Other(SigV4Auth):

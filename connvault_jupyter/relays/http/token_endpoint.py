@@ -42,7 +42,7 @@ _MAX_LIFETIME_S = 24 * 3600.0
 _METHODS = ("client_secret_basic", "client_secret_post")
 
 _OURS: Mapping[type[UpstreamError], str] = {
-    UpstreamRefused: "What answers at the token endpoint does not speak HTTP. Check its address.",
+    UpstreamRefused: "The token endpoint did not answer with HTTP. Check its address.",
     UpstreamUnreachable: "The token endpoint can't be reached. Check its address and the network.",
     UpstreamTimeout: "The token endpoint did not answer in time. Check its address.",
     UpstreamTlsFailed: "The encrypted connection to the token endpoint failed. Check its CA certificate.",
@@ -107,7 +107,7 @@ def _asked(fields: Mapping[str, Any], client_secret: str) -> tuple[dict[str, str
 
     method = fields.get("client_auth") or _METHODS[0]
     if method not in _METHODS:
-        raise UpstreamRefused("This way of logging in at a token endpoint is not known here.")
+        raise UpstreamRefused("This way of logging in at a token endpoint is unknown.")
     client = (str(fields.get("client_id") or ""), client_secret)
     if method == "client_secret_basic":
         # RFC 6749 2.3.1: encoded before they are joined; Authlib leaves that to its caller.
@@ -188,9 +188,9 @@ def _token(status: int, answer: bytes) -> AccessToken:
         raise _refusal(status, found.get("error"))
     token, kind = found.get("access_token"), found.get("token_type", "bearer")
     if not isinstance(token, str) or not _sendable(token):
-        raise UpstreamRefused("What answers at the token endpoint gives no token. Check its address.")
+        raise UpstreamRefused("The token endpoint did not return a token. Check its address.")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise UpstreamRefused("The token endpoint gives tokens of a kind that can't be used here.")
+        raise UpstreamRefused("The token endpoint returned a type of token that connvault can't use.")
     return AccessToken(token, _lifetime_s(found.get("expires_in")))
 
 
@@ -223,7 +223,8 @@ def _refusal(status: int, error: object) -> UpstreamError:
     """RFC 6749 5.2, and what comes from the servers before such an endpoint."""
     if 300 <= status < 400:
         return UpstreamRefused(
-            "The token endpoint answers with a redirect, which is never followed. Enter the address that it leads to."
+            "The token endpoint answers with a redirect, which connvault never follows. Enter the address "
+            "that it redirects to."
         )
     if status in (408, 429) or status >= 500 or error == "temporarily_unavailable":
         return UpstreamError("The token endpoint is busy or failing. Try again later.")
@@ -232,7 +233,8 @@ def _refusal(status: int, error: object) -> UpstreamError:
             "The token endpoint refused the client. Check the client ID and replace the client secret."
         )
     if error is None:
-        return UpstreamRefused("What answers at the token endpoint gives no token. Check its address.")
+        return UpstreamRefused("The token endpoint did not return a token. Check its address.")
     return UpstreamRefused(
-        "The token endpoint gives this client no token. Check scope and audience, and what the client may do."
+        "The token endpoint refused a token for this client. Check scope and audience, and what the client "
+        "is allowed to do."
     )

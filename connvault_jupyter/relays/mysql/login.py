@@ -62,23 +62,24 @@ _NEEDS_TLS = 3159
 # refuse it in words of their own.
 _SHORTEST_OK_BYTES = 7
 
-_NOT_MYSQL = "What answers there does not speak MySQL's protocol. Check host and port."
-_NO_TLS = "The server offers no encryption. Set Encryption to None only if it is on this machine."
+_NOT_MYSQL = "The server did not answer with the MySQL protocol. Check host and port."
+_NO_TLS = "The server does not offer encryption. Set Encryption to None only if it is on this machine."
 _SHA2_NEEDS_TLS = (
-    "The server wants the password itself (caching_sha2_password), which is sent to a verified server only. "
-    "Set Encryption to one that verifies it, or log in once by another client: the server then remembers the user."
+    "The server asks for the password itself (caching_sha2_password), which is sent only to a verified "
+    "server. Set Encryption to a mode that verifies it, or log in once with another client: the server "
+    "then remembers the user."
 )
 _CLEAR_NEEDS_TLS = (
-    "The server wants the password in the clear (mysql_clear_password), which is sent to a verified server only. "
-    "Set Encryption to one that verifies it."
+    "The server asks for the password in the clear (mysql_clear_password), which is sent only to a verified "
+    "server. Set Encryption to a mode that verifies it."
 )
 _NO_NACL = (
-    "This user logs in by ed25519, for which PyNaCl is missing beside the Jupyter server. "
+    "This user logs in with ed25519, which needs PyNaCl in the Jupyter server's environment. "
     'Install it there: pip install "connvault-jupyter[mysql]"'
 )
 _UNKNOWN_PLUGIN = (
-    "The server wants a way of logging in that connvault does not know. It knows mysql_native_password, "
-    "caching_sha2_password, ed25519 and mysql_clear_password: change the user's."
+    "The server requires an authentication plugin that connvault does not support. Change the user's to "
+    "mysql_native_password, caching_sha2_password, ed25519 or mysql_clear_password."
 )
 
 
@@ -271,9 +272,7 @@ def _judged(payload: bytes) -> ConnvaultError:
     if number in _NOT_LET_IN:
         return UpstreamAuthFailed()
     if number == _NEEDS_TLS:
-        return UpstreamTlsFailed(
-            "The server lets nobody in without encryption. Set Encryption to Require or better."
-        )
+        return UpstreamTlsFailed("The server requires encryption. Set Encryption to Require or better.")
     return UpstreamRefused()
 
 

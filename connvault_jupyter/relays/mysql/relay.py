@@ -159,8 +159,8 @@ def _greeted(
             proof = client.receive()
     except Malformed:
         raise InvalidRequest(
-            "The client's answer to the greeting can't be read. It must know MySQL 4.1's login; "
-            "TLS is not offered here, the way to the relay never leaves this machine."
+            "The client's answer to the greeting can't be read. The client must support the login of MySQL "
+            "4.1. The relay does not offer TLS: the traffic to it never leaves this machine."
         ) from None
     if downstream.over_tcp and not is_native(proof, downstream.handle.token.encode(), scramble):
         raise no_token()

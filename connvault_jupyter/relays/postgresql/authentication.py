@@ -39,13 +39,13 @@ _NO_NAME = "*"
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 
 
-_OTHER_LOGIN = "The server wants another kind of login than a password. Ask its owner for a user with one."
+_OTHER_LOGIN = "The server requires another authentication method. Ask its administrator for a password user."
 
 # By SQLSTATE (PostgreSQL's documentation, appendix A): where the code alone would send people to the wrong place.
 _REFUSALS = {
-    "3D000": "There is no such database on this server. Check the database.",
-    "28000": "The server does not let this user in from here. Check the user and the encryption.",
-    "42501": "This user may not connect to this database. Ask its owner for the permission.",
+    "3D000": "The server has no database of this name. Check the database.",
+    "28000": "The server does not accept this user from here. Check the user and the encryption.",
+    "42501": "This user may not connect to this database. Ask its owner for the CONNECT privilege.",
     "53300": "The server has no free connection. Close some, or try again later.",
     "57P03": "The server is starting up or shutting down. Try again in a moment.",
 }
@@ -75,7 +75,7 @@ def authenticate(
         asked = True
         if not password:
             raise SecretMissing(
-                "The server asks for a password, and none is stored. Enter it in the connection."
+                "The server asks for a password, but none is stored. Enter it in the connection."
             )
         if method == _CLEARTEXT:
             _check_cleartext(stream, fields)
@@ -89,13 +89,13 @@ def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
     """Raises: UpstreamTlsFailed: somebody on the way could read the password, or be the one who asks for it."""
     if not by_path(fields) and not isinstance(stream, ssl.SSLSocket):
         raise UpstreamTlsFailed(
-            "The server wants the password in plain text, and the connection is not encrypted. "
-            "Choose an encryption, or let the server use scram-sha-256."
+            "The server asks for the password in plain text, and the connection is not encrypted. Choose an "
+            "encryption, or configure the server to use scram-sha-256."
         )
     if not is_the_server(stream, fields):
         raise UpstreamTlsFailed(
-            f"The server wants the password in plain text, and {_nobody_knows(fields)}, "
-            "or let the server use scram-sha-256."
+            f"The server asks for the password in plain text, {_nobody_knows(fields)}, or configure the "
+            "server to use scram-sha-256."
         )
 
 
@@ -103,16 +103,16 @@ def _check_md5(stream: socket.socket, fields: Mapping[str, Any]) -> None:
     """Raises: UpstreamTlsFailed: somebody on the way could pass the answer on, or try passwords on it."""
     if not is_the_server(stream, fields):
         raise UpstreamTlsFailed(
-            f"The server wants an md5 answer, from which a password can be guessed, and {_nobody_knows(fields)}, "
-            "or let the server use scram-sha-256."
+            f"The server asks for md5 authentication, from which the password can be guessed, "
+            f"{_nobody_knows(fields)}, or configure the server to use scram-sha-256."
         )
 
 
 def _nobody_knows(fields: Mapping[str, Any]) -> str:
     """Whether it is the server at all, and what to do."""
     if by_path(fields):
-        return "anybody may put a socket into its folder. Let it listen in a folder of its own"
-    return "nobody has verified that it is the server. Choose an encryption that verifies it"
+        return "and anyone can create a socket in its folder. Have it listen in a folder of its own"
+    return "and its identity has not been verified. Choose an encryption that verifies the server"
 
 
 def _prove(
@@ -148,18 +148,18 @@ def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -
         first_answer = _sasl(wire, _SASL_CONTINUE)
         if _asks_too_little(first_answer):
             raise UpstreamAuthFailed(
-                "The server asked for too few SCRAM iterations: the password could be guessed. "
-                "Set scram_iterations to 4096 or more there, and set the password anew."
+                "The server asked for too few SCRAM iterations, so the password could be guessed. Set "
+                "scram_iterations to 4096 or more there, then set the password again."
             )
         client.set_server_first(first_answer)
         if int(client.iterations) > _MAX_ITERATIONS:
-            raise UpstreamRefused("The server wants too much work for a login. Check host and port.")
+            raise UpstreamRefused("The server asked for too many SCRAM iterations. Check host and port.")
         wire.send(message(b"p", client.get_client_final().encode()))
         client.set_server_final(_sasl(wire, _SASL_FINAL))
     except (scramp.ScramException, UnicodeError):
         # Not a wrong password, to that a server says 28P01.
         raise UpstreamAuthFailed(
-            "The server could not prove that it knows this password. Check host and encryption."
+            "The server did not prove that it knows this password. Check host and encryption."
         ) from None
 
 

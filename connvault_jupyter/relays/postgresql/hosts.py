@@ -41,11 +41,11 @@ def places_of(fields: Mapping[str, Any]) -> list[Place]:
     try:
         addresses = addresses_of(str(fields["host"]), int(fields.get("port") or DEFAULT_PORT))
     except ValueError:
-        raise UpstreamUnreachable("This is no list of servers. Check host and port.") from None
+        raise UpstreamUnreachable("This is not a valid list of servers. Check host and port.") from None
     wanted = str(fields.get("target_session_attrs") or "any")
     in_turn = ("standby", "any") if wanted == "prefer-standby" else (wanted,)
     if not _KNOWN.issuperset(in_turn):
-        raise UpstreamRefused("This connection asks for a kind of server that is not known here. Edit it.")
+        raise UpstreamRefused("This connection asks for an unknown kind of server. Edit it.")
     return [Place(one.host, one.port, attrs) for attrs in in_turn for one in addresses]
 
 
@@ -69,7 +69,8 @@ def check_kind(wire: Wire, settings: Mapping[str, str], wanted: str) -> None:
         standby, read_only = _asked(wire)
     if wanted not in ("standby" if standby else "primary", "read-only" if read_only else "read-write"):
         raise UpstreamRefused(
-            "No server of this connection is of the kind that it asks for. Check its servers, and which will do.",
+            "None of this connection's servers is of the kind that it asks for. Check the servers, and "
+            "which of them to use.",
             reason=_ANOTHER_KIND,
         )
 
@@ -79,7 +80,7 @@ def _asked(wire: Wire) -> tuple[bool, bool]:
     row = b""
     for kind, body in _messages(wire):
         if kind == b"E":
-            raise UpstreamRefused("The server does not say of which kind it is.")
+            raise UpstreamRefused("The server does not say whether it is a primary or a standby.")
         if kind == b"D":
             row = body
     return row[2:].startswith(_TRUE), row.endswith(_ON)

@@ -41,7 +41,7 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 # Of a greeting: a server has a dozen settings to report and a notice or two.
 _MAX_MESSAGES = 500
-_NOT_POSTGRESQL = "What answers there does not speak PostgreSQL's protocol. Check host and port."
+_NOT_POSTGRESQL = "The server did not answer with the PostgreSQL protocol. Check host and port."
 
 
 @dataclass(eq=False)
@@ -207,7 +207,7 @@ def _password(login: Login, *, needed: bool) -> bytes:
     if needed and not password:
         raise SecretMissing
     if b"\0" in password:
-        raise SecretInvalid("The password has characters that can't be sent. Enter it again.")
+        raise SecretInvalid("The password contains characters that can't be sent. Enter it again.")
     return password
 
 
@@ -223,7 +223,7 @@ def _secured(stream: socket.socket, fields: Mapping[str, Any], deadline: float) 
         return stream
     if answer == b"N":
         raise UpstreamTlsFailed(
-            "The server offers no encryption. Set Encryption to None only if it is on this machine."
+            "The server does not offer encryption. Set Encryption to None only if it is on this machine."
         )
     if answer == b"E":
         raise UpstreamRefused

@@ -45,12 +45,14 @@ def database_for(fields: Mapping[str, Any], named: Named) -> str:
         return own
     if named.user != user:
         raise NotAllowed(
-            f"This connection logs in as {user}, and the client names another user. Name that one, or none.",
+            f"This connection logs in as {user}, but the client names another user. Use that user name, or "
+            "none.",
             sqlstate=_NO_USER,
         )
     if named.database != own and fields.get("any_database") is not True:
         raise NotAllowed(
-            f"This connection leads to the database {own}, and the client names another one. To allow all databases "
+            f"This connection is for the database {own}, but the client names another one. To allow all "
+            "databases "
             'of the server, edit the connection and choose "Any database of the server".',
             sqlstate=_NO_DATABASE,
         )

@@ -348,7 +348,7 @@ def _accepted(wire: Wire, opening: Startup, downstream: Downstream) -> Parameter
     for name, value in opening.parameters:
         if name == b"replication":
             if value.lower() not in _OFF:
-                raise NotAllowed("Replication is not relayed.")
+                raise NotAllowed("Replication is not supported through a relay.")
         elif name not in (b"user", b"database") and name not in options:
             passed_on[name] = value
     return tuple(passed_on.items())

@@ -85,13 +85,15 @@ def _authenticate(answers: _Answers, login: Login) -> None:
     if not last.startswith(b"+") and not (last.startswith(b"-NOPERM") and not database):
         raise _refused(
             last,
-            UpstreamRefused("The server refused the database. Check its number and what the user may do."),
+            UpstreamRefused(
+                "The server refused the database. Check its number and what the user is allowed to do."
+            ),
         )
     if answers.left:
         raise UpstreamRefused(_NO_REDIS)
 
 
-_NO_REDIS = "What answers there does not speak the protocol of Redis. Check host, port and encryption."
+_NO_REDIS = "The server did not answer with the Redis protocol. Check host, port and encryption."
 
 
 def _refused(line: bytes, otherwise: Exception) -> Exception:
@@ -100,7 +102,9 @@ def _refused(line: bytes, otherwise: Exception) -> Exception:
     if line.startswith((b"-NOAUTH", b"-WRONGPASS")):
         return UpstreamAuthFailed()
     if line.startswith((b"-LOADING", b"-MASTERDOWN", b"-BUSY", b"-DENIED", b"-ERR max number")):
-        return UpstreamRefused("The server is busy, or takes no connections from here. Try again later.")
+        return UpstreamRefused(
+            "The server is busy, or does not accept connections from here. Try again later."
+        )
     return otherwise
 
 
@@ -148,5 +152,5 @@ class _Answers:
         except OSError:
             pass
         if not data:
-            raise UpstreamRefused("The server ended the connection. Check port and encryption.")
+            raise UpstreamRefused("The server closed the connection. Check port and encryption.")
         self.left += data

@@ -214,10 +214,10 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
             pieces = commands.feed(data)
         except ProtocolError as exc:
             stream.sendall(f"-ERR Protocol error: connvault: {exc}\r\n".encode())
-            raise OSError("no command of the protocol") from None
+            raise OSError("not a command of the protocol") from None
         for number, piece in enumerate(pieces):
             if isinstance(piece, bytes):
-                raise OSError("no command that could log in")
+                raise OSError("not a command that could log in")
             given = _given_by(piece)
             if given is None:
                 leaves = piece[0].upper() == b"QUIT"

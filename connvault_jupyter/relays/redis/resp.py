@@ -288,4 +288,4 @@ def _whole(data: bytes, at: int, count: int) -> tuple[list[bytes], int] | None:
 def _expect(begun: re.Pattern[bytes], data: bytes, at: int) -> None:
     """Raises: ProtocolError: what is there at the end can't become what must come."""
     if begun.fullmatch(data, at) is None:
-        raise ProtocolError("no command of the Redis protocol")
+        raise ProtocolError("not a command of the Redis protocol")

@@ -56,35 +56,35 @@ class Rule:
     shown_by: blanking.Blank | None = None
 
 
-_HASHES = "this would give hashes of passwords back."
+_HASHES = "this would return password hashes."
 _NO_MASTER = (
-    "this would take the server from its master and let it be written to: that is for whoever runs it."
+    "this would detach the server from its primary and make it writable, which is up to its administrator."
 )
 
 RULES = (
-    Rule(b"CONFIG", b"GET", _names_secret, "this would give a password back. Ask for other settings by name."),
+    Rule(b"CONFIG", b"GET", _names_secret, "this would return a password. Ask for other settings by name."),
     Rule(
         b"CONFIG", b"GET", _could_name_secret,
-        "this would give a password back. Ask for other settings by name, or outside of a transaction.",
+        "this would return a password. Ask for other settings by name, or outside a transaction.",
         shown_by=blanking.settings,
     ),
-    Rule(b"CONFIG", b"SET", _sets_secret, "passwords are changed in the Connections panel and on the server itself."),
+    Rule(b"CONFIG", b"SET", _sets_secret, "passwords are changed on the server itself, then in the Connections panel."),
     Rule(b"ACL", b"GETUSER", _any, _HASHES, shown_by=blanking.user),
     Rule(b"ACL", b"LIST", _any, _HASHES, shown_by=blanking.users),
-    Rule(b"ACL", b"SETUSER", _of_own_user, "this would change the login of this connection itself."),
+    Rule(b"ACL", b"SETUSER", _of_own_user, "this would change this connection's own login."),
     Rule(b"REPLICAOF", b"NO", _no_one, _NO_MASTER),
     Rule(b"SLAVEOF", b"NO", _no_one, _NO_MASTER),
     # A server logs in to its master with `masterauth`, which is mostly `requirepass`; and a master can send it code.
-    Rule(b"REPLICAOF", b"", _any, "the server would log in elsewhere with its password."),
-    Rule(b"SLAVEOF", b"", _any, "the server would log in elsewhere with its password."),
+    Rule(b"REPLICAOF", b"", _any, "the server would log in to another server with its password."),
+    Rule(b"SLAVEOF", b"", _any, "the server would log in to another server with its password."),
     # With FORCE, to whoever has said that it is a replica.
-    Rule(b"FAILOVER", b"", _any, "the server would log in elsewhere with its password."),
-    Rule(b"ADDREPLICAOF", b"", _any, "the server would log in elsewhere with its password."),
-    Rule(b"CLUSTER", b"MEET", _any, "the server would take orders from elsewhere."),
-    Rule(b"SENTINEL", b"CONFIG", _any, "this would give a password back."),
+    Rule(b"FAILOVER", b"", _any, "the server would log in to another server with its password."),
+    Rule(b"ADDREPLICAOF", b"", _any, "the server would log in to another server with its password."),
+    Rule(b"CLUSTER", b"MEET", _any, "another server would take control of this one."),
+    Rule(b"SENTINEL", b"CONFIG", _any, "this would return a password."),
     # Code in the server reads its memory.
-    Rule(b"MODULE", b"LOAD", _any, "code in the server can read its passwords."),
-    Rule(b"MODULE", b"LOADEX", _any, "code in the server can read its passwords."),
+    Rule(b"MODULE", b"LOAD", _any, "code loaded into the server can read its passwords."),
+    Rule(b"MODULE", b"LOADEX", _any, "code loaded into the server can read its passwords."),
     Rule(b"RESET", b"", _any, "this would log out. Open a new connection instead."),
 )  # fmt: skip
 

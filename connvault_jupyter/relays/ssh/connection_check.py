@@ -25,11 +25,11 @@ from .key import private_key, public_key
 from .rules import host_keys
 
 _OTHER_HOST = (
-    "The server shows another host key than the connection names. Check host and port, "
-    "and ask who runs the server for its key."
+    "The server's host key is not the one in the connection. Check host and port, and ask the server's "
+    "administrator for its key."
 )
-_NO_COMMON_WAY = "The server and connvault have no way of encryption in common, or it speaks no SSH."
-_REFUSED = "The server ended the login. Look whether it lets this user in from here."
+_NO_COMMON_WAY = "The server and connvault have no encryption algorithm in common, or it does not speak SSH."
+_REFUSED = "The server ended the login. Check whether it accepts this user from here."
 
 # RFC 4253 4.2. Names of ours, so that a server can't put words into the panel.
 _VERSION = re.compile(r"SSH-2\.0-(OpenSSH|dropbear)_(\d+(?:\.\d+)*)")

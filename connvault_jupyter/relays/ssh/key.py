@@ -18,18 +18,17 @@ _NO_KEY = (
 )
 _PUBLIC = "This is the public half of a key. Paste the private key: the file of the same name without “.pub”."
 _PUTTY = (
-    "This is a key in PuTTY's own form. Convert it in PuTTYgen (Conversions, Export OpenSSH key) "
-    "and paste the result."
+    "This key is in PuTTY's own format. Convert it in PuTTYgen (Conversions, Export OpenSSH key) and paste "
+    "the result."
 )
 _LOCKED = "The private key is encrypted. Enter its passphrase in the Connections panel."
 _NOT_OPENED = "The passphrase does not open the private key. Enter it again in the Connections panel."
 _UNKNOWN_ENCRYPTION = (
-    "The private key is encrypted in a way that is not known here. Encrypt it anew (ssh-keygen -p) "
-    "and paste the result."
+    "The private key is encrypted in an unknown way. Encrypt it again (ssh-keygen -p) and paste the result."
 )
 _KIND = (
-    "Keys of this kind are not used: DSA is too weak, and a key in hardware can't be stored. "
-    "Use Ed25519, ECDSA or RSA."
+    "Keys of this kind are not supported: DSA is too weak, and a hardware key can't be stored. Use Ed25519, "
+    "ECDSA or RSA."
 )
 
 _PUBLIC_FORMS = re.compile(r"(ssh-|ecdsa-|sk-)\S+ AAAA|---- BEGIN SSH2 PUBLIC|-----BEGIN [A-Z ]*PUBLIC KEY")

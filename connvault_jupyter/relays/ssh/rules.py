@@ -35,21 +35,18 @@ KEY_KINDS = frozenset(
     {b"ssh-ed25519", b"ecdsa-sha2-nistp256", b"ecdsa-sha2-nistp384", b"ecdsa-sha2-nistp521", _RSA}
 )
 
-NO_LOGIN = (
-    "Only logins are signed with this key: no commits, no files, no certificates. "
-    "Use a key of your own for these."
-)
+NO_LOGIN = "This key signs logins only, not commits, files or certificates. Use another key for those."
 OTHER_USER = "The login is for another user than the connection's. Use the connection's user."
-OTHER_KEY = "Another key was asked for than the connection's. Look at the list of keys again."
-WEAK = "Signatures with SHA-1 are not made. Use a client that knows rsa-sha2-256 (OpenSSH 7.2 or newer)."
-FORWARDED = (
-    "The agent was forwarded to another machine, where nobody was allowed to use it. Log in without -A."
-)
-OTHER_HOST = "The host shows another key than the connection names. Log in to the connection's own host."
-OTHER_SESSION = "The login belongs to another session than the one the client has named."
+OTHER_KEY = "The client asked for another key than the connection's. List the agent's keys again."
+WEAK = "SHA-1 signatures are not supported. Use a client that supports rsa-sha2-256 (OpenSSH 7.2 or newer)."
+FORWARDED = "The agent was forwarded to another machine, where it must not be used. Log in without -A."
+OTHER_HOST = "The host's key is not the one in the connection. Log in to the connection's own host."
+OTHER_SESSION = "The login belongs to another session than the one that the client named."
 UNBOUND = (
-    "This connection signs only logins that name their host's key. Use .connect(), or ssh or git with OpenSSH 8.9 or "
-    "newer. For a program that can't name it (paramiko, asyncssh, libssh2, Go), switch this off in the connection."
+    "This connection signs only logins that name their host's key. Use .connect(), or ssh or git with "
+    "OpenSSH 8.9 or "
+    "newer. For a program that can't name it (paramiko, asyncssh, libssh2, Go), switch this off in the "
+    "connection."
 )
 
 

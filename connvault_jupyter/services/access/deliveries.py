@@ -49,7 +49,7 @@ def relay_of(provider: ProviderDefinition) -> RelayDelivery:
             return RelayDelivery(
                 delivery.protocol, delivery.recipe, delivery.variables, delivery.tcp_variables
             )
-    raise NotAllowed("There is no relay for this kind of connection.")
+    raise NotAllowed("This kind of connection has no relay.")
 
 
 def delivery_of(provider: ProviderDefinition, fields: Mapping[str, Any]) -> DeliveryForm:

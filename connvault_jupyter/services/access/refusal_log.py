@@ -29,7 +29,7 @@ MAX_NOTED = 10
 def said_never() -> AccessDenied:
     """A person has said *never*, just now or before."""
     return AccessDenied(
-        "This notebook may never use this connection. Remove that entry in the Connections panel first.",
+        "This notebook may never use this connection. Undo that in the Connections panel first.",
         reason="never",
     )
 

@@ -26,11 +26,11 @@ from ..ports import Handle, RunningRequesters, StoredGrant
 from ..secrets.service import SecretsService
 
 EDITED = (
-    "This connection was changed outside of connvault. Nothing of it is used until you look through it and save it "
-    "again, and enter its secret again."
+    "This connection was changed outside connvault. It is not used until you review it, save it and enter "
+    "its secret again."
 )
 UNCONFIRMED = (
-    "This connection was saved while the vault was locked, or changed outside of connvault. Look through it in the "
+    "This connection was saved while the vault was locked, or changed outside connvault. Review it in the "
     "Connections panel and save it again, or enter its secret."
 )
 

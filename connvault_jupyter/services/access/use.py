@@ -25,8 +25,8 @@ from .resolve_cache import ResolveCache
 _NO_RECIPE: Mapping[str, Any] = {}
 
 _OTHERWISE: dict[Mode, str] = {
-    "brokered": "The broker logs in for this connection: use its openers, or .reveal() for plain text.",
-    "in_clear": "This connection logs in inside the process that uses it: no relay is there for it.",
+    "brokered": "The broker logs in for this connection. Use one of its openers, or .reveal() for plain text.",
+    "in_clear": "This connection logs in inside the process that uses it, so it has no relay.",
     "reveal": "This connection gives plain text only. Use .reveal().",
 }
 

@@ -42,7 +42,7 @@ def _address(entry: str, port: int) -> Address:
     if entry.startswith("["):
         name, closed, rest = entry[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
-            raise ValueError("an IPv6 address has no end")
+            raise ValueError("an IPv6 address is not closed by ]")
         return Address(_name(name), _port(rest[1:]) if rest else port)
     if entry.count(":") == 1:
         name, _, own = entry.partition(":")
@@ -59,5 +59,5 @@ def _name(text: str) -> str:
 def _port(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_PORT)) else 0
     if not 1 <= number <= _MAX_PORT:
-        raise ValueError("a port is no number from 1 to 65535")
+        raise ValueError("a port is not a number from 1 to 65535")
     return number

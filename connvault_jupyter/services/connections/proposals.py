@@ -34,7 +34,7 @@ from ..visible_names import is_visible
 # Long enough to read a cell's output and to click; what lies in a notebook tomorrow shows nothing.
 KEPT_S = 600
 
-# Of one notebook, and of all processes outside of kernels together: more than a person looks at in that time. Each
+# Of one notebook, and of all processes outside kernels together: more than a person looks at in that time. Each
 # makes a row, so it also bounds the record.
 MAX_OF_ONE = 16
 MAX_IN_ALL = 128
@@ -120,7 +120,7 @@ class ProposalsService:
         if request.provider_id is None:
             if request.fields:
                 raise InvalidFields(
-                    "Fields belong to a kind of connection. Say which kind.",
+                    "Fields belong to a kind of connection. Name the kind.",
                     errors=[{"path": "provider_id", "message": "is missing"}],
                 )
             return request
@@ -140,12 +140,12 @@ class ProposalsService:
     def _wrong(self, provider: ProviderDefinition, values: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the values that are given, by path. What is not given is for the person to enter."""
         known = provider.field_schemas
-        wrong = {f"fields.{name}": "is not known here" for name in values.keys() - known.keys()}
+        wrong = {f"fields.{name}": "is unknown" for name in values.keys() - known.keys()}
         for name, value in values.items():
             text = value if isinstance(value, str) else ""
             lines = text.splitlines() if known.get(name, {}).get("x-multiline") is True else [text]
             if not all(is_visible(line) for line in lines):
-                wrong.setdefault(f"fields.{name}", "has characters that can't be seen")
+                wrong.setdefault(f"fields.{name}", "contains invisible characters")
         if sum(len(value) for value in values.values() if isinstance(value, str)) > MAX_CHARS:
             wrong["fields"] = "is too long"
         given = {name: value for name, value in values.items() if name in known}

@@ -121,8 +121,8 @@ class ConnectionsService:
         if request.scope != "user":
             # Its store does not exist; keeping it with the user's would show it to nobody else.
             raise InvalidFields(
-                "Connections for a whole workspace are not possible yet. Choose the scope 'user'.",
-                errors=[{"path": "scope", "message": "is not possible yet"}],
+                "Workspace connections are not supported yet. Choose the scope 'user'.",
+                errors=[{"path": "scope", "message": "is not supported yet"}],
             )
         provider = self._provider(request.provider_id)
         self._check(provider, request.fields, request.secrets)
@@ -300,7 +300,7 @@ class ConnectionsService:
         wrong, _ = wrong_fields(self._registry, provider, fields)
         errors = [{"path": error.path, "message": error.message} for error in wrong]
         errors += [
-            {"path": f"secrets.{name}", "message": "is no secret of this kind of connection"}
+            {"path": f"secrets.{name}", "message": "is not a secret of this kind of connection"}
             for name in sorted(secrets.keys() - provider.secret_fields)
         ]
         if errors:

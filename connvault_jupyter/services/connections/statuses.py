@@ -34,7 +34,7 @@ def wrong_fields(
     """
     missing = False
     wrong = [
-        FieldError(path=f"{_PREFIX}{name}", message="is a secret: send it as one")
+        FieldError(path=f"{_PREFIX}{name}", message="is a secret, so it must be sent as one")
         for name in sorted(provider.secret_fields & fields.keys())
     ]
     given = {name: value for name, value in fields.items() if name not in provider.secret_fields}

@@ -113,7 +113,7 @@ class OpenQuestions:
         )
         if pause_s > 0:
             raise AccessDenied(
-                "The last question about this ended without a yes. Wait a little, then run the cell again.",
+                "The last request like this was not allowed. Wait a little, then run the cell again.",
                 reason="cooldown",
                 retry_after_s=ceil(pause_s),
             )

@@ -27,8 +27,9 @@ T = TypeVar("T")
 _DURABLE = frozenset({"for", "always"})
 
 NOT_STORED = (
-    "It has ended, and what was open is cut; but that can't be stored now: the disk is full, or another program holds "
-    "the connvault database. It is tried again. If connvault's broker ends before, it is as it was."
+    "The permission has ended and open clients were cut off, but this can't be stored now: the disk is "
+    "full, or another program holds the connvault database. connvault keeps trying. If its broker stops "
+    "before it succeeds, the permission is back."
 )
 
 

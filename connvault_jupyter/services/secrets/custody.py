@@ -109,7 +109,7 @@ class Custody:
             )
         if kind != "passphrase" and passphrase is not None:
             raise InvalidRequest(
-                "The system keyring needs no passphrase.",
+                "The system keyring does not need a passphrase.",
                 errors=[{"path": "passphrase", "message": "is not needed"}],
             )
         return found
@@ -127,6 +127,6 @@ class Custody:
             if record.custodian == "passphrase":
                 raise WrongPassphrase
             raise CustodianUnavailable(
-                "The system keyring holds another key than this vault's. Restore the keyring's item."
+                "The key in the system keyring is not this vault's. Restore the keyring's item."
             )
         return master_key

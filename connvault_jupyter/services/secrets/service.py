@@ -228,7 +228,7 @@ class SecretsService:
             with self._lock:
                 record = self._existing()
             if record.custodian != "passphrase":
-                raise InvalidRequest("This vault is kept by the system keyring; it has no passphrase.")
+                raise InvalidRequest("This vault's key is in the system keyring, so it has no passphrase.")
             old = opened(
                 record, self._recover(record, request.current.get_secret_value(), actor), self._derive_keys
             )

@@ -224,7 +224,7 @@ export class ConsentDialog extends Widget {
     try {
       const outcome = await this.options.decide(question, decision);
       if (outcome === 'changed') {
-        this._notice = trans.__('What is asked has changed since it was shown. Read it again, then decide.');
+        this._notice = trans.__('The request changed after it was shown. Review it again.');
       }
     } catch (error) {
       this._notice = messageOf(error);

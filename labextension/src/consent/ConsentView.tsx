@@ -54,7 +54,7 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
           <span role="status" data-testid="connvault-queue">
             {trans.__('%1 of %2', index + 1, items.length)}
           </span>
-          <ol className="jp-connvault-waiting" aria-label={trans.__('Questions that wait')}>
+          <ol className="jp-connvault-waiting" aria-label={trans.__('Waiting requests')}>
             {items.map((item, at) => (
               <Waiting key={item.question.id} question={item.question} isCurrent={at === index} trans={trans} />
             ))}
@@ -64,7 +64,7 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
             className="jp-connvault-button jp-mod-ghost"
             data-testid="connvault-previous"
             data-act="previous"
-            aria-label={trans.__('Previous question')}
+            aria-label={trans.__('Previous request')}
             disabled={index === 0}
             onClick={trusted(() => props.onMove(-1))}
           >
@@ -75,7 +75,7 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
             className="jp-connvault-button jp-mod-ghost"
             data-testid="connvault-next"
             data-act="next"
-            aria-label={trans.__('Next question')}
+            aria-label={trans.__('Next request')}
             disabled={index === items.length - 1}
             onClick={trusted(() => props.onMove(1))}
           >

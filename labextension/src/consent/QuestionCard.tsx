@@ -57,14 +57,14 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
         <dl className="jp-connvault-facts">
           <Fact name={pathName(question, trans)} value={requester.path || requester.label} />
           {requester.kind === 'detached' && requester.evidence && (
-            <Fact name={trans.__('Found out')} value={requester.evidence} />
+            <Fact name={trans.__('Identified by')} value={requester.evidence} />
           )}
           <Fact name={trans.__('Destination')} value={question.destination} />
         </dl>
         <How question={question} provider={provider} trans={trans} />
         {question.agent !== null && (
           <p className="jp-connvault-quote">
-            {trans.__('The code says that it acts for “%1”. That is a claim.', foreignName(question.agent))}
+            {trans.__('The code says that it acts for “%1”. connvault can’t verify that.', foreignName(question.agent))}
           </p>
         )}
         {question.reasons.length > 0 && (
@@ -210,7 +210,7 @@ function Durations({ question, duration, trans, onDuration }: QuestionCardProps)
         ))}
       </div>
       {isUnnamed(question) && (
-        <small data-testid="connvault-unnamed">{trans.__('Give the notebook a name to allow it for longer.')}</small>
+        <small data-testid="connvault-unnamed">{trans.__('Save the notebook under a name to allow it for longer.')}</small>
       )}
     </fieldset>
   );

@@ -223,7 +223,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
         </FieldFrame>
         {isMoved && Object.keys(existing?.secrets ?? {}).length > 0 && (
           <Banner tone="warn" icon="key" testId="connvault-moved">
-            {trans.__('The destination changes: enter the secret again. Who may use the connection is asked again too.')}
+            {trans.__('The destination changes: enter the secret again. Notebooks have to ask for permission again too.')}
           </Banner>
         )}
         <SchemaForm
@@ -260,8 +260,8 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
             </label>
             <div id={`${id}-reveal__help`} className="jp-connvault-hint">
               {props.revealAllowed
-                ? trans.__('You are asked each time; after a yes the code has the secret itself, to print, copy or send.')
-                : trans.__('This server lets no notebook code ask for it, whatever is chosen here.')}
+                ? trans.__('You are asked each time. If you allow it, the code has the secret itself and can print, copy or send it.')
+                : trans.__('This server never lets notebook code ask for it, whatever you choose here.')}
             </div>
           </div>
         )}
@@ -325,7 +325,7 @@ function enterAgain(
   trans: TranslationBundle
 ): Problems {
   const empty = formSchema(provider).secrets.filter(field => !existing?.secrets?.[field] && !problems[field]);
-  return Object.fromEntries(empty.slice(0, 1).map(field => [field, trans.__('Enter it once more, then save.')]));
+  return Object.fromEntries(empty.slice(0, 1).map(field => [field, trans.__('Enter it again, then save.')]));
 }
 
 function focusFirst(form: HTMLFormElement | null): void {

@@ -28,7 +28,7 @@ export function PasteBox(props: PasteBoxProps): JSX.Element {
       input.current.value = '';
     }
     if (!pasted) {
-      setProblem(trans.__('This is no URL or command that is known here.'));
+      setProblem(trans.__('This URL or command is not recognised.'));
     } else if (pasted.providerId !== providerId) {
       setProblem(trans.__('This belongs to another kind of connection.'));
     } else {

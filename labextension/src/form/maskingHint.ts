@@ -10,6 +10,6 @@ export function maskingHint(secret: SecretState | undefined, trans: TranslationB
   return secret === undefined || secret.masked
     ? ''
     : trans.__(
-        'Too short or too easy to guess to be masked in answers of the service. A random one of 24 characters or more is.'
+        'Too short or too easy to guess to be masked in responses. A random secret of at least 24 characters is masked.'
       );
 }

@@ -20,7 +20,7 @@ export function nameProblem(name: string, taken: readonly string[], trans: Trans
     return trans.__('Enter the name that code will use.');
   }
   if (!NAME.test(name)) {
-    return trans.__('Begin with a letter, then use letters, digits, "_", "-" and "." only (64 at most).');
+    return trans.__('Start with a letter, then use only letters, digits, "_", "-" and "." (64 characters at most).');
   }
   return taken.includes(name) ? trans.__('Another connection has this name. Choose another one.') : '';
 }
@@ -92,13 +92,13 @@ function sentence(
         : trans.__('This number is out of range.');
     case 'enum':
     case 'const':
-      return trans.__('Choose one of the list.');
+      return trans.__('Choose one from the list.');
     case 'maxLength':
       return trans.__('This is too long.');
     case 'format':
-      return trans.__('This is no complete %1. Check how it is written.', lower);
+      return trans.__('The %1 is incomplete. Check its format.', lower);
     default:
-      return trans.__('This does not look like a %1. Check how it is written.', lower);
+      return trans.__('The %1 does not have the expected format.', lower);
   }
 }
 

@@ -74,7 +74,7 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   const locked = secret && isLocked ? trans.__('Confirm the destination above first.') : '';
   const promise = isMoved
     ? trans.__('Enter it again for the new destination.')
-    : trans.__('Goes straight to the vault, and is never shown here again.');
+    : trans.__('Goes straight to the vault and is never shown again.');
   // What is wrong says what to do; the general description would only stand in its way.
   const hint = problems[field] ? '' : locked || (secret ? kept[field] || promise : schema.description);
   return (

@@ -53,7 +53,7 @@ function sameWords(one: AuditEvent, other: AuditEvent): boolean {
 
 function who(event: AuditEvent, trans: TranslationBundle): string {
   if (!event.requester_label) {
-    return event.count ? trans.__('processes outside of kernels') : trans.__('you');
+    return event.count ? trans.__('processes outside kernels') : trans.__('you');
   }
   const name = fileName(event.requester_label);
   return event.requester_kind === 'script' ? trans.__('%1 (script)', name) : name;
@@ -123,7 +123,7 @@ export function ActivityTab(props: ActivityTabProps): JSX.Element {
     <div className="jp-connvault-scroll">
       {trouble && <p className="jp-connvault-empty">{trouble}</p>}
       {!trouble && !events.length && (
-        <p className="jp-connvault-empty">{trans.__('Nothing has happened yet. Each use will be listed here.')}</p>
+        <p className="jp-connvault-empty">{trans.__('No activity yet. Each use will be listed here.')}</p>
       )}
       <ActivityRows events={events} now={props.now} trans={trans} />
       {props.hasMore && (
@@ -146,13 +146,13 @@ export function RecordLine({
   trans: TranslationBundle;
 }): JSX.Element {
   if (!verification) {
-    return <small className="jp-connvault-grow">{trans.__('Checking the record …')}</small>;
+    return <small className="jp-connvault-grow">{trans.__('Checking the activity log …')}</small>;
   }
   return verification.consistent ? (
     <>
       <Icon name="check" className="jp-mod-ok" />
       <small className="jp-connvault-grow" data-testid="connvault-record">
-        {trans._n('Record consistent, %1 event', 'Record consistent, %1 events', verification.events)}
+        {trans._n('Activity log consistent, %1 event', 'Activity log consistent, %1 events', verification.events)}
       </small>
     </>
   ) : (
@@ -160,7 +160,7 @@ export function RecordLine({
       <Icon name="warn" className="jp-mod-err" />
       <small className="jp-connvault-grow" data-testid="connvault-record">
         {trans.__(
-          'The record was changed outside connvault (at event %1).',
+          'The activity log was changed outside connvault (at event %1).',
           verification.broken_at ?? verification.first_sequence
         )}
       </small>

@@ -214,7 +214,7 @@ function DetailFoot(props: ConnectionDetailProps & { attempt: (action: () => Pro
         type="button"
         className={`jp-connvault-button ${isReady ? 'jp-mod-primary' : ''}`}
         data-testid="connvault-insert-code"
-        title={trans.__('Add a cell that uses this connection to the notebook in front')}
+        title={trans.__('Add a cell that uses this connection to the active notebook')}
         onClick={props.onInsertCode}
       >
         {trans.__('Insert code')}

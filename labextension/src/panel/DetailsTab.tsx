@@ -168,7 +168,7 @@ function RevealLine({ isAllowed, byServer, trans }: RevealLineProps): JSX.Elemen
           ? trans.__('Notebook code may ask for the plain text. You are asked each time.')
           : byServer
             ? trans.__('Notebook code may not ask for the plain text.')
-            : trans.__('This server lets no notebook code ask for the plain text.')}
+            : trans.__('This server never lets notebook code ask for the plain text.')}
       </span>
     </div>
   );
@@ -255,7 +255,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
           <Icon name="lock" />
           <span className="jp-connvault-grow" title={setAt ? exactly(setAt) : undefined}>
             {isUnreadable
-              ? trans.__("Can't be read any more")
+              ? trans.__("Can no longer be read")
               : setAt
                 ? trans.__('Set %1', ago(setAt, now, trans))
                 : trans.__('Not set')}
@@ -283,7 +283,7 @@ function SecretLine(props: SecretLineProps): JSX.Element {
       <FieldFrame
         id={id}
         label={setAt ? trans.__('New %1', title.toLowerCase()) : title}
-        hint={problem ? '' : trans.__('Goes straight to the vault, and is never shown here again.')}
+        hint={problem ? '' : trans.__('Goes straight to the vault and is never shown again.')}
         problem={problem}
         trans={trans}
       >

@@ -47,7 +47,7 @@ export function GrantsTab({ grants, delivery, uses, trouble, now, trans, onRevok
       )}
       {!grants.length && !trouble && (
         <p className="jp-connvault-empty">
-          {trans.__('Nobody yet. Code that asks for this connection makes a question appear, and your answers are listed here.')}
+          {trans.__('Nobody yet. When code asks for this connection, you decide, and your decisions are listed here.')}
         </p>
       )}
       <ul className="jp-connvault-rows">
@@ -123,7 +123,7 @@ function UseChart({ uses, trans }: { uses: readonly UseDay[]; trans: Translation
       <div
         className="jp-connvault-chart"
         role="img"
-        aria-label={trans.__('%1 uses in all, at most %2 a day', total, most)}
+        aria-label={trans.__('%1 uses in total, at most %2 a day', total, most)}
       >
         {uses.map(day => (
           <span

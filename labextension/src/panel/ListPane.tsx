@@ -37,7 +37,7 @@ export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
         <div className="jp-connvault-ask" role="status" data-testid="connvault-question-banner">
           <Icon name="key" />
           <span className="jp-connvault-rowText">
-            <b>{trans._n('%1 question waiting', '%1 questions waiting', waiting)}</b>
+            <b>{trans._n('%1 request waiting', '%1 requests waiting', waiting)}</b>
             <small>
               {trans.__(
                 '%1 asks for %2',
@@ -80,8 +80,8 @@ export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
       {connections.unreadable > 0 && (
         <Banner tone="warn" icon="warn">
           {trans._n(
-            '%1 record could not be read and is not shown.',
-            '%1 records could not be read and are not shown.',
+            '%1 entry could not be read and is not shown.',
+            '%1 entries could not be read and are not shown.',
             connections.unreadable
           )}
         </Banner>
@@ -91,7 +91,7 @@ export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           <div className="jp-connvault-hello">
             <Icon name="plug" className="jp-mod-big" />
             <h3>{trans.__('No connections yet')}</h3>
-            <p>{trans.__('Define one once. Notebooks then ask for it by name, and no password is in them.')}</p>
+            <p>{trans.__('Define a connection once. Notebooks then ask for it by name and contain no password.')}</p>
             <button
               type="button"
               className="jp-connvault-button"
@@ -117,7 +117,7 @@ export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
       {state?.hardening_detail && (
         <Exposure
           testId="connvault-hardening"
-          summary={trans.__('connvault is less closed here than it should be.')}
+          summary={trans.__('connvault is less protected here than it should be.')}
           detail={state.hardening_detail}
           trans={trans}
         />
@@ -125,7 +125,7 @@ export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
       {props.exposure && (
         <Exposure
           testId="connvault-exposure"
-          summary={trans.__('This server is open to your other programs.')}
+          summary={trans.__('This server is not protected from your other programs.')}
           detail={props.exposure}
           trans={trans}
         />
@@ -151,7 +151,7 @@ function Exposure({
         aria-expanded={isOpen}
         onClick={() => setOpen(!isOpen)}
       >
-        {isOpen ? trans.__('Less') : trans.__('What is that?')}
+        {isOpen ? trans.__('Less') : trans.__('What does this mean?')}
       </button>
       {isOpen && <p>{detail}</p>}
     </div>

@@ -111,7 +111,7 @@ export function Picker(props: PickerProps): JSX.Element {
         </span>
         {isRefused && (
           <Banner tone="warn" icon="warn" isAlert testId="connvault-picker-refused">
-            {trans.__('Not recognised. As a password may be in it, it was removed from the box. Choose a kind instead.')}
+            {trans.__('Not recognised. It may contain a password, so it was removed from the box. Choose a kind instead.')}
           </Banner>
         )}
         {groups
@@ -148,7 +148,7 @@ export function Picker(props: PickerProps): JSX.Element {
           <p className="jp-connvault-empty" role="status">
             {known(query)
               ? trans.__('Press Enter to fill in a form with it.')
-              : trans.__('Nothing here is called that. An API may do with “HTTP API”; “Secret value” keeps anything else.')}
+              : trans.__('No kind has this name. For an API, try “HTTP API”; “Secret value” stores anything else.')}
           </p>
         )}
         {skipped.length > 0 && (

@@ -41,9 +41,9 @@ export function ScreenHeader({ title, onBack, trans, children }: ScreenHeaderPro
 export function NotFound({ trans, onBack }: { trans: TranslationBundle; onBack: () => void }): JSX.Element {
   return (
     <div className="jp-connvault-screen">
-      <ScreenHeader title={trans.__('Not there')} onBack={onBack} trans={trans} />
+      <ScreenHeader title={trans.__('Not found')} onBack={onBack} trans={trans} />
       <p className="jp-connvault-empty" role="status">
-        {trans.__('This does not exist (any more).')}
+        {trans.__('This no longer exists.')}
       </p>
     </div>
   );

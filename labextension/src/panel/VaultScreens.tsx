@@ -67,7 +67,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
         return;
       }
       if (passphrase !== again.current?.value) {
-        setMismatch(trans.__('The two are not the same. Type it once more.'));
+        setMismatch(trans.__('The passphrases do not match. Type it again.'));
         again.current?.focus();
         return;
       }
@@ -107,15 +107,15 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
                   keyring?.label ?? ''
                 )
               : hasKeyring
-                ? trans.__('Choose a passphrase: it is asked once after each server start.')
+                ? trans.__('Choose a passphrase. You enter it once after each server start.')
                 : trans.__(
-                    'No system keyring answers on this machine. Choose a passphrase: it is asked once after each server start.'
+                    'No system keyring answers on this machine. Choose a passphrase. You enter it once after each server start.'
                   )}
           </p>
         </div>
         {!vault.storing_allowed && (
           <Banner tone="warn" icon="warn">
-            {vault.storing_detail || trans.__('Secrets cannot be stored on this server as it is set up.')}
+            {vault.storing_detail || trans.__('This server is set up so that secrets cannot be stored.')}
           </Banner>
         )}
         {custodian === 'passphrase' ? (
@@ -135,7 +135,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
                       : rating
                         ? strengthWord(rating.strength, trans)
                         : trans.__('At least %1 characters.', vault.minimum_passphrase_chars)}{' '}
-                    {trans.__("It is not stored: if you lose it, saved secrets can't be read again.")}
+                    {trans.__("It is not stored. If you lose it, nobody can recover the saved secrets.")}
                   </span>
                 </>
               }
@@ -157,7 +157,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
                 }}
               />
             </FieldFrame>
-            <FieldFrame id={`${id}-again`} label={trans.__('Once more')} problem={mismatch} trans={trans}>
+            <FieldFrame id={`${id}-again`} label={trans.__('Repeat the passphrase')} problem={mismatch} trans={trans}>
               <input
                 id={`${id}-again`}
                 ref={again}
@@ -264,8 +264,8 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
       <h3>{trans.__('The vault is locked')}</h3>
       <p>
         {needsPassphrase
-          ? trans.__('Enter the passphrase. It is asked once after each server start.')
-          : trans.__('The key is in the system keyring (%1). Your system may ask you.', vault.custodian_label)}
+          ? trans.__('Enter the passphrase. It is needed once after each server start.')
+          : trans.__('The key is in the system keyring (%1). Your system may ask you to confirm.', vault.custodian_label)}
       </p>
       {needsPassphrase ? (
         <FieldFrame id={id} label={trans.__('Passphrase')} problem={problem} trans={trans}>

@@ -60,14 +60,14 @@ export const consentPlugin: JupyterFrontEndPlugin<IConsentPrompt> = {
       if (now > refused) {
         refused = now;
         Notification.warning(
-          trans.__('A question about a connection could not be read, so it was refused. Reload the page, then run the cell again.'),
+          trans.__('A request for a connection could not be read, so it was denied. Reload the page, then run the cell again.'),
           { autoClose: false }
         );
       }
     });
 
     app.commands.addCommand(CommandIDs.answer, {
-      label: trans.__('Answer Waiting Questions'),
+      label: trans.__('Answer Waiting Requests'),
       isEnabled: () => connvault.questions.items.length > 0,
       execute: () => controller.answer()
     });

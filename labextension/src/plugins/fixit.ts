@@ -8,7 +8,7 @@ import { CommandIDs, IConnvault } from '../tokens';
 /** Cards under cells: what to do about an error, and what a handle is. */
 export const fixItPlugin: JupyterFrontEndPlugin<void> = {
   id: 'connvault-jupyter:fixit',
-  description: 'Renders handles and the cards that lead on from an error.',
+  description: 'Renders handles, and cards that tell you what to do after an error.',
   autoStart: true,
   requires: [IConnvault, IRenderMimeRegistry],
   optional: [ITranslator],

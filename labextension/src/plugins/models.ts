@@ -11,7 +11,7 @@ import { IConnvault } from '../tokens';
 /** The models, and the stream of events that keeps them up to date. */
 export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
   id: 'connvault-jupyter:models',
-  description: 'Holds the connections, the questions that wait and the state of the vault.',
+  description: 'Holds the connections, the waiting requests and the state of the vault.',
   autoStart: true,
   provides: IConnvault,
   activate: (app: JupyterFrontEnd): IConnvault => {

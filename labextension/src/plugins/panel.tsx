@@ -178,7 +178,7 @@ const OPEN_ARGS = {
     connectionId: { type: 'string', description: 'Id of the connection to show' },
     name: { type: 'string', description: 'Name of the connection to show' },
     new: { description: 'Kind of the new connection, or true to choose one; its form is empty' },
-    proposal: { type: 'string', description: 'Id of what code suggests for a new connection' },
+    proposal: { type: 'string', description: 'Id of a suggestion for a new connection' },
     screen: { type: 'string', enum: ['unlock', 'setup', 'questions', 'secret', 'edit'] },
     tab: { type: 'string', enum: ['details', 'grants', 'activity'] }
   }
@@ -195,6 +195,6 @@ function showWaiting(panel: Widget, connvault: IConnvault, trans: TranslationBun
   const waiting = connvault.questions.items.length;
   panel.title.className = waiting ? 'jp-connvault-asks' : '';
   panel.title.caption = waiting
-    ? trans._n('Connections: %1 question waiting', 'Connections: %1 questions waiting', waiting)
+    ? trans._n('Connections: %1 request waiting', 'Connections: %1 requests waiting', waiting)
     : trans.__('Connections');
 }

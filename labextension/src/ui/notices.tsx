@@ -39,7 +39,7 @@ export function NotSealed({ seals, trans }: { seals: boolean; trans: Translation
       <Icon name="unlock" />
       <span>
         {trans.__(
-          'This page is not on a secure origin (https or localhost): the Jupyter server, and whoever is on the way to it, can read what you type.'
+          'This page is not on a secure origin (https or localhost): the Jupyter server, and anyone on the network path to it, can read what you type.'
         )}
       </span>
     </p>

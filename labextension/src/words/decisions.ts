@@ -53,15 +53,15 @@ export function decisionWord(decision: DecisionKind, trans: TranslationBundle): 
 export function grantTrouble(view: GrantView, trans: TranslationBundle): string {
   switch (view.reason_not) {
     case 'forged':
-      return trans.__('does not count: it was changed outside connvault');
+      return trans.__('not valid: it was changed outside connvault');
     case 'expired':
-      return trans.__('over');
+      return trans.__('expired');
     case 'destination_changed':
       return trans.__('void: the destination was changed');
     case 'changed':
       return trans.__('void: the connection was changed');
     case 'ended':
-      return trans.__('over: the kernel has stopped');
+      return trans.__('ended: the kernel stopped');
     default:
       return '';
   }

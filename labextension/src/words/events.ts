@@ -13,14 +13,14 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
   const what: { [type: string]: string } = {
     'vault:set_up': trans.__('vault set up'),
     'vault:unlocked': trans.__('vault unlocked'),
-    'vault:unlock_refused': trans.__('unlocking refused'),
+    'vault:unlock_refused': trans.__('unlock refused'),
     'vault:locked': trans.__('vault locked'),
     'vault:passphrase_changed': trans.__('passphrase changed'),
-    'vault:upgraded': trans.__('vault of an earlier version taken over'),
+    'vault:upgraded': trans.__('vault upgraded from an earlier version'),
     'connection:created': trans.__('created'),
     'connection:changed': trans.__('changed'),
-    'connection:edited': trans.__('changed outside of connvault'),
-    'connection:confirmed': trans.__('looked through and confirmed'),
+    'connection:edited': trans.__('changed outside connvault'),
+    'connection:confirmed': trans.__('reviewed and confirmed'),
     'connection:deleted': trans.__('deleted'),
     'connection:tested': trans.__('tested'),
     'connection:proposed': trans.__('suggested'),
@@ -38,11 +38,11 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'access:checked': trans.__('used'),
     'access:revealed': trans.__('revealed'),
     'access:released': trans.__('released'),
-    'access:masked': trans.__('sent back by the service, masked'),
-    'grant:revoked': trans.__('permission taken back'),
+    'access:masked': trans.__('returned by the service, masked'),
+    'grant:revoked': trans.__('permission revoked'),
     'grant:voided': trans.__('permission void'),
     'grant:carried_over': trans.__('permission kept after an update'),
-    'audit:pruned': trans.__('old rows removed')
+    'audit:pruned': trans.__('old events removed')
   };
   return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
 }

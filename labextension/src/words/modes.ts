@@ -37,7 +37,7 @@ export function modeWords(mode: Mode, trans: TranslationBundle): ModeWords {
         icon: 'eye',
         tone: 'err',
         word: trans.__('plain text'),
-        sentence: trans.__('Code can read, print and copy it. Asked for each time.')
+        sentence: trans.__('Code can read, print and copy it. You are asked each time.')
       };
   }
 }
@@ -56,10 +56,10 @@ export function howWord(mode: Mode, delivery: DeliveryForm | null, trans: Transl
 /** What more there is to say about a delivery, after the mode's own sentence; `''` where that says it all. */
 export function deliveryAdvice(mode: Mode, delivery: DeliveryForm | null, trans: TranslationBundle): string {
   if (mode === 'brokered' && delivery === 'hand_over') {
-    return trans.__('Then it hands the open connection over, so queries are as fast as without it.');
+    return trans.__('It then hands over the open connection, so queries are as fast as without connvault.');
   }
   if (mode === 'brokered' && delivery === 'relay') {
-    return trans.__('What code sends and gets goes through connvault.');
+    return trans.__('What code sends and receives goes through connvault.');
   }
   return '';
 }
@@ -86,7 +86,7 @@ export function questionHow(
       return {
         lead: trans.__('Plain text.'),
         text: trans.__('Code in %1 will be able to read, print and copy the secret.', fileName(question.requester.label)),
-        more: trans.__('Whoever can read the output or the file it is saved to can read it too.')
+        more: trans.__('Anyone who can read the output, or the file it is saved in, can read the secret too.')
       };
   }
 }

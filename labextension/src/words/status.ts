@@ -60,24 +60,24 @@ export function isForeign({ status_reason }: Pick<Connection, 'status_reason'>):
 export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
   switch (view.connection.status_reason) {
     case 'secret_missing':
-      return trans.__('The password or token is missing. Enter it, then notebooks can use this connection.');
+      return trans.__('The password or token is missing. Enter it so that notebooks can use this connection.');
     case 'destination_changed':
       return trans.__('The destination was changed. Enter the secret again for the new one.');
     case 'secret_unreadable':
-      return trans.__("The stored secret can't be read any more. Replace it; nothing else is lost.");
+      return trans.__("The stored secret can no longer be read. Replace it; nothing else is lost.");
     case 'fields_missing':
       return trans.__('Some fields are still empty. Edit the connection to fill them in.');
     case 'provider_missing':
-      return trans.__('The package that brings this kind of connection is not installed. Install it, or delete the connection.');
+      return trans.__('The package that provides this kind of connection is not installed. Install it, or delete the connection.');
     case 'provider_changed':
-      return trans.__('This kind of connection has changed. Edit the connection and look through its fields.');
+      return trans.__('This kind of connection has changed. Edit the connection and check its fields.');
     case 'edited':
       return trans.__(
-        'This connection was changed outside of connvault. Nothing of it is used until you look through it and save it again, and enter its secret again.'
+        'This connection was changed outside connvault. It is not used until you review it, save it and enter its secret again.'
       );
     case 'unconfirmed':
       return trans.__(
-        'This connection was saved while the vault was locked, or changed outside of connvault. Look through it and save it again, or enter its secret.'
+        'This connection was saved while the vault was locked, or changed outside connvault. Review it and save it again, or enter its secret.'
       );
     default:
       return '';

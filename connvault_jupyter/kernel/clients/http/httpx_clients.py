@@ -49,7 +49,7 @@ class ApiClient(httpx.Client):
             raise
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a client can't be copied or pickled: it is good in this kernel only")
+        raise TypeError("a client can't be copied or pickled: it works in this kernel only")
 
 
 class AsyncApiClient(httpx.AsyncClient):
@@ -68,7 +68,7 @@ class AsyncApiClient(httpx.AsyncClient):
             raise
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a client can't be copied or pickled: it is good in this kernel only")
+        raise TypeError("a client can't be copied or pickled: it works in this kernel only")
 
 
 class _Transport(httpx.BaseTransport):

@@ -88,7 +88,7 @@ class ApiSession(requests.Session):
         super().close()
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a session can't be copied or pickled: it is good in this kernel only")
+        raise TypeError("a session can't be copied or pickled: it works in this kernel only")
 
     def _joined(self, url: Any) -> str:
         text = joined(self.base_url, url.decode() if isinstance(url, bytes) else str(url))

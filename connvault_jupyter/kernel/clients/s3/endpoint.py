@@ -162,7 +162,7 @@ class S3Endpoint:
         return str(self._opened.fields.get("region") or "us-east-1")
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a client of a handle can't be pickled: it is good in this kernel only")
+        raise TypeError("a client of a handle can't be pickled: it works in this kernel only")
 
     def _before_send(self, request: Any, **_kwargs: object) -> None:
         """Every request goes to where the endpoint is now: a client is made once, and may outlive a relay."""
@@ -221,7 +221,7 @@ class S3Endpoint:
             raise UpstreamAuthFailed(connection=self._handle_ref.connection)
         if code in _WRONG_TIME:
             raise UpstreamRefused(
-                "The service refused the time of the signature. Set the clock of the machine that runs Jupyter.",
+                "The service rejected the signature's time. Set the clock of the machine that runs Jupyter.",
                 reason="clock_skew",
                 connection=self._handle_ref.connection,
             )

@@ -102,7 +102,7 @@ class Engines:
         """Takes `connect_args` out of the arguments of an engine. Raises: ArgumentRefused: of either."""
         for name in _NOT_GIVEN:
             if name in arguments:
-                raise ArgumentRefused(f"{opener}() takes no {name!r}: {why(name)}")
+                raise ArgumentRefused(f"{opener}() does not accept {name!r}: {why(name)}")
         given = dict(arguments.pop("connect_args", {}))
         check_arguments(given, self._allowed)
         return given
@@ -110,4 +110,4 @@ class Engines:
     def _refuse_outdated(self, library: Any, connection: Any, state: HandleState) -> None:
         """Raises: sqlalchemy.exc.InvalidatePoolError: it was logged in with something else; the pool logs in anew."""
         if self._login_of(connection) != f"{state.revision}.{state.rotation}":
-            raise library.exc.InvalidatePoolError("the connection was changed; logging in anew")
+            raise library.exc.InvalidatePoolError("the connection was changed; logging in again")

@@ -81,7 +81,7 @@ def parameters_of_urls() -> dict[str, str]:
     """The same for an address that is an attribute of an object, which can't be refused when it is read: where it would
     lead elsewhere, it leads nowhere, and libpq's error has the reason."""
     named = [name for name in _LEADS_PAST_ADDRESSES if os.environ.get(name)]
-    nowhere = {"hostaddr": f"{named[0]} is set and would lead elsewhere"} if named else {}
+    nowhere = {"hostaddr": f"{named[0]} is set and would make libpq connect elsewhere"} if named else {}
     return {**parameters_of_addresses(), **nowhere}
 
 
@@ -113,7 +113,7 @@ def _refuse(names: Collection[str]) -> None:
     for name in names:
         if os.environ.get(name):
             raise NotAllowed(
-                f"{name} is set in this process, and libpq would go where it says. Unset it first: "
+                f"{name} is set in this process and would make libpq connect elsewhere. Unset it first: "
                 f'os.environ.pop("{name}").',
                 variable=name,
             )

@@ -66,8 +66,9 @@ def _check_own_file(*, tcp: bool) -> None:
         meant = next((one for one in names if len(name) >= _SHORTEST and one.startswith(name)), None)
         if meant is not None and (meant, value.lower()) not in harmless:
             raise NotAllowed(
-                f"~/.my.cnf says {meant} in [{group}], and mysql, mysqldump and the like believe it more than any "
-                f"variable. Move the line into a group of its own, [client_NAME], for --defaults-group-suffix=_NAME.",
+                f"~/.my.cnf sets {meant} in [{group}], which takes precedence over every variable for "
+                "mysql, mysqldump and similar tools. Move the line into a group of its own, [client_NAME], "
+                "and select it with --defaults-group-suffix=_NAME.",
                 file="~/.my.cnf",
                 option=meant,
             )

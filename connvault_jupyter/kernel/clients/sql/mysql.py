@@ -50,8 +50,8 @@ ALLOWED = frozenset(
 )
 
 _NO_LOCAL_FILES = (
-    "'local_infile' can't be given: a server could ask for any file that this process can read. Whether this one may "
-    "comes from the connection: switch it on in its form."
+    "'local_infile' is not accepted: a server could ask for any file that this process can read. To allow "
+    "it, switch it on in the connection's form."
 )
 
 # What PyMySQL says when nobody listens, or the other end is gone: CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR,
@@ -131,7 +131,8 @@ class Client:
             connection = self._connected(opened, arguments)
         if connection is None:
             raise BrokerUnavailable(
-                "The relay ended the connection. Run the cell again; if too many connections are open, close some.",
+                "The relay closed the connection. Run the cell again; if too many connections are open, "
+                "close some.",
                 connection=self._handle_ref.connection,
             )
         connection.handle_ref = self._handle_ref

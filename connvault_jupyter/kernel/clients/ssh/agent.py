@@ -111,7 +111,7 @@ class SshAgent:
             self._stream.sendall(_packed(message))
             (length,) = struct.unpack(">I", self._exactly(4))
             if not 1 <= length <= _MAX_BYTES:
-                raise OSError("not an agent's answer")
+                raise OSError("not the answer of an agent")
             answer = self._exactly(length)
         except OSError:
             raise BrokerUnavailable from None

@@ -39,8 +39,8 @@ _FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
 _LOG = "connvault.ssh"
 
 _OTHER_HOST_KEY = (
-    "The server shows another host key than the one that is known for it. Ask who runs it, "
-    "and don't log in before."
+    "The server's host key is not the one that is known for it. Don't log in until its administrator has "
+    "confirmed the new key."
 )
 _NO_HOST_KEY = (
     "The server's host key is not known. Enter it in the connection, or log in once with ssh, "
@@ -251,7 +251,7 @@ def _typed(paramiko: Any, error: Exception) -> ConnvaultError:
     if isinstance(error, TimeoutError):
         return UpstreamTimeout()
     if isinstance(error, paramiko.SSHException):
-        return UpstreamRefused("The server ended the login, or speaks no SSH. Check host and port.")
+        return UpstreamRefused("The server ended the login, or does not speak SSH. Check host and port.")
     return UpstreamUnreachable()
 
 
