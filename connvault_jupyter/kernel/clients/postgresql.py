@@ -253,13 +253,16 @@ def _lending_type() -> Any:
     when it is lost is marked as its lease's."""
     import psycopg
 
+    # Each query waits: `super()`, and what packs arguments, would be seen beside one of 14 us.
+    wait = psycopg.Connection.wait
+
     class Connection(psycopg.Connection[Any]):
         loan: Loan | None = None
         lease: Lease | None = None
 
-        def wait(self, *args: Any, **kwargs: Any) -> Any:
+        def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
             try:
-                return super().wait(*args, **kwargs)
+                return wait(self, gen, *args, **kwargs) if args or kwargs else wait(self, gen)
             except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
                 mark(exc, self.lease)
                 raise
