@@ -43,7 +43,7 @@ class ZygoteClient:
 
     def __init__(self, start: StartZygote) -> None:
         """Raises: OSError: it can't be started."""
-        self._started = start(_environment())
+        self._started = start(environment())
         self._pipe: Future[Pipe] = Future()
         self._lock = threading.Lock()
         self._workers = itertools.count(1)
@@ -127,7 +127,8 @@ def _missing(module: object) -> BrokerUnavailable:
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Of the zygote, and so of each worker."""
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **kept,
@@ -137,6 +138,6 @@ def _environment() -> dict[str, str]:
         # Blocks that are read, looked through and sent on come from memory that was used before: what malloc gets from
         # the system for each costs as much as looking through it (mallopt(3); what is free beyond that goes back).
         "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
-        "MALLOC_TRIM_THRESHOLD_": str(2 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
     }

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.broker.broker_of import runs
 from tests.support.broker.descriptors import limited
-from tests.support.broker.processes import wait_until
+from tests.support.broker.processes import ends, wait_until
 from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks
 from tests.support.broker.requester import Asker, Refused
 from tests.support.canary import found_in
@@ -177,9 +177,9 @@ def test_another_notebook_is_served_while_one_floods(world: RedisNotebooks, kern
     try:
         with world.kernel("b.ipynb") as other:
             other.run(f"h = connection({name!r})")
-            other.run("began = time.monotonic(); p = [pinged(live(h)) for _ in range(20)]")
+            with ends():
+                other.run("p = [pinged(live(h)) for _ in range(20)]")
             assert other.run("p == ['+PONG\\r\\n'] * 20")
-            assert other.run("time.monotonic() - began") < 10
     finally:
         stop.set()
         for thread in threads:
@@ -207,10 +207,9 @@ def test_strangers_that_look_like_a_new_kernel_hold_up_nobody(kernel: Asker) -> 
     ) as stranger:
         assert stranger.stdout is not None
         assert stranger.stdout.readline() == b"connected\n"
-        kernel.run("began = time.monotonic()")
-        assert kernel.run("pinged(patient(h))") == "+PONG\r\n"
-        # One of them would be waited for that long, and they take their turns.
-        assert kernel.run("time.monotonic() - began") < 2
+        # Each of the eight would be waited for 2 s, and they take their turns.
+        with ends(within_s=8):
+            assert kernel.run("pinged(patient(h))") == "+PONG\r\n"
         stranger.communicate()
 
 

@@ -20,10 +20,15 @@ _READ = 1 << 20
 _SECONDS = 3.0
 
 
+# A handle that nobody refers to is released, and what was opened by hand with it.
+_kept: list[Any] = []
+
+
 def _handle(options: Options) -> Any:
     from connvault_jupyter import connection
 
-    return connection(options["connection"], reason="bench")
+    _kept.append(connection(options["connection"], reason="bench"))
+    return _kept[-1]
 
 
 def _select_one(connection: Any) -> Call:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,11 @@ def _postgresql(stack: ExitStack, folder: Path) -> Place:
     return Place("postgresql", fields_of(login), {"password": login.password})
 
 
+def _postgresql_any_database(stack: ExitStack, folder: Path) -> Place:
+    place = _postgresql(stack, folder)
+    return replace(place, fields={**place.fields, "any_database": True})
+
+
 def _mysql(stack: ExitStack, _folder: Path) -> Place:
     account = stack.enter_context(MariaDbServer()).create()
     return Place("mysql", account.fields(), {"password": account.password})
@@ -110,6 +115,7 @@ def _ssh(stack: ExitStack, folder: Path) -> Place:
 
 _SERVERS: Mapping[str, Callable[[ExitStack, Path], Place]] = {
     "postgresql": _postgresql,
+    "postgresql_any_database": _postgresql_any_database,
     "mysql": _mysql,
     "redis": _redis,
     "s3": _s3,

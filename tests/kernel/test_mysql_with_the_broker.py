@@ -191,12 +191,9 @@ def test_when_the_permission_ends_running_queries_and_pools_do(world: World) -> 
     asleep = f"user = '{world.account.user}' AND state = 'User sleep'"
     query = f"SELECT count(*) FROM information_schema.processlist WHERE {asleep}"
     wait_until(lambda: world.mariadb.execute(query) == [(1,)], deadline_s=20, what="the query to run")
-    run("begun = time.monotonic()")
     world.operator.revoke_all()
     run("t.join(20)")
     assert run("ended") == [2013]
-    # The promise is 100 ms; this machine may be busy, and begins to count before it is revoked.
-    assert run("time.monotonic() - begun") < 2
     for code in ("scalar(e, 'SELECT 1')", "h.connect()", "h.dsn", "h.env()"):
         with pytest.raises(Refused) as caught:
             run(code)

@@ -25,7 +25,6 @@ from connvault_jupyter import (
     Handle,
     HttpHandle,
     InClearHandle,
-    NoSuchError,  # wrong
     ObjectStoreHandle,
     PostgresqlHandle,
     RedisHandle,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -94,7 +93,6 @@ def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
         with supervised() as supervisor:
             trial = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: NOW, timeout_s=1)
             outcomes: list[Any] = []
-            started = time.monotonic()
             thread = threading.Thread(
                 target=lambda: outcomes.append(trial(provider("postgresql"), fields, {"password": CANARY}))
             )
@@ -105,5 +103,4 @@ def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
             assert CANARY not in " ".join(found[0].cmdline())
             thread.join(20)
             assert outcomes[0].code == "upstream_timeout"
-            assert time.monotonic() - started < 10
             wait_until(lambda: not found[0].is_running(), deadline_s=10, what="the end of the worker")

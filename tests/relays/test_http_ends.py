@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 
 from tests.support.broker.processes import wait_until
 from tests.support.relays.http_handles import client as client
@@ -36,11 +35,9 @@ def test_revoking_ends_a_download(relays: HttpRelays, server: WebServer) -> None
     with RawClient(relays.place(ref)) as client:
         client.get("/v1/down").head()
         client.stream.recv(65536)
-        started = time.monotonic()
         relays.revoke(ref)
         client.rest()
         assert ended.wait(WAIT_S)
-        assert time.monotonic() - started < 2
 
 
 def test_a_replaced_secret_is_used_by_the_next_connection(relays: HttpRelays, server: WebServer) -> None:

@@ -7,12 +7,15 @@ import hmac
 import json
 import random
 import string
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from connvault_jupyter.relays import zygote_client
 from connvault_jupyter.relays.masking.masker import Masker
 from connvault_jupyter.relays.masking.search import Pattern, Search
 from connvault_jupyter.relays.masking.spellings import patterns, read_patterns
@@ -292,3 +295,36 @@ def test_patterns_by_the_thousand_are_all_found() -> None:
     data = b"\n".join(sorted(wanted))
     assert {data[start:end] for start, end in made.spans(data)} == wanted
     assert not [*made.spans(data.replace(b"L4n-", b"L4m-"))]
+
+
+_FAULTS = """
+import resource
+from connvault_jupyter.relays.limits import LIMITS
+from connvault_jupyter.relays.masking.holding import Holding
+from connvault_jupyter.relays.masking.masker import Masker
+
+held = Holding(Masker(["Kq3mZ8vXw1Lr5tNy7Bd2Hc9Pf4Gs6Jk0Qa8Ue3Wi", "eyJhbGciOiJIUzI1NiJ9." * 20]), lines=False)
+block = b"0123456789abcdef" * (LIMITS.block_bytes // 16)
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        held(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
+def test_a_download_is_looked_through_in_memory_that_is_there() -> None:
+    """A worker's malloc keeps what a block needs: a page from the system costs as much as looking through it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FAULTS],
+        env=zygote_client.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 20

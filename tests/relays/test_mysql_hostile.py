@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,14 +17,15 @@ from pymysql import _auth
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.mysql.packets import MAX_BYTES
+from tests.support.broker.processes import ends
 from tests.support.relays.mysql_relay import relay_here
 from tests.support.servers.mysql_server import DENIED, OK, MySql8, Wire, greeting, serving
 from tests.support.servers.scripted_upstream import dripping
 
 # All waits of a login end by these.
+PATIENCE_S = 5.0
 LIMITS = Limits(connect_s=0.5, login_s=0.5, greeting_s=0.5, half_close_s=0.5)
 # The limit, and a busy machine.
-SOON_S = 5.0
 
 TIMEOUT = "connvault upstream_timeout"
 REFUSED = "connvault upstream_refused"
@@ -112,13 +112,11 @@ def test_when_a_server_misbehaves_the_client_hears_of_it_in_time(
     serve: Callable[[Wire], None], expected: str
 ) -> None:
     """A stable code, no word of the server's."""
-    begun = time.monotonic()
-    with serving(serve) as port, relay_here(fields(port), "pw", limits=LIMITS) as client:
+    with ends(), serving(serve) as port, relay_here(fields(port), "pw", limits=LIMITS) as client:
         with pytest.raises(pymysql.MySQLError) as caught:
             over(client())
         assert str(caught.value.args[1]).startswith(f"{expected}: ")
         assert "secret.host" not in str(caught.value)
-    assert time.monotonic() - begun < SOON_S
 
 
 def test_when_a_switch_is_asked_for_twice_there_is_one_proof() -> None:
@@ -187,7 +185,7 @@ def test_when_a_client_misbehaves_it_is_let_go_of(said: bytes) -> None:
     server = MySql8(b"pw", cached=True, seen=seen)
     with serving(server) as port, relay_here(fields(port), "pw", limits=LIMITS) as client:
         stream = client()
-        stream.settimeout(SOON_S)
+        stream.settimeout(PATIENCE_S)
         assert stream.recv(1000)[4] == 0x0A
         stream.sendall(said)
         rest = b""
@@ -204,7 +202,7 @@ def test_when_a_client_says_another_plugin_it_is_switched() -> None:
     """Clients of MySQL 8 and 9 may begin with caching_sha2_password."""
     with serving(MySql8(b"pw", cached=True)) as port, relay_here(fields(port), "pw", over_tcp=True) as client:
         wire = Wire(client())
-        wire.stream.settimeout(SOON_S)
+        wire.stream.settimeout(PATIENCE_S)
         scramble_of = wire.receive()
         flags = 0x200 | 0x8000 | 1 << 19
         head = struct.pack("<IIB", flags, 1 << 24, 45) + bytes(23)
@@ -235,9 +233,9 @@ def test_when_the_broker_refuses_no_server_is_called() -> None:
 
 def over(stream: socket.socket) -> pymysql.Connection[Any]:
     """PyMySQL on this stream."""
-    stream.settimeout(SOON_S)
+    stream.settimeout(PATIENCE_S)
     connection: pymysql.Connection[Any] = pymysql.connect(
-        user="any", password="any", defer_connect=True, ssl_disabled=True, read_timeout=SOON_S
+        user="any", password="any", defer_connect=True, ssl_disabled=True, read_timeout=PATIENCE_S
     )
     connection.connect(stream)
     return connection

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +27,7 @@ from connvault_jupyter.relays.http.authorization import authorization_of
 from connvault_jupyter.relays.http.oauth2 import ClientCredentials
 from connvault_jupyter.relays.http.request import Request
 from connvault_jupyter.relays.limits import LIMITS
+from tests.support.broker.processes import ends
 from tests.support.servers.scripted_upstream import dripping, upstream
 from tests.support.servers.tls import loopback_certificate
 from tests.support.servers.token_server import CLIENT_SECRET, TokenServer, token_server
@@ -324,12 +324,10 @@ def test_when_the_certificate_is_known_https_is_used(tmp_path: Path) -> None:
 
 def test_when_the_endpoint_drips_bytes_the_whole_answer_has_one_deadline() -> None:
     """A byte now and then does not keep the fetch alive."""
-    started = time.monotonic()
-    with upstream(dripping(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a")) as port:
+    with ends(), upstream(dripping(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a")) as port:
         fields = {"token_url": f"http://127.0.0.1:{port}/", "client_id": "a", "allow_http": True}
         error = refusal(fields, login_s=0.3)
     assert type(error) is UpstreamTimeout
-    assert time.monotonic() - started < 3
 
 
 def test_when_credentials_are_asked_for_only_what_was_sent_to_the_service_is_there(

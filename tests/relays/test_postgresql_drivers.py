@@ -7,7 +7,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +26,7 @@ import sqlalchemy
 from connvault_jupyter.kernel.clients.sql.hand_over import hand_over
 from connvault_jupyter.services.relay_ports import RelayEndpoint
 from setup_hooks.postgresql import Login, PostgresServer
+from tests.support.broker.processes import ends
 from tests.support.relays.postgres_handles import handed, sleeps
 from tests.support.relays.postgres_handles import login as login
 from tests.support.relays.postgres_handles import place as place
@@ -52,8 +52,8 @@ def who(login: Login) -> tuple[str, str]:
 WHO = "select current_user, current_database()"
 
 
-def _cancelled(postgres: PostgresServer, found: psycopg.Connection[Any]) -> float:
-    """How long a query of twenty seconds took that is cancelled once it runs."""
+def _cancel(postgres: PostgresServer, found: psycopg.Connection[Any]) -> None:
+    """Once a long query runs."""
 
     def cancel() -> None:
         sleeps(postgres, found.info.backend_pid)
@@ -61,11 +61,9 @@ def _cancelled(postgres: PostgresServer, found: psycopg.Connection[Any]) -> floa
 
     thread = threading.Thread(target=cancel)
     thread.start()
-    started = time.monotonic()
-    with pytest.raises(psycopg.errors.QueryCanceled):
-        found.execute("select pg_sleep(20)")
+    with ends(), pytest.raises(psycopg.errors.QueryCanceled):
+        found.execute("select pg_sleep(300)")
     thread.join()
-    return time.monotonic() - started
 
 
 def test_psql_logs_in(place: RelayEndpoint, login: Login) -> None:
@@ -235,7 +233,7 @@ def test_over_tcp_a_client_may_ask_for_tls_first(shared: Relays, login: Login) -
 def test_a_query_is_cancelled(postgres: PostgresServer, place: RelayEndpoint) -> None:
     """By libpq's way: a second connection with the process number and the key."""
     with psycopg.connect(**conninfo(place), autocommit=True) as found:
-        assert _cancelled(postgres, found) < 5
+        _cancel(postgres, found)
         assert found.execute("select 1").fetchone() == (1,)
 
 
@@ -262,7 +260,7 @@ def test_handed_over_it_is_the_servers_own_socket(
             assert direct.getpeername() == (login.host, login.port)
         assert found.execute(WHO.encode()).fetchone() == who(login)
         assert len(found.execute("select repeat('x', 40000) from generate_series(1, 500)").fetchall()) == 500
-        assert _cancelled(postgres, found) < 5
+        _cancel(postgres, found)
         with found.transaction():
             assert found.execute("select 1").fetchone() == (1,)
 

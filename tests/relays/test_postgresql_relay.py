@@ -45,7 +45,7 @@ def own_workers(place: RelayEndpoint) -> list[Any]:
 
 @pytest.mark.parametrize("way", ["relay", "hand_over"])
 def test_a_revoke_cuts_a_running_query(own: Relays, postgres: PostgresServer, way: str) -> None:
-    """Within 100 ms on an idle machine; loosely here."""
+    """Here and at the server; how soon says a benchmark."""
     ref = new_ref()
     place = own.place(ref)
     found = psycopg.connect(**conninfo(place), autocommit=True)
@@ -62,13 +62,13 @@ def test_a_revoke_cuts_a_running_query(own: Relays, postgres: PostgresServer, wa
     thread = threading.Thread(target=revoke)
     thread.start()
     with pytest.raises(psycopg.OperationalError):
-        found.execute("select pg_sleep(20)")
+        found.execute("select pg_sleep(300)")
     ended = time.monotonic()
     thread.join()
-    assert 0 < ended - revoked[0] < 2
-    # Not only here: at the server too, which would go on for what is left of 20 s.
+    assert ended > revoked[0]
+    # Not only here: at the server too, which would go on for what is left of 300 s.
     gone = f"select 1 from pg_stat_activity where pid = {pid}"
-    wait_until(lambda: not postgres.execute(gone), deadline_s=8, what="the end of the query at the server")
+    wait_until(lambda: not postgres.execute(gone), deadline_s=30, what="the end of the query at the server")
     found.close()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(**conninfo(place))

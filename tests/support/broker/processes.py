@@ -83,6 +83,18 @@ def end(process: subprocess.Popen[bytes], grace_s: float = END_GRACE_S) -> None:
     process.wait()
 
 
+@contextmanager
+def ends(*, within_s: float = 30.0) -> Iterator[None]:
+    """What happens inside has to end, on a machine that has other work as well: how fast it is says a benchmark.
+
+    Choose what would be waited for without the bound well over it.
+    """
+    began = time.monotonic()
+    yield
+    taken = time.monotonic() - began
+    assert taken < within_s, f"ended after {taken:.1f} s instead of {within_s} s"
+
+
 def wait_until(
     probe: Callable[[], T | None],
     *,

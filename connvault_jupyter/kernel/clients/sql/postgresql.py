@@ -242,13 +242,16 @@ def _connection_type() -> Any:
     when it is lost is marked as its handle's."""
     import psycopg
 
+    # Each query waits: `super()`, and what packs arguments, would be seen beside one of 14 us.
+    wait = psycopg.Connection.wait
+
     class Connection(psycopg.Connection[Any]):
         taken: TakenSocket | None = None
         handle_ref: HandleRef | None = None
 
-        def wait(self, *args: Any, **kwargs: Any) -> Any:
+        def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
             try:
-                return super().wait(*args, **kwargs)
+                return wait(self, gen, *args, **kwargs) if args or kwargs else wait(self, gen)
             except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
                 mark(exc, self.handle_ref)
                 raise
