@@ -119,7 +119,7 @@ CRASHED = r"""
 import json, os, resource, signal, subprocess, sys
 from pathlib import Path
 from connvault_jupyter._version import __version__
-from connvault_jupyter.broker import link, process
+from connvault_jupyter.broker import broker_process, operator_client
 from connvault_jupyter.broker.spawn import Spawner
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.supervision import BrokerSettings
@@ -135,7 +135,7 @@ def dumped(pid):
     assert os.WTERMSIG(status) == signal.SIGABRT
     return os.WCOREDUMP(status)
 
-channel, pid = Spawner(process.PROGRAM)(link.environment()).meet()
+channel, pid = Spawner(broker_process.PROGRAM)(operator_client.environment()).meet()
 (home / "s").mkdir(mode=0o700)
 settings = BrokerSettings(
     data_dir=str(home / "vault"), socket_path=str(home / "s" / "b"), server_root=str(home), version=__version__

@@ -16,7 +16,7 @@ from tests.support.broker.requester import Asker, asker
 OWNER = """
 import os, subprocess, sys
 from contextlib import ExitStack
-from connvault_jupyter.broker import process
+from connvault_jupyter.broker import broker_process
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker
@@ -100,7 +100,7 @@ def test_a_second_containers_start_leaves_the_firsts_handles_and_permissions(sho
 
 def test_what_a_container_has_is_kept_while_its_broker_is_started_again(short_tmp_path: Path) -> None:
     """Its owner is there, so its notebooks are not over."""
-    waits = "process._FIRST_PAUSE_S = 3600"
+    waits = "broker_process._FIRST_PAUSE_S = 3600"
     with container(short_tmp_path, "a", before=waits) as first:
         first.run("define()")
         first.run("open_notebook()")
