@@ -5,6 +5,9 @@ before its opener is used. Which openers a connection really has, its definition
 `AttributeError` when it is used, and is not in `dir()`.
 """
 
+# What a client gives has the type that is declared here (tests/kernel/test_families.py).
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import warnings
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     import redis.asyncio
     import requests
     import sqlalchemy
-    from boto3.resources.base import ServiceResource
-    from botocore.client import BaseClient
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from .masked import HandleToken
@@ -44,8 +45,7 @@ class SqlHandle(Handle):
 
         Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
         """
-        engine: sqlalchemy.Engine = self._opener("engine")(**arguments)
-        return engine
+        return self._opener("engine")(**arguments)
 
     def connect(self, **arguments: Any) -> Any:
         """A new connection of the driver's."""
@@ -55,13 +55,13 @@ class SqlHandle(Handle):
     def url(self) -> str:
         """An address of the handle's socket, without a password, for other libraries. The same as `dsn`, which says
         its form and errors."""
-        return str(self._opener("url"))
+        return self._opener("url")
 
     @property
     def dsn(self) -> str:
         """An address of the handle's socket, without a password. Valid for the same processes, and as long, as
         `Handle.env()`."""
-        return str(self._opener("dsn"))
+        return self._opener("dsn")
 
 
 class PostgresqlHandle(SqlHandle):
@@ -80,13 +80,11 @@ class PostgresqlHandle(SqlHandle):
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
-        connection: psycopg.Connection[Any] = self._opener("connect")(**arguments)
-        return connection
+        return self._opener("connect")(**arguments)
 
     async def async_connect(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
         """A new `psycopg.AsyncConnection`; takes and raises what `connect()` does."""
-        connection: psycopg.AsyncConnection[Any] = await self._opener("async_connect")(**arguments)
-        return connection
+        return await self._opener("async_connect")(**arguments)
 
     @deprecated("Renamed: async_connect().")
     async def connect_async(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
@@ -107,8 +105,7 @@ class PostgresqlHandle(SqlHandle):
 
         Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
         """
-        engine: AsyncEngine = self._opener("async_engine")(**arguments)
-        return engine
+        return self._opener("async_engine")(**arguments)
 
     @property
     def dsn(self) -> str:
@@ -119,7 +116,7 @@ class PostgresqlHandle(SqlHandle):
         Raises: NotAllowed: a variable of this process would lead elsewhere whoever uses it. HandleInvalid, VaultLocked,
             BrokerUnavailable, ...
         """
-        return str(self._opener("dsn"))
+        return self._opener("dsn")
 
     def forget_sessions(self) -> None:
         """Ends the sessions that are kept for the next client: what connects from now on gets a new login. They end by
@@ -146,8 +143,7 @@ class MysqlHandle(SqlHandle):
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
-        connection: pymysql.Connection[Any] = self._opener("connect")(**arguments)
-        return connection
+        return self._opener("connect")(**arguments)
 
     @property
     def dsn(self) -> str:
@@ -156,7 +152,7 @@ class MysqlHandle(SqlHandle):
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        return str(self._opener("dsn"))
+        return self._opener("dsn")
 
 
 class HttpHandle(Handle):
@@ -172,8 +168,7 @@ class HttpHandle(Handle):
         Raises: HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses. ImportError: no requests.
             Using it raises these too, and UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
-        session: requests.Session = self._opener("session")()
-        return session
+        return self._opener("session")()
 
     def client(self, **arguments: Any) -> httpx.Client:
         """A new `httpx.Client` for the stored address, by the rules of `session()`; a redirect elsewhere is refused.
@@ -182,18 +177,16 @@ class HttpHandle(Handle):
 
         Raises: TypeError: an argument that would say where or as whom. ImportError: no httpx. Otherwise as `session()`.
         """
-        client: httpx.Client = self._opener("client")(**arguments)
-        return client
+        return self._opener("client")(**arguments)
 
     def async_client(self, **arguments: Any) -> httpx.AsyncClient:
         """A new `httpx.AsyncClient`; otherwise as `client()`."""
-        client: httpx.AsyncClient = self._opener("async_client")(**arguments)
-        return client
+        return self._opener("async_client")(**arguments)
 
     @property
     def url(self) -> str:
         """The same as `base_url`."""
-        return str(self._opener("url"))
+        return self._opener("url")
 
     @property
     def base_url(self) -> str:
@@ -203,15 +196,14 @@ class HttpHandle(Handle):
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        return str(self._opener("base_url"))
+        return self._opener("base_url")
 
     @property
     def token(self) -> HandleToken:
         """What a library gives at `base_url` as API key, bearer token or password. It is the handle's, and no
         credential of the service; it may be copied and pickled, for workers that this kernel starts. Raises: as
         `base_url`."""
-        token: HandleToken = self._opener("token")
-        return token
+        return self._opener("token")
 
 
 class ObjectStoreHandle(Handle):
@@ -219,8 +211,11 @@ class ObjectStoreHandle(Handle):
 
     __slots__ = ()
 
-    def client(self, service: str = "s3", **config: Any) -> BaseClient:
+    def client(self, service: str = "s3", **config: Any) -> Any:
         """A new boto3 client. `config` are arguments of `botocore.config.Config`: `retries`, `read_timeout` (s), ...
+
+        boto3 makes its methods at run time. For a type checker, annotate it with a class of boto3's stubs, such as
+        `mypy_boto3_s3.S3Client`.
 
         Presigned URLs of it lead to the loopback endpoint: valid for the same processes, and as long, as
         `Handle.env()`, whatever `ExpiresIn` says.
@@ -232,13 +227,11 @@ class ObjectStoreHandle(Handle):
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused; what the
             service answers otherwise is botocore's `ClientError`.
         """
-        client: BaseClient = self._opener("client")(service, **config)
-        return client
+        return self._opener("client")(service, **config)
 
-    def resource(self, **config: Any) -> ServiceResource:
-        """A boto3 resource for S3; arguments and errors as those of `client()`."""
-        resource: ServiceResource = self._opener("resource")(**config)
-        return resource
+    def resource(self, **config: Any) -> Any:
+        """A boto3 resource for S3; arguments, errors and types as those of `client()`."""
+        return self._opener("resource")(**config)
 
     def filesystem(self, **arguments: Any) -> Any:
         """An `s3fs.S3FileSystem`, to list, open and copy, for pandas, pyarrow and what else takes fsspec.
@@ -254,18 +247,17 @@ class ObjectStoreHandle(Handle):
     def storage_options(self) -> dict[str, Any]:
         """What pandas passes to s3fs: `pandas.read_csv("s3://bucket/key", storage_options=handle.storage_options)`.
         Dask and joblib may pickle it for workers that this kernel starts."""
-        options: dict[str, Any] = self._opener("storage_options")
-        return options
+        return self._opener("storage_options")
 
     @property
     def bucket(self) -> str:
         """The bucket that the connection names, or an empty string."""
-        return str(self._opener("bucket"))
+        return self._opener("bucket")
 
     @property
     def url(self) -> str:
         """The same as `base_url`."""
-        return str(self._opener("url"))
+        return self._opener("url")
 
     @property
     def base_url(self) -> str:
@@ -273,13 +265,12 @@ class ObjectStoreHandle(Handle):
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        return str(self._opener("base_url"))
+        return self._opener("base_url")
 
     @property
     def token(self) -> HandleToken:
         """Access key ID and secret access key for `base_url`, both. It is the handle's, and no key of the service."""
-        token: HandleToken = self._opener("token")
-        return token
+        return self._opener("token")
 
 
 class RedisHandle(Handle):
@@ -301,13 +292,11 @@ class RedisHandle(Handle):
             When used: these, and UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout,
             UpstreamRefused.
         """
-        client: redis.Redis = self._opener("client")(**arguments)
-        return client
+        return self._opener("client")(**arguments)
 
     def async_client(self, **arguments: Any) -> redis.asyncio.Redis:
         """A new `redis.asyncio.Redis`; close it with `await client.aclose()`. Otherwise as `client()`."""
-        client: redis.asyncio.Redis = self._opener("async_client")(**arguments)
-        return client
+        return self._opener("async_client")(**arguments)
 
     @property
     def url(self) -> str:
@@ -316,7 +305,7 @@ class RedisHandle(Handle):
 
         Raises: HandleInvalid, VaultLocked, ...: the broker refuses.
         """
-        return str(self._opener("url"))
+        return self._opener("url")
 
 
 class SshHandle(Handle):
@@ -337,17 +326,16 @@ class SshHandle(Handle):
 
         Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...
         """
-        return str(self._opener("agent_socket"))
+        return self._opener("agent_socket")
 
     @property
     def last_refusal(self) -> str | None:
         """Why the agent last refused to sign or to show its key, in words; `None` if it never did. Programs such as
         ssh and git are told no reason. Raises: as `agent_socket`."""
-        refusal: str | None = self._opener("last_refusal")
-        return refusal
+        return self._opener("last_refusal")
 
     def connect(self, *, timeout_s: float = 15.0) -> paramiko.SSHClient:
-        """A logged-in `paramiko.SSHClient`. It is closed when the permission is taken back, the vault is locked or the
+        """A logged-in `paramiko.SSHClient`. It is closed when the permission is revoked, the vault is locked or the
         broker ends.
 
         The host must show the connection's host key, or if it has none, one from known_hosts. `timeout_s` is for each
@@ -358,8 +346,7 @@ class SshHandle(Handle):
             HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed (the host key), UpstreamTimeout, UpstreamRefused.
         """
-        client: paramiko.SSHClient = self._opener("connect")(timeout_s=timeout_s)
-        return client
+        return self._opener("connect")(timeout_s=timeout_s)
 
 
 class InClearHandle(Handle):
@@ -374,12 +361,11 @@ class InClearHandle(Handle):
 
         The library gets the secret, and it stays in this process's memory as long as the library keeps it. The dict's
         repr is masked; what the library prints or logs is not. Call this for each login instead of keeping the dict:
-        a permission that was taken back bites then, and a replaced secret is picked up.
+        a permission that was revoked bites then, and a replaced secret is picked up.
 
         Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ...: the broker refuses.
         """
-        arguments: dict[str, Any] = self._opener("arguments")()
-        return arguments
+        return self._opener("arguments")()
 
 
 # What a delivery calls its client (`handle._CLIENTS`) -> the family whose openers it has.

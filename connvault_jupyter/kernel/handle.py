@@ -7,17 +7,16 @@ its client object that are offered.
 from __future__ import annotations
 
 import importlib
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-from ..errors import ConnvaultError, NotAllowed, RevealForbidden, SecretMissing, SecretNotFound
+from ..errors import ConnvaultError, NotAllowed
 from . import responses
 from .display import plain
 from .handle_ref import HandleRef
-from .masked import MaskedStr
+from .revelation import Revelation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,13 +27,6 @@ else:
         """Type checkers and editors read it. What is called warns by itself."""
         return lambda function: function
 
-
-T = TypeVar("T")
-
-_UNNAMED = (
-    "reveal() without the name of a secret field goes with the next version. Name it, as in reveal('password', "
-    "reason='...'), or take all of them: reveal_all(reason='...')."
-)
 
 HANDLE_MIME = "application/vnd.connvault.handle+json"
 
@@ -325,94 +317,6 @@ class Handle:
         if found is None:
             found = self._clients[client] = _client_type(client)(handle_ref=self._handle_ref)
         return found
-
-
-class Revelation(Generic[T]):
-    """A question for plain text that is asked when the `with` block begins. A mapping is empty after the block.
-
-    `field` is the secret that the block gets; `whole`: all of them, by name. With neither, which goes with the next
-    version, a connection with one secret gives a string, one with several a mapping.
-    """
-
-    __slots__ = ("_field", "_granted", "_handle_ref", "_reason", "_timeout_s", "_values", "_whole")
-
-    def __init__(
-        self,
-        *,
-        handle_ref: HandleRef,
-        granted: responses.Granted,
-        field: str | None,
-        whole: bool,
-        reason: str | None,
-        timeout_s: float,
-    ) -> None:
-        self._handle_ref = handle_ref
-        self._granted = granted
-        self._field = field
-        self._whole = whole
-        self._reason = reason
-        self._timeout_s = timeout_s
-        self._values: dict[str, MaskedStr] = {}
-
-    def __enter__(self) -> T:
-        if not self._granted.reveal_allowed:
-            raise RevealForbidden(connection=self._handle_ref.connection)
-        field, reason = self._field_and_reason()
-        if field is None and not self._whole:
-            warnings.warn(_UNNAMED, DeprecationWarning, stacklevel=2)
-        secrets = self._handle_ref.reveal(reason, self._timeout_s).secrets
-        given: Any
-        if field is not None:
-            if field not in secrets:
-                raise SecretMissing(connection=self._handle_ref.connection)
-            given = secrets[field]
-        elif len(secrets) == 1 and not self._whole:
-            (given,) = secrets.values()
-        else:
-            self._values.update(secrets)
-            given = RevealedSecrets(self._values)
-        return given  # type: ignore[no-any-return]
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._values.clear()
-
-    def __repr__(self) -> str:
-        return "<asks for plain text when used in a with block>"
-
-    def _field_and_reason(self) -> tuple[str | None, str | None]:
-        """Raises: SecretNotFound: the kind has no such field."""
-        field = self._field
-        if field is None or field in self._handle_ref.secret_fields(self._granted.provider_id):
-            return field, self._reason
-        if self._reason is not None:
-            raise SecretNotFound(connection=self._handle_ref.connection)
-        from .api import shortened
-
-        # The first argument was the reason before there were fields to name.
-        return None, shortened(field)
-
-
-class RevealedSecrets(Mapping[str, MaskedStr]):
-    """Secrets by field name, while the `with` block lasts."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: Mapping[str, MaskedStr]) -> None:
-        self._values = values
-
-    def __getitem__(self, name: str) -> MaskedStr:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"<revealed: {', '.join(self._values)}>"
 
 
 def _client_type(client: str) -> Any:

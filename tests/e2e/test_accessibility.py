@@ -185,7 +185,7 @@ def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) 
         on = {"reveal_allowed": True}
         themed.rest.call("PATCH", f"connections/{found['id']}", on, revision=found["revision"])
     asking = f'h = connection("{name}", reason="a report")'
-    opened(page, themed, theme, LOAD, asking, "with h.reveal('to look at it'): pass")
+    opened(page, themed, theme, LOAD, asking, "with h.reveal('password', reason='to look at it'): pass")
     run_cell(page, 0)
     run_cell(page, 1, wait=False)
     if mode == "reveal":

@@ -166,7 +166,7 @@ def test_other_programs_use_it_without_a_password(
 
 def test_plain_text_is_off_until_it_is_allowed_in_the_form(page: Page, lab: Lab, warehouse: str) -> None:
     """`.reveal()` is refused without a question, and says where to allow it; list and details show which it is."""
-    reveal = "with db.reveal('to look at it') as text: print('shown')"
+    reveal = "with db.reveal('password', reason='to look at it') as text: print('shown')"
     open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse), reveal))
     run_cell(page, 0)
     run_cell(page, 1, wait=False)

@@ -52,7 +52,7 @@ def test_plain_text_is_a_louder_question_each_time(page: Page, lab: Lab) -> None
     """Revealing asks in words of its own, offers no duration, and asks again the next time."""
     name = lab.name("key")
     lab.rest.create(name, "secret", {}, {"value": "plain-text-of-a-test"})
-    reveal = "with handle.reveal() as text: print('shown:', str(text))"
+    reveal = "with handle.reveal('value') as text: print('shown:', str(text))"
     open_notebook(page, lab.server, lab.notebook(LOAD, f'handle = connection("{name}")', reveal))
     run_cell(page, 0)
     run_cell(page, 1)

@@ -240,10 +240,12 @@ def test_reveal_of_a_field_gives_its_string(scripted_broker: ScriptedBroker) -> 
 
 
 def test_reveal_of_a_field_that_the_kind_does_not_have_asks_nobody(scripted_broker: ScriptedBroker) -> None:
-    """A person must not be asked for what then fails."""
+    """A person must not be asked for what then fails. It says which fields there are, and not what was given."""
     _handles(scripted_broker)
-    with pytest.raises(SecretNotFound), connection("warehouse").reveal("passwort", reason="legacy export"):
+    question = connection("warehouse").reveal("passwort", reason="legacy export")
+    with pytest.raises(SecretNotFound) as refused, question:
         pass
+    assert str(refused.value) == "“warehouse” has no secret field of this name. It has: password."
     assert scripted_broker.count("access.reveal") == 0
 
 

@@ -72,6 +72,7 @@ def handles(scripted_broker: ScriptedBroker, here: EchoApi, http_stage: Stage) -
 @pytest.fixture
 def session(handles: RelayedHandles) -> Iterator[ApiSession]:
     with connection("warehouse", kind="http").session() as made:
+        assert isinstance(made, ApiSession)
         yield made
 
 

@@ -273,7 +273,7 @@ def test_nothing_here_shows_the_password(
 ) -> None:
     """Verbose tracebacks print every variable, psycopg logs at DEBUG."""
     caplog.set_level(logging.DEBUG)
-    client = handle.connect.__self__
+    client = handle._opened("postgresql")
     with handle.connect() as found:
         faces = [repr(found), repr(found.info.get_parameters()), found.info.dsn, repr(vars(client))]
     handles.fields |= {"user": "nobody_here"}
