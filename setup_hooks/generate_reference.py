@@ -175,7 +175,8 @@ def _errors() -> str:
 
 def _tree(kind: type[errors.ConnvaultError]) -> Iterator[type[errors.ConnvaultError]]:
     yield kind
-    for below in sorted(kind.__subclasses__(), key=lambda one: list(vars(errors)).index(one.__name__)):
+    drawn = re.findall(r"\w+", errors.__doc__ or "")
+    for below in sorted(kind.__subclasses__(), key=lambda one: drawn.index(one.__name__)):
         yield from _tree(below)
 
 

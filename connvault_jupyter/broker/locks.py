@@ -1,8 +1,8 @@
 """Locks that end with whoever holds them, however that ends. What a lock stands for is not known here.
 
 By flock(2): the lock is the open file's, so no pid is compared, and processes in different PID namespaces see each
-other's. Between machines it is as good as the file system's locks are; where a file system has none, nobody can find
-a lock free, and nothing is ever taken for left behind.
+other's. Between machines it is as good as the file system's locks are; where a file system has none, no lock is given,
+and nothing is ever taken for left behind.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import contextlib
 import fcntl
 import os
 from pathlib import Path
+
+
+class NoLocks(OSError):
+    """The file system has no locks: some network file systems, as they are mounted here."""
 
 
 class Held:
@@ -34,7 +38,9 @@ class Held:
 def hold(path: Path, *, shared: bool = False) -> Held | None:
     """The lock at `path`; `None`: somebody else has it. `shared`: several may have it at once, if all want it so.
 
-    Raises: OSError: the file can't be made.
+    Raises:
+        NoLocks: whoever relied on it would not be alone.
+        OSError: the file can't be made.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -43,9 +49,9 @@ def hold(path: Path, *, shared: bool = False) -> Held | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        except OSError:
-            # No locks here: then it is not found free by others either.
-            return Held(descriptor, path)
+        except OSError as exc:
+            os.close(descriptor)
+            raise NoLocks(exc.errno, "its file system has no file locks") from exc
         if _is_at(descriptor, path):
             return Held(descriptor, path)
         # Whoever found it free has taken the file away meanwhile: a lock on it is nobody's.

@@ -1,4 +1,4 @@
-"""The channel to one spawned broker process, and what that was asked. Starting it again is process.py's.
+"""The channel to one spawned broker process, and what that was asked. Starting it again is `broker_process`'s.
 
 Answers come as futures, in any order; events in between.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import queue
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
@@ -109,16 +108,11 @@ class OperatorClient:
             self.kill()
         else:
             self._stream.close()
-        try:
-            self._process.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            # It let go of its channel and still runs: nothing could reach it any more.
-            self.kill()
-            self._process.process.wait()
+        self._process.reap()
 
     def kill(self) -> None:
         """Ends the process by force."""
-        self._process.process.kill()
+        self._process.kill()
 
     def _settle(self, number: Any, outcome: Any) -> None:
         with self._pending_lock:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ..errors import BrokerUnavailable
+from ..errors import BrokerUnavailable, StorageError
 from . import locks
 from .os_processes import PidNamespace, here
 
@@ -43,7 +43,7 @@ class PidNamespaces:
         """Holds the lock of this process's place until it is released or the process ends.
 
         Raises:
-            StorageError: the folder can't be used.
+            StorageError: the folder can't be used, or is on a file system without locks.
             BrokerUnavailable: another program keeps the lock for itself, or the place can't be told.
         """
         from ..storage.private_files import private_directory, unusable
@@ -61,6 +61,12 @@ class PidNamespaces:
                 if held is not None:
                     return held
                 time.sleep(_PAUSE_S)
+        except locks.NoLocks as exc:
+            raise StorageError(
+                f"connvault can't protect its data in {self._folder.parent}: {exc.strerror}, so several servers "
+                "would not know of each other. Mount it with locks, or set a folder elsewhere: "
+                "ConnvaultExtension.data_dir, JUPYTER_DATA_DIR, or HOME. Then restart the server."
+            ) from exc
         except OSError as exc:
             raise unusable(self._folder.parent, exc) from exc
         raise BrokerUnavailable(

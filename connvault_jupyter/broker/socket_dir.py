@@ -65,7 +65,8 @@ def choose(runtime_dir: Path) -> SocketDir:
             _clean_left_behind(folder)
             return _made(folder)
     raise BrokerUnavailable(
-        f"There is no folder for the broker's socket: neither {runtime_dir} nor {temporary} is writable. "
+        f"There is no folder for the broker's socket: neither {runtime_dir} nor {temporary} is writable and has "
+        "file locks. "
         "Set JUPYTER_RUNTIME_DIR (or XDG_RUNTIME_DIR) and TMPDIR to other folders, then restart the server."
     )
 
@@ -92,8 +93,8 @@ def bind(path: Path) -> Bound:
     """A listening Unix socket at `path`, 0600. An own socket that a dead broker left there is replaced.
 
     Raises:
-        BrokerUnavailable: a living broker has the path, it is too long, or the directory or the socket is a symbolic
-            link, somebody else's, or open to others.
+        BrokerUnavailable: a living broker has the path, it is too long, its file system has no locks to tell that
+            by, or the directory or the socket is a symbolic link, somebody else's, or open to others.
     """
     check_socket_path(str(path))
     try:
@@ -152,7 +153,11 @@ def _made(folder: Path) -> SocketDir:
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
         # Before its lock is held it is taken for one that was left behind, and may be gone already.
         with contextlib.suppress(FileNotFoundError):
-            held = locks.hold(directory / _OWNERS_LOCK)
+            try:
+                held = locks.hold(directory / _OWNERS_LOCK)
+            except locks.NoLocks:
+                _take_away(directory)
+                raise
             if held is not None:
                 return SocketDir(directory / _SOCKET_NAME, held)
 

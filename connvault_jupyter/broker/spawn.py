@@ -22,6 +22,9 @@ from .unreadable_exec import unreadable_loader
 # An interpreter without any import is there in 30 ms; a machine with other work may need a hundred times that.
 _START_S = 20.0
 
+# It ends with its channel, in a moment: the relays' process first ends the workers, which takes up to 1.5 s.
+_END_S = 2.0
+
 _ROOM = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 
 # As ps shows it, before the interpreter.
@@ -137,6 +140,19 @@ class Spawned:
         if self._closed_from_birth:
             self._tried(worked=True)
         return channels[0], pid
+
+    def kill(self) -> None:
+        """Ends it by force."""
+        self.process.kill()
+
+    def reap(self) -> None:
+        """Returns when it has ended, whose channel was closed. One that does not follow can't be reached any more, and
+        is ended by force. Harmless a second time, and from several threads."""
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def _maker_of(self, channel: socket.socket) -> int:
         """Raises: ProcessTraced, BrokerUnavailable: it was not made by the process, after it had hardened itself."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -72,25 +72,24 @@ def _contract(name: str) -> type[Contract]:
     return found
 
 
+_operator, _requester = partial(Operation, "operator"), partial(Operation, "requester")
+
 _OPERATOR = (
-    Operation(
-        "operator",
+    _operator(
         "providers.list",
         "contract.Empty",
         "providers.ProviderList",
         "All kinds of connection",
         Http("GET", "/providers"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.list",
         "contract.Empty",
         "connections.ConnectionList",
         "All connections",
         Http("GET", "/connections"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.create",
         "connections.CreateConnection",
         "connections.ConnectionView",
@@ -99,16 +98,14 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.get",
         "connections.ConnectionRef",
         "connections.ConnectionView",
         "One connection",
         Http("GET", "/connections/{id}"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.update",
         "connections.UpdateConnection",
         "connections.ConnectionView",
@@ -117,8 +114,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.delete",
         "connections.DeleteConnection",
         "contract.Empty",
@@ -126,8 +122,7 @@ _OPERATOR = (
         Http("DELETE", "/connections/{id}", success=204, if_match=True),
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "secrets.set",
         "connections.SetSecret",
         "connections.ConnectionView",
@@ -136,8 +131,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "secrets.delete",
         "connections.DeleteSecret",
         "connections.ConnectionView",
@@ -145,8 +139,7 @@ _OPERATOR = (
         Http("DELETE", "/connections/{id}/secrets/{field}"),
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.test",
         "connections.ConnectionRef",
         "connections.TestOutcome",
@@ -155,32 +148,28 @@ _OPERATOR = (
         waits=True,
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.uses",
         "connections.ConnectionRef",
         "audit.UseDays",
         "Uses in the last 14 days, by day",
         Http("GET", "/connections/{id}/uses"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "proposals.get",
         "proposals.ProposalRef",
         "proposals.Proposal",
         "A suggestion for a new connection, made by code",
         Http("GET", "/proposals/{id}"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "access_requests.list",
         "contract.Empty",
         "access.QuestionList",
         "The access requests that wait for an answer",
         Http("GET", "/access-requests"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "access_requests.decide",
         "access.Decide",
         "access.Decided",
@@ -188,16 +177,14 @@ _OPERATOR = (
         Http("POST", "/access-requests/{id}/decision"),
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "grants.list",
         "access.GrantFilter",
         "access.GrantList",
         "The grants: who may use what",
         Http("GET", "/grants"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "grants.revoke",
         "access.GrantRef",
         "contract.Empty",
@@ -206,16 +193,14 @@ _OPERATOR = (
         writes=True,
         cuts=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "audit.list",
         "audit.AuditFilter",
         "audit.AuditPage",
         "The audit events, newest first",
         Http("GET", "/audit"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "audit.verify",
         "contract.Empty",
         "audit.AuditVerification",
@@ -223,8 +208,7 @@ _OPERATOR = (
         Http("GET", "/audit/verification"),
         waits=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.state",
         "contract.Empty",
         "vault.VaultState",
@@ -233,16 +217,14 @@ _OPERATOR = (
         # It asks whether the OS keyring is there.
         waits=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.sealing_key",
         "contract.Empty",
         "sealed.SealingKey",
         "The key to which a page seals what a person types",
         Http("GET", "/vault/sealing-key"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.setup",
         "vault.SetUpVault",
         "vault.VaultState",
@@ -252,8 +234,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.unlock",
         "vault.UnlockVault",
         "vault.VaultState",
@@ -263,8 +244,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.lock",
         "contract.Empty",
         "vault.VaultState",
@@ -273,8 +253,7 @@ _OPERATOR = (
         writes=True,
         cuts=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.passphrase",
         "vault.ChangePassphrase",
         "vault.VaultState",
@@ -284,24 +263,17 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
-        "supervision.kernels",
-        "supervision.KernelTable",
-        "contract.Empty",
-        "Which kernels run",
-        writes=True,
+    _operator(
+        "supervision.kernels", "supervision.KernelTable", "contract.Empty", "Which kernels run", writes=True
     ),
-    Operation(
-        "operator",
+    _operator(
         "supervision.approvers",
         "supervision.ApproverCount",
         "contract.Empty",
         "How many tabs are open",
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "supervision.documents_gone",
         "supervision.DocumentsGone",
         "contract.Empty",
@@ -311,30 +283,18 @@ _OPERATOR = (
 )
 
 _REQUESTER = (
-    Operation(
-        "requester",
-        "connections.list",
-        "contract.Empty",
-        "connections.ConnectionSummaryList",
-        "Names, kinds and states",
+    _requester(
+        "connections.list", "contract.Empty", "connections.ConnectionSummaryList", "Names, kinds and states"
     ),
-    Operation(
-        "requester",
-        "providers.list",
-        "contract.Empty",
-        "providers.ProviderSummaryList",
-        "Kinds of connection",
-    ),
-    Operation(
-        "requester",
+    _requester("providers.list", "contract.Empty", "providers.ProviderSummaryList", "Kinds of connection"),
+    _requester(
         "connections.propose",
         "proposals.Propose",
         "proposals.Proposed",
         "Suggest values for the form of a new connection",
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.request",
         "access.AccessRequest",
         "access.AccessResponse",
@@ -342,16 +302,14 @@ _REQUESTER = (
         waits=True,
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.deliver",
         "access.HandleUse",
         "access.Delivered",
         "Resolve a handle that is in the clear, for a login",
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.open",
         "access.OpenHandle",
         "access.Opened",
@@ -360,16 +318,14 @@ _REQUESTER = (
         waits=True,
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.check",
         "access.HandleUse",
         "access.HandleState",
         "Whether a handle is still valid",
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.reveal",
         "access.RevealRequest",
         "access.Delivered",
@@ -377,28 +333,16 @@ _REQUESTER = (
         waits=True,
         writes=True,
     ),
-    Operation(
-        "requester",
-        "access.release",
-        "access.HandleUse",
-        "access.Released",
-        "Release a handle",
-        writes=True,
-    ),
-    Operation(
-        "requester",
+    _requester("access.release", "access.HandleUse", "access.Released", "Release a handle", writes=True),
+    _requester(
         "access.revoke_own",
         "access.RevokeOwn",
         "access.Released",
         "Revoke all grants of this requester",
         writes=True,
     ),
-    Operation(
-        "requester",
-        "audit.list_own",
-        "audit.OwnAuditFilter",
-        "audit.AuditPage",
-        "This requester's own audit events",
+    _requester(
+        "audit.list_own", "audit.OwnAuditFilter", "audit.AuditPage", "This requester's own audit events"
     ),
 )
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from ..contracts.relay_wire import WITHOUT_LOOPBACK
 from . import proxies
 from .clients.http.addresses import loopback
 from .clients.s3 import variables as aws_variables
@@ -23,8 +24,6 @@ from .responses import RelayEndpoint
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
-# As providers.delivery_rules.LISTENER_PLACES: an agent has no port, so `{port}` is the connection's own there.
-_WITHOUT_LOOPBACK = frozenset({"ssh"})
 _NEED_LOOPBACK = frozenset({"port", "base_url"})
 
 # `DATABASE_URL`, `DATABASE_SOCKET_URL`: the first is read by more programs. The broker tells peers on loopback apart on
@@ -45,7 +44,7 @@ def variables_of(handle_ref: HandleRef, *, tcp: bool) -> dict[str, str]:
     patterns = opened.variables if _LOOPBACK_IS_OPEN or tcp else _on_sockets(opened.variables)
     if (
         opened.port is None
-        and opened.protocol not in _WITHOUT_LOOPBACK
+        and opened.protocol not in WITHOUT_LOOPBACK
         and any(_NEED_LOOPBACK & {*_PLACE.findall(pattern)} for pattern in patterns.values())
     ):
         opened = handle_ref.open(tcp=True)
@@ -84,7 +83,7 @@ def _on_sockets(patterns: Mapping[str, str]) -> dict[str, str]:
 def _values(opened: RelayEndpoint) -> dict[str, str]:
     values = {name: _text(value) for name, value in opened.fields.items() if value not in (None, "")}
     values |= {"directory": opened.directory, "socket": opened.socket}
-    if opened.protocol not in _WITHOUT_LOOPBACK:
+    if opened.protocol not in WITHOUT_LOOPBACK:
         values["token"] = str.__str__(opened.token)
         values.pop("port", None)
         if opened.port is not None:

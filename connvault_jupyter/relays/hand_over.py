@@ -13,10 +13,8 @@ import socket
 import threading
 from collections.abc import Callable
 
+from ..contracts.relay_wire import GIVEN_BACK, PASSED_ON
 from .copying import Stop
-
-# What a client says on the lifeline of a socket that it has taken out of its library as it had got it.
-GIVEN_BACK = b"<"
 
 # A client asks when its library has logged in: what is under way then is over in a moment.
 _REST_S = 5.0
@@ -67,7 +65,7 @@ class HandOver:
             self._returned = self._hand(self._upstream.fileno())
             self._lifeline, lifeline = socket.socketpair()
             with lifeline:
-                socket.send_fds(asking, [b"+"], [self._upstream.fileno(), lifeline.fileno()])
+                socket.send_fds(asking, [PASSED_ON], [self._upstream.fileno(), lifeline.fileno()])
             return True
 
     def wait(self, timeout_s: float) -> bool:

@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
-from .option_files import SUFFIX
-from .worker import HAND_OVER_SOCKET, SOCKETS
+from ..contracts.relay_wire import HAND_OVER_SOCKET, OPTIONS_SUFFIX, SOCKETS
 
 
 class HandleDirectories:
@@ -41,7 +40,7 @@ class HandleDirectories:
         # What a broker that was killed has left there is nobody's any more, but for what keeps a kernel's programs from
         # going elsewhere.
         for left in self._wanted.iterdir() if self._wanted.is_dir() else ():
-            if left.suffix != SUFFIX:
+            if left.suffix != OPTIONS_SUFFIX:
                 shutil.rmtree(left, ignore_errors=True)
         self._wanted.mkdir(mode=0o700, exist_ok=True)
         return self._wanted

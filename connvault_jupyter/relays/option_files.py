@@ -14,11 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..contracts.providers import RelayProtocol
+from ..contracts.relay_wire import OPTIONS_OVER_TCP, OPTIONS_SUFFIX
 from ..services.relay_ports import RelayEndpoint
-
-# kernel.environment: what follows the name of a handle's directory, and the folder in it for loopback.
-SUFFIX = ".options"
-OVER_TCP = "tcp"
 
 _PROTOCOLS = frozenset({"mysql"})
 
@@ -38,14 +35,14 @@ class OptionFiles:
         """
         if protocol not in _PROTOCOLS:
             return
-        folder = Path(endpoint.directory + SUFFIX)
+        folder = Path(endpoint.directory + OPTIONS_SUFFIX)
         with self._lock:
             if folder not in self._runs:
                 _make_anew(folder)
             self._runs[folder] = run
             self._put(folder / "my.cnf", _local(endpoint))
             if endpoint.port is not None:
-                self._put(folder / OVER_TCP / "my.cnf", _over_tcp(endpoint.port, endpoint.token))
+                self._put(folder / OPTIONS_OVER_TCP / "my.cnf", _over_tcp(endpoint.port, endpoint.token))
 
     def tidy(self, alive: Callable[[str], bool]) -> None:
         """Removes those whose run is over."""

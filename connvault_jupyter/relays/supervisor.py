@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..contracts.relay_wire import SOCKET, SOCKETS
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
 from ..services.ports import Clock, Lock
 from ..services.relay_ports import RelayEndpoint, RelayOrder
@@ -28,7 +29,6 @@ from .ended_ports import EndedPorts
 from .handle_directories import HandleDirectories
 from .option_files import OptionFiles
 from .turns import Turns
-from .worker import SOCKET, SOCKETS
 from .worker_client import WorkerClient, gone, refused
 from .zygote_client import StartZygote, ZygoteClient
 

@@ -26,7 +26,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
-import json
 import math
 import os
 import socket
@@ -39,6 +38,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..contracts.relay_wire import FORGET, HAND_OVER_SOCKET, SESSION_NUMBER, SOCKET, SOCKETS, problem_of
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
 from .acceptor import Acceptor
 from .downstream import Downstream, Handle, Login, Relay
@@ -55,14 +55,8 @@ _STACK_BYTES = 512 * 1024
 # The broker has a duplicate now, by which it ends what was passed on.
 KEPT = b"+"
 
-HAND_OVER_SOCKET = "hand-over"
-# No session's number: whoever says it there wants what is kept for the next client to be ended.
-FORGET = 0
 # Whose clients try again where nobody listens any more: the broker tells them what has ended (`ended_ports`).
 TOLD_AT_THEIR_PORT = frozenset({"http"})
-# libpq appends the port to the name; all other clients take any path.
-SOCKETS = {"postgresql": ".s.PGSQL.5432"}
-SOCKET = "s"
 
 _BACKLOG = 128
 # Far more than any handle's clients: what waits for a thread would wait for a client to leave.
@@ -184,7 +178,7 @@ class Worker:
                 self._none_served.notify_all()
 
     def _pass_on(self, stream: socket.socket, listening: _Listening) -> None:
-        """A client asks for its own upstream socket: 8 bytes, the number under which it is offered; or FORGET."""
+        """A client asks for its own upstream socket: by the number under which it is offered; or FORGET."""
         with self._lock:
             # Anybody of this user can ask, and each who asks has a thread for as long as he is waited for.
             full = self._taking >= self._limits.connections
@@ -194,9 +188,9 @@ class Worker:
             return
         try:
             stream.settimeout(_TAKER_PATIENCE_S)
-            number = stream.recv(8, socket.MSG_WAITALL)
-            if len(number) == 8:
-                (session,) = struct.unpack(">Q", number)
+            number = stream.recv(SESSION_NUMBER.size, socket.MSG_WAITALL)
+            if len(number) == SESSION_NUMBER.size:
+                (session,) = SESSION_NUMBER.unpack(number)
                 if session == FORGET:
                     self._relay.forget()
                 else:
@@ -337,15 +331,6 @@ def module_of(protocol: str) -> Any:
 def login_of(found: Mapping[str, Any]) -> Login:
     """A login as it crossed the pipe."""
     return Login(found["fields"], found["secrets"], found["revision"], found["rotation"])
-
-
-def problem_of(error: ConnvaultError) -> dict[str, Any]:
-    """An error as it crosses the pipe; `errors.from_problem` reads it."""
-    return {
-        "code": error.code,
-        "detail": error.message,
-        "details": json.loads(json.dumps(error.details, default=str)),
-    }
 
 
 def _unix(path: str) -> socket.socket:

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
+from ..contracts.relay_wire import problem_of
 from ..errors import (
     BrokerUnavailable,
     ConnvaultError,
@@ -27,7 +28,7 @@ from ..errors import (
 from .client_sockets import ClientSockets, ended
 from .pipe import Pipe, close_all
 from .upstream import shut
-from .worker import FAREWELL_S, KEPT, problem_of
+from .worker import FAREWELL_S, KEPT
 
 # A worker answers at once; one that doesn't is stuck.
 _ANSWER_S = 5.0

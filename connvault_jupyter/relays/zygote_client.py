@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -28,10 +27,14 @@ _PASSED_ON = (
 class StartedProcess(Protocol):
     """A process that is being started, and to which nothing is said before it has hardened itself."""
 
-    process: subprocess.Popen[bytes]
-
     def meet(self) -> tuple[socket.socket, int]:
         """The channel to it, and the pid at its other end. Waits for it. Raises: ConnvaultError."""
+
+    def kill(self) -> None:
+        """Ends it by force."""
+
+    def reap(self) -> None:
+        """Returns when it has ended, whose channel was closed; by force where it does not follow."""
 
 
 StartZygote = Callable[[Mapping[str, str]], StartedProcess]
@@ -74,17 +77,12 @@ class ZygoteClient:
 
     def end(self) -> None:
         """Ends the zygote and, through it, its workers; returns when it has gone."""
-        process = self._started.process
         try:
             self._pipe.result(0).close()
         except (ConnvaultError, FutureTimeout):
             # It has no workers yet.
-            process.kill()
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self._started.kill()
+        self._started.reap()
 
     def _read(self) -> None:
         try:
@@ -92,14 +90,13 @@ class ZygoteClient:
         except ConnvaultError as exc:
             self.over = True
             self._pipe.set_exception(exc)
-            self._started.process.kill()
+            self._started.kill()
         else:
             pipe = Pipe(stream)
             self._pipe.set_result(pipe)
             self._listen(pipe)
-        # Reaped by whoever comes first.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._started.process.wait(2)
+        # By whoever comes first.
+        self._started.reap()
 
     def _listen(self, pipe: Pipe) -> None:
         for message, descriptors in pipe.messages():

@@ -20,6 +20,7 @@ from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, SchemaTooNew, StorageError
 from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.broker.namespaces import contained
+from tests.support.broker.no_locks import file_system_without_locks
 from tests.support.broker.processes import wait_until
 from tests.support.broker.requester import Refused, asker
 from tests.support.broker.unprivileged import run_unprivileged
@@ -100,6 +101,19 @@ def test_a_data_folder_that_can_not_be_made_is_named_with_what_moves_it(
     for said in (reason.message, caplog.text, told_a_kernel(short_tmp_path)):
         for named in (data_dir, *MOVED_BY):
             assert named in said
+
+
+def test_a_data_folder_without_file_locks_is_named_with_what_moves_it(
+    starts: Starts, short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several servers would not know of each other there; no process is started for it."""
+    (short_tmp_path / "vault").mkdir()
+    file_system_without_locks(monkeypatch, short_tmp_path / "vault")
+    reason = starts.begin(settings(short_tmp_path))
+    assert type(reason) is StorageError
+    assert starts.count == 0
+    for named in (str(short_tmp_path / "vault"), "no file locks", *MOVED_BY):
+        assert named in reason.message
 
 
 # What is closed comes as (path below the home, mode), after a broker has run there or before.

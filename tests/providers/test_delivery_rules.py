@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from connvault_jupyter.contracts.providers import RelayProtocol
+from connvault_jupyter.contracts.relay_wire import WITHOUT_LOOPBACK
 from connvault_jupyter.providers.definition_rules import definition_from
 from connvault_jupyter.providers.delivery_rules import LISTENER_PLACES, refused_variable
 from connvault_jupyter.providers.schema_rules import Unusable
@@ -206,6 +207,12 @@ def test_how_a_host_is_told_is_where_an_ssh_key_is_used(change: Change, reason: 
 def test_all_protocols_have_their_places() -> None:
     """A new protocol needs its rules."""
     assert LISTENER_PLACES.keys() == set(get_args(RelayProtocol))
+
+
+def test_what_a_definition_may_use_is_what_both_ends_of_a_relay_have() -> None:
+    """The kernel fills in a token and its own port for all protocols but these."""
+    without = {protocol for protocol, places in LISTENER_PLACES.items() if not {"port", "token"} & places}
+    assert without == WITHOUT_LOOPBACK
 
 
 LOADERS = """

@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from connvault_jupyter.contracts.relay_wire import GIVEN_BACK
 from connvault_jupyter.errors import HandleInvalid
 from connvault_jupyter.relays.copying import Stop
-from connvault_jupyter.relays.hand_over import GIVEN_BACK, HandOver
+from connvault_jupyter.relays.hand_over import HandOver
 
 
 class Lender:

@@ -12,8 +12,6 @@ from connvault_jupyter.relays.http.bodies import BadBody
 from connvault_jupyter.relays.http.client_auth import HandleToken
 from connvault_jupyter.relays.http.post_form import PostForm, post_form
 
-LINE = b"\r\n"
-
 
 def part(name: str, value: bytes, more: str = "") -> bytes:
     return b'--b\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n' % (

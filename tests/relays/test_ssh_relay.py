@@ -15,11 +15,12 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from connvault_jupyter.contracts.relay_wire import AGENT_REFUSAL
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid, VaultLocked
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
 from connvault_jupyter.relays.ssh.key import public_key
-from connvault_jupyter.relays.ssh.relay import REFUSAL, Relay
+from connvault_jupyter.relays.ssh.relay import Relay
 from tests.support.broker.processes import wait_until
 from tests.support.relays.ssh_agent_client import (
     SESSION,
@@ -105,8 +106,8 @@ class Client:
         return self.stream.recv(1) == b""
 
     def refusal(self) -> Any:
-        answer = self.ask(extension(REFUSAL))
-        told = answer[1 + 4 + len(REFUSAL) + 4 :]
+        answer = self.ask(extension(AGENT_REFUSAL))
+        told = answer[1 + 4 + len(AGENT_REFUSAL) + 4 :]
         return json.loads(told) if told else None
 
     def _exactly(self, count: int) -> bytes:
@@ -192,7 +193,7 @@ def test_when_an_extension_is_unknown_it_says_so(agent: Agent) -> None:
     """And a query names the known ones."""
     with agent.client() as client:
         assert client.ask(extension(b"restrict-destination-v00@openssh.com")) == b"\x1c"
-        for name in (b"query", b"session-bind@openssh.com", REFUSAL):
+        for name in (b"query", b"session-bind@openssh.com", AGENT_REFUSAL):
             assert string(name) in client.ask(_QUERY)
 
 

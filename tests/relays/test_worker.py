@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
+from connvault_jupyter.contracts.relay_wire import HAND_OVER_SOCKET, SOCKET
 from connvault_jupyter.errors import ConnvaultError, UpstreamAuthFailed
 from connvault_jupyter.relays.copying import copy_both
 from connvault_jupyter.relays.downstream import Downstream, Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.pipe import Pipe
-from connvault_jupyter.relays.worker import HAND_OVER_SOCKET, KEPT, SOCKET, Worker
+from connvault_jupyter.relays.worker import KEPT, Worker
 
 _LOGIN = {"fields": {"host": "db"}, "secrets": {"password": "pw-1"}, "revision": 3, "rotation": "r1"}
 _SESSION = 77

@@ -16,7 +16,7 @@ from connvault_jupyter.errors import ConsentWithdrawn
 from connvault_jupyter.services.audit import chain
 from connvault_jupyter.services.audit.service import ROWS_BETWEEN_SIZE_CHECKS, USE_DAYS, VERIFIED_AT_ONCE
 from connvault_jupyter.services.canonical import canonical_contract
-from connvault_jupyter.services.ports import ChainLink
+from connvault_jupyter.services.ports import ChainLink, Position
 from connvault_jupyter.services.secrets.generations import Unlocked
 from tests.support import properties as properties
 from tests.support.canary import CANARY
@@ -41,7 +41,7 @@ def unlocked(world: World) -> Unlocked:
 def relinked(links: list[ChainLink]) -> list[ChainLink]:
     """What somebody without the keys can do: number and hash all rows anew."""
     found: list[ChainLink] = []
-    previous = chain.ORIGIN
+    previous = Position().digest
     for number, one in enumerate(links, 1):
         made = chain.link(one.event.model_copy(update={"sequence": number}), previous, None)
         found.append(made)

@@ -32,7 +32,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
 )
 from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED
-from tests.support.services.service_world import NOON, PERSON, Caller, World, gone, notebook, unasked
+from tests.support.services.service_world import PERSON, Caller, World, gone, notebook, unasked
 
 
 @pytest.fixture
@@ -351,22 +351,6 @@ def test_when_a_broker_died_its_orphans_are_closed_and_only_its(world: World) ->
         ("consent_interrupted", notebook().instance, "monthly report")
     ]
     assert [one.broker for one in world.stores.questions.all()] == ["1:1"]
-
-
-def test_the_next_deadline_is_the_earliest(world: World) -> None:
-    """So that a timer needs to look no more often."""
-
-    def next_in() -> float | None:
-        deadline = world.consent.next_deadline
-        return None if deadline is None else (deadline - NOON).total_seconds()
-
-    world.consent.tick()
-    assert next_in() is None
-    leave_open(world, timeout_s=10.0)
-    leave_open(world, timeout_s=5.0)
-    assert next_in() == 5
-    world.consent.approvers(0)
-    assert next_in() == 3
 
 
 def test_when_a_grant_expires_the_operator_is_told(world: World) -> None:

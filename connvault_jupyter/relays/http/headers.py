@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 
+from ...contracts.relay_wire import OUR_HEADERS
 from .authorization import NOWHERE, Places
 from .client_auth import HandleToken
 from .heads import Headers, RequestHead, ResponseHead
@@ -73,9 +74,6 @@ NEVER_UP = _HOP_BY_HOP | _OURS | frozenset({"cookie2", "set-cookie", "set-cookie
 # `Alt-Svc` would lead clients past the relay.
 _NEVER_DOWN = _HOP_BY_HOP | frozenset({"content-length", "alt-svc", "strict-transport-security"})
 
-# Only we say what went wrong here.
-_OUR_WORDS = "x-connvault-"
-
 # Among trailers they would come too late for whoever checks them (RFC 9110 6.5.1).
 _NEVER_IN_TRAILERS = frozenset({"authorization", "cookie", "set-cookie"})
 
@@ -116,7 +114,7 @@ def client_headers(head: ResponseHead, *, decoded: bool) -> Headers:
     return [
         pair
         for pair in head.headers
-        if (name := pair[0].lower()) not in never and not name.startswith(_OUR_WORDS)
+        if (name := pair[0].lower()) not in never and not name.startswith(OUR_HEADERS)
     ]
 
 
@@ -132,7 +130,7 @@ def passing_trailers(
     for name, value in trailers:
         plain, elsewhere, second = judged(name.decode("latin-1"))
         ours = token is not None and token.stands_in(value.decode("latin-1"))
-        if plain not in never and not plain.startswith(_OUR_WORDS) and not (elsewhere or second or ours):
+        if plain not in never and not plain.startswith(OUR_HEADERS) and not (elsewhere or second or ours):
             passing.append((name, value))
     return passing
 

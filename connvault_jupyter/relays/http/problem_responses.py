@@ -20,11 +20,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from ...contracts.relay_wire import ERROR_HEADER, PROBLEM_HEADER, problem_of, refusal_text
 from ...errors import ConnvaultError, InvalidRequest
-from ..worker import problem_of
-
-ERROR_HEADER = "X-Connvault-Error"
-PROBLEM_HEADER = "X-Connvault-Problem"
 
 # What is over in a moment, by itself.
 _PASSES = frozenset(
@@ -156,7 +153,7 @@ def _content(kind: str, shown: dict[str, Any], form: Form) -> bytes:
         return (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
         ).encode()
-    return f"connvault {shown['code']}: {shown['message']}\n".encode()
+    return f"{refusal_text(shown['code'], shown['message'])}\n".encode()
 
 
 def _put(tree: Any, path: list[str], value: str) -> None:

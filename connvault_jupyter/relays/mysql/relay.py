@@ -11,8 +11,7 @@ speak the same dialect, and bytes are copied.
   them. Compression is never, nor TLS on the way to the client.
 - COM_CHANGE_USER is copied like all else: who knows another account's password needs no connvault for it, and it
   reveals nothing of this one's.
-- For a hand-over the number is the first 8 bytes of the greeting's scramble, big-endian: threads of two servers behind
-  one address may have the same number.
+- For a hand-over the number comes from the greeting's scramble (`relay_wire.mysql_session`).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import ssl
 import time
 from dataclasses import replace
 
+from ...contracts.relay_wire import mysql_session, refusal_text
 from ...errors import ConnvaultError, HandleInvalid, InvalidRequest, UpstreamAuthFailed, UpstreamRefused
 from ..copying import copy_both
 from ..downstream import Downstream, Login, no_token
@@ -127,7 +127,7 @@ class Relay:
         upstream = reached.packets.stream
         hand_over = None
         if not downstream.over_tcp and not isinstance(upstream, ssl.SSLSocket):
-            hand_over = downstream.offer(int.from_bytes(scramble[:8], "big"), upstream)
+            hand_over = downstream.offer(mysql_session(scramble), upstream)
         client.send(ok)
         stop = None if hand_over is None else hand_over.stop
         outcome = copy_both(downstream.stream, upstream, limits=self._limits, stop=stop)
@@ -176,7 +176,7 @@ def _told(refused: ConnvaultError) -> bytes:
     """How a client hears of it: our code and words in the server's own kind of error."""
     denied = isinstance(refused, UpstreamAuthFailed | HandleInvalid)
     number, state = _DENIED if denied else _FAILED
-    return error_packet(number, state, f"connvault {refused.code}: {refused.message}")
+    return error_packet(number, state, refusal_text(refused.code, refused.message))
 
 
 def _name(version: bytes) -> str:

@@ -14,10 +14,12 @@ import threading
 import time
 from dataclasses import replace
 
+from ...contracts.relay_wire import LOGIN_SETTING, refusal_text
 from ...errors import (
     BrokerUnavailable,
     ConnvaultError,
     HandleInvalid,
+    MalformedFrame,
     NotAllowed,
     StorageError,
     UpstreamAuthFailed,
@@ -52,10 +54,6 @@ from .messages import (
 from .names import Named, database_for, named_in
 from .pool import Key, WarmLogins, key_of, reset
 from .settings import ask_settings, note_settings, same_settings
-
-# A setting that this relay reports beside the server's own: which login the session comes from, as
-# `<revision>.<rotation>`. By it a pool in the kernel knows a session that is out of date.
-LOGIN_SETTING = "connvault.login"
 
 _OFF = frozenset({b"false", b"off", b"no", b"0"})
 # One of each kind, then the client must come to the point.
@@ -102,7 +100,9 @@ class Relay:
             parameters = _accepted(wire, opening, downstream)
             named = named_in(opening.parameters)
         except Malformed:
-            wire.send(fatal("08P01", "connvault malformed_frame: This is not PostgreSQL's protocol 3."))
+            wire.send(
+                fatal("08P01", refusal_text(MalformedFrame.code, "This is not PostgreSQL's protocol 3."))
+            )
             return
         except ConnvaultError as exc:
             wire.send(_told(exc))
@@ -358,4 +358,4 @@ def _told(error: ConnvaultError) -> bytes:
     """Our code, and a message for people; by the code the kernel makes the same error again."""
     by_kind = next((code for kind, code in _SQLSTATES if isinstance(error, kind)), _OTHERWISE)
     sqlstate = error.details.get("sqlstate") or by_kind
-    return fatal(sqlstate, f"connvault {error.code}: {error.message}")
+    return fatal(sqlstate, refusal_text(error.code, error.message))

@@ -22,6 +22,7 @@ import ssl
 import time
 from collections.abc import Iterable, Sequence
 
+from ...contracts.relay_wire import refusal_text
 from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
 from ...services.secrets.guessability import maskable
 from ..copying import copy_both
@@ -273,7 +274,8 @@ def _wrong_token() -> bytes:
 def _error(error: ConnvaultError, *, kind: str = "") -> bytes:
     """`kind` is Redis's own, by which libraries know what to raise."""
     kind = kind or ("NOAUTH" if isinstance(error, UpstreamAuthFailed) else "ERR")
-    return f"-{kind} connvault {error.code}: {' '.join(error.message.split())}\r\n".encode()
+    said = refusal_text(error.code, " ".join(error.message.split()))
+    return f"-{kind} {said}\r\n".encode()
 
 
 def _told_by_a_server(passwords: Iterable[str]) -> set[str]:

@@ -11,23 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...contracts.relay_wire import MAX_AGENT_MESSAGE_BYTES, AgentMessage
 from ..limits import left_s
-
-# What OpenSSH's own agent takes (authfd.h, MAX_AGENT_REPLY_LEN). The largest honest message is a login of some KB.
-MAX_MESSAGE_BYTES = 256 * 1024
-
-FAILURE = 5
-SUCCESS = 6
-REQUEST_IDENTITIES = 11
-IDENTITIES_ANSWER = 12
-SIGN_REQUEST = 13
-SIGN_RESPONSE = 14
-EXTENSION = 27
-EXTENSION_FAILURE = 28
-EXTENSION_RESPONSE = 29
-
-SESSION_BIND = b"session-bind@openssh.com"
-QUERY = b"query"
 
 _USERAUTH_REQUEST = 50
 _PUBLICKEY = b"publickey"
@@ -89,7 +74,7 @@ def receive(stream: socket.socket, *, patience_s: float, message_s: float) -> tu
     deadline = time.monotonic() + message_s
     head += _exactly(stream, 4 - len(head), deadline)
     (length,) = struct.unpack(">I", head)
-    if not 1 <= length <= MAX_MESSAGE_BYTES:
+    if not 1 <= length <= MAX_AGENT_MESSAGE_BYTES:
         raise Malformed("a message's length")
     message = _exactly(stream, length, deadline)
     return message[0], message[1:]
@@ -108,15 +93,15 @@ def string(value: bytes) -> bytes:
 def identities_answer(keys: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Public keys with their comments."""
     listed = b"".join(string(key) + string(comment) for key, comment in keys)
-    return struct.pack(">BI", IDENTITIES_ANSWER, len(keys)) + listed
+    return struct.pack(">BI", AgentMessage.IDENTITIES_ANSWER, len(keys)) + listed
 
 
 def sign_response(signature: bytes) -> bytes:
-    return bytes([SIGN_RESPONSE]) + string(signature)
+    return bytes([AgentMessage.SIGN_RESPONSE]) + string(signature)
 
 
 def extension_response(name: bytes, *contents: bytes) -> bytes:
-    return bytes([EXTENSION_RESPONSE]) + string(name) + b"".join(map(string, contents))
+    return bytes([AgentMessage.EXTENSION_RESPONSE]) + string(name) + b"".join(map(string, contents))
 
 
 def sign_request(contents: bytes) -> SignRequest:

@@ -3,8 +3,7 @@
 The key is here for one signature: it comes with the broker's answer, which is asked for anew each time, and goes with
 the function that used it. What is kept of it is its public half.
 
-Our own extension `refusal@connvault-jupyter` tells why the last request was refused (the protocol has one word for
-all reasons): its contents are the problem in JSON as in `relays.worker.problem_of`, empty if there was none.
+Our own extension (`relay_wire.AGENT_REFUSAL`) tells why the last request was refused.
 """
 
 from __future__ import annotations
@@ -16,20 +15,24 @@ from typing import Any
 
 import asyncssh
 
+from ...contracts.relay_wire import (
+    AGENT_QUERY,
+    AGENT_REFUSAL,
+    AGENT_SESSION_BIND,
+    AgentMessage,
+    problem_of,
+)
 from ...errors import ConnvaultError, NotAllowed
 from ..downstream import Downstream, Login
 from ..limits import Limits
-from ..worker import problem_of
 from . import agent as ssh_agent
 from . import connection_check as ssh_trial
 from .key import private_key, public_key
 from .rules import OTHER_KEY, Bindings, Refused, judge
 
-REFUSAL = b"refusal@connvault-jupyter"
-
-_FAILURE = bytes([ssh_agent.FAILURE])
-_EXTENSION_FAILURE = bytes([ssh_agent.EXTENSION_FAILURE])
-_SUCCESS = bytes([ssh_agent.SUCCESS])
+_FAILURE = bytes([AgentMessage.FAILURE])
+_EXTENSION_FAILURE = bytes([AgentMessage.EXTENSION_FAILURE])
+_SUCCESS = bytes([AgentMessage.SUCCESS])
 
 
 class Relay:
@@ -107,9 +110,9 @@ class _Client:
         self._bindings = Bindings(verify=_verify)
         self._asked = False
         self._answers: Mapping[int, Callable[[bytes], bytes]] = {
-            ssh_agent.REQUEST_IDENTITIES: self._identities,
-            ssh_agent.SIGN_REQUEST: self._sign,
-            ssh_agent.EXTENSION: self._extension,
+            AgentMessage.REQUEST_IDENTITIES: self._identities,
+            AgentMessage.SIGN_REQUEST: self._sign,
+            AgentMessage.EXTENSION: self._extension,
         }
 
     def patience_s(self, limits: Limits) -> float:
@@ -147,11 +150,11 @@ class _Client:
 
     def _extension(self, contents: bytes) -> bytes:
         name, rest = ssh_agent.extension(contents)
-        if name == ssh_agent.QUERY:
-            return ssh_agent.extension_response(name, ssh_agent.QUERY, ssh_agent.SESSION_BIND, REFUSAL)
-        if name == ssh_agent.SESSION_BIND:
+        if name == AGENT_QUERY:
+            return ssh_agent.extension_response(name, AGENT_QUERY, AGENT_SESSION_BIND, AGENT_REFUSAL)
+        if name == AGENT_SESSION_BIND:
             return _SUCCESS if self._bindings.add(ssh_agent.session_bind(rest)) else _FAILURE
-        if name == REFUSAL:
+        if name == AGENT_REFUSAL:
             return ssh_agent.extension_response(name, self._relay.refusal)
         return _EXTENSION_FAILURE
 

@@ -25,7 +25,6 @@ _CHECKPOINT_DOMAIN = b"connvault-audit-checkpoint-1\0"
 
 # What the first row follows.
 _BEGINNING = Position()
-ORIGIN = _BEGINNING.digest
 
 
 @dataclass

@@ -170,14 +170,6 @@ class OpenQuestions:
             self._unattended_since = self._clock()
         self._approvers = count
 
-    @property
-    def next_deadline(self) -> datetime | None:
-        """When time will change something; `None`: nothing waits."""
-        times = [ticket.deadline for one in self._questions.all() for ticket in one.tickets]
-        if self._approvers == 0:
-            times += [self._gives_up_at(one) for one in self._questions.all()]
-        return min(times, default=None)
-
     def granted(self, pending: Pending, decision: DecisionKind, actor: str, grant: Grant | None) -> None:
         """Records the yes, in the caller's transaction; `answer` follows when that is committed."""
         self._log.granted(pending, decision, actor, grant)

@@ -159,12 +159,6 @@ class ConsentService:
             if expired or swept:
                 self._publish(Event(event="grants:changed"))
 
-    @property
-    def next_deadline(self) -> datetime | None:
-        """When `tick` will have something to do; `None`: nothing waits for time."""
-        times = [time for time in (self._open_questions.next_deadline, self._next_expiry) if time is not None]
-        return min(times, default=None)
-
     def grants(self, request: GrantFilter) -> GrantList:
         """Who may use what, and whether each grant still counts."""
         self._use_counter.store()

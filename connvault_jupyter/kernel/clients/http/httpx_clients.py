@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any, NoReturn
 
+from ....contracts.relay_wire import ERROR_HEADER
 from ....errors import NotAllowed
-from ...relay_errors import ERROR_HEADER
 from .addresses import covers
 from .endpoint import HttpEndpoint
 

@@ -15,8 +15,8 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 from urllib3.util import Timeout
 
+from ....contracts.relay_wire import ERROR_HEADER
 from ....errors import NotAllowed
-from ...relay_errors import ERROR_HEADER
 from .addresses import covers, joined, origin
 from .endpoint import HttpEndpoint
 

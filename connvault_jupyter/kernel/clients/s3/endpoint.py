@@ -13,10 +13,11 @@ import threading
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
+from ....contracts.relay_wire import ERROR_HEADER
 from ....errors import HandleInvalid, UpstreamAuthFailed, UpstreamRefused
 from ...client_arguments import check_arguments
 from ...handle_ref import HandleRef
-from ...relay_errors import ERROR_HEADER, answered
+from ...relay_errors import answered
 from ...responses import RelayEndpoint
 
 _KEY_ID = re.compile(r"Credential=[^/,\s]*/")

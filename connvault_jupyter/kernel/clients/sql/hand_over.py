@@ -9,20 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import weakref
 
+from ....contracts.relay_wire import FORGET, GIVEN_BACK, HAND_OVER_SOCKET, SESSION_NUMBER
 from ...responses import RelayEndpoint
 
-# relays.worker.HAND_OVER_SOCKET.
-_NAME = "hand-over"
 _PATIENCE_S = 5
-
-# relays.worker.FORGET.
-_FORGET = 0
-
-# relays.hand_over.GIVEN_BACK.
-_GIVEN_BACK = b"<"
 
 
 class TakenSocket:
@@ -47,7 +39,7 @@ class TakenSocket:
         with ours, nowhere:
             os.dup2(nowhere.fileno(), descriptor, inheritable=False)
         with contextlib.suppress(OSError), socket.socket(fileno=self._lifeline) as lifeline:
-            lifeline.send(_GIVEN_BACK)
+            lifeline.send(GIVEN_BACK)
 
 
 class HandOverClient:
@@ -59,7 +51,7 @@ class HandOverClient:
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         line.settimeout(_PATIENCE_S)
         try:
-            line.connect(os.path.join(opened.directory, _NAME))
+            line.connect(os.path.join(opened.directory, HAND_OVER_SOCKET))
         except OSError:
             line.close()
         else:
@@ -77,7 +69,7 @@ class HandOverClient:
         if self._line is None:
             return None
         try:
-            self._line.sendall(struct.pack(">Q", session))
+            self._line.sendall(SESSION_NUMBER.pack(session))
             said, descriptors, _, _ = socket.recv_fds(self._line, 1, 2)
         except OSError:
             return None
@@ -108,8 +100,8 @@ def forget_sessions(opened: RelayEndpoint) -> None:
     """Returns when the relay has ended what it keeps for the next client; harmless if it is gone."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(_PATIENCE_S)
-        line.connect(os.path.join(opened.directory, _NAME))
-        line.sendall(struct.pack(">Q", _FORGET))
+        line.connect(os.path.join(opened.directory, HAND_OVER_SOCKET))
+        line.sendall(SESSION_NUMBER.pack(FORGET))
         # It says nothing, and ends the line when it is done.
         line.recv(1)
 

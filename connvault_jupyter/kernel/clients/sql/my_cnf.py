@@ -1,7 +1,7 @@
 """Variables that lead MariaDB's and MySQL's programs to a handle, in spite of option files. Nothing is connected here.
 
 They believe files more than variables, and the last file most: the machine's, then that of `MARIADB_HOME` or
-`MYSQL_HOME`, which the broker writes for each handle (relays.option_files), then `~/.my.cnf`, which nothing beats
+`MYSQL_HOME`, which the broker writes for each handle (contracts.relay_wire), then `~/.my.cnf`, which nothing beats
 (MariaDB, "Configuring MariaDB with Option Files").
 """
 
@@ -11,11 +11,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ....contracts.relay_wire import OPTIONS_OVER_TCP, OPTIONS_SUFFIX
 from ....errors import NotAllowed
-
-# relays.option_files.
-_SUFFIX = ".options"
-_OVER_TCP = "tcp"
 
 # Where to go, by what way; and what to log in with, where the handle's token is asked for. Names may be cut short.
 _WHERE = ("host", "socket", "protocol", "pipe")
@@ -41,8 +38,8 @@ def overridden(directory: str, socket: str, *, tcp: bool) -> dict[str, str]:
     Raises: NotAllowed: the person's own leads elsewhere.
     """
     _check_own_file(tcp=tcp)
-    folder = directory + _SUFFIX
-    home = f"{folder}/{_OVER_TCP}" if tcp else folder
+    folder = directory + OPTIONS_SUFFIX
+    home = f"{folder}/{OPTIONS_OVER_TCP}" if tcp else folder
     return {
         "MARIADB_HOME": home,
         "MARIADB_UNIX_PORT": socket,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
+from ....contracts.relay_wire import mysql_session
 from ....errors import BrokerUnavailable, UpstreamTimeout
 from ...client_arguments import ArgumentRefused, check_arguments, imported
 from ...handle_ref import HandleRef
@@ -207,13 +208,12 @@ def _pymysql() -> Any:
 
 
 def _taken_over(opened: RelayEndpoint, connection: Any) -> bool:
-    """Whether the broker's socket took the place of the relay's. Contract: relays/mysql/relay.py."""
+    """Whether the broker's socket took the place of the relay's."""
     stream = getattr(connection, "_sock", None)
     if stream is None:
         # Another PyMySQL: the relay does as well.
         return False
-    session = int.from_bytes(connection.salt[:8], "big")
-    if not hand_over(opened, session, stream.fileno(), connection):
+    if not hand_over(opened, mysql_session(connection.salt), stream.fileno(), connection):
         return False
     # Time-outs are kept by the socket's mode, which is another one's now.
     stream.settimeout(stream.gettimeout())

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from ....contracts.relay_wire import LOGIN_SETTING, POSTGRESQL_PORT, SOCKETS
 from ....errors import (
     BrokerUnavailable,
     NotAllowed,
@@ -74,10 +75,6 @@ _CONNECT_TIMEOUT_S = 15
 # What libpq says of a relay that has let it in and ended then.
 _ENDED = ("closed the connection unexpectedly", "Connection reset by peer", "Broken pipe")
 
-# relays.postgresql.relay: the port in its socket's name, and the setting that names the login of a session.
-_PORT = 5432
-_LOGIN_SETTING = "connvault.login"
-
 
 class Client:
     """Openers of a PostgreSQL handle. `delivery` is how the last connection went: `relay` or `hand_over`."""
@@ -102,7 +99,7 @@ class Client:
         opened = self._opened = self._handle_ref.open()
         self._handle_ref.give_out()
         user, database = (quote(str(opened.fields[name]), safe="") for name in ("user", "database"))
-        query = {"host": opened.directory, "port": _PORT, **parameters_of_addresses()}
+        query = {"host": opened.directory, "port": POSTGRESQL_PORT, **parameters_of_addresses()}
         return f"postgresql://{user}@/{database}?{urlencode(query, quote_via=quote, safe='')}"
 
     @property
@@ -176,7 +173,7 @@ class Client:
             "drivername": "postgresql+psycopg",
             "username": str(opened.fields["user"]),
             "database": str(opened.fields["database"]),
-            "query": {"host": opened.directory, "port": str(_PORT), **parameters_of_urls()},
+            "query": {"host": opened.directory, "port": str(POSTGRESQL_PORT), **parameters_of_urls()},
         }
 
     def _endpoint(self, *, anew: bool = False) -> tuple[RelayEndpoint, bool]:
@@ -223,7 +220,7 @@ def _somebody_listens(opened: RelayEndpoint) -> bool:
     """Libraries say it in any language."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:
-            stream.connect(f"{opened.directory}/.s.PGSQL.{_PORT}")
+            stream.connect(f"{opened.directory}/{SOCKETS['postgresql']}")
         except OSError:
             return False
     return True
@@ -305,7 +302,7 @@ def _at_rest(pgconn: Any) -> bool:
 
 
 def _login_of(connection: Any) -> str:
-    found = connection.info.parameter_status(_LOGIN_SETTING)
+    found = connection.info.parameter_status(LOGIN_SETTING)
     return found if isinstance(found, str) else ""
 
 
@@ -320,7 +317,7 @@ def _parameters(opened: RelayEndpoint, arguments: Mapping[str, Any]) -> dict[str
         **pinned(_FREE),
         **arguments,
         "host": opened.directory,
-        "port": str(_PORT),
+        "port": str(POSTGRESQL_PORT),
         "user": str(opened.fields["user"]),
         "dbname": str(opened.fields["database"]),
         "sslmode": "disable",
