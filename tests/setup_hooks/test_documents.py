@@ -229,6 +229,49 @@ def test_a_link_leads_to_a_file(name: str) -> None:
     assert [link for link in ours if not ((ROOT / name).parent / link).exists()] == []
 
 
+# What a document quotes of the page, of forms and of errors, word for word.
+QUOTED = [
+    ("README.md", "Save and test"),
+    ("README.md", "Insert code"),
+    ("README.md", "Activity"),
+    ("README.md", "Who may use it"),
+    ("README.md", "It is not stored. If you lose it, nobody can recover the saved secrets."),
+    ("notebooks/first_steps.ipynb", "None (a database on this machine)"),
+    ("notebooks/first_steps.ipynb", "Who may use it"),
+    ("docs/deliveries.md", "Any database of the server"),
+    ("docs/deliveries.md", "and any other database"),
+    ("docs/deliveries.md", "Keep sessions for the next client"),
+    ("docs/deliveries.md", "Let notebook code ask for the plain text"),
+    ("docs/deliveries.md", "Let the server read local files"),
+    ("docs/deliveries.md", "may be revealed"),
+    ("docs/deliveries.md", "Sign only logins that name the host's key"),
+    ("docs/deliveries.md", "Which of the servers"),
+    ("docs/deliveries.md", "until this kernel stops"),
+    ("docs/processes.md", "This server is not protected from your other programs."),
+    ("docs/processes.md", "connvault is less protected here than it should be."),
+    ("docs/processes.md", "Try again"),
+]
+
+
+@cache
+def shown() -> str:
+    """The sources of what people read, without line ends."""
+    places = [PACKAGE, ROOT / "labextension" / "src"]
+    read = [
+        path for path in files() if path.suffix in SOURCES and any(place in path.parents for place in places)
+    ]
+    return re.sub(r"\s+", " ", "\n".join(path.read_text(encoding="utf-8") for path in read))
+
+
+@pytest.mark.parametrize(("name", "words"), QUOTED)
+def test_what_a_document_quotes_is_what_people_see(name: str, words: str) -> None:
+    """In the document, and in the source of the page, of a form or of a message."""
+    assert words in re.sub(r"\s+", " ", text_of(name).replace('\\n",', "").replace('"', "")), (
+        "no longer quoted"
+    )
+    assert words in shown()
+
+
 PLANTED: list[tuple[Callable[[str], list[str]], str, list[str]]] = [
     (
         missing_paths,
