@@ -66,7 +66,7 @@ describe('the list', () => {
     connvault.vault.state = vaultState({ hardening_detail: 'Any of them can read the secrets in it.' });
     await draw('A program of yours can read it.');
     const said = screen.getByTestId('connvault-hardening');
-    expect(said.textContent).toContain('less closed');
+    expect(said.textContent).toContain('less protected');
     fireEvent.click(within(said).getByRole('button'));
     expect(said.textContent).toContain('Any of them can read the secrets in it.');
     expect(screen.getByTestId('connvault-exposure').textContent).not.toContain('Any of them');
@@ -160,7 +160,7 @@ describe('the list', () => {
   test('says how many records could not be read', async () => {
     connvault.connections.unreadable = 2;
     await draw();
-    expect(screen.getByText('2 records could not be read and are not shown.')).toBeTruthy();
+    expect(screen.getByText('2 entries could not be read and are not shown.')).toBeTruthy();
   });
 
   test('draws a thousand rows, the first ones first', async () => {
@@ -240,7 +240,7 @@ describe('the vault', () => {
 
   test.each([
     ['short', 'short', 'Use at least 10 characters.'],
-    ['long enough phrase', 'another phrase', /not the same/]
+    ['long enough phrase', 'another phrase', /do not match/]
   ])('is not set up with %j and %j', async (first, again, words) => {
     connvault.vault.state = vaultState({ state: 'absent', custodian: null });
     await draw();
