@@ -22,6 +22,7 @@ from .contract import (
     Timestamp,
 )
 from .providers import Delivery, DeliveryForm, Mode, RelayProtocol, VariableName
+from .request_limits import MAX_AGENT_CHARS, MAX_WAIT_S
 
 RequesterKind = Literal["notebook", "console", "script", "detached", "server"]
 DecisionKind = Literal["deny", "deny_always", "once", "session", "for", "always"]
@@ -59,8 +60,8 @@ class AccessRequest(Contract):
 
     connection: ConnectionName
     reason: Claim | None = None
-    agent: Annotated[str, StringConstraints(max_length=60)] | None = None
-    timeout_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    agent: Annotated[str, StringConstraints(max_length=MAX_AGENT_CHARS)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=MAX_WAIT_S)] | None = None
     held: Ref | None = None
 
 
@@ -73,7 +74,7 @@ class RevealRequest(Contract):
 
     ref: Ref
     reason: Claim | None = None
-    timeout_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=MAX_WAIT_S)] | None = None
 
 
 class AccessResponse(Contract):

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, NewType
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
+from .request_limits import CONNECTION_NAME, MAX_CLAIM_CHARS
+
 API_VERSION = 1
 
 ConnectionId = NewType("ConnectionId", str)
@@ -23,15 +25,13 @@ Timestamp = AwareDatetime
 # We generate ids from URL-safe characters; 64 leaves room for longer ones.
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
-# A name is typed into code and shown in questions: letters of any script would allow look-alikes.
-ConnectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
+ConnectionName = Annotated[str, StringConstraints(pattern=rf"^{CONNECTION_NAME}$")]
 
 ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
 
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
-# Long enough for a sentence, short enough for a dialog and an audit event.
-Claim = Annotated[str, StringConstraints(max_length=200)]
+Claim = Annotated[str, StringConstraints(max_length=MAX_CLAIM_CHARS)]
 
 # A requester's claim as stored: "<generation of the key>.<envelope>" and "<generation>.<keyed hash>".
 # The longest envelope, of a reason, has 1,110 characters.

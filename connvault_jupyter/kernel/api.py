@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from ..contracts.request_limits import CONNECTION_NAME, MAX_AGENT_CHARS, MAX_CLAIM_CHARS, MAX_WAIT_S
 from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid, InvalidFields, WrongKind
 from . import lost, responses
 from .client import BrokerClient
 from .display import ConnectionTable, plain
 from .handle import Handle
-from .handle_ref import MAX_WAIT_S, WAIT_GRACE_S
+from .handle_ref import WAIT_GRACE_S
 from .held_handles import HeldHandles
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ if TYPE_CHECKING:
         SshHandle,
     )
 
-# contracts.contract.ConnectionName: nothing else can be the name of a connection.
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-# contracts.contract.Claim and contracts.access.AccessRequest.agent.
-_MAX_REASON_CHARS = 200
-_MAX_AGENT_CHARS = 60
+_NAME = re.compile(CONNECTION_NAME)
 
 
 @functools.cache
@@ -155,8 +152,8 @@ def connection(
             "No connection can have this name: a name starts with a letter and contains only letters, "
             "digits, '_', '-' and '.'."
         )
-    if agent is not None and not 0 < len(agent) <= _MAX_AGENT_CHARS:
-        raise ValueError(f"agent must have 1 to {_MAX_AGENT_CHARS} characters")
+    if agent is not None and not 0 < len(agent) <= MAX_AGENT_CHARS:
+        raise ValueError(f"agent must have 1 to {MAX_AGENT_CHARS} characters")
     wait = None if timeout_s is None else wait_s(timeout_s)
     body = {"connection": name, "reason": shortened(reason), "agent": agent, "timeout_s": wait}
     client = broker()
@@ -258,13 +255,13 @@ def shortened(reason: str | None) -> str | None:
     if reason is None:
         return None
     reason = " ".join(str(reason).split())
-    return reason if len(reason) <= _MAX_REASON_CHARS else reason[: _MAX_REASON_CHARS - 1] + "…"
+    return reason if len(reason) <= MAX_CLAIM_CHARS else reason[: MAX_CLAIM_CHARS - 1] + "…"
 
 
 def wait_s(timeout_s: float) -> float:
     """Raises: ValueError: not above 0 s, or longer than an hour."""
     if not 0 < timeout_s <= MAX_WAIT_S:
-        raise ValueError(f"timeout_s must be above 0 and at most {MAX_WAIT_S:.0f} seconds")
+        raise ValueError(f"timeout_s must be above 0 and at most {MAX_WAIT_S} seconds")
     return float(timeout_s)
 
 

@@ -29,9 +29,6 @@ WAIT_GRACE_S = 15.0
 # The first relay of a broker takes 0.1 s to start, much longer on a machine that swaps.
 OPEN_S = 15.0
 
-# The longest wait that the contract allows.
-MAX_WAIT_S = 3600.0
-
 
 class Owner(Protocol):
     """Knows which other references in this process use the same handle (`held_handles.HeldHandles`)."""

@@ -21,16 +21,11 @@ from typing import Literal
 
 from ..contracts.access import Grant
 from ..contracts.contract import Hidden
+from ..contracts.request_limits import MAX_AGENT_CHARS, MAX_CLAIM_CHARS
 from ..errors import HandleInvalid, SecretInvalid, VaultLocked
 from .ports import Handle
 from .secrets.guessability import maskable
 from .vault_ports import Keys, RecordKeys
-
-# `contracts.contract.Claim`: long enough for a sentence.
-MAX_CLAIM_CHARS = 200
-
-# `contracts.access.AccessRequest.agent`.
-MAX_AGENT_CHARS = 60
 
 MASK = "[secret]"
 
