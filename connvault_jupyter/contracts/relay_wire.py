@@ -1,8 +1,8 @@
-"""What a handle's relay and its clients in the kernel agree on, beside the protocols that they speak. Standard library
-only, for both ends: names of sockets, the hand-over, what is said of a refusal. Nobody is connected here.
+"""What a handle's relay and its clients in the kernel agree on, besides the protocols that they speak: names of
+sockets, the hand-over, the form of a refusal. For both ends, so standard library only; no I/O.
 
-Evolution: the two ends may come from two installations, and have shaken hands (`frames`) before a client learns where a
-handle listens. So what changes here changes `frames.PROTOCOL`.
+Evolution: the two ends may come from two installations. They have exchanged `frames.PROTOCOL` before a client learns
+where a handle listens, so a change here changes that number.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from typing import Any
 
 from ..errors import ConnvaultError
 
-# libpq appends the port to the socket's name, and is told this one; all other clients take any path.
+# libpq appends the port to the socket's name, and is given this port; all other clients accept any path.
 POSTGRESQL_PORT = 5432
 SOCKETS = {"postgresql": f".s.PGSQL.{POSTGRESQL_PORT}"}
 SOCKET = "s"
 
-# Whose relays have no port on loopback, as the protocol has no place for a token: in a pattern of variables `{port}` is
-# the connection's own there.
+# Their relays have no port on loopback, because the protocol has no place for a token. In their patterns of variables
+# `{port}` is the connection's own.
 WITHOUT_LOOPBACK = frozenset({"ssh"})
 
-# A setting that PostgreSQL's relay reports beside the server's own: which login the session comes from, as
-# `<revision>.<rotation>`. By it a pool in the kernel knows a session that is out of date.
+# A setting that PostgreSQL's relay reports besides the server's own: the login that the session was opened with, as
+# `<revision>.<rotation>`. A pool in the kernel recognises an outdated session by it.
 LOGIN_SETTING = "connvault.login"
 
-# A client says on this socket the number of a session, and gets `PASSED_ON` with two descriptors: the session's socket,
-# and a lifeline to keep as long as it uses it. The number is a backend's process number for PostgreSQL.
+# A client sends a session's number on this socket, and receives `PASSED_ON` with two descriptors: the session's socket,
+# and a lifeline, which it keeps open while it uses the socket. PostgreSQL's number is the backend's process id.
 HAND_OVER_SOCKET = "hand-over"
 SESSION_NUMBER = struct.Struct(">Q")
 PASSED_ON = b"+"
-# No session's number: what the relay keeps for the next client is to be ended. It answers with the line's end.
+# Not a session's number: asks to end the sessions that are kept for the next client. The answer is the end of the
+# connection.
 FORGET = 0
-# Said on the lifeline: the socket was taken out of its library as the library had got it.
+# Sent on the lifeline after an intact socket was taken out of its library.
 GIVEN_BACK = b"<"
 
-# What follows the name of a handle's directory in the name of the folder for option files, and the folder in it for
-# clients on loopback.
+# The folder for option files is named like the handle's directory, with this suffix; in it is one for loopback.
 OPTIONS_SUFFIX = ".options"
 OPTIONS_OVER_TCP = "tcp"
 
-# On an answer of an HTTP relay's own, and on no other: our code; and the Problem (RFC 9457), where the content is in
-# another service's words, or missing. A service that sends a header with this prefix is not heard.
+# On an HTTP relay's own responses only: our code; and the Problem (RFC 9457), where the content has another format or
+# is missing. Headers with this prefix that a service sends are dropped.
 OUR_HEADERS = "x-connvault-"
 ERROR_HEADER = "X-Connvault-Error"
 PROBLEM_HEADER = "X-Connvault-Problem"
@@ -66,35 +66,35 @@ class AgentMessage(IntEnum):
     EXTENSION_RESPONSE = 29
 
 
-# Extensions: the protocol's own, OpenSSH's (PROTOCOL.agent 1), and ours. Ours tells why the last request was refused
-# (the protocol has one word for all reasons): its contents are `problem_of` in JSON, empty if none was.
+# Extensions: the protocol's own, OpenSSH's (PROTOCOL.agent 1), and ours. Ours tells why the last request was refused,
+# for which the protocol has one code: its contents are `problem_of` as JSON, empty if none was.
 AGENT_QUERY = b"query"
 AGENT_SESSION_BIND = b"session-bind@openssh.com"
 AGENT_REFUSAL = b"refusal@connvault-jupyter"
 
-# What OpenSSH's own agent takes (authfd.h, MAX_AGENT_REPLY_LEN). The largest honest message is a login of some KB.
+# As OpenSSH's own agent (authfd.h, MAX_AGENT_REPLY_LEN). The largest honest message is a login of some KB.
 MAX_AGENT_MESSAGE_BYTES = 256 * 1024
 
 
 def mysql_session(scramble: bytes) -> int:
-    """The number of a MySQL session: threads of two servers behind one address may have the same number, so it comes
-    from the greeting."""
+    """The number of a MySQL session, from the greeting's scramble: two servers behind one address may have threads of
+    the same number."""
     return int.from_bytes(scramble[:8], "big")
 
 
 def refusal_text(code: str, message: str) -> str:
-    """What a relay says in an error of its protocol's own."""
+    """The text of an error in the relay's own protocol."""
     return f"connvault {code}: {message}"
 
 
 def refusal_in(text: str) -> tuple[str, str] | None:
-    """Code and message that a relay says in this error text; `None`: these are not a relay's words."""
+    """Code and message in an error text that `refusal_text` made; `None`: the text is not a relay's."""
     found = _REFUSAL.search(text)
     return None if found is None else (found[1], found[2])
 
 
 def problem_of(error: ConnvaultError) -> dict[str, Any]:
-    """An error as it crosses sockets that have no contracts; `errors.from_problem` reads it."""
+    """An error as it is sent where there are no contracts; `errors.from_problem` reads it."""
     return {
         "code": error.code,
         "detail": error.message,

@@ -1,12 +1,12 @@
 """Every error of the package, in one tree. No framework, no secrets, no I/O.
 
     ConnvaultError
-    ├── InvalidRequest            400  what was sent does not fit the contract
+    ├── InvalidRequest            400  the request does not match the contract
     │   ├── MalformedFrame        400
     │   ├── RequestTooLarge       413
     │   ├── VersionMismatch       400  the two ends come from different package versions
     │   ├── UnknownOperation      404
-    │   ├── SealedRequestInvalid  400  a sealed request that does not open, or came before
+    │   ├── SealedRequestInvalid  400  a sealed request that can't be opened, or was used before
     │   └── InvalidFields         422  the provider's schema refuses the fields
     ├── NotFound                  404
     │   ├── ConnectionNotFound
@@ -19,21 +19,21 @@
     │   ├── NameTaken
     │   ├── RevisionConflict      412
     │   ├── RevisionRequired      428
-    │   ├── AccessRequestChanged       what was shown is no longer what is asked
+    │   ├── AccessRequestChanged       the request changed after it was shown
     │   ├── AccessRequestDecided
     │   ├── ConnectionNotReady         draft or invalid for another reason than its secret
     │   ├── SealingKeyChanged          sealed to a key that the broker no longer has
     │   └── VaultExists
     ├── NotAllowed                403
-    │   ├── AccessDenied               a person said no, or a rule did (`reason` tells)
+    │   ├── AccessDenied               by a person or by a rule (see `reason`)
     │   ├── ConsentTimeout        408
     │   ├── ConsentInterrupted    409  the broker ended while the question was open
-    │   ├── ConsentWithdrawn      409  the asker went away
+    │   ├── ConsentWithdrawn      409  whoever asked has gone, or stopped waiting
     │   ├── NoApprover            503  no browser tab could show the question
     │   ├── TooManyQuestions      429
     │   ├── TooManyProposals      429
     │   ├── TooManyHandles        429
-    │   ├── HandleInvalid              it has ended, or is another requester's (`reason` tells)
+    │   ├── HandleInvalid              it has ended, or belongs to another requester (see `reason`)
     │   ├── RevealForbidden
     │   └── DecisionNotOffered
     ├── SecretMissing             409

@@ -19,7 +19,7 @@ class AccessDenied(NotAllowed):
 
     code = "access_denied"
     default_message = (
-        "Access was denied. If that was a mistake, run the cell again in half a minute and allow it."
+        "Access was denied. If that was a mistake, wait a little, then run the cell again and allow it."
     )
 
 
@@ -27,7 +27,8 @@ class ConsentTimeout(NotAllowed):
     code = "consent_timeout"
     status_hint = 408
     default_message = (
-        "Nobody answered in time. Run the cell again in half a minute and answer the request in the browser."
+        "Nobody answered in time. Wait a little, then run the cell again and answer the request in the "
+        "browser."
     )
 
 
@@ -52,7 +53,7 @@ class NoApprover(NotAllowed):
 class TooManyQuestions(NotAllowed):
     code = "too_many_questions"
     status_hint = 429
-    default_message = "Five requests are already waiting. Answer them in the browser first."
+    default_message = "Too many requests are already waiting. Answer them in the browser first."
 
 
 class TooManyProposals(NotAllowed):
@@ -65,7 +66,7 @@ class TooManyProposals(NotAllowed):
 
 
 class TooManyHandles(NotAllowed):
-    """All are in use: none of them could make room without ending somebody's session."""
+    """All are in use, so none can make room without ending somebody's session."""
 
     code = "too_many_handles"
     status_hint = 429
@@ -76,7 +77,7 @@ class TooManyHandles(NotAllowed):
 
 
 class HandleInvalid(NotAllowed):
-    """`details["reason"]` is one of `handle_ends.HandleEnd`, and says the message too, unless one is given."""
+    """`details["reason"]` is one of `handle_ends.HandleEnd`; without a `message`, the reason's own words are used."""
 
     code = "handle_invalid"
     default_message = "This handle is no longer valid. Call connection() again."

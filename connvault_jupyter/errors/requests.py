@@ -6,7 +6,7 @@ from .error import ConnvaultError
 
 
 class InvalidRequest(ConnvaultError):
-    """What was sent does not fit the contract; `details["errors"]` lists `{path, message}`."""
+    """The request does not match the contract; `details["errors"]` lists `{path, message}`."""
 
     code = "invalid_request"
     status_hint = 400
@@ -41,7 +41,7 @@ class UnknownOperation(InvalidRequest):
 
 
 class SealedRequestInvalid(InvalidRequest):
-    """Which part does not fit is not told: it would only help to guess."""
+    """The message does not say which part was wrong: that would only help an attacker."""
 
     code = "sealed_request_invalid"
     default_message = "The sealed request can't be opened. Reload the page and enter the secret again."
@@ -130,7 +130,7 @@ class ConnectionNotReady(Conflict):
 
 
 class SealingKeyChanged(Conflict):
-    """The broker was started again meanwhile; a page fetches the new key and tries once more."""
+    """The broker was restarted in the meantime; the page fetches the new key and tries once more."""
 
     code = "sealing_key_changed"
     default_message = "connvault was restarted after the page was loaded. Try again."

@@ -162,7 +162,8 @@ def test_the_notebook_side_imports_itself_errors_and_what_both_ends_share(graph:
     """Said once more, from the other end: what the contract lists as forbidden could lack something."""
     sides = ("kernel", "widgets", "notebook", "cli")
     allowed = {
-        "contracts.frames", "contracts.relay_wire", "contracts.secret_words", "handle_ends", "_version",
+        "contracts.frames", "contracts.relay_wire", "contracts.request_limits", "contracts.secret_words",
+        "handle_ends", "_version",
         # The launcher's, which closes its own process as a broker does.
         "broker.hardening", "broker.unreadable_exec", "broker.waiter",
     }  # fmt: skip
@@ -177,7 +178,7 @@ def test_the_notebook_side_imports_itself_errors_and_what_both_ends_share(graph:
     assert others <= allowed
 
 
-@pytest.mark.parametrize("module", ["frames", "relay_wire", "secret_words"])
+@pytest.mark.parametrize("module", ["frames", "relay_wire", "request_limits", "secret_words"])
 def test_what_both_ends_share_imports_the_standard_library_alone(
     module: str, graph: grimp.ImportGraph
 ) -> None:

@@ -4,9 +4,9 @@ r"""Brings content to one normal form, in which a secret stands as itself, howev
     unescape  up to four times: JSON and the like (`\u002B`, `\/`, `\"`, `\x2b`), HTML (`&#43;`, `&#x2b;`, `&plus;`),
               percent; at last `+` is a space
 
-Each step is taken where its sign is in the content, so what it costs depends on the content alone: no secret is known
-here. It is not a parser of any of these languages: it reads each escape wherever one could be, and a run of backslashes
-as one. What is looked for is brought to the same form.
+Each step runs only if its marker is in the content, so the cost depends only on the content: it knows no secrets. It
+is not a parser for any of these languages: it reads escapes wherever they could be, and a run of backslashes as one.
+Patterns are brought to the same form.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Form:
 
 
 def forms(data: bytes) -> Iterator[Form]:
-    """In which a secret is looked for: as it is if it is no text; else squeezed and, if that is another, unescaped."""
+    """The forms to search: unchanged if it is not text; else squeezed and, if different, unescaped."""
     plain = Form(data)
     if not _is_text(data):
         yield plain
@@ -144,7 +144,7 @@ def forms(data: bytes) -> Iterator[Form]:
 
 
 def _is_text(data: bytes) -> bool:
-    """Of UTF-16 too. An archive or an image has a control character for nine bytes."""
+    """Also UTF-16. An archive or an image has a control character in every nine bytes."""
     sample = data[:: max(1, len(data) // _SAMPLE_BYTES)]
     return (len(sample) - len(sample.translate(None, _CONTROLS))) * _TEXT <= len(sample)
 

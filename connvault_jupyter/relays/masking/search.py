@@ -1,18 +1,18 @@
-r"""Finds whole patterns in content, at a cost that depends on neither.
+r"""Finds whole patterns in content, in a time that depends on neither of them.
 
-A search that skips what can't match (`bytes.find`, memmem, regular expressions, Aho and Corasick) is slower where a
-content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words of 8 bytes,
-and each run of words gets a fingerprint: a sum of products with them, modulo 2^64, by factors that are drawn when a
-process first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for
-all; what is in both is compared in full. Such a run is the last 16 to 40 bytes of a pattern, or as many that end up to
-7 bytes before: more than anybody can guess, for `services.guessability` judges just these parts. Nothing is ever done
-for a fingerprint that is like a pattern's in some of its bits: with the time that this takes, content could be chosen
-until the factors are known, and by them the pattern.
+A search that skips mismatches (`bytes.find`, memmem, regular expressions, Aho-Corasick) is slower where content
+resembles a pattern, so its timing reveals how similar they are. Here content is split into words of 8 bytes, and each
+run of words gets a fingerprint: the sum of its products, modulo 2^64, with random factors drawn when a process first
+needs them. Each fingerprint is looked up among those of the patterns, which always takes the same time; only matches
+are compared in full. Such a run is the last 16 to 40 bytes of a pattern, or as many that end up to 7 bytes earlier:
+more than anybody can guess, as `services.secrets.guessability` judges just these parts. A fingerprint that equals a
+pattern's in only some bits must never cause any work: by its timing, content could be chosen until the factors, and
+with them the pattern, are known.
 
-How many runs there are, how long, and how large the tables are, follows from nominal lengths, not from what the
-patterns are.
+The number and length of runs, and the size of the tables, follow from nominal lengths, not from the patterns
+themselves.
 
-Short content is looked up as it is, in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
+Short content is looked up directly in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Messages of the agent protocol (draft-ietf-sshm-ssh-agent 5): read in bounds, parsed, built. It judges nothing.
+"""Messages of the agent protocol (draft-ietf-sshm-ssh-agent 5): reads them with limits, parses, builds. It judges
+nothing.
 
-No key and no rule is here: what may be signed is decided in `rules`.
+It has no keys and no rules: `rules` decides what may be signed.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ _READ_BYTES = 16 * 1024
 
 
 class Malformed(ValueError):
-    """Not a message of this protocol. Its text never quotes what was read."""
+    """Not a message of this protocol. The text never quotes the input."""
 
 
 @dataclass(frozen=True)
 class SignRequest:
-    """`key` is a public key as it crosses the wire (RFC 4253 6.6)."""
+    """`key` is a public key in wire format (RFC 4253 6.6)."""
 
     key: bytes
     data: bytes
@@ -49,7 +50,7 @@ class SessionBind:
 
 @dataclass(frozen=True)
 class UserAuth:
-    """What a client signs to log in (RFC 4252 7). `host_key` is there in OpenSSH's host-bound form only."""
+    """What a client signs to log in (RFC 4252 7). `host_key` is only present in OpenSSH's host-bound format."""
 
     session: bytes
     user: bytes
@@ -60,12 +61,12 @@ class UserAuth:
 
 
 def receive(stream: socket.socket, *, patience_s: float, message_s: float) -> tuple[int, bytes] | None:
-    """The type and contents of the next message, or `None` at the end. Memory grows with what has come, not with
-    what was announced.
+    """The type and contents of the next message, or `None` at the end. Memory grows with the received data, not with
+    the announced length.
 
     Raises:
         Malformed: an empty message, one that is too long, or an end in the middle.
-        TimeoutError: none begins within `patience_s`, or it is not whole `message_s` after it began.
+        TimeoutError: none begins within `patience_s`, or it is incomplete `message_s` after its start.
     """
     stream.settimeout(patience_s)
     head = stream.recv(4)
@@ -81,7 +82,7 @@ def receive(stream: socket.socket, *, patience_s: float, message_s: float) -> tu
 
 
 def framed(message: bytes) -> bytes:
-    """A message as it crosses the wire."""
+    """A message in wire format."""
     return string(message)
 
 
@@ -113,7 +114,7 @@ def sign_request(contents: bytes) -> SignRequest:
 
 
 def extension(contents: bytes) -> tuple[bytes, bytes]:
-    """Its name, and what comes after it. Raises: Malformed."""
+    """The extension's name and contents. Raises: Malformed."""
     reader = Reader(contents)
     return reader.string(), reader.rest()
 
@@ -129,13 +130,13 @@ def session_bind(contents: bytes) -> SessionBind:
 
 
 def user_auth(data: bytes) -> UserAuth:
-    """Raises: Malformed: it is something else than a login with a public key, whole and without anything after it."""
+    """Raises: Malformed: it is not exactly a login with a public key."""
     reader = Reader(data)
     session = reader.string()
     if len(session) not in _SESSION_BYTES or reader.byte() != _USERAUTH_REQUEST:
         raise Malformed("no login")
     user, service, method = reader.string(), reader.string(), reader.string()
-    # The signature is over a request that says it has one.
+    # The signed request must say that it has a signature.
     if method not in (_PUBLICKEY, _HOSTBOUND) or not reader.boolean():
         raise Malformed("no login with a public key")
     algorithm, key = reader.string(), reader.string()
