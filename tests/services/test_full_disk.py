@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connvault_jupyter.contracts.access import GrantRef, RevokeOwn
-from connvault_jupyter.errors import AccessDenied, ConsentTimeout, HandleInvalid, StorageFull
+from connvault_jupyter.contracts.vault import UnlockVault
+from connvault_jupyter.errors import AccessDenied, ConsentTimeout, HandleInvalid, StorageFull, VaultLocked
 from tests.support.services.service_world import World, notebook, unasked
 
 
@@ -40,6 +41,23 @@ def test_giving_back_and_documents_gone_work(world: World) -> None:
     world.consent.documents_gone(["b.ipynb"])
     world.consent.instance_ended(notebook("c.ipynb").instance)
     assert not world.grants()
+
+
+@pytest.mark.parametrize("full", ["the disk", "the record"])
+def test_an_unlock_without_its_row_leaves_the_vault_locked(world: World, full: str) -> None:
+    """No row, no keys: whoever unlocks is always on record."""
+    asked = world.request(notebook(), world.answer("session"))
+    world.secrets.lock(actor="ada")
+    world.storage.full, world.storage.record_full = full == "the disk", full == "the record"
+    with pytest.raises(StorageFull):
+        world.secrets.unlock(UnlockVault(), actor="ada")
+    assert world.secrets.short_state == "locked"
+    with pytest.raises(VaultLocked):
+        world.deliver(notebook(), asked.ref)
+    world.storage.full = world.storage.record_full = False
+    world.secrets.unlock(UnlockVault(), actor="ada")
+    world.deliver(notebook(), asked.ref)
+    assert world.recorded().count("vault:unlocked") == 1
 
 
 def test_lock_works(world: World) -> None:

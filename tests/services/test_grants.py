@@ -257,6 +257,18 @@ def test_when_renamed_the_grant_of_the_new_name_fits_an_old_channel(world: World
     world.deliver(notebook(), asked.ref)
 
 
+def test_a_grant_that_fits_by_the_notebooks_name_of_now_ends_with_that_name(world: World) -> None:
+    """It fitted at the use before, and nothing that is stored has changed since."""
+    second = notebook("second.ipynb").model_copy(update={"instance": notebook().instance})
+    third = notebook("third.ipynb").model_copy(update={"instance": notebook().instance})
+    world.runs.renamed[notebook().instance] = second
+    asked = world.request(notebook(), world.answer("always"))
+    world.deliver(notebook(), asked.ref)
+    world.deliver(notebook(), asked.ref)
+    world.runs.renamed[notebook().instance] = third
+    assert reason_of(world, asked) == "revoked"
+
+
 def test_when_no_longer_durable_a_lasting_grant_does_not_fit(world: World) -> None:
     """Two sessions on one kernel: nobody knows which notebook it is."""
     world.request(notebook(), world.answer("always"))
