@@ -79,7 +79,7 @@ def test_an_opener_that_the_definition_does_not_offer_is_an_attribute_error(
             use()
 
 
-def test_with_its_own_kind_a_connection_is_given(scripted_broker: ScriptedBroker) -> None:
+def test_a_connection_asked_for_with_its_own_kind_is_given(scripted_broker: ScriptedBroker) -> None:
     """And as a context manager it is still of its family."""
     _handles(scripted_broker)
     with connection("warehouse", kind="postgresql") as handle:

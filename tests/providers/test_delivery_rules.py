@@ -149,7 +149,7 @@ BAD_WEB: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("definition", [GOOD, WEB], ids=["database", "web"])
-def test_the_good_ones_are_good(definition: dict[str, Any]) -> None:
+def test_the_definitions_that_the_bad_ones_are_made_of_are_good(definition: dict[str, Any]) -> None:
     """Otherwise nothing below would mean anything."""
     assert definition_from(json.dumps(definition)).deliveries[0].kind == "relay"
 
@@ -195,7 +195,7 @@ def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
         (put(*P, "bound_only", value=BOUND), "bound_only must be boolean"),
     ],
 )
-def test_how_a_host_is_told_is_where_an_ssh_key_is_used(change: Change, reason: str) -> None:
+def test_fields_that_tell_a_host_say_where_an_ssh_key_is_used(change: Change, reason: str) -> None:
     """Else an edited definition could let logins pass that name no host, with the secrets of before."""
     ssh = both(put(*D, "protocol", value="ssh"), put(*D, "variables", value={}))
     assert definition_from(text_of(GOOD, ssh)).deliveries[0].protocol == "ssh"

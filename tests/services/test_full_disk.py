@@ -18,7 +18,7 @@ def world() -> World:
 
 
 @pytest.mark.parametrize("full", ["with a reserve", "even the record"])
-def test_revoke_works(world: World, full: str) -> None:
+def test_a_revoke_works_on_a_full_disk(world: World, full: str) -> None:
     """With its row where there is room for it."""
     asked = world.request(notebook(), world.answer("session"))
     world.storage.full = full == "with a reserve"
@@ -31,7 +31,7 @@ def test_revoke_works(world: World, full: str) -> None:
         world.deliver(notebook(), asked.ref)
 
 
-def test_giving_back_and_documents_gone_work(world: World) -> None:
+def test_permissions_end_on_a_full_disk_whatever_ends_them(world: World) -> None:
     """What ends permissions must never fail for want of a row."""
     world.request(notebook(), world.answer("session"))
     world.request(notebook("b.ipynb"), world.answer("always"))
@@ -60,14 +60,14 @@ def test_an_unlock_without_its_row_leaves_the_vault_locked(world: World, full: s
     assert world.recorded().count("vault:unlocked") == 1
 
 
-def test_lock_works(world: World) -> None:
+def test_a_lock_works_on_a_full_disk(world: World) -> None:
     """Even without any room at all."""
     world.storage.full, world.storage.reserve = True, False
     assert world.secrets.lock(actor="ada").state == "locked"
 
 
 @pytest.mark.parametrize("reserve", [True, False])
-def test_deny_works(world: World, reserve: bool) -> None:
+def test_a_no_works_on_a_full_disk(world: World, reserve: bool) -> None:
     """The asker is told, and the question is closed."""
 
     def fill() -> None:
@@ -79,7 +79,7 @@ def test_deny_works(world: World, reserve: bool) -> None:
     assert not world.consent.questions().access_requests
 
 
-def test_never_is_stored_without_its_row(world: World) -> None:
+def test_a_never_is_stored_even_without_its_row(world: World) -> None:
     """The effect is what counts."""
 
     def fill() -> None:
@@ -94,7 +94,7 @@ def test_never_is_stored_without_its_row(world: World) -> None:
     assert refused.value.details == {"reason": "never"}
 
 
-def test_when_never_can_not_be_stored_the_person_is_told_and_it_is_a_no(world: World) -> None:
+def test_a_never_that_can_not_be_stored_is_a_no_and_the_person_is_told(world: World) -> None:
     """Better than a yes, and honest."""
 
     def fill() -> None:
@@ -106,7 +106,7 @@ def test_when_never_can_not_be_stored_the_person_is_told_and_it_is_a_no(world: W
         world.request(notebook(), world.meanwhile(fill))
 
 
-def test_a_yes_does_not_work_and_the_question_stays(world: World) -> None:
+def test_a_yes_on_a_full_disk_gives_nothing_and_the_question_stays(world: World) -> None:
     """No row, no grant."""
 
     def fill() -> None:
@@ -130,7 +130,7 @@ def test_a_question_is_not_put_without_its_row(world: World) -> None:
     assert not world.consent.questions().access_requests
 
 
-def test_time_passes_all_the_same(world: World) -> None:
+def test_questions_time_out_on_a_full_disk(world: World) -> None:
     """Questions end, and their callers are told."""
 
     def fill() -> None:
