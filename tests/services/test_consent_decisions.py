@@ -226,6 +226,7 @@ def test_after_never_the_requester_never_asks_again(
     """For any run, any agent claim and any mode, however much later."""
     with pytest.raises(AccessDenied):
         world.request(notebook(), world.answer("deny_always"))
+    assert "grants:changed" in [event.event for event in world.events]
     world.clock.forward(1000 * 86_400)
     with pytest.raises(AccessDenied) as refused:
         world.request(asker, unasked, agent=agent)

@@ -380,6 +380,17 @@ def test_when_a_grant_expires_the_operator_is_told(world: World) -> None:
     assert not world.consent.grants(GrantFilter()).grants
 
 
+def test_a_grant_that_will_expire_is_told_to_nobody_before(world: World) -> None:
+    """Else every page asked anew at each tick."""
+    world.request(notebook(), world.answer("for", seconds=60))
+    world.consent.tick()
+    world.events.clear()
+    for _ in range(59):
+        world.clock.forward(1)
+        world.consent.tick()
+    assert "grants:changed" not in [event.event for event in world.events]
+
+
 @pytest.mark.parametrize(
     ("decision", "after_s"), [("once", 3600), ("for", 28_800), ("always", 30 * 86_400)], ids=str
 )

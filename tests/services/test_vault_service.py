@@ -231,6 +231,9 @@ def test_at_the_start_a_keyring_opens_and_a_passphrase_does_not() -> None:
     nxt.keyring.items.update(first.keyring.items)
     nxt.keyring.available = False
     assert nxt.secrets.open_at_start().state == "locked"
+    with pytest.raises(VaultLocked) as locked:
+        _ = nxt.secrets.keys
+    assert "another server" not in str(locked.value)
     nxt.keyring.available = True
     assert nxt.secrets.open_at_start().state == "unlocked"
     assert nxt.record()[-1].decided_by == "server start"
