@@ -157,7 +157,9 @@ def test_exchanged_names_lead_nowhere(notebooks: Notebooks, a: Asker, folder: Pa
     assert refused(a, "h._handle_ref.deliver()") == ("ConnectionNotReady", "edited")
 
 
-def test_saving_it_asks_for_the_secret_anew(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_saving_an_edited_connection_asks_for_the_secret_anew(
+    notebooks: Notebooks, a: Asker, folder: Path
+) -> None:
     """A form that is skimmed and saved hands nothing over."""
     before = made(notebooks, "skimmed")
     a.run("h = connection('skimmed', reason='always')")

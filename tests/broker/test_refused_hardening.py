@@ -43,7 +43,7 @@ def said_with(home: Path, *refused: int) -> list[str]:
     return done.stdout.split("\n")[:2]
 
 
-def test_where_nothing_is_refused_nothing_is_said(short_tmp_path: Path) -> None:
+def test_where_no_hardening_is_refused_nothing_is_said(short_tmp_path: Path) -> None:
     """Another option than those that it uses."""
     assert said_with(short_tmp_path, 999) == ["True", ""]
 
@@ -59,7 +59,7 @@ def test_a_memory_that_can_not_be_closed_is_told_in_the_panel(
     assert "prctl" in said
 
 
-def test_an_end_that_may_come_late_is_told_too(short_tmp_path: Path) -> None:
+def test_an_end_that_may_be_noticed_late_is_told_in_the_panel(short_tmp_path: Path) -> None:
     closed, said = said_with(short_tmp_path, PDEATHSIG)
     assert closed == "True"
     assert "after the server is killed" in said

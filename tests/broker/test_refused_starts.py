@@ -149,7 +149,7 @@ def ran_once(home: Path) -> None:
         ("vault/connvault.db", "400", "used"),
     ],
 )
-def test_what_can_not_be_written_is_named_with_what_moves_it(
+def test_a_folder_that_can_not_be_written_is_named_with_what_moves_it(
     short_tmp_path: Path, path: str, mode: str, used: str
 ) -> None:
     """Whatever of the vault is there already."""
@@ -274,7 +274,9 @@ def test_a_later_start_is_told_what_the_server_said_meanwhile(
         kernel.run("connection('warehouse')")
 
 
-def test_a_page_that_asks_in_a_loop_does_not_start_it_in_one(starts: Starts, short_tmp_path: Path) -> None:
+def test_a_page_that_asks_in_a_loop_does_not_start_the_broker_in_one(
+    starts: Starts, short_tmp_path: Path
+) -> None:
     """Once every few seconds at most."""
     too_new(short_tmp_path)
     starts.begin(settings(short_tmp_path))
@@ -287,7 +289,7 @@ def _ends_at_once(_environment: Mapping[str, str]) -> Spawned:
     return Spawned(("-c", "pass"), {}, None, tried=lambda *, worked: None)
 
 
-def test_one_that_ends_at_once_each_time_is_given_up(
+def test_a_broker_that_ends_at_once_each_time_is_given_up(
     short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been an accident, so some starts follow; and `ready` is settled then."""
@@ -300,7 +302,7 @@ def test_one_that_ends_at_once_each_time_is_given_up(
     starts.broker.stop()
 
 
-def test_what_passes_by_itself_is_waited_for(
+def test_a_trouble_that_passes_by_itself_is_waited_for(
     starts: Starts, short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that another process keeps busy."""

@@ -118,7 +118,7 @@ def test_another_run_of_the_same_notebook_is_refused(world: RedisNotebooks) -> N
     assert "connvault handle_invalid" in answer
 
 
-def test_on_loopback_the_token_opens_it_for_its_own_requester(kernel: Asker) -> None:
+def test_on_loopback_the_token_opens_the_relay_for_its_own_requester(kernel: Asker) -> None:
     """Tools that know no Unix sockets."""
     kernel.run("o = h._handle_ref.open(tcp=True); s = to_port(o.port)")
     assert kernel.run("said(s, b'PING')").startswith("-NOAUTH")

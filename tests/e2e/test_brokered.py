@@ -107,7 +107,7 @@ def test_the_record_and_the_permission_say_brokered(page: Page, lab: Lab, wareho
 
 
 @pytest.mark.parametrize("by", ["revoke", "lock"])
-def test_taking_it_back_ends_a_running_query(
+def test_revoking_a_permission_ends_a_running_query(
     page: Page, lab: Lab, warehouse: str, postgres: PostgresServer, by: str
 ) -> None:
     """A click in the panel, while the kernel waits for the server: the cell ends at once, and says why."""
@@ -133,7 +133,7 @@ def test_taking_it_back_ends_a_running_query(
     )
 
 
-def test_other_programs_use_it_without_a_password(
+def test_other_programs_use_a_handle_without_a_password(
     page: Page, lab: Lab, warehouse: str, postgres: PostgresServer
 ) -> None:
     """`handle.env()` is enough for psql, in a `!` line and as a subprocess; so is the command line's, in a shell.

@@ -111,7 +111,7 @@ def test_completion_in_jupyter_shows_the_openers_with_their_docstrings(
     assert [name for name, _ in scripted_broker.asked if name.startswith("access.")] == ["access.request"]
 
 
-def test_with_its_own_kind_a_connection_is_given(scripted_broker: ScriptedBroker) -> None:
+def test_a_connection_asked_for_with_its_own_kind_is_given(scripted_broker: ScriptedBroker) -> None:
     """And as a context manager it is still of its family."""
     _handles(scripted_broker)
     with connection("warehouse", kind="postgresql") as handle:

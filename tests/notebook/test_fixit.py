@@ -364,7 +364,9 @@ def test_a_lost_connection_that_the_broker_has_ended_says_why(
         "postgresql://ada@/sales?host=%2Frun%2Fh&port=5432 is lost",
     ],
 )
-def test_an_error_that_names_a_handles_place_is_about_it(shell: Shell, handles: Handles, said: str) -> None:
+def test_an_error_that_names_a_handles_place_is_about_that_handle(
+    shell: Shell, handles: Handles, said: str
+) -> None:
     """Whatever library it is of: it was given the handle's address."""
     opened(shell)
     handles.refusal = errors.HandleInvalid(reason="revoked")
@@ -375,7 +377,9 @@ def test_an_error_that_names_a_handles_place_is_about_it(shell: Shell, handles: 
 @pytest.mark.parametrize(
     "wrapped", ["raise RuntimeError('no data') from exc", "raise RuntimeError('no data')"]
 )
-def test_an_error_that_a_library_made_of_it_is_about_it(shell: Shell, handles: Handles, wrapped: str) -> None:
+def test_an_error_that_a_library_made_of_a_relays_is_about_the_same_handle(
+    shell: Shell, handles: Handles, wrapped: str
+) -> None:
     """The chain is what a traceback shows."""
     opened(shell)
     handles.refusal = errors.HandleInvalid(reason="revoked")

@@ -146,7 +146,7 @@ def test_when_a_name_is_there_twice_the_definition_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "1", '"x"', '{"id": NaN}', "[" * 100_000, '{"a":' * 50_000, "\x00"]
 )
-def test_when_it_is_no_definition_at_all_it_is_refused(text: str) -> None:
+def test_what_is_no_definition_at_all_is_refused(text: str) -> None:
     """Whatever a file may hold."""
     with pytest.raises(Unusable):
         definition_from(text)
@@ -171,7 +171,7 @@ json_values = st.recursive(
 @given(
     where=st.sampled_from([(F,), P, (*P, "host"), (F, "allOf"), (F, "allOf", 0), TOKEN]), value=json_values
 )
-def test_when_anything_stands_anywhere_it_is_used_or_refused(
+def test_a_definition_with_anything_anywhere_is_used_or_refused(
     where: tuple[str | int, ...], value: Any
 ) -> None:
     """No other exception, and what is used keeps its secrets out of the destination."""
@@ -215,7 +215,7 @@ SVG = "<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/19
         ),
     ],
 )
-def test_when_an_icon_is_more_than_a_drawing_it_is_refused(icon: str) -> None:
+def test_an_icon_that_is_more_than_a_drawing_is_refused(icon: str) -> None:
     """Nothing that runs, loads or links."""
     assert icon_problem(icon)
 
@@ -229,6 +229,6 @@ def test_when_an_icon_is_more_than_a_drawing_it_is_refused(icon: str) -> None:
         SVG.format("<linearGradient id='g'><stop/></linearGradient><rect fill='url(#g)'/><title>x</title>"),
     ],
 )
-def test_when_an_icon_is_a_drawing_it_is_taken(icon: str) -> None:
+def test_an_icon_that_is_a_drawing_is_taken(icon: str) -> None:
     """Shapes, gradients, and links inside."""
     assert icon_problem(icon) is None

@@ -150,7 +150,7 @@ BAD_WEB: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("definition", [GOOD, WEB], ids=["database", "web"])
-def test_the_good_ones_are_good(definition: dict[str, Any]) -> None:
+def test_the_definitions_that_the_bad_ones_are_made_of_are_good(definition: dict[str, Any]) -> None:
     """Otherwise nothing below would mean anything."""
     assert definition_from(json.dumps(definition)).deliveries[0].kind == "relay"
 
@@ -196,7 +196,7 @@ def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
         (put(*P, "bound_only", value=BOUND), "bound_only must be boolean"),
     ],
 )
-def test_how_a_host_is_told_is_where_an_ssh_key_is_used(change: Change, reason: str) -> None:
+def test_fields_that_tell_a_host_say_where_an_ssh_key_is_used(change: Change, reason: str) -> None:
     """Else an edited definition could let logins pass that name no host, with the secrets of before."""
     ssh = both(put(*D, "protocol", value="ssh"), put(*D, "variables", value={}))
     assert definition_from(text_of(GOOD, ssh)).deliveries[0].protocol == "ssh"
@@ -228,7 +228,7 @@ SASL_PATH KRB5_CONFIG ODBCINI ODBCINSTINI ODBCSYSINI TNS_ADMIN GDAL_DRIVER_PATH 
 VIMINIT EXINIT TAR_OPTIONS RSYNC_RSH SVN_SSH GNUPGHOME DOCKER_HOST SSH_PKCS11_HELPER SSH_SK_HELPER SUDO_ASKPASS
 MANPAGER SYSTEMD_PAGER PYSPARK_PYTHON SPARK_HOME HADOOP_CLASSPATH MAVEN_OPTS MAKEFLAGS LDAPRC LDAPTLS_CACERT CC
 MYSQL_TEST_LOGIN_FILE MATPLOTLIBRC ZDOTDIR FPATH INPUTRC QT_PLUGIN_PATH GTK_MODULES OCL_ICD_VENDORS NETRC
-BOTO_CONFIG GOOGLE_APPLICATION_CREDENTIALS HGRCPATH A_B
+BOTO_CONFIG GOOGLE_APPLICATION_CREDENTIALS HGRCPATH A_B PGHOSTADDR PGUSERMAP REDIS_URLOPENER
 """
 HARMLESS = """
 PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSSLMODE DATABASE_URL MYSQL_HOST MYSQL_UNIX_PORT MYSQL_PWD REDIS_URL

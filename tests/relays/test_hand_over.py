@@ -71,7 +71,7 @@ def test_when_asked_twice_the_second_gets_nothing(offered: Offered) -> None:
         os.close(descriptor)
 
 
-def test_when_it_was_cut_nothing_is_passed_on(offered: Offered) -> None:
+def test_a_hand_over_that_was_cut_passes_nothing_on(offered: Offered) -> None:
     """The broker takes no duplicate of it, so it could not be ended any more. Nor by asking again."""
     offered.refuses = True
     with pytest.raises(HandleInvalid):
@@ -123,7 +123,7 @@ class Announced(Stop):
         return super().__call__(patience_s)
 
 
-def test_when_it_ends_while_a_client_asks_neither_waits_for_the_other(offered: Offered) -> None:
+def test_a_hand_over_that_ends_and_a_client_that_asks_do_not_wait_for_each_other(offered: Offered) -> None:
     """Something was under way until the end; the session is on its way to its next client."""
     stop = offered.hand_over.stop = Announced()
     with ThreadPoolExecutor(2) as pool:

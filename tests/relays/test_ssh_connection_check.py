@@ -57,7 +57,7 @@ def server(behave: Behaviour) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("host_key", [False, True])
-def test_when_let_in_it_says_what_the_server_is(sshd: SshServer, key: UserKey, host_key: bool) -> None:
+def test_an_ssh_check_says_what_the_server_is(sshd: SshServer, key: UserKey, host_key: bool) -> None:
     """With the host's key known and without."""
     fields = {**sshd.fields, **({"host_key": f"{new_key().public}\n{sshd.host_key}"} if host_key else {})}
     found = log_in(fields, key)
@@ -89,7 +89,7 @@ def test_when_the_secret_is_unusable_nobody_is_connected_to(secrets: dict[str, s
         Relay(limits=LIMITS).log_in(login)
 
 
-def test_when_the_key_or_the_user_is_unknown_it_is_a_failed_login(sshd: SshServer, key: UserKey) -> None:
+def test_an_ssh_check_with_an_unknown_key_or_user_is_a_failed_login(sshd: SshServer, key: UserKey) -> None:
     """The server does not say which."""
     with pytest.raises(UpstreamAuthFailed):
         log_in(sshd.fields, new_key())
@@ -97,7 +97,7 @@ def test_when_the_key_or_the_user_is_unknown_it_is_a_failed_login(sshd: SshServe
         log_in({**sshd.fields, "user": "no-such-user"}, key)
 
 
-def test_when_nobody_listens_it_is_unreachable(key: UserKey) -> None:
+def test_an_ssh_check_where_nobody_listens_is_unreachable(key: UserKey) -> None:
     """Not a failed login."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -106,7 +106,7 @@ def test_when_nobody_listens_it_is_unreachable(key: UserKey) -> None:
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "0.0.0.0", "fd00:ec2::254"])  # noqa: S104 -- to connect to
-def test_when_the_address_is_one_never_connected_to_it_is_refused(key: UserKey, host: str) -> None:
+def test_an_ssh_check_of_an_address_never_connected_to_is_refused(key: UserKey, host: str) -> None:
     """As for every relay."""
     with pytest.raises(UpstreamRefused):
         log_in({"host": host, "port": 22, "user": "deploy"}, key)
@@ -128,7 +128,7 @@ def _noise(stream: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("behave", [_silent, dripping(b"", _BANNER)])
-def test_when_the_server_is_slow_it_is_given_up(key: UserKey, behave: Any) -> None:
+def test_an_ssh_check_of_a_slow_server_is_given_up(key: UserKey, behave: Any) -> None:
     """The time is for the whole login."""
     started = time.monotonic()
     with server(behave) as fields, pytest.raises(UpstreamTimeout):
@@ -150,7 +150,7 @@ def test_when_the_server_is_slow_it_is_given_up(key: UserKey, behave: Any) -> No
     ],
     ids=["lying length", "noise", "HTTP", "no line", "SSH 1", "no UTF-8", "banner only", "hangs up"],
 )
-def test_when_the_server_speaks_nonsense_it_is_a_typed_error(key: UserKey, behave: Any) -> None:
+def test_an_ssh_check_of_nonsense_is_a_typed_error(key: UserKey, behave: Any) -> None:
     """In our words."""
     with server(behave) as fields, pytest.raises(UpstreamError) as caught:
         log_in(fields, key, login_s=5)
@@ -165,7 +165,7 @@ class _Lets(asyncssh.SSHServer):
         return False
 
 
-def test_when_the_server_lets_anybody_in_it_is_no_success(key: UserKey) -> None:
+def test_an_ssh_check_of_a_server_that_lets_anybody_in_is_no_success(key: UserKey) -> None:
     """That says nothing about the key."""
     host_key = asyncssh.generate_private_key("ssh-ed25519")
     port: list[int] = []

@@ -85,7 +85,7 @@ def test_a_mark_is_of_one_kind_connection_and_vault() -> None:
     assert len(found) == 5
 
 
-def test_when_nothing_is_visible_it_is_no_claim() -> None:
+def test_a_text_without_anything_visible_is_no_claim() -> None:
     """That depends on the text alone."""
     claims = claims_of(keys())
     assert [claims.made("agent", "c1", text) for text in (None, "", " \n", "\u200b\u202e")] == [None] * 4
@@ -158,7 +158,9 @@ def test_a_never_counts_while_locked_and_for_any_claim(world: World) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["never", "paused", "too many"])
-def test_what_is_refused_unseals_nothing(world: World, monkeypatch: pytest.MonkeyPatch, refusal: str) -> None:
+def test_a_refused_request_unseals_no_claim(
+    world: World, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
     """A claim makes no step of the way another one."""
     opened: list[str] = []
     unseal = world.secrets.sealed.unseal

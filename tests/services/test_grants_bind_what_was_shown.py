@@ -102,7 +102,7 @@ def test_when_the_document_is_another_one_the_grant_does_not_count(case: str) ->
 
 
 @pytest.mark.parametrize("case", EDITS)
-def test_when_a_person_changes_it_the_grant_is_void(case: str) -> None:
+def test_a_grant_is_void_when_a_person_changes_what_its_dialog_showed(case: str) -> None:
     """In the panel, with a row for the grant; a no stays."""
     world, connection, asked, changes = given(case)
     with pytest.raises(AccessDenied):

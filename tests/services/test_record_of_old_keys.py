@@ -156,7 +156,7 @@ def test_a_change_of_an_empty_record_verifies(world: World) -> None:
 
 
 @pytest.mark.parametrize("where", ["before the end", "at the end", "after it"])
-def test_when_pruned_it_verifies_and_an_old_key_adds_nothing(world: World, where: str) -> None:
+def test_a_pruned_record_verifies_and_an_old_key_adds_nothing(world: World, where: str) -> None:
     """The mark may lie before, on or behind the end of a generation."""
     old = keys_of(world)
     change(world)

@@ -275,6 +275,7 @@ class World:
         )
         self.audit = at_the_door(self.services.audit, self.lock, without=("verify",))
         self.proposals = at_the_door(self.services.proposals, self.lock)
+        self.sightings = at_the_door(self.services.sightings, self.lock)
         self.consent.approvers(1)
         if unlocked:
             self.set_up()
