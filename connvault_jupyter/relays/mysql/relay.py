@@ -5,12 +5,12 @@ and database from the client's answer, and logs in with these and the connection
 dialect, and bytes are copied.
 
 - On the Unix socket any user and password is accepted, as the broker has identified the client. On TCP the password
-must be the handle's token, by mysql_native_password.
+  must be the handle's token, by mysql_native_password.
 - The client's database is used, or the connection's: `USE` leads to any other one anyway.
 - LOAD DATA LOCAL is only negotiated if the connection allows it, as it lets a server ask for any of the client's
-files. Compression is never negotiated, nor TLS with the client.
+  files. Compression is never negotiated, nor TLS with the client.
 - COM_CHANGE_USER is copied like everything else: whoever knows another account's password does not need connvault for
-it, and it reveals nothing about this one's.
+  it, and it reveals nothing about this one's.
 - For a hand-over the number is the first 8 bytes of the greeting's scramble, big-endian: threads of two servers behind
   one address may have the same number.
 """
