@@ -134,7 +134,7 @@ class Handle:
         Args:
             field: the name of the secret field, such as `password`. Until the next version it may be left out (one
                 secret gives a string, several a mapping), and a text that is not a field's name is taken as the reason;
-            both emit a DeprecationWarning.
+                both emit a DeprecationWarning.
             reason: one sentence for the person who is asked and for the activity log, at most 200 characters.
             timeout_s: how long to wait for an answer, above 0 and up to 3600.
 
