@@ -96,7 +96,7 @@ class Supervision:
             for step in (self._rules, self._flush):
                 try:
                     step()
-                except Exception as exc:  # noqa: BLE001 -- the timer must go on; a full disk is gone some day
+                except Exception as exc:  # noqa: BLE001 -- the timer must continue; a full disk is temporary
                     self._log.error("the broker's timer failed: %s", type(exc).__name__)
 
     def _rules(self) -> None:

@@ -128,11 +128,11 @@ def connection(
             `provider_id`). It tells a type checker what the handle opens. If the connection is of another kind, nobody
             is asked.
         reason: one sentence for the person who is asked and for the activity log, at most 200 characters. It is shown
-        as the code's own words, with the connection's secrets masked; code can't read it back.
+            as the code's own words, with the connection's secrets masked; code can't read it back.
         agent: the name of the program that asks on somebody's behalf, shown as a claim. A permission given to an agent
-        is valid only for exactly this name.
+            is valid only for exactly this name.
         timeout_s: how long to wait for an answer, up to 3600; `None`: as long as the server allows (60 s by default).
-        The smaller of both counts.
+            The smaller of both counts.
 
     Raises:
         ConnectionNotFound: no connection has this name.

@@ -44,7 +44,7 @@ class SqlHandle(Handle):
         those that set where or how to log in; `connect_args` accepts those of `connect()`. Its `url` leads to the
         handle's socket like `dsn`, for libraries that read it.
 
-        Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
+        Raises: TypeError, ImportError, and, also when the engine is used, what `connect()` raises.
         """
         return self._opener("engine")(**arguments)
 
@@ -76,7 +76,8 @@ class PostgresqlHandle(SqlHandle):
         similar ones.
 
         Raises:
-            TypeError: an argument would set the server or the user. ImportError: psycopg is not installed.
+            TypeError: an argument would set the server or the user.
+            ImportError: psycopg is not installed.
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
         """
@@ -103,7 +104,7 @@ class PostgresqlHandle(SqlHandle):
         Otherwise like `engine()`: accepts the arguments of `sqlalchemy.ext.asyncio.create_async_engine`, except those
         that set where or how to log in, and each checkout asks the broker.
 
-        Raises: TypeError, ImportError, and like using the engine what `connect()` raises.
+        Raises: TypeError, ImportError, and, also when the engine is used, what `connect()` raises.
         """
         return self._opener("async_engine")(**arguments)
 
@@ -139,7 +140,7 @@ class MysqlHandle(SqlHandle):
         allows it.
 
         Raises:
-            TypeError: an argument that would say where or as whom to log in.
+            TypeError: an argument would set the server or the user.
             ImportError: PyMySQL is not installed.
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused.
@@ -225,7 +226,7 @@ class ObjectStoreHandle(Handle):
         `Handle.env()`, whatever `ExpiresIn` says.
 
         Raises:
-            TypeError: an argument that would say where or as whom to log in.
+            TypeError: an argument would set the server or the user.
             ImportError: boto3 is not installed.
             HandleInvalid, VaultLocked, ...: the broker refuses. Using the client raises these too, and
             UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused; other errors
@@ -291,7 +292,7 @@ class RedisHandle(Handle):
         a second during use; after a replaced secret or a changed connection it logs in again.
 
         Raises:
-            TypeError: an argument that would say where or as whom to log in.
+            TypeError: an argument would set the server or the user.
             ImportError: redis is not installed.
             HandleInvalid, SecretMissing, VaultLocked, ...: the broker refuses.
             Using the client raises these too, and UpstreamAuthFailed, UpstreamUnreachable, UpstreamTlsFailed,

@@ -125,8 +125,8 @@ class Handle:
 
         Args:
             field: the name of the secret field, such as `password`. Until the next version it may be left out (one
-            secret gives a string, several a mapping), and a text that is not a field's name is taken as the reason;
-            both emit a DeprecationWarning.
+                secret gives a string, several a mapping), and a text that is not a field's name is taken as the reason;
+                both emit a DeprecationWarning.
             reason: one sentence for the person who is asked and for the activity log, at most 200 characters.
             timeout_s: how long to wait for an answer, above 0 and up to 3600.
 
@@ -162,7 +162,7 @@ class Handle:
 
         Raises:
             NotAllowed: the connection is not brokered; or the variable or file named in the message would still lead
-            elsewhere, and can't be overridden.
+                elsewhere, and can't be overridden.
             HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses.
         """
         if not self._brokered():

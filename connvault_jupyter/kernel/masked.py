@@ -4,7 +4,7 @@ What is masked and what is not, so that nobody relies on more:
 
 * `repr()` is masked, and with it a cell's output, containers, `%r`, Verbose tracebacks and debug logs of arguments;
 * pickling and copying are refused, so it does not get into a file, a cache or another process; except for a handle's
-own token, which is not a secret of the service;
+  own token, which is not a secret of the service;
 * everything else gets the real characters: `str()`, `format()`, f-strings, `print`, `+`, slices, `.encode()`, JSON.
   Libraries build their logins with exactly these (psycopg calls `str()`, requests calls `.encode()`), so masking
   them would send eight stars to the database. They return plain strings without a mask.

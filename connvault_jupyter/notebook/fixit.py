@@ -124,8 +124,8 @@ def _actions(code: str, details: Mapping[str, Any], proposal: str) -> list[dict[
         if details.get("reason") == "deleted":
             return [_open(f"Create “{name}”", {"proposal": proposal} if proposal else {"new": True})]
         if details.get("reason") in _OF_HANDLE:
-            label, place = _OF_HANDLE[details["reason"]]
-            return [_open(label, {**named, **place})]
+            label, args = _OF_HANDLE[details["reason"]]
+            return [_open(label, {**named, **args})]
     if code in _SCREENS:
         label, screen = _SCREENS[code]
         return [_open(label, {"screen": screen})]

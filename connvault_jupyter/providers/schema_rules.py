@@ -1,7 +1,7 @@
 """Validates the JSON Schema that describes a form. The meaning of its fields is validated by `definition_rules`.
 
 - A field is in `properties`, or in `properties` of a `then` or `else` (at the top or in `allOf`), and nowhere else: a
-secret deeper in the schema would be taken for an ordinary field, stored unprotected and shown.
+  secret deeper in the schema would be taken for an ordinary field, stored unprotected and shown.
 - `$ref` stays inside the document and does not chain: nothing is fetched, and there are no loops.
 - `additionalProperties` is not allowed: unknown names are always refused, and it does not consider conditional fields.
 """

@@ -114,7 +114,7 @@ class Worker:
             if not listening.sockets:
                 path = os.path.join(handle.directory, SOCKETS.get(self._protocol, SOCKET))
                 self._clients_at(_unix(path), listening, over_tcp=False)
-                self._takers_at(_unix(os.path.join(handle.directory, HAND_OVER_SOCKET)), listening)
+                self._serve_hand_overs_at(_unix(os.path.join(handle.directory, HAND_OVER_SOCKET)), listening)
             if message["tcp"] and listening.port is None:
                 inet = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
                 listening.port = inet.getsockname()[1]
@@ -144,7 +144,7 @@ class Worker:
         listening.sockets.append(socket_)
         self._acceptor.open(socket_, serve)
 
-    def _takers_at(self, socket_: socket.socket, listening: _Listening) -> None:
+    def _serve_hand_overs_at(self, socket_: socket.socket, listening: _Listening) -> None:
         listening.sockets.append(socket_)
         self._acceptor.open(socket_, lambda stream: self._pass_on(stream, listening))
 

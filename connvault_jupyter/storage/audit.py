@@ -198,9 +198,9 @@ def _link(row: Row) -> ChainLink:
         (requester_key, event.requester_key),
     )
     if not (isinstance(body, bytes) and isinstance(previous, bytes) and isinstance(digest, bytes)):
-        raise TypeError("not a row of the record")
+        raise TypeError("not an audit event")
     if not isinstance(mac, bytes | None) or not isinstance(generation, int | None):
-        raise TypeError("not a row of the record")
+        raise TypeError("not an audit event")
     return ChainLink(event=event, body=body, previous=previous, digest=digest, mac=mac, generation=generation)
 
 

@@ -23,7 +23,7 @@ def private_directory(path: Path) -> None:
 
     Raises:
         StorageError: it is a symbolic link, somebody else's, or not a directory. Whoever put it there could read its
-        files.
+            files.
         StorageFull: there is no space to create it.
     """
     try:

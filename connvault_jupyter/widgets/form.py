@@ -28,8 +28,8 @@ class ConnectionForm(DOMWidget):  # type: ignore[misc]
     change while the kernel is busy.
 
     Raises:
-        SecretInCode: `values` has a field that looks like a secret. ConnvaultError: the suggestions were refused; see
-        `kernel.api.propose`.
+        SecretInCode: `values` has a field that looks like a secret.
+        ConnvaultError: the suggestions were refused; see `kernel.api.propose`.
     """
 
     _model_module = Unicode(MODULE).tag(sync=True)

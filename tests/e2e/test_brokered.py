@@ -1,4 +1,4 @@
-"""What people see of *brokered*: the question, the handle, the record; and that taking it back ends what is open."""
+"""What people see of *brokered*: the question, the handle, the record; and that a revoke closes open clients."""
 
 from __future__ import annotations
 

@@ -92,11 +92,11 @@ def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
             "sslmode": "disable",
         }  # fmt: skip
         with supervised() as supervisor:
-            trial = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: NOW, timeout_s=1)
+            check = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: NOW, timeout_s=1)
             outcomes: list[Any] = []
             started = time.monotonic()
             thread = threading.Thread(
-                target=lambda: outcomes.append(trial(provider("postgresql"), fields, {"password": CANARY}))
+                target=lambda: outcomes.append(check(provider("postgresql"), fields, {"password": CANARY}))
             )
             thread.start()
             assert arrived.wait(20)

@@ -51,7 +51,7 @@ def read_patterns(secret: str) -> list[Pattern]:
     spelled = _spelled(secret)
     joined = _BETWEEN.join([*(pattern.data for pattern in spelled[:_UNCODED]), _ALL_ESCAPES])
     uncoded = [
-        # What a last backslash is read as depends on what follows it.
+        # The reading of a final backslash depends on what follows it.
         replace(pattern, data=data.translate(None, DROPPED).rstrip(b"\\"), length=read_length(len(secret)))
         for pattern, data in zip(
             spelled, Form(joined).unescaped().data.split(_BETWEEN)[:_UNCODED], strict=False
@@ -104,7 +104,7 @@ def _in_base64(secret: str) -> Iterable[Pattern]:
 
 
 def _sharing(char: int, bits: int, *, first: bool) -> bytes:
-    """The characters with the same `first` (or other) bits; none if no bit is shared."""
+    """The characters with the same first (or last) bits; none if no bit is shared."""
     if not bits:
         return b""
     mask = (0x3F << 6 - bits) & 0x3F if first else 0x3F >> bits
@@ -113,7 +113,7 @@ def _sharing(char: int, bits: int, *, first: bool) -> bytes:
 
 
 def _distinct(found: list[Pattern]) -> list[Pattern]:
-    """With something that nobody knows instead of what is there twice, or too short."""
+    """Replaces duplicates, and patterns that are too short, with random ones."""
     kept: dict[bytes, Pattern] = {}
     for pattern in found:
         spare = replace(pattern, data=secrets.token_bytes(pattern.length))

@@ -30,13 +30,13 @@ _ANOTHER_KIND = "another_kind"
 
 
 @dataclass(frozen=True)
-class Place(Address):
+class Server(Address):
     """A server, and the required kind."""
 
     wanted: str
 
 
-def places_of(fields: Mapping[str, Any]) -> list[Place]:
+def servers_of(fields: Mapping[str, Any]) -> list[Server]:
     """The servers to try, in order. Raises: UpstreamUnreachable: these are not addresses; UpstreamRefused."""
     try:
         addresses = addresses_of(str(fields["host"]), int(fields.get("port") or DEFAULT_PORT))
@@ -46,7 +46,7 @@ def places_of(fields: Mapping[str, Any]) -> list[Place]:
     in_turn = ("standby", "any") if wanted == "prefer-standby" else (wanted,)
     if not _KNOWN.issuperset(in_turn):
         raise UpstreamRefused("This connection asks for an unknown kind of server. Edit it.")
-    return [Place(one.host, one.port, attrs) for attrs in in_turn for one in addresses]
+    return [Server(one.host, one.port, attrs) for attrs in in_turn for one in addresses]
 
 
 def try_next(error: UpstreamError) -> bool:

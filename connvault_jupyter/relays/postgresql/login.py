@@ -26,7 +26,7 @@ from ..limits import Limits, left_s
 from ..local_sockets import connect_path
 from ..upstream import connect, encrypt, shut
 from .authentication import authenticate, refusal
-from .hosts import Place, check_kind, places_of, try_next
+from .hosts import Server, check_kind, servers_of, try_next
 from .messages import (
     SSL_REQUEST,
     Malformed,
@@ -85,14 +85,14 @@ def log_in(
 
     Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
     """
-    *first, last = places_of(login.fields)
+    *first, last = servers_of(login.fields)
     ends = time.monotonic() + limits.login_s
     # Several servers share the time that a client waits for one, as each may accept and then not answer.
     share_s = limits.connect_s / (len(first) + 1)
     attempt = _Attempt(login, parameters, share_s, connected, greeted)
-    for place in first:
+    for server in first:
         try:
-            return attempt.at(place, min(ends, time.monotonic() + share_s))
+            return attempt.at(server, min(ends, time.monotonic() + share_s))
         except UpstreamError as error:
             if not try_next(error):
                 raise
@@ -109,16 +109,16 @@ class _Attempt:
     connected: Callable[[socket.socket], None] | None
     greeted: Callable[[Session, float], None] | None
 
-    def at(self, place: Place, deadline: float) -> Session:
+    def at(self, server: Server, deadline: float) -> Session:
         # The name of this one server must be in its certificate.
-        fields = {**self.login.fields, "host": place.host, "port": place.port}
-        password = _password(self.login, needed=not place.is_path)
+        fields = {**self.login.fields, "host": server.host, "port": server.port}
+        password = _password(self.login, needed=not server.is_path)
         stream: socket.socket | None = None
         try:
-            stream = self._reached(place, deadline)
+            stream = self._reached(server, deadline)
             stream = (
-                self._spoken_to(stream, place, deadline)
-                if place.is_path
+                self._spoken_to(stream, server, deadline)
+                if server.is_path
                 else _secured(stream, fields, deadline)
             )
             wire = Wire(stream, deadline=deadline)
@@ -126,7 +126,7 @@ class _Attempt:
             wire.send(startup(((b"user", user), (b"database", _database(fields)), *self.parameters)))
             authenticate(wire, stream, fields, user, password)
             session = _greeted(wire, stream, fields)
-            check_kind(wire, session.settings, place.wanted)
+            check_kind(wire, session.settings, server.wanted)
             if self.greeted is not None:
                 self.greeted(session, deadline)
             stream.settimeout(None)
@@ -146,8 +146,8 @@ class _Attempt:
             shut(stream)
             raise
 
-    def _reached(self, place: Place, deadline: float) -> socket.socket:
-        stream = _connected(place.host, place.port, min(self.connect_s, left_s(deadline)))
+    def _reached(self, server: Server, deadline: float) -> socket.socket:
+        stream = _connected(server.host, server.port, min(self.connect_s, left_s(deadline)))
         if self.connected is not None:
             try:
                 self.connected(stream)
@@ -156,7 +156,7 @@ class _Attempt:
                 raise
         return stream
 
-    def _spoken_to(self, stream: socket.socket, place: Place, deadline: float) -> socket.socket:
+    def _spoken_to(self, stream: socket.socket, server: Server, deadline: float) -> socket.socket:
         """A connection by a Unix socket, after the listener has shown that it speaks PostgreSQL's protocol: other
         programs have such sockets, and some obey anything sent to them."""
         wire = Wire(stream, deadline=min(deadline, time.monotonic() + self.connect_s))
@@ -168,7 +168,7 @@ class _Attempt:
         if answer == b"N":
             return stream
         shut(stream)
-        return self._reached(place, deadline)
+        return self._reached(server, deadline)
 
 
 def cancel(session: Session, *, limits: Limits) -> None:

@@ -153,7 +153,7 @@ class Commands:
     def _take(
         self, data: bytes, at: int, head: re.Match[bytes] | None
     ) -> tuple[bytes | list[bytes], int] | None:
-        """What stands for the command at `at`, and where it ends; `None`: it is not whole. Raises: ProtocolError."""
+        """The replacement for the command at `at`, and its end; `None`: it is incomplete. Raises: ProtocolError."""
         if head is not None:
             # Not before its name is known, as only watched ones are limited.
             known = head.end() + int(head[2]) <= len(data)
@@ -217,7 +217,7 @@ def split_inline(line: bytes) -> list[bytes]:
 
 
 def _quoted(line: bytes, at: int, word: bytearray) -> int:
-    """Adds what is between the quotation mark at `at` and its partner; where the line goes on."""
+    """Adds the text between the quotation mark at `at` and its partner; returns where the line continues."""
     mark = line[at]
     at += 1
     size = len(line)

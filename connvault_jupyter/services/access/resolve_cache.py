@@ -29,7 +29,7 @@ _REMEMBERED = 512
 class _Remembered:
     requester: Requester
     until: datetime | None
-    opened: ResolvedHandle
+    resolved: ResolvedHandle
     sealed: Sequence[SealedSecret]
 
 
@@ -73,20 +73,20 @@ class ResolveCache:
             return None
         if known.until is not None and self._clock() >= known.until:
             return None
-        return known.opened, known.sealed
+        return known.resolved, known.sealed
 
     def note(
-        self, ref: str, requester: Requester, opened: ResolvedHandle, sealed: Sequence[SealedSecret]
+        self, ref: str, requester: Requester, resolved: ResolvedHandle, sealed: Sequence[SealedSecret]
     ) -> None:
         """Remembers what was looked up in this transaction, if it may be reused unchecked."""
-        stored = opened.stored
+        stored = resolved.stored
         # A grant that matches only under the notebook's present name is checked each time.
         if stored is None or self._keys is None or not belongs(stored.grant, requester):
             return
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        ends = [end for end in (opened.handle.expires_at, self._grants.ends_at(stored)) if end is not None]
-        self._known[ref] = _Remembered(requester, min(ends, default=None), opened, sealed)
+        ends = [end for end in (resolved.handle.expires_at, self._grants.ends_at(stored)) if end is not None]
+        self._known[ref] = _Remembered(requester, min(ends, default=None), resolved, sealed)
         if len(self._seen) >= _REMEMBERED:
             self._seen.clear()
         self._seen.add(ref)

@@ -82,8 +82,8 @@ class AccessService:
         Raises: HandleInvalid, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, StorageError.
             NotAllowed: the handle is brokered, or gives plain text only.
         """
-        opened, sealed = self._uses.use(requester, use.ref, "access:used", mode="in_clear")
-        return self._uses.delivered(opened, sealed)
+        resolved, sealed = self._uses.use(requester, use.ref, "access:used", mode="in_clear")
+        return self._uses.delivered(resolved, sealed)
 
     def open(self, requester: Requester, use: OpenHandle) -> OpenedHandle:
         """Where a brokered handle listens for its requester. Nothing is unsealed yet.
@@ -91,18 +91,18 @@ class AccessService:
         Raises: as `deliver`; NotAllowed: the handle is not brokered; BrokerUnavailable: no relay can be started.
         """
         with self._lock:
-            opened, sealed = self._uses.use(requester, use.ref, "access:checked", mode="brokered")
-            if opened.stored is None:
+            resolved, sealed = self._uses.use(requester, use.ref, "access:checked", mode="brokered")
+            if resolved.stored is None:
                 # A handle without a grant can only ask to reveal, and `mode` has ruled that out.
                 raise HandleInvalid(reason="revoked")
-            grant = opened.stored.grant
-            delivery = relay_of(opened.destination.provider)
-        fields = {**opened.destination.fields, **delivery.recipe}
+            grant = resolved.stored.grant
+            delivery = relay_of(resolved.destination.provider)
+        fields = {**resolved.destination.fields, **delivery.recipe}
         endpoint = self._relays.open(
             RelayOrder(
                 ref=use.ref,
                 requester=requester,
-                connection_id=ConnectionId(opened.connection.id),
+                connection_id=ConnectionId(resolved.connection.id),
                 grant_id=GrantId(grant.id),
                 expires_at=grant.expires_at,
                 protocol=delivery.protocol,
@@ -111,8 +111,8 @@ class AccessService:
             )
         )
         return OpenedHandle(
-            connection=opened.connection.name,
-            provider_id=opened.connection.provider_id,
+            connection=resolved.connection.name,
+            provider_id=resolved.connection.provider_id,
             protocol=delivery.protocol,
             directory=endpoint.directory,
             socket=endpoint.socket,
@@ -121,7 +121,7 @@ class AccessService:
             token=endpoint.token,
             fields=fields,
             variables=delivery.variables_for(tcp=use.tcp),
-            revision=opened.connection.revision,
+            revision=resolved.connection.revision,
             rotation=rotation(sealed),
         )
 
@@ -132,10 +132,10 @@ class AccessService:
         `fields` has the recipe. Raises: as `deliver`; NotAllowed: the handle is not brokered.
             HandleInvalid: also if its grant is no longer the order's.
         """
-        opened, sealed = self._uses.use(
+        resolved, sealed = self._uses.use(
             requester, order.ref, "access:used", mode="brokered", grant_id=order.grant_id
         )
-        return self._uses.delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
+        return self._uses.delivered(resolved, sealed, relay_of(resolved.destination.provider).recipe)
 
     def has_ended(self, order: RelayOrder) -> bool:
         """Whether the open connections of this order must be cut, as far as memory tells. Never waits; called without
@@ -162,11 +162,11 @@ class AccessService:
 
         Raises: as `deliver`; SecretInvalid only if that is already known, as nothing is unsealed.
         """
-        opened, sealed = self._uses.use(requester, use.ref, "access:checked")
+        resolved, sealed = self._uses.use(requester, use.ref, "access:checked")
         return HandleState(
-            mode=opened.handle.mode,
-            expires_at=opened.handle.expires_at,
-            revision=opened.connection.revision,
+            mode=resolved.handle.mode,
+            expires_at=resolved.handle.expires_at,
+            revision=resolved.connection.revision,
             rotation=rotation(sealed),
         )
 
@@ -176,14 +176,14 @@ class AccessService:
         Raises: HandleInvalid, RevealForbidden, and what `request` raises.
         """
         with self._lock, self._uses.noting(requester, request.ref):
-            opened = self._resolver.handle(requester, request.ref)
-            if not self._requests.may_reveal(opened.connection, opened.destination):
+            resolved = self._resolver.handle(requester, request.ref)
+            if not self._requests.may_reveal(resolved.connection, resolved.destination):
                 raise RevealForbidden
             subject = Subject(
-                connection=opened.connection,
-                destination=opened.destination,
+                connection=resolved.connection,
+                destination=resolved.destination,
                 requester=self._running.current(requester),
-                agent=opened.agent,
+                agent=resolved.agent,
                 mode="reveal",
             )
             self._requests.refuse_if_never(subject.connection, subject.requester)
@@ -193,19 +193,19 @@ class AccessService:
             # Check everything again: time has passed since the question was asked.
             with self._uses.noting(requester, request.ref), self._transactions.transaction():
                 self._requests.refuse_if_never(granted.subject.connection, self._running.current(requester))
-                opened = self._still_what_was_answered(requester, request.ref, opened, granted.subject)
-                sealed = self._uses.sealed(opened)
+                resolved = self._still_what_was_answered(requester, request.ref, resolved, granted.subject)
+                sealed = self._uses.sealed(resolved)
                 self._audit.record(
                     "access:revealed",
-                    connection=opened.connection,
+                    connection=resolved.connection,
                     requester=granted.subject.requester,
                     agent=None if granted.subject.agent is None else granted.subject.agent.sealed,
                     mode="reveal",
                     decision=granted.decision,
                     reason=None if ticket.reason is None else ticket.reason.sealed,
                 )
-                self._connections.touch(opened.connection.id, self._clock())
-            return self._uses.delivered(opened, sealed)
+                self._connections.touch(resolved.connection.id, self._clock())
+            return self._uses.delivered(resolved, sealed)
 
     def release(self, requester: Requester, use: HandleUse) -> Released:
         """Releases a handle; does nothing for an unknown or ended one. Raises: StorageError: see `revoke_own`."""

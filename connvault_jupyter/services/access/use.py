@@ -77,46 +77,46 @@ class HandleUses:
         ):
             found = self._resolve_cache.of(ref, requester)
             if found is None:
-                opened = self._resolver.handle(requester, ref, grant_id=grant_id)
-                found = opened, self.sealed(opened)
+                resolved = self._resolver.handle(requester, ref, grant_id=grant_id)
+                found = resolved, self.sealed(resolved)
                 self._resolve_cache.note(ref, requester, *found)
-            opened, sealed = found
-            if grant_id is not None and opened.handle.grant_id != grant_id:
+            resolved, sealed = found
+            if grant_id is not None and resolved.handle.grant_id != grant_id:
                 raise HandleInvalid(reason="revoked")
-            if mode is not None and opened.handle.mode != mode:
-                raise NotAllowed(_OTHERWISE[opened.handle.mode])
-            stored = opened.stored
+            if mode is not None and resolved.handle.mode != mode:
+                raise NotAllowed(_OTHERWISE[resolved.handle.mode])
+            stored = resolved.stored
             if stored is None:
-                return opened, sealed
+                return resolved, sealed
             event = self._audit.record(
                 kind,
-                connection=opened.connection,
+                connection=resolved.connection,
                 requester=requester,
                 grant=stored.grant,
                 durable=False,
             )
-        self._use_counter.note(stored.grant.id, opened.connection.id, event.at)
+        self._use_counter.note(stored.grant.id, resolved.connection.id, event.at)
         self._handle_limit.note_use(ref, event.at)
-        return opened, sealed
+        return resolved, sealed
 
     def noting(self, requester: Requester, ref: str) -> Noting:
         """A block whose refusals are logged."""
         return self._refusal_log.noting(requester, lambda: self._resolver.meant(requester, ref))
 
-    def sealed(self, opened: ResolvedHandle) -> Sequence[SealedSecret]:
+    def sealed(self, resolved: ResolvedHandle) -> Sequence[SealedSecret]:
         """The sealed secrets of the handle's connection."""
-        return self._secrets.sealed.of(opened.connection.id)
+        return self._secrets.sealed.of(resolved.connection.id)
 
     def delivered(
-        self, opened: ResolvedHandle, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE
+        self, resolved: ResolvedHandle, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE
     ) -> Delivered:
         """The unsealed login; `recipe` is added to the fields. Raises: VaultLocked, VaultNotSetUp, SecretInvalid."""
-        connection = opened.connection
+        connection = resolved.connection
         return Delivered.of(
             connection=connection.name,
             provider_id=connection.provider_id,
-            fields={**opened.destination.fields, **recipe},
-            secrets=self._reader.open(connection, sealed, opened.destination),
+            fields={**resolved.destination.fields, **recipe},
+            secrets=self._reader.open(connection, sealed, resolved.destination),
             revision=connection.revision,
             rotation=rotation(sealed),
         )
