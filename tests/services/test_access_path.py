@@ -109,7 +109,7 @@ def test_each_use_is_on_record_with_its_grant(world: World) -> None:
             notebook().instance,
             "in_clear",
         )
-        assert row.grant_id == world.grants()[0].id
+        assert (row.grant_id, row.decision) == (world.grants()[0].id, "session")
     view = world.connections.list().connections[0]
     assert view.last_used_at == world.clock.now
     assert world.connections.uses(ConnectionRef(id=view.connection.id)).days[-1].uses == 2

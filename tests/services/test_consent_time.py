@@ -192,6 +192,14 @@ def test_when_five_questions_wait_a_sixth_is_refused(world: World) -> None:
     assert len(world.consent.questions().access_requests) == 5
 
 
+def test_a_broker_that_was_told_of_no_tab_has_no_approver() -> None:
+    """It has just begun, and waits for the grace as if the last one had been closed."""
+    world = World(approvers=None)
+    world.connection()
+    with pytest.raises(NoApprover):
+        world.request(notebook(), world.later(3))
+
+
 def test_when_no_tab_is_open_for_the_grace_there_is_no_approver(world: World) -> None:
     """Three seconds from the asking on, and there is no pause afterwards."""
     world.consent.approvers(0)
@@ -362,6 +370,32 @@ def test_when_a_grant_expires_the_operator_is_told(world: World) -> None:
     world.consent.tick()
     assert "grants:changed" in [event.event for event in world.events]
     assert not world.consent.grants(GrantFilter()).grants
+
+
+def test_a_grant_that_expires_while_the_vault_is_locked_is_told(world: World) -> None:
+    """It stays in the list, where only the keys tell a forged one, and counts no more."""
+    world.request(notebook(), world.answer("for", seconds=60))
+    world.consent.tick()
+    world.secrets.lock(actor="ada")
+    world.events.clear()
+    world.clock.forward(60)
+    world.consent.tick()
+    assert "grants:changed" in [event.event for event in world.events]
+    assert len(world.stores.grants.all()) == 1
+
+
+def test_uses_are_stored_once_a_second_however_often_time_is_looked_at(world: World) -> None:
+    """Each is a write; the record has every use by itself."""
+    ref = world.request(notebook(), world.answer("session")).ref
+    world.consent.tick()
+    stored = []
+    for _ in range(4):
+        world.clock.forward(0.5)
+        world.deliver(notebook(), ref)
+        world.consent.tick()
+        (one,) = world.stores.grants.all()
+        stored.append(one.uses)
+    assert stored == [0, 2, 2, 4]
 
 
 def test_a_grant_that_will_expire_is_told_to_nobody_before(world: World) -> None:

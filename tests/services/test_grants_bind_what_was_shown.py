@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -82,6 +84,21 @@ def put(world: World, connection: Connection) -> None:
     (One that is not its own is not asked about; test_documents.py.)"""
     with world.lock:
         world.connections._documents.update(connection, expected_revision=connection.revision)
+
+
+def test_the_digest_of_a_destination_follows_from_its_description() -> None:
+    """It is stored with grants and secrets: another form of it would end them all."""
+    world = World()
+    world.connection()
+    world.request(notebook(), world.answer("session"))
+    (grant,) = world.grants()
+    described = {
+        "names": ["ca_certificate", "host", "port", "sslmode"],
+        "provider": IN_CLEAR,
+        "values": [None, "db.example.org", 5432, "require"],
+    }
+    text = json.dumps(described, separators=(",", ":")).encode()
+    assert grant.destination_digest == hashlib.sha256(b"connvault-destination-1\0" + text).hexdigest()
 
 
 @pytest.mark.parametrize("case", EDITS)
