@@ -17,7 +17,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help ready ready-lab ready-bench ready-check lab test test-python test-labextension e2e check \
-  check-python check-labextension check-contracts check-workflows bench fuzz matrix java compatibility docs dist clean
+  check-python check-labextension check-contracts check-workflows bench fuzz mutants matrix java compatibility docs dist clean
 
 help: ## What can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -87,6 +87,10 @@ java: ready ## A Java client on a handle's loopback port (needs a JDK and Postgr
 
 fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=100000 each)
 	CONNVAULT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest $(PARALLEL) -m fuzz --timeout=3600
+
+# Not in CI: a whole run takes hours. At the lowest priority, since it is for a machine that does something else besides.
+mutants: ready ## Whether a test notices small changes to what guards secrets (MUTANTS_ARGS=--sample=40 --seed=1)
+	nice -n 19 $(PY) -m setup_hooks.mutants $(MUTANTS_ARGS)
 
 compatibility: ready ## People's libraries, and drivers' own suites, through handles (COMPATIBILITY_ARGS=--only=...)
 	$(PY) tests/compatibility/run.py $(COMPATIBILITY_ARGS)

@@ -1,6 +1,6 @@
 """Use databases, APIs and buckets from notebooks without touching a password.
 
-Only names that a notebook needs; everything heavy is imported when it is first used.
+Only names that a notebook needs; everything heavy is imported on first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     from .errors import (
         AccessDenied,
+        AccessRequestChanged,
+        AccessRequestDecided,
+        AccessRequestNotFound,
+        AuthenticationOff,
         BrokerUnavailable,
+        Conflict,
         ConnectionNotFound,
         ConnectionNotReady,
         ConnvaultError,
@@ -23,11 +28,27 @@ if TYPE_CHECKING:
         ConsentTimeout,
         ConsentWithdrawn,
         CustodianUnavailable,
+        DecisionNotOffered,
+        GrantNotFound,
         HandleInvalid,
+        InvalidFields,
+        InvalidRequest,
+        MalformedFrame,
+        NameTaken,
         NoApprover,
         NotAllowed,
         NotFound,
+        ProcessTraced,
+        ProposalNotFound,
+        ProviderNotFound,
+        RequestTooLarge,
         RevealForbidden,
+        RevisionConflict,
+        RevisionRequired,
+        SchemaTooNew,
+        SealedRequestInvalid,
+        SealingKeyChanged,
+        SecretInCode,
         SecretInvalid,
         SecretMissing,
         SecretNotFound,
@@ -35,7 +56,9 @@ if TYPE_CHECKING:
         StorageError,
         StorageFull,
         TooManyHandles,
+        TooManyProposals,
         TooManyQuestions,
+        UnknownOperation,
         UpstreamAuthFailed,
         UpstreamError,
         UpstreamRefused,
@@ -43,10 +66,13 @@ if TYPE_CHECKING:
         UpstreamTlsFailed,
         UpstreamUnreachable,
         VaultError,
+        VaultExists,
         VaultLocked,
         VaultNotSetUp,
         VersionMismatch,
+        WeakPassphrase,
         WrongKind,
+        WrongPassphrase,
     )
     from .kernel.api import connection, connections
     from .kernel.display import ConnectionTable
@@ -65,7 +91,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDenied",
+    "AccessRequestChanged",
+    "AccessRequestDecided",
+    "AccessRequestNotFound",
+    "AuthenticationOff",
     "BrokerUnavailable",
+    "Conflict",
     "ConnectionNotFound",
     "ConnectionNotReady",
     "ConnectionSummary",
@@ -75,18 +106,34 @@ __all__ = [
     "ConsentTimeout",
     "ConsentWithdrawn",
     "CustodianUnavailable",
+    "DecisionNotOffered",
+    "GrantNotFound",
     "Handle",
     "HandleInvalid",
     "HttpHandle",
     "InClearHandle",
+    "InvalidFields",
+    "InvalidRequest",
+    "MalformedFrame",
     "MysqlHandle",
+    "NameTaken",
     "NoApprover",
     "NotAllowed",
     "NotFound",
     "ObjectStoreHandle",
     "PostgresqlHandle",
+    "ProcessTraced",
+    "ProposalNotFound",
+    "ProviderNotFound",
     "RedisHandle",
+    "RequestTooLarge",
     "RevealForbidden",
+    "RevisionConflict",
+    "RevisionRequired",
+    "SchemaTooNew",
+    "SealedRequestInvalid",
+    "SealingKeyChanged",
+    "SecretInCode",
     "SecretInvalid",
     "SecretMissing",
     "SecretNotFound",
@@ -96,7 +143,9 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "TooManyHandles",
+    "TooManyProposals",
     "TooManyQuestions",
+    "UnknownOperation",
     "UpstreamAuthFailed",
     "UpstreamError",
     "UpstreamRefused",
@@ -104,16 +153,19 @@ __all__ = [
     "UpstreamTlsFailed",
     "UpstreamUnreachable",
     "VaultError",
+    "VaultExists",
     "VaultLocked",
     "VaultNotSetUp",
     "VersionMismatch",
+    "WeakPassphrase",
     "WrongKind",
+    "WrongPassphrase",
     "__version__",
     "connection",
     "connections",
 ]
 
-# Where they are; the others are errors.
+# Their modules; all other names are errors.
 _MODULES = {
     "connection": "kernel.api",
     "connections": "kernel.api",
@@ -136,11 +188,13 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Unseen by type checkers, to which every name would be there.
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
+            return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

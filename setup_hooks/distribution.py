@@ -1,6 +1,7 @@
 """`make dist`: wheel and source distribution in dist, and their bills of materials (CycloneDX) in dist/sbom.
 
-Built with the locked tools of .venv. With CONNVAULT_TAG only if that is this version's tag.
+Built with the locked tools of .venv. A release says what it is for, and gets nothing that says something else:
+CONNVAULT_TAG has to be this version's tag, CONNVAULT_REPOSITORY the address that `[project.urls]` has as `Source`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Mapping, Sequence
+from email.parser import HeaderParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,22 +30,46 @@ EXTRAS = "postgresql,mysql,redis,http,s3,ssh"
 
 
 def main() -> int:
-    tag = os.environ.get("CONNVAULT_TAG", "")
-    if tag and tag != f"v{__version__}":
-        print(
-            f"distribution: the tag is {tag}, but connvault_jupyter/_version.py says {__version__}",
-            file=sys.stderr,
-        )
-        return 1
+    if trouble := wrong_tag(os.environ.get("CONNVAULT_TAG", "")):
+        return refuse(trouble)
     shutil.rmtree(DIST, ignore_errors=True)
     shutil.rmtree(MADE_IN, ignore_errors=True)
     wheel = build()
+    if trouble := wrong_source(os.environ.get("CONNVAULT_REPOSITORY", ""), wheel):
+        shutil.rmtree(DIST)
+        return refuse(trouble)
     SBOM.mkdir()
     of_python(wheel, SBOM / "python.cdx.json")
     of_labextension(SBOM / "labextension.cdx.json")
     for path in sorted(path for path in DIST.rglob("*") if path.is_file()):
         print(path.relative_to(ROOT))
     return 0
+
+
+def refuse(trouble: str) -> int:
+    print(f"distribution: {trouble}", file=sys.stderr)
+    return 1
+
+
+def wrong_tag(tag: str) -> str:
+    """Why nothing may be released for `tag`; empty if it is this version's, or if there is none."""
+    if tag in ("", f"v{__version__}"):
+        return ""
+    return f"the tag is {tag}, but connvault_jupyter/_version.py says {__version__}"
+
+
+def wrong_source(repository: str, wheel: Path) -> str:
+    """Why `wheel` may not be released from `repository`; empty if it names it as its source, or if there is none.
+
+    Whoever looks for the code of a release must not be led to a place that somebody else may own.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        urls = HeaderParser().parsestr(archive.read(name).decode()).get_all("Project-URL", [])
+    named = dict(url.split(", ", 1) for url in urls).get("Source", "")
+    if repository in ("", named):
+        return ""
+    return f"this is {repository}, but [project.urls] of pyproject.toml has {named or 'no address'} as Source"
 
 
 def build() -> Path:

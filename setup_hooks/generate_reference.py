@@ -22,7 +22,8 @@ import connvault_jupyter
 from connvault_jupyter import errors
 from connvault_jupyter.contracts.operations import REST_PREFIX
 from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition
-from connvault_jupyter.kernel import handle
+from connvault_jupyter.kernel import families
+from connvault_jupyter.kernel.handle import Handle
 from connvault_jupyter.providers import definition_rules, delivery_rules, schema_rules, sources
 from connvault_jupyter.server import openapi
 from connvault_jupyter.server.extension import ConnvaultExtension
@@ -74,32 +75,33 @@ def outputs() -> dict[Path, str]:
 
 
 def python() -> str:
-    """What a notebook imports, what a handle of each kind opens, and the errors."""
+    """What a notebook imports: functions, the handle, its families with what they open, the listing, the errors."""
+    public = {name: getattr(connvault_jupyter, name) for name in connvault_jupyter.__all__}
+    classes = {
+        name: found
+        for name, found in public.items()
+        if inspect.isclass(found) and not issubclass(found, Exception)
+    }
+    handles = {name: found for name, found in classes.items() if issubclass(found, Handle)}
     parts = ["# Python\n\nWhat notebook code uses. Names are imported from `connvault_jupyter`."]
-    for name in connvault_jupyter.__all__:
-        found = getattr(connvault_jupyter, name)
-        if inspect.isclass(found) and issubclass(found, Exception):
-            continue
-        if callable(found):
-            parts.append(_documented(name, found))
-    if "Handle" not in connvault_jupyter.__all__:
-        parts.append(_class("Handle", handle.Handle))
-    parts.append(
-        "## What a handle opens\n\nThe kind of a connection decides. Libraries are imported when used."
-    )
-    parts += [_openers(client, names) for client, names in _clients().items()]
+    parts += [
+        f"## {name}\n\n{_signature(name, found)}\n\n{markdown(found)}"
+        for name, found in public.items()
+        if inspect.isfunction(found)
+    ]
+    parts.append(_class("Handle", Handle))
+    parts.append(_kinds_of_handles())
+    parts += [_class(name, found) for name, found in handles.items() if found is not Handle]
+    parts += [_class(name, found) for name, found in classes.items() if name not in handles]
     parts.append(_errors())
     return "\n\n".join(parts)
 
 
-def _documented(name: str, found: Any) -> str:
-    if inspect.isclass(found):
-        return _class(name, found)
-    return f"## {name}\n\n{_signature(name, found)}\n\n{markdown(found)}"
-
-
 def _class(name: str, found: type) -> str:
     parts = [f"## {name}\n\n{markdown(found)}"]
+    base = found.__bases__[0]
+    if issubclass(base, Handle):
+        parts.append(f"It has what [`{base.__name__}`](#{base.__name__.lower()}) has, and:")
     for member, value in vars(found).items():
         if not member.startswith("_"):
             parts += _member(member, value)
@@ -116,8 +118,7 @@ def _member(name: str, value: Any) -> Iterator[str]:
 
 
 def _signature(name: str, function: Any) -> str:
-    """As it is written in the source; `inspect` would show annotations differently in each version of "
-    "Python."""
+    """As it is written in the source; `inspect` would show annotations differently in each version of Python."""
     signature = inspect.signature(function)
     shown: list[str] = []
     starred = False
@@ -139,25 +140,20 @@ def _signature(name: str, function: Any) -> str:
     return f"```python\n{whole}\n```"
 
 
-def _clients() -> dict[str, dict[str, list[str]]]:
-    """For each client of `kernel.clients`, its openers, each with the kinds that offer it."""
-    found: dict[str, dict[str, list[str]]] = {}
+def _kinds_of_handles() -> str:
+    """Each built-in kind with the class of its handles."""
+    rows = []
     for provider in _catalogue():
-        for delivery in provider.deliveries:
-            if delivery.kind != "reveal":
-                openers = found.setdefault(delivery.client, {})
-                for opener in delivery.openers:
-                    openers.setdefault(opener, []).append(provider.name)
-    return found
-
-
-def _openers(client: str, openers: dict[str, list[str]]) -> str:
-    kind = handle._client_type(client)
-    names = dict.fromkeys(name for offered in openers.values() for name in offered)
-    parts = [f"## {', '.join(names)}"]
-    for opener in openers:
-        parts += _member(opener, inspect.getattr_static(kind, opener))
-    return "\n\n".join(parts)
+        family = next((families._FAMILIES.get(one.client, Handle) for one in provider.deliveries), Handle)
+        name = family.__name__
+        rows.append((f'`kind="{provider.id}"`', provider.name, f"[`{name}`](#{name.lower()})"))
+    return "\n\n".join(
+        [
+            "## What a handle opens",
+            "The kind of a connection decides. Libraries are imported when used.",
+            _table(("kind", "", "handle"), rows),
+        ]
+    )
 
 
 def _errors() -> str:
@@ -168,7 +164,7 @@ def _errors() -> str:
     return "\n\n".join(
         [
             (
-                "## Errors\n\nAll are in `connvault_jupyter.errors` and derive from `ConnvaultError`. `code` "
+                "## Errors\n\nAll derive from `ConnvaultError`. `code` "
                 "is stable. The status is that of the REST answer. The message is the one that is used unless "
                 "there is more to say."
             ),
@@ -179,7 +175,8 @@ def _errors() -> str:
 
 def _tree(kind: type[errors.ConnvaultError]) -> Iterator[type[errors.ConnvaultError]]:
     yield kind
-    for below in sorted(kind.__subclasses__(), key=lambda one: list(vars(errors)).index(one.__name__)):
+    drawn = re.findall(r"\w+", errors.__doc__ or "")
+    for below in sorted(kind.__subclasses__(), key=lambda one: drawn.index(one.__name__)):
         yield from _tree(below)
 
 

@@ -34,7 +34,7 @@ def test_the_reason_comes_through_a_protocol_that_has_words_only(why: str) -> No
     assert error.details == {"reason": why, "connection": "warehouse"}
 
 
-def test_other_words_are_no_reason() -> None:
+def test_a_sentence_of_anything_else_is_no_end_of_a_handle() -> None:
     """A handle's token that is missing, say."""
     error = said_in("connvault handle_invalid: This port is for the owner.", connection="warehouse")
     assert error is not None

@@ -1,10 +1,10 @@
-"""`jupyter connvault lab`: a Jupyter server whose memory nobody has open. It decides nothing else about the server.
+"""`jupyter connvault lab`: starts a Jupyter server with its memory closed to other processes. It changes nothing else.
 
-What is typed into a page passes through the server's process. A server that is started in the ordinary way hardens
-itself when its extension is loaded, a second after its start: what another process of the user has opened of it until
-then stays open, and a debugger that was attached stays attached. Here the interpreter is executed anew so that it is
-closed from its first instruction; where the system can't do that, it hardens itself first and goes on in a copy. The
-process stays the same one: its pid, its terminal, its exit status.
+What is typed into a page passes through the server's process. A server that is started normally hardens itself when
+its extension is loaded, a second after its start: files of it that another process of the user has opened until then
+stay open, and an attached debugger stays attached. Here the interpreter is executed again so that it is closed from
+its first instruction; if the system can't do that, it hardens itself first and continues in a copy. Pid, terminal and
+exit status stay the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RUN = (
     "from connvault_jupyter.cli.launch import run; sys.exit(run(sys.argv[1], sys.argv[2:]))"
 )
 
-# As ps shows it, before the interpreter.
+# The name that ps shows, before the interpreter.
 _NAME = "jupyter-connvault"
 
 # sysexits(3): EX_UNAVAILABLE.
@@ -42,7 +42,7 @@ _UNAVAILABLE = 69
 
 
 def launch(app: str, arguments: Sequence[str]) -> int:
-    """Becomes `jupyter APP` with these arguments. Returns only where that ends in this process."""
+    """Becomes `jupyter APP` with these arguments. Only returns if that ends in this process."""
     loader = unreadable_loader()
     if loader is not None:
         try:
@@ -58,7 +58,7 @@ def launch(app: str, arguments: Sequence[str]) -> int:
 
 
 def run(app: str, arguments: Sequence[str]) -> int:
-    """Runs it here, closed; the exit status."""
+    """Runs it in this process, closed; returns the exit status."""
     was_open = is_open()
     show_as(f"jupyter-{app}")
     if become_non_dumpable():
@@ -71,7 +71,7 @@ def run(app: str, arguments: Sequence[str]) -> int:
         if was_open:
             first = os.getpid()
             continue_in_child()
-            # Asked to end, a server saves and stops its kernels.
+            # On SIGTERM, a server saves and stops its kernels.
             end_with_parent(signal.SIGTERM)
             if os.getppid() != first or _is_traced():
                 return _UNAVAILABLE
@@ -88,12 +88,12 @@ def _is_traced() -> bool:
     try:
         return tracer_of() != 0
     except OSError:
-        # Without /proc nobody can tell.
+        # Unknown without /proc.
         return True
 
 
 def _main_of(app: str) -> Callable[[], object] | None:
-    """What the command `jupyter-APP` runs."""
+    """The function that the command `jupyter-APP` runs."""
     for found in importlib.metadata.entry_points(group="console_scripts", name=f"jupyter-{app}"):
         main: Callable[[], object] = found.load()
         return main

@@ -1,7 +1,7 @@
-"""`jupyter connvault`: brokered connections for programs in any language. It holds no secret: it asks as code does.
+"""`jupyter connvault`: brokered connections for programs in any language. It holds no secrets: it asks like any code.
 
 jupyter connvault env NAME             variables for the notebook's own shell or another language's kernel
-jupyter connvault run NAME -- COMMAND  one command that may use the connection, in a terminal too
+jupyter connvault run NAME -- COMMAND  one command that may use the connection, also in a terminal
 jupyter connvault lab ...              `jupyter lab` (or notebook, server) with its memory closed from the start
 """
 
@@ -20,7 +20,7 @@ from ..kernel.api import connection
 from ..kernel.handle import Handle
 from .launch import APPS, launch
 
-# Set by Jupyter's launchers in each kernel, and inherited by what a kernel starts.
+# Set by Jupyter's launchers in each kernel, and inherited by its children.
 _KERNEL_MARK = "JPY_PARENT_PID"
 
 # sysexits(3) has none for "a person said no"; 77 is EX_NOPERM.
@@ -29,12 +29,12 @@ _NOT_FOUND = 127
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command's exit status. `run` does not return: the command takes this process over."""
+    """Returns the exit status. `run` does not return: the command replaces this process."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in APPS:
-        # All that follows is the application's own.
+        # All following arguments belong to the application.
         return launch(words[0], words[1:])
-    # Ours end at the first `--`; argparse would take options of the command for ours.
+    # Our own arguments end at the first `--`; argparse would parse the command's options too.
     end = words.index("--") if "--" in words else len(words)
     asked = _parser().parse_args(words[:end])
     try:
@@ -58,7 +58,7 @@ def written(variables: Mapping[str, str], form: str) -> str:
 
 def _show(handle: Handle, found: Mapping[str, str], form: str) -> int:
     if _KERNEL_MARK not in os.environ:
-        # The handle is this process's, which is about to end: the variables would lead nowhere.
+        # The handle belongs to this process, which is about to end: the variables would lead nowhere.
         handle.release()
         return _fail(
             "`env` works only below a notebook's kernel: a handle is valid for the process that asked and "
@@ -70,7 +70,7 @@ def _show(handle: Handle, found: Mapping[str, str], form: str) -> int:
 
 def _run(command: Sequence[str], found: Mapping[str, str]) -> int:
     try:
-        # The same process goes on as the command, so the handle is the command's.
+        # The same process becomes the command, so the handle stays valid for it.
         os.execvpe(command[0], list(command), {**os.environ, **found})  # noqa: S606 -- the person's own command
     except (OSError, ValueError, IndexError):
         return _fail("The command can't be started. Is it installed, and written after `--`?", _NOT_FOUND)

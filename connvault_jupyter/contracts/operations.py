@@ -2,15 +2,15 @@
 
 Adding an operation is one entry here plus one function in the broker's dispatch. No behaviour belongs here.
 
-Contracts are named here and imported when they are first needed: a server makes its routes while it starts, and
-pydantic with all contracts would be most of what the extension adds to that.
+Contracts are given by name and imported when first needed: a server creates its routes while starting, and pydantic
+with all contracts would be most of what the extension adds to that time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -25,8 +25,8 @@ REST_PREFIX = "/connvault/api/v1"
 
 @dataclass(frozen=True)
 class Http:
-    """Where the operation is on the server. `{name}` places in `path` are fields of the request contract; so are
-    query arguments (GET) or the JSON body. `if_match`: the If-Match header fills the field `revision`."""
+    """The operation's HTTP route. `{name}` placeholders in `path` are fields of the request contract; so are query
+    arguments (GET) or the JSON body. `if_match`: the If-Match header supplies the field `revision`."""
 
     method: Method
     path: str
@@ -36,13 +36,13 @@ class Http:
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that can be asked of the broker.
+    """One operation of the broker.
 
     `asks` and `answers` name the contracts of request and response (`vault.VaultState`).
     `waits`: it may take long (a person, a key derivation, another server), so dispatch must not hold its lock.
     `writes`: it changes something (the authorisation action is `write`, else `read`).
-    `cuts`: it ends what is open before it takes the lock itself, whose holder may wait for the database.
-    `sealable`: a person's secret may be in it, so it may come sealed to the broker (`sealed.Sealed`).
+    `cuts`: it cuts open connections before it takes the lock itself, whose holder may be waiting for the database.
+    `sealable`: it may contain a secret typed by a person, so it may come sealed to the broker (`sealed.Sealed`).
     """
 
     door: Door
@@ -72,25 +72,24 @@ def _contract(name: str) -> type[Contract]:
     return found
 
 
+_operator, _requester = partial(Operation, "operator"), partial(Operation, "requester")
+
 _OPERATOR = (
-    Operation(
-        "operator",
+    _operator(
         "providers.list",
         "contract.Empty",
         "providers.ProviderList",
         "All kinds of connection",
         Http("GET", "/providers"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.list",
         "contract.Empty",
         "connections.ConnectionList",
         "All connections",
         Http("GET", "/connections"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.create",
         "connections.CreateConnection",
         "connections.ConnectionView",
@@ -99,16 +98,14 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.get",
         "connections.ConnectionRef",
         "connections.ConnectionView",
         "One connection",
         Http("GET", "/connections/{id}"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.update",
         "connections.UpdateConnection",
         "connections.ConnectionView",
@@ -117,8 +114,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.delete",
         "connections.DeleteConnection",
         "contract.Empty",
@@ -126,8 +122,7 @@ _OPERATOR = (
         Http("DELETE", "/connections/{id}", success=204, if_match=True),
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "secrets.set",
         "connections.SetSecret",
         "connections.ConnectionView",
@@ -136,8 +131,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "secrets.delete",
         "connections.DeleteSecret",
         "connections.ConnectionView",
@@ -145,8 +139,7 @@ _OPERATOR = (
         Http("DELETE", "/connections/{id}/secrets/{field}"),
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.test",
         "connections.ConnectionRef",
         "connections.TestOutcome",
@@ -155,32 +148,28 @@ _OPERATOR = (
         waits=True,
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "connections.uses",
         "connections.ConnectionRef",
         "audit.UseDays",
         "Uses in the last 14 days, by day",
         Http("GET", "/connections/{id}/uses"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "proposals.get",
         "proposals.ProposalRef",
         "proposals.Proposal",
         "A suggestion for a new connection, made by code",
         Http("GET", "/proposals/{id}"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "access_requests.list",
         "contract.Empty",
         "access.QuestionList",
         "The access requests that wait for an answer",
         Http("GET", "/access-requests"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "access_requests.decide",
         "access.Decide",
         "access.Decided",
@@ -188,16 +177,14 @@ _OPERATOR = (
         Http("POST", "/access-requests/{id}/decision"),
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "grants.list",
         "access.GrantFilter",
         "access.GrantList",
         "The grants: who may use what",
         Http("GET", "/grants"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "grants.revoke",
         "access.GrantRef",
         "contract.Empty",
@@ -206,16 +193,14 @@ _OPERATOR = (
         writes=True,
         cuts=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "audit.list",
         "audit.AuditFilter",
         "audit.AuditPage",
         "The audit events, newest first",
         Http("GET", "/audit"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "audit.verify",
         "contract.Empty",
         "audit.AuditVerification",
@@ -223,26 +208,23 @@ _OPERATOR = (
         Http("GET", "/audit/verification"),
         waits=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.state",
         "contract.Empty",
         "vault.VaultState",
         "The vault",
         Http("GET", "/vault"),
-        # It asks whether the OS keyring is there.
+        # It checks whether the OS keyring is available.
         waits=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.sealing_key",
         "contract.Empty",
         "sealed.SealingKey",
         "The key to which a page seals what a person types",
         Http("GET", "/vault/sealing-key"),
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.setup",
         "vault.SetUpVault",
         "vault.VaultState",
@@ -252,8 +234,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.unlock",
         "vault.UnlockVault",
         "vault.VaultState",
@@ -263,8 +244,7 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.lock",
         "contract.Empty",
         "vault.VaultState",
@@ -273,8 +253,7 @@ _OPERATOR = (
         writes=True,
         cuts=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "vault.passphrase",
         "vault.ChangePassphrase",
         "vault.VaultState",
@@ -284,24 +263,17 @@ _OPERATOR = (
         writes=True,
         sealable=True,
     ),
-    Operation(
-        "operator",
-        "supervision.kernels",
-        "supervision.KernelTable",
-        "contract.Empty",
-        "Which kernels run",
-        writes=True,
+    _operator(
+        "supervision.kernels", "supervision.KernelTable", "contract.Empty", "Which kernels run", writes=True
     ),
-    Operation(
-        "operator",
+    _operator(
         "supervision.approvers",
         "supervision.ApproverCount",
         "contract.Empty",
         "How many tabs are open",
         writes=True,
     ),
-    Operation(
-        "operator",
+    _operator(
         "supervision.documents_gone",
         "supervision.DocumentsGone",
         "contract.Empty",
@@ -311,30 +283,18 @@ _OPERATOR = (
 )
 
 _REQUESTER = (
-    Operation(
-        "requester",
-        "connections.list",
-        "contract.Empty",
-        "connections.ConnectionSummaryList",
-        "Names, kinds and states",
+    _requester(
+        "connections.list", "contract.Empty", "connections.ConnectionSummaryList", "Names, kinds and states"
     ),
-    Operation(
-        "requester",
-        "providers.list",
-        "contract.Empty",
-        "providers.ProviderSummaryList",
-        "Kinds of connection",
-    ),
-    Operation(
-        "requester",
+    _requester("providers.list", "contract.Empty", "providers.ProviderSummaryList", "Kinds of connection"),
+    _requester(
         "connections.propose",
         "proposals.Propose",
         "proposals.Proposed",
         "Suggest values for the form of a new connection",
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.request",
         "access.AccessRequest",
         "access.AccessResponse",
@@ -342,34 +302,30 @@ _REQUESTER = (
         waits=True,
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.deliver",
         "access.HandleUse",
         "access.Delivered",
         "Resolve a handle that is in the clear, for a login",
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.open",
         "access.OpenHandle",
         "access.Opened",
         "Where a brokered handle listens",
-        # A process for it may have to be started.
+        # It may have to start a process.
         waits=True,
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.check",
         "access.HandleUse",
         "access.HandleState",
         "Whether a handle is still valid",
         writes=True,
     ),
-    Operation(
-        "requester",
+    _requester(
         "access.reveal",
         "access.RevealRequest",
         "access.Delivered",
@@ -377,28 +333,16 @@ _REQUESTER = (
         waits=True,
         writes=True,
     ),
-    Operation(
-        "requester",
-        "access.release",
-        "access.HandleUse",
-        "access.Released",
-        "Release a handle",
-        writes=True,
-    ),
-    Operation(
-        "requester",
+    _requester("access.release", "access.HandleUse", "access.Released", "Release a handle", writes=True),
+    _requester(
         "access.revoke_own",
         "access.RevokeOwn",
         "access.Released",
         "Revoke all grants of this requester",
         writes=True,
     ),
-    Operation(
-        "requester",
-        "audit.list_own",
-        "audit.OwnAuditFilter",
-        "audit.AuditPage",
-        "This requester's own audit events",
+    _requester(
+        "audit.list_own", "audit.OwnAuditFilter", "audit.AuditPage", "This requester's own audit events"
     ),
 )
 

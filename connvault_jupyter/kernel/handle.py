@@ -1,23 +1,22 @@
 """The handle: what code holds instead of a secret. Opens clients by name; never holds, shows or passes on a secret.
 
-Which openers it has is the provider's business: each delivery names a module of `kernel.clients` and the methods of
-its client object that are offered.
+The provider decides which openers it has: each delivery names a module of `kernel.clients` and the methods of its
+client object.
 """
 
 from __future__ import annotations
 
 import importlib
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-from ..errors import ConnvaultError, NotAllowed, RevealForbidden, SecretMissing, SecretNotFound
+from ..errors import ConnvaultError, NotAllowed
 from . import responses
 from .display import plain
 from .handle_ref import HandleRef
-from .masked import MaskedStr
+from .revelation import Revelation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,20 +24,13 @@ if TYPE_CHECKING:
 else:
 
     def deprecated(_message: str) -> Any:
-        """Type checkers and editors read it. What is called warns by itself."""
+        """For type checkers and editors. The function itself emits the warning."""
         return lambda function: function
 
 
-T = TypeVar("T")
-
-_UNNAMED = (
-    "reveal() without the name of a secret field goes with the next version. Name it, as in reveal('password', "
-    "reason='...'), or take all of them: reveal_all(reason='...')."
-)
-
 HANDLE_MIME = "application/vnd.connvault.handle+json"
 
-# What a delivery calls its client -> the module of `kernel.clients` that has it. The name comes from a provider's data.
+# A delivery's client -> its module in `kernel.clients`. The name comes from a provider's data.
 _CLIENTS = {
     "arguments": "arguments",
     "http": "http.client",
@@ -53,17 +45,17 @@ _PUBLIC = ("name", "provider", "destination", "mode", "delivery", "decision", "e
 
 
 class Handle:
-    """Permission to use one connection, in this kernel, for a while. Made by `connection()`.
+    """Permission to use one connection, in this kernel, for a limited time. Created by `connection()`.
 
-    What opens clients depends on the kind of connection: `dir()` lists it, and the subclasses declare it
-    (`kernel.families`). A type checker knows the subclass when the kind is named: `connection("x", kind="redis")`, or
-    after `isinstance(handle, RedisHandle)`.
+    The openers depend on the kind of connection: `dir()` lists them, and the subclasses declare them
+    (`kernel.families`). A type checker knows the subclass if the kind is given, as in `connection("x", kind="redis")`,
+    or after `isinstance(handle, RedisHandle)`.
 
-    Openers ask the broker each time they log in or send, so a revoked permission bites at the next use and a replaced
-    secret is picked up. Of a brokered connection, what is open ends with the permission; one in the clear stays open
-    until it is closed.
+    Openers ask the broker each time they log in or send, so a revoke takes effect at the next use and a replaced
+    secret is used. Clients of a brokered connection end with the permission; those of one in the clear stay open until
+    closed.
 
-    Used as a context manager, it is released at the end of the block.
+    As a context manager, it is released at the end of the block.
     """
 
     __slots__ = ("__weakref__", "_clients", "_granted", "_handle_ref")
@@ -79,7 +71,7 @@ class Handle:
 
     @property
     def provider(self) -> str:
-        """The kind of connection, in words: `PostgreSQL`."""
+        """The kind of connection, as shown to people: `PostgreSQL`."""
         return self._granted.provider_name
 
     @property
@@ -94,8 +86,8 @@ class Handle:
 
     @property
     def delivery(self) -> str:
-        """`relay` (the broker's process copies the bytes), `hand_over` (it logs in and passes the socket on), `login`
-        (in the clear) or `reveal`: how the last client was opened, or else how the next one is expected to be."""
+        """`relay` (a process of the broker copies the bytes), `hand_over` (it logs in and hands over the socket),
+        `login` (in the clear) or `reveal`: how the last client was opened, or how the next one probably will be."""
         for client in reversed(self._clients.values()):
             opened: str | None = getattr(client, "delivery", None)
             if opened:
@@ -109,7 +101,7 @@ class Handle:
 
     @property
     def expires_at(self) -> datetime | None:
-        """Aware, UTC; `None`: with the kernel, or when it is taken back."""
+        """Aware, UTC; `None`: it ends with the kernel, or when it is revoked."""
         return self._granted.expires_at
 
     @overload
@@ -127,15 +119,15 @@ class Handle:
             with handle.reveal("password", reason="legacy export") as password:
                 ...
 
-        For a `with` block only; the question is asked when the block is entered. The string is masked in reprs and a
-        real one otherwise (see `kernel.masked`). What the code copies from it is its own responsibility. The question
-        is about the connection: all its secrets come into this process, and the code gets the one that it named.
+        Only for a `with` block; the person is asked when the block is entered. The string is masked in reprs and
+        otherwise a normal one (see `kernel.masked`). Copies are the code's own responsibility. The permission is for
+        the whole connection: all its secrets come into this process, and the code gets the one that it named.
 
         Args:
             field: the name of the secret field, such as `password`. Until the next version it may be left out (one
-                secret gives a string, several a mapping), and a text that names no field is taken as the reason; both
-                give a DeprecationWarning.
-            reason: one sentence for the person who is asked and for the record, at most 200 characters.
+                secret gives a string, several a mapping), and a text that is not a field's name is taken as the reason;
+                both emit a DeprecationWarning.
+            reason: one sentence for the person who is asked and for the activity log, at most 200 characters.
             timeout_s: how long to wait for an answer, above 0 and up to 3600.
 
         Raises (on entering):
@@ -153,24 +145,24 @@ class Handle:
             with handle.reveal_all() as secrets:
                 secrets["password"]
 
-        For a `with` block only: a mapping by field name, which is empty after the block. Otherwise as `reveal()`.
+        Only for a `with` block: a mapping by field name, which is emptied after the block. Otherwise like `reveal()`.
         """
         return self._revelation(None, whole=True, reason=reason, timeout_s=timeout_s)
 
     def env(self, *, tcp: bool = False) -> dict[str, str]:
-        """Environment variables by which other programs use the connection. No password is among them.
+        """Environment variables by which other programs use the connection. They contain no password.
 
             subprocess.run(["psql"], env={**os.environ, **handle.env()})
 
-        They lead to a socket that serves this kernel and what it starts, as long as the handle is good. In a plain
-        script, which has no kernel, they serve its own process alone. `tcp`: to a port on loopback, for programs that
-        can't use a Unix socket; where there is no other way, it is that anyway. Addresses that most libraries read in
-        one form only lead there too (`DATABASE_URL`, `REDIS_URL`). With them come the variables that keep the programs
-        from being led elsewhere by the machine's own files and variables.
+        They lead to a socket that serves this kernel and its children, as long as the handle is valid. In a plain
+        script, which has no kernel, they serve only its own process. `tcp`: they lead to a port on loopback, for
+        programs that can't use a Unix socket; without another way, that is the default. So do addresses that most
+        libraries read in only one format (`DATABASE_URL`, `REDIS_URL`). Included are variables that keep the machine's
+        own files and variables from leading programs elsewhere.
 
         Raises:
-            NotAllowed: the connection is not brokered; or a variable or file that it names would lead elsewhere all the
-                same, and can't be overridden.
+            NotAllowed: the connection is not brokered; or the variable or file named in the message would still lead
+                elsewhere, and can't be overridden.
             HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses.
         """
         if not self._brokered():
@@ -186,11 +178,9 @@ class Handle:
         return found
 
     def release(self) -> None:
-        """Gives the permission of this handle back. The next use of it, or of a pooled client's, is refused, and what
-        is open by it ends.
+        """Ends this handle. Its next use, also by a pooled client, is refused, and its open clients are closed.
 
-        A handle that is only dropped is let go of by itself when no client of it is left, unless it has given out an
-        address.
+        A handle that is garbage-collected is released when no client of it is left, unless an address of it was read.
         """
         self._handle_ref.release()
 
@@ -203,14 +193,14 @@ class Handle:
         self.release()
 
     if not TYPE_CHECKING:
-        # For openers that no family declares, and the error that names those that there are. Unseen by type checkers,
-        # to which every name would be an opener.
+        # For openers that no family declares, and for the error that lists the existing ones. Hidden from type
+        # checkers, which would otherwise accept every name.
         def __getattr__(self, name: str) -> Any:
             return self._opener(name)
 
     def _opener(self, name: str) -> Any:
-        """The method or value of this name of the client that offers it. Raises: AttributeError: none does."""
-        # Frontends probe objects for dozens of _repr_*_ names; none of them is worth a question.
+        """The method or value of this name from the client that offers it. Raises: AttributeError: none does."""
+        # Frontends probe objects for dozens of _repr_*_ names, which must not ask the broker.
         if not name.startswith("_"):
             for delivery in self._granted.deliveries:
                 if name in delivery.openers:
@@ -270,7 +260,8 @@ class Handle:
         )
 
     def _state(self) -> list[str]:
-        """How it is delivered and for how long; or that it has ended, as far as this process knows: nobody is asked."""
+        """How it is delivered and for how long, or that it has ended, as far as this process knows: the broker is not
+        asked."""
         if self._handle_ref.ended:
             return ["ended"]
         lasts = self._lasts()
@@ -286,7 +277,7 @@ class Handle:
         return f"{words} (until {local.strftime('%H:%M' if near else '%Y-%m-%d %H:%M')})".strip()
 
     def _openers(self) -> list[str]:
-        """Without `reveal`, unless there is nothing else: plain text is not advertised."""
+        """Without `reveal`, unless there is nothing else, as plain text is not advertised."""
         names = [
             name
             for delivery in self._granted.deliveries
@@ -325,94 +316,6 @@ class Handle:
         if found is None:
             found = self._clients[client] = _client_type(client)(handle_ref=self._handle_ref)
         return found
-
-
-class Revelation(Generic[T]):
-    """A question for plain text that is asked when the `with` block begins. A mapping is empty after the block.
-
-    `field` is the secret that the block gets; `whole`: all of them, by name. With neither, which goes with the next
-    version, a connection with one secret gives a string, one with several a mapping.
-    """
-
-    __slots__ = ("_field", "_granted", "_handle_ref", "_reason", "_timeout_s", "_values", "_whole")
-
-    def __init__(
-        self,
-        *,
-        handle_ref: HandleRef,
-        granted: responses.Granted,
-        field: str | None,
-        whole: bool,
-        reason: str | None,
-        timeout_s: float,
-    ) -> None:
-        self._handle_ref = handle_ref
-        self._granted = granted
-        self._field = field
-        self._whole = whole
-        self._reason = reason
-        self._timeout_s = timeout_s
-        self._values: dict[str, MaskedStr] = {}
-
-    def __enter__(self) -> T:
-        if not self._granted.reveal_allowed:
-            raise RevealForbidden(connection=self._handle_ref.connection)
-        field, reason = self._field_and_reason()
-        if field is None and not self._whole:
-            warnings.warn(_UNNAMED, DeprecationWarning, stacklevel=2)
-        secrets = self._handle_ref.reveal(reason, self._timeout_s).secrets
-        given: Any
-        if field is not None:
-            if field not in secrets:
-                raise SecretMissing(connection=self._handle_ref.connection)
-            given = secrets[field]
-        elif len(secrets) == 1 and not self._whole:
-            (given,) = secrets.values()
-        else:
-            self._values.update(secrets)
-            given = RevealedSecrets(self._values)
-        return given  # type: ignore[no-any-return]
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._values.clear()
-
-    def __repr__(self) -> str:
-        return "<asks for plain text when used in a with block>"
-
-    def _field_and_reason(self) -> tuple[str | None, str | None]:
-        """Raises: SecretNotFound: the kind has no such field."""
-        field = self._field
-        if field is None or field in self._handle_ref.secret_fields(self._granted.provider_id):
-            return field, self._reason
-        if self._reason is not None:
-            raise SecretNotFound(connection=self._handle_ref.connection)
-        from .api import shortened
-
-        # The first argument was the reason before there were fields to name.
-        return None, shortened(field)
-
-
-class RevealedSecrets(Mapping[str, MaskedStr]):
-    """Secrets by field name, while the `with` block lasts."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: Mapping[str, MaskedStr]) -> None:
-        self._values = values
-
-    def __getitem__(self, name: str) -> MaskedStr:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"<revealed: {', '.join(self._values)}>"
 
 
 def _client_type(client: str) -> Any:

@@ -1,41 +1,36 @@
-"""What a relay says when it refuses, as the typed error that it stands for. No client library is known here.
+"""Converts a relay's refusal to its typed error. It knows no client library.
 
-Relays say `connvault <code>: <message>` in the words of their protocol's own error. HTTP's says the code in a header of
-its answer, and the rest as a Problem (RFC 9457) in its content or in another header.
+Relays send `connvault <code>: <message>` as their protocol's own error. The HTTP relay sends the code in a response
+header, and the rest as a Problem (RFC 9457) in the content or in another header.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..contracts.relay_wire import ERROR_HEADER, PROBLEM_HEADER, refusal_in
 from ..errors import ConnvaultError, HandleInvalid, from_problem
 from ..handle_ends import end_of
 
-# relays.http.answers: on an answer of the relay's own, and on no other. The Problem is in a header where the content is
-# in another service's words, or missing.
-ERROR_HEADER, _PROBLEM_HEADER = "x-connvault-error", "x-connvault-problem"
-
-_SAID = re.compile(r"connvault ([a-z_]+): ([^\r\n]*)")
-
 
 def said_in(text: str, *, connection: str) -> ConnvaultError | None:
-    """The error that a relay names in an error text; `None`: these are not a relay's words."""
-    said = _SAID.search(text)
+    """The error that a relay names in an error text; `None`: the text is not a relay's."""
+    said = refusal_in(text)
     if said is None:
         return None
-    why = end_of(said[2]) if said[1] == HandleInvalid.code else None
+    code, message = said
+    why = end_of(message) if code == HandleInvalid.code else None
     details = {"reason": why} if why is not None else {}
-    return of_connection(from_problem({"code": said[1], "detail": said[2], "details": details}), connection)
+    return of_connection(from_problem({"code": code, "detail": message, "details": details}), connection)
 
 
 def answered(headers: Mapping[str, Any], content: bytes, *, connection: str) -> ConnvaultError:
-    """What an HTTP answer with `ERROR_HEADER` says. `headers` know their names in any case."""
+    """The error in an HTTP response with `ERROR_HEADER`. `headers` is case-insensitive."""
     problem: Mapping[str, Any] = {}
     try:
-        found = json.loads(headers.get(_PROBLEM_HEADER) or content or "{}")
+        found = json.loads(headers.get(PROBLEM_HEADER) or content or "{}")
         problem = found if isinstance(found, dict) else {}
     except ValueError:
         pass
@@ -43,6 +38,6 @@ def answered(headers: Mapping[str, Any], content: bytes, *, connection: str) -> 
 
 
 def of_connection(error: ConnvaultError, connection: str) -> ConnvaultError:
-    """The same error, with the name that a fix-it needs."""
+    """The same error, with the connection's name, which a fix-it card needs."""
     error.details.setdefault("connection", connection)
     return error

@@ -1,4 +1,4 @@
-"""The words after `%connections`, read into a command. Reads only; a message never repeats what was typed."""
+"""Parses the words after `%connections` into a command. A message never repeats what was typed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _FIELD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
 
 class BadCommand(ValueError):
-    """The line is no command; the message says how it is written."""
+    """The line is not a valid command; the message shows the usage."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """`verb` is one of `VERBS`, or empty for the panel; what was not said is empty. `name`: a connection's."""
+    """`verb` is one of `VERBS`, or empty for the panel; missing parts are empty. `name`: a connection's."""
 
     verb: str = ""
     name: str = ""
@@ -55,7 +55,7 @@ def parse(line: str) -> Command:
 
 
 def identifier(name: str) -> str | None:
-    """A variable for a connection's name: `my-db.eu` -> `my_db_eu`; `None` if Python keeps the word for itself."""
+    """A variable for a connection's name: `my-db.eu` -> `my_db_eu`; `None` for a Python keyword."""
     found = re.sub(r"\W", "_", name)
     return found if found.isidentifier() and not keyword.iskeyword(found) else None
 

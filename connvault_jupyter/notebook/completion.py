@@ -1,4 +1,4 @@
-"""Tab completion after `%connections`. Quick and silent: it never raises, and asks the broker at most every 2 s."""
+"""Tab completion after `%connections`. Quick and silent: never raises, and asks the broker at most every 2 s."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..kernel import responses
 from ..kernel.api import broker
 from .command import VERBS
 
-# Longer than this, and a person has typed on.
+# After this time a person has typed on.
 _PATIENCE_S = 0.3
 _FRESH_S = 2.0
 
@@ -24,7 +24,7 @@ class Completer:
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def __call__(self, _shell: object, event: Any) -> list[str]:
-        """Words that may come next. `event.text_until_cursor` is the line so far."""
+        """The possible next words. `event.text_until_cursor` is the line so far."""
         try:
             return self._candidates(str(event.text_until_cursor))
         except Exception:  # noqa: BLE001 - a completer that raises breaks the prompt, whatever it was

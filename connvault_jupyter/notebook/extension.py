@@ -1,4 +1,4 @@
-"""`%load_ext connvault_jupyter`: wires magic, completion and fix-its into a shell, and takes them out again."""
+"""`%load_ext connvault_jupyter`: adds magic, completion and fix-its to a shell, and removes them again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .magic import NAME, ConnectionsMagic
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-# Where a loaded extension is remembered, so that a second load replaces it instead of doubling it.
+# Where a loaded extension is kept, so that a second load replaces it.
 _MARK = "_connvault_loaded"
 
 _NAMES: dict[str, Any] = {"connection": connection, "connections": connections}
@@ -33,14 +33,14 @@ def load(shell: InteractiveShell) -> None:
     magic = ConnectionsMagic(shell=shell)
     completer = Completer()
     fixits = FixIts(shell=shell)
-    # One object for both: a bound method is a new one each time it is looked up.
+    # One object for both: each access to a bound method creates a new one.
     run = magic.run
     untyped: Any = shell
     untyped.register_magic_function(run, magic_kind="line", magic_name=NAME)
     untyped.set_hook("complete_command", completer, str_key=f"%{NAME}")
     fixits.install()
     names = {name: value for name, value in _NAMES.items() if name not in shell.user_ns}
-    # Not interactive: %who lists what the person made.
+    # Not interactive: %who should only list what the person defined.
     untyped.push(names, interactive=False)
     setattr(shell, _MARK, _Loaded(fixits, run, completer))
 
@@ -62,7 +62,7 @@ def unload(shell: InteractiveShell) -> None:
 
 
 def _remove_completer(shell: InteractiveShell, completer: Any) -> None:
-    # IPython has no way to take a hook out: its dispatcher maps the key to a chain of (priority, function).
+    # IPython can't remove a hook: its dispatcher maps the key to a chain of (priority, function).
     chain = shell.strdispatchers["complete_command"].strs.get(f"%{NAME}")
     if chain is not None:
         chain.chain[:] = [

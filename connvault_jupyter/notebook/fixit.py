@@ -1,8 +1,9 @@
-"""Typed errors in a notebook: one plain line instead of a traceback, and a card with the button that leads on.
+"""Typed errors in a notebook: one plain line instead of a traceback, and a card with a button for the next step.
 
 The cell stays an error, for nbconvert and papermill too. A card can only open a form or a screen: its data is part of
-the notebook and could have been written by anyone. So a form's name and kind are not in it but suggested to the broker.
-No secret comes near. Else the broker is asked one thing only: whether it has ended the handle that an error is about.
+the notebook and could have been written by anyone. So it does not contain a form's name and kind; these are suggested
+to the broker. No secrets are involved. Otherwise the broker is only asked whether it has ended the handle that an
+error is about.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..kernel.display import plain
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-# A line says it all.
+# One line is enough.
 _SHORT: tuple[type[Exception], ...] = (ConnvaultError, ArgumentRefused)
 
 FIXIT_MIME = "application/vnd.connvault.fixit+json"
@@ -34,7 +35,7 @@ _SCREENS: Mapping[str, tuple[str, str]] = {
     "too_many_questions": ("Show the requests", "questions"),
 }
 
-# The same for errors that are about one connection: without its name there is nothing to open.
+# The same for errors that are about one connection: without its name nothing can be opened.
 _OF_CONNECTION: Mapping[str, tuple[str, str]] = {
     "secret_missing": ("Enter the secret", "secret"),
     "secret_invalid": ("Replace secret", "secret"),
@@ -46,17 +47,17 @@ _OF_CONNECTION: Mapping[str, tuple[str, str]] = {
     "upstream_refused": ("Edit connection", "edit"),
 }
 
-# The same for a handle that has ended, by why.
+# The same for a handle that has ended, by reason.
 _OF_HANDLE: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "revoked": ("Who may use it", {"tab": "grants"}),
     "changed": ("Show the connection", {}),
     "document_gone": ("Who may use it", {"tab": "grants"}),
 }
 
-# Those whose button opens the form of a new connection.
+# Errors whose button opens the form for a new connection.
 _FORMS = frozenset({"connection_not_found", "secret_in_code"})
 
-# Of a handle that has ended: why, and whether asking again is what is left to do.
+# Why a handle has ended.
 _WHY_ENDED: Mapping[str, str] = {
     "revoked": "its permission was revoked",
     "expired": "its permission expired",
@@ -70,17 +71,17 @@ _WHY_ENDED: Mapping[str, str] = {
 }
 _LOCKED = "the vault was locked"
 
-# Our messages are "What happened. What to do."; a name may have a full stop in it, but no blank.
+# Our messages are "What happened. What to do."; a name may contain a full stop, but no space.
 _FIRST_SENTENCE = re.compile(r"(.+?[.!?])\s+(.+)", re.DOTALL)
 
 
 def card(error: ConnvaultError, *, proposal: str = "", instead: bool = False) -> dict[str, Any]:
-    """What the front end draws: `{code, error, title, message, actions: [{label, command, args}], instead}`.
+    """The data that the front end draws: `{code, error, title, message, actions: [{label, command, args}], instead}`.
 
     Args:
-        error: the title is what happened, the message what to do about it (may be empty).
-        proposal: id of what is suggested for the form that a button opens; empty: an empty form.
-        instead: whether the card says all that the line above it says, so that one of them is enough.
+        error: the title says what happened, the message what to do (may be empty).
+        proposal: id of the suggestion for the form that a button opens; empty: an empty form.
+        instead: whether the card repeats everything in the line above it, so that one of them is enough.
     """
     what, then = _sentences(error)
     code = _code(error)
@@ -123,8 +124,8 @@ def _actions(code: str, details: Mapping[str, Any], proposal: str) -> list[dict[
         if details.get("reason") == "deleted":
             return [_open(f"Create “{name}”", {"proposal": proposal} if proposal else {"new": True})]
         if details.get("reason") in _OF_HANDLE:
-            label, place = _OF_HANDLE[details["reason"]]
-            return [_open(label, {**named, **place})]
+            label, args = _OF_HANDLE[details["reason"]]
+            return [_open(label, {**named, **args})]
     if code in _SCREENS:
         label, screen = _SCREENS[code]
         return [_open(label, {"screen": screen})]
@@ -144,7 +145,7 @@ def _code(error: ConnvaultError) -> str:
 
 
 def suggested(error: ConnvaultError) -> str:
-    """Suggests the name that the error is about, for the form that its card opens; the suggestion's id, or nothing."""
+    """Suggests the error's name for the form that its card opens; returns the suggestion's id, or nothing."""
     name, provider = error.details.get("connection"), error.details.get("provider")
     gone = _code(error) == "handle_invalid" and error.details.get("reason") == "deleted"
     if (_code(error) not in _FORMS and not gone) or not isinstance(name, str) or not api.valid_name(name):
@@ -152,12 +153,12 @@ def suggested(error: ConnvaultError) -> str:
     try:
         return api.propose(provider=provider if isinstance(provider, str) else "", name=name)
     except ConnvaultError:
-        # The form opens empty; the error that the card is about counts more.
+        # The form then opens empty; the card's own error is more important.
         return ""
 
 
 def bundle(error: ConnvaultError, *, proposal: str = "", instead: bool = False) -> dict[str, Any]:
-    """The card as a MIME bundle. Without the labextension the line stays, and a hint in text or HTML joins it."""
+    """The card as a MIME bundle. Without the labextension the line stays, with a hint in text or HTML."""
     found = card(error, proposal=proposal, instead=instead)
     labels = " or ".join(action["label"] for action in found["actions"])
     if not labels:
@@ -174,7 +175,7 @@ def bundle(error: ConnvaultError, *, proposal: str = "", instead: bool = False) 
 
 
 class FixIts:
-    """Renders `ConnvaultError` short and adds the card, in one shell, between `install` and `remove`."""
+    """Renders `ConnvaultError` as one line and adds the card, in one shell, between `install` and `remove`."""
 
     def __init__(self, *, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -185,7 +186,7 @@ class FixIts:
         def _render_traceback_(error: ConnvaultError | ArgumentRefused) -> list[str]:
             return render(error, shell)
 
-        # Set from here and not in errors.py: the errors know no front end.
+        # Set here and not in errors.py, which knows no front end.
         for kind in _SHORT:
             kind._render_traceback_ = _render_traceback_  # type: ignore[attr-defined]
         shell.events.register("post_run_cell", self.show_card)
@@ -198,15 +199,15 @@ class FixIts:
             self._shell.events.unregister("post_run_cell", self.show_card)
 
     def show_card(self, result: ExecutionResult) -> None:
-        """After a cell that ended with one of our errors, with an error that one of ours caused, or with an error of a
-        connection by a handle that has ended."""
+        """Shows a card after a cell that ended with one of our errors, with an error caused by one of ours, or with an
+        error of a client whose handle has ended."""
         raised = error = result.error_in_exec or result.error_before_exec
         for _ in range(8):
             if error is None or isinstance(error, ConnvaultError):
                 break
             error = error.__cause__
         if isinstance(error, ConnvaultError):
-            # In a terminal the line has said it all, unless there is something to open.
+            # In a terminal the line is enough, unless there is something to open.
             if card(error)["actions"] or hasattr(self._shell, "kernel"):
                 self._show(
                     error,
@@ -222,7 +223,7 @@ class FixIts:
 
 
 def _ended(raised: BaseException) -> ConnvaultError | None:
-    """In our words what a library can only call a lost connection, if it was the broker that has ended it."""
+    """Our own error for what a library can only report as a lost connection, if the broker has ended it."""
     found = api.ended(raised)
     if not found:
         return None
@@ -235,7 +236,7 @@ def _ended(raised: BaseException) -> ConnvaultError | None:
     (why, first), *others = names.items()
     what = f"The open clients of {_listed(first)} were closed: {why}."
     also = [f"So were those of {_listed(more)}: {cause}." for cause, more in others]
-    # The first is what the error is about.
+    # The error is about the first one.
     return type(found[0])(" ".join([what, *also, _then(found)]), **found[0].details)
 
 
@@ -264,7 +265,7 @@ def _then(found: Sequence[ConnvaultError]) -> str:
 def render(error: ConnvaultError | ArgumentRefused, shell: InteractiveShell) -> list[str]:
     """One line: the error's name and what to do. With `%xmode Verbose` the traceback as well.
 
-    Called twice for an error by some front ends, so it must change nothing.
+    Some front ends call it twice for an error, so it must have no side effects.
     """
     said = error.message if isinstance(error, ConnvaultError) else str(error)
     line = f"{type(error).__name__}: {plain(said)}"
@@ -275,5 +276,5 @@ def render(error: ConnvaultError | ArgumentRefused, shell: InteractiveShell) -> 
 
 
 def _one_line(error: ConnvaultError | ArgumentRefused, shell: InteractiveShell) -> bool:
-    # Of this one no frame is shown in any mode: the magic's own arguments have the secret.
+    # For this one no frame is shown in any mode, as the magic's own arguments contain the secret.
     return shell.InteractiveTB.mode != "Verbose" or isinstance(error, SecretInCode)

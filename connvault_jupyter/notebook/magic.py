@@ -1,4 +1,4 @@
-"""`%connections`: the panel and its sub-commands in a cell. Rules and questions are the broker's, not ours."""
+"""`%connections`: the panel and its sub-commands in a cell. Rules and questions are up to the broker."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ConnectionsMagic:
 
     def run(self, line: str) -> None:
         first = line.split(None, 1)[:1]
-        # A verb that does not exist was meant to be `new`, if a secret follows it.
+        # An unknown verb followed by a secret was probably meant to be `new`.
         new = first == ["new"] or (bool(first) and first[0] not in VERBS)
         if new:
             self._refuse_secrets(line)
@@ -47,7 +47,7 @@ class ConnectionsMagic:
             command = parse(line)
         except BadCommand as exc:
             if new:
-                # What does not read as a field could be a secret all the same.
+                # Even something that is not a field could be a secret.
                 scrub(self._shell, _words(line)[2:])
             from IPython.core.error import UsageError
 
@@ -137,7 +137,7 @@ class ConnectionsMagic:
             )
 
     def _refuse_secrets(self, line: str) -> None:
-        """Raises: SecretInCode: the line gives a secret. It is removed from the history first."""
+        """Raises: SecretInCode: the line contains a secret. It is removed from the history first."""
         words = _words(line)[1:]
         provider = self._provider(words[0]) if words else None
         given = {
@@ -146,7 +146,7 @@ class ConnectionsMagic:
         secret_fields = provider.secret_fields if provider else ()
         plain_fields = set(provider.fields) - set(secret_fields) if provider else set()
         found = secret_values(given, secret_fields=secret_fields, plain_fields=plain_fields)
-        # Spaces around the sign, colons, dashes: not the form that is asked for, but a secret all the same.
+        # Spaces around the sign, colons, dashes: not the required format, but still a secret.
         loose = " ".join(word for word in words if word.partition("=")[0] not in plain_fields)
         if found or mentions_secret(loose):
             scrub(self._shell, [given[name] for name in found])
@@ -163,7 +163,7 @@ class ConnectionsMagic:
         try:
             kinds = api.providers()
         except ConnvaultError:
-            # Without the broker an empty form says what is wrong, and a suggestion can't be made.
+            # Without the broker no suggestion can be made, and the empty form says what is wrong.
             return
         known = next((kind for kind in kinds if kind.id == provider), None)
         if known is None:
@@ -171,7 +171,7 @@ class ConnectionsMagic:
                 f"Unknown kind of connection. Known kinds: {', '.join(kind.id for kind in kinds)}."
             )
         if any(name not in known.fields for name in values):
-            # It could be a password whose field name has a slip in it.
+            # It could be a password whose field name is misspelt.
             scrub(self._shell, list(values.values()))
             from IPython.core.error import UsageError
 
@@ -185,7 +185,7 @@ class ConnectionsMagic:
             return None
 
     def _draws_widgets(self) -> bool:
-        """Whether there may be a page that draws the widget: a kernel, not VS Code (which can't load our views)."""
+        """Whether a page may draw the widget: in a kernel, but not in VS Code (which can't load our views)."""
         if not hasattr(self._shell, "kernel") or "__vsc_ipynb_file__" in self._shell.user_ns:
             return False
         import importlib.util

@@ -1,4 +1,4 @@
-"""Takes a cell with a secret back out of what IPython keeps of it. The notebook file and the browser have it still.
+"""Removes a cell with a secret from IPython's memory and history. The notebook file and the browser still have it.
 
 IPython stores a cell before it runs it: in memory under a dozen names, and in the history database.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INSTEAD = "# A secret was typed here. connvault has removed the cell from the history."
 
 _INPUT_NAMES = re.compile(r"_i{1,3}|_i\d+")
-# A shorter one would be found in cells that have nothing to do with it; the running cell is found in any case.
+# A shorter one would be found in unrelated cells; the running cell is found in any case.
 _MIN_CHARS = 4
 
 
@@ -25,7 +25,7 @@ Tainted = Callable[[object], bool]
 
 
 def scrub(shell: InteractiveShell, secrets: Iterable[str]) -> None:
-    """Replaces the running cell, and every cell of this session that has one of `secrets` in it, in `In`, `_ih`, `_i*`,
+    """Replaces the running cell, and every cell of this session that contains one of `secrets`, in `In`, `_ih`, `_i*`,
     IPython's caches and its history database. Never raises: the caller has an error to raise."""
     needles = {secret for secret in secrets if len(secret) >= _MIN_CHARS} | _running_cell(shell)
 
@@ -51,13 +51,14 @@ def scrub(shell: InteractiveShell, secrets: Iterable[str]) -> None:
 
 
 def _running_cell(shell: InteractiveShell) -> set[str]:
-    """The whole cell, as typed and as transformed: a secret that is quoted or escaped does not look the same in it."""
+    """The whole cell, as typed and as transformed: a quoted or escaped secret looks different in it."""
     manager: Any = shell.history_manager
     if manager is None:
         return set()
-    # The last ones, and not by the prompt's number, which IPython raises before or after a cell depending on version.
+    # The last ones, and not by the prompt's number, which IPython increments before or after a cell depending on the
+    # version.
     cell = (manager.input_hist_raw[-1], manager.input_hist_parsed[-1])
-    # A cell that runs without being stored is not there; then the last one is another one.
+    # A cell that runs without being stored is missing; then the last one is another cell.
     return {text for text in cell if len(text) >= _MIN_CHARS} if "connections" in cell[0] else set()
 
 

@@ -1,10 +1,10 @@
 """What every provider must do, as a suite to subclass. For tests only; it needs no test framework by itself.
 
     class TestMine(ProviderConformance):
-        example = {"host": "db.example.com"}        # fields of a connection that is complete but for its secrets
+        example = {"host": "db.example.com"}        # fields of a connection that is complete except for its secrets
 
         def definition(self) -> Any:
-            return json.loads(...)                  # what the entry point gives, or the file holds
+            return json.loads(...)                  # what the entry point returns, or the file contains
 
 Each `test_*` method is one promise.
 """
@@ -50,7 +50,7 @@ class ProviderConformance:
         assert self._provider().id
 
     def test_when_shown_it_has_words_and_a_picture(self) -> None:
-        """A picker with names only helps nobody; fields have titles and a place in the form."""
+        """A picker with only names helps nobody; fields have titles and a position in the form."""
         provider = self._provider()
         assert provider.description
         assert provider.icon
@@ -68,7 +68,7 @@ class ProviderConformance:
         ast.parse(snippet.replace("{name}", "warehouse"))
 
     def test_when_complete_the_example_fits(self) -> None:
-        """The example needs nothing more, and its destination is whole."""
+        """The example needs nothing more, and its destination is complete."""
         rules = self._rules()
         assert _said(rules.check(self.example)) == {}
         line = rules.line.render(rules.complete(self.example))
@@ -76,14 +76,14 @@ class ProviderConformance:
         assert MISSING not in line
 
     def test_when_completed_twice_nothing_changes(self) -> None:
-        """Defaults are filled in once, also after a way through JSON."""
+        """Defaults are filled in once, also after a round trip through JSON."""
         rules = self._rules()
         once = rules.complete(self.example)
         assert rules.complete(once) == once
         assert json.loads(json.dumps(once)) == once
 
     def test_when_all_secrets_are_there_none_is_missing(self) -> None:
-        """What is asked for can be given."""
+        """Everything required can be given."""
         rules, secrets = self._rules(), self._provider().secret_fields
         assert rules.missing_secrets(self.example, frozenset()) <= secrets
         assert rules.missing_secrets(self.example, secrets) == frozenset()
@@ -98,7 +98,7 @@ class ProviderConformance:
         self._refused({**self.example, "no_such_field": _CANARY}, "no_such_field")
 
     def test_when_a_type_is_wrong_it_is_refused(self) -> None:
-        """Each field says what it is."""
+        """Each field has a type."""
         for name, schema in self._plain_fields().items():
             for value in _OTHER_TYPES.get(str(schema.get("type")), ()):
                 self._refused({**self.example, name: value}, name)

@@ -1,8 +1,8 @@
-"""Whether a definition may be used: the one door for providers, whoever wrote them. Nothing is repaired or guessed.
+"""Validates definitions of providers, whoever wrote them. Nothing is repaired or guessed.
 
-Beyond the contract and the form of the schema (`schema_rules`):
-- A field is one plain value. `if` looks at ordinary fields only: secrets are never among the values that are checked.
-- A secret has no default, and stands in no line that people read.
+In addition to the contract and the format of the schema (`schema_rules`):
+- A field is one plain value. `if` may only test ordinary fields: secrets are never among the validated values.
+- A secret has no default, and is in no line that people read.
 - What deliveries may promise is in `delivery_rules`.
 """
 
@@ -34,7 +34,7 @@ def definition_from(text: str) -> ProviderDefinition:
     """The definition in this JSON text.
 
     Raises:
-        Unusable: it breaks a rule. The first one that was found is told.
+        Unusable: it breaks a rule; the message names the first one.
     """
     try:
         raw = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
@@ -55,7 +55,7 @@ def definition_from(text: str) -> ProviderDefinition:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python takes the last of two, a reader the first: nobody could say what was reviewed.
+    # Python takes the last of two, a human reader the first, so it would be unclear what was reviewed.
     found = dict(pairs)
     if len(found) != len(pairs):
         raise Unusable("A name appears twice in one object.")
@@ -82,7 +82,7 @@ def _check_fields(definition: ProviderDefinition) -> None:
             if schema is declared[name] or "type" in schema or "$ref" in schema:
                 _check_declaration(name, schema, declared[name], shared)
             elif any(mark in schema for mark in _ONCE_ONLY):
-                # A second mention narrows what the first one allows. It can't say anew what the field is.
+                # A second mention only narrows the first one. It can't redefine the field.
                 raise Unusable(
                     f"{name} is marked where it is mentioned again. Mark it where it is first defined."
                 )
@@ -132,7 +132,7 @@ def _check_secrets(definition: ProviderDefinition) -> None:
 
 
 def _looked_at(condition: Any) -> frozenset[str]:
-    """The fields that a condition names, at any depth."""
+    """The fields named in a condition, at any depth."""
     found: set[str] = set()
     for keyword, value in keywords(condition):
         if keyword == "properties" and isinstance(value, dict):

@@ -1,6 +1,7 @@
-"""What a definition's deliveries may promise, whoever wrote them. How a delivery works is the relays' and the kernel's.
+"""Validates a definition's deliveries, whoever wrote them. Deliveries are implemented by the relays and the kernel
+side.
 
-A relay logs in at the place that a person has entered: that place is made of fields with fixed names, all of them
+A relay logs in at the address that a person has entered: that address consists of fields with fixed names, all of them
 bound (`x-destination`), and nothing else in a definition can name another one.
 """
 
@@ -21,7 +22,7 @@ _TLS = {"sslmode": "string", "ca_certificate": "string"}
 
 @dataclass(frozen=True)
 class _Place:
-    """Fields by name and type that say where a relay connects: those that must be there, those that may."""
+    """The fields, by name and type, that say where a relay connects: required and optional ones."""
 
     needed: Mapping[str, str]
     possible: Mapping[str, str]
@@ -32,15 +33,15 @@ _PLACES: Mapping[RelayProtocol, _Place] = {
     "postgresql": _Place(_HOST_AND_PORT, _TLS),
     "mysql": _Place(_HOST_AND_PORT, _TLS),
     "redis": _Place(_HOST_AND_PORT, _TLS),
-    # It signs for logins that others make. Which host they are at is told by its key, and only if they must tell.
+    # It signs logins made by others. They prove the host by its key, and only if they must.
     "ssh": _Place(_HOST_AND_PORT, {"host_key": "string", "bound_only": "boolean"}),
     "http": _Place({"base_url": "string"}, {"token_url": "string", "ca_certificate": "string"}),
 }
-# Not where a secret is sent, but what it opens there; the line says it (`destination_line`).
+# Not where a secret is sent, but what it opens there; the destination line shows it (`field_pattern`).
 _SCOPES = frozenset({"any_database"})
 _PLACE_FIELDS = _SCOPES.union(*((*place.needed, *place.possible) for place in _PLACES.values()))
 
-# What a listener is made of (contracts.providers.Delivery), by protocol. Such a place hides a field of its name.
+# The placeholders of a listener (contracts.providers.Delivery), by protocol. They hide fields of the same name.
 _ON_A_SOCKET = frozenset({"directory", "socket"})
 _ON_LOOPBACK_TOO = _ON_A_SOCKET | {"port", "token"}
 LISTENER_PLACES: Mapping[RelayProtocol, frozenset[str]] = {
@@ -51,8 +52,8 @@ LISTENER_PLACES: Mapping[RelayProtocol, frozenset[str]] = {
     "http": _ON_LOOPBACK_TOO | {"base_url"},
 }
 
-# What programs look at to find or load code, libraries, helpers, configuration, certificates and proxies. A
-# definition's data could otherwise make any program that is started with its variables run something else.
+# Variables that programs use to find or load code, libraries, helpers, configuration, certificates and proxies. With
+# them, a definition could make any program that is started with its variables run something else.
 _LOADERS = frozenset(
     {
         "BROWSER", "CDPATH", "CLASSPATH", "EDITOR", "ENV", "GCONV_PATH", "GLIBC_TUNABLES", "HOME", "HOSTALIASES",
@@ -68,15 +69,15 @@ _LOADER_NAMES = re.compile(
     r"|.*_PROXY\Z|.*_CONFIG_FILE\Z|.*_CREDENTIALS_FILE\Z|.*_CA_BUNDLE\Z"
 )
 
-# What is left may be set if it says where or as whom: no list of what runs code is ever complete (PSQLRC, PSQL_PAGER,
-# LIBMYSQL_PLUGINS, ODBCINI, TAR_OPTIONS, ...).
+# Other variables may be set only if their name says where or as whom to log in: no list of variables that run code is
+# ever complete (PSQLRC, PSQL_PAGER, LIBMYSQL_PLUGINS, ODBCINI, TAR_OPTIONS, ...).
 _SAYS_WHERE = re.compile(
     r"PG(HOST|PORT|USER|DATABASE|PASSWORD|SSLMODE)"
     r"|AWS_(ALLOW_HTTP|VIRTUAL_HOSTED_STYLE_REQUEST|EC2_METADATA_DISABLED)"
     r"|([A-Z0-9_]*_)?(URL|URI|DSN|API_BASE|ENDPOINT|HOST|PORT|SOCKET|SOCK|SERVER|ADDRESS|USER|USERNAME|PASSWORD|PWD|AUTH|TOKEN"
     r"|KEY|KEY_ID|SECRET|DATABASE|DB|SCHEMA|CATALOG|ACCOUNT|PROJECT|TENANT|REGION|BUCKET|INDEX)(_[A-Z][0-9])?"
 )
-# Where other programs of the machine do their work, or get their own logins.
+# Variables by which other programs of the machine work, or get their own logins.
 _ELSEWHERE = re.compile(
     r"DOCKER_|KUBERNETES_|AWS_CONTAINER_|AWS_EC2_METADATA_SERVICE|KRB5|VAULT_|TF_|ANSIBLE_"
 )
@@ -95,7 +96,7 @@ def check_deliveries(definition: ProviderDefinition) -> None:
     if len(relays) > 1:
         raise Unusable("Only one relay is allowed.")
     if relays and any(one.kind == "login" for one in definition.deliveries):
-        # Code would choose the way on which it gets the secret.
+        # Otherwise code could choose the weaker way.
         raise Unusable("A kind with a relay must not also have a login in the clear.")
     for relay in relays:
         if relay.protocol is None:
@@ -138,7 +139,7 @@ def _check_recipe(definition: ProviderDefinition, relay: Delivery) -> None:
 
 
 def _check_variables(definition: ProviderDefinition, relay: Delivery, protocol: RelayProtocol) -> None:
-    # A secret's name may be that of a listener's place: what is filled in is the place.
+    # A secret may have the name of a listener's placeholder; the placeholder takes precedence.
     known = LISTENER_PLACES[protocol] | (definition.field_schemas.keys() - definition.secret_fields)
     for name, text in (*relay.variables.items(), *relay.tcp_variables.items()):
         if not text.isprintable():

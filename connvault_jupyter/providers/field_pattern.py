@@ -1,7 +1,8 @@
-"""The line that tells people where a connection goes. Text of fields is shown, never interpreted; no secret gets here.
+"""The line that shows people where a connection leads. Values of fields are shown, never interpreted; no secret gets
+here.
 
-A pattern is plain text with `{field}` places. There is no format language: no attributes, no conversions. Two things
-are said whatever the pattern is: each of several servers with its own port, and that any database may be used.
+A pattern is plain text with `{field}` placeholders. There is no format language: no attributes, no conversions. Two
+things are always shown: each of several servers with its own port, and that any database may be used.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from typing import Any
 from ..services.connections.addresses import addresses_of
 from ..services.visible_names import visible
 
-# Host and port side by side are one place: there may be several of them, each with its own port.
+# Host and port side by side form one address: there may be several hosts, each with its own port.
 _SERVERS = "host}:{port"
 _PLACE = re.compile(rf"\{{({re.escape(_SERVERS)}|[a-z][a-z0-9_]*)\}}")
 
-# A draft may lack what the line names.
+# A draft may lack some fields.
 MISSING = "\u2026"
 
 ANY_DATABASE = " and any other database"
 
 
 class PatternError(ValueError):
-    """The pattern has braces that are no place."""
+    """The pattern has braces that are not a placeholder."""
 
 
 class FieldPattern:
-    """A pattern, taken apart once: lists render it a thousand times.
+    """A parsed pattern, as lists render it a thousand times.
 
     Raises: PatternError.
     """
@@ -43,19 +44,19 @@ class FieldPattern:
         self.names = frozenset(part for name in self._names for part in name.split("}:{"))
 
     def render(self, fields: Mapping[str, Any]) -> str:
-        """The line for these (completed) fields; an ellipsis where one is missing, empty when all are."""
+        """The line for these (completed) fields; an ellipsis for each missing one; empty if all are missing."""
         values = [_value(name, fields) for name in self._names]
         if self._names and not any(values):
             return ""
         line = [self._texts[0]]
         for at, value in enumerate(values):
             following = self._texts[at + 1]
-            # An IPv6 address before a port: without brackets nobody sees where the one ends and the other begins.
+            # An IPv6 address before a port: brackets show where the address ends.
             bracketed = ":" in value and "/" not in value and following.startswith(":")
             line += [f"[{value}]" if bracketed else value or MISSING, following]
         if fields.get("any_database") is True:
             line.append(ANY_DATABASE)
-        # Whole, however long: a line that is cut can lie.
+        # Complete, however long: a truncated line can mislead.
         return visible("".join(line))
 
 

@@ -1,6 +1,6 @@
-"""A provider's schema at work: are these fields right, which secrets are missing, what are the defaults.
+"""Applies a provider's schema: validates fields, finds missing secrets, fills in defaults.
 
-Secrets are never among the values here. The schema itself was judged before (`definition_rules`).
+Secrets are never among the values here. The schema itself was validated earlier (`definition_rules`).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from . import messages
 from .field_pattern import FieldPattern
 from .schema_rules import places
 
-# Any scheme, also in the middle of a text; a user ends with @ before the first /, ? or #.
+# Any scheme, also in the middle of a text; userinfo ends with @ before the first /, ? or #.
 _USERINFO = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^/?#\s]*@", re.IGNORECASE)
 
-# Control, format (bidirectional, zero width), surrogates, line and paragraph separators: nothing that is typed.
+# Control, format (bidirectional, zero width), surrogates, line and paragraph separators: nobody types these.
 _UNTYPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _LINE_ENDS = frozenset("\n\r\t")
 
 
 class FieldRules:
-    """One provider's schema, compiled. Making it takes about a millisecond, so keep it."""
+    """One provider's compiled schema. Compiling takes about a millisecond, so keep it."""
 
     def __init__(self, provider: ProviderDefinition) -> None:
         self.provider = provider
@@ -48,7 +48,7 @@ class FieldRules:
         self._conditional = list(_conditional_defaults(provider.fields))
 
     def check(self, fields: Mapping[str, Any]) -> list[FieldError]:
-        """What is wrong with these fields, one error a field, in the form's order."""
+        """The errors of these fields, one per field, in the form's order."""
         found: dict[str, str] = {}
         for name, value in fields.items():
             problem = self._problem(name, value)
@@ -63,7 +63,7 @@ class FieldRules:
         ]
 
     def missing_secrets(self, fields: Mapping[str, Any], present: frozenset[str]) -> frozenset[str]:
-        """Secrets that the schema requires of these fields and that are not `present`."""
+        """Secrets that the schema requires for these fields and that are not `present`."""
         required = {
             name
             for error in self._whole.iter_errors(self.complete(fields))
@@ -73,7 +73,8 @@ class FieldRules:
         return frozenset(required & self._secrets - present)
 
     def complete(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields with the defaults that apply. `None` means not given; 5432.0 for a whole number is 5432."""
+        """The fields with the applicable defaults. `None` counts as missing; 5432.0 for a whole number becomes
+        5432."""
         found = {**self._always}
         found.update(
             {name: self._whole_number(name, value) for name, value in fields.items() if value is not None}
@@ -84,7 +85,7 @@ class FieldRules:
         return found
 
     def _whole_number(self, name: str, value: Any) -> Any:
-        # JSON has one kind of number; the envelope tells 1.0 from 1.
+        # JSON has one kind of number, but the envelope distinguishes 1.0 from 1.
         if (
             isinstance(value, float)
             and value.is_integer()
@@ -94,13 +95,13 @@ class FieldRules:
         return value
 
     def _problem(self, name: str, value: Any) -> str | None:
-        """What no schema says: unknown names, secrets, users in addresses, characters that are not typed."""
+        """Checks outside the schema: unknown names, secrets, users in addresses, characters that nobody types."""
         if name not in self._schemas:
             return messages.UNKNOWN
         if name in self._secrets:
             return messages.SECRET_HERE
         schema = self._schemas[name]
-        # Here and not only by the schema, which looks at a conditional field only while its condition holds.
+        # Here and not only by the schema, which only checks a conditional field while its condition holds.
         if value is not None and not self._whole.is_type(value, schema["type"]):
             return messages.message_for("type", schema, {}, name)
         if not isinstance(value, str):
@@ -125,7 +126,7 @@ class FieldRules:
         if error.path:
             return [str(error.path[0])]
         if error.validator == "required":
-            # jsonschema reports each missing name, but tells which one only in its text.
+            # jsonschema reports each missing name, but names it only in its text.
             return [name for name in _listed(error) if name not in fields]
         return [""]
 
@@ -135,7 +136,7 @@ class FieldRules:
 
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
-    # An empty registry: whatever a schema points to, nothing is fetched.
+    # An empty registry, so that no reference in a schema is fetched.
     return Draft202012Validator(dict(schema), registry=Registry())
 
 

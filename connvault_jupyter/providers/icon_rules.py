@@ -1,6 +1,6 @@
-"""What an icon may be: one small drawing, and nothing that runs, loads or links.
+"""Validates icons: one small drawing, and nothing that runs, loads or links.
 
-Icons are shown as images, where nothing runs anyway; this is for the day when somebody forgets. Nothing is repaired.
+Icons are shown as images, where nothing runs anyway; this is a second safeguard. Nothing is repaired.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
-# Shapes, paint and grouping. What is missing on purpose: script, foreignObject, a, image, animate*, set, style, use of
+# Shapes, paint and grouping. Deliberately missing: script, foreignObject, a, image, animate*, set, style, use of
 # anything outside.
 _ELEMENTS = frozenset(
     f"{_SVG}{name}"
@@ -24,7 +24,7 @@ _OUTSIDE = re.compile(r"url\(\s*['\"]?(?!#)|@import|expression\(|javascript:", r
 
 
 def icon_problem(icon: str) -> str | None:
-    """What is wrong with an icon, in words; `None` if nothing is. An empty text is no icon, and right."""
+    """What is wrong with an icon, for people; `None` if nothing is. An empty text means no icon, and is valid."""
     if not icon:
         return None
     # Without a document type there are no entities, so nothing can expand.

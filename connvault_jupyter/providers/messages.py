@@ -1,6 +1,6 @@
-"""What a person reads beside a field that does not fit. Names the field by its title; never quotes what was typed.
+"""The messages for invalid fields. They name the field by its title and never quote what was typed.
 
-A definition may say it better: `x-messages` of a field, by keyword (`required`, `pattern`, ...).
+A definition may have better ones: `x-messages` of a field, by keyword (`required`, `pattern`, ...).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def message_for(keyword: str, schema: Mapping[str, Any], narrowing: Mapping[str,
 
     Args:
         schema: the field's own, for its title and limits.
-        narrowing: the part that failed; its `x-messages` go first.
+        narrowing: the part that failed; its `x-messages` take precedence.
     """
-    # An empty text is a missing one to whoever sees the form.
+    # For a person, an empty text is a missing one.
     asked = "required" if keyword == "minLength" and narrowing.get("minLength") == 1 else keyword
     for said in (narrowing.get("x-messages"), schema.get("x-messages")):
         if isinstance(said, Mapping) and isinstance(said.get(asked), str):

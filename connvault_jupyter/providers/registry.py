@@ -1,6 +1,6 @@
-"""All kinds of connections that are installed here (the port `ProviderRegistry`). Read once, when it is made.
+"""All installed kinds of connections (the port `ProviderRegistry`). Read once, when it is created.
 
-Where they come from is in `sources`, what they may be in `definition_rules`, what their schemas say in `field_rules`.
+`sources` loads them, `definition_rules` validates them, `field_rules` applies their schemas.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 
 
 class ProviderCatalogue:
-    """The built-in providers first, then those of packages, then those of data folders; the first of an id wins, so
-    nobody can stand in for a built-in one. A bad definition is left out, with its reason in `skipped()`.
+    """The built-in providers first, then those of packages, then those of data folders; the first one with an id wins,
+    so nobody can replace a built-in one. An invalid definition is left out, with its reason in `skipped()`.
 
     Args:
         directories: folders with `*.json`, in order (`share/jupyter/connvault/providers` of the Jupyter data path).
-        allowed: ids that may be used; `None` allows all. What is not allowed is not there, and not told as skipped.
-        packages: whether installed packages are asked.
+        allowed: ids that may be used; `None` allows all. Others are left out, and not reported as skipped.
+        packages: whether to load from installed packages.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ProviderCatalogue:
             self._providers = {name: found for name, found in self._providers.items() if name in allowed_ids}
 
     def all(self) -> Sequence[ProviderDefinition]:
-        """By name, as people sort them."""
+        """By name, sorted for people."""
         return sorted(self._providers.values(), key=lambda found: (found.name.casefold(), found.id))
 
     def skipped(self) -> Sequence[SkippedProvider]:
@@ -58,13 +58,13 @@ class ProviderCatalogue:
         return self._providers.get(provider_id)
 
     def check(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> Sequence[FieldError]:
-        """What is wrong with these fields, in words that never quote them; paths are `fields.NAME`."""
+        """The errors of these fields, in messages that never quote them; paths are `fields.NAME`."""
         return self._rules_of(provider).check(fields)
 
     def missing_secrets(
         self, provider: ProviderDefinition, fields: Mapping[str, Any], present: frozenset[str]
     ) -> frozenset[str]:
-        """Secrets that the schema requires of these fields (conditions included) and that are not `present`."""
+        """Secrets that the schema requires for these fields (including conditions) and that are not `present`."""
         return self._rules_of(provider).missing_secrets(fields, present)
 
     def complete(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,13 +72,13 @@ class ProviderCatalogue:
         return self._rules_of(provider).complete(fields)
 
     def destination(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> str:
-        """The line that people see, whole and on one line, unseen characters spelt out."""
+        """The line that people see: complete, on one line, with invisible characters spelt out."""
         rules = self._rules_of(provider)
         return rules.line.render(rules.complete(fields))
 
     def _rules_of(self, provider: ProviderDefinition) -> FieldRules:
         known = self._rules.get(provider.id)
-        # A definition from elsewhere with the same id must not be judged by ours.
+        # A definition from elsewhere with the same id must not use the rules of ours.
         if known is None or known.provider is not provider:
             known = self._rules[provider.id] = FieldRules(provider)
         return known
@@ -99,13 +99,13 @@ class ProviderCatalogue:
             return
         if definition.id in self._providers:
             self._skip(
-                candidate, f"The id {definition.id} is already taken by {self._sources[definition.id]}."
+                candidate, f"The id {definition.id} is already taken ({self._sources[definition.id]})."
             )
             return
         double = next((one for one in self._providers.values() if _alike(one.name, definition.name)), None)
         if double is not None:
-            # In a question people see the name and not the id.
-            self._skip(candidate, f"{double.id}, by {self._sources[double.id]}, already has this name.")
+            # In a request people see the name, not the id.
+            self._skip(candidate, f"{double.id} already has this name ({self._sources[double.id]}).")
             return
         self._providers[definition.id] = definition
         self._sources[definition.id] = candidate.source
@@ -118,8 +118,8 @@ class ProviderCatalogue:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two names look alike but for case, width, spaces and invisible characters. Letters of other scripts that
-    look alike are not told apart."""
+    """Whether two names are equal except for case, width, spaces and invisible characters. Homoglyphs of other scripts
+    are not detected."""
     return _plain(one) == _plain(other)
 
 

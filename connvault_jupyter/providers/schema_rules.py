@@ -1,9 +1,9 @@
-"""Which JSON Schemas may describe a form. What the fields in it mean is `definition_rules`' business.
+"""Validates the JSON Schema that describes a form. The meaning of its fields is validated by `definition_rules`.
 
-- A field stands in `properties`, or in `properties` of a `then` or `else` (at the top or in `allOf`), and nowhere
-  else: a secret that hides deeper would be taken for an ordinary field, stored in the open and shown.
-- `$ref` stays inside the document and does not chain: nothing is fetched, nothing runs in circles.
-- `additionalProperties` is missing on purpose: unknown names are always refused, and it knows no conditional fields.
+- A field is in `properties`, or in `properties` of a `then` or `else` (at the top or in `allOf`), and nowhere else: a
+  secret deeper in the schema would be taken for an ordinary field, stored unprotected and shown.
+- `$ref` stays inside the document and does not chain: nothing is fetched, and there are no loops.
+- `additionalProperties` is not allowed: unknown names are always refused, and it does not consider conditional fields.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _BRANCH = frozenset({"$comment", "properties", "required"})
 _ELSEWHERE = frozenset(
     {"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
 )
-# What a field is must be seen at the field.
+# A field's kind must be visible in its own schema.
 _NEVER_SHARED = frozenset({"$ref", "default", "writeOnly", "x-destination", "x-multiline"})
 
 
 class Unusable(Exception):
-    """Why a definition is skipped, in words for people; nothing is quoted but names of fields and keywords."""
+    """Why a definition is skipped, for people; quotes only names of fields and keywords."""
 
 
 def check_schema(schema: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Where definitions of providers come from: the catalogue in this package, installed packages, and data folders.
+"""Loads definitions of providers: from the catalogue in this package, installed packages, and data folders.
 
-Nothing is judged here (`definition_rules` does); one source that fails is one candidate with a failure, never an
+They are validated elsewhere (`definition_rules`). A source that fails becomes a candidate with a failure, never an
 exception for the others.
 """
 
@@ -19,10 +19,10 @@ from ..contracts.providers import ProviderDefinition
 
 ENTRY_POINT_GROUP = "connvault_jupyter.providers_v1"
 
-# The largest sensible definition (a long enum, a detailed icon) is a tenth of it.
+# The largest sensible definition (a long enum, a detailed icon) has a tenth of that.
 MAX_DEFINITION_BYTES = 64 * 1024
 
-# A package with a mistake in a loop must not fill the panel.
+# A faulty package must not fill the panel.
 MAX_DEFINITIONS_PER_ENTRY_POINT = 200
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A definition as it was found. `text` is its JSON; `None` when it could not be read, and `failure` tells why."""
+    """A definition as found. `text` is its JSON; `None` if it could not be read, and `failure` says why."""
 
     source: str
     text: str | None
@@ -56,8 +56,9 @@ def in_directories(directories: Iterable[str]) -> Iterator[Candidate]:
 
 
 def installed() -> Iterator[Candidate]:
-    """What the entry points of the group answer when called: definitions as dicts or `ProviderDefinition`s."""
-    # By name: the order on the search path differs between machines, and the first of two with one id wins.
+    """What the entry points of the group return: definitions as dicts or `ProviderDefinition`s."""
+    # Sorted by name: the order on the search path differs between machines, and the first of two with the same id
+    # wins.
     for entry_point in sorted(
         entry_points(group=ENTRY_POINT_GROUP), key=lambda found: (found.name, found.value)
     ):
@@ -83,7 +84,7 @@ def _called(entry_point: EntryPoint) -> Sequence[Candidate]:
     source = f"package {package}: {entry_point.name}"
     try:
         found = list(entry_point.load()())
-    # SystemExit too: other people's code may try to end the process while it is imported.
+    # SystemExit too: third-party code may try to end the process during import.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         _log.debug("provider source %s failed", source, exc_info=True)
         return [Candidate(source, None, f"The package's code failed with {type(error).__name__}.")]
@@ -95,7 +96,7 @@ def _called(entry_point: EntryPoint) -> Sequence[Candidate]:
 
 
 def _written(source: str, at: int, definition: Any) -> Candidate:
-    """As JSON text, whatever it was: all sources go through the same door, and keep no hold on what came of it."""
+    """Converted to JSON text, so that all sources are validated alike and keep no reference to the result."""
     source = f"{source} ({at})"
     if isinstance(definition, ProviderDefinition):
         return Candidate(source, definition.model_dump_json())

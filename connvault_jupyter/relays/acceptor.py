@@ -1,7 +1,9 @@
-"""Accepts clients, each in a thread of its own: whoever accepts one serves it. No protocol and no handle is known here.
+"""Accepts clients, each in its own thread: the thread that accepts one serves it. It knows no protocols and no
+handles.
 
-A client that one thread accepts and another one serves waits for the second one to wake up. So some threads wait, at
-all acceptors; who lets a client in and serves it sees to it that somebody still waits, and comes back afterwards.
+If one thread accepted a client and another one served it, the client would wait for the second one to wake up. So
+several threads wait for all listeners; one that accepts a client makes sure that another one still waits, serves the
+client, and then returns.
 """
 
 from __future__ import annotations
@@ -14,18 +16,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-# A client that asks for its upstream's socket comes with a second connection, and none of the two wakes a thread then.
+# A client that takes over its upstream socket makes a second connection, and neither of them should have to start a
+# thread.
 _WAITING = 3
 
-# Without a free descriptor nobody can be let in: by then some client may have left.
+# Without a free descriptor nobody can be accepted; after this time some client may have left.
 _FULL_PAUSE_S = 0.05
 
 Serve = Callable[[socket.socket], None]
-"""Gets a client's socket, blocking, and closes it. Raises nothing."""
+"""Receives a client's socket, blocking, and closes it. Never raises."""
 
 
 class Acceptor:
-    """Safe to use from several threads, also while clients come."""
+    """Thread-safe, also while clients connect."""
 
     def __init__(self, *, threads: Executor) -> None:
         self._threads = threads
@@ -38,28 +41,28 @@ class Acceptor:
         self._selector.register(self._bell, selectors.EVENT_READ)
 
     def open(self, listening: socket.socket, serve: Serve) -> None:
-        """From now on clients are let in there."""
+        """Starts accepting clients there."""
         listening.setblocking(False)
         with self._lock:
             self._selector.register(listening, selectors.EVENT_READ, (listening, serve))
             self._see_that_somebody_waits()
 
     def close(self, listening: socket.socket) -> None:
-        """Nobody is let in there any more; who has been is served on. Harmless a second time."""
+        """Stops accepting clients there; those already accepted are still served. Harmless when called again."""
         with self._lock, contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(listening)
         listening.close()
 
     def leave(self, listening: socket.socket) -> None:
-        """As `close`, but whoever comes waits: somebody else goes on to listen there."""
+        """Like `close`, but new clients wait, as somebody else continues to listen there."""
         with self._lock, contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(listening)
 
     def end(self) -> None:
-        """Nobody waits any more."""
+        """Ends all waiting threads."""
         with self._lock:
             self._ended = True
-            # All who wait wake up.
+            # All waiting threads wake up.
             self._ring.close()
             self._tidy()
 
@@ -89,7 +92,7 @@ class Acceptor:
                 self._waiting += stays
 
     def _next(self) -> tuple[socket.socket, Serve] | None:
-        """Waits for a client; `None`: it is over."""
+        """Waits for a client; `None`: the acceptor has ended."""
         while not self._ended:
             for key, _ in self._selector.select():
                 if key.data is None:
@@ -101,7 +104,7 @@ class Acceptor:
                     # Another thread was faster.
                     continue
                 except OSError:
-                    # Closed just now, or there is no descriptor left.
+                    # Just closed, or no descriptor is left.
                     time.sleep(_FULL_PAUSE_S)
                     continue
                 stream.setblocking(True)

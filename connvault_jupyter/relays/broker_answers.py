@@ -1,4 +1,4 @@
-"""What the relays' supervisor asks the broker that it runs in. No implementation: that is `broker/main.py`."""
+"""What the relays' supervisor needs from the broker in which it runs. No implementation: that is `broker/main.py`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..contracts.access import Delivered
 from ..services.relay_ports import RelayOrder
 
 Login = Callable[[socket.socket, RelayOrder], Delivered]
-"""(a client's socket, the handle's order) -> a login, after the client was found out. Raises: ConnvaultError."""
+"""(a client's socket, the handle's order) -> a login, after the client was identified. Raises: ConnvaultError."""
 
 Sighted = Callable[[RelayOrder], None]
-"""A secret was masked in what a client of this handle got. Raises nothing."""
+"""A secret was masked in what a client of this handle received. Never raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerAnswers:
-    """`has_ended` waits for nothing; `still_good` is called with the broker's lock held.
+    """`has_ended` never waits; `still_good` is called with the broker's lock held.
 
-    `version` changes when anything has changed that `still_good` could depend on, but the time and which runs are
-    alive; `alive` tells of a run's instance.
+    `version` changes whenever something changes on which `still_good` depends, except the time and which runs are
+    alive; `alive`: whether a run's instance is alive.
     """
 
     login: Login

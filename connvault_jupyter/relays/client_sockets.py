@@ -1,7 +1,8 @@
-"""The broker's copies of its clients' sockets, by handle: by them it ends what a worker that is busy or stopped can't.
+"""The broker's copies of its clients' sockets, by handle: with them it ends connections that a busy or stopped worker
+can't.
 
-Of each client that has got a login. A copy of one that has left is closed when there are more of them; no worker says
-goodbye for its clients.
+There is one for each client that has received a login. Copies of clients that have left are only closed when there are
+more of them, as workers do not report clients that leave.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from collections.abc import Collection
 
 from .upstream import shut
 
-# Below it nobody looks who has left.
+# Below this number, nobody checks which clients have left.
 _FEW = 16
 
 
 class ClientSockets:
-    """Not for several threads at once."""
+    """Not thread-safe."""
 
     def __init__(self) -> None:
-        # By inode: the same client asks for its login again and again.
+        # By inode: the same client requests its login again and again.
         self._kept: dict[int, tuple[str, socket.socket]] = {}
         self._look_at = _FEW
 
     def keep(self, handle: str, client: socket.socket) -> bool:
-        """Keeps a copy of it, if there is none. Raises: OSError: there is no descriptor for it."""
+        """Keeps a copy of it, unless there is one. Raises: OSError: no descriptor is left."""
         inode = _inode(client)
         if inode in self._kept:
             return False
@@ -38,7 +39,7 @@ class ClientSockets:
         return True
 
     def drop(self, client: socket.socket) -> None:
-        """Closes the copy of it, which ends nothing."""
+        """Closes the copy, which does not end the connection."""
         _, copy = self._kept.pop(_inode(client), (None, None))
         if copy is not None:
             copy.close()
@@ -49,7 +50,7 @@ class ClientSockets:
         return {handle for handle, _ in self._kept.values()}
 
     def end(self, handle: str) -> None:
-        """Ends the connections of a handle, whoever else has a copy."""
+        """Ends the connections of a handle, even if others have copies."""
         for _, stream in [one for one in self._kept.values() if one[0] == handle]:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
@@ -71,7 +72,7 @@ def _inode(stream: socket.socket) -> int:
 
 
 def ended(stream: socket.socket) -> bool:
-    """Whether nothing can come or go on it any more, by whoever's doing."""
+    """Whether the connection has ended in both directions, for any reason."""
     poll = select.poll()
     poll.register(stream, 0)
     return bool(poll.poll(0))

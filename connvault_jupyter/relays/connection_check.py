@@ -1,7 +1,7 @@
-"""The port `Probe`: a connection test is the login that a relay would do, in a worker that ends with it.
+"""The port `ConnectionCheck`: a connection test is the login of a relay, in a worker that ends with it.
 
-Test and use can't disagree: they are the same code. What it says is a code, words of ours and a version number; a
-server's own words stay in the worker.
+Test and use can't disagree, as they are the same code. The result is a code, our own text and a version number; a
+server's own text stays in the worker.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from ..contracts.providers import ProviderDefinition
 from ..errors import ConnvaultError, UpstreamError, UpstreamTimeout
 from ..services.ports import Clock
 
-# A far database behind a VPN logs in within three seconds; nobody watches a button for longer than this.
+# A distant database behind a VPN logs in within three seconds; nobody watches a button for longer than this.
 TIMEOUT_S = 10.0
 
 CONNECTED = "Connected."
 
-# Ours to begin with; a server gives the numbers only.
+# Begins with our own text; the server only supplies the numbers.
 _SERVER = re.compile(r"[A-Za-z]{1,20} [0-9]{1,4}(\.[0-9]{1,4}){0,3}\Z")
 
 TryLogin = Callable[[str, Mapping[str, Any], float], str]
-"""(protocol, login, timeout_s) -> what the server calls itself. Raises: ConnvaultError."""
+"""(protocol, login, timeout_s) -> the server's product and version. Raises: ConnvaultError."""
 
 
 class RelayConnectionCheck:
-    """Logs in once at the given destination. An ordinary failure is an outcome; nothing is raised."""
+    """Logs in once at the given destination. An ordinary failure is an outcome; it never raises."""
 
     def __init__(self, *, try_login: TryLogin, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:
         self._try_login = try_login

@@ -1,9 +1,9 @@
-"""Copies bytes both ways between a client and its upstream, in one thread, until an end. It knows no protocol.
+"""Copies bytes both ways between a client and its upstream, in one thread, until they end. It knows no protocol.
 
-Reading stops while the other side takes nothing, so at most one block a direction waits here. A half-close is passed
-on. An encrypted side can't be half-closed (Python's ssl has no call for it): it is ended after `half_close_s`, or as
-soon as the other direction has ended too. A client that is gone altogether is not waited for: where poll can tell (on a
-Unix socket), all ends as soon as what it sent is passed on.
+Reading stops while the other side accepts nothing, so at most one block per direction waits here. A half-close is
+forwarded. An encrypted side can't be half-closed (Python's ssl has no call for it): it is ended after `half_close_s`,
+or as soon as the other direction has ended too. A client that is gone altogether is not waited for: where poll can
+detect that (on a Unix socket), everything ends once its data is forwarded.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from typing import Literal, Protocol
 from .limits import Limits
 
 Filter = Callable[[bytes], bytes]
-"""What to send on for what was read; `b""` is the end of the stream: what was held back. May raise to end it all."""
+"""Returns what to send for what was read; for `b""`, the end of the stream, what was held back. May raise to end the
+copying."""
 
 _SMALL_BYTES = 64 * 1024
 
 
 class ReadSize:
-    """How much to read at once: a small block until a large one would be filled.
+    """How much to read at once: small blocks until a large one would be filled.
 
-    Memory for more than malloc's mmap threshold (128 KiB, mallopt(3)) comes from the system for each read and goes back
-    after it: 13 us for each small answer, and all threads of a process wait for each other meanwhile. `bytes` is how
-    much to read next, at most `largest`; `came` is told how much the last read has brought.
+    Memory above malloc's mmap threshold (128 KiB, mallopt(3)) is mapped for each read and unmapped after it: 13 us for
+    each small answer, while all threads of the process wait for each other. `bytes` is how much to read next, at most
+    `largest`; tell `came` how much the last read returned.
     """
 
     def __init__(self, largest: int) -> None:
@@ -45,7 +46,7 @@ class ReadSize:
 
 
 class Held(Protocol):
-    """A filter that holds back for a while. `held_until`: when `release` is to be asked (`time.monotonic`)."""
+    """A filter that holds data back for a while. `held_until`: when to call `release` (`time.monotonic`)."""
 
     @property
     def held_until(self) -> float: ...
@@ -53,20 +54,20 @@ class Held(Protocol):
     def __call__(self, data: bytes, /) -> bytes: ...
 
     def release(self) -> bytes:
-        """What need not be held any more."""
+        """The data that need not be held any more."""
 
 
 Outcome = Literal["ended", "stopped"]
 
 
 class Stop:
-    """Stops a copying from another thread, at a moment at which nothing is under way.
+    """Stops the copying from another thread, at a moment when it is idle.
 
-    Whether that is so when the copying begins is for its caller to say.
+    Its caller must know whether it is idle at the start.
     """
 
     def __init__(self, *, at_rest: bool = False) -> None:
-        # Held by the copying while it does not rest.
+        # Held by the copying while it is not idle.
         self.lock = threading.Lock()
         self.at_rest = at_rest
         self.called = False
@@ -75,7 +76,8 @@ class Stop:
         self._over = False
 
     def __call__(self, patience_s: float) -> bool:
-        """Whether it is stopped: neither side is touched any more, though its thread may not have noticed yet."""
+        """Stops it; returns whether it is stopped: neither side is used any more, though its thread may not have
+        noticed yet."""
         with self.lock:
             if not self.called:
                 self._awaited = True
@@ -84,13 +86,13 @@ class Stop:
             return self.called
 
     def over(self) -> None:
-        """There is nothing to stop any more: whoever waits for it need not."""
+        """The copying has ended: nobody needs to wait for it."""
         with self.lock:
             self._over = True
             self._changed.notify_all()
 
     def rest(self) -> None:
-        """Nothing is under way. The lock is held."""
+        """Marks it as idle. The lock is held."""
         self.at_rest = True
         if self._awaited:
             self._changed.notify_all()
@@ -106,12 +108,12 @@ def copy_both(
     to_client: Filter | None = None,
     held: Held | None = None,
 ) -> Outcome:
-    """`ended`: both directions are over, or a limit was reached; the caller closes both sockets.
+    """`ended`: both directions have ended, or a limit was reached; the caller closes both sockets.
 
-    `stopped`: by `stop`, as soon as one side gives a sign of life. Until then both sides are non-blocking. `held` is a
-    filter to the client too, in the place of `to_client`.
+    `stopped`: by `stop`, as soon as there is activity on one side. Until then both sides are non-blocking. `held` is
+    also a filter for data to the client, instead of `to_client`.
 
-    Raises: OSError: a side broke; what a filter raises.
+    Raises: OSError: one side failed; and what a filter raises.
     """
     stop = stop or Stop()
     up = _Direction(client, upstream, to_upstream, ReadSize(limits.block_bytes))
@@ -126,14 +128,14 @@ def copy_both(
                 return "stopped"
             stop.at_rest = False
             if not asked:
-                # Not before: once it is stopped, both sides are somebody else's.
+                # Not earlier: once it is stopped, both sides belong to somebody else.
                 client.setblocking(False)
                 upstream.setblocking(False)
             if any(asked[descriptor] == 0 for descriptor, _ in ready):
                 return "ended"
             down.release()
             for direction in (up, down):
-                # What TLS has decrypted already is not seen by poll.
+                # Poll does not see data that TLS has already decrypted.
                 while not direction.over and direction.step():
                     pass
             if up.over and down.over:
@@ -158,7 +160,7 @@ class _Direction:
     read_size: ReadSize
     held: Held | None = None
     pending: memoryview | None = None
-    # What each side must become for the next step: TLS may have to write in order to read.
+    # The events that each side needs for the next step: TLS may have to write in order to read.
     source_wants: int = select.POLLIN
     target_wants: int = select.POLLOUT
     read_all: bool = False
@@ -167,19 +169,19 @@ class _Direction:
     ended_at: float = 0.0
 
     def holds_s(self, now: float) -> float:
-        """How long its filter holds something yet that could be sent on."""
+        """How much longer its filter holds data that could be sent."""
         if self.held is None or self.over or self.pending is not None:
             return math.inf
         return max(0.0, self.held.held_until - now)
 
     def release(self) -> None:
-        """Takes up what its filter need not hold any more."""
+        """Takes the data that its filter need not hold any more."""
         if self.held is not None and not self.holds_s(time.monotonic()):
             data = self.held.release()
             self.pending = memoryview(data) if data else None
 
     def step(self) -> bool:
-        """Sends what waits, or reads the next block; whether more can be done at once."""
+        """Sends waiting data, or reads the next block; returns whether more can be done at once."""
         if self.pending is not None:
             return self._send()
         if self.read_all:
@@ -222,7 +224,7 @@ class _Direction:
             self.pending = self.pending[sent:]
             return True
         self.pending = None
-        # Poll first: after a small message there is rarely another one, and a read that finds nothing costs as much.
+        # Poll first: a small message is rarely followed by another, and an empty read costs as much.
         return self.read_all or isinstance(self.source, ssl.SSLSocket)
 
     def _close_half(self) -> None:
@@ -233,9 +235,9 @@ class _Direction:
 
 
 def _wanted(reads: _Direction, writes: _Direction) -> int | None:
-    """What one side is waited for: the one that `reads` takes from and `writes` goes to.
+    """The events to wait for on one side, from which `reads` reads and to which `writes` writes.
 
-    0: only for its end, which poll reports unasked. `None`: for nothing, not even that.
+    0: only its end, which poll always reports. `None`: not even that.
     """
     wanted = 0
     if not reads.over and reads.pending is None and not reads.read_all:
@@ -249,7 +251,7 @@ def _ask(poll: select.poll, asked: dict[int, int | None], descriptor: int, wante
     if asked.get(descriptor) == wanted:
         return
     asked[descriptor] = wanted
-    # What is wanted for nothing is not asked at all: poll would report its hang-up again and again.
+    # A side with nothing to wait for is not polled at all: poll would report its hang-up again and again.
     if wanted is not None:
         poll.register(descriptor, wanted)
     else:
@@ -257,7 +259,7 @@ def _ask(poll: select.poll, asked: dict[int, int | None], descriptor: int, wante
 
 
 def _patience_s(up: _Direction, down: _Direction, limits: Limits, now: float) -> float:
-    """How long until a limit is reached if nothing more happens."""
+    """How long until a limit is reached without further activity."""
     left = [limits.idle_s - (now - max(up.moved_at, down.moved_at))]
     for direction, other in ((up, down), (down, up)):
         if direction.pending is not None:

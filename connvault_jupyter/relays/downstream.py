@@ -1,7 +1,7 @@
-"""One client's connection to a handle's listener, as a protocol sees it: its stream, its login, its end.
+"""One client's connection to a handle's listener, as protocols use it: its stream, its login, its end.
 
-It is served by one thread. `cut` comes from another one at any time and ends whatever goes on. No protocol is known
-here, and who may log in is decided by the broker.
+It is served by one thread. `cut` may be called by another thread at any time and ends everything. It knows no
+protocol; the broker decides who may log in.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .hand_over import HandOver
 from .limits import Limits
 from .upstream import shut
 
-# A request more often than that shares its login with the one before: the record has a row a second, not a row a
-# request. A revoked permission does not wait for it: it cuts the connection.
+# More frequent requests share a login, so that there is one audit event per second, not per request. A revoke does not
+# depend on it: it cuts the connection.
 LOGIN_KEPT_S = 1.0
 
 # socket(7): on, for 0 s.
@@ -33,7 +33,7 @@ _NO_LINGER = struct.pack("@ii", 1, 0)
 
 @dataclass(frozen=True)
 class Login:
-    """What to log in with, for one login. `fields` are complete; let go of it as soon as it is used."""
+    """What to log in with, for one login. `fields` are complete. Drop it as soon as it is used."""
 
     fields: Mapping[str, Any]
     secrets: Mapping[str, str] = attribute(repr=False)
@@ -43,9 +43,10 @@ class Login:
 
 @dataclass(frozen=True)
 class Handle:
-    """A handle as its worker knows it. `id` names it between broker and worker; `token` opens its TCP port.
+    """A handle as its worker knows it. `id` names it between broker and worker; `token` is for its TCP port.
 
-    `kept` is for what a relay keeps between this handle's clients: no other handle gets it, and it ends with it.
+    `kept` is for what a relay keeps between this handle's clients: no other handle can use it, and it ends with this
+    one.
     """
 
     id: str
@@ -56,7 +57,7 @@ class Handle:
 
 
 def no_token() -> HandleInvalid:
-    """What a client on TCP is told that did not give the handle's token."""
+    """The error for a client on TCP that did not send the handle's token."""
     return HandleInvalid(
         "This port is only for the owner of a handle. Send the handle's token as the password, Bearer "
         "token or API key.",
@@ -67,31 +68,32 @@ def no_token() -> HandleInvalid:
 class Relay(Protocol):
     """One protocol in one worker: `Relay(limits=...)` of each protocol's `relay.py`.
 
-    A worker serves one connection under one grant, so what a relay keeps (warm logins, tokens) is never another's.
+    A worker serves one connection under one grant, so what a relay keeps (warm logins, tokens) is never shared with
+    others.
     """
 
     def serve(self, downstream: Downstream) -> None:
         """Serves a client until it or its upstream ends; the caller closes both. Called in a thread of its own.
 
-        May raise ConnvaultError and OSError when there is nobody to tell any more.
+        May raise ConnvaultError and OSError when there is nobody left to tell.
         """
 
     def log_in(self, login: Login) -> str:
-        """Logs in once and leaves; a name of ours and the server's version number, or empty.
+        """Logs in once and disconnects; returns our name for the product and the server's version, or an empty text.
 
         Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
         """
 
     def forget(self) -> None:
-        """Ends what is kept between clients; what comes afterwards is kept as before."""
+        """Ends what is kept between clients; new sessions are kept as before."""
 
     def close(self) -> None:
         """Ends what is kept between clients."""
 
 
 class Downstream:
-    """An accepted client. `ask` gets a login from the broker; `hand` tells it of a socket that is passed on, `sight` of
-    a secret that was masked."""
+    """An accepted client. `ask` gets a login from the broker; `hand` tells it about a socket that is handed over,
+    `sight` about a masked secret."""
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class Downstream:
         self._sight = sight
         self._lock = threading.Lock()
         self._ended = False
-        # Duplicates: shutting one down ends the connection, and touches no TLS state that another thread is using.
+        # Duplicates: shutting one down ends the connection without touching TLS state that another thread is using.
         self._adopted: dict[socket.socket, socket.socket] = {}
         self._current_login: tuple[float, Login] | None = None
         self.hand_over: HandOver | None = None
@@ -126,14 +128,15 @@ class Downstream:
         return self._ended
 
     def authenticates(self, credential: str | bytes) -> bool:
-        """Whether this is the handle's token. Needed on TCP only; on the Unix socket the broker looks who is there."""
+        """Whether this is the handle's token. Only needed on TCP; on the Unix socket the broker identifies the
+        peer."""
         given = credential.encode() if isinstance(credential, str) else credential
         return hmac.compare_digest(given, self.handle.token.encode())
 
     def login(self) -> Login:
-        """A login for this client, after the broker has found out who it is and recorded the use.
+        """A login for this client, after the broker has identified it and logged the use.
 
-        Raises: ConnvaultError: what the broker answers (HandleInvalid, VaultLocked, SecretMissing ...).
+        Raises: ConnvaultError: the broker's error (HandleInvalid, VaultLocked, SecretMissing, ...).
         """
         if self._ended:
             raise HandleInvalid(reason="revoked")
@@ -142,7 +145,7 @@ class Downstream:
         return found
 
     def current_login(self, max_age_s: float = LOGIN_KEPT_S) -> Login:
-        """Like `login`, or the last one if it is not older than that."""
+        """Like `login`, or the previous one if it is recent enough."""
         now = time.monotonic()
         if self._current_login is None or now - self._current_login[0] >= max_age_s or self._ended:
             self._current_login = None
@@ -150,16 +153,16 @@ class Downstream:
         return self._current_login[1]
 
     def forget(self) -> None:
-        """Lets go of the login: nobody uses it at the moment."""
+        """Drops the login, which nobody uses at the moment."""
         self._current_login = None
 
     def sighted(self) -> None:
-        """What the client gets had a secret in it, which is masked: the broker is told."""
+        """Tells the broker that a secret was masked in what the client receives."""
         if self._sight is not None:
             self._sight(self)
 
     def adopt(self, upstream: socket.socket) -> None:
-        """From now on a cut ends this connection too. Raises: HandleInvalid: it was cut already."""
+        """From now on a cut ends this connection too. Raises: HandleInvalid: it was already cut."""
         copy = socket.socket(fileno=os.dup(upstream.fileno()))
         with self._lock:
             if not self._ended:
@@ -169,7 +172,7 @@ class Downstream:
         raise HandleInvalid(reason="revoked")
 
     def disown(self, upstream: socket.socket) -> bool:
-        """A cut ends this connection no more: it is kept for another client. `False`: it was cut already."""
+        """A cut no longer ends this connection, which is kept for another client. `False`: it was already cut."""
         if self.hand_over is not None:
             self.hand_over.close()
         with self._lock:
@@ -185,7 +188,8 @@ class Downstream:
             self._current_login = None
             upstreams = tuple(self._adopted.values())
         for upstream in upstreams:
-            # Closing it resets it then. A server that waits for room to send would not hear of a mere end for a minute.
+            # Closing then resets it. A server that waits for room to send would not notice an ordinary end for a
+            # minute.
             with contextlib.suppress(OSError):
                 upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         for stream in (self.stream, *upstreams):
@@ -193,7 +197,7 @@ class Downstream:
                 socket.socket.shutdown(stream, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """The client is served: everything of it is closed."""
+        """Closes everything of this client, after it was served."""
         with self._lock:
             self._ended = True
             self._current_login = None
@@ -204,9 +208,9 @@ class Downstream:
             self.hand_over.close()
 
     def offer(self, session: int, upstream: socket.socket, *, at_rest: bool = True) -> HandOver:
-        """Lets the client ask for its upstream socket under this number, for as long as the copying goes on.
+        """Lets the client take over its upstream socket under this number, as long as the copying continues.
 
-        `at_rest`: whether nothing is under way before that.
+        `at_rest`: whether the session is idle at the start.
         """
         self.hand_over = HandOver(
             session=session,

@@ -1,8 +1,8 @@
-"""Loopback ports of handles that have ended: whoever still asks there is told so, once, in its own protocol.
+"""Loopback ports of handles that have ended: clients that still connect there are told, once, in their own protocol.
 
-A client library takes a closed port for a service that is being restarted, and tries again for half a minute. And a
-port that is closed can become anybody's, while programs go on to send their requests there. So the port of an HTTP
-handle is kept for a while. Nothing secret is here: of what comes, all is dropped but what type the client wants.
+Client libraries treat a closed port as a service that is being restarted, and retry for half a minute. And any other
+process could get a closed port, while programs continue to send requests there. So the port of an HTTP handle is kept
+for a while. Nothing here is secret: only the content types that the client accepts are read from its request.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# As long as a program may sleep between two requests. More ports than that are more than anybody uses.
+# As long as a program may pause between two requests. Nobody uses more ports than that.
 _KEPT_S = 600.0
 _MOST_PORTS = 64
 _MOST_CLIENTS = 64
 
-# For a request to come, and for its answer to be read.
+# The time for a request to arrive, and for its answer to be read.
 _HEAD_S, _READ_S = 10.0, 2.0
 _MAX_HEAD_BYTES = 16 * 1024
 _END = b"\r\n\r\n"
-# Nothing in it can be read in two ways: whoever is on this machine may ask here.
+# It must be unambiguous: any process on this machine may connect here.
 _ACCEPT = re.compile(rb"\r\naccept:([^\r\n]{0,500})\r\n", re.IGNORECASE)
 
-# Without a free descriptor nobody can be let in, and asking again at once would cost a processor.
+# Without a free descriptor nobody can be accepted, and retrying at once would keep a processor busy.
 _FULL_S = 0.5
 
 Answer = Callable[[str, bool], bytes]
-"""(what the client accepts, whether it wants a body) -> the whole answer, after which the connection ends."""
+"""(what the client accepts, whether it expects a body) -> the whole answer, after which the connection ends."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Client:
 
 
 class EndedPorts:
-    """One thread, from the first port on. Safe to use from several threads."""
+    """Uses one thread, started with the first port. Thread-safe."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -62,7 +62,7 @@ class EndedPorts:
         self._closed = False
 
     def keep(self, listening: socket.socket, answer: Answer) -> None:
-        """Answers there from now on; the socket is this object's."""
+        """Answers there from now on; takes ownership of the socket."""
         listening.setblocking(False)
         with self._lock:
             if self._closed:
@@ -92,7 +92,7 @@ class EndedPorts:
 
 
 class _Serving:
-    """What the thread knows: ports, and clients that are being told."""
+    """The thread's state: ports, and clients that are being told."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -110,7 +110,7 @@ class _Serving:
             self._forget(self._ports.pop(0).listening)
 
     def turn(self) -> bool:
-        """Waits for something, and sees to it; `False`: it is over."""
+        """Waits for an event and handles it; `False`: it has ended."""
         now = self._clock()
         for port in [port for port in self._ports if port.until <= now]:
             self._ports.remove(port)
@@ -164,7 +164,7 @@ class _Serving:
             self._leave(client)
 
     def _tell(self, client: _Client) -> None:
-        """What it still sends is read meanwhile: it would find a broken connection, and not the answer."""
+        """Reads what it still sends: otherwise it would see a reset connection instead of the answer."""
         head, client.read, client.told = client.read.partition(_END)[0] + b"\r\n", b"", True
         found = _ACCEPT.search(head)
         accepts = found[1].decode("latin-1").strip() if found else ""

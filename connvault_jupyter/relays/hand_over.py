@@ -1,8 +1,9 @@
-"""A logged-in upstream socket that its client may take over: offered under a number, asked for once, given back or not.
+"""A logged-in upstream socket that its client may take over: offered under a number, taken once, then given back or
+not.
 
-Two threads meet here. The one that serves the client copies until the other one, which was asked for the socket, has
-stopped it and passed the socket on; it then waits for the socket's return. The client's own end of the relay, which it
-gives up for the socket, is what wakes it.
+Two threads meet here. One serves the client and copies, until the other one, which was asked for the socket, has
+stopped it and handed over the socket; the first one then waits for the socket's return. It is woken by the end of the
+client's connection to the relay, which the client gives up for the socket.
 """
 
 from __future__ import annotations
@@ -13,19 +14,17 @@ import socket
 import threading
 from collections.abc import Callable
 
+from ..contracts.relay_wire import GIVEN_BACK, PASSED_ON
 from .copying import Stop
 
-# What a client says on the lifeline of a socket that it has taken out of its library as it had got it.
-GIVEN_BACK = b"<"
-
-# A client asks when its library has logged in: what is under way then is over in a moment.
+# A client asks when its library has logged in, so the session is idle within a moment.
 _REST_S = 5.0
 
 
 class HandOver:
-    """`hand` tells the broker of a descriptor that is passed on, and returns what tells it of its return.
+    """`hand` tells the broker about a descriptor that is handed over, and returns the function to call on its return.
 
-    `at_rest`: whether nothing is under way before the copying begins.
+    `at_rest`: whether the session is idle before the copying starts.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class HandOver:
         self.stop = Stop(at_rest=at_rest)
         self._upstream = upstream
         self._hand = hand
-        # Held while the socket is passed on.
+        # Held while the socket is handed over.
         self._passing = threading.Lock()
         self._asked = False
         self._lifeline: socket.socket | None = None
@@ -48,32 +47,33 @@ class HandOver:
 
     @property
     def offered(self) -> bool:
-        """Whether it may still be asked for. A session that goes on with another client has another hand-over then."""
+        """Whether it may still be taken. A session that continues with another client has another hand-over."""
         return not self._asked
 
     def take(self, asking: socket.socket) -> bool:
-        """Passes the socket on to the client at the other end of `asking`; whether that was possible.
+        """Hands over the socket to the client at the other end of `asking`; returns whether that was possible.
 
         It gets two descriptors: the socket, and a lifeline to keep as long as it uses the socket.
 
-        Raises: OSError: the client or the broker has gone; HandleInvalid: it was cut.
+        Raises: OSError: the client or the broker is gone; HandleInvalid: it was cut.
         """
         with self._passing:
             if self._asked or not self.stop(_REST_S):
                 return False
             self._asked = True
             self._upstream.setblocking(True)
-            # First the broker: whatever becomes of this process, it can cut what was passed on.
+            # The broker first, so that it can cut the socket whatever happens to this process.
             self._returned = self._hand(self._upstream.fileno())
             self._lifeline, lifeline = socket.socketpair()
             with lifeline:
-                socket.send_fds(asking, [b"+"], [self._upstream.fileno(), lifeline.fileno()])
+                socket.send_fds(asking, [PASSED_ON], [self._upstream.fileno(), lifeline.fileno()])
             return True
 
     def wait(self, timeout_s: float) -> bool:
-        """Waits until the client lets go of the socket, the socket's end or a cut; whether the client gave it back.
+        """Waits until the client releases the socket, the socket ends, or a cut; returns whether the client gave it
+        back.
 
-        By its word: what state the socket is in is for the protocol to find out.
+        As the client says: the protocol must check the state of the socket.
         """
         with self._passing:
             lifeline = self._lifeline
@@ -81,7 +81,7 @@ class HandOver:
         if lifeline is not None:
             poll = select.poll()
             poll.register(lifeline, select.POLLIN)
-            # The server's end, or a cut. What it sends is the client's to read: no POLLIN.
+            # The server's end, or a cut. No POLLIN: the client reads what the server sends.
             poll.register(self._upstream, getattr(select, "POLLRDHUP", 0))
             poll.poll(timeout_s * 1000)
             lifeline.setblocking(False)
@@ -91,8 +91,8 @@ class HandOver:
         return given_back
 
     def close(self) -> None:
-        """Nobody may ask any more, and nobody waits."""
-        # Whoever is just asking holds the lock.
+        """Nobody may take it any more, and nobody waits."""
+        # Somebody who is just taking it holds the lock.
         self.stop.over()
         self._over(given_back=False)
 
@@ -104,5 +104,5 @@ class HandOver:
         if lifeline is not None:
             lifeline.close()
         if returned is not None:
-            # Its duplicate is needed no more; or kept for the next client, if the session was given back.
+            # The broker's duplicate is no longer needed, or is kept for the next client if the session was given back.
             returned(given_back)

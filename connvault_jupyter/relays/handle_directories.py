@@ -1,4 +1,4 @@
-"""The folders in which handles' sockets lie, one a handle. Who listens there is not known here."""
+"""The folders for handles' sockets, one per handle. It does not know who listens there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import tempfile
 from pathlib import Path
 
 from ..contracts.frames import MAX_SOCKET_PATH_BYTES
-from .option_files import SUFFIX
-from .worker import HAND_OVER_SOCKET, SOCKETS
+from ..contracts.relay_wire import HAND_OVER_SOCKET, OPTIONS_SUFFIX, SOCKETS
 
 
 class HandleDirectories:
-    """`wanted` is made for them, if it is not too deep for sockets. Not safe to use from several threads at a time."""
+    """`wanted` is created for them, unless it is too deep for sockets. Not thread-safe."""
 
     def __init__(self, wanted: Path) -> None:
         self._wanted = wanted
@@ -29,19 +28,19 @@ class HandleDirectories:
         return directory
 
     def remove(self) -> None:
-        """All of them."""
+        """Removes all of them."""
         if self._base is not None:
             shutil.rmtree(self._base, ignore_errors=True)
 
     def _made(self, handle: str) -> Path:
-        """The folder for all handles' own."""
+        """The folder that contains all of them."""
         longest = max(map(len, (*SOCKETS.values(), HAND_OVER_SOCKET)))
         if len(os.fsencode(self._wanted)) + len(handle) + longest + 2 > MAX_SOCKET_PATH_BYTES:
             return Path(tempfile.mkdtemp(prefix="cv-", dir="/tmp"))  # 0700, and short everywhere
-        # What a broker that was killed has left there is nobody's any more, but for what keeps a kernel's programs from
-        # going elsewhere.
+        # Remains of a killed broker are no longer used, except the files that keep a kernel's programs from going
+        # elsewhere.
         for left in self._wanted.iterdir() if self._wanted.is_dir() else ():
-            if left.suffix != SUFFIX:
+            if left.suffix != OPTIONS_SUFFIX:
                 shutil.rmtree(left, ignore_errors=True)
         self._wanted.mkdir(mode=0o700, exist_ok=True)
         return self._wanted

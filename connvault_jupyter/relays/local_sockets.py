@@ -1,7 +1,8 @@
-"""Connects to a server's Unix socket on this machine, and says whether anybody else could stand there. No protocol.
+"""Connects to a server's Unix socket on this machine, and checks whether somebody else could have put it there. No
+protocol.
 
-Other programs have such sockets too, and some obey whoever comes (a container engine, a notebook server). So a relay
-says nothing that a client or a connection has chosen before the other side has shown that it speaks the protocol.
+Other programs have such sockets too, and some obey any client (a container engine, a notebook server). So a relay
+sends nothing chosen by a client or a connection before the other side has shown that it speaks the protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from ..errors import UpstreamTimeout, UpstreamUnreachable
 
-# As the kernel follows (path_resolution(7)).
+# The kernel's own limit (path_resolution(7)).
 _MOST_LINKS = 40
 
 _NOBODY_THERE = (
@@ -33,16 +34,16 @@ def connect_path(path: str, *, timeout_s: float) -> socket.socket:
         stream.close()
         raise UpstreamTimeout from None
     except (OSError, ValueError):
-        # Too long for an address, too, and a server with a full backlog.
+        # Also for a path that is too long, and for a full backlog.
         stream.close()
         raise UpstreamUnreachable(_NOBODY_THERE) from None
     return stream
 
 
 def is_kept(path: str) -> bool:
-    """Whether only those can have put this socket there to whom the folders belong: not everybody, as in `/tmp`.
+    """Whether only the owners of its folders can have put this socket there, and not everybody, as in `/tmp`.
 
-    `path` is what was connected to: what the other end calls itself (getpeername) is the other end's own word.
+    `path` is the path used to connect: the other end itself chooses what getpeername returns.
     """
     trusted = {0, os.geteuid()}
     try:
@@ -52,14 +53,14 @@ def is_kept(path: str) -> bool:
                 continue
             if not found.st_mode & stat.S_ISVTX or place.lstat().st_uid not in trusted:
                 return False
-        # The last one is the socket: what stands in everybody's folder could have been put there by anybody.
+        # The last one is the socket: anybody could have put it into a folder that is open to all.
         return not found.st_mode & stat.S_IWOTH
     except (OSError, ValueError):
         return False
 
 
 def _way_to(path: str) -> Iterator[tuple[Path, Path]]:
-    """Each folder and link on the way, and the socket itself, with the folder that it is in. Raises: OSError."""
+    """Each folder and link on the path, and the socket itself, with its folder. Raises: OSError."""
     folder, left, links = Path("/"), [*reversed(Path(path).parts[1:])], 0
     while left:
         name = left.pop()

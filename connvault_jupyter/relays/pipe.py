@@ -1,4 +1,4 @@
-"""Messages with file descriptors between the broker, its zygote and its workers. No message's meaning is known here.
+"""Messages with file descriptors between the broker, its zygote and its workers. It does not interpret messages.
 
 4 bytes big-endian length, then a JSON object, as in `contracts.frames`; descriptors travel with the first byte
 (unix(7), SCM_RIGHTS). Both ends are of one installation, so there is no version.
@@ -22,7 +22,7 @@ _MAX_BYTES = 1 << 20
 _MAX_DESCRIPTORS = 4
 _ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
 
-# An end that does not read for that long is stuck; whoever waits for it must not be.
+# An end that does not read for this long is stuck; the sender must not get stuck too.
 _SEND_TIMEOUT_S = 2
 
 
@@ -30,7 +30,7 @@ class Pipe:
     """One end. Any thread may send; one thread receives."""
 
     def __init__(self, stream: socket.socket, *, receive_timeout_s: int = 0) -> None:
-        """`receive_timeout_s`: after that long without a byte receiving fails; 0: never."""
+        """`receive_timeout_s`: receiving fails after this time without a byte; 0: never."""
         self._stream = stream
         self._sending = threading.Lock()
         for option, seconds in (
@@ -52,7 +52,7 @@ class Pipe:
             self._stream.sendall(frame)
 
     def offer(self, message: Mapping[str, Any]) -> bool:
-        """Sends a short message if nobody has to wait for that; whether it was sent. Raises: OSError: as `send`."""
+        """Sends a short message if that does not block; returns whether it was sent. Raises: OSError: as `send`."""
         if not self._sending.acquire(blocking=False):
             return False
         try:
@@ -68,9 +68,9 @@ class Pipe:
             self._sending.release()
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
-        """A message and the descriptors that came with it, which are the caller's to close. `None`: the end.
+        """A message and its descriptors, which the caller must close. `None`: the end.
 
-        Raises: OSError: it ended in the middle, or is no message.
+        Raises: OSError: it ended in the middle, or is not a message.
         """
         head, ancillary, _, _ = self._stream.recvmsg(
             _LENGTH.size, _ANCILLARY, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -90,7 +90,7 @@ class Pipe:
         return message, descriptors
 
     def messages(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """What `receive` gives, until the end, however that comes."""
+        """Yields what `receive` returns, until the end of any kind."""
         while True:
             try:
                 received = self.receive()
@@ -101,7 +101,7 @@ class Pipe:
             yield received
 
     def close(self) -> None:
-        """For both directions: the other end sees it even if a copy of this one is open somewhere."""
+        """Closes both directions: the other end notices even if a copy of this one is open elsewhere."""
         with contextlib.suppress(OSError):
             self._stream.shutdown(socket.SHUT_RDWR)
         self._stream.close()
@@ -122,7 +122,7 @@ def _frame(message: Mapping[str, Any]) -> bytes:
 
 
 def close_all(descriptors: Sequence[int]) -> None:
-    """Closes what was received and is not wanted."""
+    """Closes received descriptors that are not needed."""
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             os.close(descriptor)

@@ -1,7 +1,8 @@
-"""The port `Relays`: keeps the zygote and the workers, and ends what may not stay open. It runs inside the broker.
+"""The port `Relays`: runs the zygote and the workers, and ends connections that may not stay open. It runs inside the
+broker.
 
-What may stay open is looked at anew whenever anything has changed, in this server or in another one on the vault, so
-no path by which a permission ends can be forgotten here.
+Open connections are checked again whenever anything has changed, in this server or in another one on the vault, so no
+way in which a permission ends can be missed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..contracts.relay_wire import SOCKET, SOCKETS
 from ..errors import BrokerUnavailable, ConnvaultError, StorageError
 from ..services.ports import Clock, Lock
 from ..services.relay_ports import RelayEndpoint, RelayOrder
@@ -28,14 +30,13 @@ from .ended_ports import EndedPorts
 from .handle_directories import HandleDirectories
 from .option_files import OptionFiles
 from .turns import Turns
-from .worker import SOCKET, SOCKETS
 from .worker_client import WorkerClient, gone, refused
 from .zygote_client import StartZygote, ZygoteClient
 
-# Another server's revoke is noticed this late; one of this broker at once.
+# A revoke by another server is noticed within this time, one by this broker at once.
 _LOOK_EVERY_S = 0.2
 
-# Those that a slow worker may still listen for.
+# Ended handles for which a slow worker may still listen.
 _DROPPED = 256
 
 _WorkerKey = tuple[str, str, str]
@@ -51,7 +52,7 @@ class _Open:
 
 
 class RelaySupervisor:
-    """`directory` is made for the handles' sockets, if it is not too deep for them. `lock` is the broker's."""
+    """`directory` is created for the handles' sockets, unless it is too deep for them. `lock` is the broker's."""
 
     def __init__(
         self,
@@ -70,24 +71,24 @@ class RelaySupervisor:
         self._broker_lock = lock
         self._log = log
         self._lock = threading.Lock()
-        # One for each worker: a stuck worker holds up its own handles only.
+        # One for each worker: a stuck worker delays only its own handles.
         self._turns: Turns[_WorkerKey] = Turns()
         self._zygote: ZygoteClient | None = None
         self._workers: dict[_WorkerKey, WorkerClient] = {}
         self._open: dict[str, _Open] = {}
-        # Their workers may not have followed yet.
+        # Their workers may not have reacted yet.
         self._dropped: dict[str, RelayOrder] = {}
         self._ended_ports = EndedPorts()
         self._option_files = OptionFiles()
-        # Two threads look: whoever has the broker's lock may wait for a database that somebody holds, and what is known
-        # to have ended is not to wait for that.
+        # Two threads check: the holder of the broker's lock may be waiting for a blocked database, and handles that
+        # are known to have ended must not wait for that.
         self._ended = threading.Event()
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._seen: object = None
 
     def start(self) -> None:
-        """Begins to look after what is open. Returns at once."""
+        """Starts checking open connections. Returns at once."""
         for name, poke, look in (
             ("relay-watch-ended", self._ended, self._cut_what_ended),
             ("relay-watch-changed", self._changed, self._cut_what_changed),
@@ -95,12 +96,12 @@ class RelaySupervisor:
             threading.Thread(target=self._look, args=(poke, look), name=name, daemon=True).start()
 
     def changed(self) -> None:
-        """Something has changed: what is open is looked at, now. Never blocks."""
+        """Something has changed: checks open connections now. Never blocks."""
         self._ended.set()
         self._changed.set()
 
     def warm(self) -> None:
-        """Starts the zygote, if it does not run. Never blocks."""
+        """Starts the zygote unless it runs. Never blocks."""
         if self._zygote is None or self._zygote.over:
             threading.Thread(target=self._warm, name="relay-warm", daemon=True).start()
 
@@ -130,7 +131,7 @@ class RelaySupervisor:
         return {one.order.ref for handle, one in opened.items() if handle in busy[one.worker]}
 
     def try_login(self, protocol: str, login: Mapping[str, Any], timeout_s: float) -> str:
-        """Logs in once, in a worker of its own that ends with it: what the server calls itself.
+        """Logs in once, in a worker that ends with it; returns the server's product and version.
 
         Raises: UpstreamError and its kinds, BrokerUnavailable.
         """
@@ -156,7 +157,7 @@ class RelaySupervisor:
         self._directories.remove()
 
     def _listening(self, handle: str, order: RelayOrder) -> _Open:
-        """The worker is asked each time: one that is just being killed would still take a client, and lose it."""
+        """Asks the worker each time: one that is being killed would still accept a client, and lose it."""
         before = self._open.get(handle)
         found = self._joined(handle, order) if before is None or before.worker.over else before
         try:
@@ -164,18 +165,18 @@ class RelaySupervisor:
         except BrokerUnavailable:
             if not found.worker.over:
                 raise
-            # It has ended meanwhile.
+            # It has ended in the meantime.
             found = self._joined(handle, order)
             self._ask_to_listen(handle, found, tcp=order.tcp)
         if found is not before:
-            # The permission may have ended while the endpoint was made.
+            # The permission may have ended while the endpoint was created.
             self.changed()
         return found
 
     def _joined(self, handle: str, order: RelayOrder) -> _Open:
         key = _key(order)
         with self._lock:
-            # At one go: a worker whose last handle ends just now is ended with it.
+            # Atomically: a worker whose last handle is just ending ends with it.
             worker = self._workers.get(key)
             if worker is not None and not worker.over:
                 return self._entered(handle, order, worker)
@@ -184,7 +185,7 @@ class RelaySupervisor:
             if not self._closed.is_set():
                 self._workers[key] = worker
                 return self._entered(handle, order, worker)
-        # `close` did not see it.
+        # `close` has missed it.
         worker.end()
         raise BrokerUnavailable
 
@@ -202,13 +203,13 @@ class RelaySupervisor:
             raise
 
     def _entered(self, handle: str, order: RelayOrder, worker: WorkerClient) -> _Open:
-        """Before it listens: the first client may ask for its login at once. Called with `self._lock` held."""
+        """Before it listens, as the first client may ask for its login at once. Called with `self._lock` held."""
         token = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
         found = self._open[handle] = _Open(order, worker, self._directories.fresh(handle), token)
         return found
 
     def _new_worker(self, protocol: str, key: _WorkerKey | None) -> WorkerClient:
-        """`key`: whose logins it may ask for; `None`: nobody's."""
+        """`key`: for which logins it may ask; `None`: none."""
         zygote = self._running()
         pid: Future[int] = Future()
 
@@ -289,7 +290,7 @@ class RelaySupervisor:
                 self._log.error("the relays' watch failed: %s", type(exc).__name__)
 
     def _cut_what_ended(self, _poked: bool) -> None:
-        """By what needs neither the broker's lock nor its database, which other processes can hold."""
+        """Uses neither the broker's lock nor its database, which other processes can block."""
         opened = self._opened()
         now = self._clock()
         runs = {one.order.requester.instance for one in opened.values()}
@@ -313,7 +314,7 @@ class RelaySupervisor:
             try:
                 version = self._broker.version()
             except StorageError:
-                # As if everything had changed, each time, until it can be read again.
+                # Treats everything as changed until the database can be read again.
                 version, poked = None, True
             if not poked and version == self._seen:
                 return
@@ -326,7 +327,7 @@ class RelaySupervisor:
         self._end(ended)
 
     def _end(self, ended: Mapping[str, _Open]) -> None:
-        # All of them, before any worker is waited for.
+        # Ends all of them before waiting for any worker.
         for handle, one in ended.items():
             one.worker.shut(handle)
         for handle, one in ended.items():
@@ -339,7 +340,7 @@ class RelaySupervisor:
     def _drop(self, handle: str, found: _Open) -> None:
         with self._lock:
             if self._open.get(handle) is not found:
-                # Opened again meanwhile, in the same directory.
+                # Reopened in the meantime, in the same directory.
                 return
             del self._open[handle]
             self._dropped[handle] = found.order
@@ -351,21 +352,21 @@ class RelaySupervisor:
                 for key in [key for key, worker in self._workers.items() if worker is found.worker]:
                     del self._workers[key]
         if last:
-            # Nobody may use what it keeps (warm logins, tokens) any more.
+            # Nobody may use what it still keeps (warm logins, tokens).
             found.worker.retire(handle)
         else:
             found.worker.cut(handle)
 
 
 def _key(order: RelayOrder) -> _WorkerKey:
-    # What a worker keeps (warm logins, access tokens, sockets that came back and of which code may have copies) was
-    # opened under one grant, and nobody else's client gets it.
+    # What a worker keeps (warm logins, access tokens, returned sockets of which code may have copies) was opened under
+    # one grant, so no client of another grant may get it.
     return order.requester.instance, order.connection_id, order.grant_id
 
 
 def handle_id(ref: str, grant_id: str) -> str:
     """The name of a handle between broker and worker, and of its directory. The same after a restart.
 
-    A ref whose row was led to another grant is another handle, and the one that was opened before ends.
+    A ref whose row now names another grant is another handle, and the one opened earlier ends.
     """
     return hashlib.sha256(f"connvault-handle-2\0{ref}\0{grant_id}".encode()).hexdigest()[:12]

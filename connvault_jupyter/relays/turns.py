@@ -1,4 +1,4 @@
-"""One at a time for each key, whoever waits. Nothing is kept of a key that nobody holds or waits for."""
+"""A lock per key. Nothing is kept for a key that nobody holds or waits for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Turn:
 
 
 class Turns(Generic[K]):
-    """Safe to use from several threads."""
+    """Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class Turns(Generic[K]):
 
     @contextmanager
     def of(self, key: K) -> Iterator[None]:
-        """A block that no other thread is in for the same key. Waits for its turn."""
+        """A block that only one thread at a time enters for the same key. Waits for its turn."""
         with self._lock:
             turn = self._turns.setdefault(key, _Turn())
             turn.wanted_by += 1

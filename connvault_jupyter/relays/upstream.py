@@ -1,7 +1,6 @@
-"""Connects to the one place that a connection names: resolved once, checked, with or without TLS. It logs nobody in.
+"""Connects to a connection's server: resolved once, checked, with or without TLS. It does not log in.
 
-The addresses of a machine's own metadata service are refused whatever name leads there: it answers with credentials
-to anyone who asks, and a connection is made by a person for a service of theirs.
+Addresses of the machine's metadata service are refused under any name: it gives credentials to anyone who asks.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _METADATA = frozenset(
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
-# Where distributions keep the CAs that the system trusts; a Python may have been built to look elsewhere.
+# Where distributions store the system's CAs; Python may have been built with other paths.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -46,12 +45,12 @@ _KEEPALIVE_S = 60
 def connect(host: str, port: int, *, timeout_s: float) -> socket.socket:
     """A blocking TCP connection, without delay for small writes (TCP_NODELAY).
 
-    All addresses of the name are looked at before the first is tried, and exactly these are tried.
+    All addresses of the name are checked before the first is tried, and exactly these are tried.
 
     Raises:
-        UpstreamUnreachable: no such name, nobody listens, or no way there.
-        UpstreamRefused: an address that is never connected to (link-local, metadata, multicast, unspecified).
-        UpstreamTimeout: nothing within `timeout_s`, the resolution included.
+        UpstreamUnreachable: no such name, nobody listens, or no route.
+        UpstreamRefused: a forbidden address (link-local, metadata, multicast, unspecified).
+        UpstreamTimeout: no connection within `timeout_s`, including the resolution.
     """
     deadline = time.monotonic() + timeout_s
     addresses = _resolved(host, port, timeout_s)
@@ -80,12 +79,12 @@ def connect(host: str, port: int, *, timeout_s: float) -> socket.socket:
 
 
 def encrypt(stream: socket.socket, fields: Mapping[str, Any], *, timeout_s: float) -> ssl.SSLSocket:
-    """TLS on a connected socket, by the fields `host`, `sslmode` (libpq's words) and `ca_certificate` (PEM).
+    """TLS on a connected socket, by the fields `host`, `sslmode` (libpq's terms) and `ca_certificate` (PEM).
 
-    `require` and `prefer` verify nothing, as in libpq; `verify-ca` the chain, `verify-full` the name too.
+    `require` and `prefer` verify nothing, as in libpq; `verify-ca` verifies the chain, `verify-full` also the name.
 
     Raises:
-        UpstreamTlsFailed: no TLS there, or not the expected server.
+        UpstreamTlsFailed: the server does not offer TLS, or is not the expected one.
         UpstreamTimeout: no handshake within `timeout_s`.
     """
     host = str(fields["host"])
@@ -105,7 +104,7 @@ def encrypt(stream: socket.socket, fields: Mapping[str, Any], *, timeout_s: floa
 
 @functools.lru_cache(maxsize=8)
 def tls_context(mode: str, authorities: str) -> ssl.SSLContext:
-    """For a mode of libpq's and a PEM text of CAs (empty: the system's).
+    """For one of libpq's modes and CAs in PEM format (empty: the system's).
 
     Raises: ssl.SSLError: the text has no usable certificate.
     """
@@ -127,8 +126,8 @@ def tls_context(mode: str, authorities: str) -> ssl.SSLContext:
 
 
 def is_the_server(stream: socket.socket, fields: Mapping[str, Any]) -> bool:
-    """Whether the other end is the server that the connection names, and nobody on the way: by its certificate, or
-    because there is no way (it is this machine). Only then a password may be sent as it is, encrypted or not."""
+    """Whether the other end is certainly the connection's server: by its certificate, or because it is on this
+    machine. Only then may the password itself be sent, encrypted or not."""
     if by_path(fields):
         host = str(fields["host"])
         return is_kept(f"{host}/.s.PGSQL.{fields['port']}" if os.path.isdir(host) else host)
@@ -137,7 +136,7 @@ def is_the_server(stream: socket.socket, fields: Mapping[str, Any]) -> bool:
 
 
 def by_path(fields: Mapping[str, Any]) -> bool:
-    """Whether these fields lead to a Unix socket, where nothing is encrypted and nobody reads along."""
+    """Whether these fields lead to a Unix socket, which is not encrypted and can't be intercepted."""
     return str(fields.get("host") or "").startswith("/")
 
 
@@ -145,13 +144,13 @@ def shut(stream: socket.socket | None) -> None:
     """Ends a connection and closes it, whatever state it is in."""
     if stream is not None:
         with contextlib.suppress(OSError):
-            # Not SSLSocket.shutdown: it drops the TLS state under whoever is reading.
+            # Not SSLSocket.shutdown: it drops the TLS state while another thread may be reading.
             socket.socket.shutdown(stream, socket.SHUT_RDWR)
         stream.close()
 
 
 def _resolved(host: str, port: int, timeout_s: float) -> list[tuple[int, Any]]:
-    """(family, address) of each. getaddrinfo(3) knows no time-out, so it runs in a thread that may be left behind."""
+    """(family, address) of each. getaddrinfo(3) has no time-out, so it runs in a thread that may be abandoned."""
     answer: queue.SimpleQueue[list[tuple[int, Any]] | None] = queue.SimpleQueue()
 
     def resolve() -> None:
@@ -191,12 +190,12 @@ def _check(text: str) -> None:
 def _forms(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """The address, and the IPv4 address that it may stand for (RFC 4291 2.5.5, RFC 3056, RFC 4380, RFC 6052)."""
+    """The address, and the IPv4 address that it may contain (RFC 4291 2.5.5, RFC 3056, RFC 4380, RFC 6052)."""
     forms = [address]
     if isinstance(address, ipaddress.IPv6Address):
         inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if address in _NAT64 or int(address) >> 32 == 0:
             inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        # ::1 is no IPv4 address in disguise.
+        # ::1 contains no IPv4 address.
         forms += [form for form in inner if form is not None and not address.is_loopback]
     return forms

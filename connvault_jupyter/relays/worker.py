@@ -16,9 +16,9 @@
     {"try": n, "login"}                           ->
                                                   <-  {"tried": n, "server" | "problem"}
 
-The end of the pipe is the end of the process. A secret is here from an answer to the end of its login; for HTTP up to a
-second longer, and an OAuth2 access token until it expires; for Redis as long as the connection, to mask it; for
-PostgreSQL until a session for the next client is logged in. Nothing is written to disk but sockets.
+The end of the pipe is the end of the process. A secret is held from the answer to the end of its login; for HTTP up to
+a second longer, and an OAuth2 access token until it expires; for Redis as long as the connection, to mask it; for
+PostgreSQL until a session for the next client is logged in. Nothing is written to disk except sockets.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
-import json
 import math
 import os
 import socket
@@ -39,6 +38,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..contracts.relay_wire import FORGET, HAND_OVER_SOCKET, SESSION_NUMBER, SOCKET, SOCKETS, problem_of
 from ..errors import BrokerUnavailable, ConnvaultError, HandleInvalid, from_problem
 from .acceptor import Acceptor
 from .downstream import Downstream, Handle, Login, Relay
@@ -46,29 +46,24 @@ from .limits import LIMITS, Limits
 from .pipe import Pipe, close_all
 from .upstream import shut
 
-# The broker looks up who a fresh kernel is for at most 2 s.
+# The broker needs at most 2 s to identify a new kernel.
 _ANSWER_S = 10
 
-# A thread's stack: libraries for TLS and SigV4 stay far below it, and it bounds what 256 clients cost.
+# A thread's stack: libraries for TLS and SigV4 stay far below it, and it limits the cost of 256 clients.
 _STACK_BYTES = 512 * 1024
 
-# The broker has a duplicate now, by which it ends what was passed on.
+# The broker now has a duplicate, with which it can end the socket that was handed over.
 KEPT = b"+"
 
-HAND_OVER_SOCKET = "hand-over"
-# No session's number: whoever says it there wants what is kept for the next client to be ended.
-FORGET = 0
-# Whose clients try again where nobody listens any more: the broker tells them what has ended (`ended_ports`).
+# Protocols whose clients retry where nobody listens any more: the broker tells them why (`ended_ports`).
 TOLD_AT_THEIR_PORT = frozenset({"http"})
-# libpq appends the port to the name; all other clients take any path.
-SOCKETS = {"postgresql": ".s.PGSQL.5432"}
-SOCKET = "s"
 
 _BACKLOG = 128
-# Far more than any handle's clients: what waits for a thread would wait for a client to leave.
+# Far more than the clients of all handles: waiting for a thread would mean waiting for a client to leave.
 _THREADS = 4096
 
-# What is cut may still have something to say to its server (that a query shall end); nobody can use it meanwhile.
+# A connection that was cut may still have to tell its server something (to cancel a query); nobody can use it any
+# more.
 FAREWELL_S = 1.0
 
 _SIGHTED_EVERY_S = 10.0
@@ -76,7 +71,7 @@ _TAKER_PATIENCE_S = 5
 
 
 class Worker:
-    """`run` serves until the broker hangs up."""
+    """`run` serves until the broker disconnects."""
 
     def __init__(self, *, pipe: Pipe, protocol: str, relay: Relay, limits: Limits = LIMITS) -> None:
         self._pipe = pipe
@@ -89,12 +84,12 @@ class Worker:
         self._serving = 0
         self._taking = 0
         self._none_served = threading.Condition(self._lock)
-        # Threads are used again: making one takes a tenth of a warm connect. A client and its taker are two.
+        # Threads are reused: creating one takes a tenth of a warm connect. A client and its hand-over need two.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client")
         self._acceptor = Acceptor(threads=self._threads)
 
     def run(self) -> None:
-        """Returns when the broker has hung up; everything of it is closed then."""
+        """Returns when the broker has disconnected, after closing everything."""
         try:
             for message, descriptors in self._pipe.messages():
                 close_all(descriptors)
@@ -119,7 +114,7 @@ class Worker:
             if not listening.sockets:
                 path = os.path.join(handle.directory, SOCKETS.get(self._protocol, SOCKET))
                 self._clients_at(_unix(path), listening, over_tcp=False)
-                self._takers_at(_unix(os.path.join(handle.directory, HAND_OVER_SOCKET)), listening)
+                self._serve_hand_overs_at(_unix(os.path.join(handle.directory, HAND_OVER_SOCKET)), listening)
             if message["tcp"] and listening.port is None:
                 inet = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
                 listening.port = inet.getsockname()[1]
@@ -149,7 +144,7 @@ class Worker:
         listening.sockets.append(socket_)
         self._acceptor.open(socket_, serve)
 
-    def _takers_at(self, socket_: socket.socket, listening: _Listening) -> None:
+    def _serve_hand_overs_at(self, socket_: socket.socket, listening: _Listening) -> None:
         listening.sockets.append(socket_)
         self._acceptor.open(socket_, lambda stream: self._pass_on(stream, listening))
 
@@ -157,10 +152,11 @@ class Worker:
         with self._lock:
             leaves = None
             if len(listening.served) >= self._limits.connections:
-                # Whoever is there longest without a login: anybody of this user can come and say nothing.
+                # The client that has been connected the longest without a login: any process of this user can connect
+                # and send nothing.
                 silent = (one for one in listening.served if not (one.let_in or one.ended))
                 leaves = next(silent, downstream)
-            # The handle may have been cut while this client came in.
+            # The handle may have been cut while this client connected.
             welcome = self._listening.get(listening.handle.id) is listening and leaves is not downstream
             if welcome:
                 listening.served[downstream] = None
@@ -173,7 +169,7 @@ class Worker:
         try:
             self._relay.serve(downstream)
         except (ConnvaultError, OSError):
-            pass  # The protocol has told its client what there was to tell.
+            pass  # The protocol has already told its client.
         except Exception as exc:  # noqa: BLE001 -- one client must not end the others; its text could hold a secret
             _complain(exc)
         finally:
@@ -184,9 +180,9 @@ class Worker:
                 self._none_served.notify_all()
 
     def _pass_on(self, stream: socket.socket, listening: _Listening) -> None:
-        """A client asks for its own upstream socket: 8 bytes, the number under which it is offered; or FORGET."""
+        """A client requests its own upstream socket: the number under which it is offered; or FORGET."""
         with self._lock:
-            # Anybody of this user can ask, and each who asks has a thread for as long as he is waited for.
+            # Any process of this user can ask, and each one occupies a thread while it is served.
             full = self._taking >= self._limits.connections
             self._taking += not full
         if full:
@@ -194,15 +190,15 @@ class Worker:
             return
         try:
             stream.settimeout(_TAKER_PATIENCE_S)
-            number = stream.recv(8, socket.MSG_WAITALL)
-            if len(number) == 8:
-                (session,) = struct.unpack(">Q", number)
+            number = stream.recv(SESSION_NUMBER.size, socket.MSG_WAITALL)
+            if len(number) == SESSION_NUMBER.size:
+                (session,) = SESSION_NUMBER.unpack(number)
                 if session == FORGET:
                     self._relay.forget()
                 else:
                     self._hand_over(session, stream, listening)
         except (ConnvaultError, OSError):
-            pass  # It finds its line closed.
+            pass  # The client finds its connection closed.
         finally:
             with self._lock:
                 self._taking -= 1
@@ -213,16 +209,17 @@ class Worker:
             served = tuple(listening.served)
         for downstream in served:
             hand_over = downstream.hand_over
-            # A client that is just leaving may have had the same session.
+            # A client that is just leaving may have used the same session.
             if hand_over is None or hand_over.session != session or not hand_over.offered:
                 continue
-            # The broker has looked who it is; whoever asks for its socket must be the same process.
+            # The broker has identified the client; whoever asks for its socket must be the same process.
             if _same_process(downstream.stream, asking):
                 hand_over.take(asking)
                 return
 
     def _login(self, downstream: Downstream) -> Login:
-        # The answer comes on a line of its own, to this thread: by another one it would come 50 us later.
+        # The answer comes on a separate socket, directly to this thread: through another one it would take 50 us
+        # longer.
         ours, theirs = socket.socketpair()
         with ours:
             answers = Pipe(ours, receive_timeout_s=_ANSWER_S)
@@ -252,7 +249,8 @@ class Worker:
                 self._pipe.send(
                     {"handed": number, "handle": downstream.handle.id}, [upstream, theirs.fileno()]
                 )
-            # Not before it has it: sent is not received, and it may be about to end, or have no descriptor left.
+            # Only once the broker has it: sent is not received, and the broker may be ending, or have no descriptor
+            # left.
             kept = ours.recv(1) == KEPT
         if not kept:
             raise HandleInvalid(reason="revoked")
@@ -264,7 +262,7 @@ class Worker:
         return returned
 
     def _sighted(self, downstream: Downstream) -> None:
-        """A secret was masked: the broker notes it. Once in a while for a handle: a loop would fill the pipe."""
+        """A secret was masked: tells the broker. Only once in a while per handle, as a loop would fill the pipe."""
         handle, now = downstream.handle.id, time.monotonic()
         with self._lock:
             listening = self._listening.get(handle)
@@ -313,17 +311,17 @@ class _Listening:
     handle: Handle
     sockets: list[socket.socket] = field(default_factory=list)
     port: int | None = None
-    # In the order in which they have come.
+    # In order of arrival.
     served: dict[Downstream, None] = field(default_factory=dict)
     sighted_at: float = -math.inf
 
 
 def run(stream: socket.socket, protocol: str) -> None:
     """The life of a worker process whose pipe to the broker is `stream`."""
-    # Sockets are made for this user alone, whatever the mask was.
+    # Sockets are created for this user only, whatever the umask was.
     os.umask(0o177)
     threading.stack_size(_STACK_BYTES)
-    # A thread that computes lets one that only passes bytes on wait for at most this long.
+    # A thread that computes delays one that only copies bytes by at most this long.
     sys.setswitchinterval(0.0005)
     relay: Relay = module_of(protocol).Relay(limits=LIMITS)
     Worker(pipe=Pipe(stream), protocol=protocol, relay=relay).run()
@@ -335,17 +333,8 @@ def module_of(protocol: str) -> Any:
 
 
 def login_of(found: Mapping[str, Any]) -> Login:
-    """A login as it crossed the pipe."""
+    """A login as sent over the pipe."""
     return Login(found["fields"], found["secrets"], found["revision"], found["rotation"])
-
-
-def problem_of(error: ConnvaultError) -> dict[str, Any]:
-    """An error as it crosses the pipe; `errors.from_problem` reads it."""
-    return {
-        "code": error.code,
-        "detail": error.message,
-        "details": json.loads(json.dumps(error.details, default=str)),
-    }
 
 
 def _unix(path: str) -> socket.socket:
@@ -362,7 +351,7 @@ def _unix(path: str) -> socket.socket:
 
 
 def _same_process(one: socket.socket, other: socket.socket) -> bool:
-    """Whether the peers of two Unix sockets are one process. Linux only; elsewhere nothing is handed over."""
+    """Whether the peers of two Unix sockets are the same process. Linux only; elsewhere nothing is handed over."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return False
@@ -373,7 +362,7 @@ def _same_process(one: socket.socket, other: socket.socket) -> bool:
 
 
 def _complain(error: BaseException) -> None:
-    """The type and the place, on standard error: the text and the values could hold a secret."""
+    """Prints type and location to standard error: text and values could hold a secret."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -1,7 +1,7 @@
-"""The broker's end of one worker: what it was told, who asks it for a login, what it has passed on. It decides nothing.
+"""The broker's end of one worker: its handles, requests for logins, and handed-over sockets. It decides nothing.
 
-A worker is for one connection under one grant, in one run: its memory, warm logins and crashes are never another's, and
-what was ever opened in it ends with its last handle, whoever has copies.
+A worker is for one connection under one grant, in one run: memory, warm logins and crashes are never shared with
+others, and everything opened in it ends with its last handle, even if others have copies.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
+from ..contracts.relay_wire import problem_of
 from ..errors import (
     BrokerUnavailable,
     ConnvaultError,
@@ -27,30 +28,30 @@ from ..errors import (
 from .client_sockets import ClientSockets, ended
 from .pipe import Pipe, close_all
 from .upstream import shut
-from .worker import FAREWELL_S, KEPT, problem_of
+from .worker import FAREWELL_S, KEPT
 
 # A worker answers at once; one that doesn't is stuck.
 _ANSWER_S = 5.0
 
-# Cutting takes a worker a millisecond, 20 on a very busy machine. What was promised is 100 ms: with its last handle, a
+# Cutting takes a worker a millisecond, 20 on a very busy machine. The promise is 100 ms: after its last handle, a
 # worker that takes longer is killed.
 _CUT_S = 0.08
 
-# A session that waits in the worker for whichever handle comes next.
+# A session that waits in the worker for the next handle.
 _NO_HANDLE = ""
 
 Answer = Callable[[str, socket.socket], Mapping[str, Any]]
 """(handle, the client's socket) -> the login as it crosses the pipe. Raises: ConnvaultError."""
 
 Sighted = Callable[[str], None]
-"""(handle): its worker has masked a secret in what a client got. Raises nothing."""
+"""(handle): its worker has masked a secret in what a client received. Never raises."""
 
 Left = Callable[[str, socket.socket], None]
-"""(handle, its port's socket): the worker listens there no more; whoever gets the socket closes it."""
+"""(handle, its port's socket): the worker no longer listens there; the receiver must close the socket."""
 
 
 class WorkerClient:
-    """`fork` gives the descriptor to a new worker; `kill` ends it by force. Safe to use from several threads."""
+    """`fork` gives the descriptor to a new worker; `kill` ends it by force. Thread-safe."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class WorkerClient:
     def listen(
         self, handle: str, *, directory: str, token: str, fields: Mapping[str, Any], tcp: bool
     ) -> int | None:
-        """Lets the worker listen for a handle, or on TCP too; the port. Raises: BrokerUnavailable."""
+        """Lets the worker listen for a handle, or also on TCP; returns the port. Raises: BrokerUnavailable."""
         answer = self._ask(
             ("listening", handle),
             {"listen": handle, "directory": directory, "token": token, "fields": dict(fields), "tcp": tcp},
@@ -105,7 +106,8 @@ class WorkerClient:
         return port if isinstance(port, int) else None
 
     def try_login(self, login: Mapping[str, Any], timeout_s: float) -> str:
-        """Logs in once and leaves: what the server calls itself. Raises: UpstreamError ..., BrokerUnavailable."""
+        """Logs in once and disconnects; returns the server's product and version. Raises: UpstreamError ...,
+        BrokerUnavailable."""
         number = next(self._numbers)
         answer = self._ask(("tried", number), {"try": number, "login": login}, timeout_s)
         if "problem" in answer:
@@ -113,13 +115,13 @@ class WorkerClient:
         return str(answer["server"])
 
     def in_use(self) -> Collection[str]:
-        """The handles that have somebody logged in."""
+        """The handles with a logged-in client."""
         with self._lock:
             handed = {of for of, stream in self._handed.values() if of != _NO_HANDLE and not ended(stream)}
             return handed.union(self._clients.owners())
 
     def shut(self, handle: str) -> None:
-        """Ends what clients have of a handle by the broker's own copies, which need no worker."""
+        """Ends the clients of a handle with the broker's own copies, without the worker."""
         with self._lock:
             handed = [stream for of, stream in self._handed.values() if of == handle]
             self._clients.end(handle)
@@ -128,10 +130,11 @@ class WorkerClient:
                 stream.shutdown(socket.SHUT_RDWR)
 
     def cut(self, handle: str) -> None:
-        """Ends all that clients have of a handle, and tells the worker. Never waits: other handles of it go on."""
+        """Ends the clients of a handle, and tells the worker. Never waits, so that its other handles continue."""
         self.shut(handle)
         self._untold.append(handle)
-        # Whoever holds it tells, now or with what the worker is told next: it knows no login for this handle anyway.
+        # The holder of the lock tells the worker, now or with its next message; no more logins are given for this
+        # handle anyway.
         if self._telling.acquire(blocking=False):
             try:
                 self._tell_of_cuts(self._pipe.offer)
@@ -141,8 +144,8 @@ class WorkerClient:
                 self._telling.release()
 
     def retire(self, handle: str) -> None:
-        """Cuts its last handle and lets the worker end by itself, which takes it a moment. One that does not follow is
-        killed: a query of its may still be running at the server."""
+        """Cuts its last handle and lets the worker end on its own, which takes a moment. If it does not end, it is
+        killed, as a query of it may still be running at the server."""
         self.shut(handle)
         try:
             self._ask(("cut", handle), {"cut": handle}, _CUT_S, send=self._offered)
@@ -156,7 +159,7 @@ class WorkerClient:
         self._forget()
 
     def end(self) -> None:
-        """Ends the worker and all that it has open or has passed on, at once."""
+        """Ends the worker and everything that it has opened or handed over, at once."""
         self._kill()
         self._pipe.close()
         self._forget()
@@ -192,7 +195,7 @@ class WorkerClient:
             if not self._telling.acquire(timeout=timeout_s):
                 raise BrokerUnavailable
             try:
-                # In order: a handle that was cut may be opened again.
+                # In order, as a handle that was cut may be opened again.
                 self._tell_of_cuts(send)
                 send(message)
             finally:
@@ -209,14 +212,14 @@ class WorkerClient:
             try:
                 self._told(message, descriptors)
             except OSError:
-                # It does not read, or has gone: the next receive tells.
+                # It does not read, or is gone: the next receive will tell.
                 continue
             except Exception as exc:  # noqa: BLE001 -- a worker's nonsense must not end the broker's thread
                 self._log.error("a relay sent an unknown message: %s", type(exc).__name__)
             finally:
                 close_all(descriptors)
         self._forget()
-        # A worker that has crashed: nobody calls `end` for it.
+        # A crashed worker, for which nobody calls `end`.
         self._pipe.close()
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
@@ -240,7 +243,7 @@ class WorkerClient:
 
     def _answer_login(self, handle: str, asks: int, waits: int) -> None:
         with socket.socket(fileno=os.dup(asks)) as client, socket.socket(fileno=os.dup(waits)) as line:
-            # Before it is answered: a handle that ends meanwhile ends the client too.
+            # Before the answer, so that a handle that ends in the meantime also ends the client.
             with self._lock:
                 kept = not self._over and self._clients.keep(handle, client)
             try:
@@ -253,7 +256,7 @@ class WorkerClient:
             Pipe(line).send(answer)
 
     def _keep(self, number: int, handle: str, descriptor: int, waits: int) -> None:
-        """The worker passes the socket on when it hears that it is kept here, and not otherwise."""
+        """The worker hands over the socket only after it is told that a copy is kept here."""
         stream = socket.socket(fileno=os.dup(descriptor))
         with self._lock:
             kept = not self._over
@@ -267,9 +270,9 @@ class WorkerClient:
             line.send(KEPT)
 
     def _let_go(self, number: int, *, kept: bool) -> None:
-        """A session that was given back belongs to no handle, but to the grant; whoever had it may have a copy of it.
+        """A session that was given back belongs to the grant, not to a handle; its former user may have a copy.
 
-        So it is ended with the worker, also with one that is killed; one that was not given back, at once.
+        So it is ended with the worker, even if that is killed; one that was not given back is ended at once.
         """
         with self._lock:
             found = self._handed.pop(number, None)
@@ -277,14 +280,14 @@ class WorkerClient:
                 self._handed[number] = (_NO_HANDLE, found[1])
                 return
         if found is not None:
-            # Not only closed: the worker may be killed before it ends the session.
+            # Shut down, not only closed: the worker may be killed before it ends the session.
             shut(found[1])
 
     def _close_what_ended(self, next_one: socket.socket) -> None:
-        """Of those that were given back: what is passed on again, and what the worker has ended meanwhile.
+        """Closes copies of sessions that were given back and are now handed over again, or have been ended by the
+        worker.
 
-        Called with the lock.
-        """
+        Called with the lock held."""
         again = os.fstat(next_one.fileno()).st_ino
         for number, (of, stream) in list(self._handed.items()):
             if of == _NO_HANDLE and (os.fstat(stream.fileno()).st_ino == again or ended(stream)):
@@ -305,12 +308,12 @@ class WorkerClient:
 
 
 def refused() -> HandleInvalid:
-    """What a client of a handle is told that the broker has let go of."""
+    """The error for a client of a handle that the broker has already ended."""
     return HandleInvalid(reason="revoked")
 
 
 def gone() -> HandleInvalid:
-    """What a program is told that still asks at a handle's port: who it is is not looked up any more."""
+    """The error for a program that still connects to a handle's port; the program is no longer identified."""
     return HandleInvalid(
         "This handle has ended: it was revoked or released, its permission expired, or connvault was "
         "locked. Call connection() again.",

@@ -1,12 +1,12 @@
-"""Forks workers: one process with everything imported, of which each worker is a copy that costs milliseconds.
+"""Forks workers: one process that has imported everything, so that each worker is a copy that takes milliseconds.
 
     broker                                   zygote
     {"fork": number, "protocol"} + a socket ->
                                          <-  {"forked": number, "pid"} | {"forked": number, "missing": module}
     {"kill": pid}                        ->
 
-It has no thread and never holds a secret: those go straight from the broker to a worker. It is the workers' parent, so
-the pid that it kills is still theirs. The end of the pipe ends it and them.
+It has no threads and never holds a secret: those go directly from the broker to a worker. It is the workers' parent,
+so a pid that it kills still belongs to a worker. The end of the pipe ends it and them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from collections.abc import Callable
 from . import worker
 from .pipe import Pipe, close_all
 
-# Less than the broker waits for the zygote's end, more than a worker needs that has something to say (`FAREWELL_S`).
+# Less than the broker waits for the zygote's end, more than a worker needs for its last messages (`FAREWELL_S`).
 _FAREWELL_S = 1.5
 
 
 def run(stream: socket.socket, in_child: Callable[[], object]) -> None:
-    """Serves until the broker hangs up. `in_child` is called first in each worker (what a fork undoes)."""
+    """Serves until the broker disconnects. `in_child` is called first in each worker (to redo what a fork undoes)."""
     reaped, ring = os.pipe()
     os.set_blocking(ring, False)
     os.set_blocking(reaped, False)
@@ -73,7 +73,7 @@ class _Zygote:
         return True
 
     def reap(self) -> None:
-        """Takes note of the workers that have ended."""
+        """Reaps the workers that have ended."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._descriptors[0], 4096)
         for pid in tuple(self._children):
@@ -82,9 +82,10 @@ class _Zygote:
                 self._children.discard(pid)
 
     def end(self) -> None:
-        """The workers see the end of their pipes too: first they cut what they have passed on, which nobody else can.
+        """The workers notice the end of their pipes too, and first cut the sockets that they have handed over, which
+        nobody else can.
 
-        Also one that somebody has stopped. Whoever takes too long is killed.
+        Also continues stopped ones. A worker that takes too long is killed.
         """
         for pid in self._children:
             os.kill(pid, signal.SIGCONT)
@@ -98,13 +99,13 @@ class _Zygote:
             os.kill(pid, signal.SIGKILL)
 
     def _fork(self, number: int, protocol: str, descriptor: int) -> None:
-        # Here, so that the next worker of this protocol finds it imported.
+        # Imported here, so that it is already imported for the next worker of this protocol.
         try:
             worker.module_of(protocol)
         except ImportError as exc:
             self._pipe.send({"forked": number, "missing": exc.name or protocol})
             return
-        # What is there now is shared with the children as long as nobody's collector writes into it.
+        # Existing objects are shared with the children as long as no garbage collector writes to them.
         gc.collect()
         gc.freeze()
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""The broker's end of the zygote: starts it, asks it for workers, has them killed. It knows nothing of what they do."""
+"""The broker's end of the zygote: starts it, requests workers, has them killed. It does not know what they do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -18,20 +17,24 @@ from .pipe import Pipe, close_all
 
 _FORK_S = 10.0
 
-# What a worker may see of the server's environment: how to find libraries and certificates. PG*, AWS_* and proxies
-# would send a secret elsewhere, tokens of the server are nobody's business.
+# The part of the server's environment for workers: how to find libraries and certificates. PG*, AWS_* and proxies
+# could send a secret elsewhere, and workers don't need the server's tokens.
 _PASSED_ON = (
     "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
 )  # fmt: skip
 
 
 class StartedProcess(Protocol):
-    """A process that is being started, and to which nothing is said before it has hardened itself."""
-
-    process: subprocess.Popen[bytes]
+    """A process that is being started, and to which nothing is sent before it has hardened itself."""
 
     def meet(self) -> tuple[socket.socket, int]:
-        """The channel to it, and the pid at its other end. Waits for it. Raises: ConnvaultError."""
+        """The channel to it, and the pid at the other end. Waits for it. Raises: ConnvaultError."""
+
+    def kill(self) -> None:
+        """Ends it by force."""
+
+    def reap(self) -> None:
+        """Returns when it has ended, whose channel was closed; by force where it does not follow."""
 
 
 StartZygote = Callable[[Mapping[str, str]], StartedProcess]
@@ -39,7 +42,7 @@ StartZygote = Callable[[Mapping[str, str]], StartedProcess]
 
 
 class ZygoteClient:
-    """`over`: the zygote has ended, and its workers with it."""
+    """`over`: the zygote and its workers have ended."""
 
     def __init__(self, start: StartZygote) -> None:
         """Raises: OSError: it can't be started."""
@@ -67,24 +70,19 @@ class ZygoteClient:
                 self._zygote.pop(worker, None)
 
     def kill(self, pid: int) -> None:
-        """Ends a worker. It is the zygote's child, so the pid is no other process's."""
+        """Ends a worker. It is the zygote's child, so the pid can't belong to another process."""
         with contextlib.suppress(OSError):
             # There is a worker, so there is a pipe.
             self._pipe.result(0).send({"kill": pid})
 
     def end(self) -> None:
-        """Ends the zygote and, through it, its workers; returns when it has gone."""
-        process = self._started.process
+        """Ends the zygote and, through it, its workers; returns when it is gone."""
         try:
             self._pipe.result(0).close()
         except (ConnvaultError, FutureTimeout):
             # It has no workers yet.
-            process.kill()
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self._started.kill()
+        self._started.reap()
 
     def _read(self) -> None:
         try:
@@ -92,14 +90,13 @@ class ZygoteClient:
         except ConnvaultError as exc:
             self.over = True
             self._pipe.set_exception(exc)
-            self._started.process.kill()
+            self._started.kill()
         else:
             pipe = Pipe(stream)
             self._pipe.set_result(pipe)
             self._listen(pipe)
-        # Reaped by whoever comes first.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._started.process.wait(2)
+        # Whoever comes first reaps it.
+        self._started.reap()
 
     def _listen(self, pipe: Pipe) -> None:
         for message, descriptors in pipe.messages():
@@ -132,11 +129,11 @@ def environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **kept,
-        # numpy's linear algebra, which nobody uses here, would start a thread for each processor, and none may be there
-        # when a worker is forked.
+        # numpy's linear algebra, which is not used here, would start a thread for each processor, and there must be
+        # none when a worker is forked.
         "OPENBLAS_NUM_THREADS": "1",
-        # Blocks that are read, looked through and sent on come from memory that was used before: what malloc gets from
-        # the system for each costs as much as looking through it (mallopt(3); what is free beyond that goes back).
+        # Makes malloc reuse memory for the blocks that are read, searched and sent: mapping new memory for each costs
+        # as much as searching it (mallopt(3); free memory beyond that is returned).
         "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
         "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),

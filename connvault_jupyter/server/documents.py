@@ -1,6 +1,7 @@
-"""Notices documents that go away or are replaced through Jupyter: grants for the old content must not fit the new.
+"""Detects documents that are deleted or replaced through Jupyter: grants for the old content must not apply to the new
+one.
 
-An ordinary save of an open notebook is not a replacement. Files that are changed behind Jupyter's back are not seen.
+An ordinary save of an open notebook is not a replacement. Files changed outside Jupyter are not detected.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ Gone = Callable[[list[str]], None]
 
 
 def watch(contents: Any, gone: Gone) -> None:
-    """Wraps `delete`, `rename` and `save` of a contents manager, sync or async. `gone` gets paths below the root.
+    """Wraps `delete`, `rename` and `save` of a contents manager, sync or async. `gone` receives paths below the root.
 
-    Not by Jupyter's event bus: notebook code can emit these events itself.
+    Not through Jupyter's event bus, as notebook code can emit these events itself.
     """
     contents.delete = _after(contents.delete, lambda path, *_, **__: [path], gone)
     contents.rename = _after(contents.rename, lambda old, new, *_, **__: [old, new], gone)
@@ -67,7 +68,7 @@ def _watch_save(contents: Any, gone: Gone) -> None:
 
 
 def _is_upload(model: dict[str, Any], path: str) -> bool:
-    """A notebook's own editor saves it as a notebook; the file browser's upload sends the bytes of a file."""
+    """A notebook's own editor saves it as a notebook; an upload in the file browser sends the bytes of a file."""
     return "chunk" in model or (path.endswith(".ipynb") and model.get("type") != "notebook")
 
 

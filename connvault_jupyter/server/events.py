@@ -1,6 +1,6 @@
-"""The push door: a WebSocket that carries ids, and the count of tabs that hold one. What an id stands for is fetched.
+"""The events WebSocket, which carries only ids, and the count of open tabs. Pages fetch the rest.
 
-Nothing is ever read from a tab here.
+Nothing that a tab sends is used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Tab(Protocol):
 
 
 class Tabs:
-    """The open tabs. Lives in the server's event loop, but for `publish`, which any thread may call."""
+    """The open tabs. Lives in the server's event loop, except for `publish`, which any thread may call."""
 
     def __init__(self, *, broker: Callable[[], BrokerProcess], log: logging.Logger) -> None:
         self._broker = broker
@@ -40,22 +40,22 @@ class Tabs:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run_in(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on events reach the tabs through `loop`."""
+        """From now on, events are sent through `loop`."""
         self._loop = loop
 
     def publish(self, event: Event) -> None:
-        """Sends an event to all tabs. Before there is a loop there is no tab either."""
+        """Sends an event to all tabs. Before there is a loop, there are no tabs."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._send, event)
 
     async def add(self, tab: Tab) -> None:
-        """Counts the tab in and tells it what is open, so that a reloaded page shows it again."""
+        """Adds the tab and tells it which requests are open, so that a reloaded page shows them again."""
         self._tabs.add(tab)
         self._count()
         try:
             found = await asyncio.wrap_future(self._broker().call("access_requests.list", {}))
         except ConnvaultError:
-            return  # It is told `access_request:asked` when there is something to ask.
+            return  # The tab is sent `access_request:asked` if there is something to ask.
         from ..contracts.events import Event
 
         for question in found.get("access_requests", []):
@@ -75,7 +75,7 @@ class Tabs:
 
 
 class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
-    """`GET /connvault/api/v1/events`; the origin is checked like that of Jupyter's own sockets."""
+    """`GET /connvault/api/v1/events`; the origin is checked as for Jupyter's own sockets."""
 
     tabs: Tabs
 
@@ -96,7 +96,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         return opened
 
     def on_message(self, message: str | bytes) -> None:
-        """Tabs have nothing to say; whatever comes is dropped."""
+        """Messages from tabs are dropped."""
 
     def on_close(self) -> None:
         self.tabs.remove(self)

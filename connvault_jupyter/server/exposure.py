@@ -1,4 +1,5 @@
-"""Who could read what passes through the server's process, and what is done and said about it. It knows no request."""
+"""Which processes could read what passes through the server's process, how that is prevented, and what people are
+told."""
 
 from __future__ import annotations
 
@@ -28,17 +29,17 @@ _NO_PROC = (
 
 @dataclass(frozen=True)
 class Exposure:
-    """`detail`: what a person should know, in a sentence or two; `refusal`: why nothing is to be typed here at all."""
+    """`detail`: what a person should know, in a sentence or two; `refusal`: why nothing may be typed here at all."""
 
     detail: str = ""
     refusal: ConnvaultError | None = None
 
 
 def looked_at(*, allow_debuggers: bool) -> Exposure:
-    """Closes this process to others of its user, unless `allow_debuggers`, and says what that is worth.
+    """Closes this process to others of its user, unless `allow_debuggers`, and reports how far that protects.
 
-    Once, at the start, is enough: to a process that is closed no debugger can be attached any more. One that is
-    attached already could read every secret that is typed and answer every question, so it is fail-closed here.
+    Once, at the start, is enough: no debugger can attach to a closed process any more. One that is already attached
+    could read every typed secret and answer every question, so this fails closed.
     """
     if allow_debuggers:
         return Exposure(_ALLOWED)

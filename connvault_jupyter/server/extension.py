@@ -1,4 +1,4 @@
-"""The Jupyter Server extension: traits, and the one place in the server that wires.
+"""The Jupyter Server extension: its traits, and the wiring of the server side.
 
 It holds no key and decides nothing.
 """
@@ -86,15 +86,15 @@ class ConnvaultExtension(ExtensionApp):
         30.0,
         min=0,
         max=3600,
-        help="Seconds that a notebook waits after a no, or after a question that nobody answered, before it may ask "
-        "about the same connection again. Default 30; 0: no pause.",
+        help="Seconds that a notebook must wait after a refused or unanswered request before it may ask for the "
+        "same connection again. Default 30; 0: no pause.",
     ).tag(config=True)
 
     max_open_questions = Int(
         5,
         min=1,
         max=100,
-        help="Questions that one notebook may have open at the same time; one more is refused. All programs outside of "
+        help="Requests that one notebook may have open at the same time; any more are refused. All programs outside "
         "kernels count as one. Default 5.",
     ).tag(config=True)
 
@@ -102,15 +102,15 @@ class ConnvaultExtension(ExtensionApp):
         3.0,
         min=0,
         max=60,
-        help="Seconds that a question waits while no page is open that could show it; then it ends as 'nobody there'. "
-        "Default 3, enough for reloading a page; 0: at once.",
+        help="Seconds that a request waits while no page is open that could show it; then it fails with "
+        "`no_approver`. Default 3, enough for reloading a page; 0: at once.",
     ).tag(config=True)
 
     always_unused_days = Int(
         30,
         min=1,
         max=3650,
-        help="Days after which a lasting permission ends that was not used. Default 30, at most ten years.",
+        help="Days after which an unused lasting permission ends. Default 30, at most ten years.",
     ).tag(config=True)
 
     audit_max_bytes = Int(
@@ -163,14 +163,14 @@ class ConnvaultExtension(ExtensionApp):
 
     @validate("consent_timeout_s", "cooldown_s", "approver_grace_s")
     def _is_a_number(self, proposal: Any) -> float:
-        # NaN is neither below a lower bound nor above an upper one.
+        # NaN is neither below a minimum nor above a maximum.
         if math.isnan(proposal.value):
             raise TraitError
         return float(proposal.value)
 
     def update_config(self, config: Config) -> None:
-        """Takes what can be taken. With a value that can't, connvault does not start: Jupyter would log it, go on with
-        the defaults of all settings, and so undo what was forbidden by another one."""
+        """Applies the valid values. With an invalid one, connvault does not start: Jupyter would log it, continue with
+        the defaults of all settings, and so permit what another setting forbids."""
         try:
             super().update_config(config)
         except TraitError:
@@ -180,7 +180,7 @@ class ConnvaultExtension(ExtensionApp):
             self._refusal = refused_settings.refusal(self, wrong)
 
     def initialize_settings(self) -> None:
-        """Wires. The broker is started when the server listens: till then each of its milliseconds would delay that."""
+        """Wires everything. The broker is started once the server listens, as starting it earlier would delay that."""
         self._exposure = exposure.looked_at(allow_debuggers=not self.non_dumpable_server)
         self._socket_dir: SocketDir | None = None
         try:
@@ -188,7 +188,7 @@ class ConnvaultExtension(ExtensionApp):
         except ConnvaultError as exc:
             self._refusal = self._refusal or exc
         else:
-            # Kernels and terminals inherit it. It is no secret: the broker asks who is there.
+            # Kernels and terminals inherit it. It is not secret: the broker identifies its peers.
             os.environ[SOCKET_VARIABLE] = str(self._socket_dir.path)
         log = logging.getLogger(f"{self.log.name}.broker")
         self._tabs = Tabs(broker=lambda: self._broker, log=log)
@@ -228,12 +228,12 @@ class ConnvaultExtension(ExtensionApp):
             self._socket_dir.remove()
 
     async def _open(self, server: ServerApp) -> None:
-        # In a thread: pydantic and the contracts are imported for the settings, and the loop answers meanwhile.
+        # In a thread, so that the loop can answer while pydantic and the contracts are imported for the settings.
         await asyncio.get_running_loop().run_in_executor(None, self._start_broker, server)
         self._requesters.start()
 
     def _start_broker(self, server: ServerApp) -> None:
-        """The server is of use without connections too; if it fails, every request here says what is wrong."""
+        """The server is useful without connections too; if this fails, every request here reports what is wrong."""
         socket_path = self._socket_dir.path if self._socket_dir else None
         try:
             refusal = self._exposure.refusal or self._refusal
@@ -251,7 +251,7 @@ class ConnvaultExtension(ExtensionApp):
                 socket_path,
             )
         else:
-            # It says in the log and at every request why it does not start.
+            # The log and every request report why it does not start.
             with contextlib.suppress(ConnvaultError):
                 self._broker.start(settings)
 
@@ -294,9 +294,9 @@ class ConnvaultExtension(ExtensionApp):
 
 
 def _with_home(data_dir: str) -> str:
-    """Raises: BrokerUnavailable: it is below a home that this user does not have."""
+    """Raises: BrokerUnavailable: it is below a home folder that this user does not have."""
     found = os.path.expanduser(data_dir)
-    # What Python leaves unexpanded, Jupyter takes for the name of a folder.
+    # If Python can't expand it, Jupyter takes it for a folder's name.
     if found.startswith("~") or "~" in Path(found).parts:
         raise BrokerUnavailable(
             "This user has no home folder, so there is no place for connvault's data. Set HOME, "
@@ -306,6 +306,7 @@ def _with_home(data_dir: str) -> str:
 
 
 def _level(trait: object) -> Level:
-    """Of the trait `log_level`, not of a logger: Jupyter's lets everything pass, and the handlers choose."""
+    """From the trait `log_level`, not from a logger: Jupyter's logger lets everything pass, and its handlers
+    filter."""
     name = logging.getLevelName(trait) if isinstance(trait, int) else trait
     return next((level for level in _LEVELS if level == name), "WARNING")

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, computed from the table of operations. No routing and no validation belongs here.
 
-Requests are described as they are validated, answers as they are serialised: a field with a default may be left out
-of a request, but is always in an answer.
+Requests are described as validated, responses as serialised: a field with a default may be left out of a request, but
+is always in a response.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 
 
 class _Schemas(GenerateJsonSchema):
-    """An answer is serialised whole, so none of its fields is optional to the reader."""
+    """A response is serialised completely, so none of its fields is optional for the reader."""
 
     def field_is_required(
         self,
@@ -36,12 +36,12 @@ class _Schemas(GenerateJsonSchema):
 
 
 def path_fields(path: str) -> list[str]:
-    """The request's fields that stand in the path: `/connections/{id}` -> `["id"]`."""
+    """The request's fields in the path: `/connections/{id}` -> `["id"]`."""
     return _PLACE.findall(path)
 
 
 def schemas(references: str = _REFERENCES) -> dict[str, Schema]:
-    """JSON Schemas by name of all contracts that an HTTP client or the events socket meets."""
+    """JSON Schemas, by name, of all contracts in HTTP and on the events socket."""
     wanted: dict[tuple[type[Contract], JsonSchemaMode], None] = {}
     for operation, _ in routed():
         wanted[operation.request, "validation"] = None
@@ -56,7 +56,7 @@ def schemas(references: str = _REFERENCES) -> dict[str, Schema]:
 
 
 def document() -> dict[str, Any]:
-    """The document that `openapi.json` answers with. It depends on the table alone, so it can be compared."""
+    """The document returned by `openapi.json`. It depends only on the table, so it can be compared."""
     components = schemas()
     paths: dict[str, dict[str, Any]] = {}
     for operation, http in routed():

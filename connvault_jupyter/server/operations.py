@@ -1,7 +1,7 @@
-"""The HTTP door: one handler for every route of the table of operations. What an operation does is not known here.
+"""The HTTP API: one handler for every route of the table of operations. It does not interpret operations.
 
 Every verb is authenticated and authorised on its leaf class; XSRF and origin are checked by Jupyter's `APIHandler`.
-A secret that a person typed passes through and is neither kept nor logged. Contracts are imported by the first request,
+A secret typed by a person passes through, and is neither kept nor logged. Contracts are imported at the first request,
 not while the server starts.
 """
 
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 RESOURCE = "connvault"
 
-# A body over the limit is still read (and dropped) up to here, so that its sender gets the answer and no reset.
+# A body over the limit is still read (and dropped) up to this size, so that its sender gets a response and not a
+# reset.
 _MAX_DRAINED_BYTES = 8 * MAX_BODY_BYTES
 
-# Longer than any answer takes that does not wait for a person or another server.
+# Longer than any operation takes that does not wait for a person or another server.
 _ANSWER_TIMEOUT_S = 30.0
-# The OS keyring may ask the person for up to 120 s.
+# The OS keyring may prompt the person for up to 120 s.
 _WAITING_TIMEOUT_S = 150.0
 
 _VERBS = ("get", "post", "put", "patch", "delete")
@@ -67,7 +68,7 @@ _DETAILS = {
 
 @web.stream_request_body
 class ProblemHandler(APIHandler):
-    """What all handlers here share: bodies bounded while they arrive, errors as Problems, nothing cached."""
+    """What all handlers here share: body limits during upload, errors as Problems, no caching."""
 
     def initialize(self) -> None:
         self._content = bytearray()
@@ -80,8 +81,8 @@ class ProblemHandler(APIHandler):
     async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler itself does
         """Jupyter's checks of host, user, XSRF and origin, before the body is read.
 
-        A refusal is kept until the body is through: the answer to a half-read request often arrives as a reset. It
-        is kept by forgetting the user, so that each verb's own decorator refuses.
+        A refusal is postponed until the body is read, as the response to a half-read request often arrives as a reset.
+        It works by dropping the user, so that each verb's own decorator refuses.
         """
         try:
             await super().prepare()
@@ -104,7 +105,7 @@ class ProblemHandler(APIHandler):
         return int(length)
 
     def compute_etag(self) -> None:
-        """No ETag: it would be a digest of the answer, and an answer is never cached."""
+        """No ETag: it would be a digest of the response, which is never cached."""
 
     def refuse(self, error: ConnvaultError) -> None:
         """Ends the request with the Problem that describes `error`."""
@@ -118,7 +119,7 @@ class ProblemHandler(APIHandler):
         self.finish(problem.model_dump_json(), set_content_type="application/problem+json")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 -- tornado's signature
-        """Whatever went wrong is a Problem with a fixed text: an exception's own could quote the input."""
+        """Every error becomes a Problem with a fixed text: an exception's own could quote the input."""
         from ..contracts.problem import Problem
 
         self.problem(
@@ -132,7 +133,7 @@ class ProblemHandler(APIHandler):
 
 
 class OperationHandler(ProblemHandler):
-    """Forwards to the broker. The verbs are put on leaf classes by `routes`."""
+    """Forwards to the broker. `routes` adds the verbs to leaf classes."""
 
     broker: BrokerProcess
 
@@ -167,7 +168,8 @@ class OperationHandler(ProblemHandler):
             raise BrokerUnavailable from None
 
     def _actor(self) -> str:
-        """Who decides, for the record. Under token login it is a new random name for each session without a cookie."""
+        """Who decides, for the activity log. With token login it is a new random name for each session without a
+        cookie."""
         user = self.current_user
         return str(getattr(user, "display_name", "") or getattr(user, "username", ""))[:200]
 
@@ -179,7 +181,7 @@ class OperationHandler(ProblemHandler):
 
 
 class OpenApiHandler(ProblemHandler):
-    """The document that describes this door."""
+    """The document that describes this API."""
 
     async def _document(self) -> None:
         from . import openapi
@@ -188,7 +190,7 @@ class OpenApiHandler(ProblemHandler):
 
 
 class UnknownHandler(ProblemHandler):
-    """Everything else below the prefix: a Problem and not the server's page."""
+    """Everything else below the prefix: a Problem instead of the server's error page."""
 
     async def _not_found(self) -> None:
         self.refuse(NotFound())
@@ -208,7 +210,7 @@ def routes(broker: BrokerProcess) -> list[Route]:
 
 
 def unknown_route() -> Route:
-    """The last one: it takes what no other route took."""
+    """The last route, for everything that no other one matches."""
     verbs = {verb: _guarded(UnknownHandler._not_found, "read") for verb in _VERBS}
     return f"{REST_PREFIX}/.*", type("UnknownLeaf", (UnknownHandler,), verbs), {}
 
@@ -229,13 +231,13 @@ def _verb(operation: Operation, http: Http) -> Callable[..., Awaitable[None] | N
 
 
 def _guarded(verb: Callable[..., Awaitable[None]], action: str) -> Callable[..., Awaitable[None] | None]:
-    # With both arguments: without them the decorator remembers the first caller's.
+    # With both arguments, as otherwise the decorator remembers those of the first caller.
     allowed: Callable[..., Awaitable[None]] = authorized(action=action, resource=RESOURCE)(verb)
     return web.authenticated(allowed)
 
 
 def _pattern(path: str) -> str:
-    # Ids are checked by the contract; here a slash is all that matters.
+    # The contract checks ids; here only a slash matters.
     return REST_PREFIX + re.sub(
         r"\{(\w+)\}", r"(?P<\1>[^/]+)", re.escape(path).replace(r"\{", "{").replace(r"\}", "}")
     )

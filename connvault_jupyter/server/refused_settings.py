@@ -1,4 +1,4 @@
-"""Values in the configuration that a setting can't have: which they are, and what is said. It starts nothing."""
+"""Invalid values in the configuration: finds them, and words the error. It starts nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import BrokerUnavailable
 
 
 def take_the_others(take: Callable[[Config], None], config: Config, section: str) -> list[str]:
-    """Gives each value of `section` to `take` by itself; the names of those that it refused with a TraitError."""
+    """Passes each value of `section` to `take`; returns the names of those refused with a TraitError."""
     wrong = []
     for name, value in config.get(section, {}).items():
         try:
@@ -23,7 +23,7 @@ def take_the_others(take: Callable[[Config], None], config: Config, section: str
 
 
 def refusal(owner: HasTraits, names: Sequence[str]) -> BrokerUnavailable:
-    """Says what each setting takes. Not what it was given: somebody may have put a passphrase there."""
+    """Says what each setting accepts. Never quotes the value: somebody may have put a passphrase there."""
     told = "; ".join(
         f"{type(owner).__name__}.{name} takes {_taken_by(owner.traits()[name])}" for name in sorted(names)
     )

@@ -1,7 +1,7 @@
-"""Tells the broker which kernels run and which documents they serve. Who may use what is not known here.
+"""Tells the broker which kernels run and which documents they serve. It does not know who may use what.
 
-Pushed on every change that Jupyter makes, and compared every two seconds for the ones that it makes silently (a kernel
-restarted by its watchdog, a file saved under another name). Only a difference is sent.
+Pushed on every change in Jupyter, and compared every two seconds for silent changes (a kernel restarted by its
+watchdog, a file saved under another name). Only differences are sent.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Requesters:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def watch(self) -> None:
-        """Hooks the managers' methods, on these objects only."""
+        """Hooks the methods of these managers, on these objects only."""
         for name, methods in _HOOKS:
             target = getattr(self, f"_{name}")
             for method in methods:
@@ -66,16 +66,16 @@ class Requesters:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def gone(self, paths: list[str]) -> None:
-        """Documents went away or were replaced; told to the broker now, or when it is there again."""
+        """Documents were removed or replaced; the broker is told now, or as soon as it runs again."""
         self._gone.update(dict.fromkeys(paths))
         self._tell_gone()
 
     def changed(self) -> None:
-        """Looks again soon."""
+        """Schedules a check soon."""
         self._changed.set()
 
     async def table(self) -> KernelTable:
-        """All kernels with their documents, as they are now."""
+        """All kernels with their present documents."""
         from ..contracts.supervision import KernelTable
 
         documents: dict[str, list[Document]] = {}
@@ -133,7 +133,7 @@ class Requesters:
             kernel_id=kernel_id,
             pid=pid if isinstance(pid, int) else None,
             display_name=str(getattr(spec, "display_name", "") or getattr(manager, "kernel_name", "")),
-            # A gateway's manager has no provisioner; one that starts kernels elsewhere has no process of its own.
+            # A gateway's manager has no provisioner; one that starts kernels elsewhere has no local process.
             local=hasattr(manager, "provisioner")
             and (provisioner is None or hasattr(provisioner, "process")),
             documents=documents,

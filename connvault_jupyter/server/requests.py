@@ -1,6 +1,6 @@
 """From an HTTP request to the body of an operation: JSON, path, query and If-Match become one contract.
 
-It knows no tornado and no broker. What does not fit is refused with a typed error that never quotes the input.
+It knows neither tornado nor the broker. Invalid requests are refused with a typed error that never quotes the input.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..errors import InvalidRequest, RevisionRequired
 if TYPE_CHECKING:
     from ..contracts.contract import Contract
 
-# The same as a frame: more could not be passed on.
+# The same as for a frame: more could not be forwarded.
 MAX_BODY_BYTES = 1 << 20
 
 _WHOLE_NUMBER = re.compile(r"^-?[0-9]{1,15}$")
 _IF_MATCH = re.compile(r'^(?:"([0-9]{1,15})"|([0-9]{1,15}))$')
 
-# The server's own: its token, and what keeps a browser from being counted as a person's activity.
+# The server's own arguments: its token, and one that keeps a browser's requests from counting as a person's activity.
 _NOT_OURS = frozenset({"token", "_xsrf", "no_track_activity"})
 
 _NOT_JSON = "The body is not a JSON object. Send one as described in openapi.json."
@@ -39,11 +39,11 @@ def body_of(
     if_match: str | None,
     content: bytes,
 ) -> dict[str, Any]:
-    """The body to forward: exactly what was sent, validated, with nothing filled in. What is sealed is validated by the
-    broker, which alone can read it.
+    """The body to forward: exactly what was sent, validated, without defaults. Sealed bodies are validated by the
+    broker, which alone can read them.
 
     Raises:
-        InvalidRequest: it does not fit the contract, or one field comes from two places.
+        InvalidRequest: it does not match the contract, or a field was given twice.
         RevisionRequired: the operation needs If-Match and there is none.
     """
     asked = arguments_of(query)
@@ -94,10 +94,10 @@ def parsed(content: bytes) -> dict[str, Any]:
 
 
 def arguments_of(query: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The query without what belongs to the server. Raises: InvalidRequest."""
+    """The query without the server's own arguments. Raises: InvalidRequest."""
     found: dict[str, str] = {}
     for name, values in query.items():
-        # A number without a value is how JupyterLab keeps an answer out of caches.
+        # JupyterLab adds a number without a value to prevent caching.
         if name in _NOT_OURS or (name.isdecimal() and not any(values)):
             continue
         if len(values) != 1:
@@ -107,7 +107,7 @@ def arguments_of(query: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def typed(request: type[Contract], arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Query arguments are text; where the contract wants a whole number, a whole number is read."""
+    """Query arguments are text; they are converted if the contract requires a whole number."""
     return {
         name: int(value) if name in _whole_numbers(request) and _WHOLE_NUMBER.match(value) else value
         for name, value in arguments.items()
@@ -134,7 +134,7 @@ def _revision(header: str | None) -> int:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Which of two values counts would be the reader's guess (RFC 8259 4).
+    # It would be undefined which of two values counts (RFC 8259 4).
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError

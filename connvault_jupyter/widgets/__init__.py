@@ -1,4 +1,4 @@
-"""The panel and the form as ipywidgets, by name; imported when they are first used, because ipywidgets is not light."""
+"""The panel and the form as ipywidgets, by name; imported on first use, because ipywidgets is heavy."""
 
 from __future__ import annotations
 

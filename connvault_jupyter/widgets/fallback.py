@@ -1,4 +1,4 @@
-"""What stands in for a widget where no view of it exists: a listing and the link that opens the panel in JupyterLab."""
+"""Replacements for widgets without a view: a listing, and a link that opens the panel in JupyterLab."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..kernel.display import DEEP_LINK, PROPOSAL_LINK, plain
 
 
 def listing_bundle() -> dict[str, Any]:
-    """All connections as text and HTML; if the broker does not answer, what it says about that."""
+    """All connections as text and HTML; if the broker does not answer, the error."""
     try:
         table = connections()
         text, markup = repr(table), table._repr_html_()
@@ -22,8 +22,8 @@ def listing_bundle() -> dict[str, Any]:
 
 
 def form_bundle(provider: str, proposal: str = "") -> dict[str, Any]:
-    """Where to fill in the form. A link ends up in histories and logs, so suggested values are not in it but their id,
-    which means nothing once this process has ended."""
+    """Where to fill in the form. Links end up in histories and logs, so this one contains only the id of suggested
+    values, which is meaningless once this process has ended."""
     what = f"A new {plain(provider)} connection" if provider else "A new connection"
     text = f"{what} is created in JupyterLab's Connections panel."
     link = f"{PROPOSAL_LINK}{proposal}" if proposal else DEEP_LINK

@@ -1,7 +1,7 @@
 """The form for a new connection in a cell. What is typed goes from the browser to the server, never through here.
 
-A widget's state is saved into the notebook, and a notebook may come from anywhere. So no value of a field is ever in a
-trait: suggested ones go to the broker, and only their id is here. It means nothing once this kernel has ended.
+A widget's state is saved into the notebook, and a notebook may come from anywhere. So traits never hold values of
+fields: suggested ones go to the broker, and only their id is here. It is meaningless once this kernel has ended.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .panel import MODULE, MODULE_VERSION, with_fallback
 class ConnectionForm(DOMWidget):  # type: ignore[misc]
     """A form for a new connection, with suggestions for its plain fields.
 
-    `provider` is the kind's id, empty to let the person choose. `name` and `values` are suggested: the form shows them
-    as coming from this notebook, for ten minutes and while this kernel runs. `state` becomes `saved` or `cancelled`;
-    `connection` is then the name under which it was saved. A cell must not wait for it: a trait does not change while
-    the kernel is busy.
+    `provider` is the kind's id, or empty to let the person choose. `name` and `values` are suggestions: the form shows
+    them as coming from this notebook, for ten minutes and while this kernel runs. `state` becomes `saved` or
+    `cancelled`; `connection` is then the name under which it was saved. A cell must not wait for it: a trait does not
+    change while the kernel is busy.
 
     Raises:
         SecretInCode: `values` has a field that looks like a secret.
-        ConnvaultError: the suggestions were not taken; see `kernel.api.propose`.
+        ConnvaultError: the suggestions were refused; see `kernel.api.propose`.
     """
 
     _model_module = Unicode(MODULE).tag(sync=True)
@@ -48,7 +48,7 @@ class ConnectionForm(DOMWidget):  # type: ignore[misc]
         self, *, provider: str = "", name: str = "", values: Mapping[str, Any] | None = None, **traits: Any
     ) -> None:
         if values and secret_values(values):
-            # Not even to the broker, which would refuse it too.
+            # Not even sent to the broker, which would refuse it too.
             raise SecretInCode(provider=provider)
         if name or values:
             traits["proposal"] = api.propose(provider=provider, name=name, fields=values)

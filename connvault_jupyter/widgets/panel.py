@@ -10,7 +10,7 @@ from traitlets import Unicode
 from .fallback import listing_bundle
 
 MODULE = "connvault-jupyter"
-# Any: kernel and server may have different environments, and names and states are all that is exchanged.
+# Any version: kernel and server may have different environments, and only names and states are exchanged.
 MODULE_VERSION = "*"
 
 
@@ -34,7 +34,7 @@ class ConnectionsPanel(DOMWidget):  # type: ignore[misc]
 
 
 def with_fallback(bundle: Any, fallback: dict[str, Any]) -> Any:
-    """The widget's bundle with text and HTML for a front end that has no view of it."""
+    """The widget's bundle with text and HTML for front ends without a view for it."""
     if isinstance(bundle, tuple):
         return ({**bundle[0], **fallback}, *bundle[1:])
     return {**(bundle or {}), **fallback}

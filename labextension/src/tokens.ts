@@ -29,13 +29,13 @@ export interface IConnections {
   readonly items: readonly ConnectionView[];
   readonly providers: readonly ProviderDefinition[];
   readonly skipped: readonly SkippedProvider[];
-  /** Whether the server lets code ask for plain text at all, but of kinds that give nothing else. */
+  /** Whether the server lets code ask for plain text at all, except for kinds that offer nothing else. */
   readonly revealAllowed: boolean;
   /** How many records could not be read. */
   readonly unreadable: number;
   /** Whether the first answer has come. */
   readonly isReady: boolean;
-  /** Why the list could not be had, in words; `''` when it could. */
+  /** Why the list could not be loaded, for people; `''` if it could. */
   readonly trouble: string;
   get(idOrName: string): ConnectionView | undefined;
   provider(id: string): ProviderDefinition | undefined;
@@ -50,11 +50,11 @@ export interface IConnections {
 
 /** What code suggests for new connections. */
 export interface IProposals {
-  /** Rejects with a `ProblemError` `proposal_not_found` when it has expired or never was. */
+  /** Rejects with a `ProblemError` `proposal_not_found` if it has expired or never existed. */
   get(id: string): Promise<Proposal>;
 }
 
-/** A question with the moment at which it ends, by this page's own clock. */
+/** A question with its deadline by this page's own clock. */
 export interface IOpenQuestion {
   readonly question: Question;
   /** `performance.now()` at which the broker's deadline is reached. */
@@ -66,7 +66,7 @@ export interface IQuestions {
   readonly changed: ISignal<IQuestions, void>;
   /** Oldest first. */
   readonly items: readonly IOpenQuestion[];
-  /** How many, since the page was opened, could not be read and were refused. */
+  /** The number of questions, since the page was opened, that could not be read and were refused. */
   readonly refused: number;
   refresh(): Promise<void>;
   /**
@@ -80,7 +80,7 @@ export interface IVault {
   readonly changed: ISignal<IVault, void>;
   /** `null` until the first answer. */
   readonly state: VaultState | null;
-  /** Whether what is typed leaves this page sealed to the broker, unreadable for the server that passes it on. */
+  /** Whether what is typed leaves this page sealed to the broker, unreadable for the server that forwards it. */
   readonly seals: boolean;
   refresh(): Promise<void>;
   setUp(custodian: CustodianKind, passphrase: string | null): Promise<void>;
@@ -88,7 +88,7 @@ export interface IVault {
   lock(): Promise<void>;
 }
 
-/** Who may use what, and what happened. Nothing is held here but the fact that it changed. */
+/** Permissions and activity. Only reports that they changed; keeps nothing. */
 export interface IActivity {
   readonly changed: ISignal<IActivity, void>;
   grants(connectionId: string): Promise<GrantView[]>;
@@ -111,7 +111,7 @@ export const IConnvault = new Token<IConnvault>(
   'The connections of connvault, the waiting requests, the vault and the activity.'
 );
 
-/** What draws questions, and can be told to draw one that waits. */
+/** Draws questions, and can be asked to draw waiting ones. */
 export interface IConsentPrompt {
   /** Shows the waiting questions in this tab, wherever their notebook is. */
   answer(): void;

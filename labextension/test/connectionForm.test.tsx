@@ -228,8 +228,8 @@ describe('the kinds that come with the package', () => {
 describe('problems', () => {
   test.each([
     ['name', '', 'Enter the name that code will use.'],
-    ['name', '1st', /Begin with a letter/],
-    ['name', 'wareh\u043euse', /Begin with a letter/],
+    ['name', '1st', /Start with a letter/],
+    ['name', 'wareh\u043euse', /Start with a letter/],
     ['name', 'taken', /Another connection has this name/],
     ['host', '', 'Enter the host to connect to.'],
     ['host', 'two words', 'Enter one host name.'],

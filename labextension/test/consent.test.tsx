@@ -265,7 +265,7 @@ describe('the dialog', () => {
     dialog.ask([openQuestion({ digest: 'c'.repeat(64), destination: 'app@evil.example:5432/x' })]);
     expect(document.activeElement).toBe(get('connvault-deny'));
     expect(dialog.node.textContent).toContain('app@evil.example');
-    expect(dialog.node.textContent).toContain('has changed');
+    expect(dialog.node.textContent).toContain('The request changed after it was shown.');
     decisions.length = 0;
     await press('Enter');
     expect(decisions).toEqual([]);
@@ -354,7 +354,7 @@ describe('the dialog', () => {
 
   test('a claim to be an agent is marked as one', () => {
     dialog.ask([openQuestion({ agent: 'claude' })]);
-    expect(dialog.node.textContent).toContain('The code says that it acts for “claude”. That is a claim.');
+    expect(dialog.node.textContent).toContain('The code says that it acts for “claude”. connvault can’t verify that.');
   });
 
   test('what the code says is not there while the vault is locked, and that is said', () => {

@@ -99,7 +99,10 @@ def test_an_edited_connection_has_no_power(notebooks: Notebooks, a: Asker, folde
     assert refused(a, "h._handle_ref.deliver()") == ("ConnectionNotReady", "edited")
     assert refused(a, f"connection({connection!r}, reason='always')") == ("ConnectionNotReady", "edited")
     # The client itself asks for nothing that it was told it may not have.
-    assert refused(a, "h.reveal('once').__enter__()")[0] in ("ConnectionNotReady", "RevealForbidden")
+    assert refused(a, "h.reveal('password', reason='once').__enter__()")[0] in (
+        "ConnectionNotReady",
+        "RevealForbidden",
+    )
     assert len(notebooks.asked()) == asked, "nobody is asked for what is not there any more"
     with pytest.raises(ConnectionNotReady):
         notebooks.operator.call("connections.test", {"id": before["id"]})
@@ -154,7 +157,9 @@ def test_exchanged_names_lead_nowhere(notebooks: Notebooks, a: Asker, folder: Pa
     assert refused(a, "h._handle_ref.deliver()") == ("ConnectionNotReady", "edited")
 
 
-def test_saving_it_asks_for_the_secret_anew(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_saving_an_edited_connection_asks_for_the_secret_anew(
+    notebooks: Notebooks, a: Asker, folder: Path
+) -> None:
     """A form that is skimmed and saved hands nothing over."""
     before = made(notebooks, "skimmed")
     a.run("h = connection('skimmed', reason='always')")

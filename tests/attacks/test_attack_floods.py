@@ -125,7 +125,7 @@ def test_revealing_in_a_loop_asks_once(strict: Notebooks) -> None:
     """The louder question has the same pause."""
     with strict.open("a.ipynb") as asker:
         asker.run("h = connection('token')")
-        found = [why(asker, "h.reveal('deny').__enter__()") for _ in range(20)]
+        found = [why(asker, "h.reveal('value', reason='deny').__enter__()") for _ in range(20)]
     assert found == ["denied", *["cooldown"] * 19]
     assert len(strict.asked()) == 1
 

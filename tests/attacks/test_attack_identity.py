@@ -303,7 +303,7 @@ def test_a_prompt_by_the_environment_is_nobodys_script(notebooks: Notebooks, job
     assert last_asked(notebooks)["kind"] == "detached"
 
 
-def test_another_file_mounted_over_a_script_is_not_it(
+def test_another_file_mounted_over_a_script_is_not_the_script(
     notebooks: Notebooks, job: Path, folder: Path, tmp_path: Path
 ) -> None:
     """Any user can do that, for its own processes alone; the broker would hash the file that it sees itself."""

@@ -124,7 +124,7 @@ def test_what_a_notebook_has_is_found_in_its_memory(kernel: Kernel, server: Jupy
     rest.create("revealed", "secret", {"description": "control"}, {"value": secret})
     with approver(server, "once"):
         pid = kernel.value(
-            "os.getpid()", "kept = [str(v) for v in [connection('revealed').reveal().__enter__()]]"
+            "os.getpid()", "kept = [str(v) for v in [connection('revealed').reveal('value').__enter__()]]"
         )
     assert hits(memory(pid), secret)
 

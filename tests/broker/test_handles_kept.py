@@ -145,7 +145,7 @@ ENDS: dict[str, Callable[[RedisNotebooks, str], object]] = {
 
 
 @pytest.mark.parametrize(("why", "end"), ENDS.items(), ids=ENDS)
-def test_each_end_has_its_own_words(
+def test_each_end_of_a_handle_has_its_own_words(
     world: RedisNotebooks, kernel: Asker, why: str, end: Callable[[RedisNotebooks, str], object]
 ) -> None:
     """For the run that had it; another one learns nothing of it."""
@@ -162,7 +162,7 @@ def test_each_end_has_its_own_words(
         assert of(other, f"broker().ask('access.check', {{'ref': {'x' * 43!r}}})")[0] == "unknown"
 
 
-def test_when_its_time_is_over_it_says_so(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_handle_whose_time_is_over_says_so(world: RedisNotebooks, kernel: Asker) -> None:
     """Whether or not it was cleared away meanwhile."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r}, reason='for'); s = live(h); ended(s)")
@@ -178,7 +178,7 @@ def test_when_its_time_is_over_it_says_so(world: RedisNotebooks, kernel: Asker) 
     assert of(kernel) == ("expired", WORDS["expired"])
 
 
-def test_another_process_is_told_that_it_is_another_one(world: RedisNotebooks, kernel: Asker) -> None:
+def test_another_process_is_told_that_the_handle_is_not_its_own(world: RedisNotebooks, kernel: Asker) -> None:
     """As long as the handle is good for its own."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r})")

@@ -263,7 +263,7 @@ def test_where_the_loader_fails_the_next_start_does_without(
     assert len(asked) == 1 + again
 
 
-def test_what_has_worked_once_is_never_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hardening_that_has_worked_once_is_never_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody could have used up the descriptors that it takes."""
     found = [os.open("/bin/true", os.O_PATH)]
     monkeypatch.setattr(spawn, "unreadable_loader", lambda: found.pop() if found else None)

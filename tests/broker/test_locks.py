@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter.broker import locks
+from tests.support.broker.no_locks import file_system_without_locks
 
 HOLDS = """
 import sys
@@ -99,19 +101,17 @@ def test_a_file_that_is_taken_away_meanwhile_is_no_lock(path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_without_locks_nothing_is_found_free(
-    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+@pytest.mark.parametrize("shared", [True, False])
+def test_without_locks_none_is_given_and_nothing_is_found_free(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, shared: bool
 ) -> None:
-    """A file system that has none: whoever holds is not in the way, and nobody is taken for gone."""
-
-    def none_here(_descriptor: int, _how: int) -> None:
-        raise OSError(number, "no locks")
-
-    monkeypatch.setattr(fcntl, "flock", none_here)
-    held = locks.hold(path)
-    assert held is not None
+    """A file system that has none: nobody is alone there, and nobody is taken for gone."""
+    file_system_without_locks(monkeypatch, path.parent, number=number)
+    opened = len(os.listdir("/dev/fd"))
+    with pytest.raises(locks.NoLocks):
+        locks.hold(path, shared=shared)
     assert (locks.is_held(path), locks.is_left(path)) == (True, False)
-    held.release()
+    assert len(os.listdir("/dev/fd")) == opened
 
 
 def test_a_link_in_a_locks_place_is_not_followed(path: Path, tmp_path: Path) -> None:

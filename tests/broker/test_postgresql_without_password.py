@@ -31,7 +31,7 @@ def fields(tmp_path: Path) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def test_it_is_ready_and_opens_clients(fields: dict[str, Any]) -> None:
+def test_a_connection_without_a_password_is_ready_and_opens_clients(fields: dict[str, Any]) -> None:
     """The question and the handle say hand-over: nothing is encrypted on a socket."""
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as folder,

@@ -55,7 +55,7 @@ def test_when_a_process_ends_its_name_is_told(ends: Ends) -> None:
     second.communicate()
 
 
-def test_when_watched_twice_it_is_told_once(ends: Ends) -> None:
+def test_a_process_watched_twice_is_told_once(ends: Ends) -> None:
     """Each connection of a requester asks for it."""
     process, other = child(), child()
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_no_descriptor_is_left_of_what_has_ended(ends: Ends) -> None:
         process.communicate()
 
 
-def test_when_closed_its_thread_ends() -> None:
+def test_the_thread_of_a_closed_watcher_ends() -> None:
     """And what is watched afterwards is not."""
     before = {*threading.enumerate()}
     made = Ends()

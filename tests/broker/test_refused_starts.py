@@ -20,6 +20,7 @@ from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import BrokerUnavailable, ConnvaultError, SchemaTooNew, StorageError
 from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.broker.namespaces import contained
+from tests.support.broker.no_locks import file_system_without_locks
 from tests.support.broker.processes import wait_until
 from tests.support.broker.requester import Refused, asker
 from tests.support.broker.unprivileged import run_unprivileged
@@ -102,6 +103,19 @@ def test_a_data_folder_that_can_not_be_made_is_named_with_what_moves_it(
             assert named in said
 
 
+def test_a_data_folder_without_file_locks_is_named_with_what_moves_it(
+    starts: Starts, short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several servers would not know of each other there; no process is started for it."""
+    (short_tmp_path / "vault").mkdir()
+    file_system_without_locks(monkeypatch, short_tmp_path / "vault")
+    reason = starts.begin(settings(short_tmp_path))
+    assert type(reason) is StorageError
+    assert starts.count == 0
+    for named in (str(short_tmp_path / "vault"), "no file locks", *MOVED_BY):
+        assert named in reason.message
+
+
 # What is closed comes as (path below the home, mode), after a broker has run there or before.
 UNWRITABLE = """
 import sys
@@ -135,7 +149,7 @@ def ran_once(home: Path) -> None:
         ("vault/connvault.db", "400", "used"),
     ],
 )
-def test_what_can_not_be_written_is_named_with_what_moves_it(
+def test_a_folder_that_can_not_be_written_is_named_with_what_moves_it(
     short_tmp_path: Path, path: str, mode: str, used: str
 ) -> None:
     """Whatever of the vault is there already."""
@@ -202,7 +216,7 @@ def test_a_proc_of_another_pid_namespace_is_refused_with_the_reason(short_tmp_pa
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "shows another PID namespace" in done.stdout
+    assert "belongs to another PID namespace" in done.stdout
 
 
 def test_a_refusal_is_not_tried_again_by_itself(starts: Starts, short_tmp_path: Path) -> None:
@@ -260,7 +274,9 @@ def test_a_later_start_is_told_what_the_server_said_meanwhile(
         kernel.run("connection('warehouse')")
 
 
-def test_a_page_that_asks_in_a_loop_does_not_start_it_in_one(starts: Starts, short_tmp_path: Path) -> None:
+def test_a_page_that_asks_in_a_loop_does_not_start_the_broker_in_one(
+    starts: Starts, short_tmp_path: Path
+) -> None:
     """Once every few seconds at most."""
     too_new(short_tmp_path)
     starts.begin(settings(short_tmp_path))
@@ -273,7 +289,7 @@ def _ends_at_once(_environment: Mapping[str, str]) -> Spawned:
     return Spawned(("-c", "pass"), {}, None, tried=lambda *, worked: None)
 
 
-def test_one_that_ends_at_once_each_time_is_given_up(
+def test_a_broker_that_ends_at_once_each_time_is_given_up(
     short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been an accident, so some starts follow; and `ready` is settled then."""
@@ -286,7 +302,7 @@ def test_one_that_ends_at_once_each_time_is_given_up(
     starts.broker.stop()
 
 
-def test_what_passes_by_itself_is_waited_for(
+def test_a_trouble_that_passes_by_itself_is_waited_for(
     starts: Starts, short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that another process keeps busy."""

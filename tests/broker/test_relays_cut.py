@@ -116,7 +116,7 @@ def test_when_the_permission_ends_so_does_what_is_open(
     assert caught.value.kind == "HandleInvalid"
 
 
-def test_when_locked_everything_is_cut_and_works_again_after_the_unlock(
+def test_a_lock_cuts_every_session_and_they_work_again_after_the_unlock(
     world: RedisNotebooks, kernel: Asker
 ) -> None:
     """By the same handle."""
@@ -230,7 +230,7 @@ def test_when_the_kernel_ends_its_children_lose_what_is_open(
     assert taken < CUT_S
 
 
-def test_when_its_time_is_over_it_is_cut() -> None:
+def test_a_session_whose_time_is_over_is_cut() -> None:
     """Without anybody doing anything."""
     # Long enough to log in on a machine that has other work.
     lasts_s = 4
@@ -242,7 +242,7 @@ def test_when_its_time_is_over_it_is_cut() -> None:
             assert lasts_s - 0.2 < since(began, kernel.run("ended(s)")) < lasts_s + CUT_S
 
 
-def test_when_another_server_on_the_vault_revokes_it_is_cut(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_session_that_another_server_revokes_is_cut(world: RedisNotebooks, kernel: Asker) -> None:
     """Two brokers, one vault; told by nobody but the database."""
     name, connection_id = world.define()
     kernel.run(f"h = connection({name!r}); s = live(h); t = []")

@@ -62,7 +62,7 @@ def test_workers_that_come_and_go_leave_nothing_open(world: RedisNotebooks, kern
         assert kernel.run(f"come_and_go({name!r}, 100)") == 100
 
 
-def test_the_limit_would_be_reached(world: RedisNotebooks, kernel: Asker) -> None:
+def test_the_limit_of_descriptors_would_be_reached(world: RedisNotebooks, kernel: Asker) -> None:
     """The positive control: as many at once are too many."""
     name, _ = world.define()
     kernel.run(f"kept = connection({name!r}); s = live(kept); open_ones = []")

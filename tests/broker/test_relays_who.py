@@ -118,7 +118,7 @@ def test_another_run_of_the_same_notebook_is_refused(world: RedisNotebooks) -> N
     assert "connvault handle_invalid" in answer
 
 
-def test_on_loopback_the_token_opens_it_for_its_own_requester(kernel: Asker) -> None:
+def test_on_loopback_the_token_opens_the_relay_for_its_own_requester(kernel: Asker) -> None:
     """Tools that know no Unix sockets."""
     kernel.run("o = h._handle_ref.open(tcp=True); s = to_port(o.port)")
     assert kernel.run("said(s, b'PING')").startswith("-NOAUTH")
@@ -177,9 +177,9 @@ with operated_broker(home) as (operator, path):
 def test_on_loopback_a_client_that_can_not_be_told_is_refused_with_the_reason(short_tmp_path: Path) -> None:
     """In its own answer and in the log: that it is hidden, and not that it has ended."""
     said = run_unprivileged(CLOSED, str(short_tmp_path), home=short_tmp_path)
-    assert said.count("can't see which process connects: it is in another container") == 2
+    assert said.count("can't see which process is connecting: it is in another container") == 2
     assert "-ERR connvault broker_unavailable: " in said
-    assert "connvault.broker] a client of a handle is refused: " in said
+    assert "connvault.broker] a client of a handle was refused: " in said
 
 
 def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, kernel: Asker) -> None:

@@ -144,7 +144,7 @@ def test_where_the_file_is_not_all_that_runs_there_is_no_script(folder: Path, ar
 
 
 @pytest.mark.parametrize("name", ["python", "python3", "python3.12", "python3.13t", "pypy3.10", "Python"])
-def test_any_python_will_do(folder: Path, name: str) -> None:
+def test_a_script_of_any_python_is_found(folder: Path, name: str) -> None:
     """By the program that runs, and not by the name that it gives itself."""
     assert found(["anything", "job.py"], folder, executable=f"/opt/bin/{name}") is not None
 
@@ -201,7 +201,7 @@ def test_variables_that_have_a_say_in_what_runs_are_part_of_it(folder: Path, nam
 @pytest.mark.parametrize(
     "name", ["PYTHONUNBUFFERED", "PYTHONHASHSEED", "PYTHONSTARTUP", "HOME", "CONNVAULT_SOCKET"]
 )
-def test_other_variables_are_not(folder: Path, name: str) -> None:
+def test_variables_without_a_say_are_no_part_of_a_script(folder: Path, name: str) -> None:
     """Else each terminal would be asked anew."""
     script = found(["python", "job.py"], folder, environment={name: "1"})
     assert script is not None

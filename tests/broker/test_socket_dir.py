@@ -17,6 +17,7 @@ import pytest
 from connvault_jupyter.broker import socket_dir
 from connvault_jupyter.contracts.frames import MAX_SOCKET_PATH_BYTES
 from connvault_jupyter.errors import BrokerUnavailable
+from tests.support.broker.no_locks import file_system_without_locks
 from tests.support.broker.unprivileged import run_unprivileged
 
 
@@ -172,6 +173,32 @@ def test_a_living_broker_s_socket_is_not_replaced(runtime: Path) -> None:
         client.connect(str(path))
     bound.close()
     socket_dir.bind(path).close()
+
+
+def test_without_locks_a_living_broker_s_socket_is_not_replaced(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could tell that it lives. What to do about it is said."""
+    path = runtime / "d" / "s"
+    bound = socket_dir.bind(path)
+    with monkeypatch.context() as patched:
+        file_system_without_locks(patched, runtime)
+        with pytest.raises(BrokerUnavailable, match=f"{runtime}/d.*no file locks.*JUPYTER_RUNTIME_DIR"):
+            socket_dir.bind(path)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    bound.close()
+
+
+def test_a_runtime_directory_without_locks_gives_a_temporary_one(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers could not tell each other's folders from those that were left behind. Nothing is left there."""
+    file_system_without_locks(monkeypatch, runtime)
+    found = socket_dir.choose(runtime)
+    assert found.path.parent.parent == Path(tempfile.gettempdir())
+    assert list(runtime.iterdir()) == []
+    found.remove()
 
 
 def dead_owner_in(runtime: Path) -> Path:

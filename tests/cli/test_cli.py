@@ -76,9 +76,7 @@ def test_when_used_in_a_notebook_its_shell_gets_the_variables(
     assert [question["requester"]["label"] for question in notebooks.asked()] == ["report.ipynb"]
 
 
-def test_when_env_is_used_in_a_terminal_it_says_what_to_do(
-    notebooks: Notebooks, short_tmp_path: Path
-) -> None:
+def test_env_in_a_terminal_says_what_to_do(notebooks: Notebooks, short_tmp_path: Path) -> None:
     """The variables would lead nowhere: whoever asked has ended when they are used."""
     done = _run(notebooks, short_tmp_path, "env", _NAME)
     assert done.returncode == 77
@@ -86,7 +84,9 @@ def test_when_env_is_used_in_a_terminal_it_says_what_to_do(
     assert "jupyter connvault run" in done.stderr
 
 
-def test_when_refused_the_command_does_not_run(notebooks: Notebooks, short_tmp_path: Path) -> None:
+def test_a_command_that_is_refused_its_connection_does_not_run(
+    notebooks: Notebooks, short_tmp_path: Path
+) -> None:
     """An unknown name, and its reason on standard error."""
     mark = short_tmp_path / "ran"
     done = _run(notebooks, short_tmp_path, "run", "warehaus", "--", "touch", str(mark))
@@ -96,14 +96,14 @@ def test_when_refused_the_command_does_not_run(notebooks: Notebooks, short_tmp_p
 
 
 @pytest.mark.parametrize("words", [("--", "no-such-program-here"), ("--",), ()])
-def test_when_there_is_no_command_it_says_so(
+def test_a_command_that_is_not_there_is_told(
     notebooks: Notebooks, short_tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     """As a shell does: 127."""
     assert _run(notebooks, short_tmp_path, "run", _NAME, *words).returncode == 127
 
 
-def test_when_written_for_a_shell_nothing_is_executed() -> None:
+def test_variables_written_for_a_shell_execute_nothing() -> None:
     """Values are quoted, whatever they hold."""
     value = "a'b $(touch x) `y` \n \\"
     done = subprocess.run(

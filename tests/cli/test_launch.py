@@ -74,7 +74,7 @@ def test_an_application_that_is_not_installed_is_named(
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_with_a_debugger_it_does_not_start(
+def test_a_server_with_a_debugger_does_not_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hidden: bool
 ) -> None:
     """Also where nobody can tell."""
@@ -91,7 +91,9 @@ def test_with_a_debugger_it_does_not_start(
     assert "debugger" in capsys.readouterr().err
 
 
-def test_where_processes_can_not_be_closed_it_is_an_ordinary_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_processes_can_not_be_closed_a_launch_is_an_ordinary_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """macOS: the server says there that it is open."""
     seen: list[list[str]] = []
     monkeypatch.setattr(launch, "unreadable_loader", lambda: None)

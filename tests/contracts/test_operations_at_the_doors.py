@@ -144,6 +144,26 @@ def test_an_answer_that_utf_8_can_t_say_is_an_answer_all_the_same() -> None:
     assert answer["body"]["providers"][0]["fields"] == {"title": "\ud800"}
 
 
+@pytest.mark.parametrize(
+    ("actor", "begins", "length"),
+    [("ada", "ada", 3), ("a\u200bda", "a[U+200B]da", 11), ("a" * 201, "aaa", 200)],
+)
+def test_the_name_of_whoever_decides_is_visible_and_short(actor: str, begins: str, length: int) -> None:
+    """It goes on record, and the server has it from wherever its users come from."""
+    seen: list[str] = []
+    nothing: Table = {(operation.door, operation.name): lambda _: None for operation in OPERATIONS}
+    dispatch = Dispatch(
+        table={**nothing, ("operator", "vault.lock"): lambda asked: seen.append(asked.actor)},
+        unsealer=SealedRequests(randomness=os.urandom),
+        lock=threading.RLock(),
+        log=logging.getLogger("test"),
+    )
+    assert dispatch.for_operator("vault.lock", {}, actor)["ok"]
+    (found,) = seen
+    assert found.startswith(begins)
+    assert len(found) == length
+
+
 def test_no_operator_answer_can_hold_a_secret() -> None:
     """`Delivered` exists at the requester door only."""
     assert "'format': 'password'" in str(Delivered.model_json_schema())

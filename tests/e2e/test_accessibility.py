@@ -96,7 +96,7 @@ def opened(page: Page, lab: Lab, theme: str, *cells: str) -> ConnectionsPanel:
     return ConnectionsPanel(page).open()
 
 
-def test_list_and_detail(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+def test_the_list_and_a_detail_are_accessible(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
     """The list with a ready and an unfinished connection, and all tabs of a detail after a use."""
     use = f'connection("{warehouse}", reason="report").connect().close()'
     themed.rest.create(themed.name("draft"), "http", {"base_url": "https://api.test", "auth": "bearer"}, {})
@@ -124,7 +124,9 @@ def test_list_and_detail(page: Page, themed: Lab, warehouse: str, theme: str) ->
         accessible(panel.box)
 
 
-def test_the_check_would_notice(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+def test_the_check_would_notice_what_is_not_accessible(
+    page: Page, themed: Lab, warehouse: str, theme: str
+) -> None:
     """Pale text and a field without a name are found, so silence means something."""
     panel = opened(page, themed, theme, LOAD)
     panel.pick("postgresql")
@@ -139,7 +141,7 @@ def test_the_check_would_notice(page: Page, themed: Lab, warehouse: str, theme: 
         accessible(panel.box)
 
 
-def test_picker_and_form(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+def test_the_picker_and_the_form_are_accessible(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
     """Choosing a kind, an empty form, and one with problems beside its fields."""
     panel = opened(page, themed, theme, LOAD)
     panel.box.get_by_test_id("connvault-new").click()
@@ -157,7 +159,7 @@ def test_picker_and_form(page: Page, themed: Lab, warehouse: str, theme: str) ->
     accessible(panel.box.get_by_test_id("connvault-form"))
 
 
-def test_suggestion(page: Page, themed: Lab, theme: str) -> None:
+def test_a_suggestion_is_accessible(page: Page, themed: Lab, theme: str) -> None:
     """A form that code has filled, before and after the look at its destination; and one that has expired."""
     new = "%connections new postgresql name=archive host=db.internal database=archive user=reader"
     opened(page, themed, theme, LOAD, new)
@@ -174,7 +176,7 @@ def test_suggestion(page: Page, themed: Lab, theme: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["brokered", "in_clear", "reveal"])
-def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) -> None:
+def test_the_dialog_is_accessible(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) -> None:
     """The question for what is brokered, the one with an amber line, and the louder one for plain text."""
     name = warehouse
     found = themed.rest.named(warehouse)["connection"]
@@ -185,7 +187,7 @@ def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) 
         on = {"reveal_allowed": True}
         themed.rest.call("PATCH", f"connections/{found['id']}", on, revision=found["revision"])
     asking = f'h = connection("{name}", reason="a report")'
-    opened(page, themed, theme, LOAD, asking, "with h.reveal('to look at it'): pass")
+    opened(page, themed, theme, LOAD, asking, "with h.reveal('password', reason='to look at it'): pass")
     run_cell(page, 0)
     run_cell(page, 1, wait=False)
     if mode == "reveal":
@@ -198,7 +200,7 @@ def test_dialog(page: Page, themed: Lab, warehouse: str, theme: str, mode: str) 
     dialog.deny()
 
 
-def test_several_questions(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+def test_several_questions_are_accessible(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
     """Two at once, each with how its secret would travel."""
     ledger = themed.name("ledger")
     fields = themed.rest.named(warehouse)["connection"]["fields"]
@@ -221,7 +223,7 @@ def test_several_questions(page: Page, themed: Lab, warehouse: str, theme: str) 
     dialog.deny()
 
 
-def test_cards(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+def test_the_cards_in_a_notebook_are_accessible(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
     """The card beside an error, the card of a handle, and the panel in a cell's output."""
     opened(
         page,
@@ -243,7 +245,7 @@ def test_cards(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
     accessible(cell(page, 3).get_by_test_id("connvault-panel"))
 
 
-def test_a_locked_vault(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
+def test_a_locked_vault_is_accessible(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
     """Its line in the panel, and the way to unlock it."""
     panel = opened(page, themed, theme, LOAD)
     themed.rest.call("POST", "vault/lock", {})
@@ -254,7 +256,9 @@ def test_a_locked_vault(page: Page, themed: Lab, warehouse: str, theme: str) -> 
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_first_run(start_jupyter_server: StartJupyterServer, page: Page, theme: str) -> None:
+def test_the_first_run_is_accessible(
+    start_jupyter_server: StartJupyterServer, page: Page, theme: str
+) -> None:
     """Choosing a passphrase, its strength, and what is said when the two differ."""
     server = start_jupyter_server()
     wear(page, server, theme)

@@ -117,7 +117,7 @@ def test_keys_typed_blindly_answer_nothing(page: Page, lab: Lab, warehouse: str)
     expect(cell(page, 1)).to_contain_text("AccessDenied")
 
 
-def test_escape_denies(page: Page, lab: Lab, warehouse: str) -> None:
+def test_the_escape_key_denies(page: Page, lab: Lab, warehouse: str) -> None:
     """Once the hands are still, Escape is a no."""
     open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse)))
     run_cell(page, 0)

@@ -1,4 +1,4 @@
-"""What people see of *brokered*: the question, the handle, the record; and that taking it back ends what is open."""
+"""What people see of *brokered*: the question, the handle, the record; and that a revoke closes open clients."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_record_and_the_permission_say_brokered(page: Page, lab: Lab, wareho
 
 
 @pytest.mark.parametrize("by", ["revoke", "lock"])
-def test_taking_it_back_ends_a_running_query(
+def test_revoking_a_permission_ends_a_running_query(
     page: Page, lab: Lab, warehouse: str, postgres: PostgresServer, by: str
 ) -> None:
     """A click in the panel, while the kernel waits for the server: the cell ends at once, and says why."""
@@ -129,11 +129,11 @@ def test_taking_it_back_ends_a_running_query(
     assert time.monotonic() - began < CUT_S
     why = "its permission was revoked" if by == "revoke" else "the vault was locked"
     expect(cell(page, 2).get_by_test_id("connvault-fixit")).to_contain_text(
-        f"What “{warehouse}” had open was ended: {why}."
+        f"The open clients of “{warehouse}” were closed: {why}."
     )
 
 
-def test_other_programs_use_it_without_a_password(
+def test_other_programs_use_a_handle_without_a_password(
     page: Page, lab: Lab, warehouse: str, postgres: PostgresServer
 ) -> None:
     """`handle.env()` is enough for psql, in a `!` line and as a subprocess; so is the command line's, in a shell.
@@ -166,7 +166,7 @@ def test_other_programs_use_it_without_a_password(
 
 def test_plain_text_is_off_until_it_is_allowed_in_the_form(page: Page, lab: Lab, warehouse: str) -> None:
     """`.reveal()` is refused without a question, and says where to allow it; list and details show which it is."""
-    reveal = "with db.reveal('to look at it') as text: print('shown')"
+    reveal = "with db.reveal('password', reason='to look at it') as text: print('shown')"
     open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse), reveal))
     run_cell(page, 0)
     run_cell(page, 1, wait=False)

@@ -56,7 +56,7 @@ def restart_kernel(page: Page) -> None:
     expect(cell(page, 0).locator(".jp-InputPrompt")).to_have_text("[1]:")
 
 
-def test_once_asks_again(page: Page, lab: Lab, warehouse: str) -> None:
+def test_after_this_time_the_next_call_asks_again(page: Page, lab: Lab, warehouse: str) -> None:
     """*This time* is one handle; the next call asks, with *until kernel stops* preselected."""
     open_notebook(page, lab.server, lab.notebook(LOAD, ask(warehouse)))
     run_cell(page, 0)
@@ -105,7 +105,7 @@ def test_always_does_not_survive_a_notebook_made_anew(page: Page, lab: Lab, ware
     asks_again(page)
 
 
-def test_for_ends(page: Page, short_lab: Lab) -> None:
+def test_a_permission_for_a_while_ends(page: Page, short_lab: Lab) -> None:
     """A grant for a while holds over a kernel restart and is over when its time is."""
     lab = short_lab
     open_notebook(page, lab.server, lab.notebook(LOAD, ask(lab.name())))

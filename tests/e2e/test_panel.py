@@ -40,7 +40,7 @@ def test_a_locked_vault_leads_to_unlock_and_on(page: Page, lab: Lab, warehouse: 
     cell(page, 2).get_by_test_id("connvault-fixit-action").click()
     panel.box.get_by_test_id("connvault-unlock-passphrase").fill("not the passphrase at all")
     panel.box.get_by_test_id("connvault-unlock-submit").click()
-    expect(panel.box).to_contain_text("not the passphrase")
+    expect(panel.box).to_contain_text("The passphrase is wrong")
     panel.box.get_by_test_id("connvault-unlock-passphrase").fill(PASSPHRASE)
     panel.box.get_by_test_id("connvault-unlock-submit").click()
     expect(panel.box.get_by_test_id("connvault-vault")).to_have_attribute("data-state", "unlocked")
@@ -52,7 +52,7 @@ def test_plain_text_is_a_louder_question_each_time(page: Page, lab: Lab) -> None
     """Revealing asks in words of its own, offers no duration, and asks again the next time."""
     name = lab.name("key")
     lab.rest.create(name, "secret", {}, {"value": "plain-text-of-a-test"})
-    reveal = "with handle.reveal() as text: print('shown:', str(text))"
+    reveal = "with handle.reveal('value') as text: print('shown:', str(text))"
     open_notebook(page, lab.server, lab.notebook(LOAD, f'handle = connection("{name}")', reveal))
     run_cell(page, 0)
     run_cell(page, 1)

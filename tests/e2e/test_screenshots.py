@@ -30,7 +30,7 @@ READ = (
 )
 MISSPELT = 'connection("wharehouse")'
 HANDLE = "warehouse"
-REVEAL = 'with warehouse.reveal("the tool wants it in a file"): pass'
+REVEAL = 'with warehouse.reveal("password", reason="the tool wants it in a file"): pass'
 NEW = "%connections new postgresql name=archive host=db.internal database=archive user=reader"
 TWO = (
     "from concurrent.futures import ThreadPoolExecutor\n"

@@ -30,7 +30,7 @@ QUERY = "with db.connect() as c: print(c.execute(\"select 'rows:' || count(*) fr
 
 
 @pytest.mark.parametrize("frontend", ["lab", "notebook"])
-def test_the_whole_story(
+def test_a_person_gets_from_an_empty_vault_to_rows_in_a_cell(
     start_jupyter_server: StartJupyterServer,
     page: Page,
     postgres: PostgresServer,

@@ -36,6 +36,6 @@ def test_a_canary_in_wide_characters_is_found(encoding: str) -> None:
     assert found_in(CANARY.encode(encoding))
 
 
-def test_nothing_is_found_where_nothing_is() -> None:
+def test_the_search_finds_nothing_where_nothing_is() -> None:
     """A search that always finds would prove nothing."""
     assert found_in("a warehouse, a canary bird, a secret") == []

@@ -57,7 +57,7 @@ def handle(scripted_broker: ScriptedBroker) -> Handle:
     return connection("warehouse")
 
 
-def test_they_lead_to_the_handles_socket(scripted_broker: ScriptedBroker, handle: Handle) -> None:
+def test_the_variables_lead_to_the_handles_socket(scripted_broker: ScriptedBroker, handle: Handle) -> None:
     """No port is opened for it, and no password is in it."""
     assert handle.env() == {
         **NOT_ELSEWHERE,
@@ -70,7 +70,7 @@ def test_they_lead_to_the_handles_socket(scripted_broker: ScriptedBroker, handle
     assert found_in(json.dumps(handle.env())) == []
 
 
-def test_with_tcp_they_lead_to_loopback(scripted_broker: ScriptedBroker) -> None:
+def test_with_tcp_the_variables_lead_to_loopback(scripted_broker: ScriptedBroker) -> None:
     """With the handle's own token as password."""
     handles = _handles(scripted_broker)
     token = handles.token
@@ -100,7 +100,7 @@ def test_the_handles_token_is_not_printed(scripted_broker: ScriptedBroker) -> No
         ("https://api.test:8443/v1/x", "http://127.0.0.1:50123/v1/x"),
     ],
 )
-def test_where_a_port_is_needed_it_is_opened(
+def test_a_port_that_the_variables_need_is_opened(
     scripted_broker: ScriptedBroker, base_url: str, expected: str
 ) -> None:
     """SDKs of web services know addresses only. The path is the service's own."""
@@ -168,7 +168,7 @@ def test_a_revoked_handle_gives_none(scripted_broker: ScriptedBroker) -> None:
         handle.env()
 
 
-def test_they_are_what_a_subprocess_takes(handle: Handle) -> None:
+def test_the_variables_are_what_a_subprocess_takes(handle: Handle) -> None:
     """As the documentation shows it."""
     code = "import os; print(os.environ['PGHOST'], os.environ['PGPASSWORD'])"
     environment = {**os.environ, **handle.env(tcp=True)}

@@ -15,8 +15,14 @@ from connvault_jupyter import PostgresqlHandle, SqlHandle, WrongKind, connection
 from connvault_jupyter.kernel.families import _FAMILIES
 from connvault_jupyter.kernel.handle import _CLIENTS, Handle
 from tests.support.broker.scripted_broker import Handles, ScriptedBroker
+from tests.support.browser.shell import Shell
+from tests.support.browser.shell import shell as shell
 
 CATALOGUE = Path(connvault_jupyter.__file__).parent / "providers" / "catalogue"
+
+
+# What a client gives more exactly than its family says.
+_NARROWER = {"ApiSession": "requests.Session", "BaseClient": "Any", "ServiceResource": "Any"}
 
 
 def _handles(broker: ScriptedBroker, **shape: Any) -> Handles:
@@ -32,6 +38,14 @@ def _declared(family: type[Handle]) -> dict[str, Any]:
         if not name.startswith("_") and not hasattr(object, name) and name != "connect_async"
         if not hasattr(Handle, name)
     }
+
+
+def _signature(opener: Any) -> tuple[bool, list[str], str]:
+    """Whether it is a value, its parameters, and what it gives."""
+    is_value = isinstance(opener, property)
+    found = inspect.signature(opener.fget if is_value else opener)
+    given = str(found.return_annotation)
+    return is_value, [str(one) for one in found.parameters.values()], _NARROWER.get(given, given)
 
 
 def test_every_client_has_a_family() -> None:
@@ -50,14 +64,14 @@ def test_what_the_catalogue_offers_is_declared(kind: str) -> None:
 
 @pytest.mark.parametrize("client", _FAMILIES)
 def test_every_opener_has_its_docstring_and_its_client(client: str) -> None:
-    """Completion shows the one, using it leads to the other."""
+    """Completion shows the one, using it leads to the other: with the same arguments, to what is declared."""
     module = importlib.import_module(f"connvault_jupyter.kernel.clients.{_CLIENTS[client]}")
     declared = _declared(_FAMILIES[client])
     assert declared
     for name, opener in declared.items():
         assert len(inspect.getdoc(opener) or "") > 20, name
         theirs = inspect.getattr_static(module.Client, name)
-        assert isinstance(theirs, property) == isinstance(opener, property), name
+        assert _signature(opener) == _signature(theirs), name
 
 
 @pytest.mark.parametrize("client", _FAMILIES)
@@ -74,12 +88,30 @@ def test_an_opener_that_the_definition_does_not_offer_is_an_attribute_error(
     _handles(scripted_broker, openers=("connect",))
     handle: Any = connection("warehouse")
     assert "engine" not in dir(handle)
-    for use in (lambda: handle.engine(echo=True), lambda: handle.dsn):
-        with pytest.raises(AttributeError, match=r"offers \.connect, \.reveal, \.reveal_all$"):
-            use()
+    offered = r"offers \.connect, \.reveal, \.reveal_all$"
+    with pytest.raises(AttributeError, match=offered):
+        handle.engine(echo=True)
+    with pytest.raises(AttributeError, match=offered):
+        handle.dsn  # noqa: B018 -- reading it is the use
 
 
-def test_with_its_own_kind_a_connection_is_given(scripted_broker: ScriptedBroker) -> None:
+def test_completion_in_jupyter_shows_the_openers_with_their_docstrings(
+    scripted_broker: ScriptedBroker, shell: Shell
+) -> None:
+    """As Tab and Shift+Tab ask for it. To read about an address is not to ask for it."""
+    _handles(scripted_broker, openers=("engine", "connect", "url"))
+    shell.run("from connvault_jupyter import connection")
+    shell.run("warehouse = connection('warehouse')")
+    completed = {name.removeprefix(".") for name in shell.complete("warehouse.")}
+    assert {"engine", "connect", "url", "release"} <= completed
+    assert "session" not in completed
+    for name in ("engine", "url"):
+        text = shell.ip.object_inspect_mime(f"warehouse.{name}")["text/plain"]
+        assert str(inspect.getdoc(getattr(PostgresqlHandle, name))).splitlines()[0] in text
+    assert [name for name, _ in scripted_broker.asked if name.startswith("access.")] == ["access.request"]
+
+
+def test_a_connection_asked_for_with_its_own_kind_is_given(scripted_broker: ScriptedBroker) -> None:
     """And as a context manager it is still of its family."""
     _handles(scripted_broker)
     with connection("warehouse", kind="postgresql") as handle:

@@ -87,7 +87,7 @@ def test_pickles_and_copies_are_refused_with_a_reason(scripted_broker: ScriptedB
         copied(connection("warehouse"))
 
 
-def test_it_says_what_where_how_and_how_long(scripted_broker: ScriptedBroker) -> None:
+def test_a_handle_says_what_where_how_and_how_long(scripted_broker: ScriptedBroker) -> None:
     """The line of a cell's output."""
     until = datetime.now(timezone.utc) + timedelta(minutes=1)
     _handles(scripted_broker, expires_at=until)
@@ -100,7 +100,9 @@ def test_it_says_what_where_how_and_how_long(scripted_broker: ScriptedBroker) ->
 
 
 @pytest.mark.parametrize(("delivery", "words"), [("relay", "relay"), ("hand_over", "hand-over")])
-def test_a_brokered_one_says_its_delivery(scripted_broker: ScriptedBroker, delivery: str, words: str) -> None:
+def test_a_brokered_handle_says_how_it_is_delivered(
+    scripted_broker: ScriptedBroker, delivery: str, words: str
+) -> None:
     """Expected from the connection's fields, in text, HTML and for the front end."""
     _handles(scripted_broker, mode="brokered", delivery=delivery, decision="session")
     handle = connection("warehouse")
@@ -110,7 +112,7 @@ def test_a_brokered_one_says_its_delivery(scripted_broker: ScriptedBroker, deliv
     assert bundle[HANDLE_MIME]["delivery"] == delivery
 
 
-def test_without_an_end_none_is_told(scripted_broker: ScriptedBroker) -> None:
+def test_a_handle_without_an_end_tells_none(scripted_broker: ScriptedBroker) -> None:
     """`session` ends with the kernel."""
     _handles(scripted_broker, decision="session")
     assert repr(connection("warehouse")).endswith("in the clear, until this kernel stops>")
@@ -135,7 +137,7 @@ def test_the_bundle_has_what_the_front_end_draws(scripted_broker: ScriptedBroker
 
 
 @pytest.mark.parametrize("how", ["released", "refused"])
-def test_one_that_is_known_to_have_ended_says_so(scripted_broker: ScriptedBroker, how: str) -> None:
+def test_a_handle_that_is_known_to_have_ended_says_so(scripted_broker: ScriptedBroker, how: str) -> None:
     """Nobody is asked for it: what a use was told is remembered."""
     _handles(scripted_broker, mode="brokered", delivery="hand_over", decision="session")
     handle = connection("warehouse")
@@ -208,7 +210,7 @@ def test_a_client_is_a_module_of_our_own(client: str) -> None:
         _client_type(client)
 
 
-def test_as_a_context_manager_it_is_released(scripted_broker: ScriptedBroker) -> None:
+def test_a_handle_used_as_a_context_manager_is_released(scripted_broker: ScriptedBroker) -> None:
     """Permission ends with the block."""
     handles = _handles(scripted_broker)
     with connection("warehouse") as handle:
@@ -240,10 +242,12 @@ def test_reveal_of_a_field_gives_its_string(scripted_broker: ScriptedBroker) -> 
 
 
 def test_reveal_of_a_field_that_the_kind_does_not_have_asks_nobody(scripted_broker: ScriptedBroker) -> None:
-    """A person must not be asked for what then fails."""
+    """A person must not be asked for what then fails. It says which fields there are, and not what was given."""
     _handles(scripted_broker)
-    with pytest.raises(SecretNotFound), connection("warehouse").reveal("passwort", reason="legacy export"):
+    question = connection("warehouse").reveal("passwort", reason="legacy export")
+    with pytest.raises(SecretNotFound) as refused, question:
         pass
+    assert str(refused.value) == "“warehouse” has no secret field of this name. It has: password."
     assert scripted_broker.count("access.reveal") == 0
 
 

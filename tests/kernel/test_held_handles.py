@@ -70,7 +70,7 @@ def test_a_dropped_handle_is_let_go_of(handles: Handles) -> None:
     let_go(handles)
 
 
-def test_one_in_a_circle_is_let_go_of_when_that_is_collected(handles: Handles) -> None:
+def test_a_handle_in_a_reference_cycle_is_let_go_of_with_the_cycle(handles: Handles) -> None:
     """By whatever thread, and whatever that was about to do."""
     circle: list[Any] = [connection("warehouse")]
     circle.append(circle)
@@ -91,7 +91,7 @@ def test_this_time_ends_when_its_handle_is_dropped(once: Handles) -> None:
     let_go(once)
 
 
-def test_what_is_used_is_kept(handles: Handles) -> None:
+def test_a_handle_whose_client_is_used_is_kept(handles: Handles) -> None:
     """A client that was opened by it, whoever has that one."""
 
     class Client:
@@ -115,7 +115,9 @@ GIVEN_OUT: dict[str, Callable[[HttpHandle], object]] = {
 
 
 @pytest.mark.parametrize("give_out", GIVEN_OUT.values(), ids=GIVEN_OUT)
-def test_what_gave_out_an_address_stays(handles: Handles, give_out: Callable[[HttpHandle], object]) -> None:
+def test_a_handle_that_gave_out_an_address_is_kept(
+    handles: Handles, give_out: Callable[[HttpHandle], object]
+) -> None:
     """Nobody can tell who uses it. Released by name it ends all the same."""
     handle = connection("warehouse", kind="http")
     give_out(handle)

@@ -72,6 +72,7 @@ def handles(scripted_broker: ScriptedBroker, here: EchoApi, http_stage: Stage) -
 @pytest.fixture
 def session(handles: RelayedHandles) -> Iterator[ApiSession]:
     with connection("warehouse", kind="http").session() as made:
+        assert isinstance(made, ApiSession)
         yield made
 
 
@@ -95,7 +96,7 @@ def test_the_base_itself_and_a_query_alone(session: ApiSession, here: EchoApi) -
     assert [path for path, _ in here.requests] == ["/v1", "/v1?q=1"]
 
 
-def test_basic_login(handles: RelayedHandles, here: EchoApi) -> None:
+def test_a_basic_login_is_sent_in_utf_8(handles: RelayedHandles, here: EchoApi) -> None:
     """RFC 7617, in UTF-8."""
     handles.fields |= {"auth": "basic", "username": "jürgen"}
     handles.secrets = {"password": CANARY}
@@ -105,7 +106,7 @@ def test_basic_login(handles: RelayedHandles, here: EchoApi) -> None:
     assert base64.b64decode(sent.removeprefix("Basic ")).decode() == f"jürgen:{CANARY}"
 
 
-def test_no_login(handles: RelayedHandles, here: EchoApi) -> None:
+def test_an_open_api_gets_no_login(handles: RelayedHandles, here: EchoApi) -> None:
     """An open API: nothing is added, the use is still asked for."""
     handles.fields["auth"] = "none"
     handles.secrets = {}
@@ -203,14 +204,14 @@ def test_a_redirect_out_of_the_path_goes_without(session: ApiSession, here: Echo
     assert "Authorization" not in here.headers_of("/v2/x")
 
 
-def test_a_redirect_within_goes_with_it(session: ApiSession, here: EchoApi) -> None:
+def test_a_redirect_within_the_base_url_keeps_the_login(session: ApiSession, here: EchoApi) -> None:
     """A moved resource of the same API."""
     here.redirects["/v1/go"] = "/v1/x"
     session.get("/go")
     assert here.headers_of("/v1/x")["Authorization"] == BEARER
 
 
-def test_a_redirect_away_and_back_has_it_only_here(
+def test_a_redirect_away_and_back_has_the_login_only_here(
     session: ApiSession, here: EchoApi, elsewhere: EchoApi
 ) -> None:
     """Each hop is decided on its own."""
@@ -295,7 +296,7 @@ def test_no_error_shows_the_token(handles: RelayedHandles, session: ApiSession, 
     assert found_in(verbose_traceback(error) + str(error) + repr(error.args)) == []
 
 
-def test_the_positive_control_requests_alone_shows_it() -> None:
+def test_the_positive_control_requests_alone_shows_the_secret() -> None:
     """The same search finds the token in the traceback of a plain requests call."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -459,7 +460,7 @@ def locked(client: httpx.Client) -> bool:
     return False
 
 
-def test_httpx_async(handles: RelayedHandles, here: EchoApi) -> None:
+def test_many_async_httpx_clients_work_at_once(handles: RelayedHandles, here: EchoApi) -> None:
     """Many at once, and a place that is gone is opened again."""
 
     async def use() -> list[int]:

@@ -136,7 +136,7 @@ def test_own_record_is_parsed(scripted_broker: ScriptedBroker) -> None:
     assert (event.type, event.connection) == ("access:used", "warehouse")
 
 
-def test_own_permissions_are_counted_as_they_go(scripted_broker: ScriptedBroker) -> None:
+def test_own_permissions_are_counted_when_they_are_given_back(scripted_broker: ScriptedBroker) -> None:
     """How many there were."""
     scripted_broker.answers["access.revoke_own"] = lambda body: {"released": 2}
     assert api.revoke("warehouse") == 2
@@ -148,7 +148,7 @@ def test_a_summary_of_an_unknown_name_leads_on(handles: Handles) -> None:
         api.summary("warehose")
 
 
-def test_without_a_broker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_broker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a terminal without a server."""
     monkeypatch.delenv("CONNVAULT_SOCKET", raising=False)
     with pytest.raises(BrokerUnavailable, match="JupyterLab"):

@@ -46,7 +46,9 @@ def queried(opened: psycopg.Connection[Any]) -> Callable[[], object]:
     ],
     ids=["connection", "cursor", "commit", "rows"],
 )
-def test_psycopg(handles: RelayedHandles, handle: PostgresqlHandle, use: Callable[[Any], object]) -> None:
+def test_a_lost_psycopg_connection_says_why(
+    handles: RelayedHandles, handle: PostgresqlHandle, use: Callable[[Any], object]
+) -> None:
     """At the first use, and at each one after that, when it only says that the connection is closed."""
     opened = handle.connect()
     opened.execute("select 1")
@@ -62,7 +64,7 @@ def test_psycopg_whose_handle_was_dropped(handles: RelayedHandles) -> None:
     assert why(lost(queried(opened))) == ["revoked"]
 
 
-def test_psycopgs_other_connection(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
+def test_a_lost_async_psycopg_connection_says_why(handles: RelayedHandles, handle: PostgresqlHandle) -> None:
     """In a coroutine."""
 
     async def use() -> BaseException:
@@ -76,7 +78,7 @@ def test_psycopgs_other_connection(handles: RelayedHandles, handle: PostgresqlHa
     assert why(asyncio.run(use())) == ["revoked"]
 
 
-def test_an_engines_connection(handles: RelayedHandles, engine: sqlalchemy.Engine) -> None:
+def test_a_lost_connection_of_an_engine_says_why(handles: RelayedHandles, engine: sqlalchemy.Engine) -> None:
     """SQLAlchemy wraps the driver's error."""
     with engine.connect() as opened:
         opened.execute(sqlalchemy.text("select 1"))
@@ -123,7 +125,7 @@ def test_a_connection_without_a_handle_is_nobodys(
     assert why(lost(queried(direct))) == []
 
 
-def test_what_a_server_has_ended_of_a_good_handle_is_nobodys(
+def test_a_connection_that_the_server_ended_is_put_down_to_no_handle(
     postgres: PostgresServer, handle: PostgresqlHandle
 ) -> None:
     """It is the server's doing."""

@@ -128,7 +128,7 @@ def test_a_library_that_has_the_address(
 
 
 @pytest.mark.parametrize("get", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_another_address_is_nobodys(
+def test_an_error_at_another_address_is_put_down_to_no_handle(
     handles: RelayedHandles, handle: HttpHandle, get: Callable[[str], object]
 ) -> None:
     """On the same machine, right after a revoke."""

@@ -18,7 +18,7 @@ SECRET = MaskedStr(CANARY)
 TOKEN = HandleToken("a-handle's-own-token")
 
 
-def test_repr_of_it_and_of_what_holds_it_is_masked() -> None:
+def test_repr_of_a_secret_and_of_what_holds_it_is_masked() -> None:
     """Cell output, Verbose tracebacks and %r go through repr."""
     assert repr(SECRET) == MASK
     for shown in (repr([SECRET]), repr({"password": SECRET}), f"{SECRET!r}"):

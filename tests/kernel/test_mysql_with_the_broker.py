@@ -114,7 +114,7 @@ def delivery(request: pytest.FixtureRequest, world: World) -> str:
     return DELIVERIES[request.node.callspec.params["world"]]
 
 
-def test_when_it_is_connected_the_handle_says_how(world: World, delivery: str) -> None:
+def test_the_handle_of_a_mysql_connection_says_how_it_connects(world: World, delivery: str) -> None:
     """A session of the connection's user, and nothing asked of the code."""
     run = world.cell.run
     run("c = h.connect()")
@@ -124,7 +124,7 @@ def test_when_it_is_connected_the_handle_says_how(world: World, delivery: str) -
     assert run("one(c, 'SELECT @@character_set_client')") == "utf8mb4"
 
 
-def test_when_it_is_used_all_day_it_works(world: World) -> None:
+def test_a_mysql_handle_works_all_day(world: World) -> None:
     """Transactions, large results, errors of the server's, through connection and engine."""
     run = world.cell.run
     run("c = h.connect(autocommit=False); e = h.engine()")
@@ -138,7 +138,7 @@ def test_when_it_is_used_all_day_it_works(world: World) -> None:
     assert run("one(c, 'SELECT 3')") == 3
 
 
-def test_when_rows_are_set_to_what_they_were_they_count_as_found(world: World) -> None:
+def test_rows_set_to_what_they_were_count_as_found(world: World) -> None:
     """SQLAlchemy's object mapper relies on it."""
     world.cell.run("e = h.engine()")
     code = (
@@ -150,7 +150,7 @@ def test_when_rows_are_set_to_what_they_were_they_count_as_found(world: World) -
     assert world.cell.run("found") == 1
 
 
-def test_when_a_query_is_killed_by_its_thread_it_ends(world: World) -> None:
+def test_a_query_that_is_killed_by_its_thread_ends(world: World) -> None:
     """The number that the library knows is the server's."""
     run = world.cell.run
     run("a = h.connect(); b = h.connect(); ended = []")
@@ -165,7 +165,7 @@ def test_when_a_query_is_killed_by_its_thread_it_ends(world: World) -> None:
     assert run("one(a, 'SELECT 1')") == 1
 
 
-def test_when_a_time_out_is_given_it_counts(world: World) -> None:
+def test_a_time_out_that_is_given_counts(world: World) -> None:
     """Also after the socket was exchanged."""
     world.cell.run("c = h.connect(read_timeout=1)")
     assert world.cell.run("outcome(c, 'SELECT sleep(20)')") == 2013
@@ -252,7 +252,7 @@ def test_when_the_worker_dies_the_next_connection_works(world: World) -> None:
     assert not set(now) & set(before)
 
 
-def test_when_the_server_is_away_it_is_said_and_then_forgotten(world: World) -> None:
+def test_a_server_that_is_away_is_told_and_then_forgotten(world: World) -> None:
     """A restart of the database needs none of the kernel."""
     run = world.cell.run
     run("e = h.engine(pool_pre_ping=True); scalar(e, 'SELECT 1')")
@@ -267,7 +267,7 @@ def test_when_the_server_is_away_it_is_said_and_then_forgotten(world: World) -> 
     assert run("scalar(e, 'SELECT 1')") == 1
 
 
-def test_when_the_server_refuses_the_login_it_is_typed(world: World) -> None:
+def test_a_login_that_the_server_refuses_is_a_typed_error(world: World) -> None:
     """Without a word of the server's."""
     world.mariadb.set_password(world.account, "replaced")
     with pytest.raises(Refused) as caught:
@@ -276,7 +276,7 @@ def test_when_the_server_refuses_the_login_it_is_typed(world: World) -> None:
     assert world.account.user not in str(caught.value)
 
 
-def test_when_code_says_where_or_as_whom_it_is_refused(world: World) -> None:
+def test_code_that_says_where_or_as_whom_is_refused(world: World) -> None:
     """Neither at the connection nor at the engine."""
     for name in ELSEWHERE:
         for code in (f"h.connect({name}='x')", f"h.engine(connect_args={{{name!r}: 'x'}})"):
@@ -285,7 +285,7 @@ def test_when_code_says_where_or_as_whom_it_is_refused(world: World) -> None:
             assert caught.value.kind == "ArgumentRefused"
 
 
-def test_when_other_tools_come_by_dsn_and_variables_they_work(world: World) -> None:
+def test_other_tools_work_by_dsn_and_variables(world: World) -> None:
     """A driver of their own, the command line over the socket and over TCP; no password of the database's."""
     run = world.cell.run
     assert run("scalar(sqlalchemy.create_engine(h.dsn, poolclass=sqlalchemy.NullPool), 'SELECT 5')") == 5
@@ -297,7 +297,7 @@ def test_when_other_tools_come_by_dsn_and_variables_they_work(world: World) -> N
     assert run(f"scalar(sqlalchemy.create_engine({url}, poolclass=sqlalchemy.NullPool), 'SELECT 7')") == 7
 
 
-def test_when_another_library_reads_the_engines_url_it_comes_here(world: World) -> None:
+def test_another_library_that_reads_the_engines_url_comes_to_the_relay(world: World) -> None:
     """As an object and as a text."""
     run = world.cell.run
     run("url = h.engine().url")
@@ -307,7 +307,7 @@ def test_when_another_library_reads_the_engines_url_it_comes_here(world: World) 
     assert run("url.password") is None
 
 
-def test_when_the_server_says_nothing_in_time_it_is_a_time_out(world: World) -> None:
+def test_a_server_that_says_nothing_in_time_is_a_time_out(world: World) -> None:
     """And not a relay that has ended."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         world.edit(port=silent.getsockname()[1], sslmode=world.sslmode)
@@ -319,14 +319,14 @@ def test_when_the_server_says_nothing_in_time_it_is_a_time_out(world: World) -> 
     assert caught.value.kind == "UpstreamTimeout"
 
 
-def test_when_the_form_does_not_let_it_no_local_file_is_read(world: World, tmp_path: Path) -> None:
+def test_no_local_file_is_read_where_the_form_does_not_allow_it(world: World, tmp_path: Path) -> None:
     """Whichever way it is asked for: by an argument, which is told why, or by a program."""
     run = world.cell.run
     (tmp_path / "data").write_text("1\n2\n")
     load = f"LOAD DATA LOCAL INFILE '{tmp_path / 'data'}' INTO TABLE f"
     run("one(h.connect(), 'CREATE TABLE f (n INT)')")
     for code in ("h.connect(local_infile=True)", "h.engine(connect_args={'local_infile': True}).connect()"):
-        with pytest.raises(Refused, match="switch it on in its form") as caught:
+        with pytest.raises(Refused, match="switch it on in the connection's form") as caught:
             run(code)
         assert caught.value.kind == "ArgumentRefused"
     assert run("one(h.connect(local_infile=False), 'SELECT 1')") == 1
@@ -336,7 +336,7 @@ def test_when_the_form_does_not_let_it_no_local_file_is_read(world: World, tmp_p
     assert run("one(h.connect(), 'SELECT count(*) FROM f')") == 0
 
 
-def test_when_the_form_lets_it_a_local_file_is_read(world: World, tmp_path: Path) -> None:
+def test_a_local_file_is_read_where_the_form_allows_it(world: World, tmp_path: Path) -> None:
     """By who asks for it, and no one else."""
     run = world.cell.run
     (tmp_path / "data").write_text("1\n2\n")
@@ -430,27 +430,27 @@ def test_when_the_persons_file_says_not_where_programs_come_here(
         ("[client]\npassword=other\n", True, "password"),
     ],
 )
-def test_when_the_persons_file_says_where_it_is_refused(
+def test_an_option_file_of_the_person_that_says_where_is_refused(
     world: World, own_file: Path, text: str, tcp: bool, option: str
 ) -> None:
     """Nothing beats it: better no command than one at another server."""
     own_file.write_text(text)
-    with pytest.raises(Refused, match=f"my.cnf says {option} in") as caught:
+    with pytest.raises(Refused, match=f"my.cnf sets {option} in") as caught:
         world.cell.run(f"h.env(tcp={tcp})")
     assert caught.value.kind == "NotAllowed"
 
 
-def test_when_the_persons_file_includes_one_that_says_where_it_is_refused(
+def test_an_option_file_that_includes_one_that_says_where_is_refused(
     world: World, own_file: Path, tmp_path: Path
 ) -> None:
     """Also through a folder."""
     (tmp_path / "x.cnf").write_text("[client]\nhost=prod.example.com\n")
     own_file.write_text(f"!includedir {tmp_path}\n")
-    with pytest.raises(Refused, match=r"my.cnf says host"):
+    with pytest.raises(Refused, match=r"my.cnf sets host"):
         world.cell.run("h.env()")
 
 
-def test_when_it_is_tested_the_server_is_named(world: World) -> None:
+def test_testing_a_mysql_connection_names_the_server(world: World) -> None:
     """The form's button."""
     found = world.operator.call("connections.test", {"id": world.id})
     assert found["ok"], found

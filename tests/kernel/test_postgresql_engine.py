@@ -39,7 +39,7 @@ def test_engine_runs_queries(engine: sqlalchemy.Engine, login: Login) -> None:
     assert frame.to_dict("records") == [{"who": login.user, "one": 1}]
 
 
-def test_without_arguments_it_is_the_same_engine(handle: PostgresqlHandle) -> None:
+def test_without_arguments_the_engine_is_the_same(handle: PostgresqlHandle) -> None:
     """A pool per cell would leave connections behind."""
     assert handle.engine() is handle.engine()
     assert handle.engine(pool_size=1) is not handle.engine(pool_size=1)

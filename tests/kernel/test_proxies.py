@@ -161,7 +161,7 @@ def test_the_proxy_is_one_that_libraries_use(behind: World) -> None:
         "asyncio.run(api.async_client().get('/x')).status_code",
     ],
 )
-def test_what_a_handle_opens_goes_past_it(behind: World, code: str) -> None:
+def test_what_a_handle_opens_goes_past_the_proxy(behind: World, code: str) -> None:
     """Whatever the environment spares."""
     behind.asker.run("os.environ['NO_PROXY'] = ''")
     assert behind.asker.run(code) == 200
@@ -180,7 +180,7 @@ def test_what_a_handle_opens_goes_past_it(behind: World, code: str) -> None:
         "by_curl(api.base_url + '/x', '-H', f'Authorization: Bearer {api.token}')",
     ],
 )
-def test_a_library_with_the_handles_address_goes_past_it(behind: World, code: str) -> None:
+def test_a_library_with_the_handles_address_goes_past_the_proxy(behind: World, code: str) -> None:
     """Also one that starts another program. What was spared before still is."""
     assert behind.asker.run(code) == 200
     assert behind.proxy.heads == []
@@ -196,14 +196,14 @@ def test_a_library_with_the_handles_address_goes_past_it(behind: World, code: st
         "len(lake.filesystem(use_listings_cache=False).ls(''))",
     ],
 )
-def test_storage_goes_past_it(behind: World, code: str) -> None:
+def test_storage_goes_past_the_proxy(behind: World, code: str) -> None:
     """boto3 and s3fs."""
     # The stand-in's buckets are those of all tests of this process.
     assert isinstance(behind.asker.run(code), int)
     assert behind.proxy.heads == []
 
 
-def test_a_program_with_the_handles_variables_goes_past_it(behind: World) -> None:
+def test_a_program_with_the_handles_variables_goes_past_the_proxy(behind: World) -> None:
     """As the documentation shows it."""
     behind.asker.run(
         "done = subprocess.run(['sh', '-c', "

@@ -152,7 +152,7 @@ def point(relays: HttpRelays, server: StrictS3, **more: Any) -> HttpRelays:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_when_a_key_has_special_characters_it_is_the_same_object(s3: Any, bucket: str, key: str) -> None:
+def test_a_key_with_special_characters_is_the_same_object(s3: Any, bucket: str, key: str) -> None:
     """Put, got, listed, copied and deleted under its very name."""
     s3.put_object(Bucket=bucket, Key=key, Body=b"hello", Metadata={"note": "a  b"}, ContentType="text/plain")
     got = s3.get_object(Bucket=bucket, Key=key)
@@ -164,7 +164,7 @@ def test_when_a_key_has_special_characters_it_is_the_same_object(s3: Any, bucket
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix=key)
 
 
-def test_when_an_upload_has_many_parts_it_is_whole(s3: Any, bucket: str, server: StrictS3) -> None:
+def test_an_upload_of_many_parts_is_whole(s3: Any, bucket: str, server: StrictS3) -> None:
     """52 MiB in parts, in several threads, and back; every part's hash is checked by the server."""
     content = os.urandom(1024 * 1024) * 52
     s3.upload_fileobj(io.BytesIO(content), bucket, "big")
@@ -189,7 +189,7 @@ class Once(io.RawIOBase):
         return self._content.read(size)
 
 
-def test_when_a_body_can_be_read_only_once_it_is_uploaded_over_tls(
+def test_a_body_that_can_be_read_only_once_is_uploaded_over_tls(
     processes: HttpRelays, tmp_path: Path
 ) -> None:
     """Its hash is not signed then, unless code wants that; TLS keeps it whole."""
@@ -217,7 +217,7 @@ def test_when_the_way_is_not_encrypted_the_body_is_signed(s3: Any, bucket: str, 
     assert server.seen[-1][2]["x-amz-content-sha256"] == hashlib.sha256(b"z").hexdigest()
 
 
-def test_when_a_body_streams_it_is_read_in_blocks(s3: Any, bucket: str, tmp_path: Path) -> None:
+def test_a_body_that_streams_is_read_in_blocks(s3: Any, bucket: str, tmp_path: Path) -> None:
     """From a file, and to an iterator; a part of it by its range."""
     content = os.urandom(3_000_000)
     (tmp_path / "file").write_bytes(content)
@@ -231,7 +231,7 @@ def test_when_a_body_streams_it_is_read_in_blocks(s3: Any, bucket: str, tmp_path
     assert got["Body"].read() == content[1000:2000]
 
 
-def test_when_an_object_is_stored_compressed_it_stays_so(s3: Any, bucket: str) -> None:
+def test_an_object_that_is_stored_compressed_stays_so(s3: Any, bucket: str) -> None:
     """Its coding belongs to it: length, checksum and ranges are of the compressed bytes."""
     content = gzip.compress(b"hello " * 1000)
     s3.put_object(Bucket=bucket, Key="k", Body=content, ContentEncoding="gzip")
@@ -241,7 +241,7 @@ def test_when_an_object_is_stored_compressed_it_stays_so(s3: Any, bucket: str) -
     assert s3.get_object(Bucket=bucket, Key="k", Range="bytes=3-9")["Body"].read() == content[3:10]
 
 
-def test_when_the_resource_is_used_it_is_signed_too(client: Client, bucket: str) -> None:
+def test_requests_of_the_resource_are_signed_too(client: Client, bucket: str) -> None:
     """boto3's other face."""
     resource: Any = client.resource()
     resource.Bucket(bucket).put_object(Key="resource", Body=b"1")
@@ -284,7 +284,7 @@ def test_when_the_filesystem_writes_in_parts_the_file_is_whole(client: Client, b
     assert not filesystem.exists(f"{bucket}/ü x")
 
 
-def test_when_another_implementation_signs_it_works_too(
+def test_requests_that_another_implementation_signs_work_too(
     client: Client, bucket: str, server: StrictS3
 ) -> None:
     """Arrow's, made of the AWS SDK for C++, by address and token alone. It streams with an unsigned trailer."""
@@ -306,7 +306,7 @@ def test_when_another_implementation_signs_it_works_too(
     assert "STREAMING-UNSIGNED-PAYLOAD-TRAILER" in payloads
 
 
-def test_when_a_url_is_presigned_it_leads_to_the_loopback_place(client: Client, bucket: str) -> None:
+def test_a_presigned_url_leads_to_loopback(client: Client, bucket: str) -> None:
     """It is good there, with the handle's token and with no other."""
     s3: Any = client.client()
     s3.put_object(Bucket=bucket, Key="a b", Body=b"hello")
@@ -410,10 +410,10 @@ def test_when_the_body_is_signed_piece_by_piece_the_problem_says_so(client: Clie
         urllib.request.urlopen(request)  # noqa: S310
     problem = json.loads(caught.value.read())
     assert (_closed(caught.value).code, problem["code"]) == (400, "invalid_request")
-    assert "piece by piece" in problem["detail"]
+    assert "in chunks" in problem["detail"]
 
 
-def test_when_the_service_answers_no_it_is_botocores_error(client: Client, s3: Any, bucket: str) -> None:
+def test_a_no_of_the_service_is_botocores_error(client: Client, s3: Any, bucket: str) -> None:
     """Its ordinary refusals are passed on as they are."""
     with pytest.raises(ClientError) as caught:
         s3.get_object(Bucket=bucket, Key="nothing")
@@ -484,7 +484,7 @@ def test_when_the_secret_is_replaced_the_same_client_goes_on(
     assert wait_until(by_s3fs, deadline_s=10, what="the new key") == b"1"
 
 
-def test_when_revoked_during_a_download_it_ends(
+def test_a_download_ends_when_the_permission_is_revoked(
     s3: Any, bucket: str, handle_ref: ScriptedRef, server: StrictS3
 ) -> None:
     """What has come is short, and the next use is refused with the broker's own word."""
@@ -529,7 +529,7 @@ def test_when_the_relay_is_gone_the_same_clients_find_the_next_one(
     assert (client.base_url, str(client.token)) != before
 
 
-def test_when_fifty_are_at_it_all_are_served(s3: Any, bucket: str) -> None:
+def test_fifty_clients_at_once_are_all_served(s3: Any, bucket: str) -> None:
     """Each with its own connection and its own object."""
     barrier = threading.Barrier(50)
 
@@ -545,7 +545,7 @@ def test_when_fifty_are_at_it_all_are_served(s3: Any, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("error", [VaultLocked(), SecretMissing(), HandleInvalid(reason="foreign")])
-def test_when_the_relay_refuses_its_error_arrives(
+def test_a_refusal_of_the_relay_arrives_as_its_error(
     bucket: str, handle_ref: ScriptedRef, relays: HttpRelays, error: ConnvaultError
 ) -> None:
     """With and without a body to say it in, in boto3 and in s3fs."""
@@ -599,7 +599,7 @@ def test_when_the_machine_is_set_up_for_aws_that_does_not_count(
 @pytest.mark.parametrize(
     "name", ["proxies", "signature_version", "region_name", "client_cert", "use_fips_endpoint"]
 )
-def test_when_an_argument_says_where_or_as_whom_it_is_refused(client: Client, name: str) -> None:
+def test_an_argument_that_says_where_or_as_whom_is_refused(client: Client, name: str) -> None:
     """That is the connection's."""
     with pytest.raises(TypeError, match=name):
         client.client("s3", **{name: None})
@@ -607,7 +607,7 @@ def test_when_an_argument_says_where_or_as_whom_it_is_refused(client: Client, na
         client.filesystem(key="AKIA")
 
 
-def test_when_another_service_is_asked_for_it_is_refused(client: Client) -> None:
+def test_another_service_than_s3_is_refused(client: Client) -> None:
     """The broker signs for the one that the connection is for."""
     with pytest.raises(NotAllowed):
         client.client("sts")

@@ -68,7 +68,7 @@ def test_when_used_the_whole_way_the_objects_arrive(world: World) -> None:
     assert run("int(pandas.read_parquet('lake-of-all/x', filesystem=lake.filesystem())['a'].sum())") == 3
 
 
-def test_when_shown_it_says_how_it_is_delivered(world: World) -> None:
+def test_an_s3_handle_says_how_it_is_delivered(world: World) -> None:
     """Brokered; to whom the question was put that too."""
     assert "brokered" in world.asker.run("repr(lake)")
     assert world.operator.asked[-1]["mode"] == "brokered"
@@ -106,7 +106,7 @@ def test_when_a_library_reads_the_environment_the_variables_are_enough(world: Wo
     assert "lake-of-all/by the environment" in run("s3fs.S3FileSystem().ls('lake-of-all')")
 
 
-def test_when_another_process_has_the_token_it_is_refused(world: World) -> None:
+def test_another_process_with_the_token_is_refused(world: World) -> None:
     """The place is the requester's: whoever connects is looked at."""
     url = world.asker.run(
         "s3.generate_presigned_url('get_object', Params={'Bucket': 'lake-of-all', 'Key': 'a b'})"
@@ -120,7 +120,7 @@ def test_when_another_process_has_the_token_it_is_refused(world: World) -> None:
     assert len(world.server.seen) == before
 
 
-def test_when_tested_by_the_operator_it_logs_in(world: World) -> None:
+def test_a_test_by_the_operator_logs_in(world: World) -> None:
     """A connection test is a signed request."""
     (found,) = world.operator.call("connections.list")["connections"]
     outcome = world.operator.call("connections.test", {"id": found["connection"]["id"]})
@@ -165,7 +165,7 @@ def test_when_revoked_the_next_use_is_refused(world: World) -> None:
         world.asker.run(_ASK)
 
 
-def test_when_workers_do_the_work_they_get_what_they_need(world: World) -> None:
+def test_worker_processes_get_what_they_need(world: World) -> None:
     """Processes that the kernel starts anew, as joblib and dask do: the options and the token go there pickled."""
     with world.notebooks.open("workers.ipynb") as kernel:
         run = kernel.run
@@ -181,7 +181,7 @@ def test_when_workers_do_the_work_they_get_what_they_need(world: World) -> None:
         run("pool.shutdown()")
 
 
-def test_when_a_process_of_another_notebook_has_the_options_it_is_refused(world: World) -> None:
+def test_a_process_of_another_notebook_with_the_options_is_refused(world: World) -> None:
     """They are of use to nobody else."""
     with world.notebooks.open("one.ipynb") as one, world.notebooks.open("other.ipynb") as other:
         one.run("import pickle; lake = connection('lake')")

@@ -44,7 +44,7 @@ def refused(cell: Asker, line: str = "h.connect(timeout_s=5)") -> Refused:
     return caught.value
 
 
-def test_when_connected_it_runs_commands_and_moves_files(cell: Asker, tmp_path: Path) -> None:
+def test_a_connected_client_runs_commands_and_moves_files(cell: Asker, tmp_path: Path) -> None:
     """A paramiko client like any other."""
     cell.run("import paramiko; c = h.connect()")
     assert cell.run("isinstance(c, paramiko.SSHClient)") is True
@@ -54,7 +54,7 @@ def test_when_connected_it_runs_commands_and_moves_files(cell: Asker, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["ecdsa-sha2-nistp384", "ssh-rsa"])
-def test_when_the_key_is_of_another_kind_it_connects_too(world: SshWorld, key: UserKey, kind: str) -> None:
+def test_a_key_of_any_kind_connects(world: SshWorld, key: UserKey, kind: str) -> None:
     """For RSA, paramiko says which hash by a flag."""
     made = new_key(kind)
     world.sshd.let_in(key, made)
@@ -79,25 +79,23 @@ def test_when_the_connection_has_no_host_key_known_hosts_counts(world: SshWorld,
             known.parent.rmdir()
 
 
-def test_when_the_host_shows_another_key_it_is_refused_and_nothing_signed(
-    world: SshWorld, key: UserKey
-) -> None:
+def test_a_host_with_another_key_is_refused_and_nothing_signed(world: SshWorld, key: UserKey) -> None:
     """Before the login."""
     with world.asking(world.define(key, host_key=new_key().public)) as cell:
         found = refused(cell)
         assert found.kind == "UpstreamTlsFailed"
-        assert "another host key" in str(found)
+        assert "host key is not the one" in str(found)
         assert found.details["connection"].startswith("'build-")
         assert cell.run("h.last_refusal") is None
 
 
-def test_when_the_server_does_not_know_the_key_it_is_a_failed_login(world: SshWorld) -> None:
+def test_a_key_that_the_server_does_not_know_is_a_failed_login(world: SshWorld) -> None:
     """A typed error, without the server's words."""
     with world.asking(world.define(new_key(), host_key=world.sshd.host_key)) as cell:
         assert refused(cell).kind == "UpstreamAuthFailed"
 
 
-def test_when_the_secret_needs_a_passphrase_it_says_so(world: SshWorld) -> None:
+def test_a_key_that_needs_a_passphrase_is_told(world: SshWorld) -> None:
     """The relay's words come through the agent."""
     locked = new_key(passphrase="open sesame")
     name = world.define(UserKey(locked.private, locked.public), host_key=world.sshd.host_key)
@@ -108,7 +106,7 @@ def test_when_the_secret_needs_a_passphrase_it_says_so(world: SshWorld) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
-def test_when_logins_must_be_bound_it_shows_the_hosts_signature(
+def test_where_logins_must_be_bound_the_client_shows_the_hosts_signature(
     key: UserKey, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever kind of key the host has; the same by default and if it was chosen."""
@@ -125,7 +123,7 @@ def test_when_logins_must_be_bound_it_shows_the_hosts_signature(
         server.stop()
 
 
-def test_when_the_hosts_signature_is_not_to_be_had_it_says_what_to_do(cell: Asker) -> None:
+def test_without_the_hosts_signature_the_error_says_what_to_do(cell: Asker) -> None:
     """A later paramiko may keep it elsewhere: no login then, and no other way of asking for one."""
     cell.run("import connvault_jupyter.kernel.clients.ssh.client as s\ns._HostProof.found = lambda *_: None")
     found = refused(cell)
@@ -139,7 +137,7 @@ def test_when_the_session_changes_its_keys_the_first_exchange_counts(cell: Asker
     assert cell.run("c.exec_command('echo hello')[1].read().decode()") == "hello\n"
 
 
-def test_when_nobody_listens_it_is_unreachable(world: SshWorld, key: UserKey) -> None:
+def test_an_ssh_host_where_nobody_listens_is_unreachable(world: SshWorld, key: UserKey) -> None:
     """At once."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -148,7 +146,7 @@ def test_when_nobody_listens_it_is_unreachable(world: SshWorld, key: UserKey) ->
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220 mail.example.com ESMTP\r\n" * 200])
-def test_when_no_ssh_answers_it_is_given_up(world: SshWorld, key: UserKey, greeting: bytes) -> None:
+def test_a_host_that_does_not_speak_ssh_is_given_up(world: SshWorld, key: UserKey, greeting: bytes) -> None:
     """A silent listener, and one of another kind."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         name = world.define(key, host_key=world.sshd.host_key, port=other.getsockname()[1])

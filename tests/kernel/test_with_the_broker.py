@@ -220,10 +220,10 @@ def test_reveal_asks_each_time(world: World) -> None:
     """Granted for use is not granted for plain text."""
     world.asker.run("h = connection('warehouse')")
     before = len(world.operator.asked)
-    world.asker.run("with h.reveal('once') as v: n = (len(v), repr(v))")
+    world.asker.run("with h.reveal('password', reason='once') as v: n = (len(v), repr(v))")
     assert world.asker.run("list(n)") == [len(CANARY), "<secret, hidden>"]
     with pytest.raises(Refused) as caught:
-        world.asker.run("h.reveal('deny').__enter__()")
+        world.asker.run("h.reveal('password', reason='deny').__enter__()")
     assert caught.value.kind == "AccessDenied"
     assert [question["mode"] for question in world.operator.asked[before:]] == ["reveal", "reveal"]
 
@@ -304,6 +304,6 @@ def test_a_secret_without_a_client_can_only_be_revealed(world: World) -> None:
     assert world.operator.asked == []
     assert world.asker.run("repr(h)") == "<licence: Secret value solver, plain text only>"
     assert world.asker.run("dir(h)").count("reveal") == 1
-    world.asker.run("with h.reveal('once') as v: n = len(v)")
+    world.asker.run("with h.reveal('value', reason='once') as v: n = len(v)")
     assert world.asker.run("n") == len(CANARY)
     assert len(world.operator.asked) == 1

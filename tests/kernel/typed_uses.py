@@ -1,4 +1,4 @@
-"""Right and wrong uses, for `test_types_for_users`: a type checker reports the lines marked `wrong` or `old`, no others.
+"""Right and wrong uses, for `test_types_for_users`: type checkers report the lines marked `wrong` or `old`, no others.
 
 It is never run.
 """
@@ -17,6 +17,7 @@ import requests
 import sqlalchemy
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import connvault_jupyter
 from connvault_jupyter import (
     AccessDenied,
     ConnectionSummary,
@@ -155,4 +156,5 @@ def errors() -> None:
         print(refused.message.upper(), refused.details["connection"], refused.code)
         refused.no_such_attribute  # wrong
     except ConnvaultError as failed:
-        print(failed)
+        print(failed, connvault_jupyter.VaultLocked.code)
+        connvault_jupyter.NoSuchError  # wrong

@@ -86,7 +86,7 @@ def test_each_way_of_the_form_is_one_of_the_relay(way: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["http", "openai", "elasticsearch"])
-def test_it_is_brokered_and_bound_to_its_place(name: str) -> None:
+def test_http_is_brokered_and_bound_to_its_place(name: str) -> None:
     """No login in the clear; where a secret goes, and in which part of a request, is the destination."""
     found = provider(name)
     (delivery,) = found.deliveries

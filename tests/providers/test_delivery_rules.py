@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from connvault_jupyter.contracts.providers import RelayProtocol
+from connvault_jupyter.contracts.relay_wire import WITHOUT_LOOPBACK
 from connvault_jupyter.providers.definition_rules import definition_from
 from connvault_jupyter.providers.delivery_rules import LISTENER_PLACES, refused_variable
 from connvault_jupyter.providers.schema_rules import Unusable
@@ -103,11 +104,11 @@ BAD: dict[str, tuple[Change, str]] = {
     ),
     "loopback variable with the secret": (
         put(*D, "tcp_variables", value={"PGPASSWORD": "{password}"}),
-        "plain fields only",
+        "that are not secret",
     ),
     "login with variables": (put(*D, value={**LOGIN, "variables": {"A_B": "x"}}), "Only a relay has"),
-    "relay and login": (another(kind="login", mode="in_clear"), "no login in the clear"),
-    "two relays": (lambda d: d["deliveries"].append(d["deliveries"][0]), "one relay only"),
+    "relay and login": (another(kind="login", mode="in_clear"), "not also have a login in the clear"),
+    "two relays": (lambda d: d["deliveries"].append(d["deliveries"][0]), "Only one relay"),
     "no host": (without("host"), "required field host"),
     "no port": (without("port"), "required field port"),
     "host may be left out": (put("fields", "required", value=["port"]), "required field host"),
@@ -123,9 +124,9 @@ BAD: dict[str, tuple[Change, str]] = {
     "recipe names a certificate": (put(*D, "recipe", value={"ca_certificate": "x"}), "never where"),
     "recipe names another's address": (put(*D, "recipe", value={"base_url": "x"}), "never where"),
     "recipe names a token's address": (put(*D, "recipe", value={"token_url": "x"}), "never where"),
-    "variable with the secret": (put(*D, "variables", value={"PGPASSWORD": "{password}"}), "plain fields only"),
-    "variable of nothing": (put(*D, "variables", value={"A_B": "{nothing}"}), "plain fields only"),
-    "variable of another protocol": (put(*D, "variables", value={"A_B": "{base_url}"}), "plain fields only"),
+    "variable with the secret": (put(*D, "variables", value={"PGPASSWORD": "{password}"}), "that are not secret"),
+    "variable of nothing": (put(*D, "variables", value={"A_B": "{nothing}"}), "that are not secret"),
+    "variable of another protocol": (put(*D, "variables", value={"A_B": "{base_url}"}), "that are not secret"),
     "variable with attributes": (put(*D, "variables", value={"A_B": "{user.__class__}"}), "no other braces"),
     "variable with an open brace": (put(*D, "variables", value={"A_B": "{user"}), "no other braces"),
     "variable of two lines": (put(*D, "variables", value={"A_B": "a\nb"}), "one line"),
@@ -149,7 +150,7 @@ BAD_WEB: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("definition", [GOOD, WEB], ids=["database", "web"])
-def test_the_good_ones_are_good(definition: dict[str, Any]) -> None:
+def test_the_definitions_that_the_bad_ones_are_made_of_are_good(definition: dict[str, Any]) -> None:
     """Otherwise nothing below would mean anything."""
     assert definition_from(json.dumps(definition)).deliveries[0].kind == "relay"
 
@@ -180,7 +181,7 @@ def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
     ssh = put(*D, "protocol", value="ssh")
     used = both(ssh, put(*D, "variables", value={"PORT": "{port}", "AGENT_SOCK": "{socket}"}))
     assert definition_from(text_of(GOOD, used)).deliveries[0].variables["PORT"] == "{port}"
-    with pytest.raises(Unusable, match="plain fields only"):
+    with pytest.raises(Unusable, match="that are not secret"):
         definition_from(text_of(GOOD, both(ssh, put(*D, "variables", value={"KEY": "{token}"}))))
 
 
@@ -195,7 +196,7 @@ def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
         (put(*P, "bound_only", value=BOUND), "bound_only must be boolean"),
     ],
 )
-def test_how_a_host_is_told_is_where_an_ssh_key_is_used(change: Change, reason: str) -> None:
+def test_fields_that_tell_a_host_say_where_an_ssh_key_is_used(change: Change, reason: str) -> None:
     """Else an edited definition could let logins pass that name no host, with the secrets of before."""
     ssh = both(put(*D, "protocol", value="ssh"), put(*D, "variables", value={}))
     assert definition_from(text_of(GOOD, ssh)).deliveries[0].protocol == "ssh"
@@ -206,6 +207,12 @@ def test_how_a_host_is_told_is_where_an_ssh_key_is_used(change: Change, reason: 
 def test_all_protocols_have_their_places() -> None:
     """A new protocol needs its rules."""
     assert LISTENER_PLACES.keys() == set(get_args(RelayProtocol))
+
+
+def test_what_a_definition_may_use_is_what_both_ends_of_a_relay_have() -> None:
+    """The kernel fills in a token and its own port for all protocols but these."""
+    without = {protocol for protocol, places in LISTENER_PLACES.items() if not {"port", "token"} & places}
+    assert without == WITHOUT_LOOPBACK
 
 
 LOADERS = """
@@ -221,7 +228,7 @@ SASL_PATH KRB5_CONFIG ODBCINI ODBCINSTINI ODBCSYSINI TNS_ADMIN GDAL_DRIVER_PATH 
 VIMINIT EXINIT TAR_OPTIONS RSYNC_RSH SVN_SSH GNUPGHOME DOCKER_HOST SSH_PKCS11_HELPER SSH_SK_HELPER SUDO_ASKPASS
 MANPAGER SYSTEMD_PAGER PYSPARK_PYTHON SPARK_HOME HADOOP_CLASSPATH MAVEN_OPTS MAKEFLAGS LDAPRC LDAPTLS_CACERT CC
 MYSQL_TEST_LOGIN_FILE MATPLOTLIBRC ZDOTDIR FPATH INPUTRC QT_PLUGIN_PATH GTK_MODULES OCL_ICD_VENDORS NETRC
-BOTO_CONFIG GOOGLE_APPLICATION_CREDENTIALS HGRCPATH A_B
+BOTO_CONFIG GOOGLE_APPLICATION_CREDENTIALS HGRCPATH A_B PGHOSTADDR PGUSERMAP REDIS_URLOPENER
 """
 HARMLESS = """
 PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSSLMODE DATABASE_URL MYSQL_HOST MYSQL_UNIX_PORT MYSQL_PWD REDIS_URL

@@ -23,7 +23,7 @@ class TestMysqlWithCertificate(TestMysql):
     example: ClassVar = {**FIELDS, "sslmode": "verify-ca", "ca_certificate": PEM}
 
 
-def test_when_it_is_shipped_it_is_brokered_and_nothing_else() -> None:
+def test_mysql_is_brokered_and_nothing_else() -> None:
     """The password is for the broker; plain text is the separate question."""
     found = provider("mysql")
     assert [(one.kind, one.mode, one.protocol) for one in found.deliveries] == [
@@ -45,6 +45,6 @@ def test_when_it_is_shipped_it_is_brokered_and_nothing_else() -> None:
         ({"database": "sales\0"}, "fields.database"),
     ],
 )
-def test_when_a_field_does_not_fit_it_is_refused(fields: dict[str, Any], path: str) -> None:
+def test_a_field_of_mysql_that_does_not_fit_is_refused(fields: dict[str, Any], path: str) -> None:
     """A NUL would end the text in the protocol's packets."""
     assert path in said("mysql", {**FIELDS, **fields})

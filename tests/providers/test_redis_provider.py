@@ -23,7 +23,7 @@ class TestRedisWithCertificate(TestRedis):
     example: ClassVar = {**REDIS, "sslmode": "verify-ca", "ca_certificate": PEM}
 
 
-def test_it_is_brokered_and_nothing_else() -> None:
+def test_redis_is_brokered_and_nothing_else() -> None:
     """No login in the notebook's process is offered."""
     assert {(one.kind, one.mode, one.protocol) for one in provider("redis").deliveries} == {
         ("relay", "brokered", "redis")
@@ -65,7 +65,7 @@ def test_the_line_that_people_see(fields: dict[str, Any], line: str) -> None:
         ({**REDIS, "sslmode": "verify-ca"}, "ca_certificate"),
     ],
 )
-def test_what_it_does_not_take(fields: dict[str, Any], path: str) -> None:
+def test_a_field_of_redis_that_does_not_fit_is_refused(fields: dict[str, Any], path: str) -> None:
     """Beside the field. `prefer` is no choice: a Redis server does not say whether it could encrypt."""
     assert f"fields.{path}" in said("redis", fields)
 

@@ -58,12 +58,12 @@ def test_when_a_key_leaks_only_its_id_can() -> None:
         ({"ca_certificate": "-----BEGIN PRIVATE KEY-----"}, "ca_certificate"),
     ],
 )
-def test_when_a_field_can_not_be_it_is_refused(changes: dict[str, Any], field: str) -> None:
+def test_a_field_of_s3_that_can_not_be_is_refused(changes: dict[str, Any], field: str) -> None:
     """Each with words of its own."""
     assert list(said("s3", {**S3, **changes})) == [f"fields.{field}"]
 
 
-def test_when_other_programs_use_it_they_get_no_secret() -> None:
+def test_variables_for_other_programs_have_no_secret_of_s3() -> None:
     """The handle's token stands for both keys, and nothing looks for a machine's role."""
     (delivery,) = provider("s3").deliveries
     assert (delivery.kind, delivery.mode, delivery.recipe) == (

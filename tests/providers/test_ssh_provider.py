@@ -30,7 +30,7 @@ def said(**fields: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp521", "ssh-rsa"])
-def test_when_a_host_key_is_as_openssh_writes_it_it_is_taken(kind: str) -> None:
+def test_a_host_key_as_openssh_writes_it_is_taken(kind: str) -> None:
     """With a comment, a second one, another line end."""
     key = new_key(kind).public
     assert said(host_key=key) == {}
@@ -48,9 +48,9 @@ def test_when_a_host_key_is_as_openssh_writes_it_it_is_taken(kind: str) -> None:
         "ssh-ed25519",
     ],
 )
-def test_when_a_host_key_is_something_else_it_is_said(text: str) -> None:
+def test_a_host_key_that_is_something_else_is_told(text: str) -> None:
     """Also a line of known_hosts: which host it is for stands in another field."""
-    assert "without the host's name" in said(host_key=text)["fields.host_key"]
+    assert "without the host name" in said(host_key=text)["fields.host_key"]
 
 
 def test_when_nothing_is_said_logins_are_bound() -> None:
@@ -66,6 +66,6 @@ def test_when_nothing_is_said_logins_are_bound() -> None:
 
 
 @pytest.mark.parametrize("user", ["a b", "-oProxyCommand=x", "a;b", "$(x)", "a\nb", "`x`", "a/b", "a:b"])
-def test_when_a_user_could_mean_something_to_a_shell_it_is_refused(user: str) -> None:
+def test_a_user_that_could_mean_something_to_a_shell_is_refused(user: str) -> None:
     """It stands on command lines."""
     assert "fields.user" in said(user=user)

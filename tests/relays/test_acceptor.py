@@ -106,7 +106,7 @@ def test_when_a_door_is_closed_nobody_comes_in_there_and_who_is_in_stays(house: 
             house.served.get(timeout=10)
 
 
-def test_when_it_is_over_nobody_waits_any_more(house: House) -> None:
+def test_nobody_waits_for_an_acceptor_that_is_over(house: House) -> None:
     """Whoever waits wakes up and goes; nothing of it stays open."""
     address = house.open()
     house.acceptor.end()

@@ -13,14 +13,14 @@ from connvault_jupyter.relays.limits import LIMITS
 _MMAP_THRESHOLD = 128 * 1024
 
 
-def test_when_little_comes_it_stays_small() -> None:
+def test_a_block_stays_small_when_little_comes() -> None:
     size = ReadSize(LIMITS.block_bytes)
     for count in (1, 100, 65535):
         size.came(count)
         assert size.bytes < _MMAP_THRESHOLD
 
 
-def test_when_much_comes_it_grows_and_shrinks_again() -> None:
+def test_a_block_grows_when_much_comes_and_shrinks_again() -> None:
     """A large read that brings less than it could is no reason to read less: a socket is never full for long."""
     size = ReadSize(LIMITS.block_bytes)
     size.came(size.bytes)
@@ -32,7 +32,7 @@ def test_when_much_comes_it_grows_and_shrinks_again() -> None:
 
 
 @pytest.mark.parametrize(("largest", "count"), [*itertools.product([1, 4096], [0, 1, 4096])])
-def test_when_the_largest_is_small_it_is_never_more(largest: int, count: int) -> None:
+def test_a_block_is_never_more_than_its_largest(largest: int, count: int) -> None:
     size = ReadSize(largest)
     assert size.bytes == largest
     size.came(min(count, largest))

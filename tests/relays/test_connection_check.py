@@ -33,7 +33,7 @@ def _trial(answer: str | ConnvaultError, asked: list[Any] | None = None) -> Rela
     return RelayConnectionCheck(try_login=try_login, clock=lambda: NOW)
 
 
-def test_when_it_logs_in_the_server_is_named() -> None:
+def test_a_check_that_logs_in_names_the_server() -> None:
     """With the recipe of the kind of connection, as a relay would."""
     asked: list[Any] = []
     outcome = _trial("PostgreSQL 15.4", asked)(provider("postgresql"), {"host": "db"}, {"password": CANARY})
@@ -50,7 +50,7 @@ def test_when_it_logs_in_the_server_is_named() -> None:
 
 
 @pytest.mark.parametrize("said", ["PostgreSQL 16 <b>", "x" * 100, "PostgreSQL 16\n", "canary"])
-def test_when_the_server_calls_itself_anything_it_is_not_shown(said: str) -> None:
+def test_what_a_server_calls_itself_is_not_shown(said: str) -> None:
     """A name of ours and numbers, or nothing."""
     assert _trial(said)(provider("postgresql"), {}, {}).server == ""
 
@@ -62,12 +62,12 @@ def test_when_the_login_fails_its_code_and_words_are_ours() -> None:
     assert "replace the secret" in outcome.detail
 
 
-def test_when_no_relay_can_be_had_it_is_an_outcome() -> None:
+def test_a_check_without_a_relay_is_an_outcome() -> None:
     """Out of processes, or a library is missing."""
     assert _trial(BrokerUnavailable("no"))(provider("postgresql"), {}, {}).code == "broker_unavailable"
 
 
-def test_when_there_is_no_relay_for_it_it_says_so() -> None:
+def test_a_check_of_a_kind_without_a_relay_says_so() -> None:
     """A kind that logs in inside the notebook has nothing to test with."""
     deliveries = [Delivery(kind="login", mode="in_clear", client="arguments", openers=["arguments"])]
     outcome = _trial("x")(provider("postgresql").model_copy(update={"deliveries": deliveries}), {}, {})
@@ -91,10 +91,10 @@ def test_when_the_server_dawdles_the_worker_ends_with_the_time() -> None:
             "sslmode": "disable",
         }  # fmt: skip
         with supervised() as supervisor:
-            trial = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: NOW, timeout_s=1)
+            check = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: NOW, timeout_s=1)
             outcomes: list[Any] = []
             thread = threading.Thread(
-                target=lambda: outcomes.append(trial(provider("postgresql"), fields, {"password": CANARY}))
+                target=lambda: outcomes.append(check(provider("postgresql"), fields, {"password": CANARY}))
             )
             thread.start()
             assert arrived.wait(20)

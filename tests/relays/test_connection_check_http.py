@@ -62,7 +62,7 @@ def answering(status: int, tls: Path | None = None) -> Iterator[str]:
         server.server_close()
 
 
-def test_when_all_is_right_it_says_so() -> None:
+def test_an_http_check_says_that_all_is_right() -> None:
     """The token arrives in its header, at the base URL as it was entered."""
     with echo_api() as api:
         outcome = attempt(f"{api.origin}/v1/caf\u00e9/%20x")
@@ -112,7 +112,7 @@ def test_a_redirect_is_never_followed() -> None:
         (204, "bearer", None, "Connected."),
         (401, "bearer", "upstream_auth_failed", "refused the login"),
         (403, "bearer", "upstream_auth_failed", "refused the login"),
-        (401, "none", "upstream_auth_failed", "asks for a login"),
+        (401, "none", "upstream_auth_failed", "requires a login"),
         (404, "bearer", "upstream_refused", "nothing at the base URL"),
         (405, "bearer", "upstream_refused", "nothing at the base URL"),
         (400, "bearer", "upstream_refused", "answered, but refused"),
@@ -131,13 +131,13 @@ def test_each_status_has_its_meaning(status: int, auth: str, code: str | None, w
     assert "canary" not in outcome.model_dump_json()
 
 
-def test_when_nobody_listens_it_is_unreachable() -> None:
+def test_an_http_check_where_nobody_listens_is_unreachable() -> None:
     """A wrong port, and a host without an address."""
     assert attempt(f"http://127.0.0.1:{free_port()}").code == "upstream_unreachable"
     assert attempt("http://api.invalid").code == "upstream_unreachable"
 
 
-def test_when_a_proxy_is_set_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_http_check_asks_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy of the environment would see the token."""
     with echo_api() as api, echo_api() as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
@@ -148,7 +148,7 @@ def test_when_a_proxy_is_set_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "two\r\nX-Injected: 1", "\u20ac", "", "\x7f"])
-def test_when_the_token_cannot_be_sent_it_says_so(token: str) -> None:
+def test_an_http_check_says_that_the_token_can_not_be_sent(token: str) -> None:
     """A line break would be another header. It is not sent, and not quoted."""
     with echo_api() as api:
         outcome = attempt(api.origin, {"token": token})
@@ -166,7 +166,7 @@ def test_when_the_certificate_is_unknown_tls_failed(tmp_path: Path) -> None:
         assert attempt(url).code == "upstream_tls_failed"
 
 
-def test_when_the_authority_is_given_it_counts(tmp_path: Path) -> None:
+def test_an_http_check_takes_the_given_authority(tmp_path: Path) -> None:
     """A company's own CA is a field of the connection: what the environment says is not looked at."""
     certificate = loopback_certificate()
     pair = tmp_path / "pair.pem"
@@ -175,7 +175,7 @@ def test_when_the_authority_is_given_it_counts(tmp_path: Path) -> None:
         assert attempt(url, ca_certificate=certificate.authority).ok
 
 
-def test_when_it_speaks_another_protocol_it_says_so(tmp_path: Path) -> None:
+def test_an_http_check_of_another_protocol_says_so(tmp_path: Path) -> None:
     """http to a TLS port is refused in words about http and https; https to an http port is a failure of TLS."""
     certificate = loopback_certificate()
     pair = tmp_path / "pair.pem"

@@ -37,7 +37,7 @@ def attempt(login: Login, *, timeout_s: float = 10.0, **changed: Any) -> TestOut
     return tried(provider, fields, {"password": login.password}, at=NOW, timeout_s=timeout_s)
 
 
-def test_when_all_is_right_it_says_so(postgres_login: Login) -> None:
+def test_a_postgresql_check_says_that_all_is_right(postgres_login: Login) -> None:
     """In a moment, with the server's version and nothing more of its words."""
     outcome = attempt(postgres_login)
     assert (outcome.ok, outcome.code, outcome.detail, outcome.at) == (True, None, "Connected.", NOW)
@@ -61,7 +61,7 @@ def test_when_the_user_is_unknown_the_login_failed(postgres_login: Login) -> Non
     assert "nobody_here" not in outcome.detail
 
 
-def test_when_the_database_is_unknown_it_is_refused(postgres_login: Login) -> None:
+def test_a_postgresql_check_of_an_unknown_database_is_refused(postgres_login: Login) -> None:
     """The login was right; the message points at the database."""
     outcome = attempt(postgres_login, database="no_such_database")
     assert outcome.code == "upstream_refused"
@@ -69,12 +69,12 @@ def test_when_the_database_is_unknown_it_is_refused(postgres_login: Login) -> No
     assert "database" in outcome.detail
 
 
-def test_when_nobody_listens_it_is_unreachable(postgres_login: Login) -> None:
+def test_a_postgresql_check_where_nobody_listens_is_unreachable(postgres_login: Login) -> None:
     """A wrong port, a server that is down."""
     assert attempt(postgres_login, port=free_port()).code == "upstream_unreachable"
 
 
-def test_when_the_host_has_no_address_it_is_unreachable(postgres_login: Login) -> None:
+def test_a_postgresql_check_of_a_host_without_address_is_unreachable(postgres_login: Login) -> None:
     """A typing error in the host (RFC 6761: .invalid never resolves)."""
     assert attempt(postgres_login, host="db.invalid").code == "upstream_unreachable"
 
@@ -95,14 +95,16 @@ def silent_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("mode", ["disable", "require"])
-def test_when_the_server_is_silent_it_times_out(postgres_login: Login, silent_port: int, mode: str) -> None:
+def test_a_postgresql_check_of_a_silent_server_times_out(
+    postgres_login: Login, silent_port: int, mode: str
+) -> None:
     """Bounded, whatever the other side does."""
     outcome = attempt(postgres_login, port=silent_port, sslmode=mode, timeout_s=2)
     assert outcome.code == "upstream_timeout"
     assert outcome.elapsed_ms < 30_000
 
 
-def test_when_something_else_answers_it_is_no_login(postgres_login: Login) -> None:
+def test_a_postgresql_check_that_something_else_answers_is_no_login(postgres_login: Login) -> None:
     """A web server on that port, say: some failure, none of its words."""
 
     def answer(client: socket.socket) -> None:
@@ -115,7 +117,7 @@ def test_when_something_else_answers_it_is_no_login(postgres_login: Login) -> No
     assert "canary" not in outcome.model_dump_json()
 
 
-def test_when_the_environment_points_elsewhere_it_is_not_followed(
+def test_a_postgresql_check_does_not_follow_the_environment(
     postgres_login: Login, silent_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """PGHOSTADDR would send the password to another host."""

@@ -129,7 +129,7 @@ def test_when_the_client_leaves_after_its_half_nobody_waits(line: Callable[..., 
         ("stalled_s", lambda one: _fill(one.client)),
     ],
 )
-def test_when_a_limit_is_reached_it_ends(
+def test_copying_ends_at_a_limit(
     line: Callable[..., Line], limit: str, set_up: Callable[[Line], None]
 ) -> None:
     """Each way of doing nothing has its own end."""
@@ -160,7 +160,7 @@ def test_when_stopped_at_rest_what_comes_next_is_nobodys(line: Callable[..., Lin
     assert one.sides[1].recv(100) == b"after"
 
 
-def test_when_stopped_before_it_begins_it_touches_nothing(line: Callable[..., Line]) -> None:
+def test_copying_that_is_stopped_before_it_begins_touches_nothing(line: Callable[..., Line]) -> None:
     """Whether a socket blocks is one setting for all who have it."""
     stop = Stop(at_rest=True)
     assert stop(10)
@@ -169,7 +169,7 @@ def test_when_stopped_before_it_begins_it_touches_nothing(line: Callable[..., Li
     assert all(side.getblocking() for side in one.sides)
 
 
-def test_when_something_is_under_way_it_is_not_stopped(line: Callable[..., Line]) -> None:
+def test_copying_with_something_under_way_is_not_stopped(line: Callable[..., Line]) -> None:
     """Bytes that wait here would be lost."""
     stop = Stop()
     one = line(stop=stop)
@@ -181,7 +181,7 @@ def test_when_something_is_under_way_it_is_not_stopped(line: Callable[..., Line]
     assert one.outcome.result(10) == "stopped"
 
 
-def test_when_it_is_over_it_is_not_stopped_any_more(line: Callable[..., Line]) -> None:
+def test_copying_that_is_over_is_not_stopped_any_more(line: Callable[..., Line]) -> None:
     """Nobody is left who could give the sockets away."""
     stop = Stop()
     one = line(stop=stop)
@@ -190,7 +190,7 @@ def test_when_it_is_over_it_is_not_stopped_any_more(line: Callable[..., Line]) -
     assert not stop(0)
 
 
-def test_when_it_is_said_to_be_over_nothing_is_stopped() -> None:
+def test_copying_that_is_said_to_be_over_is_not_stopped() -> None:
     """Also at rest: its sockets are going to be closed, or are another client's."""
     stop = Stop(at_rest=True)
     stop.over()

@@ -23,7 +23,7 @@ def _downstream(stream: socket.socket) -> Downstream:
     )
 
 
-def test_when_cut_the_server_learns_it_also_while_it_waits_for_room() -> None:
+def test_a_server_learns_of_a_cut_also_while_it_waits_for_room() -> None:
     """A mere end of our half is not seen by who is in the middle of sending: reading on makes no room any more."""
     ours, theirs = socket.socketpair()
     with socket.create_server(("127.0.0.1", 0)) as listening, ours, theirs:
@@ -44,7 +44,7 @@ def test_when_cut_the_server_learns_it_also_while_it_waits_for_room() -> None:
             assert poll.poll(5000), "the server still believes in the connection"
 
 
-def test_when_it_was_cut_nothing_more_is_opened_for_it() -> None:
+def test_nothing_more_is_opened_for_a_client_that_was_cut() -> None:
     """A login that was under way ends with it."""
     ours, theirs = socket.socketpair()
     upstream, server = socket.socketpair()

@@ -56,7 +56,7 @@ def test_who_asks_after_a_revoke_is_told_and_does_not_try_again(relays: HttpRela
             assert client.get("/v1/x", f"X-Api-Key: {other.token}").answer().status == 200
 
 
-def test_it_is_told_in_the_type_that_the_client_accepts(relays: HttpRelays) -> None:
+def test_the_end_of_a_handle_is_told_in_the_type_that_the_client_accepts(relays: HttpRelays) -> None:
     """As the relay does; to HEAD without a body."""
     place = ended(relays)
     with RawClient(place, tcp=True) as client:

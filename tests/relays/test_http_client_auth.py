@@ -117,7 +117,7 @@ def test_a_token_that_is_not_this_handles_opens_nothing(
     assert relays.vault.asked == []
 
 
-def test_in_the_path_it_opens_nothing(relays: HttpRelays, server: WebServer) -> None:
+def test_a_token_in_the_path_opens_nothing(relays: HttpRelays, server: WebServer) -> None:
     """No connection's credential is there, so it would go upstream as it is."""
     place = relays.place(tcp=True)
     with RawClient(place, tcp=True) as client:

@@ -54,7 +54,7 @@ def test_a_coding_that_nobody_asked_for_is_taken_off(
     assert server.requests[0].header("accept-encoding") == "identity"
 
 
-def test_where_nothing_is_secret_it_stays_as_it_is(relays: HttpRelays, server: WebServer) -> None:
+def test_content_without_a_secret_stays_as_it_is(relays: HttpRelays, server: WebServer) -> None:
     """As it would be without connvault."""
     relays.point(server.origin)
     server.rules["/x"] = answering(brotli.compress(b"hello"), "Content-Encoding: br")

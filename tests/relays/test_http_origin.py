@@ -112,7 +112,7 @@ def test_no_edit_of_a_request_leads_elsewhere(sample: str, edits: list[tuple[int
 
 @given(st.lists(st.sampled_from(DRESS[:30]), max_size=8))
 @settings(max_examples=600)
-def test_no_path_leads_out(parts: list[str]) -> None:
+def test_no_path_leads_out_of_the_base_url(parts: list[str]) -> None:
     """Built from what paths are dressed with."""
     wire = sent(f"GET /v1/users/{''.join(parts)} HTTP/1.1\r\nHost: a\r\n\r\n")
     if wire is not None:
@@ -134,7 +134,7 @@ def test_fuzz_of_edits() -> None:
 
 
 @pytest.mark.parametrize("sample", WIRES)
-def test_the_samples_pass(sample: str) -> None:
+def test_the_unedited_samples_pass(sample: str) -> None:
     """The properties above would hold for a relay that refuses everything."""
     wire = sent(sample)
     assert wire is not None
@@ -171,7 +171,7 @@ def test_a_base_url_is_pinned_in_the_form_it_is_sent_in(base_url: str, authority
         "a",
     ],
 )
-def test_what_is_no_address_is_none(base_url: str) -> None:
+def test_a_base_url_that_is_no_address_is_refused(base_url: str) -> None:
     """The form refuses it too; an old record may have it."""
     with pytest.raises(UpstreamRefused):
         origin_of({"base_url": base_url})
@@ -221,7 +221,7 @@ def test_dots_and_slashes_in_disguise_are_refused(paths: tuple[str, ...]) -> Non
 @pytest.mark.parametrize(
     "code", [*(f"{code:02x}" for code in range(32)), "7f", "7F", "0A", "2500", "25250d", "u0000", "u000a", "%30%30"]
 )  # fmt: skip
-def test_no_control_character_comes_out_of_a_path(base_url: str, code: str) -> None:
+def test_no_path_with_a_control_character_passes(base_url: str, code: str) -> None:
     """At whatever decoding, with a path pinned and without: what follows it is not there to programs in C."""
     origin = origin_of({"base_url": base_url})
     for path in (f"/v1/users/a%{code}b", f"/v1/users/%{code}", f"/v1/users/a/%{code}?x=1"):
@@ -241,7 +241,7 @@ def test_no_control_character_comes_out_of_a_path(base_url: str, code: str) -> N
         "_search", "$value", "(1)", "a'b", "a=b&c", "a%5Cb", "%u", "50%",
     ],
 )  # fmt: skip
-def test_names_of_all_kinds_stay_in_use(path: str) -> None:
+def test_paths_with_names_of_all_kinds_pass(path: str) -> None:
     """Spaces, other scripts, encoded slashes and marks, dots inside of a name."""
     PIN.check(f"/v1/users/{path}")
     origin_of({"base_url": "https://api.example.com"}).check(f"/{path}")

@@ -12,8 +12,6 @@ from connvault_jupyter.relays.http.bodies import BadBody
 from connvault_jupyter.relays.http.client_auth import HandleToken
 from connvault_jupyter.relays.http.post_form import PostForm, post_form
 
-LINE = b"\r\n"
-
 
 def part(name: str, value: bytes, more: str = "") -> bytes:
     return b'--b\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n' % (
@@ -48,7 +46,7 @@ def test_fields_are_those_before_the_file() -> None:
     assert form.length == len(start)
 
 
-def test_a_part_of_it_is_not_enough() -> None:
+def test_a_part_of_a_post_form_is_not_enough() -> None:
     """At every cut before the head of the file's part."""
     start = part("key", b"k") + part("policy", b"p")
     known = len(start) + FILE.index(b"\r\n\r\n") + 4
@@ -82,7 +80,7 @@ def test_what_signs_is_written_anew_and_the_rest_stays() -> None:
     assert read(made + FILE).fields == [("key", b"k"), ("acl", b"private"), ("policy", b"ours")]
 
 
-def test_a_policy_loses_what_it_says_of_the_login() -> None:
+def test_a_post_policy_loses_what_it_says_of_the_login() -> None:
     """In each form that a condition has."""
     ours = [{"bucket": "b"}, ["starts-with", "$key", "k"], ["content-length-range", 1, 9]]
     theirs = [{"x-amz-date": "d"}, ["eq", "$X-Amz-Credential", "c"], {"X-Amz-Algorithm": "a"}]

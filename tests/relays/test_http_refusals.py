@@ -6,6 +6,7 @@ import json
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import httpx
 import pytest
 
 from connvault_jupyter.errors import (
@@ -131,8 +132,7 @@ def test_what_a_definition_can_not_mean_counts_as_not_said(recipe: dict[str, Any
 def test_our_own_clients_read_all_of_it_in_any_type(kind: dict[str, Any], accept: str) -> None:
     """Code, text and reason."""
     answer = told(accept=accept, **kind)
-    headers = {name.lower(): value for name, value in answer.head.headers}
-    error = answered(headers, answer.body, connection="warehouse")
+    error = answered(httpx.Headers(answer.head.headers), answer.body, connection="warehouse")
     assert isinstance(error, HandleInvalid)
     assert (error.message, error.details) == (
         REVOKED.message,

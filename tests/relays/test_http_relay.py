@@ -174,7 +174,7 @@ def test_on_tcp_the_token_opens_in_each_sdks_way(relays: HttpRelays, server: Web
     assert all(place.token not in seen.raw.decode() for seen in server.requests)
 
 
-def test_on_tcp_nobody_gets_in_without_it(relays: HttpRelays, server: WebServer) -> None:
+def test_on_tcp_nobody_gets_in_without_the_token(relays: HttpRelays, server: WebServer) -> None:
     """401, before the broker is asked."""
     place = relays.place(tcp=True)
     other = relays.place(tcp=True)

@@ -123,7 +123,7 @@ def test_a_destination_elsewhere_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     "names", [("Destination", "Destination"), ("X-Amz-Copy-Source", "X_Amz_Copy_Source")]
 )
-def test_two_of_them_are_refused(names: tuple[str, str]) -> None:
+def test_two_second_addresses_are_refused(names: tuple[str, str]) -> None:
     """Servers differ in which one counts, and in whether they tell the two names apart."""
     with pytest.raises(NotAllowed, match="twice"):
         sent(*(f"{name}: /v1/team/b" for name in names))

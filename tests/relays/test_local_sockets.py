@@ -54,15 +54,15 @@ def own(short_tmp_path: Path) -> Path:
     return folder
 
 
-def test_in_a_folder_of_its_own_it_is_kept(own: Path) -> None:
+def test_a_socket_in_a_folder_of_its_own_is_kept(own: Path) -> None:
     assert kept(own / "s")
 
 
-def test_in_everybodys_folder_it_is_not(everybodys: Path) -> None:
+def test_a_socket_in_everybodys_folder_is_not_kept(everybodys: Path) -> None:
     assert not kept(everybodys / "s")
 
 
-def test_however_the_other_end_calls_itself_its_place_counts(
+def test_the_place_of_a_socket_counts_however_its_other_end_calls_itself(
     everybodys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A relative name means another place to whoever reads it."""

@@ -44,14 +44,14 @@ def stars(form: bytes) -> bytes:
 
 @pytest.mark.parametrize(("secret", "form"), [(one, form) for one, _, form in SPELLED], ids=NAMES)
 @pytest.mark.parametrize("pad", [0, 1, 7, 1000, 70_000])
-def test_in_every_spelling_it_is_masked(secret: str, form: bytes, pad: int) -> None:
+def test_a_secret_is_masked_in_every_spelling(secret: str, form: bytes, pad: int) -> None:
     """Wherever it stands, length for length, and nothing around it."""
     before, after = b"<" * pad + b"{", b"}" + b">" * pad
     assert Masker([secret]).whole(before + form + after) == before + stars(form) + after
 
 
 @pytest.mark.parametrize(("secret", "form"), [(one, form) for one, _, form in SPELLED], ids=NAMES)
-def test_what_is_less_than_all_of_it_is_left(secret: str, form: bytes) -> None:
+def test_what_is_less_than_the_whole_secret_is_left(secret: str, form: bytes) -> None:
     """Without its last or first characters, in any spelling: no reaction to parts."""
     for part in (form[: len(form) * 9 // 10], form[len(form) // 10 :], form[: len(form) // 2] + b"~" * 40):
         assert Masker([secret]).whole(part) == part
@@ -62,7 +62,7 @@ def test_what_is_less_than_all_of_it_is_left(secret: str, form: bytes) -> None:
 @example(b"\\u" + b"&#" + b"%" * 9)
 @example(b"\\ud83d\\ude00 \\ud83d \\ude00\\ud83d")
 @example(b"%2" + b"&#x;&;&" + b"\\u12")
-def test_any_content_without_it_stays_as_it_is(data: bytes) -> None:
+def test_content_without_the_secret_stays_as_it_is(data: bytes) -> None:
     """Also what looks like the beginning of an escape, or ends in the middle of one."""
     assert Masker(SECRETS).whole(data) == data
 
@@ -74,7 +74,7 @@ def test_any_content_without_it_stays_as_it_is(data: bytes) -> None:
     st.text(alphabet='ab\\"%&+u0024;#xn/\0\n é', max_size=60),
     st.integers(0, 2000),
 )
-def test_among_escapes_it_is_masked_too(
+def test_a_secret_among_escapes_is_masked(
     spelled: tuple[str, str, bytes], before: str, after: str, pad: int
 ) -> None:
     """Unless what is before or after it makes something else of it: that is what a reader would see, too."""
@@ -88,7 +88,7 @@ def test_among_escapes_it_is_masked_too(
 
 
 @pytest.mark.parametrize("user", ["u", "us", "use", "someone@example.com"])
-def test_in_the_middle_of_base64_it_is_masked(user: str) -> None:
+def test_a_secret_in_the_middle_of_base64_is_masked(user: str) -> None:
     """`user:password` in Base64 has the password at a place that depends on the user's length."""
     text = base64.b64encode(f"{user}:{CANARY} and more".encode())
     found = Masker([CANARY]).whole(text)
@@ -97,7 +97,7 @@ def test_in_the_middle_of_base64_it_is_masked(user: str) -> None:
     assert CANARY.encode() not in base64.b64decode(found.replace(b"*", b"A"))
 
 
-def test_in_mime_lines_it_is_masked_and_the_lines_stay() -> None:
+def test_a_secret_in_mime_lines_is_masked_and_the_lines_stay() -> None:
     """RFC 2045's 76 characters and PEM's 64."""
     content = (b"x" * 50 + CANARY.encode() + b"y" * 100) * 2
     for width in (64, 76):

@@ -179,7 +179,7 @@ def test_when_a_server_says_anything_the_client_hears_of_it(first: bytes, rest: 
         b"GET / HTTP/1.1\r\n\r\n" + b"x" * 80,
     ],
 )
-def test_when_a_client_misbehaves_it_is_let_go_of(said: bytes) -> None:
+def test_a_client_that_misbehaves_is_let_go_of(said: bytes) -> None:
     """No login is made for it, and nothing is left."""
     seen: list[str] = []
     server = MySql8(b"pw", cached=True, seen=seen)
@@ -198,7 +198,7 @@ def test_when_a_client_misbehaves_it_is_let_go_of(said: bytes) -> None:
     assert seen == []
 
 
-def test_when_a_client_says_another_plugin_it_is_switched() -> None:
+def test_a_client_that_names_another_plugin_is_switched() -> None:
     """Clients of MySQL 8 and 9 may begin with caching_sha2_password."""
     with serving(MySql8(b"pw", cached=True)) as port, relay_here(fields(port), "pw", over_tcp=True) as client:
         wire = Wire(client())

@@ -63,37 +63,37 @@ def outcome(fields: dict[str, Any], password: str) -> str:
 # -- MariaDB
 
 
-def test_when_it_is_tried_the_server_is_named(account: Account) -> None:
+def test_a_mysql_check_names_the_server(account: Account) -> None:
     """A name of ours and its number: what a connection test shows."""
     assert log_in(account.fields(), account.password).startswith("MariaDB 10.")
 
 
-def test_when_the_user_has_ed25519_it_is_let_in(ed25519_account: Account) -> None:
+def test_a_user_with_ed25519_is_let_in(ed25519_account: Account) -> None:
     """Through a switch from the server's default."""
     assert log_in(ed25519_account.fields(), ed25519_account.password).startswith("MariaDB ")
 
 
-def test_when_an_ed25519_password_is_wrong_it_is_refused(ed25519_account: Account) -> None:
+def test_a_wrong_ed25519_password_is_refused(ed25519_account: Account) -> None:
     """So the signature does mean something."""
     with pytest.raises(UpstreamAuthFailed):
         log_in(ed25519_account.fields(), "wrong")
 
 
-def test_when_pynacl_is_missing_it_says_so(ed25519_account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pynacl_is_told(ed25519_account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what to install."""
     monkeypatch.setitem(sys.modules, "nacl", None)
-    with pytest.raises(UpstreamAuthFailed, match="PyNaCl is missing"):
+    with pytest.raises(UpstreamAuthFailed, match="needs PyNaCl"):
         log_in(ed25519_account.fields(), ed25519_account.password)
 
 
-def test_when_a_password_is_not_ascii_it_goes_as_utf_8(mariadb: MariaDbServer) -> None:
+def test_a_password_that_is_not_ascii_goes_as_utf_8(mariadb: MariaDbServer) -> None:
     """As the server hashed it."""
     made = mariadb.create(password=PASSWORD)
     assert log_in(made.fields(), PASSWORD).startswith("MariaDB ")
     mariadb.drop(made)
 
 
-def test_when_the_user_needs_tls_and_has_it_it_is_let_in(mariadb: MariaDbServer, account: Account) -> None:
+def test_a_user_who_needs_tls_is_let_in_with_it(mariadb: MariaDbServer, account: Account) -> None:
     """`REQUIRE SSL`: the proof that there is TLS."""
     mariadb.execute(f"ALTER USER {account.user}@'127.0.0.1' REQUIRE SSL")
     assert log_in(account.fields(sslmode="require"), account.password).startswith("MariaDB ")
@@ -116,7 +116,7 @@ def test_when_the_user_needs_tls_and_has_it_it_is_let_in(mariadb: MariaDbServer,
         ("verify-full", "127.0.0.1", "", "upstream_tls_failed"),
     ],
 )
-def test_when_there_is_tls_each_mode_verifies_what_it_says(
+def test_each_tls_mode_verifies_what_it_says(
     mariadb: MariaDbServer, account: Account, certificate: ServerCertificate,
     mode: str, host: str, authority: str, expected: str,
 ) -> None:  # fmt: skip
@@ -195,14 +195,17 @@ def test_when_the_server_wants_the_password_in_the_clear_only_a_verified_one_get
 
 
 @pytest.mark.parametrize("plugin", [b"parsec", b"dialog", b"sha256_password", b"auth_gssapi_client"])
-def test_when_the_server_wants_a_way_that_nobody_knows_it_says_so(plugin: bytes) -> None:
+def test_a_server_that_wants_an_unknown_way_to_log_in_is_told(plugin: bytes) -> None:
     """And which are known."""
     server = MySql8(PASSWORD.encode(), switch=plugin)
-    with serving(server) as port, pytest.raises(UpstreamAuthFailed, match="It knows mysql_native_password"):
+    with (
+        serving(server) as port,
+        pytest.raises(UpstreamAuthFailed, match="Change the user's to mysql_native_password"),
+    ):
         log_in(scripted(port), PASSWORD)
 
 
-def test_when_nobody_listens_it_is_unreachable() -> None:
+def test_a_mysql_server_where_nobody_listens_is_unreachable() -> None:
     """Not a time-out."""
     with serving(MySql8(b"")) as port:
         pass

@@ -98,14 +98,14 @@ def test_when_an_answer_is_written_it_is_read_the_same(name: str) -> None:
         path.name for path in CORPUS.iterdir() if path.name.startswith(("greeting-", "answer-", "switch-"))
     ),
 )
-def test_when_a_packet_is_cut_anywhere_it_is_read_or_refused(name: str) -> None:
+def test_a_packet_that_is_cut_anywhere_is_read_or_refused(name: str) -> None:
     """Never another error."""
     whole, parse = sample(name), PARSERS[name.partition("-")[0]]
     for count in range(len(whole)):
         check(parse, whole[:count])
 
 
-def test_when_flags_are_not_offered_they_do_not_count() -> None:
+def test_flags_that_were_not_offered_do_not_count() -> None:
     """Whatever the client claims."""
     offered = int(Can.PROTOCOL_41 | Can.SECURE_CONNECTION | Can.PLUGIN_AUTH_LENENC)
     found = parse_answer(sample("answer-pymysql"), offered)
@@ -159,7 +159,9 @@ def test_when_any_answer_is_written_it_is_read_the_same(
 @given(payload=st.binary(max_size=300))
 @settings(max_examples=100)
 @pytest.mark.parametrize("parse", PARSERS.values(), ids=PARSERS)
-def test_when_anything_comes_it_is_read_or_refused(parse: Callable[[bytes], object], payload: bytes) -> None:
+def test_whatever_comes_as_a_packet_is_read_or_refused(
+    parse: Callable[[bytes], object], payload: bytes
+) -> None:
     """Never another error."""
     check(parse, payload)
 
@@ -182,14 +184,14 @@ def test_when_an_error_is_written_its_number_is_read() -> None:
         (b"secret2", "abc3934a012cf342e876071c8ee202de51785b430258a7a0138bc79c4d800bc6"),
     ],
 )
-def test_when_caching_sha2_proves_it_is_as_others_do(password: bytes, expected: str) -> None:
+def test_a_proof_of_caching_sha2_is_as_others_make_it(password: bytes, expected: str) -> None:
     """Vectors of another implementation (go-sql-driver/mysql, auth_test.go)."""
     assert proofs.caching_sha2(password, SCRAMBLE).hex() == expected
 
 
 @given(password=st.binary(max_size=60), scramble=st.binary(min_size=20, max_size=20))
 @settings(max_examples=50)
-def test_when_any_password_is_proved_it_is_as_pymysql_does(password: bytes, scramble: bytes) -> None:
+def test_a_proof_of_any_password_is_as_pymysql_makes_it(password: bytes, scramble: bytes) -> None:
     """An implementation that knows nothing of ours."""
     assert proofs.native(password, scramble) == _auth.scramble_native_password(password, scramble)
     assert proofs.caching_sha2(password, scramble) == _auth.scramble_caching_sha2(password, scramble)

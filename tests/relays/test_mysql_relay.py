@@ -55,16 +55,14 @@ def thread_of(connection: Any) -> int:
     return int(connection.thread_id())
 
 
-def test_when_a_client_connects_it_is_the_connections_user_in_its_database(
-    served: MysqlRelays, account: Account
-) -> None:
+def test_a_client_is_the_connections_user_in_its_database(served: MysqlRelays, account: Account) -> None:
     """Whatever the client calls itself, and whatever password it gives."""
     with served.connect(user="root", password="guess") as connection:
         assert one(connection, "SELECT current_user()") == f"{account.user}@127.0.0.1"
         assert one(connection, "SELECT database()") == account.database
 
 
-def test_when_a_client_names_a_database_it_begins_there(served: MysqlRelays) -> None:
+def test_a_client_that_names_a_database_begins_there(served: MysqlRelays) -> None:
     """As `USE` would do."""
     with served.connect(database="information_schema") as connection:
         assert one(connection, "SELECT database()") == "information_schema"
@@ -99,14 +97,14 @@ def test_when_rows_are_inserted_by_the_thousand_all_are_there(served: MysqlRelay
         assert one(connection, "SELECT count(*) FROM big") == 10_000
 
 
-def test_when_the_servers_error_comes_it_is_the_servers(served: MysqlRelays) -> None:
+def test_an_error_of_the_server_arrives_as_the_servers(served: MysqlRelays) -> None:
     """After the login nothing is translated."""
     with served.connect() as connection, pytest.raises(pymysql.ProgrammingError) as caught:
         one(connection, "SELECT * FROM nowhere")
     assert caught.value.args[0] == 1146
 
 
-def test_when_a_query_is_killed_by_its_thread_it_ends(served: MysqlRelays) -> None:
+def test_a_query_that_is_killed_by_its_thread_ends(served: MysqlRelays) -> None:
     """As drivers and `mariadb`'s Ctrl+C do it: KILL QUERY on a second connection, with the number of the greeting."""
     with served.connect() as busy, served.connect() as other:
         thread_id = thread_of(busy)
@@ -129,7 +127,7 @@ def test_when_a_query_is_killed_by_its_thread_it_ends(served: MysqlRelays) -> No
         assert one(busy, "SELECT 1") == 1
 
 
-def test_when_the_password_is_replaced_the_next_login_has_it(
+def test_the_next_login_has_the_replaced_password(
     mariadb: MariaDbServer, served: MysqlRelays, account: Account
 ) -> None:
     """An open session goes on."""
@@ -156,7 +154,7 @@ def test_when_the_login_fails_the_client_hears_our_words_only(served: MysqlRelay
     assert account.user not in text
 
 
-def test_when_the_database_is_not_there_it_says_so(served: MysqlRelays) -> None:
+def test_a_database_that_is_not_there_is_told(served: MysqlRelays) -> None:
     """Not an authentication failure."""
     with pytest.raises(pymysql.MySQLError, match="connvault upstream_refused: ") as caught:
         served.connect(database="no_such_database")
@@ -261,7 +259,7 @@ def test_when_a_client_leaves_the_server_knows(
     wait_until(lambda: mariadb.sessions(account) == 0, deadline_s=20, what="the end of its session")
 
 
-def test_when_the_command_line_client_comes_it_works(served: MysqlRelays, account: Account) -> None:
+def test_the_command_line_client_works(served: MysqlRelays, account: Account) -> None:
     """`mariadb` by the socket's variable, without a password."""
     variables = {"MYSQL_UNIX_PORT": served.place().socket, "MYSQL_HOST": "localhost", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
@@ -275,7 +273,7 @@ def test_when_the_command_line_client_comes_it_works(served: MysqlRelays, accoun
     assert done.stdout.split() == [f"{account.user}@127.0.0.1", account.database], done.stderr
 
 
-def test_when_sqlalchemy_and_pandas_come_they_work(served: MysqlRelays) -> None:
+def test_sqlalchemy_and_pandas_work(served: MysqlRelays) -> None:
     """A frame there and back, through the URL that `.dsn` gives."""
     engine = sqlalchemy.create_engine(f"mysql+pymysql://x@localhost/?unix_socket={served.place().socket}")
     try:
@@ -288,7 +286,7 @@ def test_when_sqlalchemy_and_pandas_come_they_work(served: MysqlRelays) -> None:
         engine.dispose()
 
 
-def test_when_it_comes_by_tcp_the_token_is_the_password(served: MysqlRelays, account: Account) -> None:
+def test_a_client_by_tcp_gives_the_token_as_its_password(served: MysqlRelays, account: Account) -> None:
     """For tools that know no Unix sockets."""
     place = served.place(tcp=True)
     assert place.port is not None
@@ -299,7 +297,7 @@ def test_when_it_comes_by_tcp_the_token_is_the_password(served: MysqlRelays, acc
 
 
 @pytest.mark.parametrize("password", ["", "guess", "the connection's own"])
-def test_when_it_comes_by_tcp_without_the_token_it_is_refused(served: MysqlRelays, password: str) -> None:
+def test_a_client_by_tcp_without_the_token_is_refused(served: MysqlRelays, password: str) -> None:
     """The database's password does not open the relay either."""
     place = served.place(tcp=True)
     assert place.port is not None
@@ -324,7 +322,9 @@ def test_when_a_client_asks_for_local_files_they_are_not_agreed_on(
         assert caught.value.args[0] in (1148, 4166)
 
 
-def test_when_the_connection_lets_it_local_files_are_agreed_on(served: MysqlRelays, tmp_path: Path) -> None:
+def test_local_files_are_agreed_on_where_the_connection_allows_them(
+    served: MysqlRelays, tmp_path: Path
+) -> None:
     """With a client that asks for it only."""
     file = tmp_path / "data.txt"
     file.write_text("1\n2\n")

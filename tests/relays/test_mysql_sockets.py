@@ -64,7 +64,7 @@ def test_a_login_by_the_socket(fields: dict[str, Any]) -> None:
         assert cursor.fetchone() == (f"{fields['user']}@localhost", fields["database"])
 
 
-def test_handed_over_it_is_the_servers_own_socket(fields: dict[str, Any]) -> None:
+def test_a_mysql_session_that_is_handed_over_is_the_servers_own_socket(fields: dict[str, Any]) -> None:
     """No bytes are copied then."""
     with mysql_relays(fields, "the password") as served:
         opened = served.opened()

@@ -82,7 +82,7 @@ def test_when_applied_the_api_takes_the_token(server: TokenServer, method: str |
     assert made.without("Authorization") == REQUEST
 
 
-def test_when_scope_and_audience_are_given_they_are_asked_for(server: TokenServer) -> None:
+def test_a_given_scope_and_audience_are_asked_for(server: TokenServer) -> None:
     """And nothing but them and the grant."""
     fields = server.fields(scope="read write", audience="https://api.example.org/")
     ClientCredentials(fields).apply(REQUEST, login())
@@ -104,7 +104,7 @@ def test_when_applied_again_the_token_is_kept(server: TokenServer) -> None:
     ("lifetime", "kept_s"),
     [(3600, 3540), (100, 90), ("600", 540), (None, 270), ("soon", 270), (-1, 270), (10**30, 86340)],
 )
-def test_when_the_token_is_about_to_expire_it_is_fetched_anew(
+def test_a_token_that_is_about_to_expire_is_fetched_anew(
     server: TokenServer, clock: Clock, lifetime: object, kept_s: int
 ) -> None:
     """Shortly before its time; a lifetime that is not said is a short one."""
@@ -205,7 +205,7 @@ def test_when_the_secret_is_missing_that_is_said(server: TokenServer) -> None:
 
 @pytest.mark.parametrize("secret", ["line\nbreak", "\x00\x7f", "päßwörd", "%41+%2B", "a:b"])
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-def test_when_the_secret_has_special_characters_it_arrives_as_it_is(
+def test_a_client_secret_with_special_characters_arrives_as_it_is(
     server: TokenServer, secret: str, method: str
 ) -> None:
     """RFC 6749 2.3.1 and appendix B: encoded as form fields, also in the header."""
@@ -257,7 +257,7 @@ def test_when_the_endpoint_answers_otherwise_the_error_is_typed(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_when_the_endpoint_redirects_it_is_not_followed(server: TokenServer, status: int) -> None:
+def test_a_redirect_of_the_token_endpoint_is_not_followed(server: TokenServer, status: int) -> None:
     """The secret goes to the one address that the connection names."""
     with token_server() as other:
         server.answer = (status, {"Location": other.token_url}, b"")
@@ -267,7 +267,7 @@ def test_when_the_endpoint_redirects_it_is_not_followed(server: TokenServer, sta
     assert "redirect" in error.message
 
 
-def test_when_the_environment_names_a_proxy_it_does_not_count(
+def test_a_proxy_of_the_environment_does_not_count(
     server: TokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor a .netrc, which only other libraries read."""
@@ -295,14 +295,14 @@ def test_when_the_environment_names_a_proxy_it_does_not_count(
         ("", UpstreamRefused),
     ],
 )
-def test_when_the_address_is_none_to_connect_to_it_is_refused(
+def test_a_token_address_that_is_never_connected_to_is_refused(
     address: str, kind: type[ConnvaultError]
 ) -> None:
     """The rules for addresses are those of every upstream."""
     assert type(refusal({"token_url": address, "client_id": "a", "allow_http": True})) is kind
 
 
-def test_when_http_is_not_allowed_it_is_not_used(server: TokenServer) -> None:
+def test_plain_http_is_not_used_for_tokens_where_it_is_not_allowed(server: TokenServer) -> None:
     """Unless the connection says so, the secret is sent encrypted only."""
     assert type(refusal(server.fields(allow_http=False))) is UpstreamRefused
     assert server.asked == 0

@@ -35,7 +35,7 @@ def test_a_client_reads_where_to_go_last(tmp_path: Path) -> None:
     assert "--protocol=tcp --host=127.0.0.1 --port=4711 --password=" in _printed(folder / "tcp")
 
 
-def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+def test_nobody_else_can_read_an_option_file(tmp_path: Path) -> None:
     """The handle's token is in it."""
     OptionFiles().write("mysql", _place(tmp_path / "h", port=1), run="r")
     for path in (tmp_path / "h.options").rglob("*"):
@@ -54,7 +54,7 @@ def test_a_new_token_is_written(tmp_path: Path) -> None:
     assert 'port="2"' in path.read_text()
 
 
-def test_a_link_in_their_place_leads_nowhere(tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_option_files_leads_nowhere(tmp_path: Path) -> None:
     """Code of the same user may have put it there."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "h.options").symlink_to(tmp_path / "mine")
@@ -63,7 +63,7 @@ def test_a_link_in_their_place_leads_nowhere(tmp_path: Path) -> None:
     assert (tmp_path / "h.options" / "my.cnf").exists()
 
 
-def test_they_go_with_the_run(tmp_path: Path) -> None:
+def test_option_files_go_with_the_run(tmp_path: Path) -> None:
     """And not before, whatever becomes of the handle."""
     files = OptionFiles()
     files.write("mysql", _place(tmp_path / "one"), run="over")

@@ -250,7 +250,7 @@ def test_a_cancel_with_another_key_or_of_another_handle_does_nothing(shared: Rel
         assert found.execute("select pg_sleep(0.05), 1").fetchone() == ("", 1)
 
 
-def test_handed_over_it_is_the_servers_own_socket(
+def test_a_drivers_session_that_is_handed_over_is_the_servers_own_socket(
     postgres: PostgresServer, place: RelayEndpoint, login: Login
 ) -> None:
     """Queries, transactions, COPY, large results, cancel: without a relay in between."""

@@ -110,7 +110,7 @@ def test_the_server_is_the_one_that_libpq_takes(fleet: Fleet, names: str, attrs:
             by_us(fields)
 
 
-def test_through_a_handle_it_is_the_same_and_stays_so(fleet: Fleet) -> None:
+def test_the_host_of_several_is_the_same_through_a_handle_and_stays_so(fleet: Fleet) -> None:
     """Also from what is kept for the next client."""
     hosts = fleet.hosts("dead standby primary")
     with relays(vault_of(fleet.login, host=hosts, target_session_attrs="read-write")) as found:
@@ -171,7 +171,7 @@ def test_one_that_is_starting_up_is_passed_by(fleet: Fleet) -> None:
     ],
 )
 @pytest.mark.parametrize("attrs", ATTRS)
-def test_a_server_that_does_not_report_it_is_asked(
+def test_a_server_that_does_not_report_whether_it_is_a_standby_is_asked(
     standby: bytes, read_only: bytes, will_do: set[str], attrs: str
 ) -> None:
     """Before PostgreSQL 14, or behind a pooler."""

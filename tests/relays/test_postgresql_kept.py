@@ -175,7 +175,7 @@ def test_random_numbers_do_not_go_on_from_where_a_client_has_begun(own: Relays) 
     wait_until(lambda: again(seeded()), deadline_s=20, what="the same session")
 
 
-def test_switched_off_each_client_has_a_session_of_its_own(
+def test_with_kept_sessions_switched_off_each_client_has_its_own(
     postgres: PostgresServer, postgres_login: Login
 ) -> None:
     """And none is left when it has gone."""

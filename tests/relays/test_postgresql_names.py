@@ -145,7 +145,7 @@ def test_programs_fail_where_they_would_work_elsewhere(
         [*arguments, "-h", place.directory, "-U", login.user], capture_output=True, text=True, timeout=30, check=False
     )  # fmt: skip
     assert done.returncode != 0
-    assert f"leads to the database {login.database}" in done.stderr
+    assert f"is for the database {login.database}" in done.stderr
     assert "PostgreSQL database dump" not in done.stdout
 
 
@@ -165,7 +165,7 @@ def test_over_tcp_nobody_without_the_token_hears_of_names(shared: Relays, login:
         psycopg.connect(**where, dbname="postgres", password=place.token)
 
 
-def test_where_it_is_allowed_the_named_database_is_really_logged_in_to(
+def test_where_any_database_is_allowed_the_named_one_is_logged_in_to(
     wide: Relays, login: Login, other: str
 ) -> None:
     """In turns, so that a session that was kept for one would show up in the other."""
@@ -177,7 +177,7 @@ def test_where_it_is_allowed_the_named_database_is_really_logged_in_to(
         assert found.execute(WHO).fetchone() == (login.user, login.database)
 
 
-def test_where_it_is_allowed_a_database_for_tests_comes_and_goes(
+def test_where_any_database_is_allowed_one_for_tests_comes_and_goes(
     postgres: PostgresServer, postgres_login: Login
 ) -> None:
     """Created, used, and dropped again by the same code: no session that was kept holds it."""
@@ -192,14 +192,16 @@ def test_where_it_is_allowed_a_database_for_tests_comes_and_goes(
             keeper.execute(f'drop database "{name}"')
 
 
-def test_where_it_is_allowed_the_user_is_the_connections_all_the_same(wide: Relays, login: Login) -> None:
+def test_where_any_database_is_allowed_the_user_is_the_connections(wide: Relays, login: Login) -> None:
     """No switch leads to another one."""
     error = refusal(wide.place(), user="postgres", dbname=login.database)
     assert f"logs in as {login.user}" in str(error)
 
 
-def test_where_it_is_allowed_a_missing_database_is_the_servers_to_tell(wide: Relays, login: Login) -> None:
+def test_where_any_database_is_allowed_a_missing_one_is_told_by_the_server(
+    wide: Relays, login: Login
+) -> None:
     """By the class of its error."""
     said = error_fields(wide.place(), {"user": login.user, "database": "no_such_database"})
     assert said["C"] == "3D000"
-    assert "no such database on this server" in said["M"]
+    assert "has no database of this name" in said["M"]

@@ -181,7 +181,7 @@ def test_forgotten_all_are_ended_and_others_are_kept_again(server: Server, warm:
     assert taken(warm) == 3
 
 
-def test_one_may_be_picked_before_all_of_its_key_is_known(server: Server, warm: WarmLogins) -> None:
+def test_a_session_may_be_picked_before_its_whole_key_is_known(server: Server, warm: WarmLogins) -> None:
     """By its database and how to talk; with its key, which tells whether it fits."""
     elsewhere = key_of(dataclasses.replace(LOGIN, fields={**LOGIN.fields, "database": "elsewhere"}), ())
     warm.give(KEY, server.session())
@@ -275,7 +275,7 @@ def test_switched_off_there_are_none(server: Server) -> None:
     assert len(server.far) == 1
 
 
-def test_closed_it_ends_all(server: Server, warm: WarmLogins) -> None:
+def test_a_closed_pool_ends_all_its_sessions(server: Server, warm: WarmLogins) -> None:
     """And takes no more."""
     warm.give(KEY, server.session())
     warm.close()
@@ -323,7 +323,7 @@ def test_a_session_is_reset(session: Session) -> None:
         query("copy pg_class to stdout"),
     ],
 )
-def test_with_something_under_way_it_is_not(
+def test_a_session_with_something_under_way_is_not_kept(
     session: Session, left: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Results that nobody has read, a transaction, an error without a Sync, half a message, a made-up answer."""

@@ -100,7 +100,7 @@ def test_a_login_by_the_socket(behind: Behind, how: str, sslmode: str) -> None:
                 assert row == (login.user, None)
 
 
-def test_handed_over_it_is_the_servers_own_socket(behind: Behind) -> None:
+def test_a_postgresql_session_that_is_handed_over_is_the_servers_own_socket(behind: Behind) -> None:
     """And a query of it is cancelled at the server."""
     with relays(vault_of(behind.logins["scram"], host=behind.folder)) as found:
         place = found.place()

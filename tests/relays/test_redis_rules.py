@@ -53,7 +53,7 @@ def test_what_would_give_the_password_away_is_refused(command: bytes) -> None:
 
 
 @pytest.mark.parametrize("command", SHOWN_WITHOUT)
-def test_what_has_it_among_other_things_is_shown_without(command: bytes) -> None:
+def test_an_answer_that_has_a_secret_among_other_things_is_shown_without_it(command: bytes) -> None:
     """All settings, all users: libraries ask for them to find out what kind of server it is."""
     rule = ruled(command.split(), OWN)
     assert rule is not None
@@ -71,7 +71,7 @@ def test_leaving_a_master_is_refused_for_what_it_does(command: bytes) -> None:
     """Nobody logs in anywhere then."""
     rule = ruled(command.split(), OWN)
     assert rule is not None
-    assert "from its master" in rule.reason
+    assert "from its primary" in rule.reason
     assert "log in" not in rule.reason
 
 

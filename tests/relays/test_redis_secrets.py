@@ -57,7 +57,7 @@ def said_to(relays: RedisRelays, *commands: bytes) -> bytes:
     return said
 
 
-def test_the_search_can_find_it(server: RedisServer) -> None:
+def test_the_search_can_find_the_password(server: RedisServer) -> None:
     """Asked directly, the server gives all of it away: else the tests below would prove nothing."""
     with server.client() as direct:
         assert direct.config_get("requirepass") == {"requirepass": PASSWORD}
@@ -87,14 +87,14 @@ SPELLINGS = [*ASKED_BY_NAME, *(command for command, _ in AMONG_OTHERS)]
 
 
 @pytest.mark.parametrize("command", ASKED_BY_NAME)
-def test_in_every_spelling_it_is_refused(relays: RedisRelays, command: bytes) -> None:
+def test_a_command_for_the_password_is_refused_in_every_spelling(relays: RedisRelays, command: bytes) -> None:
     """Small or capital letters, inline, quoted, escaped, among other names."""
     assert said_to(relays, command).startswith(b"-ERR connvault not_allowed: ")
 
 
 @pytest.mark.parametrize(("command", "has"), AMONG_OTHERS)
 @pytest.mark.parametrize("hello", [b"", b"HELLO 3\r\n"])
-def test_what_else_is_asked_for_comes_without_it(
+def test_settings_asked_for_beside_the_password_come_without_it(
     relays: RedisRelays, command: bytes, has: bytes, hello: bytes
 ) -> None:
     """All settings and users, in either version of the protocol, in its place among other answers."""
@@ -126,7 +126,7 @@ def test_users_come_without_their_hashes(relays: RedisRelays, server: RedisServe
 
 
 @pytest.mark.parametrize("command", SPELLINGS)
-def test_in_a_transaction_it_is_refused(relays: RedisRelays, command: bytes) -> None:
+def test_a_command_for_the_password_is_refused_in_a_transaction(relays: RedisRelays, command: bytes) -> None:
     """And the transaction with it."""
     said = said_to(relays, b"MULTI\r\n", command, b"EXEC\r\n")
     assert said.startswith(b"+OK\r\n-ERR connvault not_allowed: ")
@@ -144,7 +144,7 @@ def test_in_a_transaction_it_is_refused(relays: RedisRelays, command: bytes) -> 
     ],
 )
 @pytest.mark.parametrize("command", [command for command, _ in AMONG_OTHERS])
-def test_where_an_answer_may_be_left_out_it_is_refused(
+def test_a_command_for_the_password_is_refused_where_answers_may_be_left_out(
     relays: RedisRelays, told: bytes, command: bytes
 ) -> None:
     """Nobody could tell where the one with the secrets begins."""
@@ -163,7 +163,7 @@ def test_many_at_once_are_shown_or_refused(relays: RedisRelays, command: bytes, 
     assert said.count(has) + said.count(b"-ERR connvault not_allowed: ") >= 200
 
 
-def test_under_another_name_it_is_masked(
+def test_the_answer_to_a_renamed_command_is_masked(
     server: RedisServer, relays: RedisRelays, renamed: RedisServer
 ) -> None:
     """At its length, and whatever asks for it."""
@@ -176,7 +176,7 @@ def test_under_another_name_it_is_masked(
 
 
 @pytest.mark.parametrize("command", SPELLINGS)
-def test_byte_by_byte_it_is_kept_back(relays: RedisRelays, command: bytes) -> None:
+def test_a_password_that_comes_byte_by_byte_is_kept_back(relays: RedisRelays, command: bytes) -> None:
     """However slowly it comes."""
     with Raw(relays.place()) as raw:
         for at in range(len(command)):
@@ -200,13 +200,13 @@ def test_byte_by_byte_it_is_kept_back(relays: RedisRelays, command: bytes) -> No
         "return redis.call('MODULE', 'LOAD', '/tmp/x')",
     ],
 )
-def test_a_script_can_not_ask_for_it(relays: RedisRelays, script: str) -> None:
+def test_a_script_can_not_ask_for_the_password(relays: RedisRelays, script: str) -> None:
     """The server's own flag: the rules rely on it."""
     said = said_to(relays, encode([b"EVAL", script.encode(), b"0"]))
     assert b"not allowed from script" in said
 
 
-def test_the_logs_of_the_server_have_it_redacted(relays: RedisRelays, server: RedisServer) -> None:
+def test_the_logs_of_the_server_have_the_password_redacted(relays: RedisRelays, server: RedisServer) -> None:
     """MONITOR and SLOWLOG while others log in: these pass, because the server keeps it back."""
     with Raw(relays.place()) as raw:
         raw.send(b"CONFIG SET slowlog-log-slower-than 0\r\nMONITOR\r\n")
@@ -251,7 +251,7 @@ def test_what_someone_has_stored_comes_back_as_it_is(
     assert said.count(b"<" + form + b">") == 5
 
 
-def test_under_another_name_in_a_transaction_it_is_masked(
+def test_the_answer_to_a_renamed_command_in_a_transaction_is_masked(
     server: RedisServer, relays: RedisRelays, renamed: RedisServer
 ) -> None:
     """The answer of EXEC has it; the transaction is none the worse for it."""
@@ -328,7 +328,7 @@ ECHO = encode(
 
 
 @pytest.mark.parametrize("cut", range(len(ECHO)))
-def test_at_every_split_it_is_masked(cut: int) -> None:
+def test_a_password_is_masked_at_every_split(cut: int) -> None:
     """No piece of it gets out before the rest is known."""
     shown = filtered([piece for piece in (ECHO[:cut], ECHO[cut:]) if piece])
     assert shown == filtered([ECHO])

@@ -66,7 +66,7 @@ def login(server: RedisServer, *, password: str | None = PASSWORD, **fields: Any
     return Login(given, {} if password is None else {"password": password}, 1, "r1")
 
 
-def test_with_a_password_alone_it_is_the_default_user(server: RedisServer) -> None:
+def test_a_login_with_a_password_alone_is_the_default_users(server: RedisServer) -> None:
     """And the server says its version."""
     assert Relay(limits=LIMITS).log_in(login(server)).startswith("Redis ")
 
@@ -114,7 +114,7 @@ def test_a_server_without_a_password_needs_none(started: RedisRelays) -> None:
         ({"host": "169.254.169.254"}, PASSWORD, UpstreamRefused),
     ],
 )
-def test_when_the_login_fails_it_has_a_code(
+def test_a_failed_login_has_a_code(
     server: RedisServer, fields: dict[str, Any], password: str | None, kind: type[UpstreamError]
 ) -> None:
     """And none of the server's words, nor ours."""
@@ -124,7 +124,7 @@ def test_when_the_login_fails_it_has_a_code(
     assert not any(word in caught.value.message for word in ("WRONGPASS", "nobody", PASSWORD, "ERR"))
 
 
-def test_when_nobody_listens_it_is_unreachable(server: RedisServer) -> None:
+def test_a_redis_where_nobody_listens_is_unreachable(server: RedisServer) -> None:
     """At once."""
     with pytest.raises(UpstreamUnreachable):
         Relay(limits=HASTY).log_in(login(server, port=free_port()))
@@ -186,7 +186,7 @@ def test_through_tls_all_arrives_and_who_leaves_is_noticed(
         ({"sslmode": "disable"}, UpstreamRefused),
     ],
 )
-def test_when_it_is_not_the_expected_server_no_password_is_sent(
+def test_no_password_is_sent_to_another_server_than_the_expected(
     encrypted: RedisServer, fields: dict[str, Any], kind: type[UpstreamError]
 ) -> None:
     """Another authority, another name, no encryption there."""

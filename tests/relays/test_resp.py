@@ -73,7 +73,7 @@ def test_our_encoder_writes_what_redis_py_writes(command: list[bytes]) -> None:
     assert encode(command) == as_redis_py([command])
 
 
-def test_when_a_value_is_large_it_is_not_kept() -> None:
+def test_a_large_value_is_not_kept() -> None:
     """It passes block by block: what is held back is a header at most."""
     commands = Commands(WATCHED)
     head = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000000\r\n"
@@ -101,7 +101,7 @@ def test_inline_commands_are_split_as_the_server_does(line: bytes, words: list[b
 
 
 @pytest.mark.parametrize("line", [b'"abc', b"'abc", b'"a"b', b"'a'b", b'"a\\"', b"'a\\'"])
-def test_when_quotes_are_unbalanced_it_is_refused(line: bytes) -> None:
+def test_a_command_with_unbalanced_quotes_is_refused(line: bytes) -> None:
     """The server refuses them too."""
     with pytest.raises(ProtocolError):
         split_inline(line)
@@ -144,7 +144,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("data", MALFORMED)
 @pytest.mark.parametrize("whole", [True, False])
-def test_when_it_is_no_command_it_is_refused(data: bytes, whole: bool) -> None:
+def test_what_is_no_command_is_refused(data: bytes, whole: bool) -> None:
     """Nothing that two readers could understand differently, nothing without a bound, and at once."""
     cuts = () if whole else range(len(data)) if len(data) < 100 else range(0, len(data), 997)
     with pytest.raises(ProtocolError):
@@ -161,7 +161,7 @@ def test_when_a_watched_command_trickles_in_little_is_held() -> None:
         commands.feed(argument)
 
 
-def test_when_a_long_command_is_cut_in_its_name_it_passes() -> None:
+def test_a_long_command_that_is_cut_in_its_name_passes() -> None:
     """Bounds are for watched commands: MSET of a thousand keys is none, though its first letters could become one."""
     data = encode([b"AUTHS", *(b"%d" % number for number in range(2000))])
     for cut in range(40):

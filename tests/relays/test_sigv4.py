@@ -122,9 +122,7 @@ def request(
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_when_an_example_of_aws_is_signed_it_is_as_published(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signed_example_of_aws_is_as_published(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The published signatures come out, byte for byte."""
     example = EXAMPLES[name]
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: example.at)
@@ -233,7 +231,7 @@ def test_when_the_client_has_signed_nothing_of_that_is_left() -> None:
     assert made.header("X-Amz-Security-Token") is None
 
 
-def test_when_a_url_is_presigned_it_goes_on_as_a_signed_request() -> None:
+def test_a_presigned_url_goes_on_as_a_signed_request() -> None:
     """What it was signed with is dropped; what it asks for stays."""
     presigned: Any = AWSRequest(method="GET", url=f"http://{HOST}/b/k?versionId=7&x=a%20b")
     query: Any = SigV4QueryAuth(Credentials(TOKEN, TOKEN), "s3", "us-east-1", 60)
@@ -275,9 +273,9 @@ def test_when_the_payload_is_described_that_is_signed(
         "",
     ],
 )
-def test_when_the_body_is_signed_piece_by_piece_it_is_refused(said: str) -> None:
+def test_a_body_that_is_signed_piece_by_piece_is_refused(said: str) -> None:
     """Its pieces carry signatures of the dummy key, which no service takes."""
-    with pytest.raises(InvalidRequest, match="piece by piece"):
+    with pytest.raises(InvalidRequest, match="in chunks"):
         signer().apply(request("/b/k", ("x-amz-content-sha256", said), method="PUT", length=5), login())
 
 
@@ -311,13 +309,13 @@ def test_when_a_header_is_no_ascii_its_bytes_are_signed() -> None:
         ({"secret_access_key": SECRET, "session_token": "a\r\nHost: evil.example"}, SecretInvalid),
     ],
 )
-def test_when_the_secret_can_not_be_used_that_is_said(secrets: dict[str, str], kind: type[Exception]) -> None:
+def test_a_secret_key_that_can_not_be_used_is_told(secrets: dict[str, str], kind: type[Exception]) -> None:
     """Before anything is signed."""
     with pytest.raises(kind):
         signer().apply(request(), Login({}, secrets, 1, "1"))
 
 
-def test_when_there_is_no_key_id_that_is_said() -> None:
+def test_a_missing_key_id_is_told() -> None:
     """It is a plain field, which a definition could have left out."""
     with pytest.raises(SecretInvalid, match="access key ID"):
         SigV4({}).apply(request(), login())

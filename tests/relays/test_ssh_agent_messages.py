@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connvault_jupyter.contracts.relay_wire import AGENT_SESSION_BIND, MAX_AGENT_MESSAGE_BYTES
 from connvault_jupyter.relays.ssh import agent as ssh_agent
 from connvault_jupyter.relays.ssh.agent import Malformed
 from tests.support.relays.ssh_agent_client import SESSION, login_data, session_bind, sign_request, string
@@ -49,7 +50,7 @@ def test_when_whole_a_login_is_read() -> None:
         *(login_data(_KEY, session=bytes(length)) for length in (0, 1, 16, 31, 33, 65, 128)),
     ],
 )
-def test_when_it_is_no_login_it_is_malformed(data: bytes) -> None:
+def test_what_is_no_login_is_malformed(data: bytes) -> None:
     """One wrong part is enough."""
     with pytest.raises(Malformed):
         ssh_agent.user_auth(data)
@@ -66,7 +67,7 @@ def test_when_cut_anywhere_a_login_is_malformed(host_key: bytes | None) -> None:
 
 def test_when_cut_anywhere_requests_are_malformed() -> None:
     """Signing and binding, every shorter form and a longer one."""
-    bind = session_bind(new_key())[1 + 4 + len(ssh_agent.SESSION_BIND) :]
+    bind = session_bind(new_key())[1 + 4 + len(AGENT_SESSION_BIND) :]
     sign = sign_request(_KEY, b"data")[1:]
     assert ssh_agent.session_bind(bind).session == SESSION
     assert ssh_agent.sign_request(sign).data == b"data"
@@ -77,7 +78,7 @@ def test_when_cut_anywhere_requests_are_malformed() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_when_it_is_anything_a_parser_answers_or_calls_it_malformed(data: bytes) -> None:
+def test_a_parser_answers_whatever_comes_or_calls_it_malformed(data: bytes) -> None:
     """And nothing else."""
     for parse in (
         ssh_agent.user_auth,
@@ -90,15 +91,15 @@ def test_when_it_is_anything_a_parser_answers_or_calls_it_malformed(data: bytes)
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64), st.binary(max_size=64))
-def test_when_a_login_is_written_it_is_read_back(user: bytes, algorithm: bytes, key: bytes) -> None:
+def test_a_login_that_is_written_is_read_back(user: bytes, algorithm: bytes, key: bytes) -> None:
     """Two ways of writing never mean the same, so what is signed is what was looked at."""
     data = login_data(key, user=user, algorithm=algorithm)
     found = ssh_agent.user_auth(data)
     assert login_data(found.key, user=found.user, algorithm=found.algorithm) == data
 
 
-@pytest.mark.parametrize("head", [0, ssh_agent.MAX_MESSAGE_BYTES + 1, 0x7FFFFFFF, 0xFFFFFFFF])
-def test_when_the_length_lies_it_is_refused_unread(head: int) -> None:
+@pytest.mark.parametrize("head", [0, MAX_AGENT_MESSAGE_BYTES + 1, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_message_whose_length_lies_is_refused_unread(head: int) -> None:
     """Nothing is waited for or set aside."""
     one, other = socket.socketpair()
     with one, other:
@@ -111,12 +112,12 @@ def test_when_much_is_announced_and_nothing_comes_no_memory_is_taken() -> None:
     """Until the message's time is over."""
     one, other = socket.socketpair()
     with one, other:
-        one.sendall(struct.pack(">I", ssh_agent.MAX_MESSAGE_BYTES) + b"x")
+        one.sendall(struct.pack(">I", MAX_AGENT_MESSAGE_BYTES) + b"x")
         tracemalloc.start()
         try:
             with pytest.raises(TimeoutError):
                 ssh_agent.receive(other, patience_s=5, message_s=0.05)
-            assert tracemalloc.get_traced_memory()[1] < ssh_agent.MAX_MESSAGE_BYTES / 2
+            assert tracemalloc.get_traced_memory()[1] < MAX_AGENT_MESSAGE_BYTES / 2
         finally:
             tracemalloc.stop()
 
@@ -146,7 +147,7 @@ def test_when_a_message_comes_byte_by_byte_its_time_is_for_the_whole() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"\0", b"\0\0\0\5", b"\0\0\0\5\x0babc"])
-def test_when_it_ends_in_the_middle_it_is_malformed(sent: bytes) -> None:
+def test_a_message_that_ends_in_the_middle_is_malformed(sent: bytes) -> None:
     """An end between two messages is one."""
     one, other = socket.socketpair()
     with other:

@@ -56,7 +56,7 @@ def server(behave: Behaviour) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("host_key", [False, True])
-def test_when_let_in_it_says_what_the_server_is(sshd: SshServer, key: UserKey, host_key: bool) -> None:
+def test_an_ssh_check_says_what_the_server_is(sshd: SshServer, key: UserKey, host_key: bool) -> None:
     """With the host's key known and without."""
     fields = {**sshd.fields, **({"host_key": f"{new_key().public}\n{sshd.host_key}"} if host_key else {})}
     found = log_in(fields, key)
@@ -68,7 +68,7 @@ def test_when_let_in_it_says_what_the_server_is(sshd: SshServer, key: UserKey, h
 def test_when_the_host_key_is_another_nothing_is_signed(sshd: SshServer, key: UserKey, named: str) -> None:
     """The server never hears of the user."""
     before = len(sshd.log_file.read_text())
-    with pytest.raises(UpstreamTlsFailed, match="another host key"):
+    with pytest.raises(UpstreamTlsFailed, match="host key is not the one"):
         log_in({**sshd.fields, "host_key": named}, key)
 
     def heard() -> str:
@@ -88,7 +88,7 @@ def test_when_the_secret_is_unusable_nobody_is_connected_to(secrets: dict[str, s
         Relay(limits=LIMITS).log_in(login)
 
 
-def test_when_the_key_or_the_user_is_unknown_it_is_a_failed_login(sshd: SshServer, key: UserKey) -> None:
+def test_an_ssh_check_with_an_unknown_key_or_user_is_a_failed_login(sshd: SshServer, key: UserKey) -> None:
     """The server does not say which."""
     with pytest.raises(UpstreamAuthFailed):
         log_in(sshd.fields, new_key())
@@ -96,7 +96,7 @@ def test_when_the_key_or_the_user_is_unknown_it_is_a_failed_login(sshd: SshServe
         log_in({**sshd.fields, "user": "no-such-user"}, key)
 
 
-def test_when_nobody_listens_it_is_unreachable(key: UserKey) -> None:
+def test_an_ssh_check_where_nobody_listens_is_unreachable(key: UserKey) -> None:
     """Not a failed login."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -105,7 +105,7 @@ def test_when_nobody_listens_it_is_unreachable(key: UserKey) -> None:
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "0.0.0.0", "fd00:ec2::254"])  # noqa: S104 -- to connect to
-def test_when_the_address_is_one_never_connected_to_it_is_refused(key: UserKey, host: str) -> None:
+def test_an_ssh_check_of_an_address_never_connected_to_is_refused(key: UserKey, host: str) -> None:
     """As for every relay."""
     with pytest.raises(UpstreamRefused):
         log_in({"host": host, "port": 22, "user": "deploy"}, key)
@@ -127,7 +127,7 @@ def _noise(stream: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("behave", [_silent, dripping(b"", _BANNER)])
-def test_when_the_server_is_slow_it_is_given_up(key: UserKey, behave: Any) -> None:
+def test_an_ssh_check_of_a_slow_server_is_given_up(key: UserKey, behave: Any) -> None:
     """The time is for the whole login."""
     with ends(), server(behave) as fields, pytest.raises(UpstreamTimeout):
         log_in(fields, key, login_s=0.3)
@@ -147,7 +147,7 @@ def test_when_the_server_is_slow_it_is_given_up(key: UserKey, behave: Any) -> No
     ],
     ids=["lying length", "noise", "HTTP", "no line", "SSH 1", "no UTF-8", "banner only", "hangs up"],
 )
-def test_when_the_server_speaks_nonsense_it_is_a_typed_error(key: UserKey, behave: Any) -> None:
+def test_an_ssh_check_of_nonsense_is_a_typed_error(key: UserKey, behave: Any) -> None:
     """In our words."""
     with server(behave) as fields, pytest.raises(UpstreamError) as caught:
         log_in(fields, key, login_s=5)
@@ -162,7 +162,7 @@ class _Lets(asyncssh.SSHServer):
         return False
 
 
-def test_when_the_server_lets_anybody_in_it_is_no_success(key: UserKey) -> None:
+def test_an_ssh_check_of_a_server_that_lets_anybody_in_is_no_success(key: UserKey) -> None:
     """That says nothing about the key."""
     host_key = asyncssh.generate_private_key("ssh-ed25519")
     port: list[int] = []

@@ -27,7 +27,7 @@ _KINDS = [
 
 @pytest.mark.parametrize("passphrase", ["", "open sesame äö"])
 @pytest.mark.parametrize(("kind", "form"), _KINDS)
-def test_when_it_is_a_key_it_signs(kind: str, form: str, passphrase: str) -> None:
+def test_each_kind_of_key_signs(kind: str, form: str, passphrase: str) -> None:
     """Every kind, every form, with a passphrase and without; its public half can verify."""
     made = new_key(kind, form=form, passphrase=passphrase)
     opened = private_key(made.secrets)
@@ -39,7 +39,7 @@ def test_when_it_is_a_key_it_signs(kind: str, form: str, passphrase: str) -> Non
 
 
 @pytest.mark.parametrize("form", ["openssh", "pkcs8-pem", "pkcs1-pem"])
-def test_when_it_was_pasted_with_other_line_ends_it_is_taken(form: str) -> None:
+def test_a_key_pasted_with_other_line_ends_is_taken(form: str) -> None:
     """And with blank lines around it, and with a passphrase that it does not need."""
     made = new_key("ssh-rsa", form=form)
     pasted = "\r\n  \r\n" + made.private.replace("\n", "\r\n").strip()
@@ -50,7 +50,7 @@ _ENCRYPTED = ("openssh", "pkcs8-pem", "pkcs1-pem")
 
 
 @pytest.mark.parametrize("form", _ENCRYPTED)
-def test_when_the_passphrase_is_missing_or_wrong_it_is_said(form: str) -> None:
+def test_a_keys_missing_or_wrong_passphrase_is_told(form: str) -> None:
     """Two different things to do."""
     made = new_key("ecdsa-sha2-nistp256", form=form, passphrase="open sesame")
     with pytest.raises(SecretInvalid, match="Enter its passphrase"):
@@ -84,7 +84,7 @@ _BODY = _KEY.private.splitlines()
         "wrong name", "empty", "DSA", "Ed448",
     ],
 )  # fmt: skip
-def test_when_it_is_no_usable_key_it_is_said_what_it_is(text: str, said: str) -> None:
+def test_what_is_no_usable_key_is_told_as_what_it_is(text: str, said: str) -> None:
     """And what to do; nothing of it is in the error, or in what the error leads to."""
     with pytest.raises(SecretInvalid, match=said) as caught:
         private_key({"private_key": text})
@@ -95,7 +95,7 @@ def test_when_it_is_no_usable_key_it_is_said_what_it_is(text: str, said: str) ->
 
 
 @pytest.mark.parametrize("secrets", [{}, {"private_key": ""}, {"private_key": " \r\n"}, {"passphrase": "x"}])
-def test_when_there_is_none_it_is_missing(secrets: dict[str, str]) -> None:
+def test_a_key_that_is_not_there_is_missing(secrets: dict[str, str]) -> None:
     """Not invalid."""
     with pytest.raises(SecretMissing):
         private_key(secrets)

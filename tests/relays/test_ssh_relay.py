@@ -15,11 +15,12 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from connvault_jupyter.contracts.relay_wire import AGENT_REFUSAL
 from connvault_jupyter.errors import ConnvaultError, HandleInvalid, VaultLocked
 from connvault_jupyter.relays.downstream import Downstream, Handle, Login
 from connvault_jupyter.relays.limits import LIMITS, Limits
 from connvault_jupyter.relays.ssh.key import public_key
-from connvault_jupyter.relays.ssh.relay import REFUSAL, Relay
+from connvault_jupyter.relays.ssh.relay import Relay
 from tests.support.broker.processes import wait_until
 from tests.support.relays.ssh_agent_client import (
     SESSION,
@@ -105,8 +106,8 @@ class Client:
         return self.stream.recv(1) == b""
 
     def refusal(self) -> Any:
-        answer = self.ask(extension(REFUSAL))
-        told = answer[1 + 4 + len(REFUSAL) + 4 :]
+        answer = self.ask(extension(AGENT_REFUSAL))
+        told = answer[1 + 4 + len(AGENT_REFUSAL) + 4 :]
         return json.loads(told) if told else None
 
     def _exactly(self, count: int) -> bytes:
@@ -125,7 +126,7 @@ def agent(key: UserKey) -> Agent:
     return Agent(key)
 
 
-def test_when_asked_for_keys_it_names_the_one(agent: Agent, key: UserKey) -> None:
+def test_an_agent_that_is_asked_for_keys_names_the_one(agent: Agent, key: UserKey) -> None:
     """Its public half, and as whom and where."""
     with agent.client() as client:
         expected = (
@@ -143,7 +144,7 @@ def test_when_asked_for_keys_it_names_the_one(agent: Agent, key: UserKey) -> Non
         ("ssh-rsa", 4, "rsa-sha2-512"),
     ],
 )
-def test_when_it_signs_the_signature_verifies(kind: str, flags: int, algorithm: str) -> None:
+def test_the_signature_of_the_agent_verifies(kind: str, flags: int, algorithm: str) -> None:
     """Of exactly what was asked, by exactly that algorithm."""
     made = new_key(kind)
     data = login_data(made.blob, algorithm=algorithm.encode())
@@ -159,7 +160,7 @@ def test_when_it_signs_the_signature_verifies(kind: str, flags: int, algorithm: 
 
 
 @pytest.mark.parametrize("kind", sorted(set(range(256)) - {11, 13, 27}))
-def test_when_it_is_another_request_it_is_refused(agent: Agent, kind: int) -> None:
+def test_another_request_to_the_agent_is_refused(agent: Agent, kind: int) -> None:
     """Adding, removing, locking, smartcards, answers, and what nobody knows: all but three; and it goes on."""
     with agent.client() as client:
         assert client.ask(bytes([kind]) + string(b"passphrase")) == _FAILURE
@@ -179,42 +180,40 @@ def test_when_it_is_another_request_it_is_refused(agent: Agent, kind: int) -> No
         extension(b"session-bind@openssh.com", bytes(100)),
     ],
 )
-def test_when_a_request_is_malformed_it_is_refused_and_the_next_one_served(
-    agent: Agent, message: bytes
-) -> None:
+def test_a_malformed_request_is_refused_and_the_next_one_served(agent: Agent, message: bytes) -> None:
     """One client's mistake is not the end of its session."""
     with agent.client() as client:
         assert client.ask(message) == _FAILURE
         assert client.ask(_IDENTITIES)[0] == 12
 
 
-def test_when_an_extension_is_unknown_it_says_so(agent: Agent) -> None:
+def test_an_unknown_extension_is_told(agent: Agent) -> None:
     """And a query names the known ones."""
     with agent.client() as client:
         assert client.ask(extension(b"restrict-destination-v00@openssh.com")) == b"\x1c"
-        for name in (b"query", b"session-bind@openssh.com", REFUSAL):
+        for name in (b"query", b"session-bind@openssh.com", AGENT_REFUSAL):
             assert string(name) in client.ask(_QUERY)
 
 
-def test_when_it_is_no_login_it_says_why_in_a_problem(agent: Agent, key: UserKey) -> None:
+def test_a_request_that_is_no_login_is_refused_with_a_problem(agent: Agent, key: UserKey) -> None:
     """To whoever asks with our extension; before, there is none."""
     with agent.client() as client:
         assert client.refusal() is None
         assert client.ask(sign_request(key.blob, SSHSIG)) == _FAILURE
         assert client.refusal()["code"] == "not_allowed"
     with agent.client() as another:
-        assert another.refusal()["detail"].startswith("Only logins are signed")
+        assert another.refusal()["detail"].startswith("This key signs logins only")
 
 
-def test_when_another_key_is_asked_for_it_is_refused(agent: Agent) -> None:
+def test_a_signature_by_another_key_is_refused(agent: Agent) -> None:
     """A well-formed login with a key that is not the connection's."""
     other = new_key()
     with agent.client() as client:
         assert client.ask(sign_request(other.blob, login_data(other.blob))) == _FAILURE
-        assert "Another key" in client.refusal()["detail"]
+        assert "another key" in client.refusal()["detail"]
 
 
-def test_when_a_host_proves_its_session_it_is_bound_to_it(agent: Agent, key: UserKey) -> None:
+def test_a_connection_is_bound_to_the_session_that_a_host_proves(agent: Agent, key: UserKey) -> None:
     """With real signatures: of the session, of something else, by another host."""
     host, other = new_key(), new_key("ecdsa-sha2-nistp256")
     agent.fields["host_key"] = host.public
@@ -281,7 +280,7 @@ def test_when_the_key_is_replaced_the_next_request_has_the_new_one(agent: Agent,
         assert string(agent.key.blob) in client.ask(_IDENTITIES)
 
 
-def test_when_it_has_signed_the_worker_keeps_nothing_of_the_key(agent: Agent, key: UserKey) -> None:
+def test_a_worker_that_has_signed_keeps_nothing_of_the_key(agent: Agent, key: UserKey) -> None:
     """Nothing that can be reached holds it: neither the relay, nor the client's session that is still open."""
     seen: list[Any] = []
 
@@ -311,7 +310,7 @@ def test_when_on_tcp_nobody_is_served(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("head", [b"\0\0\0\0", b"\0\4\0\1", b"\xff\xff\xff\xff"])
-def test_when_the_length_lies_it_hangs_up(agent: Agent, head: bytes) -> None:
+def test_the_agent_hangs_up_on_a_length_that_lies(agent: Agent, head: bytes) -> None:
     """Whatever follows has no meaning."""
     with agent.client() as client:
         client.stream.sendall(head)
@@ -319,14 +318,14 @@ def test_when_the_length_lies_it_hangs_up(agent: Agent, head: bytes) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\0\5\x0b"])
-def test_when_a_client_is_slow_it_is_left(key: UserKey, sent: bytes) -> None:
+def test_a_slow_client_of_the_agent_is_left(key: UserKey, sent: bytes) -> None:
     """Silent from the start, or in the middle of a message."""
     with Agent(key, greeting_s=0.1).client() as client:
         client.stream.sendall(sent)
         assert client.ended()
 
 
-def test_when_a_client_reads_nothing_it_is_left(key: UserKey) -> None:
+def test_a_client_of_the_agent_that_reads_nothing_is_left(key: UserKey) -> None:
     """Answers wait in its socket, not here, and not for ever."""
     with Agent(key, stalled_s=0.1).client() as client:
         client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -335,7 +334,7 @@ def test_when_a_client_reads_nothing_it_is_left(key: UserKey) -> None:
             client.ask_for_ever(_QUERY)
 
 
-def test_when_a_client_is_cut_it_ends(agent: Agent) -> None:
+def test_a_client_of_the_agent_that_is_cut_ends(agent: Agent) -> None:
     """While it waits for the next message."""
     with agent.client() as client:
         assert client.ask(_IDENTITIES)[0] == 12

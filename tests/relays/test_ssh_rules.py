@@ -50,7 +50,7 @@ def asked(
     )
 
 
-def test_when_it_is_a_login_of_the_user_with_the_key_it_is_signed() -> None:
+def test_a_login_of_the_user_with_the_key_is_signed() -> None:
     """The ordinary case."""
     assert asked(login_data(_ED25519)) == Allowed(b"ssh-ed25519")
 
@@ -70,18 +70,18 @@ def test_when_it_is_a_login_of_the_user_with_the_key_it_is_signed() -> None:
     ],
     ids=["nothing", "a file", "git", "channel data", "a password", "a service", "no service", "more", "shifted"],
 )  # fmt: skip
-def test_when_it_is_anything_else_it_is_refused(data: bytes) -> None:
+def test_anything_but_a_login_is_refused(data: bytes) -> None:
     """A signature of that would be good everywhere."""
     assert asked(data) == Refused(ssh_rules.NO_LOGIN)
 
 
 @pytest.mark.parametrize("user", ["", "root", "Deploy", "deploy ", "deploy\0", "deploy@host"])
-def test_when_the_user_is_another_it_is_refused(user: str) -> None:
+def test_a_login_of_another_user_is_refused(user: str) -> None:
     """Byte by byte the connection's."""
     assert asked(login_data(_ED25519, user=user.encode())) == Refused(ssh_rules.OTHER_USER)
 
 
-def test_when_the_login_names_another_key_than_the_request_it_is_refused() -> None:
+def test_a_login_that_names_another_key_than_the_request_is_refused() -> None:
     """Which of the two would sign?"""
     assert asked(login_data(_RSA)) == Refused(ssh_rules.OTHER_KEY)
 
@@ -108,7 +108,7 @@ def test_when_the_key_is_rsa_the_flags_say_the_hash(
 
 
 @pytest.mark.parametrize("key", [_DSA, _IN_HARDWARE, _CERTIFICATE, b"", string(b"")])
-def test_when_the_key_is_of_an_unknown_kind_it_is_refused(key: bytes) -> None:
+def test_a_key_of_an_unknown_kind_is_refused(key: bytes) -> None:
     """A certificate names the same key in another way."""
     data = login_data(key, algorithm=key[4 : 4 + int.from_bytes(key[:4], "big")])
     assert asked(data, key=key) == Refused(ssh_rules.NO_LOGIN)
@@ -153,7 +153,7 @@ _UNBOUND = {**_WANTED, "bound_only": False}
         (_BOUND, None, _OTHER, ssh_rules.OTHER_HOST),
     ],
 )
-def test_when_the_host_is_known_it_must_be_the_connections(
+def test_a_known_host_must_be_the_connections(
     fields: dict[str, Any], shown: Any, named: Any, verdict: str | None
 ) -> None:
     """Every way in which a client can tell, against every wish of the connection."""
@@ -171,13 +171,13 @@ def test_when_the_binding_is_of_another_session_an_unbound_one_is_none() -> None
         assert asked(data, told=told, **_WANTED) == Refused(ssh_rules.OTHER_SESSION)
 
 
-def test_when_a_host_is_only_said_to_have_signed_the_session_it_does_not_count() -> None:
+def test_a_host_that_is_only_said_to_have_signed_the_session_does_not_count() -> None:
     """Anybody can name the right key; its signature is what the client lacks."""
     told = bindings(bind(_HOST.blob), good=False)
     assert asked(login_data(_ED25519), told=told, **_WANTED) == Refused(ssh_rules.UNBOUND)
 
 
-def test_when_another_session_was_named_it_is_refused() -> None:
+def test_a_login_for_another_session_is_refused() -> None:
     """Whoever binds, binds all."""
     told = bindings(bind(_HOST.blob, _OTHER_SESSION))
     assert asked(login_data(_ED25519), told=told) == Refused(ssh_rules.OTHER_SESSION)
@@ -193,7 +193,7 @@ def test_when_the_agent_is_forwarded_nothing_is_signed_any_more() -> None:
     assert asked(login_data(_ED25519), told=unproven) == Refused(ssh_rules.FORWARDED)
 
 
-def test_when_a_binding_is_not_the_hosts_it_does_not_count() -> None:
+def test_a_binding_that_is_not_the_hosts_does_not_count() -> None:
     """Nor does a second host for the same session, nor a seventeenth session."""
     assert not bindings(bind(_HOST.blob), good=False)
     told = bindings(bind(_HOST.blob))
@@ -215,13 +215,13 @@ def test_when_host_keys_are_written_in_lines_each_is_read() -> None:
 
 
 @given(st.binary(max_size=200), st.binary(max_size=64), st.integers(0, 2**32 - 1))
-def test_when_it_is_anything_it_is_refused(data: bytes, key: bytes, flags: int) -> None:
+def test_random_bytes_are_refused(data: bytes, key: bytes, flags: int) -> None:
     """Nothing is signed by chance, and nothing raises."""
     assert isinstance(asked(data, key=key, flags=flags), Refused)
 
 
 @given(st.data())
-def test_when_one_byte_of_a_login_is_changed_it_is_refused_or_still_the_users(data: st.DataObject) -> None:
+def test_a_login_with_a_changed_byte_is_refused_or_still_the_users(data: st.DataObject) -> None:
     """What can differ is the session alone."""
     good = login_data(_ED25519)
     at = data.draw(st.integers(0, len(good) - 1))

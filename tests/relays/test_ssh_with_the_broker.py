@@ -57,7 +57,7 @@ def cell(world: SshWorld, name: str) -> Iterator[Asker]:
         yield asking
 
 
-def test_when_the_ssh_program_has_the_agent_it_logs_in(cell: Asker) -> None:
+def test_the_ssh_program_logs_in_with_the_agent(cell: Asker) -> None:
     """The story; the handle says how it is delivered."""
     assert "brokered" in cell.run("repr(h)")
     assert cell.run(_HELLO) == [0, "hello", ""]
@@ -75,9 +75,7 @@ def test_when_the_ssh_program_has_the_agent_it_logs_in(cell: Asker) -> None:
     ],
     ids=" ".join,
 )
-def test_when_the_key_is_of_any_kind_it_logs_in(
-    world: SshWorld, key: UserKey, kind: tuple[str, str, str]
-) -> None:
+def test_a_key_of_any_kind_logs_in(world: SshWorld, key: UserKey, kind: tuple[str, str, str]) -> None:
     """Through ssh, and through the relay's own login of the connection test."""
     made = new_key(kind[0], form=kind[1], passphrase=kind[2])
     world.sshd.let_in(key, made)
@@ -87,7 +85,7 @@ def test_when_the_key_is_of_any_kind_it_logs_in(
         assert cell.run(_HELLO) == [0, "hello", ""]
 
 
-def test_when_git_clones_and_pushes_it_logs_in(cell: Asker, world: SshWorld, tmp_path: Path) -> None:
+def test_git_clones_and_pushes_with_the_agent(cell: Asker, world: SshWorld, tmp_path: Path) -> None:
     """With the variable that the provider promises, and the user and port in the address."""
     bare, clone = tmp_path / "bare.git", tmp_path / "clone"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", bare], check=True)
@@ -114,7 +112,7 @@ def test_when_fifty_clients_log_in_at_once_all_get_in(unbound: Asker, world: Ssh
     assert unbound.run("asyncio.run(all_of_them(h._handle_ref.open().fields))") == list(range(50))
 
 
-def test_when_paramikos_agent_looks_there_it_logs_in(unbound: Asker, world: SshWorld) -> None:
+def test_paramikos_own_agent_client_logs_in(unbound: Asker, world: SshWorld) -> None:
     """paramiko's own agent client, by SSH_AUTH_SOCK."""
     unbound.run(
         f"""
@@ -128,7 +126,7 @@ said = c.exec_command("echo hello")[1].read().decode(); c.close()
     assert unbound.run("said") == "hello\n"
 
 
-def test_when_git_asks_to_sign_a_commit_it_is_refused_with_a_reason(cell: Asker, tmp_path: Path) -> None:
+def test_a_signature_of_a_commit_is_refused_with_a_reason(cell: Asker, tmp_path: Path) -> None:
     """A signature of a file is good everywhere: it is no login."""
     public = tmp_path / "key.pub"
     cell.run(
@@ -140,11 +138,11 @@ signed = subprocess.run(["ssh-keygen", "-Y", "sign", "-n", "git", "-f", {str(pub
 """
     )
     assert cell.run("signed.returncode") != 0
-    assert "Only logins are signed" in cell.run("h.last_refusal")
+    assert "This key signs logins only" in cell.run("h.last_refusal")
 
 
 @pytest.mark.parametrize("words", ["-D", "-x", "-d {public}", "{private}"])
-def test_when_keys_are_added_removed_or_locked_it_is_refused(cell: Asker, tmp_path: Path, words: str) -> None:
+def test_adding_removing_and_locking_keys_is_refused(cell: Asker, tmp_path: Path, words: str) -> None:
     """ssh-add against the agent: the one key stays the one key."""
     other, public = new_key(), tmp_path / "key.pub"
     private = tmp_path / "other"
@@ -162,14 +160,14 @@ def test_when_keys_are_added_removed_or_locked_it_is_refused(cell: Asker, tmp_pa
     assert cell.run(list_) == before
 
 
-def test_when_the_login_is_for_another_user_it_is_refused(world: SshWorld, key: UserKey) -> None:
+def test_a_login_for_another_user_is_refused(world: SshWorld, key: UserKey) -> None:
     """The connection names one; what the server would allow does not matter."""
     with world.asking(world.define(key, user="deploy")) as cell:
         assert cell.run(f"ssh('{world.sshd.user}@127.0.0.1', 'true')[0]") == 255
         assert "another user" in cell.run("h.last_refusal")
 
 
-def test_when_the_host_shows_another_key_it_is_refused(world: SshWorld, key: UserKey) -> None:
+def test_a_host_that_shows_another_key_is_refused(world: SshWorld, key: UserKey) -> None:
     """ssh tells the agent with whom its session is, and the host has signed it."""
     with world.asking(world.define(key, host_key=new_key().public)) as cell:
         assert cell.run(_HELLO)[0] == 255
@@ -240,7 +238,7 @@ def test_when_the_server_restarts_the_next_login_works(cell: Asker, world: SshWo
     assert cell.run(_HELLO) == [0, "hello", ""]
 
 
-def test_when_another_process_connects_to_the_agent_it_is_refused(cell: Asker, world: SshWorld) -> None:
+def test_another_process_at_the_agent_is_refused(cell: Asker, world: SshWorld) -> None:
     """Of the same user, with the right path: this test's own process has asked nobody."""
     listed = subprocess.run(
         ["ssh-add", "-L"],

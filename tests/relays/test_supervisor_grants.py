@@ -88,7 +88,7 @@ def test_when_the_database_can_not_be_read_what_ends_by_itself_is_cut(relays: Ht
     wait_for_the_cut(relays.supervisor)
 
 
-def test_when_the_database_can_not_be_read_it_is_judged_each_time(relays: HttpRelays) -> None:
+def test_a_grant_is_judged_each_time_while_the_database_can_not_be_read(relays: HttpRelays) -> None:
     """By what is known without it: a vault that is locked meanwhile ends everything."""
     with RawClient(relays.place()) as client:
         assert client.get("/users").answer().status == 200

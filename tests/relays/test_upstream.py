@@ -35,7 +35,7 @@ def _resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
-def test_when_somebody_listens_it_connects(listener: socket.socket) -> None:
+def test_an_upstream_that_listens_is_connected_to(listener: socket.socket) -> None:
     """Small messages leave at once."""
     with connect("127.0.0.1", listener.getsockname()[1], timeout_s=5) as stream:
         assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -60,7 +60,7 @@ def test_when_somebody_listens_it_connects(listener: socket.socket) -> None:
         "2002:a9fe:a9fe::1",
     ],
 )
-def test_when_the_address_is_a_metadata_service_it_is_refused(
+def test_the_address_of_a_metadata_service_is_refused(
     monkeypatch: pytest.MonkeyPatch, listener: socket.socket, address: str
 ) -> None:
     """In each of its disguises, and also behind a name that has a harmless address first."""
@@ -72,7 +72,7 @@ def test_when_the_address_is_a_metadata_service_it_is_refused(
         listener.accept()
 
 
-def test_when_the_name_has_a_second_address_it_is_tried(
+def test_the_second_address_of_a_name_is_tried(
     monkeypatch: pytest.MonkeyPatch, listener: socket.socket
 ) -> None:
     """Hosts with an IPv6 address that is not reachable are common."""
@@ -80,7 +80,7 @@ def test_when_the_name_has_a_second_address_it_is_tried(
     connect("two.example", listener.getsockname()[1], timeout_s=5).close()
 
 
-def test_when_nobody_listens_it_is_unreachable() -> None:
+def test_an_upstream_where_nobody_listens_is_unreachable() -> None:
     """A port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -88,13 +88,13 @@ def test_when_nobody_listens_it_is_unreachable() -> None:
         connect("127.0.0.1", port, timeout_s=5)
 
 
-def test_when_the_name_does_not_exist_it_is_unreachable() -> None:
+def test_an_upstream_whose_name_does_not_exist_is_unreachable() -> None:
     """`.invalid` never resolves (RFC 2606)."""
     with pytest.raises(UpstreamUnreachable):
         connect("nowhere.invalid", 1, timeout_s=10)
 
 
-def test_when_the_resolver_hangs_it_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolver_that_hangs_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """getaddrinfo has no limit of its own."""
     hang = socket.socketpair()
 
@@ -111,7 +111,7 @@ def test_when_the_resolver_hangs_it_is_a_time_out(monkeypatch: pytest.MonkeyPatc
             end.close()
 
 
-def test_when_the_server_speaks_no_tls_it_is_typed(listener: socket.socket) -> None:
+def test_a_server_without_tls_is_a_typed_error(listener: socket.socket) -> None:
     """And the error has no word of what was read."""
     stream = connect("127.0.0.1", listener.getsockname()[1], timeout_s=5)
     with stream, listener.accept()[0] as server:
@@ -125,7 +125,9 @@ def test_when_the_server_speaks_no_tls_it_is_typed(listener: socket.socket) -> N
 @pytest.mark.parametrize(
     "authority", ["no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
 )
-def test_when_the_authority_is_no_certificate_it_is_typed(listener: socket.socket, authority: str) -> None:
+def test_an_authority_that_is_no_certificate_is_a_typed_error(
+    listener: socket.socket, authority: str
+) -> None:
     """A form can be filled with anything."""
     with (
         connect("127.0.0.1", listener.getsockname()[1], timeout_s=5) as stream,
@@ -146,13 +148,13 @@ class _Far(socket.socket):
 
 
 @pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-full"])
-def test_when_nobody_has_verified_it_a_far_server_gets_no_password_as_it_is(mode: str) -> None:
+def test_a_far_server_that_nobody_verified_gets_no_plain_password(mode: str) -> None:
     """Encryption alone does not say with whom; and without encryption no mode says anything."""
     with _Far() as far:
         assert not is_the_server(far, {"sslmode": mode})
 
 
-def test_when_it_is_this_machine_nobody_is_on_the_way(listener: socket.socket) -> None:
+def test_an_upstream_on_this_machine_may_get_a_plain_password(listener: socket.socket) -> None:
     """Loopback needs no certificate."""
     with connect("127.0.0.1", listener.getsockname()[1], timeout_s=5) as stream:
         assert is_the_server(stream, {"sslmode": "require"})

@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
+from connvault_jupyter.contracts.relay_wire import HAND_OVER_SOCKET, SOCKET
 from connvault_jupyter.errors import ConnvaultError, UpstreamAuthFailed
 from connvault_jupyter.relays.copying import copy_both
 from connvault_jupyter.relays.downstream import Downstream, Login
 from connvault_jupyter.relays.limits import LIMITS
 from connvault_jupyter.relays.pipe import Pipe
-from connvault_jupyter.relays.worker import HAND_OVER_SOCKET, KEPT, SOCKET, Worker
+from connvault_jupyter.relays.worker import KEPT, Worker
 
 _LOGIN = {"fields": {"host": "db"}, "secrets": {"password": "pw-1"}, "revision": 3, "rotation": "r1"}
 _SESSION = 77
@@ -134,14 +135,14 @@ def broker(short_tmp_path: Path) -> Iterator[Broker]:
     found.close()
 
 
-def test_when_told_to_listen_its_sockets_are_there(broker: Broker) -> None:
+def test_a_worker_that_is_told_to_listen_has_its_sockets(broker: Broker) -> None:
     """Its process's umask makes them this user's alone, which is looked at where there is a process."""
     assert broker.listen() == {"listening": "h1", "port": None}
     for name in (SOCKET, HAND_OVER_SOCKET):
         assert stat.S_ISSOCK((broker.folder / name).stat().st_mode)
 
 
-def test_when_tcp_is_wanted_later_it_is_added(broker: Broker) -> None:
+def test_a_port_that_is_wanted_later_is_added(broker: Broker) -> None:
     """The Unix socket stays, the port is one of loopback."""
     broker.listen()
     port = broker.listen(tcp=True)["port"]
@@ -151,7 +152,7 @@ def test_when_tcp_is_wanted_later_it_is_added(broker: Broker) -> None:
         assert client.recv(100) == b"pw-1"
 
 
-def test_when_a_client_comes_its_login_is_asked_for(broker: Broker) -> None:
+def test_the_login_is_asked_for_when_a_client_comes(broker: Broker) -> None:
     """Each client's own, with its socket for the broker to look at."""
     broker.listen()
     for _ in range(2):
@@ -183,7 +184,7 @@ def test_when_cut_clients_and_sockets_are_gone(broker: Broker) -> None:
             broker.client()
 
 
-def test_when_too_many_come_the_next_is_turned_away(broker: Broker) -> None:
+def test_a_client_too_many_is_turned_away(broker: Broker) -> None:
     """Those that are there stay."""
     broker.listen()
     clients = []
@@ -279,7 +280,7 @@ def test_when_the_broker_does_not_keep_the_socket_nothing_is_passed_on(broker: B
         os.close(copy)
 
 
-def test_when_a_client_wants_it_what_is_kept_is_forgotten(broker: Broker) -> None:
+def test_kept_sessions_are_forgotten_when_a_client_wants_it(broker: Broker) -> None:
     """The end of its line says that it is done; who is being served goes on."""
     broker.listen()
     with broker.client() as client, broker.client(HAND_OVER_SOCKET) as line:
@@ -293,7 +294,7 @@ def test_when_a_client_wants_it_what_is_kept_is_forgotten(broker: Broker) -> Non
 
 
 @pytest.mark.parametrize("asked", [struct.pack(">Q", 1), b"1234567"])
-def test_when_the_number_is_wrong_nothing_is_passed_on(broker: Broker, asked: bytes) -> None:
+def test_a_wrong_number_gets_no_socket(broker: Broker, asked: bytes) -> None:
     """A guess, or half a number."""
     broker.listen()
     with broker.client() as client, broker.client(HAND_OVER_SOCKET) as asking:
@@ -304,7 +305,7 @@ def test_when_the_number_is_wrong_nothing_is_passed_on(broker: Broker, asked: by
         assert socket.recv_fds(asking, 1, 2)[:2] == (b"", [])
 
 
-def test_when_another_process_asks_for_the_socket_it_gets_nothing(broker: Broker) -> None:
+def test_another_process_that_asks_for_the_socket_gets_nothing(broker: Broker) -> None:
     """Of the same user, with the right number."""
     broker.listen()
     code = (
@@ -323,7 +324,7 @@ def test_when_another_process_asks_for_the_socket_it_gets_nothing(broker: Broker
 
 
 @pytest.mark.parametrize(("password", "told"), [("pw-1", {"server": "Plain 1.0"}), ("pw-2", None)])
-def test_when_a_login_is_tried_its_outcome_is_told(
+def test_the_outcome_of_a_tried_login_is_told(
     broker: Broker, password: str, told: dict[str, str] | None
 ) -> None:
     """By code, not by text."""

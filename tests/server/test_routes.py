@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     with serve(tmp_path_factory.mktemp("routes"), app="server") as found:
         Rest(found).set_up()
         yield found
-
-
-StartWithAuthorizer = Callable[[str, str], JupyterServer]
 
 
 def with_authorizer(home: Path, name: str, source: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_each_use_is_on_record_with_its_grant(world: World) -> None:
             notebook().instance,
             "in_clear",
         )
-        assert row.grant_id == world.grants()[0].id
+        assert (row.grant_id, row.decision) == (world.grants()[0].id, "session")
     view = world.connections.list().connections[0]
     assert view.last_used_at == world.clock.now
     assert world.connections.uses(ConnectionRef(id=view.connection.id)).days[-1].uses == 2
@@ -127,7 +127,7 @@ def test_the_ref_itself_is_not_stored(world: World) -> None:
     [notebook(run=2), notebook("other.ipynb"), notebook().model_copy(update={"instance": "x"})],
     ids=["another run", "another notebook", "another process"],
 )
-def test_when_another_run_uses_the_ref_it_is_refused_and_recorded(world: World, other: Requester) -> None:
+def test_a_ref_that_another_run_uses_is_refused_and_recorded(world: World, other: Requester) -> None:
     """A handle ref is no bearer token."""
     asked = world.request(notebook(), world.answer("always"))
     uses: list[Callable[[], object]] = [
@@ -144,7 +144,7 @@ def test_when_another_run_uses_the_ref_it_is_refused_and_recorded(world: World, 
     world.deliver(notebook(), asked.ref)
 
 
-def test_when_the_ref_is_unknown_it_is_refused(world: World) -> None:
+def test_an_unknown_ref_is_refused(world: World) -> None:
     """Guessed refs are not on record: they are none."""
     with pytest.raises(HandleInvalid) as refused:
         world.deliver(notebook(), "A" * 43)
@@ -164,7 +164,7 @@ def test_when_locked_a_handle_waits_for_the_unlock(world: World) -> None:
     world.deliver(notebook(), asked.ref)
 
 
-def test_when_there_is_no_vault_it_says_so() -> None:
+def test_without_a_vault_a_use_is_refused_as_not_set_up() -> None:
     """A draft asks for its secret first."""
     world = World(unlocked=False)
     world.connection(secrets={})
@@ -177,7 +177,7 @@ def test_when_there_is_no_vault_it_says_so() -> None:
         world.request(notebook(), unasked, name="open")
 
 
-def test_when_the_name_is_unknown_a_similar_one_is_suggested(world: World) -> None:
+def test_for_an_unknown_name_a_similar_one_is_suggested(world: World) -> None:
     """A name, and nothing else of the connection."""
     with pytest.raises(ConnectionNotFound) as refused:
         world.request(notebook(), unasked, name="warehuose")
@@ -190,7 +190,7 @@ def test_when_the_name_is_unknown_a_similar_one_is_suggested(world: World) -> No
     assert refused.value.details == {}
 
 
-def test_when_a_secret_was_removed_it_is_missing(world: World) -> None:
+def test_a_use_after_the_secret_was_removed_says_that_it_is_missing(world: World) -> None:
     """For new requests and for handles that are out."""
     asked = world.request(notebook(), world.answer("session"))
     connection = world.connections.list().connections[0].connection
@@ -201,14 +201,14 @@ def test_when_a_secret_was_removed_it_is_missing(world: World) -> None:
         world.request(notebook(), unasked)
 
 
-def test_when_fields_are_missing_it_is_not_ready(world: World) -> None:
+def test_a_connection_with_missing_fields_is_not_ready(world: World) -> None:
     """The person completes it in the panel."""
     world.connection("empty", fields={}, secrets={})
     with pytest.raises(ConnectionNotReady):
         world.request(notebook(), unasked, name="empty")
 
 
-def test_when_the_blob_does_not_open_the_connection_asks_for_a_new_secret(world: World) -> None:
+def test_when_an_envelope_does_not_open_the_connection_asks_for_a_new_secret(world: World) -> None:
     """It is marked and on record, and never deleted."""
     asked = world.request(notebook(), world.answer("session"))
     damage(world)
@@ -238,7 +238,7 @@ def test_when_the_secret_is_replaced_the_rotation_changes(world: World) -> None:
     assert before.revision == after.revision
 
 
-def test_when_a_claim_holds_the_secret_it_is_masked_everywhere(world: World) -> None:
+def test_a_secret_in_a_claim_is_masked_everywhere(world: World) -> None:
     """Shown, stored and told without it."""
 
     def look() -> None:

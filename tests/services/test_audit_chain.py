@@ -16,7 +16,7 @@ from connvault_jupyter.errors import ConsentWithdrawn
 from connvault_jupyter.services.audit import chain
 from connvault_jupyter.services.audit.service import ROWS_BETWEEN_SIZE_CHECKS, USE_DAYS, VERIFIED_AT_ONCE
 from connvault_jupyter.services.canonical import canonical_contract
-from connvault_jupyter.services.ports import ChainLink
+from connvault_jupyter.services.ports import ChainLink, Position
 from connvault_jupyter.services.secrets.generations import Unlocked
 from tests.support import properties as properties
 from tests.support.canary import CANARY
@@ -41,7 +41,7 @@ def unlocked(world: World) -> Unlocked:
 def relinked(links: list[ChainLink]) -> list[ChainLink]:
     """What somebody without the keys can do: number and hash all rows anew."""
     found: list[ChainLink] = []
-    previous = chain.ORIGIN
+    previous = Position().digest
     for number, one in enumerate(links, 1):
         made = chain.link(one.event.model_copy(update={"sequence": number}), previous, None)
         found.append(made)
@@ -49,7 +49,7 @@ def relinked(links: list[ChainLink]) -> list[ChainLink]:
     return found
 
 
-def test_when_untouched_it_is_consistent_and_keyed() -> None:
+def test_an_untouched_record_is_consistent_and_keyed() -> None:
     """Over several chunks."""
     world = World()
     number = VERIFIED_AT_ONCE + 20
@@ -64,7 +64,7 @@ def test_when_untouched_it_is_consistent_and_keyed() -> None:
     )
 
 
-def test_when_empty_it_is_consistent_but_not_keyed() -> None:
+def test_an_empty_record_is_consistent_but_not_keyed() -> None:
     """There is nothing to be sure of."""
     found = World(unlocked=False).audit.verify()
     assert (found.consistent, found.events, found.keyed) == (True, 0, False)
@@ -124,7 +124,7 @@ def _with(links: list[ChainLink], at: int, **changes: object) -> list[ChainLink]
     [_event, _event_and_body, _rehashed, _removed, _swapped, _inserted, _mac, _moved_in_time],
     ids=lambda edit: edit.__name__,
 )
-def test_when_any_row_was_edited_it_is_noticed(edit: Edit, at: int) -> None:
+def test_an_edited_row_of_the_record_is_noticed(edit: Edit, at: int) -> None:
     """The first, the last, and each between."""
     world = World()
     world.storage.tables.audit[:] = edit(rows(world, NUMBER)[:], at)
@@ -141,7 +141,7 @@ def test_when_any_row_was_edited_it_is_noticed(edit: Edit, at: int) -> None:
     st.lists(st.integers(0, 11), min_size=1, max_size=6),
     st.sampled_from([_removed, _swapped, _inserted, _rehashed]),
 )
-def test_when_rows_were_edited_in_any_number_it_is_noticed(places: list[int], edit: Edit) -> None:
+def test_any_number_of_edited_rows_is_noticed(places: list[int], edit: Edit) -> None:
     """Edits do not hide each other, unless they undo each other."""
     world = World()
     original = rows(world, 12)[:]
@@ -154,7 +154,7 @@ def test_when_rows_were_edited_in_any_number_it_is_noticed(places: list[int], ed
 
 
 @pytest.mark.parametrize("cut", [1, 3, NUMBER])
-def test_when_the_end_was_cut_off_this_process_notices(cut: int) -> None:
+def test_a_record_whose_end_was_cut_off_is_noticed_by_this_process(cut: int) -> None:
     """It remembers how far the record had come."""
     world = World()
     links = rows(world, NUMBER)
@@ -163,7 +163,7 @@ def test_when_the_end_was_cut_off_this_process_notices(cut: int) -> None:
     assert (found.consistent, found.broken_at) == (False, NUMBER - cut + 1)
 
 
-def test_when_all_of_it_was_rewritten_this_process_notices() -> None:
+def test_a_rewritten_record_is_noticed_by_this_process() -> None:
     """A new chain of the right length is not the one that was seen."""
     world = World()
     links = rows(world, NUMBER)
@@ -171,7 +171,7 @@ def test_when_all_of_it_was_rewritten_this_process_notices() -> None:
     assert not world.audit.verify().consistent
 
 
-def test_when_all_of_it_was_rewritten_without_the_keys_it_is_not_keyed() -> None:
+def test_a_record_that_was_rewritten_without_the_keys_is_not_keyed() -> None:
     """Another process has seen nothing of it, and can tell by the missing MACs."""
     world = World()
     links = rows(world, NUMBER)
@@ -182,7 +182,7 @@ def test_when_all_of_it_was_rewritten_without_the_keys_it_is_not_keyed() -> None
     assert (found.consistent, found.keyed) == (True, False)
 
 
-def test_when_written_while_locked_later_keyed_rows_cover_them() -> None:
+def test_rows_written_while_locked_are_covered_by_later_keyed_rows() -> None:
     """Consistent all along; keyed again with the unlock."""
     world = World()
     rows(world, 3)
@@ -209,7 +209,7 @@ def pruned() -> World:
     return world
 
 
-def test_when_it_grows_over_its_bound_it_is_pruned_and_verifies() -> None:
+def test_a_record_over_its_bound_is_pruned_and_verifies() -> None:
     """From the checkpoint on, which has its MAC."""
     world = pruned()
     checkpoint = world.stores.audit.checkpoint()
@@ -221,7 +221,7 @@ def test_when_it_grows_over_its_bound_it_is_pruned_and_verifies() -> None:
     assert "audit:pruned" in world.recorded()
 
 
-def test_however_long_it_runs_it_stays_near_its_bound() -> None:
+def test_the_record_stays_near_its_bound_however_long_it_runs() -> None:
     """Checks are not made for each row, so a little above."""
     world = World(audit_max_bytes=65_536)
     for _ in range(12 * ROWS_BETWEEN_SIZE_CHECKS):
@@ -231,7 +231,7 @@ def test_however_long_it_runs_it_stays_near_its_bound() -> None:
 
 
 @pytest.mark.parametrize("what", ["digest", "mac", "sequence", "gone", "first row"])
-def test_when_the_checkpoint_was_edited_it_is_noticed(what: str) -> None:
+def test_an_edited_checkpoint_is_noticed(what: str) -> None:
     """Cutting off more, or hiding that something was cut off."""
     world = pruned()
     checkpoint = world.stores.audit.checkpoint()
@@ -250,7 +250,7 @@ def test_when_the_checkpoint_was_edited_it_is_noticed(what: str) -> None:
     assert not world.audit.verify().consistent
 
 
-def test_when_cut_further_without_the_keys_it_is_not_keyed() -> None:
+def test_a_record_that_was_cut_further_without_the_keys_is_not_keyed() -> None:
     """A checkpoint without a MAC is one that anybody can make."""
     world = pruned()
     first = world.storage.tables.audit[0]
@@ -260,7 +260,7 @@ def test_when_cut_further_without_the_keys_it_is_not_keyed() -> None:
     assert (found.consistent, found.keyed) == (True, False)
 
 
-def test_when_another_server_writes_and_prunes_during_the_walk_it_verifies() -> None:
+def test_a_record_verifies_while_another_server_writes_and_prunes() -> None:
     """Rows come and go between two chunks."""
     world = World()
     rows(world, VERIFIED_AT_ONCE + 50)
@@ -282,7 +282,7 @@ def test_when_another_server_writes_and_prunes_during_the_walk_it_verifies() -> 
     assert (found.consistent, found.first_sequence) == (True, 102)
 
 
-def test_the_list_is_paged_and_filtered() -> None:
+def test_the_list_of_the_record_is_paged_and_filtered() -> None:
     """Newest first; the next page begins where this one ends."""
     world = World()
     rows(world, 10)
@@ -341,7 +341,7 @@ def test_uses_are_counted_by_day_with_days_without() -> None:
     assert len(days) == USE_DAYS
 
 
-def test_news_are_told_once_a_tick() -> None:
+def test_new_rows_are_told_to_the_page_once_a_tick() -> None:
     """A thousand uses are not a thousand messages."""
     world = World()
     rows(world, 50)

@@ -86,7 +86,7 @@ def seen(world: World) -> None:
 @pytest.mark.parametrize(
     ("sslmode", "delivery"), [("disable", "hand_over"), ("require", "relay"), ("prefer", "relay")]
 )
-def test_a_plain_upstream_is_handed_over(world: World, sslmode: str, delivery: str) -> None:
+def test_a_session_with_a_plain_upstream_is_handed_over(world: World, sslmode: str, delivery: str) -> None:
     """The state of an encrypted one can't leave its process: told to the requester and in its list."""
     world.connection("other", provider="postgresql", fields={**POSTGRES, "sslmode": sslmode})
     asked = world.request(notebook(), world.answer("once"), name="other")
@@ -158,7 +158,7 @@ def test_the_relays_are_called_without_the_lock(world: World) -> None:
     assert free == [True]
 
 
-def test_when_no_relay_can_be_had_it_says_so(world: World) -> None:
+def test_opening_without_a_relay_says_that_there_is_none(world: World) -> None:
     """And the handle is good for another attempt."""
     ref = given(world)
     world.relays.broken = True
@@ -196,7 +196,7 @@ def test_a_login_is_recorded_before_the_secret_is_unsealed(world: World) -> None
     assert world.connections.uses(ConnectionRef(id=view.connection.id)).days[-1].uses == 1
 
 
-def test_when_the_disk_is_full_nothing_leaves(world: World) -> None:
+def test_on_a_full_disk_no_login_leaves(world: World) -> None:
     """Neither a place nor a login; what is open may stay."""
     ref = given(world)
     world.storage.full = True
@@ -316,7 +316,7 @@ ENDS: dict[str, tuple[Callable[[World, str], Any], type[Exception]]] = {
 
 
 @pytest.mark.parametrize(("end", "error"), ENDS.values(), ids=ENDS)
-def test_when_it_ends_nothing_more_is_given_and_what_is_open_is_cut(
+def test_when_a_permission_ends_no_login_is_given_and_what_is_open_is_cut(
     world: World, end: Callable[[World, str], Any], error: type[Exception]
 ) -> None:
     """Every way in which a permission ends."""
@@ -338,7 +338,7 @@ def test_when_released_the_relays_look_at_once(world: World) -> None:
     assert world.relays.looks == 1
 
 
-def test_this_time_is_cut_after_its_limit(world: World) -> None:
+def test_what_is_open_under_once_is_cut_after_its_limit(world: World) -> None:
     """`once` covers one handle for a bounded time, and what it has open with it."""
     ref = given(world, "once")
     world.clock.forward(99)
@@ -347,7 +347,7 @@ def test_this_time_is_cut_after_its_limit(world: World) -> None:
     assert not world.still_good(notebook(), ref)
 
 
-def test_when_its_kind_is_gone_what_is_open_is_cut(world: World) -> None:
+def test_when_the_provider_is_gone_what_is_open_is_cut(world: World) -> None:
     """Nobody can say any more where it may lead."""
     ref = given(world, "always")
     nxt = World(
@@ -443,7 +443,7 @@ def test_a_replaced_secret_is_in_the_next_login(world: World) -> None:
     assert world.still_good(notebook(), ref)
 
 
-def test_when_locked_it_works_again_after_the_unlock(world: World) -> None:
+def test_a_brokered_handle_works_again_after_lock_and_unlock(world: World) -> None:
     """The same handle; what was open is gone by then."""
     ref = given(world)
     world.secrets.lock(actor="ada")
@@ -464,7 +464,7 @@ def test_a_secret_that_does_not_open_is_not_given(world: World) -> None:
     assert not world.still_good(notebook(), ref)
 
 
-def test_asking_whether_it_may_stay_open_leaves_no_trace(world: World) -> None:
+def test_asking_whether_a_client_may_stay_open_leaves_no_trace(world: World) -> None:
     """It is asked five times a second."""
     ref = given(world)
     rows, last_used = len(world.record()), world.view(the(world)).last_used_at
@@ -476,7 +476,7 @@ def test_asking_whether_it_may_stay_open_leaves_no_trace(world: World) -> None:
     assert world.view(the(world)).last_used_at == last_used
 
 
-def test_a_new_brokered_one_is_not_revealed(world: World) -> None:
+def test_a_new_brokered_connection_is_not_revealed(world: World) -> None:
     """Unless the person lets it be when it is made; nobody is asked, and the refusal says where to allow it."""
     ref = given(world)
     with pytest.raises(RevealForbidden, match="Connections panel"):
@@ -485,7 +485,7 @@ def test_a_new_brokered_one_is_not_revealed(world: World) -> None:
     assert world.connection("open", provider="postgresql", reveal_allowed=True).reveal_allowed
 
 
-def test_the_reveal_of_a_brokered_one_is_asked_each_time(world: World) -> None:
+def test_the_reveal_of_a_brokered_connection_is_asked_about_each_time(world: World) -> None:
     """The permission to use it is none to read it."""
     changed = UpdateConnection(id=the(world).id, revision=1, reveal_allowed=True)
     world.connections.update(changed, actor="ada")

@@ -54,7 +54,7 @@ def _delivered(world: World) -> tuple[Any, str]:
 
 
 @pytest.mark.parametrize("fields", [_FIELDS, _WITH_KEY], ids=["no host key", "a host key"])
-def test_when_nothing_was_said_the_secret_opens_and_the_new_default_counts(fields: dict[str, Any]) -> None:
+def test_where_nothing_was_chosen_the_secret_opens_and_the_new_default_counts(fields: dict[str, Any]) -> None:
     """Without the person: the safe default must not cost a key that has to be found and pasted again."""
     world, connection = _updated(fields)
     assert world.view(connection).connection.status == "ready"
@@ -62,7 +62,7 @@ def test_when_nothing_was_said_the_secret_opens_and_the_new_default_counts(field
 
 
 @pytest.mark.parametrize("chosen", [False, True])
-def test_when_something_was_said_it_counts_as_it_did(chosen: bool) -> None:
+def test_a_value_that_was_chosen_counts_as_it_did(chosen: bool) -> None:
     """Either way the key opens for what it was sealed for."""
     world, _ = _updated({**_WITH_KEY, "bound_only": chosen})
     assert _delivered(world) == (chosen, CANARY)
@@ -78,7 +78,7 @@ def test_when_the_default_is_written_down_nothing_has_moved() -> None:
     assert _delivered(world) == (True, CANARY)
 
 
-def test_when_it_is_switched_off_later_the_secret_is_gone() -> None:
+def test_when_the_new_default_is_switched_off_later_the_secret_is_gone() -> None:
     """Less is verified then, so the key is asked for again, also one that was sealed under the old default."""
     world, connection = _updated(_WITH_KEY)
     world.connections.update(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connvault_jupyter.services.claims import MASK, MAX_CLAIM_CHARS, cleaned, masked
+from connvault_jupyter.contracts.request_limits import MAX_CLAIM_CHARS
+from connvault_jupyter.services.claims import MASK, cleaned, masked
 from connvault_jupyter.services.secrets.guessability import maskable
 from tests.support import properties as properties
 
@@ -31,13 +32,13 @@ _UNGUESSABLE = st.text(string.ascii_letters + string.digits, min_size=20, max_si
         ("x" * 500, "x" * MAX_CLAIM_CHARS),
     ],
 )
-def test_when_cleaned_only_plain_short_text_is_left(text: str | None, expected: str | None) -> None:
+def test_a_cleaned_claim_is_plain_short_text(text: str | None, expected: str | None) -> None:
     """Control and bidirectional characters could make a dialog say something else."""
     assert cleaned(text) == expected
 
 
 @given(st.text(max_size=400))
-def test_whatever_is_cleaned_is_one_bounded_line_and_stays_so(text: str) -> None:
+def test_a_cleaned_claim_is_one_bounded_line_whatever_it_was(text: str) -> None:
     """Cleaning twice changes nothing."""
     found = cleaned(text)
     if found is not None:
@@ -47,7 +48,7 @@ def test_whatever_is_cleaned_is_one_bounded_line_and_stays_so(text: str) -> None
 
 
 @given(st.text(max_size=80), _UNGUESSABLE, st.text(max_size=80))
-def test_when_a_secret_is_in_a_claim_it_is_masked(before: str, secret: str, after: str) -> None:
+def test_a_secret_in_a_claim_is_masked(before: str, secret: str, after: str) -> None:
     """Wherever it stands, and also if the limit would cut through it."""
     found = masked(before + secret + after, [secret], limit=60)
     assert found is None or secret not in found.replace(MASK, "")
@@ -59,12 +60,12 @@ def test_when_one_secret_is_inside_another_the_whole_is_masked() -> None:
     assert masked(f"it is {inner}-long", [inner, f"{inner}-long"]) == f"it is {MASK}"
 
 
-def test_when_a_secret_has_lines_it_is_masked_on_one_line_too() -> None:
+def test_a_secret_of_several_lines_is_masked_on_one_line_too() -> None:
     """A key pasted into a reason loses its line ends before it is shown."""
     assert masked("key BEGIN Kq7vT2mZx9LpR4wB END", ["BEGIN\nKq7vT2mZx9LpR4wB\nEND"]) == f"key {MASK}"
 
 
 @pytest.mark.parametrize("secret", ["a", "hunter2", "correct-horse-battery"])
-def test_when_a_secret_can_be_guessed_it_is_not_masked(secret: str) -> None:
+def test_a_secret_that_can_be_guessed_is_not_masked(secret: str) -> None:
     """Masking it would tell that the guess was right."""
     assert masked(f"it is {secret}", [secret]) == f"it is {secret}"

@@ -7,9 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connvault_jupyter.contracts.access import GrantFilter
+from connvault_jupyter.contracts.request_limits import MAX_AGENT_CHARS, MAX_CLAIM_CHARS
 from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import AccessDenied, VaultLocked
-from connvault_jupyter.services.claims import MAX_AGENT_CHARS, MAX_CLAIM_CHARS, Claims, Kind
+from connvault_jupyter.services.claims import Claims, Kind
 from connvault_jupyter.vault.envelope import VaultKeys, derive_keys
 from tests.support import properties as properties
 from tests.support.canary import CANARY
@@ -84,7 +85,7 @@ def test_a_mark_is_of_one_kind_connection_and_vault() -> None:
     assert len(found) == 5
 
 
-def test_when_nothing_is_visible_it_is_no_claim() -> None:
+def test_a_text_without_anything_visible_is_no_claim() -> None:
     """That depends on the text alone."""
     claims = claims_of(keys())
     assert [claims.made("agent", "c1", text) for text in (None, "", " \n", "\u200b\u202e")] == [None] * 4
@@ -157,7 +158,9 @@ def test_a_never_counts_while_locked_and_for_any_claim(world: World) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["never", "paused", "too many"])
-def test_what_is_refused_unseals_nothing(world: World, monkeypatch: pytest.MonkeyPatch, refusal: str) -> None:
+def test_a_refused_request_unseals_no_claim(
+    world: World, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
     """A claim makes no step of the way another one."""
     opened: list[str] = []
     unseal = world.secrets.sealed.unseal

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from connvault_jupyter.errors import (
     AuthenticationOff,
     ConnectionNotFound,
     ConnvaultError,
+    HandleInvalid,
     InvalidFields,
     InvalidRequest,
     NameTaken,
@@ -91,7 +95,7 @@ def without_destination(provider_id: str, field: str) -> ProviderDefinition:
         ({"port": 5432}, {"password": "x"}, "draft", "fields_missing"),
     ],
 )
-def test_when_created_the_status_tells_what_is_missing(
+def test_a_new_connections_status_tells_what_is_missing(
     world: World, fields: dict[str, Any], secrets: dict[str, str], status: str, reason: str | None
 ) -> None:
     """A draft can be completed later."""
@@ -100,7 +104,7 @@ def test_when_created_the_status_tells_what_is_missing(
     assert world.view(found).connection == found
 
 
-def test_when_created_it_is_on_record_and_told(world: World) -> None:
+def test_a_new_connection_is_on_record_and_told_to_the_page(world: World) -> None:
     """The connection and each secret, with the person."""
     world.events.clear()
     connection = world.connection()
@@ -122,7 +126,7 @@ def test_when_created_it_is_on_record_and_told(world: World) -> None:
         ({"scope": "workspace"}, "scope"),
     ],
 )
-def test_when_something_does_not_fit_it_is_named_and_nothing_is_stored(
+def test_a_field_that_does_not_fit_is_named_and_nothing_is_stored(
     world: World, changes: dict[str, Any], path: str
 ) -> None:
     """The form shows it beside the field."""
@@ -133,7 +137,7 @@ def test_when_something_does_not_fit_it_is_named_and_nothing_is_stored(
     assert not world.stores.connections.all()
 
 
-def test_when_userinfo_is_in_a_url_it_is_refused(world: World) -> None:
+def test_a_url_with_userinfo_is_refused(world: World) -> None:
     """A password in an address would be a secret in a field."""
     with pytest.raises(InvalidFields) as refused:
         world.connection(
@@ -148,7 +152,7 @@ def test_when_the_provider_is_unknown_nothing_can_be_created(world: World) -> No
         world.connection(provider="nothing", fields={}, secrets={})
 
 
-def test_when_the_name_is_taken_it_is_refused(world: World) -> None:
+def test_a_taken_name_is_refused(world: World) -> None:
     """Without regard to case, and nothing is stored."""
     world.connection()
     with pytest.raises(NameTaken):
@@ -188,7 +192,7 @@ def test_without_authentication_secrets_are_not_stored() -> None:
         world.connection("second")
 
 
-def test_when_changed_the_revision_must_be_the_one_that_was_seen(world: World) -> None:
+def test_a_change_must_name_the_revision_that_was_seen(world: World) -> None:
     """Two tabs: the second is told."""
     connection = world.connection()
     changed = update(world, connection, display_name="Warehouse")
@@ -220,7 +224,7 @@ def test_when_the_destination_changes_the_secret_is_asked_for_again(
     assert set_secret(world, moved, "new").status == "ready"
 
 
-def test_when_the_new_secret_comes_along_it_stays_ready(world: World) -> None:
+def test_a_connection_that_moves_with_its_new_secret_stays_ready(world: World) -> None:
     """One save in the form."""
     connection = world.connection()
     moved = update(
@@ -241,7 +245,7 @@ def test_when_user_or_database_change_the_secret_stays(world: World) -> None:
     assert update(world, connection, fields={**POSTGRES, "user": "bob", "database": "x"}).status == "ready"
 
 
-def test_when_the_change_fails_nothing_of_it_is_stored(world: World) -> None:
+def test_of_a_change_that_fails_nothing_is_stored(world: World) -> None:
     """Secrets, grants and fields together."""
     connection = world.connection()
     world.connection("other", secrets={})
@@ -253,7 +257,7 @@ def test_when_the_change_fails_nothing_of_it_is_stored(world: World) -> None:
     assert world.grants()
 
 
-def test_when_the_way_to_log_in_changes_its_secret_is_the_one_that_is_needed(world: World) -> None:
+def test_another_way_to_log_in_needs_another_secret(world: World) -> None:
     """Conditions of the schema decide what is missing."""
     connection = world.connection("api", provider="http", fields=HTTP, secrets={"token": "t"})
     assert connection.status == "ready"
@@ -265,7 +269,7 @@ def test_when_the_way_to_log_in_changes_its_secret_is_the_one_that_is_needed(wor
     assert not world.view(nothing).secrets
 
 
-def test_when_a_secret_is_removed_it_is_a_draft(world: World) -> None:
+def test_a_connection_whose_secret_is_removed_is_a_draft(world: World) -> None:
     """Works locked; an unknown field is told."""
     connection = world.connection()
     world.secrets.lock(actor="ada")
@@ -277,20 +281,30 @@ def test_when_a_secret_is_removed_it_is_a_draft(world: World) -> None:
         set_secret(world, connection, "x", field="pin")
 
 
-def test_when_deleted_all_of_it_goes(world: World) -> None:
+def test_a_deleted_connections_secrets_grants_and_handles_go_with_it(world: World) -> None:
     """Secrets, grants and handles; the rows of the record stay."""
     connection = world.connection()
-    world.request(notebook(), world.answer("always"))
+    asked = [world.request(notebook(path), world.answer("always")) for path in ("a.ipynb", "b.ipynb")]
     world.connections.delete(DeleteConnection(id=connection.id, revision=1), actor="ada")
     tables = world.storage.tables
     assert not any((tables.connections, tables.secrets, tables.grants, tables.handles))
-    assert world.recorded()[-1] == "connection:deleted"
+    *_, first, second, last = world.record()
+    assert [row.type for row in (first, second, last)] == [
+        "grant:voided",
+        "grant:voided",
+        "connection:deleted",
+    ]
+    assert {row.requester_label for row in (first, second)} == {"a.ipynb", "b.ipynb"}
+    for path, one in zip(("a.ipynb", "b.ipynb"), asked, strict=True):
+        with pytest.raises(HandleInvalid) as refused:
+            world.deliver(notebook(path), one.ref)
+        assert refused.value.details == {"reason": "deleted"}
     with pytest.raises(ConnectionNotFound):
         world.view(connection)
     assert world.audit.list(AuditFilter(connection_id=connection.id)).events
 
 
-def test_when_its_provider_is_gone_a_connection_is_listed_and_can_be_renamed(world: World) -> None:
+def test_a_connection_without_its_provider_is_listed_and_can_be_renamed(world: World) -> None:
     """And is ready again when the package is back."""
     connection = world.connection()
     nxt = updated(world, ledger=None)
@@ -332,7 +346,7 @@ def test_when_the_destination_fields_shrank_the_secret_does_not_open(world: Worl
     assert refused.value.code == "secret_invalid"
 
 
-def test_when_tested_it_goes_to_the_stored_destination_only(world: World) -> None:
+def test_a_test_login_goes_to_the_stored_destination_only(world: World) -> None:
     """On record before it is tried; the outcome is kept."""
     connection = world.connection(provider="postgresql")
 
@@ -355,7 +369,7 @@ def test_when_tested_it_goes_to_the_stored_destination_only(world: World) -> Non
 
 
 @pytest.mark.parametrize("change", ["fields", "secret"])
-def test_when_changed_after_the_test_its_outcome_is_not_shown(world: World, change: str) -> None:
+def test_the_outcome_of_a_test_is_not_shown_after_a_change(world: World, change: str) -> None:
     """ "Connected" beside another database would be wrong."""
     connection = world.connection(provider="postgresql")
     world.connections.test(ConnectionRef(id=connection.id), actor="ada")
@@ -368,7 +382,9 @@ def test_when_changed_after_the_test_its_outcome_is_not_shown(world: World, chan
 
 
 @pytest.mark.parametrize("change", ["fields", "secret", "deleted"])
-def test_when_changed_during_the_test_its_outcome_is_not_kept(world: World, change: str) -> None:
+def test_the_outcome_of_a_test_is_not_kept_if_the_connection_changed_meanwhile(
+    world: World, change: str
+) -> None:
     """It says nothing about the connection as it is now."""
     connection = world.connection(provider="postgresql")
 
@@ -385,7 +401,7 @@ def test_when_changed_during_the_test_its_outcome_is_not_kept(world: World, chan
     assert not world.storage.tables.tests
 
 
-def test_when_it_can_not_be_tested_it_says_so(world: World) -> None:
+def test_a_connection_that_can_not_be_tested_says_so(world: World) -> None:
     """Not ready, locked, or of a kind without a test."""
     token = world.connection("token", provider="secret", fields={}, secrets={"value": "abcd"})
     with pytest.raises(InvalidRequest):
@@ -419,18 +435,31 @@ def test_the_requesters_list_has_no_field_beyond_the_destination(world: World) -
 
 
 def test_a_thousand_connections_are_listed_without_a_query_each(world: World) -> None:
-    """Five queries."""
-    for number in range(1000):
+    """As many calls of the stores as for one."""
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return call(*args, **named)
+
+        return counting
+
+    def listed() -> tuple[int, Counter[str]]:
+        calls.clear()
+        found = world.connections.list().connections
+        assert len(world.connections.summaries().connections) == len(found)
+        return len(found), Counter(calls)
+
+    for store in (world.stores.connections, world.stores.secrets, world.stores.grants, world.stores.audit):
+        for name, call in inspect.getmembers(store, inspect.ismethod):
+            if not name.startswith("_"):
+                setattr(store, name, counted(f"{type(store).__name__}.{name}", call))
+    world.connection("c0")
+    one, for_one = listed()
+    for number in range(1, 1000):
         world.connection(f"c{number}", secrets={})
-    queries = 0
-    original = world.stores.secrets.of
-
-    def counted(connection_id: str) -> Any:
-        nonlocal queries
-        queries += 1
-        return original(connection_id)
-
-    world.stores.secrets.of = counted  # type: ignore[method-assign]
-    assert len(world.connections.list().connections) == 1000
-    assert len(world.connections.summaries().connections) == 1000
-    assert queries == 0
+    all_of_them, for_all = listed()
+    assert (one, all_of_them) == (1, 1000)
+    assert for_all == for_one
+    assert for_one

@@ -31,7 +31,7 @@ def world() -> World:
     return world
 
 
-def test_when_asked_the_person_sees_all_of_it(world: World) -> None:
+def test_a_person_who_is_asked_sees_the_whole_question(world: World) -> None:
     """Who, what, where, how, why, for how long, and until when."""
 
     def look() -> None:
@@ -83,14 +83,14 @@ def test_when_allowed_there_is_a_grant_and_a_handle(world: World, decision: Deci
     )
 
 
-def test_when_once_the_next_request_asks_again(world: World) -> None:
+def test_after_once_the_next_request_asks_again(world: World) -> None:
     """A handle is what was allowed, not the connection."""
     first = world.request(notebook(), world.answer("once"))
     second = world.request(notebook(), world.answer("once"))
     assert first.ref != second.ref
 
 
-def test_when_once_the_handle_ends_with_its_hour(world: World) -> None:
+def test_a_handle_of_once_ends_with_its_hour(world: World) -> None:
     """And not a moment before."""
     ref = world.request(notebook(), world.answer("once")).ref
     world.clock.forward(3599)
@@ -102,7 +102,7 @@ def test_when_once_the_handle_ends_with_its_hour(world: World) -> None:
 
 
 @pytest.mark.parametrize("decision", ["session", "for", "always"])
-def test_when_longer_the_next_request_does_not_ask(world: World, decision: DecisionKind) -> None:
+def test_after_a_longer_answer_the_next_request_does_not_ask(world: World, decision: DecisionKind) -> None:
     """Each request gets a handle of its own."""
     first = world.request(notebook(), world.answer(decision))
     second = world.request(notebook(), unasked)
@@ -111,7 +111,7 @@ def test_when_longer_the_next_request_does_not_ask(world: World, decision: Decis
     world.deliver(notebook(), second.ref)
 
 
-def test_when_session_another_run_asks_again(world: World) -> None:
+def test_after_session_another_run_asks_again(world: World) -> None:
     """Until this kernel stops."""
     world.request(notebook(), world.answer("session"))
     with pytest.raises(AccessDenied):
@@ -119,7 +119,7 @@ def test_when_session_another_run_asks_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("decision", ["for", "always"])
-def test_when_durable_the_next_run_is_not_asked_but_another_notebook_is(
+def test_after_a_lasting_answer_the_next_run_does_not_ask_but_another_notebook_does(
     world: World, decision: DecisionKind
 ) -> None:
     """It belongs to the notebook."""
@@ -129,7 +129,7 @@ def test_when_durable_the_next_run_is_not_asked_but_another_notebook_is(
         world.request(notebook("other.ipynb"), world.answer("deny"))
 
 
-def test_when_for_it_ends_with_the_wall_clock(world: World) -> None:
+def test_a_grant_for_a_time_ends_with_the_wall_clock(world: World) -> None:
     """Its handles end with it."""
     ref = world.request(notebook(), world.answer("for", seconds=60)).ref
     world.clock.forward(59)
@@ -141,7 +141,7 @@ def test_when_for_it_ends_with_the_wall_clock(world: World) -> None:
         world.request(notebook(), world.answer("deny"))
 
 
-def test_when_for_has_no_length_the_configured_one_counts() -> None:
+def test_a_grant_for_a_time_without_length_has_the_configured_one() -> None:
     """Eight hours unless configured otherwise."""
     world = World(consent=ConsentSettings(for_s=7200))
     world.connection()
@@ -150,7 +150,7 @@ def test_when_for_has_no_length_the_configured_one_counts() -> None:
     assert (found.expires_at - world.clock.now).total_seconds() == 7200
 
 
-def test_when_always_is_unused_for_thirty_days_it_ends(world: World) -> None:
+def test_an_always_that_is_unused_for_thirty_days_ends(world: World) -> None:
     """Each use starts the days anew."""
     ref = world.request(notebook(), world.answer("always")).ref
     world.clock.forward(29 * 86_400)
@@ -163,7 +163,7 @@ def test_when_always_is_unused_for_thirty_days_it_ends(world: World) -> None:
         world.request(notebook(), world.answer("deny"))
 
 
-def test_when_a_use_in_the_time_to_come_was_written_by_hand_the_days_are_not_longer(world: World) -> None:
+def test_a_last_use_in_the_future_does_not_prolong_an_always(world: World) -> None:
     """No MAC covers when it was used last."""
     world.request(notebook(), world.answer("always"))
     (grant,) = world.grants()
@@ -188,7 +188,7 @@ def test_when_not_durable_no_lasting_answer_is_offered(world: World, decision: D
 
 
 @pytest.mark.parametrize("seconds", [28_801, 2_592_000])
-def test_when_for_is_longer_than_configured_it_is_not_offered(world: World, seconds: int) -> None:
+def test_a_time_longer_than_configured_is_not_offered(world: World, seconds: int) -> None:
     """A page can't choose more than the settings allow."""
 
     def try_it() -> None:
@@ -201,7 +201,7 @@ def test_when_for_is_longer_than_configured_it_is_not_offered(world: World, seco
     world.request(notebook(), world.meanwhile(try_it))
 
 
-def test_when_denied_the_asker_is_told_and_nothing_is_left(world: World) -> None:
+def test_a_no_is_told_to_the_asker_and_leaves_nothing(world: World) -> None:
     """Only the row."""
     with pytest.raises(AccessDenied) as refused:
         world.request(notebook(), world.answer("deny"))
@@ -220,10 +220,13 @@ def test_when_denied_the_asker_is_told_and_nothing_is_left(world: World) -> None
     "asker", [notebook(), notebook(run=2)], ids=["this run", "another run of the notebook"]
 )
 @pytest.mark.parametrize("agent", [None, "other"])
-def test_when_never_it_is_never_asked_again(world: World, asker: Requester, agent: str | None) -> None:
+def test_after_never_the_requester_never_asks_again(
+    world: World, asker: Requester, agent: str | None
+) -> None:
     """For any run, any agent claim and any mode, however much later."""
     with pytest.raises(AccessDenied):
         world.request(notebook(), world.answer("deny_always"))
+    assert "grants:changed" in [event.event for event in world.events]
     world.clock.forward(1000 * 86_400)
     with pytest.raises(AccessDenied) as refused:
         world.request(asker, unasked, agent=agent)
@@ -243,7 +246,7 @@ def test_when_never_is_said_the_other_questions_of_the_two_are_answered_too(worl
     world.consent.interrupt_all()
 
 
-def test_when_never_is_revoked_it_is_asked_again(world: World) -> None:
+def test_after_a_revoked_never_the_requester_asks_again(world: World) -> None:
     """The person may change their mind."""
     with pytest.raises(AccessDenied):
         world.request(notebook(), world.answer("deny_always"))
@@ -267,7 +270,7 @@ def test_when_locked_a_no_works_and_a_yes_waits_for_the_key(world: World) -> Non
         world.request(notebook(), world.meanwhile(try_it))
 
 
-def test_when_never_is_said_while_locked_it_counts(world: World) -> None:
+def test_a_never_that_is_said_while_locked_counts(world: World) -> None:
     """A no needs no MAC."""
 
     def never() -> None:

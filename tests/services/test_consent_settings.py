@@ -17,7 +17,7 @@ def world_with(consent: ConsentSettings) -> World:
     return world
 
 
-def test_the_pause_after_a_no_is_as_long_as_it_was_set() -> None:
+def test_the_pause_after_a_no_is_as_long_as_configured() -> None:
     """Not shorter, and not longer."""
     world = world_with(ConsentSettings(cooldown_s=5))
     with pytest.raises(AccessDenied):
@@ -38,7 +38,7 @@ def test_without_a_pause_the_next_question_may_follow_a_no_at_once() -> None:
     world.request(notebook(), world.answer("once"))
 
 
-def test_as_many_questions_are_open_as_it_was_set() -> None:
+def test_as_many_questions_are_open_as_configured() -> None:
     """One more is refused."""
     world = world_with(ConsentSettings(max_open_questions=2))
     for number in range(3):

@@ -32,7 +32,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
 )
 from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED
-from tests.support.services.service_world import NOON, PERSON, Caller, World, gone, notebook, unasked
+from tests.support.services.service_world import PERSON, Caller, World, gone, notebook, unasked
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_when_nobody_answers_that_is_another_code_than_a_no(world: World) -> Non
     assert not world.stores.questions.all()
 
 
-def test_when_decided_after_the_deadline_it_is_too_late(world: World) -> None:
+def test_a_decision_after_the_deadline_is_too_late(world: World) -> None:
     """The deadline is the broker's, whether or not its timer has looked."""
     caller = leave_open(world)
     question = world.question()
@@ -124,7 +124,7 @@ def test_when_the_asker_goes_away_there_is_no_pause(world: World) -> None:
     world.request(notebook(), world.answer("once"))
 
 
-def test_when_it_asks_and_goes_away_in_a_loop_it_has_to_wait(world: World) -> None:
+def test_a_requester_that_asks_and_goes_away_in_a_loop_has_to_wait(world: World) -> None:
     """A dialog that comes and goes again and again is a bombardment too."""
     for _ in range(MAX_UNANSWERED + 1):
         with pytest.raises(ConsentWithdrawn):
@@ -170,7 +170,7 @@ def test_five_questions_are_all_that_processes_outside_of_kernels_have(world: Wo
     assert world.start(notebook()).waits
 
 
-def test_when_its_run_is_over_nobody_can_ask_in_its_name(world: World) -> None:
+def test_nobody_can_ask_in_the_name_of_a_run_that_is_over(world: World) -> None:
     """Its connection to the broker may be in other hands; not even a standing grant counts."""
     world.request(notebook(), world.answer("always"))
     world.runs.ended.add(notebook().instance)
@@ -190,6 +190,14 @@ def test_when_five_questions_wait_a_sixth_is_refused(world: World) -> None:
         world.request(notebook(run=2), unasked, name="c5")
     leave_open(world, name="c4")
     assert len(world.consent.questions().access_requests) == 5
+
+
+def test_a_broker_that_was_told_of_no_tab_has_no_approver() -> None:
+    """It has just begun, and waits for the grace as if the last one had been closed."""
+    world = World(approvers=None)
+    world.connection()
+    with pytest.raises(NoApprover):
+        world.request(notebook(), world.later(3))
 
 
 def test_when_no_tab_is_open_for_the_grace_there_is_no_approver(world: World) -> None:
@@ -220,7 +228,7 @@ def test_when_the_page_is_reloaded_the_question_stays(world: World) -> None:
     assert caller.waits
 
 
-def test_when_two_ask_the_same_it_is_one_question_with_both_reasons(world: World) -> None:
+def test_two_callers_that_ask_the_same_share_one_question_with_both_reasons(world: World) -> None:
     """Equal reasons are listed once, and only a few are listed."""
     for number in range(8):
         leave_open(world, reason=f"reason {number // 2 * 2}")
@@ -232,7 +240,7 @@ def test_when_two_ask_the_same_it_is_one_question_with_both_reasons(world: World
 
 
 @pytest.mark.parametrize("difference", ["agent", "run", "connection", "mode"])
-def test_when_anything_differs_it_is_another_question(world: World, difference: str) -> None:
+def test_a_request_that_differs_in_anything_is_another_question(world: World, difference: str) -> None:
     """Only equal ones are answered together."""
     world.connection("other")
     leave_open(world)
@@ -279,7 +287,7 @@ def test_when_one_caller_goes_away_the_others_wait_on(world: World) -> None:
     assert world.recorded()[-1] == "access:withdrawn"
 
 
-def test_when_callers_share_a_handle_it_ends_with_the_last_release(world: World) -> None:
+def test_a_shared_handle_ends_with_the_last_release(world: World) -> None:
     """One caller's end must not take the handle from the others."""
     callers = [leave_open(world) for _ in range(3)]
     world.decide("once")
@@ -294,7 +302,7 @@ def test_when_callers_share_a_handle_it_ends_with_the_last_release(world: World)
     assert not world.grants()
 
 
-def test_when_granted_to_nobody_who_is_there_it_is_given_back(world: World) -> None:
+def test_a_grant_for_nobody_who_is_still_there_is_given_back(world: World) -> None:
     """The asker went away in the moment in which the person said yes."""
 
     def too_late(settled: Future[None]) -> bool:
@@ -334,7 +342,7 @@ def test_when_the_broker_ends_in_good_order_all_are_interrupted(world: World) ->
     assert not world.stores.questions.all()
 
 
-def test_when_a_broker_died_its_orphans_are_closed_and_only_its(world: World) -> None:
+def test_the_questions_of_a_dead_broker_are_closed_and_no_others(world: World) -> None:
     """One row for each question, whoever starts next; a living server's question is left alone."""
     leave_open(world, reason="monthly report")
     living = World(storage=(world.storage, world.stores), unlocked=False, broker="1:1")
@@ -353,22 +361,6 @@ def test_when_a_broker_died_its_orphans_are_closed_and_only_its(world: World) ->
     assert [one.broker for one in world.stores.questions.all()] == ["1:1"]
 
 
-def test_the_next_deadline_is_the_earliest(world: World) -> None:
-    """So that a timer needs to look no more often."""
-
-    def next_in() -> float | None:
-        deadline = world.consent.next_deadline
-        return None if deadline is None else (deadline - NOON).total_seconds()
-
-    world.consent.tick()
-    assert next_in() is None
-    leave_open(world, timeout_s=10.0)
-    leave_open(world, timeout_s=5.0)
-    assert next_in() == 5
-    world.consent.approvers(0)
-    assert next_in() == 3
-
-
 def test_when_a_grant_expires_the_operator_is_told(world: World) -> None:
     """The list in the panel must not show what is over."""
     world.request(notebook(), world.answer("for", seconds=60))
@@ -380,10 +372,47 @@ def test_when_a_grant_expires_the_operator_is_told(world: World) -> None:
     assert not world.consent.grants(GrantFilter()).grants
 
 
+def test_a_grant_that_expires_while_the_vault_is_locked_is_told(world: World) -> None:
+    """It stays in the list, where only the keys tell a forged one, and counts no more."""
+    world.request(notebook(), world.answer("for", seconds=60))
+    world.consent.tick()
+    world.secrets.lock(actor="ada")
+    world.events.clear()
+    world.clock.forward(60)
+    world.consent.tick()
+    assert "grants:changed" in [event.event for event in world.events]
+    assert len(world.stores.grants.all()) == 1
+
+
+def test_uses_are_stored_once_a_second_however_often_time_is_looked_at(world: World) -> None:
+    """Each is a write; the record has every use by itself."""
+    ref = world.request(notebook(), world.answer("session")).ref
+    world.consent.tick()
+    stored = []
+    for _ in range(4):
+        world.clock.forward(0.5)
+        world.deliver(notebook(), ref)
+        world.consent.tick()
+        (one,) = world.stores.grants.all()
+        stored.append(one.uses)
+    assert stored == [0, 2, 2, 4]
+
+
+def test_a_grant_that_will_expire_is_told_to_nobody_before(world: World) -> None:
+    """Else every page asked anew at each tick."""
+    world.request(notebook(), world.answer("for", seconds=60))
+    world.consent.tick()
+    world.events.clear()
+    for _ in range(59):
+        world.clock.forward(1)
+        world.consent.tick()
+    assert "grants:changed" not in [event.event for event in world.events]
+
+
 @pytest.mark.parametrize(
     ("decision", "after_s"), [("once", 3600), ("for", 28_800), ("always", 30 * 86_400)], ids=str
 )
-def test_when_a_grant_has_expired_it_leaves_the_list_and_stays_on_record(
+def test_an_expired_grant_leaves_the_list_and_stays_on_record(
     world: World, decision: DecisionKind, after_s: int
 ) -> None:
     """Lists that only grow hide what counts."""
@@ -410,7 +439,7 @@ def test_when_a_run_ended_unnoticed_its_grants_leave_the_list(world: World) -> N
     assert [event.event for event in world.events] == ["grants:changed"]
 
 
-def test_when_an_expired_grant_is_forged_it_stays_in_the_list(world: World) -> None:
+def test_an_expired_grant_that_is_forged_stays_in_the_list(world: World) -> None:
     """Somebody wrote it, and a person must see that; while the vault is locked nobody can tell."""
     world.request(notebook(), world.answer("for"))
     genuine = world.stores.grants.all()[0].grant
@@ -426,7 +455,7 @@ def test_when_an_expired_grant_is_forged_it_stays_in_the_list(world: World) -> N
     assert (left.grant.id, left.reason_not) == ("forged", "forged")
 
 
-def test_when_a_hundred_threads_ask_the_same_it_is_one_question_and_one_handle(world: World) -> None:
+def test_a_hundred_threads_that_ask_the_same_share_one_question_and_one_handle(world: World) -> None:
     """With real threads, each waiting for its future."""
     everybody = threading.Barrier(101)
 

@@ -190,7 +190,7 @@ def test_when_the_row_is_put_right_again_all_is_as_before(world: World, asked: A
 
 
 @pytest.mark.parametrize("strip", [False, True], ids=["wrong MAC", "no MAC"])
-def test_when_a_person_saves_it_the_secret_is_asked_for_anew(
+def test_saving_an_edited_connection_asks_for_the_secret_anew(
     world: World, asked: AccessResponse, strip: bool
 ) -> None:
     """The secret is bound to where it goes, not to as whom: a skimmed form must not hand it over."""
@@ -212,7 +212,7 @@ def test_when_a_person_saves_it_the_secret_is_asked_for_anew(
     ]
 
 
-def test_when_a_person_saves_it_with_its_secret_it_is_ready(world: World) -> None:
+def test_an_edited_connection_that_is_saved_with_its_secret_is_ready(world: World) -> None:
     """Both in one act of the form."""
     edit(world, **fields(user="root"))
     assert save(world, secret="another").connection.status == "ready"
@@ -240,7 +240,7 @@ def test_a_secret_is_not_entered_into_an_edited_connection(world: World) -> None
     """Whoever only replaces a secret does not look at the rest; the error says what to do."""
     edit(world, **fields(host="evil.example.org"))
     view(world)
-    with pytest.raises(ConnectionNotReady, match="look through it and save it again"):
+    with pytest.raises(ConnectionNotReady, match="review it, save it"):
         world.connections.set_secret(
             SetSecret.model_validate({"id": the(world).id, "field": "password", "value": "new"}), actor="ada"
         )
@@ -292,7 +292,7 @@ def another(world: World, **settings: Any) -> World:
     return nxt
 
 
-def test_an_open_question_about_it_ends(world: World) -> None:
+def test_an_open_question_about_an_edited_connection_ends(world: World) -> None:
     """Nobody can say yes to what is not there any more."""
 
     def tampered() -> None:
@@ -406,13 +406,13 @@ READINGS: dict[str, Reading] = {
 
 
 @pytest.mark.parametrize("name", READINGS)
-def test_every_list_says_so(world: World, name: str) -> None:
+def test_every_list_says_that_a_connection_was_edited(world: World, name: str) -> None:
     """At both doors."""
     edit(world, **fields(user="root"))
     assert READINGS[name](world) == "edited"
 
 
-def test_a_recheck_makes_nothing_of_it_right(world: World) -> None:
+def test_a_recheck_makes_no_edited_connection_right(world: World) -> None:
     """At the start of a broker, unlocked or not: a settled status is no confirmation."""
     edit(world, **fields(user="root"))
     nxt = another(world)

@@ -106,7 +106,7 @@ def test_a_grant_that_has_ended_is_shown_as_that_and_gives_no_new_handle(world: 
     caller.go_away()
 
 
-def test_it_is_stored_at_the_latest_when_the_broker_ends(world: World) -> None:
+def test_what_has_ended_is_stored_at_the_latest_when_the_broker_ends(world: World) -> None:
     """In good order."""
     opened(world, "session")
     hold(world)
@@ -117,7 +117,7 @@ def test_it_is_stored_at_the_latest_when_the_broker_ends(world: World) -> None:
     assert not [*world.stores.grants.all()]
 
 
-def test_another_server_may_have_removed_it_meanwhile(world: World) -> None:
+def test_a_grant_that_another_server_removed_meanwhile_is_no_error(world: World) -> None:
     """Then there is nothing left to store."""
     opened(world, "session")
     grant_id = world.grants()[0].id
@@ -151,7 +151,7 @@ def test_a_revoke_and_a_lock_cut_before_they_wait_for_whoever_has_the_lock(world
     assert world.secrets.short_state == "locked"
 
 
-def test_while_it_is_being_locked_nothing_is_got(world: World) -> None:
+def test_no_secret_is_got_from_a_vault_that_is_being_locked(world: World) -> None:
     """Whoever gets the broker's lock first."""
     ref = opened(world, "session")
     with world.services.access._ended.everything():

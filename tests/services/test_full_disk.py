@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connvault_jupyter.contracts.access import GrantRef, RevokeOwn
-from connvault_jupyter.errors import AccessDenied, ConsentTimeout, HandleInvalid, StorageFull
+from connvault_jupyter.contracts.vault import UnlockVault
+from connvault_jupyter.errors import AccessDenied, ConsentTimeout, HandleInvalid, StorageFull, VaultLocked
 from tests.support.services.service_world import World, notebook, unasked
 
 
@@ -17,7 +18,7 @@ def world() -> World:
 
 
 @pytest.mark.parametrize("full", ["with a reserve", "even the record"])
-def test_revoke_works(world: World, full: str) -> None:
+def test_a_revoke_works_on_a_full_disk(world: World, full: str) -> None:
     """With its row where there is room for it."""
     asked = world.request(notebook(), world.answer("session"))
     world.storage.full = full == "with a reserve"
@@ -30,7 +31,7 @@ def test_revoke_works(world: World, full: str) -> None:
         world.deliver(notebook(), asked.ref)
 
 
-def test_giving_back_and_documents_gone_work(world: World) -> None:
+def test_permissions_end_on_a_full_disk_whatever_ends_them(world: World) -> None:
     """What ends permissions must never fail for want of a row."""
     world.request(notebook(), world.answer("session"))
     world.request(notebook("b.ipynb"), world.answer("always"))
@@ -42,14 +43,31 @@ def test_giving_back_and_documents_gone_work(world: World) -> None:
     assert not world.grants()
 
 
-def test_lock_works(world: World) -> None:
+@pytest.mark.parametrize("full", ["the disk", "the record"])
+def test_an_unlock_without_its_row_leaves_the_vault_locked(world: World, full: str) -> None:
+    """No row, no keys: whoever unlocks is always on record."""
+    asked = world.request(notebook(), world.answer("session"))
+    world.secrets.lock(actor="ada")
+    world.storage.full, world.storage.record_full = full == "the disk", full == "the record"
+    with pytest.raises(StorageFull):
+        world.secrets.unlock(UnlockVault(), actor="ada")
+    assert world.secrets.short_state == "locked"
+    with pytest.raises(VaultLocked):
+        world.deliver(notebook(), asked.ref)
+    world.storage.full = world.storage.record_full = False
+    world.secrets.unlock(UnlockVault(), actor="ada")
+    world.deliver(notebook(), asked.ref)
+    assert world.recorded().count("vault:unlocked") == 1
+
+
+def test_a_lock_works_on_a_full_disk(world: World) -> None:
     """Even without any room at all."""
     world.storage.full, world.storage.reserve = True, False
     assert world.secrets.lock(actor="ada").state == "locked"
 
 
 @pytest.mark.parametrize("reserve", [True, False])
-def test_deny_works(world: World, reserve: bool) -> None:
+def test_a_no_works_on_a_full_disk(world: World, reserve: bool) -> None:
     """The asker is told, and the question is closed."""
 
     def fill() -> None:
@@ -61,7 +79,7 @@ def test_deny_works(world: World, reserve: bool) -> None:
     assert not world.consent.questions().access_requests
 
 
-def test_never_is_stored_without_its_row(world: World) -> None:
+def test_a_never_is_stored_even_without_its_row(world: World) -> None:
     """The effect is what counts."""
 
     def fill() -> None:
@@ -76,7 +94,7 @@ def test_never_is_stored_without_its_row(world: World) -> None:
     assert refused.value.details == {"reason": "never"}
 
 
-def test_when_never_can_not_be_stored_the_person_is_told_and_it_is_a_no(world: World) -> None:
+def test_a_never_that_can_not_be_stored_is_a_no_and_the_person_is_told(world: World) -> None:
     """Better than a yes, and honest."""
 
     def fill() -> None:
@@ -88,7 +106,7 @@ def test_when_never_can_not_be_stored_the_person_is_told_and_it_is_a_no(world: W
         world.request(notebook(), world.meanwhile(fill))
 
 
-def test_a_yes_does_not_work_and_the_question_stays(world: World) -> None:
+def test_a_yes_on_a_full_disk_gives_nothing_and_the_question_stays(world: World) -> None:
     """No row, no grant."""
 
     def fill() -> None:
@@ -112,7 +130,7 @@ def test_a_question_is_not_put_without_its_row(world: World) -> None:
     assert not world.consent.questions().access_requests
 
 
-def test_time_passes_all_the_same(world: World) -> None:
+def test_questions_time_out_on_a_full_disk(world: World) -> None:
     """Questions end, and their callers are told."""
 
     def fill() -> None:

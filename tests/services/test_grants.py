@@ -58,13 +58,13 @@ _EDITS: dict[str, object] = {
 }
 
 
-def test_the_edits_are_of_all_fields() -> None:
+def test_the_edits_of_a_grant_are_of_all_its_fields() -> None:
     """A field that is added to the contract must be tried too."""
     assert _EDITS.keys() | {"id", "connection_id"} == Grant.model_fields.keys()
 
 
 @pytest.mark.parametrize("field", _EDITS)
-def test_when_a_grant_was_edited_it_does_not_count(world: World, field: str) -> None:
+def test_an_edited_grant_does_not_count(world: World, field: str) -> None:
     """Not for a handle that is out, and not for a new one; the list says why."""
     asked = world.request(notebook(), world.answer("session"))
     edit(world, **{field: _EDITS[field]})
@@ -75,7 +75,7 @@ def test_when_a_grant_was_edited_it_does_not_count(world: World, field: str) -> 
     assert (view.counts, view.reason_not) == (False, "forged")
 
 
-def test_when_a_grant_is_copied_to_another_connection_it_does_not_count(world: World) -> None:
+def test_a_grant_copied_to_another_connection_does_not_count(world: World) -> None:
     """Re-aimed by its row: with the MAC of the one that it was given for."""
     world.request(notebook(), world.answer("session"))
     other = world.connection("payroll")
@@ -84,7 +84,7 @@ def test_when_a_grant_is_copied_to_another_connection_it_does_not_count(world: W
         world.request(notebook(), world.answer("deny"), name="payroll")
 
 
-def test_when_a_grant_is_copied_under_another_id_it_does_not_count(world: World) -> None:
+def test_a_grant_copied_under_another_id_does_not_count(world: World) -> None:
     """A revoked one can't be brought back under a new id."""
     world.request(notebook(), world.answer("session"))
     edit(world, id="another")
@@ -92,7 +92,7 @@ def test_when_a_grant_is_copied_under_another_id_it_does_not_count(world: World)
         world.request(notebook(), world.answer("deny"))
 
 
-def test_when_a_grant_was_made_without_the_key_it_does_not_count(world: World) -> None:
+def test_a_grant_made_without_the_key_does_not_count(world: World) -> None:
     """Empty, zeros, or the MAC of another vault."""
     asked = world.request(notebook(), world.answer("session"))
     ((grant_id, stored),) = world.storage.tables.grants.items()
@@ -101,7 +101,7 @@ def test_when_a_grant_was_made_without_the_key_it_does_not_count(world: World) -
         assert reason_of(world, asked) == "revoked"
 
 
-def test_when_a_no_was_edited_it_counts_all_the_same(world: World) -> None:
+def test_an_edited_no_counts_all_the_same(world: World) -> None:
     """The safe direction needs no MAC."""
     with pytest.raises(AccessDenied):
         world.request(notebook(), world.answer("deny_always"))
@@ -193,7 +193,7 @@ def test_when_revoked_in_one_server_the_other_refuses(world: World) -> None:
     assert reason_of(world, asked) == "revoked"
 
 
-def test_when_the_requester_gives_back_all_of_its_own_ends_and_no_more(world: World) -> None:
+def test_revoke_own_ends_all_of_the_requesters_grants_and_no_others(world: World) -> None:
     """Not another notebook's, not another connection's, and not a no."""
     world.connection("other")
     world.request(notebook(), world.answer("session"))
@@ -238,7 +238,7 @@ def test_when_a_document_goes_a_no_and_the_running_session_stay(world: World) ->
     assert sorted(grant.decision for grant in world.grants()) == ["deny_always", "session"]
 
 
-def test_when_renamed_in_its_session_the_session_stays(world: World) -> None:
+def test_the_session_of_a_renamed_notebook_stays(world: World) -> None:
     """It is the same kernel; nobody is asked again."""
     asked = world.request(notebook(), world.answer("session"))
     world.runs.renamed[notebook().instance] = notebook("new.ipynb").model_copy(
@@ -248,7 +248,7 @@ def test_when_renamed_in_its_session_the_session_stays(world: World) -> None:
     world.request(notebook(), unasked)
 
 
-def test_when_renamed_the_grant_of_the_new_name_fits_an_old_channel(world: World) -> None:
+def test_the_grant_of_a_notebooks_new_name_fits_an_old_channel(world: World) -> None:
     """Who a peer is was found out when it connected; its notebook has another name since."""
     new = notebook("new.ipynb").model_copy(update={"instance": notebook().instance})
     world.runs.renamed[notebook().instance] = new
@@ -257,14 +257,26 @@ def test_when_renamed_the_grant_of_the_new_name_fits_an_old_channel(world: World
     world.deliver(notebook(), asked.ref)
 
 
-def test_when_no_longer_durable_a_lasting_grant_does_not_fit(world: World) -> None:
+def test_a_grant_that_fits_by_the_notebooks_name_of_now_ends_with_that_name(world: World) -> None:
+    """It fitted at the use before, and nothing that is stored has changed since."""
+    second = notebook("second.ipynb").model_copy(update={"instance": notebook().instance})
+    third = notebook("third.ipynb").model_copy(update={"instance": notebook().instance})
+    world.runs.renamed[notebook().instance] = second
+    asked = world.request(notebook(), world.answer("always"))
+    world.deliver(notebook(), asked.ref)
+    world.deliver(notebook(), asked.ref)
+    world.runs.renamed[notebook().instance] = third
+    assert reason_of(world, asked) == "revoked"
+
+
+def test_a_lasting_grant_does_not_fit_a_requester_that_is_no_longer_durable(world: World) -> None:
     """Two sessions on one kernel: nobody knows which notebook it is."""
     world.request(notebook(), world.answer("always"))
     with pytest.raises(AccessDenied):
         world.request(notebook(run=2, durable=False), world.answer("deny"))
 
 
-def test_when_a_run_ends_what_it_was_given_ends(world: World) -> None:
+def test_what_a_run_was_given_ends_with_it(world: World) -> None:
     """Its handles, `once` and `session`; not what belongs to the notebook."""
     asked = world.request(notebook(), world.answer("session"))
     lasting = world.request(notebook(), world.answer("always"), agent="helper")

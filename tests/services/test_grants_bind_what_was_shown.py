@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -84,6 +86,21 @@ def put(world: World, connection: Connection) -> None:
         world.connections._documents.update(connection, expected_revision=connection.revision)
 
 
+def test_the_digest_of_a_destination_follows_from_its_description() -> None:
+    """It is stored with grants and secrets: another form of it would end them all."""
+    world = World()
+    world.connection()
+    world.request(notebook(), world.answer("session"))
+    (grant,) = world.grants()
+    described = {
+        "names": ["ca_certificate", "host", "port", "sslmode"],
+        "provider": IN_CLEAR,
+        "values": [None, "db.example.org", 5432, "require"],
+    }
+    text = json.dumps(described, separators=(",", ":")).encode()
+    assert grant.destination_digest == hashlib.sha256(b"connvault-destination-1\0" + text).hexdigest()
+
+
 @pytest.mark.parametrize("case", EDITS)
 def test_when_the_document_is_another_one_the_grant_does_not_count(case: str) -> None:
     """Whatever its MAC and revision say. A person is asked, and the list says why."""
@@ -102,7 +119,7 @@ def test_when_the_document_is_another_one_the_grant_does_not_count(case: str) ->
 
 
 @pytest.mark.parametrize("case", EDITS)
-def test_when_a_person_changes_it_the_grant_is_void(case: str) -> None:
+def test_a_grant_is_void_when_a_person_changes_what_its_dialog_showed(case: str) -> None:
     """In the panel, with a row for the grant; a no stays."""
     world, connection, asked, changes = given(case)
     with pytest.raises(AccessDenied):

@@ -55,7 +55,7 @@ def test_what_can_be_guessed_is_not(secret: str) -> None:
         "pässwörd-vKq7Rz2mXw",
     ],
 )
-def test_what_nobody_guesses_is(secret: str) -> None:
+def test_a_secret_that_nobody_guesses_may_be_masked(secret: str) -> None:
     """Tokens of services, passwords of a generator, long passphrases."""
     assert maskable(secret)
 

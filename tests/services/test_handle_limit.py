@@ -35,7 +35,7 @@ def gone(world: World, made: list[AccessResponse]) -> list[AccessResponse]:
 
 
 @pytest.mark.parametrize("decision", ["session", "for", "always"])
-def test_asked_with_a_handle_in_hand_it_is_the_same_again(world: World, decision: DecisionKind) -> None:
+def test_whoever_asks_with_a_handle_in_hand_gets_the_same_again(world: World, decision: DecisionKind) -> None:
     """Under a standing permission: the answer is on record, and nothing new is made."""
     first = world.request(notebook(), world.answer(decision))
     assert world.request(notebook(), unasked, held=first.ref) == first
@@ -43,7 +43,7 @@ def test_asked_with_a_handle_in_hand_it_is_the_same_again(world: World, decision
     assert world.recorded().count("access:granted") == 2
 
 
-def test_this_time_asks_and_makes_its_own(world: World) -> None:
+def test_a_once_asks_and_makes_a_handle_of_its_own(world: World) -> None:
     """It was given for one handle."""
     first = world.request(notebook(), world.answer("once"))
     assert world.request(notebook(), world.answer("once"), held=first.ref).ref != first.ref
@@ -51,7 +51,7 @@ def test_this_time_asks_and_makes_its_own(world: World) -> None:
 
 
 @pytest.mark.parametrize("differs", ["agent", "permission", "run", "connection", "ended", "nonsense"])
-def test_a_handle_that_differs_is_not_the_answer(world: World, differs: str) -> None:
+def test_a_handle_in_hand_that_differs_is_not_the_answer(world: World, differs: str) -> None:
     """What is asked for is answered as if nothing had been named: nobody learns anything of that one."""
     world.connection("other")
     first = world.request(notebook(), world.answer("session"))
@@ -117,7 +117,7 @@ def test_when_all_are_in_use_another_one_is_refused(world: World) -> None:
     assert gone(world, made) == [made[7]]
 
 
-def test_a_permission_for_one_handle_goes_with_it(world: World) -> None:
+def test_a_permission_for_one_handle_goes_with_that_handle(world: World) -> None:
     """It would cover nothing any more."""
     once = world.request(notebook(), world.answer("once"), agent="helper")
     world.clock.forward(1)

@@ -197,7 +197,7 @@ def test_a_locked_vault_changes_its_passphrase_and_stays_locked(world: World) ->
 
 
 @pytest.mark.parametrize("step", ["vault.replace", "audit.append", "secrets.put", "connections.update"])
-def test_when_it_breaks_off_nothing_has_changed(world: World, step: str) -> None:
+def test_a_change_of_keys_that_breaks_off_changes_nothing(world: World, step: str) -> None:
     """One transaction: the passphrase of before opens the vault, and this server goes on with the keys that it had."""
     asked = world.request(notebook(), world.answer("always"))
     before = world.storage.tables.copied()

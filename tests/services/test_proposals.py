@@ -175,7 +175,7 @@ def test_a_name_alone_can_be_suggested(world: World) -> None:
     assert (found.provider_id, found.name, found.fields) == (None, "wharehouse", {})
 
 
-def test_it_expires(world: World) -> None:
+def test_a_suggestion_expires(world: World) -> None:
     """What lies in an output tomorrow shows nothing."""
     made = propose(world)
     world.clock.forward(KEPT_S - 1)
@@ -185,7 +185,7 @@ def test_it_expires(world: World) -> None:
         get(world, made)
 
 
-def test_it_ends_with_the_run_that_made_it(world: World) -> None:
+def test_a_suggestion_ends_with_the_run_that_made_it(world: World) -> None:
     """A kernel that is gone suggests nothing."""
     made = propose(world)
     world.runs.ended.add(notebook().instance)
@@ -193,7 +193,7 @@ def test_it_ends_with_the_run_that_made_it(world: World) -> None:
         get(world, made)
 
 
-def test_another_broker_knows_nothing_of_it(world: World) -> None:
+def test_another_broker_knows_nothing_of_a_suggestion(world: World) -> None:
     """It is in memory alone: nothing of it is in the database, so a restart ends it too."""
     made = propose(world, {"host": "db.internal"})
     assert "db.internal" not in repr(vars(world.storage))
@@ -211,7 +211,7 @@ def test_the_same_again_is_the_same(world: World) -> None:
     assert len(rows(world)) == 1
 
 
-def test_what_another_run_suggests_is_its_own(world: World) -> None:
+def test_a_suggestion_of_another_run_is_that_runs_own(world: World) -> None:
     """The same words of another notebook, or of the next run, have another id; the first is not touched."""
     ids = {
         propose(world, by=notebook(path, run))
@@ -225,7 +225,7 @@ def test_what_another_run_suggests_is_its_own(world: World) -> None:
     }
 
 
-def test_each_is_on_record_with_who_made_it(world: World) -> None:
+def test_each_suggestion_is_on_record_with_who_made_it(world: World) -> None:
     """And with nothing of what it says."""
     propose(world, {"host": "db.internal"})
     (row,) = rows(world)
@@ -276,7 +276,7 @@ def test_a_flood_of_refused_ones_is_a_row_in_a_while(world: World) -> None:
     assert len(rows(world, "access:refused")) == 1
 
 
-def test_it_works_while_the_vault_is_closed() -> None:
+def test_a_suggestion_works_while_the_vault_is_closed() -> None:
     """Nothing is stored; the form says what has to happen before a secret can be saved."""
     world = World(unlocked=False)
     get(world, propose(world))

@@ -9,7 +9,7 @@ import pytest
 
 from connvault_jupyter.contracts.vault import ChangePassphrase, SetUpVault, UnlockVault
 from connvault_jupyter.services.audit import chain
-from connvault_jupyter.services.ports import ChainLink
+from connvault_jupyter.services.ports import ChainLink, Position
 from connvault_jupyter.services.secrets.generations import Unlocked
 from connvault_jupyter.vault.envelope import VaultKeys, check_value, derive_keys
 from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
@@ -151,12 +151,12 @@ def test_a_change_of_an_empty_record_verifies(world: World) -> None:
     change(world)
     assert started_anew(world, 1).audit.verify().consistent
     links = world.storage.tables.audit
-    links[:] = [chain.link(links[0].event, chain.ORIGIN, old)]
+    links[:] = [chain.link(links[0].event, Position().digest, old)]
     assert started_anew(world, 1).audit.verify().broken_at == 1
 
 
 @pytest.mark.parametrize("where", ["before the end", "at the end", "after it"])
-def test_when_pruned_it_verifies_and_an_old_key_adds_nothing(world: World, where: str) -> None:
+def test_a_pruned_record_verifies_and_an_old_key_adds_nothing(world: World, where: str) -> None:
     """The mark may lie before, on or behind the end of a generation."""
     old = keys_of(world)
     change(world)
@@ -208,7 +208,7 @@ def test_the_ends_can_not_be_taken_out_of_the_vault(world: World) -> None:
 
 def relinked(links: list[ChainLink]) -> None:
     """Without any key."""
-    previous = chain.ORIGIN
+    previous = Position().digest
     for at, one in enumerate(links):
         links[at] = chain.link(one.event.model_copy(update={"sequence": at + 1}), previous, None)
         previous = links[at].digest

@@ -175,7 +175,7 @@ def test_on_a_full_disk_the_count_goes_on_until_it_can_be_recorded(world: World)
     assert summed.count == 19
 
 
-def test_another_notebook_is_not_held_up(world: World) -> None:
+def test_another_notebook_is_not_held_up_by_a_loop(world: World) -> None:
     """Neither its questions nor its rows."""
     looped(world, ASKERS["a notebook"], "hangs up", lambda number: f"c{number}")
     other = notebook("other.ipynb")

@@ -33,7 +33,7 @@ def world() -> World:
     return world
 
 
-def test_when_only_plain_text_can_be_had_the_request_asks_nobody(world: World) -> None:
+def test_a_request_for_what_only_gives_plain_text_asks_nobody(world: World) -> None:
     """Nothing is given yet: the handle can only ask."""
     found = world.request(notebook(), unasked, name="token")
     assert (found.mode, found.decision, found.expires_at, found.reveal_allowed) == (
@@ -48,7 +48,7 @@ def test_when_only_plain_text_can_be_had_the_request_asks_nobody(world: World) -
     assert world.check(notebook(), found.ref).mode == "reveal"
 
 
-def test_when_revealed_each_time_a_person_is_asked(world: World) -> None:
+def test_a_person_is_asked_about_each_reveal(world: World) -> None:
     """Nothing of the yes is left but its rows."""
     handle = world.request(notebook(), unasked, name="token", agent="helper")
     for _ in range(2):
@@ -71,7 +71,7 @@ def test_when_revealed_each_time_a_person_is_asked(world: World) -> None:
 
 
 @pytest.mark.parametrize("decision", ["session", "for", "always"])
-def test_when_a_longer_answer_is_tried_it_is_not_offered(world: World, decision: str) -> None:
+def test_a_reveal_offers_no_longer_answer_than_once(world: World, decision: str) -> None:
     """Plain text has no standing permission."""
     handle = world.request(notebook(), unasked, name="token")
 
@@ -84,7 +84,7 @@ def test_when_a_longer_answer_is_tried_it_is_not_offered(world: World, decision:
         world.reveal(notebook(), handle.ref, world.meanwhile(try_it))
 
 
-def test_when_revealed_the_row_is_synced_first(world: World) -> None:
+def test_the_row_of_a_reveal_is_synced_first(world: World) -> None:
     """A reveal is never grouped with others."""
     handle = world.request(notebook(), unasked, name="token")
 
@@ -100,7 +100,7 @@ def test_when_revealed_the_row_is_synced_first(world: World) -> None:
     assert world.storage.durable_commits == before + 3
 
 
-def test_when_never_it_is_never_for_reveal_and_login_alike(world: World) -> None:
+def test_a_never_is_for_reveal_and_login_alike(world: World) -> None:
     """One no for the connection."""
     handle = world.request(notebook(), unasked, name="token")
     with pytest.raises(AccessDenied):
@@ -112,7 +112,7 @@ def test_when_never_it_is_never_for_reveal_and_login_alike(world: World) -> None
         world.request(notebook(), unasked, name="token")
 
 
-def test_when_a_login_is_revealed_its_grant_must_count(world: World) -> None:
+def test_a_login_is_revealed_only_under_a_grant_that_counts(world: World) -> None:
     """A revoked handle can't even ask."""
     world.connection()
     handle = world.request(notebook(), world.answer("once"))
@@ -123,7 +123,7 @@ def test_when_a_login_is_revealed_its_grant_must_count(world: World) -> None:
         world.reveal(notebook(), handle.ref, unasked)
 
 
-def test_when_reveal_is_switched_off_logins_are_not_revealed() -> None:
+def test_logins_are_not_revealed_where_reveal_is_switched_off() -> None:
     """A connection that is good for nothing else still is."""
     world = World(reveal_allowed=False)
     world.connection()
@@ -141,7 +141,7 @@ def turned(world: World, connection: Connection, allowed: bool | None) -> Connec
     return world.connections.update(request, actor="ada").connection
 
 
-def test_when_switched_off_for_the_connection_nobody_is_asked() -> None:
+def test_nobody_is_asked_about_a_reveal_that_the_connection_does_not_allow() -> None:
     """A handle from before may not ask either; a new one says so; switched on again it may."""
     world = World()
     connection = world.connection()
@@ -160,7 +160,7 @@ def test_when_switched_off_for_the_connection_nobody_is_asked() -> None:
 
 
 @pytest.mark.parametrize("provider", sorted(one.id for one in catalogue().all()))
-def test_when_nobody_says_a_new_one_of_a_brokered_kind_may_not_be_revealed(provider: str) -> None:
+def test_a_new_connection_of_a_brokered_kind_may_not_be_revealed_by_default(provider: str) -> None:
     """Of every kind. What is in the clear or plain text alone may: there a no would keep back nothing."""
     world = World()
     found = catalogue().get(provider)
@@ -171,12 +171,12 @@ def test_when_nobody_says_a_new_one_of_a_brokered_kind_may_not_be_revealed(provi
 
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize("provider", ["postgresql", IN_CLEAR])
-def test_when_somebody_says_that_counts(provider: str, *, allowed: bool) -> None:
+def test_what_a_person_says_about_reveal_counts(provider: str, *, allowed: bool) -> None:
     """Whatever the kind."""
     assert World().connection(provider=provider, reveal_allowed=allowed).reveal_allowed is allowed
 
 
-def test_when_something_else_is_changed_it_stays(world: World) -> None:
+def test_whether_reveal_is_allowed_stays_when_something_else_changes(world: World) -> None:
     """Left out is unchanged."""
     connection = world.connection()
     assert connection.reveal_allowed
@@ -184,7 +184,7 @@ def test_when_something_else_is_changed_it_stays(world: World) -> None:
     assert not connection.reveal_allowed
 
 
-def test_when_switched_off_while_the_question_is_open_nothing_is_shown() -> None:
+def test_nothing_is_revealed_if_reveal_is_switched_off_while_the_question_is_open() -> None:
     """The yes was for another state of the connection."""
     world = World()
     connection = world.connection()
@@ -199,14 +199,14 @@ def test_when_switched_off_while_the_question_is_open_nothing_is_shown() -> None
     assert "access:revealed" not in world.recorded()
 
 
-def test_the_servers_setting_comes_first() -> None:
+def test_the_servers_setting_of_reveal_comes_first() -> None:
     """A connection can forbid what the server allows, not the other way round."""
     world = World(reveal_allowed=False)
     assert world.connection().reveal_allowed
     assert not world.request(notebook(), world.answer("once")).reveal_allowed
 
 
-def test_a_change_of_it_is_on_record(world: World) -> None:
+def test_a_change_of_whether_reveal_is_allowed_is_on_record(world: World) -> None:
     """By whom; other changes do not look like it."""
     connection = turned(world, world.connection(), allowed=False)
     turned(world, connection, allowed=None)
@@ -214,14 +214,14 @@ def test_a_change_of_it_is_on_record(world: World) -> None:
     assert [(row.field, row.decided_by) for row in rows] == [("reveal_allowed", "ada"), (None, "ada")]
 
 
-def test_what_was_stored_before_it_was_there_may_be_revealed(world: World) -> None:
+def test_a_connection_from_before_the_setting_may_be_revealed(world: World) -> None:
     """A document without it is read as one that allows."""
     document = json.loads(world.connection().model_dump_json())
     assert document.pop("reveal_allowed") is True
     assert Connection.model_validate_json(json.dumps(document)).reveal_allowed
 
 
-def test_of_a_connection_that_is_good_for_nothing_else_it_always_may(world: World) -> None:
+def test_a_connection_that_only_gives_plain_text_may_always_be_revealed(world: World) -> None:
     """Else it would be of no use."""
     (token,) = [one.connection for one in world.connections.list().connections]
     turned(world, token, allowed=False)
@@ -230,7 +230,7 @@ def test_of_a_connection_that_is_good_for_nothing_else_it_always_may(world: Worl
     world.reveal(notebook(), handle.ref, world.answer("once"))
 
 
-def test_when_the_connection_changed_after_the_yes_nothing_is_shown(world: World) -> None:
+def test_nothing_is_revealed_if_the_connection_changed_after_the_yes(world: World) -> None:
     """The yes was for what was read."""
     handle = world.request(notebook(), unasked, name="token")
     connection = world.connections.list().connections[0].connection
@@ -247,7 +247,7 @@ def test_when_the_connection_changed_after_the_yes_nothing_is_shown(world: World
 
 
 @pytest.mark.parametrize("edited", ["connection_id", "agent_hash", "mode"])
-def test_when_the_handles_row_is_edited_after_it_was_asked_with_nothing_is_shown(
+def test_nothing_is_revealed_if_the_handles_row_was_edited_after_the_question(
     world: World, edited: str
 ) -> None:
     """A yes for one connection is none for another, whose reveal may be off and which may be forbidden for ever."""
@@ -265,7 +265,7 @@ def test_when_the_handles_row_is_edited_after_it_was_asked_with_nothing_is_shown
     assert "access:revealed" not in world.recorded()
 
 
-def test_when_it_was_forbidden_after_the_yes_nothing_is_shown(world: World) -> None:
+def test_nothing_is_revealed_if_a_never_came_after_the_yes(world: World) -> None:
     """By another server, between the answer and the look."""
     handle = world.request(notebook(), unasked, name="token")
 
@@ -283,7 +283,7 @@ def test_when_it_was_forbidden_after_the_yes_nothing_is_shown(world: World) -> N
     assert "access:revealed" not in world.recorded()
 
 
-def test_when_locked_after_the_yes_nothing_is_shown(world: World) -> None:
+def test_nothing_is_revealed_if_the_vault_was_locked_after_the_yes(world: World) -> None:
     """Lock bites at once."""
     handle = world.request(notebook(), unasked, name="token")
 

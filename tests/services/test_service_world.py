@@ -78,7 +78,7 @@ def test_a_service_that_waits_with_the_lock_held_is_noticed(world: World) -> Non
     with world.lock:
         for call in (
             lambda: world.request(notebook(), unasked),
-            lambda: world.open(notebook(), "x"),
+            lambda: world.open(notebook(), "x" * 43),
             lambda: world.connections.test(ConnectionRef(id=connection.id), actor="ada"),
             lambda: world.consent.revoke(GrantRef(id="g" * 22), actor="ada"),
             world.secrets.state,

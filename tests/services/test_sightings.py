@@ -38,40 +38,40 @@ def alarms(world: World) -> list[Any]:
     return [event for event in world.record() if event.type == "access:masked"]
 
 
-def test_when_a_secret_was_masked_it_is_a_row_with_who_and_what(world: World) -> None:
+def test_a_masked_secret_is_a_row_with_who_and_what(world: World) -> None:
     """Connection, requester, permission and protocol; nothing of the content."""
     order = opened(world, notebook())
-    world.services.sightings.note(order)
+    world.sightings.note(order)
     (row,) = alarms(world)
     (grant,) = world.grants()
     assert (row.connection, row.requester_key, row.grant_id) == ("warehouse", notebook().key, grant.id)
     assert (row.field, row.mode, row.outcome, row.code) == ("http", "brokered", "ok", None)
 
 
-def test_when_it_happens_again_and_again_it_is_a_row_once_in_a_while(world: World) -> None:
+def test_a_secret_that_is_masked_again_and_again_is_a_row_once_in_a_while(world: World) -> None:
     """A loop can't push the rest off the record."""
     order = opened(world, notebook())
     for _ in range(5):
-        world.services.sightings.note(order)
+        world.sightings.note(order)
     assert len(alarms(world)) == 1
     world.clock.forward(NOTED_EVERY_S + 1)
-    world.services.sightings.note(order)
+    world.sightings.note(order)
     assert len(alarms(world)) == 2
 
 
-def test_when_many_requesters_do_it_their_rows_are_bounded_in_sum(world: World) -> None:
+def test_rows_of_masked_secrets_are_bounded_for_all_requesters_together(world: World) -> None:
     """Whoever makes up ever new ones gets no more rows for it."""
     order = opened(world, notebook())
     for number in range(NOTED_A_DAY + 50):
-        world.services.sightings.note(replace(order, requester=notebook(f"{number}.ipynb")))
+        world.sightings.note(replace(order, requester=notebook(f"{number}.ipynb")))
     assert len(alarms(world)) == NOTED_A_DAY
 
 
-def test_when_the_handle_was_let_go_of_at_once_it_is_on_record_all_the_same(world: World) -> None:
+def test_a_masked_secret_is_on_record_though_the_handle_was_let_go_of(world: World) -> None:
     """Without a permission: there is none any more."""
     order = opened(world, notebook())
     world.access.release(notebook(), HandleUse(ref=order.ref))
-    world.services.sightings.note(order)
+    world.sightings.note(order)
     (row,) = alarms(world)
     assert (row.connection, row.requester_key) == ("warehouse", notebook().key)
 
@@ -80,7 +80,7 @@ def test_own_rows_tell_nothing_of_those_in_between(world: World) -> None:
     """Two uses read the same, whether an alarm came between them or not."""
     order = opened(world, notebook())
     world.access.check(notebook(), HandleUse(ref=order.ref))
-    world.services.sightings.note(order)
+    world.sightings.note(order)
     world.access.check(notebook(), HandleUse(ref=order.ref))
     page = world.audit.own(notebook(), OwnAuditFilter())
     assert [event.sequence for event in page.events] == [*range(len(page.events), 0, -1)]
@@ -88,11 +88,11 @@ def test_own_rows_tell_nothing_of_those_in_between(world: World) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 50])
-def test_when_a_requester_reads_its_own_rows_there_is_no_trace_of_it(world: World, limit: int) -> None:
+def test_a_requesters_own_rows_have_no_trace_of_a_masked_secret(world: World, limit: int) -> None:
     """Not even as a row that is missing from a page."""
     order = opened(world, notebook())
     before = world.audit.own(notebook(), OwnAuditFilter(limit=limit)).events
-    world.services.sightings.note(order)
+    world.sightings.note(order)
     assert world.audit.own(notebook(), OwnAuditFilter(limit=limit)).events == before
 
 
@@ -127,7 +127,7 @@ def test_when_a_secret_can_not_be_masked_its_owner_is_told(
     assert "masked" not in world.connections.summaries().model_dump_json()
 
 
-def test_while_locked_nothing_is_said_of_it(world: World) -> None:
+def test_while_locked_nothing_is_said_of_unmaskable_secrets(world: World) -> None:
     """As for anything else that is sealed."""
     made = world.connection("other", provider="redis", fields=REDIS, secrets={"password": "redis"})
     assert world.view(made).secrets["password"].masked is False

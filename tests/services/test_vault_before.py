@@ -104,7 +104,7 @@ def test_the_fixture_is_of_the_version_before(before: Before) -> None:
     assert b"helper" in before.path.read_bytes()
 
 
-def test_what_is_genuine_goes_on_without_a_question(before: Before) -> None:
+def test_a_genuine_grant_goes_on_without_a_question(before: Before) -> None:
     """Handles that are out, and new ones by grants that give them; each is on record, once."""
     world = before.unlocked()
     found = views(world)
@@ -172,7 +172,7 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_what_was_forged_is_not_carried_over(before: Before, name: str) -> None:
+def test_a_forged_grant_is_not_carried_over(before: Before, name: str) -> None:
     """The MAC of the form of before is looked at before anything is made anew. A person sees what somebody did."""
     grant, old, new = FORGERIES[name]
     edit(
@@ -191,7 +191,7 @@ def test_what_was_forged_is_not_carried_over(before: Before, name: str) -> None:
         world.request(notebook(f"{grant}.ipynb"), world.answer("deny"))
 
 
-def test_while_locked_nothing_is_carried_over(before: Before) -> None:
+def test_while_locked_no_grant_is_carried_over(before: Before) -> None:
     """Nobody can tell then what is genuine; the list shows what is there."""
     world = before.open()
     found = views(world)

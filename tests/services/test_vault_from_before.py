@@ -75,7 +75,7 @@ def secret_of(world: World, label: str) -> str:
     return world.deliver(notebook(label), refs()[label]).secrets["password"].get_secret_value()
 
 
-def test_at_its_first_unlock_all_of_it_goes_on(server: Server, path: Path) -> None:
+def test_at_the_first_unlock_all_of_a_vault_from_before_goes_on(server: Server, path: Path) -> None:
     """Secrets open, drafts are drafts, grants of runs and their handles count, a no is a no, the record verifies."""
     world = server.unlock()
     assert statuses(world) == {
@@ -104,7 +104,7 @@ def test_at_its_first_unlock_all_of_it_goes_on(server: Server, path: Path) -> No
     assert [file.name for file in path.parent.glob("*.backup-0001")] == ["connvault.db.backup-0001"]
 
 
-def test_it_is_taken_over_once(server: Server) -> None:
+def test_a_vault_from_before_is_taken_over_once(server: Server) -> None:
     """The next unlock finds it done."""
     world = server.unlock()
     before = server.stores.vault.load()
@@ -173,7 +173,7 @@ def test_an_old_description_of_the_vault_that_is_put_back_opens_nothing(server: 
     assert statuses(world)["warehouse"] == "edited"
 
 
-def test_before_the_first_unlock_nothing_leaves_and_nothing_is_lost(server: Server) -> None:
+def test_before_the_first_unlock_no_secret_leaves_and_none_is_lost(server: Server) -> None:
     """Statuses are settled, renamed drafts are stored, all without keys."""
     world = server.world
     world.connections.recheck()
@@ -190,7 +190,7 @@ def test_before_the_first_unlock_nothing_leaves_and_nothing_is_lost(server: Serv
     assert secret_of(world, "session.ipynb") == CANARY
 
 
-def test_when_it_breaks_off_it_is_from_before_still(server: Server, path: Path) -> None:
+def test_a_take_over_that_breaks_off_leaves_the_vault_from_before(server: Server, path: Path) -> None:
     """And is taken over by the next unlock."""
     with closing(sqlite3.connect(path)) as opened:
         before = (
@@ -215,7 +215,7 @@ def fail(*_: object) -> None:
     raise StorageError
 
 
-def test_two_servers_take_it_over_once(server: Server, path: Path) -> None:
+def test_two_servers_take_a_vault_from_before_over_once(server: Server, path: Path) -> None:
     """Both have read the old description; the second one finds another and opens that."""
     other = Server(path)
     custodian = other.world.secrets._custody._custodians["passphrase"]
@@ -235,7 +235,7 @@ def test_two_servers_take_it_over_once(server: Server, path: Path) -> None:
     other.database.close()
 
 
-def test_its_passphrase_can_be_changed_before_it_was_ever_unlocked(server: Server) -> None:
+def test_the_passphrase_of_a_vault_from_before_can_be_changed_before_the_first_unlock(server: Server) -> None:
     """Then it is taken over by that."""
     server.world.secrets.change_passphrase(
         ChangePassphrase.model_validate({"current": PASSPHRASE, "new": "another long passphrase"}),
@@ -246,7 +246,7 @@ def test_its_passphrase_can_be_changed_before_it_was_ever_unlocked(server: Serve
     assert statuses(world)["early-draft"] == "secret_missing"
 
 
-def test_a_damaged_secret_does_not_hold_it_up(server: Server, path: Path) -> None:
+def test_a_damaged_secret_does_not_hold_up_the_take_over(server: Server, path: Path) -> None:
     """It is marked, and the others open."""
     with closing(sqlite3.connect(path)) as opened:
         (victim,) = opened.execute("SELECT id FROM connections WHERE name = 'shop'").fetchone()

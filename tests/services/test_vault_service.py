@@ -74,7 +74,7 @@ def unlock(world: World, passphrase: str = PASSPHRASE) -> None:
     world.secrets.unlock(UnlockVault.model_validate({"passphrase": passphrase}), actor="ada")
 
 
-def test_when_absent_the_state_says_what_set_up_would_take() -> None:
+def test_the_state_of_an_absent_vault_says_what_set_up_would_take() -> None:
     """The OS keyring if one answers, else a passphrase."""
     keyring = MemoryKeyring()
     world = World(custodians={"os_keyring": keyring, "passphrase": PlainPassphrase()}, unlocked=False)
@@ -91,7 +91,7 @@ def test_when_absent_the_state_says_what_set_up_would_take() -> None:
         unlock(world)
 
 
-def test_when_the_configured_custodian_is_missing_no_other_is_taken() -> None:
+def test_a_missing_configured_custodian_is_not_replaced_by_another() -> None:
     """An error, not a weaker protection."""
     keyring = MemoryKeyring()
     keyring.available = False
@@ -108,7 +108,7 @@ def test_when_the_configured_custodian_is_missing_no_other_is_taken() -> None:
     assert world.stores.vault.load() is None
 
 
-def test_when_the_vaults_custodian_is_gone_it_stays_locked() -> None:
+def test_a_vault_whose_custodian_is_gone_stays_locked() -> None:
     """The custodian of an existing vault never changes by itself."""
     first = World()
     nxt = World(
@@ -121,7 +121,7 @@ def test_when_the_vaults_custodian_is_gone_it_stays_locked() -> None:
     assert nxt.secrets.state().custodian == "os_keyring"
 
 
-def test_when_set_up_it_is_unlocked_and_on_record() -> None:
+def test_a_vault_that_was_set_up_is_unlocked_and_on_record() -> None:
     """With a MAC already."""
     world = with_passphrase()
     set_up(world)
@@ -140,7 +140,7 @@ def test_when_set_up_it_is_unlocked_and_on_record() -> None:
     [("passphrase", None), ("os_keyring", "something long")],
     ids=["none", "extra"],
 )
-def test_when_the_passphrase_does_not_fit_the_custodian_it_is_refused(
+def test_a_passphrase_that_does_not_fit_the_custodian_is_refused(
     custodian: CustodianKind, passphrase: str | None
 ) -> None:
     """Needed for, and only for, the one."""
@@ -160,7 +160,7 @@ def test_when_the_server_has_no_authentication_no_vault_is_set_up() -> None:
         set_up(world)
 
 
-def test_when_set_up_can_not_be_stored_the_key_is_forgotten() -> None:
+def test_the_key_of_a_set_up_that_can_not_be_stored_is_forgotten() -> None:
     """Nothing is left in the keyring."""
     world = World(unlocked=False)
     world.storage.full = True
@@ -231,6 +231,9 @@ def test_at_the_start_a_keyring_opens_and_a_passphrase_does_not() -> None:
     nxt.keyring.items.update(first.keyring.items)
     nxt.keyring.available = False
     assert nxt.secrets.open_at_start().state == "locked"
+    with pytest.raises(VaultLocked) as locked:
+        _ = nxt.secrets.keys
+    assert "another server" not in str(locked.value)
     nxt.keyring.available = True
     assert nxt.secrets.open_at_start().state == "unlocked"
     assert nxt.record()[-1].decided_by == "server start"
@@ -294,7 +297,7 @@ def test_when_two_servers_race_with_a_keyring_one_item_is_left() -> None:
     assert [*first.keyring.items] == [first.secrets.vault_id] == [second.secrets.vault_id]
 
 
-def test_when_the_passphrase_changes_the_secrets_stay() -> None:
+def test_secrets_stay_when_the_passphrase_changes() -> None:
     """With the real custodian: the same master key, wrapped anew."""
     world = World(custodians={"passphrase": PassphraseCustodian()}, unlocked=False)
     with pytest.raises(WeakPassphrase):
@@ -340,7 +343,7 @@ def test_when_the_passphrase_is_changed_in_two_places_at_once_one_wins() -> None
     unlock(second, "the second's passphrase")
 
 
-def test_when_the_keyring_keeps_it_there_is_no_passphrase_to_change() -> None:
+def test_a_vault_in_the_keyring_has_no_passphrase_to_change() -> None:
     """It says so."""
     with pytest.raises(InvalidRequest):
         World().secrets.change_passphrase(
@@ -348,7 +351,7 @@ def test_when_the_keyring_keeps_it_there_is_no_passphrase_to_change() -> None:
         )
 
 
-def test_when_locked_in_one_server_the_others_stay_as_they_are() -> None:
+def test_a_lock_in_one_server_leaves_the_others_unlocked() -> None:
     """Each has its own keys in its own process."""
     first = World()
     second = World(storage=(first.storage, first.stores), unlocked=False)

@@ -18,7 +18,7 @@ VECTORS = json.loads(Path(__file__).parents[1].joinpath("support", "visible_name
 
 
 @pytest.mark.parametrize(("name", "shown"), VECTORS, ids=ascii)
-def test_what_can_not_be_seen_is_spelt_out(name: str, shown: str) -> None:
+def test_a_character_that_can_not_be_seen_is_spelt_out(name: str, shown: str) -> None:
     """One vector a kind."""
     assert visible(name) == shown
     assert is_visible(name) == (name == shown)
@@ -43,12 +43,12 @@ def test_two_names_never_look_like_one(one: str, other: str) -> None:
     st.text(alphabet="ab[U+0] \u00a0\u200b5B]", max_size=12),
     st.text(alphabet="ab[U+0] \u00a0\u200b5B]", max_size=12),
 )
-def test_names_that_imitate_the_spelling_do_not_either(one: str, other: str) -> None:
+def test_names_that_imitate_the_spelling_do_not_look_like_another(one: str, other: str) -> None:
     """A bracket that would begin a spelt-out character is spelt out itself."""
     assert (visible(one) == visible(other)) == (one == other)
 
 
-def test_a_long_one_keeps_both_ends_and_tells_the_rest_by_a_digest() -> None:
+def test_a_long_name_keeps_both_ends_and_tells_the_rest_by_a_digest() -> None:
     """A name that fills the limit with invisible characters is not cut before what it differs in."""
     unseen = "\u200b" * 900
     one, other = (f"folder/{unseen}{middle}{unseen}/x.ipynb" for middle in "ab")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import connvault_jupyter
 from connvault_jupyter.contracts.operations import routed
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.server.extension import ConnvaultExtension
@@ -48,6 +50,19 @@ def test_every_route_and_every_error_is_in_the_reference() -> None:
     rest, python = generate_reference.rest(), generate_reference.python()
     assert all(f"`{http.method} {http.path}`" in rest for _, http in routed())
     assert all(f"`{kind.__name__}`" in python for kind in ConnvaultError.__subclasses__())
+
+
+def test_every_public_name_setting_kind_and_opener_is_in_the_reference() -> None:
+    """And each field of each form."""
+    python, kinds = generate_reference.python(), generate_reference.kinds()
+    assert [name for name in connvault_jupyter.__all__ if name[0] != "_" and name not in python] == []
+    traits = ConnvaultExtension.class_own_traits(config=True)
+    assert [name for name in traits if f"| `{name}` |" not in generate_reference.settings()] == []
+    for provider in generate_reference._catalogue():
+        assert f"Kind `{provider.id}`." in kinds
+        assert [name for name in provider.field_schemas if f"| `{name}` |" not in kinds] == []
+        openers = {name for delivery in provider.deliveries for name in delivery.openers}
+        assert [name for name in openers if not re.search(rf"^### \.{name}\b", python, re.MULTILINE)] == []
 
 
 def documented(text: str) -> object:

@@ -52,14 +52,14 @@ def test_the_shipped_migrations_are_numbered_without_gaps() -> None:
     assert [step.number for step in SHIPPED] == list(range(1, NEWEST + 1))
 
 
-def test_when_new_it_is_made_without_a_backup(data_dir: Path) -> None:
+def test_a_new_database_is_made_without_a_backup(data_dir: Path) -> None:
     """There is nothing to save yet."""
     open_database(data_dir=data_dir).close()
     assert version(data_dir) == NEWEST
     assert backups(data_dir) == []
 
 
-def test_when_current_nothing_happens(data_dir: Path) -> None:
+def test_opening_a_current_database_changes_nothing(data_dir: Path) -> None:
     """Opening it again changes neither version nor content."""
     database, stores = open_stores(data_dir=data_dir)
     stores.connections.add(connection())
@@ -71,7 +71,7 @@ def test_when_current_nothing_happens(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("start", range(1, NEWEST + 1))
-def test_from_each_version_it_gets_to_the_newest_with_its_content(data_dir: Path, start: int) -> None:
+def test_a_database_of_each_version_gets_to_the_newest_with_its_content(data_dir: Path, start: int) -> None:
     """A backup is left for each step, private, and holds what was there before."""
     old = open_database(data_dir=data_dir, migrations=SHIPPED[:start])
     old.close()
@@ -101,7 +101,7 @@ def test_on_the_rollback_journal_a_backup_is_made_too(data_dir: Path) -> None:
     assert len(backups(data_dir)) == 1
 
 
-def test_when_newer_it_is_refused_and_left_alone(data_dir: Path) -> None:
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(data_dir: Path) -> None:
     """An older package must not guess what a newer one meant."""
     open_database(data_dir=data_dir, migrations=[*SHIPPED, LATER]).close()
     with pytest.raises(SchemaTooNew):
@@ -118,7 +118,7 @@ def test_a_step_may_have_several_statements_on_a_line(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [BROKEN, ORPHANING], ids=["broken", "orphaning"])
-def test_when_a_step_fails_nothing_of_it_is_there(data_dir: Path, step: Migration) -> None:
+def test_of_a_migration_step_that_fails_nothing_is_there(data_dir: Path, step: Migration) -> None:
     """The database stays at its version and opens with it."""
     open_database(data_dir=data_dir).close()
     with pytest.raises(StorageError):
@@ -146,7 +146,7 @@ def test_the_record_can_not_be_changed_by_mistake(data_dir: Path) -> None:
     database.close()
 
 
-def test_when_several_processes_make_it_at_once_all_succeed(data_dir: Path) -> None:
+def test_several_processes_make_the_database_at_once(data_dir: Path) -> None:
     """Two Jupyter servers start together on a new machine."""
     script = """
 say("here")

@@ -143,12 +143,12 @@ def test_when_full_an_ordinary_transaction_says_so_and_stores_nothing(seen: dict
     assert seen["reserve when full"]
 
 
-def test_when_full_reading_goes_on(seen: dict[str, Any]) -> None:
+def test_reading_goes_on_on_a_full_disk(seen: dict[str, Any]) -> None:
     """The panel can still show what there is to revoke."""
     assert seen["reading"]
 
 
-def test_when_full_a_revoke_works_with_its_row(seen: dict[str, Any]) -> None:
+def test_a_revoke_works_on_a_full_disk_with_its_row(seen: dict[str, Any]) -> None:
     """The reserve is given up for it, and there is enough for more than one."""
     assert seen["first escape"] == ["revoked", None, None]
     assert not seen["reserve after it"]
@@ -167,14 +167,14 @@ def test_when_there_is_space_again_the_reserve_comes_back(seen: dict[str, Any]) 
     assert seen["reserve at last"] >= MIB
 
 
-def test_after_all_that_the_database_is_whole(seen: dict[str, Any]) -> None:
+def test_the_database_is_whole_after_a_full_disk(seen: dict[str, Any]) -> None:
     """And nothing of the probing lies about."""
     assert seen["ordinary again"] == "stored"
     assert seen["integrity"] == "ok"
     assert seen["left over"] == ["connvault.db", "connvault.db-shm", "connvault.db-wal", "reserve"]
 
 
-def test_when_a_limit_stops_the_file_it_counts_as_full(tmp_path: Path) -> None:
+def test_a_file_size_limit_counts_as_a_full_disk(tmp_path: Path) -> None:
     """To SQLite an exceeded quota or limit is a mere I/O error."""
     with child(LIMITED, tmp_path / "connvault") as process:
         assert json.loads(line(process)) == ["storage_full", 0]
@@ -186,7 +186,7 @@ def test_when_started_on_a_full_disk_a_revoke_works(tmp_path: Path) -> None:
         assert json.loads(line(process)) == [None, False]
 
 
-def test_when_there_is_no_space_for_a_new_database_it_says_so(tmp_path: Path) -> None:
+def test_no_space_for_a_new_database_is_told(tmp_path: Path) -> None:
     """Opening fails with the same words as using."""
     with child(TOO_SMALL, tmp_path, wrapper=IN_OWN_MOUNTS) as process:
         assert json.loads(line(process)) == "storage_full"

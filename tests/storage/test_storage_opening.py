@@ -49,7 +49,9 @@ def mode(path: Path) -> int:
 
 
 @pytest.mark.parametrize("network", [False, True])
-def test_when_made_only_the_owner_can_read(data_dir: Path, permissive_umask: None, network: bool) -> None:
+def test_only_the_owner_can_read_a_new_database(
+    data_dir: Path, permissive_umask: None, network: bool
+) -> None:
     """Directory 0700, each file 0600, -wal, -shm and -journal included, whatever the umask."""
     database = open_database(data_dir=data_dir, network_file_system=lambda _: network)
     with database.transaction(durable=False):
@@ -62,7 +64,7 @@ def test_when_made_only_the_owner_can_read(data_dir: Path, permissive_umask: Non
     database.close()
 
 
-def test_when_others_could_read_they_can_not_any_more(data_dir: Path) -> None:
+def test_files_that_others_could_read_are_closed_to_them(data_dir: Path) -> None:
     """A restored backup or a careless chmod is put right."""
     open_database(data_dir=data_dir).close()
     data_dir.chmod(0o755)
@@ -74,7 +76,7 @@ def test_when_others_could_read_they_can_not_any_more(data_dir: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["connvault.db", "connvault.db-wal", "connvault.db-shm", "connvault.db-journal"]
 )
-def test_when_a_file_is_a_symbolic_link_it_is_refused(data_dir: Path, tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_a_symbolic_link_is_refused(data_dir: Path, tmp_path: Path, name: str) -> None:
     """The target stays untouched."""
     data_dir.mkdir(parents=True)
     target = tmp_path / "target"
@@ -85,7 +87,7 @@ def test_when_a_file_is_a_symbolic_link_it_is_refused(data_dir: Path, tmp_path: 
     assert target.read_bytes() == b""
 
 
-def test_when_the_directory_is_a_symbolic_link_it_is_refused(data_dir: Path, tmp_path: Path) -> None:
+def test_a_directory_that_is_a_symbolic_link_is_refused(data_dir: Path, tmp_path: Path) -> None:
     """Nothing is made behind it."""
     target = tmp_path / "target"
     target.mkdir()
@@ -96,7 +98,7 @@ def test_when_the_directory_is_a_symbolic_link_it_is_refused(data_dir: Path, tmp
     assert list(target.iterdir()) == []
 
 
-def test_when_something_else_is_in_the_place_it_is_refused(data_dir: Path) -> None:
+def test_something_else_in_the_place_of_the_database_is_refused(data_dir: Path) -> None:
     """A directory is no database and a file is no directory."""
     (data_dir / "connvault.db").mkdir(parents=True)
     with pytest.raises(StorageError, match="something else"):
@@ -116,7 +118,7 @@ def foreign(path: Path) -> Path:
     return Path("/etc") if path.is_dir() else Path("/etc/passwd")
 
 
-def test_when_it_belongs_to_another_user_it_is_refused(data_dir: Path) -> None:
+def test_a_database_of_another_user_is_refused(data_dir: Path) -> None:
     """Whoever owns a file or its directory can read along, and nothing of theirs is changed."""
     open_database(data_dir=data_dir).close()
     for path, check in ((data_dir / "connvault.db", claim_private), (data_dir, private_directory)):
@@ -127,7 +129,7 @@ def test_when_it_belongs_to_another_user_it_is_refused(data_dir: Path) -> None:
         assert mode(theirs) == before
 
 
-def test_when_the_file_is_damaged_it_is_a_storage_error(data_dir: Path) -> None:
+def test_a_damaged_file_is_a_storage_error(data_dir: Path) -> None:
     """No exception of sqlite3 comes out, and the file is left for whoever wants to save it."""
     data_dir.mkdir(parents=True)
     damaged = data_dir / "connvault.db"
@@ -196,17 +198,17 @@ def test_when_something_acts_by_itself_that_we_did_not_make_nothing_is_written(
         with database.transaction():
             pass
         edit(data_dir, PLANTED[name])
-        with pytest.raises(StorageError, match="acts by itself"), database.transaction():
+        with pytest.raises(StorageError, match="changed from outside"), database.transaction():
             raise AssertionError("the block ran")
     with (
         closing(open_database(data_dir=data_dir)) as database,
-        pytest.raises(StorageError, match="acts by itself"),
+        pytest.raises(StorageError, match="changed from outside"),
         database.transaction(),
     ):
         raise AssertionError("the block ran")
 
 
-def test_when_only_the_pages_were_put_in_order_it_goes_on(data_dir: Path) -> None:
+def test_a_database_whose_pages_were_put_in_order_goes_on(data_dir: Path) -> None:
     """VACUUM and an index of somebody's own change nothing that acts."""
     with closing(open_database(data_dir=data_dir)) as database:
         with database.transaction():

@@ -92,7 +92,7 @@ def test_when_several_processes_hammer_no_update_is_lost(data_dir: Path, journal
     database.close()
 
 
-def test_when_one_process_revokes_another_sees_it_at_its_next_look(data_dir: Path) -> None:
+def test_a_revoke_in_one_process_is_seen_by_another_at_its_next_look(data_dir: Path) -> None:
     """No cache stands in between."""
     script = """
 database, stores = open_stores(data_dir=data_dir)
@@ -116,7 +116,7 @@ database.close()
 
 
 @pytest.mark.parametrize("at", [1, 7, 64])
-def test_when_killed_inside_a_transaction_nothing_of_it_is_there(data_dir: Path, at: int) -> None:
+def test_of_a_transaction_that_was_killed_nothing_is_there(data_dir: Path, at: int) -> None:
     """Everything that was committed before is, durable or not, and the file is whole."""
     with child(KILLED, data_dir, str(at)) as victim:
         said = [line(victim) for _ in range(at)]

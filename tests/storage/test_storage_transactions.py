@@ -42,7 +42,7 @@ def level(database: Database) -> int:
     return int(row[0])
 
 
-def test_when_durable_and_not_take_turns_each_has_its_level(database: Database) -> None:
+def test_durable_and_other_transactions_each_have_their_level(database: Database) -> None:
     """FULL syncs at the commit, NORMAL does not; the setting must really change each time."""
     seen = []
     for durable in (True, False, True, False, False, True):
@@ -67,7 +67,7 @@ def test_what_a_block_erases_is_overwritten_and_its_wal_is_empty(
     assert database.one("PRAGMA secure_delete") == (2,)
 
 
-def test_when_not_durable_it_is_unsynced_until_the_flush(
+def test_a_transaction_that_is_not_durable_is_unsynced_until_the_flush(
     database: Database, connections: SqliteConnectionStore
 ) -> None:
     """Whoever owns the database sees that there is something to sync."""
@@ -115,7 +115,7 @@ def test_a_flush_from_another_thread_needs_no_lock(
     assert database.unsynced
 
 
-def test_when_the_flush_fails_it_stays_due(
+def test_a_flush_that_fails_stays_due(
     database: Database, connections: SqliteConnectionStore, data_dir: Path
 ) -> None:
     """What could not be synced must not count as synced."""
@@ -184,7 +184,7 @@ def test_when_a_failed_statement_was_ignored_nothing_is_stored(
     assert len(connections.all()) == 1
 
 
-def test_when_another_holds_the_lock_it_is_busy_and_then_works(
+def test_a_write_lock_that_another_holds_is_busy_and_then_works(
     database: Database, connections: SqliteConnectionStore, data_dir: Path
 ) -> None:
     """A bounded wait, a typed error, nothing left behind; reading goes on meanwhile."""
@@ -222,7 +222,7 @@ def test_while_another_holds_the_lock_only_the_first_waits_its_whole_time(
     assert timeout_ms() == whole
 
 
-def test_where_there_is_no_wal_the_wait_stays_as_it_is(tmp_path: Path) -> None:
+def test_without_a_wal_the_wait_stays_as_it_is(tmp_path: Path) -> None:
     """There a commit waits for readers, too."""
     opened = open_database(data_dir=tmp_path / "d", busy_timeout_s=0.2, network_file_system=lambda _: True)
     with (

@@ -9,7 +9,7 @@ import pytest
 from connvault_jupyter.vault.bounded_calls import BoundedCalls, CallTimedOut
 
 
-def test_when_it_answers_the_answer_comes_back() -> None:
+def test_a_calls_answer_comes_back() -> None:
     """The plain case, with a value and with `None`."""
     calls = BoundedCalls("test")
     assert calls.run(lambda: 7, timeout_s=5) == 7
@@ -17,7 +17,7 @@ def test_when_it_answers_the_answer_comes_back() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, TimeoutError, KeyError])
-def test_when_it_raises_the_error_comes_back(error: type[Exception]) -> None:
+def test_a_calls_error_comes_back(error: type[Exception]) -> None:
     """Its own error, a time-out of its own included, and the next call is served."""
     calls = BoundedCalls("test")
 
@@ -29,7 +29,7 @@ def test_when_it_raises_the_error_comes_back(error: type[Exception]) -> None:
     assert calls.run(lambda: 1, timeout_s=5) == 1
 
 
-def test_when_it_hangs_the_caller_is_let_go() -> None:
+def test_the_caller_of_a_call_that_hangs_is_let_go() -> None:
     """In time, while the call is still under way."""
     calls, let_go = BoundedCalls("test"), threading.Event()
     with pytest.raises(CallTimedOut):
@@ -38,7 +38,7 @@ def test_when_it_hangs_the_caller_is_let_go() -> None:
     assert calls.run(lambda: 1, timeout_s=5) == 1
 
 
-def test_when_one_hangs_no_second_is_started() -> None:
+def test_while_a_call_hangs_no_second_one_is_started() -> None:
     """One dialog at most is open, however often one asks."""
     calls, let_go, started = BoundedCalls("test"), threading.Event(), []
     with pytest.raises(CallTimedOut):
@@ -52,7 +52,7 @@ def test_when_one_hangs_no_second_is_started() -> None:
     assert started == [2]
 
 
-def test_when_it_hangs_it_does_not_hold_the_process() -> None:
+def test_a_call_that_hangs_does_not_hold_the_process() -> None:
     """Its thread is a daemon."""
     calls, let_go, seen = BoundedCalls("test"), threading.Event(), []
 

@@ -128,7 +128,7 @@ def test_a_mac_follows_from_its_description(case: dict[str, Any], name: str, inf
     assert hmac.new(key, message, hashlib.sha256).hexdigest() == case[name]
 
 
-def test_vectors_are_there() -> None:
+def test_vectors_of_envelopes_are_there() -> None:
     """An empty folder would let everything above pass."""
     assert len(CASES) >= 4
 
@@ -150,7 +150,7 @@ contexts = st.builds(
 
 
 @given(secret=st.binary(max_size=300), context=contexts)
-def test_when_sealed_it_opens_again(secret: bytes, context: SealContext) -> None:
+def test_what_was_sealed_opens_again(secret: bytes, context: SealContext) -> None:
     """Every byte string and every context goes round."""
     keys = derive_keys(KEY, "vault-1")
     assert keys.unseal(keys.seal(secret, context), context) == secret
@@ -158,7 +158,7 @@ def test_when_sealed_it_opens_again(secret: bytes, context: SealContext) -> None
 
 @settings(max_examples=300)
 @given(one=contexts, other=contexts)
-def test_when_contexts_differ_it_does_not_open(one: SealContext, other: SealContext) -> None:
+def test_an_envelope_does_not_open_in_another_context(one: SealContext, other: SealContext) -> None:
     """Two contexts that are not the same never open each other's envelopes."""
     keys = derive_keys(KEY, "vault-1")
     if _same(one, other):
@@ -204,14 +204,14 @@ OTHER_CONTEXTS = {
 
 
 @pytest.mark.parametrize("other", OTHER_CONTEXTS.values(), ids=OTHER_CONTEXTS)
-def test_when_the_context_was_changed_it_does_not_open(other: SealContext) -> None:
+def test_an_envelope_does_not_open_after_any_change_of_its_context(other: SealContext) -> None:
     """Each part of the context binds, and so do the types of the destination's values."""
     keys = derive_keys(KEY, "vault-1")
     with pytest.raises(SecretInvalid):
         keys.unseal(keys.seal(b"secret", CONTEXT), other)
 
 
-def test_when_fields_come_in_another_order_it_opens() -> None:
+def test_an_envelope_opens_whatever_order_the_fields_have() -> None:
     """A mapping has no order."""
     keys = derive_keys(KEY, "vault-1")
     turned = dataclasses.replace(CONTEXT, destination=dict(reversed(list(CONTEXT.destination.items()))))
@@ -227,7 +227,7 @@ def test_lone_surrogates_are_not_the_character_they_spell() -> None:
         keys.unseal(keys.seal(b"secret", one), other)
 
 
-def test_when_any_bit_is_flipped_it_does_not_open() -> None:
+def test_an_envelope_with_any_bit_flipped_does_not_open() -> None:
     """Version, lengths, nonce, ciphertext and tag: every single bit counts."""
     keys = derive_keys(KEY, "vault-1")
     sealed = keys.seal(b"a secret", CONTEXT)
@@ -239,7 +239,7 @@ def test_when_any_bit_is_flipped_it_does_not_open() -> None:
 
 
 @pytest.mark.parametrize("length", range(60))
-def test_when_cut_or_prolonged_it_does_not_open(length: int) -> None:
+def test_an_envelope_that_was_cut_or_prolonged_does_not_open(length: int) -> None:
     """No length but the right one is accepted."""
     keys = derive_keys(KEY, "vault-1")
     sealed = keys.seal(b"a secret", CONTEXT)
@@ -252,7 +252,7 @@ def test_when_cut_or_prolonged_it_does_not_open(length: int) -> None:
 
 
 @given(noise=st.binary(max_size=200))
-def test_when_it_is_noise_it_does_not_open(noise: bytes) -> None:
+def test_noise_does_not_open(noise: bytes) -> None:
     """Whatever is in the row: one typed error."""
     keys = derive_keys(KEY, "vault-1")
     for envelope in (noise, b"\x01\x00" + noise):
@@ -260,7 +260,7 @@ def test_when_it_is_noise_it_does_not_open(noise: bytes) -> None:
             keys.unseal(envelope, CONTEXT)
 
 
-def test_when_the_key_is_another_it_does_not_open() -> None:
+def test_an_envelope_does_not_open_under_another_key() -> None:
     """Another master key, and the same master key for another vault."""
     sealed = derive_keys(KEY, "vault-1").seal(b"secret", CONTEXT)
     for keys in (derive_keys(bytes(32), "vault-1"), derive_keys(KEY, "vault-2")):
@@ -268,7 +268,7 @@ def test_when_the_key_is_another_it_does_not_open() -> None:
             keys.unseal(sealed, CONTEXT)
 
 
-def test_when_it_does_not_open_no_cause_is_told() -> None:
+def test_an_envelope_that_does_not_open_tells_no_cause() -> None:
     """The error is the same whatever differs, and nothing hangs on it."""
     keys = derive_keys(KEY, "vault-1")
     sealed = keys.seal(b"secret", CONTEXT)
@@ -290,7 +290,7 @@ def test_when_it_does_not_open_no_cause_is_told() -> None:
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), object(), b"bytes"], ids=["nan", "inf", "object", "bytes"]
 )
-def test_when_a_value_has_no_canonical_form_it_is_not_sealed(value: Any) -> None:
+def test_a_context_without_canonical_form_is_not_sealed(value: Any) -> None:
     """What can't be bound for certain is refused."""
     with pytest.raises(SecretInvalid):
         derive_keys(KEY, "vault-1").seal(b"x", dataclasses.replace(CONTEXT, destination={"host": value}))
@@ -313,7 +313,7 @@ def test_macs_of_two_purposes_differ(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33])
-def test_when_the_master_key_has_another_length_it_is_refused(length: int) -> None:
+def test_a_master_key_of_another_length_is_refused(length: int) -> None:
     """A short key would work, weakly."""
     with pytest.raises(ValueError, match="32 bytes"):
         derive_keys(bytes(length), "vault-1")

@@ -108,7 +108,7 @@ def test_a_promise_of_the_suite_is_kept(kept_promises: dict[str, str], promise: 
     assert kept_promises[promise] == ""
 
 
-def test_when_kept_there_is_exactly_one_item(session: SecretService) -> None:
+def test_a_kept_key_is_exactly_one_item(session: SecretService) -> None:
     """Named after the vault, and nothing is left of the probe: several items mean several prompts."""
     code = START + textwrap.dedent(
         """
@@ -128,7 +128,7 @@ def test_when_kept_there_is_exactly_one_item(session: SecretService) -> None:
     assert run(code, dict(session.env)) == [["one-item"], [], {"store": "secret_service", "version": 1}]
 
 
-def test_when_the_item_is_gone_or_damaged_the_error_says_so(session: SecretService) -> None:
+def test_an_item_that_is_gone_or_damaged_is_told(session: SecretService) -> None:
     """Deleted, of a newer form, or cut: no key, and words about what to do."""
     code = START + textwrap.dedent(
         """
@@ -150,7 +150,7 @@ def test_when_the_item_is_gone_or_damaged_the_error_says_so(session: SecretServi
     assert run(code, dict(session.env)) == [["custodian_unavailable", True]] * 5
 
 
-def test_when_locked_it_is_refused_with_words(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_locked_keyring_is_refused_with_words(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Locked and nobody there: `custodian_unavailable`, in good time, with nothing attached."""
     with secret_service_session(tmp_path_factory.mktemp("locked"), locked=True) as locked:
         report = run(ATTEMPT, dict(locked.env))
@@ -163,7 +163,7 @@ def test_when_locked_it_is_refused_with_words(tmp_path_factory: pytest.TempPathF
         assert (cause, context) == ("None", "None")
 
 
-def test_when_no_keyring_is_there_it_is_refused_with_words(nowhere: dict[str, str]) -> None:
+def test_a_missing_keyring_is_refused_with_words(nowhere: dict[str, str]) -> None:
     """Nothing on the bus, not even a bus; and what is left of the list is a file, which is not taken instead."""
     report = run(ATTEMPT, nowhere)
     assert report["available"] is False
@@ -174,7 +174,7 @@ def test_when_no_keyring_is_there_it_is_refused_with_words(nowhere: dict[str, st
 @pytest.mark.parametrize(
     ("backend", "words"),
     [
-        ("keyrings.alt.file.PlaintextKeyring", "keyrings.alt.file.PlaintextKeyring is refused: it keeps"),
+        ("keyrings.alt.file.PlaintextKeyring", "keyrings.alt.file.PlaintextKeyring is refused: it stores"),
         ("keyring.backends.null.Keyring", "switched off"),
         ("keyring.backends.fail.Keyring", "switched off"),
         ("third_party.Keyring", "third_party.Keyring is refused: it is not"),
@@ -182,7 +182,7 @@ def test_when_no_keyring_is_there_it_is_refused_with_words(nowhere: dict[str, st
     ],
 )
 @pytest.mark.parametrize("where", ["environment", "file"])
-def test_when_another_backend_is_configured_it_is_refused_by_name(
+def test_another_backend_that_is_configured_is_refused_by_name(
     session: SecretService, tmp_path: Path, backend: str, words: str, where: str
 ) -> None:
     """Although a good keyring answers: what a person configured is not gone around."""
@@ -209,7 +209,7 @@ def test_when_another_backend_is_configured_it_is_refused_by_name(
     assert report["recover"][0] == "custodian_unavailable"
 
 
-def test_when_keyrings_alt_is_all_there_is_it_is_named_and_refused(nowhere: dict[str, str]) -> None:
+def test_keyrings_alt_is_named_and_refused_if_nothing_else_is_there(nowhere: dict[str, str]) -> None:
     """The third face of "no backend": without this rule the key would silently go into a plain file."""
     import importlib.metadata
 
@@ -221,7 +221,7 @@ def test_when_keyrings_alt_is_all_there_is_it_is_named_and_refused(nowhere: dict
     assert not list(Path(nowhere["HOME"]).rglob("*.cfg"))
 
 
-def test_when_a_chain_is_configured_it_is_looked_through(session: SecretService) -> None:
+def test_a_chain_of_keyrings_is_looked_through(session: SecretService) -> None:
     """The chain itself would fall back to a file; the keyring behind it is used directly."""
     env = {**session.env, "PYTHON_KEYRING_BACKEND": "keyring.backends.chainer.ChainerBackend"}
     report = run(ATTEMPT, env)
@@ -237,7 +237,7 @@ def test_when_a_good_keyring_answers_no_plug_in_is_loaded(session: SecretService
     assert report["imported"] == []
 
 
-def test_when_the_key_is_in_another_store_it_is_not_looked_for_here(session: SecretService) -> None:
+def test_a_key_in_another_store_is_not_looked_for_here(session: SecretService) -> None:
     """The custodian of an existing vault never changes by itself."""
     code = START + textwrap.dedent(
         """
@@ -258,7 +258,7 @@ def test_when_the_key_is_in_another_store_it_is_not_looked_for_here(session: Sec
     ]
 
 
-def test_when_imported_no_keyring_is_loaded(nowhere: dict[str, str]) -> None:
+def test_importing_the_vault_loads_no_keyring(nowhere: dict[str, str]) -> None:
     """The broker's start must not wait for D-Bus."""
     code = START + "print(json.dumps([name for name in sys.modules if name.split('.')[0] == 'keyring']))"
     assert run(code, nowhere) == []
@@ -277,7 +277,7 @@ class Hangs:
 )
 
 
-def test_when_the_backend_hangs_the_caller_is_let_go(nowhere: dict[str, str]) -> None:
+def test_the_caller_of_a_keyring_that_hangs_is_let_go(nowhere: dict[str, str]) -> None:
     """A dialog that nobody answers, a daemon that never does: typed errors in time, and the process ends."""
     code = HANGING + textwrap.dedent(
         """

@@ -74,7 +74,7 @@ def test_a_vector_opens_by_the_description_alone(case: dict[str, Any]) -> None:
     assert (opener.update(wrapped[:-16]) + opener.finalize()).hex() == case["master_key"]
 
 
-def test_vectors_are_there() -> None:
+def test_vectors_of_wrapped_keys_are_there() -> None:
     """An empty folder would let everything above pass."""
     assert len(CASES) >= 2
 
@@ -88,21 +88,21 @@ def test_the_stored_costs_are_those_of_the_design(kept: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("passphrase", [None, "", "a", "a" * (MINIMUM_PASSPHRASE_CHARS - 1), "e\u0301" * 9])
-def test_when_too_short_it_is_refused(passphrase: str | None) -> None:
+def test_a_short_passphrase_is_refused(passphrase: str | None) -> None:
     """Fewer than ten characters, counted as a person sees them."""
     with pytest.raises(WeakPassphrase) as caught:
         PassphraseCustodian().keep("vault-1", KEY, passphrase)
     assert str(MINIMUM_PASSPHRASE_CHARS) in str(caught.value)
 
 
-def test_when_just_long_enough_it_is_taken() -> None:
+def test_a_passphrase_that_is_just_long_enough_is_taken() -> None:
     """Ten characters, whichever."""
     custodian = PassphraseCustodian()
     kept = custodian.keep("vault-1", KEY, "\u4e2d" * MINIMUM_PASSPHRASE_CHARS)
     assert custodian.recover("vault-1", kept, "\u4e2d" * MINIMUM_PASSPHRASE_CHARS) == KEY
 
 
-def test_when_typed_on_another_keyboard_it_opens() -> None:
+def test_a_passphrase_typed_on_another_keyboard_opens() -> None:
     """`é` as one character and as two is the same passphrase."""
     custodian = PassphraseCustodian()
     kept = custodian.keep("vault-1", KEY, "caf\u00e9 au lait")
@@ -113,7 +113,7 @@ def test_when_typed_on_another_keyboard_it_opens() -> None:
     "wrong",
     [PASSPHRASE.upper(), PASSPHRASE + " ", " " + PASSPHRASE, PASSPHRASE[:-1], "\uff43orrect horse battery"],
 )
-def test_when_nearly_right_it_does_not_open(kept: dict[str, Any], wrong: str) -> None:
+def test_a_nearly_right_passphrase_does_not_open(kept: dict[str, Any], wrong: str) -> None:
     """Case, spaces and look-alikes count: nothing is folded or trimmed."""
     with pytest.raises(WrongPassphrase) as caught:
         PassphraseCustodian().recover("vault-1", kept, wrong)
@@ -145,21 +145,21 @@ def test_when_a_passphrase_has_lone_surrogates_nothing_breaks() -> None:
         ("version", 1.0),
     ],
 )
-def test_when_a_row_asks_for_too_much_it_is_refused(kept: dict[str, Any], name: str, value: Any) -> None:
+def test_a_row_that_asks_for_too_much_work_is_refused(kept: dict[str, Any], name: str, value: Any) -> None:
     """An edited row can't demand 64 GiB, an hour, or another algorithm."""
     with pytest.raises(CustodianUnavailable):
         PassphraseCustodian().recover("vault-1", {**kept, name: value}, PASSPHRASE)
 
 
 @pytest.mark.parametrize(("name", "value"), [("memory_kib", 32), ("iterations", 1), ("lanes", 1)])
-def test_when_the_costs_were_lowered_it_does_not_open(kept: dict[str, Any], name: str, value: int) -> None:
+def test_a_row_with_lowered_costs_does_not_open(kept: dict[str, Any], name: str, value: int) -> None:
     """The stored costs are authenticated: an edited row opens nothing."""
     with pytest.raises(WrongPassphrase):
         PassphraseCustodian().recover("vault-1", {**kept, name: value}, PASSPHRASE)
 
 
 @pytest.mark.parametrize("name", ["salt", "nonce", "wrapped"])
-def test_when_a_bit_is_flipped_it_does_not_open(kept: dict[str, Any], name: str) -> None:
+def test_a_wrapped_key_with_a_flipped_bit_does_not_open(kept: dict[str, Any], name: str) -> None:
     """Salt, nonce and wrapped key each count."""
     damaged = bytearray(base64.b64decode(kept[name]))
     damaged[-1] ^= 1

@@ -1,8 +1,8 @@
 """Addresses in an answer's headers, as the client can follow them: the reverse of what the relay does to a request.
 
-A client that asks at the relay's own address is told that one for what lies inside the pin, so that it comes back with
-its handle's token; one that asks by the service's name is told the service's. What leads elsewhere, and what is
-relative, stays as it is. Bodies are content and are not looked at.
+A client that uses the relay's own address gets it back in addresses of the connection's origin and path, so that it
+returns with its handle's token; one that uses the service's name gets the service's. Addresses elsewhere, and relative
+ones, stay unchanged. Bodies are content and are not changed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from ...errors import NotAllowed
 from .heads import Headers
 from .origin import Origin
 
-# Where to go on, by families: Location, Content-Location, Operation-Location, Link, X-Next-Page-Url, Upload-URI,
-# Azure-AsyncOperation ... What a person's own data is kept under is none.
+# Headers that say where to continue, by families: Location, Content-Location, Operation-Location, Link,
+# X-Next-Page-Url, Upload-URI, Azure-AsyncOperation ... but not names for users' own data.
 _NAMES = re.compile(
     r"(?!.*-meta-)(?:.*-)?(?:location|ur[il]s?|links?|link-template|href|asyncoperation|next|prev|previous|first|last|"
     r"status|refresh|redirect)"
 )
 
-# What a client at the relay's address could not keep a cookie by: it has neither the service's name nor its TLS.
+# Attributes that would keep a client at the relay's address from storing the cookie: the relay has neither the
+# service's name nor its TLS.
 _NOT_HERE = re.compile(r";\s*(?:domain\s*=[^;]*|secure\s*)(?=;|$)", re.IGNORECASE)
 
 # RFC 8288 3: `<address>; rel=next, <address>; rel=last`.
@@ -36,7 +37,7 @@ _ABSOLUTE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?//([^/?#\\\s]*)([/?#]\S*
 
 
 def as_asked(headers: Headers, origin: Origin, *, asked_at: str) -> Headers:
-    """The headers with the addresses that lie inside the pin at the host that the client has asked (its `Host`)."""
+    """The headers, with the connection's own addresses moved to the host that the client has used (its `Host`)."""
     if not _HOST.fullmatch(asked_at) or origin.is_at(asked_at):
         return headers
     return [(name, _shown(name.lower(), value, origin, asked_at)) for name, value in headers]
@@ -63,7 +64,7 @@ def _address(address: str, origin: Origin, asked_at: str) -> str:
     scheme, authority, rest = found.groups()
     if (scheme or origin.scheme).lower() != origin.scheme or not origin.is_at(authority):
         return address
-    # Some servers send letters as they are; as a request they would come back encoded.
+    # Some servers send non-ASCII letters unencoded; in a request they would come back encoded.
     path = quote(rest.partition("#")[0], safe=_ASCII, encoding="latin-1")
     try:
         origin.check(path if path.startswith("/") else f"/{path}")

@@ -1,6 +1,7 @@
-"""How a request gets its credential: one object a kind. Nothing is sent or parsed here, and no secret is kept.
+"""How a request gets its credential: one class per kind of login. Nothing is sent or parsed here, and no secret is
+kept.
 
-The kinds that need more than a header have modules of their own (`oauth2`, `sigv4`), imported when one is needed.
+Kinds that need more than a header have their own modules (`oauth2`, `sigv4`), imported when needed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from .request import Request, with_cookies
 # RFC 9110 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-# Servers that make variables of headers don't tell these from a hyphen.
+# Servers that turn headers into variables don't distinguish these from a hyphen.
 _MARK = re.compile(r"[^a-z0-9]")
 
-# A name under which a credential must not go: it would change how the request is read.
+# Header names that must not carry a credential: they would change how the request is read.
 _FRAMING = frozenset(
     {
         "connection",
@@ -43,10 +44,10 @@ _FRAMING = frozenset(
 
 @dataclass(frozen=True)
 class Places:
-    """Where a login puts its credential, and what it signs with: what a client has there does not pass.
+    """Where a login puts its credential, and what it signs with: the client's own values there are not forwarded.
 
-    `headers` in small letters, with hyphens; `parameter`: of the query, empty for none. Elsewhere a client may say who
-    it is besides: a gateway's key and a user's token are two logins of one request.
+    `headers` in lower case, with hyphens; `parameter`: of the query, empty for none. Elsewhere a client may add
+    credentials of its own: a gateway's key and a user's token are two logins of one request.
     """
 
     headers: frozenset[str] = frozenset()
@@ -59,10 +60,10 @@ AUTHORIZATION = Places(frozenset({"authorization"}))
 
 
 class Authorization(Protocol):
-    """One way to log in. Made for one revision and rotation of one connection, and used by several threads at once:
+    """One way to log in. Created for one revision and rotation of one connection, and used by several threads at once:
     what it keeps (an access token) is dropped with it when a field or a secret changes.
 
-    `steady`: `apply` makes the same of the same request and login each time."""
+    `steady`: `apply` returns the same for the same request and login each time."""
 
     steady: ClassVar[bool]
 
@@ -71,24 +72,25 @@ class Authorization(Protocol):
         """Where `apply` puts the credential."""
 
     def apply(self, request: Request, login: Login, /) -> Request:
-        """The request with its credential. The client's own at these places is gone already.
+        """The request with its credential. The client's own values at these places have already been removed.
 
         Raises: SecretMissing, SecretInvalid, UpstreamError and its kinds (a token could not be had).
         """
 
     def credentials(self, login: Login, /) -> set[str]:
-        """What this request was sent with, and no answer need show: never a secret that only signs, or goes elsewhere.
+        """The secrets that were sent with this request and must be masked in the answer: never one that only signs, or
+        is sent elsewhere.
 
         Called after `apply`."""
 
     def refused(self, login: Login, /) -> bool:
-        """The upstream answered 401: what was kept is dropped. Whether another `apply` gives another credential."""
+        """The upstream answered 401: drops what was kept. Returns whether another `apply` gives another credential."""
 
 
 def authorization_of(fields: Mapping[str, Any]) -> Authorization:
     """By the field `auth`: `bearer`, `basic`, `header`, `query`, `oauth2`, `sigv4` or `none` (if it is missing).
 
-    Raises: UpstreamRefused: another word, or a header or parameter that can't be.
+    Raises: UpstreamRefused: any other value, or a header or parameter that is not allowed.
     """
     kind = fields.get("auth") or "none"
     if kind == "oauth2":
@@ -133,14 +135,14 @@ class Header:
     def apply(self, request: Request, login: Login) -> Request:
         token = visible(secret_of(login, "token"))
         if self.places.headers == _COOKIE and "=" in token and not self._scheme:
-            # Cookies among others: those of the client, and of the handle's sessions.
+            # One cookie among others: those of the client, and of the handle's sessions.
             given = {cookie_name(pair): pair.partition("=")[2] for pair in cookie_pairs(token)}
             return with_cookies(request, given)
         return request.with_header(self._name, f"{self._scheme} {token}" if self._scheme else token)
 
     def credentials(self, login: Login) -> set[str]:
         token = secret_of(login, "token")
-        # Of cookies a service may tell each by itself.
+        # A service may return each cookie separately.
         pairs = cookie_pairs(token) if self.places.headers == _COOKIE else ()
         return {token, *(pair.partition("=")[2] for pair in pairs)}
 
@@ -159,7 +161,7 @@ class Basic:
 
     def credentials(self, login: Login) -> set[str]:
         password = secret_of(login, "password")
-        # The pair of one that can be guessed can be guessed too.
+        # If the password can be guessed, so can the pair.
         return {password, _pair(login)} if maskable(password) else {password}
 
     def refused(self, _login: Login) -> bool:
@@ -167,7 +169,7 @@ class Basic:
 
 
 class Query:
-    """The secret `token` as a query parameter, in the place of the client's own under this name."""
+    """The secret `token` as a query parameter, instead of the client's own of this name."""
 
     steady: ClassVar[bool] = True
 
@@ -191,7 +193,7 @@ class Query:
 
 
 class Nothing:
-    """An open service."""
+    """A service without a login."""
 
     steady: ClassVar[bool] = True
     places = NOWHERE
@@ -222,7 +224,7 @@ def parameter_name(part: str) -> str:
 
 
 def visible(secret: str) -> str:
-    """A secret that can stand in a header. Raises: SecretInvalid: a line break in it would be another header."""
+    """A secret that can be put in a header. Raises: SecretInvalid: a line break in it would start another header."""
     if not (secret.isascii() and secret.isprintable()):
         raise SecretInvalid(
             "The secret contains characters that can't be sent, such as a line break. Enter it again."

@@ -1,4 +1,4 @@
-"""Bodies of HTTP/1.1 messages, piece by piece: what belongs to one, and where it ends (RFC 9112 6, 7). No I/O."""
+"""Bodies of HTTP/1.1 messages, in pieces: what belongs to one, and where it ends (RFC 9112 6, 7). No I/O."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)
 
 
 class BadBody(Exception):
-    """Its chunks are malformed. Its text is ours."""
+    """The chunks are malformed. The message is our own text."""
 
 
 class Body(Protocol):
-    """Takes bytes off the wire. `over` once its end was seen; `trailers` are there then; `rest` came after it."""
+    """Parses bytes from the wire. `over`: its end was seen; then `trailers` are available, and `rest` is what
+    followed."""
 
     over: bool
     rest: bytes
@@ -66,14 +67,14 @@ class UntilClose:
 
 
 class Chunked:
-    """`Transfer-Encoding: chunked`. Extensions are dropped; lines end with CRLF and nothing else."""
+    """`Transfer-Encoding: chunked`. Extensions are dropped; lines must end with CRLF."""
 
     def __init__(self) -> None:
         self.over = False
         self.rest = b""
         self.trailers: list[tuple[bytes, bytes]] = []
         self._held = b""
-        # A place in `_held`, so that many small chunks in one block are not copied for each of them.
+        # A position in `_held`, so that many small chunks in one block are not copied for each of them.
         self._at = 0
         self._left = 0
         self._state: Callable[[list[bytes]], bool] = self._size
@@ -149,7 +150,7 @@ class Chunked:
 
 
 def chunk(data: bytes) -> bytes:
-    """As one chunk; nothing for nothing: an empty chunk is the end."""
+    """`data` as one chunk; empty data gives nothing, as an empty chunk means the end."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 

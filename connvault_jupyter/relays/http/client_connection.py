@@ -1,7 +1,7 @@
 """Serves one client: request by request, each checked, given its credential and sent to the pinned upstream.
 
-What comes back is `reply`'s business. A request is sent a second time only if nothing of it can have counted: the
-server had closed a kept connection before it said anything, and the method may be repeated (RFC 9110 9.2.2).
+Answers are handled by `response`. A request is only sent a second time if the first one can't have had an effect: the
+server had closed a kept connection before sending anything, and the method may be repeated (RFC 9110 9.2.2).
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from .websocket import Messages
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
-# A body has no meaning in these (RFC 9110 9.3), and a server that leaves it unread takes it for the next request.
+# A body has no meaning in these (RFC 9110 9.3), and a server that does not read it takes it for the next request.
 _BODY_UNEXPECTED = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 
-# Such a body is read before anything is sent: one write instead of a loop, and a login can be tried again.
+# Such a body is read before anything is sent: one write instead of a loop, and a login can be retried.
 _SMALL_BODY_BYTES = 128 * 1024
 
 # For a client that is still sending when its answer is complete.
@@ -56,7 +56,7 @@ _DRAIN_S = 2.0
 
 @dataclass(frozen=True)
 class Target:
-    """Where a login goes, and how. `cookies` are the names of its sessions."""
+    """Where and how to log in. `cookies` are the names of its session cookies."""
 
     pool: Pool
     authorization: Authorization
@@ -64,11 +64,11 @@ class Target:
 
 
 class _Stale(Exception):
-    """A kept connection was closed before the server said anything."""
+    """A kept connection was closed before the server sent anything."""
 
 
 class ClientConnection:
-    """`target_of` is asked for each login. `run` returns when the client or the upstream has ended it."""
+    """`target_of` is called for each login. `run` returns when the client or the upstream has ended it."""
 
     def __init__(
         self, downstream: Downstream, *, limits: Limits, target_of: Callable[[Login], Target]
@@ -85,8 +85,8 @@ class ClientConnection:
         self._read: tuple[bytes, RequestHead] | None = None
         self._welcome: RequestHead | None = None
         self._passed: tuple[tuple[object, ...], Passed] | None = None
-        # Kept between requests as long as the login: the last head with its login and its cookies; what must not be
-        # shown.
+        # Kept between requests as long as the login: the last head with its login and its cookies; what must be
+        # masked.
         self._signed: tuple[Request, Login, dict[str, str], bytes, Masker | None] | None = None
         self._hidden: tuple[set[str], Masker] | None = None
 
@@ -104,7 +104,7 @@ class ClientConnection:
         self._hidden = None
 
     def _next(self) -> bool:
-        """One request; whether there may be another one."""
+        """Serves one request; returns whether there may be another one."""
         try:
             data = self._incoming.head()
             if data is None:
@@ -147,7 +147,7 @@ class ClientConnection:
         return self._attempted(attempt)
 
     def _sign(self, attempt: _Attempt, form: PostForm) -> None:
-        """Raises: NotAllowed: the connection does not sign any more; and as `SigV4.apply_to_form`."""
+        """Raises: NotAllowed: the connection no longer signs; and as `SigV4.apply_to_form`."""
         from .sigv4 import SigV4
 
         authorization = attempt.target.authorization
@@ -158,14 +158,14 @@ class ClientConnection:
         self._incoming.buffer = self._incoming.buffer[form.length :]
 
     def _parsed(self, data: bytes) -> RequestHead:
-        """Clients that poll or page send the same head again and again: it is read once. Raises: BadHead."""
+        """Clients that poll or page send the same head again and again, so it is parsed once. Raises: BadHead."""
         if self._read is None or self._read[0] != data:
             self._read = data, request_head(data)
             self._passed = None
         return self._read[1]
 
     def _checked(self, head: RequestHead, target: Target, *, logs_in: bool, upgrade: str) -> Passed:
-        """The checked request without its credential, made once for the same head. Raises: NotAllowed."""
+        """The checked request without its credential, created once for the same head. Raises: NotAllowed."""
         origin, places = target.pool.origin, target.authorization.places
         cookies = target.cookies if logs_in else NO_COOKIES
         made_for = origin, places, cookies, logs_in
@@ -205,16 +205,16 @@ class ClientConnection:
             except BaseException:
                 self._hold.let_go()
                 raise
-            # Asked in any case: a token that is refused must not be kept, also when this request can't be repeated.
+            # Called in any case: a refused token must not be kept, even if this request can't be repeated.
             if reply.status == 401 and target.authorization.refused(attempt.login) and may_repeat:
-                # Nothing was done, and there is a new credential: once.
+                # The request had no effect, and there is a new credential: retry once.
                 may_repeat = False
                 self._hold.let_go()
                 continue
             return self._answered(attempt, reply, connection)
 
     def _with_login(self, attempt: _Attempt) -> tuple[bytes, Masker | None]:
-        """The head as it goes out, and what masks the answer; `None`: nothing secret is in it.
+        """The head to send, and the masker for the answer; `None`: there is no secret in it.
 
         Raises: what `Authorization.apply` does.
         """
@@ -225,15 +225,15 @@ class ClientConnection:
             return kept[3], kept[4]
         authorization = attempt.target.authorization
         request_with = with_cookies(request, cookies)
-        # A form that is signed is no signed request.
+        # A signed form is not a signed request.
         wire = serialised(request_with if attempt.start else authorization.apply(request_with, login))
-        # A session of the login is one too.
+        # A session cookie of the login is a credential too.
         mask = self._masking(authorization.credentials(login).union(cookies.values()))
         self._signed = (request, login, cookies, wire, mask) if authorization.steady else None
         return wire, mask
 
     def _for_client(self, attempt: _Attempt, headers: Headers) -> Headers:
-        """The headers of an answer as the client gets them, before they are masked."""
+        """The headers of an answer for the client, before masking."""
         origin = attempt.target.pool.origin
         if attempt.logs_in:
             headers = self._jars.taken(
@@ -247,12 +247,12 @@ class ClientConnection:
         return [*as_asked(headers, origin, asked_at=asked_at), *attempt.passed.notes]
 
     def _sent(self, attempt: _Attempt, wire: bytes, connection: UpstreamConnection) -> Response:
-        """The head of the answer is there."""
+        """Sends the request; returns when the head of the answer has arrived."""
         exchange = Exchange(self._incoming, connection.stream, limits=self._limits)
         try:
             exchange.send(wire + attempt.start + (attempt.content or b""))
         except OSError:
-            # It may have answered before it closed.
+            # The server may have answered before closing.
             if connection.used:
                 raise _Stale from None
         if attempt.content is None:
@@ -302,7 +302,7 @@ class ClientConnection:
         except (EOFError, BadBody, BadCoding, OSError):
             if not reply.told:
                 raise UpstreamRefused("The service's answer is malformed.") from None
-            # The head is out already: only the missing end can tell the client.
+            # The head is already sent: only a missing end can tell the client.
             return False
         finally:
             if not whole:
@@ -318,7 +318,7 @@ class ClientConnection:
         return reply.client_persists
 
     def _switched(self, attempt: _Attempt, reply: Response, upstream: socket.socket) -> None:
-        """Bytes both ways, of another protocol."""
+        """Copies bytes of another protocol both ways."""
         client = self._incoming.stream
         client.setblocking(True)
         upstream.settimeout(self._limits.stalled_s)
@@ -341,9 +341,9 @@ class ClientConnection:
         return self._hidden[1] if hidden else None
 
     def _refuse(self, head: RequestHead | None, error: ConnvaultError, *, status: int | None = None) -> bool:
-        """Tells the client, and whether it may go on. A body that was not read yet makes the next head unfindable."""
+        """Tells the client; returns whether it may continue. After an unread body the next head can't be found."""
         goes_on = head is not None and head.persistent and head.framing == "length" and head.length == 0
-        # An upload may have left it non-blocking.
+        # An upload may have left the socket non-blocking.
         block(self._incoming.stream, self._limits)
         self._incoming.stream.sendall(
             problem_answer(
@@ -363,9 +363,9 @@ class ClientConnection:
 
 @dataclass
 class _Attempt:
-    """A request while it is tried. `content` is its whole body, `None`: it is sent while the answer is read.
+    """A request that is being sent. `content` is its whole body; `None`: the body is sent while the answer is read.
 
-    `start`: of a body that begins otherwise than the client's. `stored`: see `Response`."""
+    `start`: replaces the start of the client's body. `stored`: see `Response`."""
 
     head: RequestHead
     body: Body
@@ -381,7 +381,7 @@ class _Attempt:
 
 
 def _body_of(head: RequestHead, form: PostForm | None) -> Body:
-    """What of it is passed on as it is."""
+    """The part of it that is forwarded unchanged."""
     if head.framing == "chunked":
         return Chunked()
     return OfLength(head.length - (form.length if form is not None else 0))

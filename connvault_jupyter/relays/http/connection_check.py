@@ -1,4 +1,5 @@
-"""One request without a client: the base URL, with the credential. Its status counts, and a refusal's first words."""
+"""One request without a client: the base URL, with the credential. Only the status counts, and the start of a
+refusal's body."""
 
 from __future__ import annotations
 
@@ -14,16 +15,16 @@ from .client_connection import Target
 from .heads import END, MAX_HEAD_BYTES, BadHead, response_head
 from .request import Request, serialised
 
-# Object stores say in the first hundred bytes why they refuse.
+# Object stores give the reason for a refusal in the first hundred bytes.
 _FIRST_WORDS_BYTES = 2048
 _FIRST_WORDS_S = 2.0
 
 
 def answer_of(target: Target, login: Login, *, limits: Limits) -> tuple[int, bytes]:
-    """The status of `GET` on the base URL and, if that is 403, how its body begins. No redirect is followed; the
+    """The status of `GET` on the base URL and, for 403, the start of its body. Redirects are not followed; the
     connection is closed.
 
-    Raises: BadHead: that is no HTTP. UpstreamError and its kinds; what the authorization raises.
+    Raises: BadHead: it is not HTTP. UpstreamError and its kinds; what the authorization raises.
     """
     origin = target.pool.origin
     request = Request(
@@ -67,7 +68,7 @@ def answer_of(target: Target, login: Login, *, limits: Limits) -> tuple[int, byt
 
 
 def _first_words(stream: socket.socket, begun: bytes, ends_at: float) -> bytes:
-    """As much as comes; a server that keeps it to itself has said its status already."""
+    """As much as arrives; if nothing does, the status is enough."""
     with contextlib.suppress(OSError):
         while len(begun) < _FIRST_WORDS_BYTES:
             stream.settimeout(min(left_s(ends_at), _FIRST_WORDS_S))

@@ -1,4 +1,4 @@
-"""Which cookies are a session of the login, by name, and how they are written. None is kept here (`cookies`)."""
+"""Which cookies are a session of the login, by name, and their syntax. Cookies are kept in `cookies`."""
 
 from __future__ import annotations
 

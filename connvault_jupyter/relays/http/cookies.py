@@ -1,9 +1,9 @@
-"""The cookies by which a service knows one handle's login again. They stay here and end with the handle.
+"""The cookies by which a service recognises one handle's login. They stay here and end with the handle.
 
-A session cookie is a login that outlives the permission: code must not have it, and many services don't work without
-(a crumb that is good for one session, a CSRF pair). So those that scripts in a page can't read either (`HttpOnly`), and
-those that a kind names, are kept for the handle and sent with its requests. All others pass both ways. What belongs to
-which path and when it ends is `http.cookiejar`'s business (RFC 6265); there is one host, the pinned one.
+A session cookie is a login that outlives the permission, so code must not have it, but many services don't work
+without (a crumb valid for one session, a CSRF pair). So cookies that scripts in a page can't read either (`HttpOnly`),
+and those that a kind names, are kept for the handle and sent with its requests. All others pass both ways. Paths and
+expiry are handled by `http.cookiejar` (RFC 6265); there is only one host, the connection's.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .cookie_names import cookie_name, cookie_pairs
 from .heads import Headers
 from .origin import Origin
 
-# RFC 6265 6.1 wants room for 50 a domain.
+# RFC 6265 6.1 requires room for 50 per domain.
 _MAX_COOKIES = 64
 _MAX_COOKIE_BYTES = 8 * 1024
 
 
 class Jar:
-    """One handle's, for one login of it. Safe to use from several threads."""
+    """The cookies of one handle, for one login of it. Thread-safe."""
 
     def __init__(self, origin: Origin, names: Container[str]) -> None:
         self._origin = f"{origin.scheme}://{origin.authority}"
@@ -34,7 +34,7 @@ class Jar:
         self._jar = CookieJar()
 
     def taken(self, headers: Headers, target: str) -> Headers:
-        """Keeps of an answer to a request for `target` what is to be kept; the headers without it."""
+        """Keeps the session cookies of an answer to a request for `target`; returns the headers without them."""
         left: Headers = []
         ours = email.message.Message()
         with self._lock:
@@ -53,7 +53,7 @@ class Jar:
         return left
 
     def for_target(self, target: str) -> dict[str, str]:
-        """What goes with a request for it, by name."""
+        """The cookies to send with a request for it, by name."""
         with self._lock:
             asked = self._asked(target)
             self._jar.add_cookie_header(asked)
@@ -63,7 +63,7 @@ class Jar:
     def _is_ours(self, value: str, known: Container[str]) -> bool:
         first, *attributes = value.split(";")
         name = cookie_name(first)
-        # One that is known is changed or ended by what is not marked, too.
+        # A kept cookie can also be changed or ended by an unmarked one.
         return (
             name in self._names
             or name in known
@@ -75,7 +75,7 @@ class Jar:
 
 
 class _Answer:
-    """What `http.cookiejar` reads of an answer."""
+    """An answer, as far as `http.cookiejar` reads it."""
 
     def __init__(self, headers: email.message.Message) -> None:
         self._headers = headers

@@ -1,7 +1,7 @@
-"""Takes the content codings off an answer, so that what it says can be looked through (RFC 9110 8.4.1). No I/O.
+"""Decodes the content codings of an answer, so that its content can be searched (RFC 9110 8.4.1). No I/O.
 
-`gzip` is all that a service is asked for. Some answer in what they have, so what browsers know is known too; the
-libraries for that are imported when it comes.
+Services are only asked for `gzip`. Some answer in other codings, so those of browsers are supported too; their
+libraries are imported when needed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-# What comes out of one step, however small what goes in: a megabyte of zeros is a kilobyte of gzip. brotli takes it as
-# about so much.
+# The maximum output of one step, however small its input: a megabyte of zeros is a kilobyte of gzip. brotli treats it
+# as approximate.
 _STEP_BYTES = 256 * 1024
 
-# `aws-chunked` says how an object was sent to an object store, not how it comes back.
+# `aws-chunked` says how an object was uploaded to an object store, not how it is returned.
 _NONE = frozenset({"identity", "aws-chunked"})
 
 # RFC 9659: more than 8 MiB of window is no content coding of HTTP.
 _MAX_WINDOW_LOG = 23
 
-# One in another happens, where a proxy codes what is coded already. More is an attack.
+# Two layers happen, where a proxy encodes what is already encoded. More is an attack.
 _MAX_CODINGS = 3
 
 
 class BadCoding(Exception):
-    """The content is not what its coding says, or ends too early."""
+    """The content does not match its coding, or ends too early."""
 
 
 class Coding(Protocol):
@@ -40,7 +40,7 @@ class Coding(Protocol):
 
 
 class Decoding:
-    """Takes codings off that were put on one after another."""
+    """Decodes several codings that were applied one after another."""
 
     def __init__(self, codings: Iterable[str]) -> None:
         self._steps = [_CODINGS[coding]() for coding in codings][::-1]
@@ -77,7 +77,7 @@ class _Inflating:
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._begun = self._begun or bool(data)
         if self._raw_possible:
-            # Only the first two bytes together tell whether zlib's frame is there (RFC 1950 2.2).
+            # The first two bytes together show whether there is a zlib header (RFC 1950 2.2).
             data = self._held + data
             if len(data) < 2:
                 self._held = data
@@ -126,7 +126,7 @@ class _Brotli:
             data = b""
             if piece:
                 yield piece
-            # It takes more before it has given all that it has.
+            # It accepts more input before all output was read.
             if self._decompressor.is_finished() or (not piece and self._decompressor.can_accept_more_data()):
                 return
 
@@ -183,6 +183,6 @@ _CODINGS: Mapping[str, Callable[[], Coding]] = {
 
 
 def codings_of(values: list[str]) -> tuple[str, ...] | None:
-    """The codings to take off, in the order in which they were put on; `None`: what nobody can take off."""
+    """The codings to decode, in the order in which they were applied; `None`: one is unknown."""
     names = tuple(name for name in values if name not in _NONE)
     return names if len(names) <= _MAX_CODINGS and all(name in _CODINGS for name in names) else None

@@ -1,7 +1,7 @@
-"""Which headers pass between a client and the pinned upstream, by name. Values of credentials are not known here.
+"""Which headers pass between a client and the upstream, by name. It does not know the values of credentials.
 
-What says how a message is framed is written anew; what says for which address a request is does not pass. A header that
-names another method does: real services need it, and what is pinned is where, not what.
+Framing headers are rewritten; headers that name another address don't pass. One that names another method does: real
+services need it, and a connection restricts the address, not the method.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import re
 
+from ...contracts.relay_wire import OUR_HEADERS
 from .authorization import NOWHERE, Places
 from .client_auth import HandleToken
 from .heads import Headers, RequestHead, ResponseHead
 from .second_addresses import has_second_address
 
-# RFC 9110 7.6.1, and what older software calls so.
+# RFC 9110 7.6.1, and names used by older software.
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -30,20 +31,20 @@ _HOP_BY_HOP = frozenset(
     }
 )
 
-# Written anew: the framing as it was understood, the pinned host, and what is looked through (see `accepted`).
+# Rewritten: the framing as it was understood, the connection's host, and the accepted codings (see `accepted`).
 _OURS = frozenset({"accept-encoding", "content-length", "expect", "host"})
 
-# What proxies, gateways and frameworks take for the address that was asked for, or send a request on by: the pin could
-# not hold then. By pattern, since each has names of its own.
+# Headers from which proxies, gateways and frameworks take the requested address or the next hop, which would bypass
+# the origin check. By pattern, since each uses its own names.
 _OTHER_ADDRESS = re.compile(
-    # What a person's own data is kept under, and the parameters of services whose names are known.
+    # Names for users' own data, and known parameters of services.
     r"(?!x-(?:amz|goog|ms|github|gitlab)-(?!original|forward|rewrit|overrid|prox)|.*-meta-)(?:"
     # Families: of X-Forwarded-Host, X-Original-URL, X-Rewrite-URL, X-Override-URL, X-Envoy-Original-Path, Proxy (which
     # CGI makes HTTP_PROXY), X-ProxyUser-Ip, X-Real-Host, X-Accel-Redirect, X-Sendfile, X-Reproxy-URL ...
     r"(?:x-)?(?:forward|original|rewrit|replaced|overrid|envoy|prox(?:y|ied)|real-|accel-|sendfile|send-file|lighttpd|"
     r"litespeed|reproxy|vhost|virtual-host|arr-|waws-|route-to|routed-|l5d-).*"
     r"|(?:.*-)?(?:upstream|backend|rewrite|redirect)(?:-.*)?"
-    # What Next.js says to itself.
+    # Internal to Next.js.
     r"|x-(?:invoke|matched|now-route|middleware)-.*"
     # Swift: other containers of the account.
     r"|x-(?:versions|history)-location|x-container-sync-.*"
@@ -58,39 +59,36 @@ _OTHER_ADDRESS = re.compile(
     r")"
 )
 
-# What CGI and its children don't tell from a hyphen: an underscore, with some servers any mark.
+# Characters that CGI and its successors don't distinguish from a hyphen: an underscore, with some servers any mark.
 _MARK = re.compile(r"[^a-z0-9]")
 
-# A client sends the same few dozen names again and again; longer ones are looked at anew, and not kept.
+# A client sends the same few dozen names again and again; long ones are not cached.
 _REMEMBERED_NAMES, _REMEMBERED_CHARS = 1024, 64
 
-# By these a server takes a request for one of another method: whether it may be repeated, its own doesn't say then.
+# With these, a server treats a request as one of another method, so its own does not say whether it may be repeated.
 _OTHER_METHOD = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 
-# Who sets cookies is the service, and RFC 2965 is over (RFC 6265).
+# Only the service sets cookies, and RFC 2965 is obsolete (RFC 6265).
 NEVER_UP = _HOP_BY_HOP | _OURS | frozenset({"cookie2", "set-cookie", "set-cookie2"})
 
 # `Alt-Svc` would lead clients past the relay.
 _NEVER_DOWN = _HOP_BY_HOP | frozenset({"content-length", "alt-svc", "strict-transport-security"})
 
-# Only we say what went wrong here.
-_OUR_WORDS = "x-connvault-"
-
-# Among trailers they would come too late for whoever checks them (RFC 9110 6.5.1).
+# As trailers they would come too late to be checked (RFC 9110 6.5.1).
 _NEVER_IN_TRAILERS = frozenset({"authorization", "cookie", "set-cookie"})
 
-# They would make the connection another protocol's, whose requests nobody checks: HTTP/2, TLS, another HTTP.
+# They would switch the connection to another protocol, whose requests nobody checks: HTTP/2, TLS, another HTTP.
 _PROTOCOL = re.compile(r"[A-Za-z0-9._+-]{1,40}(/[A-Za-z0-9._+-]{1,20})?")
 _NO_UPGRADE = ("h2", "http", "tls", "connect")
 
 
 def names_another_method(head: RequestHead) -> bool:
-    """Whether some server would take the request for one of another method than its own."""
+    """Whether some server would treat the request as one of another method."""
     return any(judged(name)[0] in _OTHER_METHOD for name in head.names)
 
 
 def accepted(head: RequestHead, *, logs_in: bool) -> str:
-    """What the upstream may encode its answer in: what can be taken off here, if it has to be."""
+    """The codings for the upstream's answer: those that can be decoded here, if necessary."""
     if not logs_in:
         return ", ".join(head.values("accept-encoding")) or "identity"
     offered = {token.partition(";")[0].strip() for token in head.tokens("accept-encoding")}
@@ -99,7 +97,7 @@ def accepted(head: RequestHead, *, logs_in: bool) -> str:
 
 
 def wanted_upgrade(head: RequestHead) -> str:
-    """The protocol that a client wants to go on with, if it may; else it stays HTTP/1.1 (RFC 9110 7.8)."""
+    """The protocol to which a client asks to switch, if allowed; else it stays HTTP/1.1 (RFC 9110 7.8)."""
     if "upgrade" not in head.names or "upgrade" not in head.tokens("connection") or head.version != "1.1":
         return ""
     wanted = head.values("upgrade")
@@ -116,14 +114,15 @@ def client_headers(head: ResponseHead, *, decoded: bool) -> Headers:
     return [
         pair
         for pair in head.headers
-        if (name := pair[0].lower()) not in never and not name.startswith(_OUR_WORDS)
+        if (name := pair[0].lower()) not in never and not name.startswith(OUR_HEADERS)
     ]
 
 
 def passing_trailers(
     trailers: list[tuple[bytes, bytes]], *, places: Places = NOWHERE, token: HandleToken | None = None
 ) -> list[tuple[bytes, bytes]]:
-    """Trailers that are no framing, login or address (RFC 9110 6.5.1): a second one came too late to be judged.
+    """Trailers other than framing, login or address (RFC 9110 6.5.1): a second address would come too late to be
+    checked.
 
     `places` and `token`: of a request.
     """
@@ -132,14 +131,14 @@ def passing_trailers(
     for name, value in trailers:
         plain, elsewhere, second = judged(name.decode("latin-1"))
         ours = token is not None and token.stands_in(value.decode("latin-1"))
-        if plain not in never and not plain.startswith(_OUR_WORDS) and not (elsewhere or second or ours):
+        if plain not in never and not plain.startswith(OUR_HEADERS) and not (elsewhere or second or ours):
             passing.append((name, value))
     return passing
 
 
 def judged(name: str) -> tuple[str, bool, bool]:
-    """A header's name as the server that cares least would read it; whether it leads elsewhere; whether it has a second
-    address."""
+    """A header's name as the most careless server would read it; whether it leads elsewhere; whether it contains a
+    second address."""
     return _remembered(name) if len(name) <= _REMEMBERED_CHARS else _judge(name)
 
 

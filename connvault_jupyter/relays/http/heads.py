@@ -1,7 +1,7 @@
-"""Reads the heads of requests and responses (RFC 9112), strictly, and tells how long what follows them is.
+"""Parses the heads of requests and responses (RFC 9112), strictly, and determines the length of their bodies.
 
-llhttp parses; what it lets through that two servers could read differently is refused here. No body is read, nothing
-is sent, and no header's meaning is known but the framing.
+llhttp parses; ambiguities that it accepts are refused here. No body is read, nothing is sent, and only framing headers
+are interpreted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import httptools
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
 
-# RFC 9112 3: what every implementation takes is 8,000; S3's presigned and search URLs are longer.
+# RFC 9112 3: every implementation accepts 8,000; S3's presigned URLs and search URLs are longer.
 _MAX_TARGET_BYTES = 32 * 1024
 
 END = b"\r\n\r\n"
@@ -25,12 +25,12 @@ Headers = list[tuple[str, str]]
 
 
 class BadHead(Exception):
-    """Not HTTP/1.x, or a form that two readers could understand differently. Its text is ours."""
+    """Not HTTP/1.x, or ambiguous. The message is our own text."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What both kinds have. Names as they were written, values in latin-1; `names` are all names in small letters.
+    """What both kinds share. Names as written, values in latin-1; `names` are all names in lower case.
 
     `length` belongs to the framing `length`.
     """
@@ -42,13 +42,13 @@ class Head:
     length: int
 
     def values(self, name: str) -> list[str]:
-        """All values of a header given in small letters."""
+        """All values of a header, named in lower case."""
         if name not in self.names:
             return []
         return [value for found, value in self.headers if found.lower() == name]
 
     def tokens(self, name: str) -> list[str]:
-        """The members of a list header, in small letters (RFC 9110 5.6.1)."""
+        """The members of a list header, in lower case (RFC 9110 5.6.1)."""
         if name not in self.names:
             return []
         parts = ",".join(self.values(name)).lower().split(",")
@@ -56,7 +56,7 @@ class Head:
 
     @functools.cached_property
     def persistent(self) -> bool:
-        """Whether the connection goes on after this message (RFC 9112 9.3)."""
+        """Whether the connection stays open after this message (RFC 9112 9.3)."""
         connection = self.tokens("connection")
         return "close" not in connection and (self.version == "1.1" or "keep-alive" in connection)
 
@@ -68,7 +68,8 @@ class RequestHead(Head):
 
     @functools.cached_property
     def expected(self) -> str:
-        """What the client expects of the service (RFC 9110 10.1.1). Empty: nothing, or what HTTP/1.0 had not yet."""
+        """What the client expects of the service (RFC 9110 10.1.1). Empty: nothing, or HTTP/1.0, which does not have
+        it."""
         expected = [token for value in self.values("expect") for token in value.split(",") if token.strip()]
         return ", ".join(token.strip() for token in expected) if self.version == "1.1" else ""
 
@@ -80,7 +81,7 @@ class RequestHead(Head):
 
 @dataclass(frozen=True)
 class ResponseHead(Head):
-    """Framing as if it were no answer to HEAD or CONNECT: who has asked knows that."""
+    """Framing as for an answer to a method other than HEAD and CONNECT; the caller handles those."""
 
     status: int
     reason: str
@@ -148,7 +149,7 @@ def response_head(data: bytes) -> ResponseHead:
     framing, length = _framing(found, "close")
     status = parser.get_status_code()
     if status < 100:
-        # RFC 9110 15: not even an interim answer.
+        # RFC 9110 15: not even valid for an interim answer.
         raise BadHead("the status is not valid")
     return ResponseHead(
         version=_version(parser),
@@ -168,7 +169,7 @@ def _feed(parser: Parser, data: bytes, found: _Found) -> None:
     if len(data) > MAX_HEAD_BYTES:
         raise BadHead("the head is too long")
     lines = data.count(b"\r\n")
-    # Bare CR or LF, NUL, and folded lines (RFC 9112 2.2, 5.2) are read in more than one way.
+    # Bare CR or LF, NUL, and folded lines (RFC 9112 2.2, 5.2) are ambiguous.
     if data.count(b"\n") != lines or data.count(b"\r") != lines or b"\0" in data:
         raise BadHead("a line contains a bare CR, LF or NUL")
     if b"\n " in data or b"\n\t" in data:
@@ -181,7 +182,7 @@ def _feed(parser: Parser, data: bytes, found: _Found) -> None:
         pass
     except httptools.HttpParserError:
         raise BadHead("this is not HTTP") from None
-    # Fewer headers than lines: it saw another end than the one that was looked for.
+    # Fewer headers than lines: the parser saw another end than we did.
     if not found.complete or len(found.headers) != lines - 2:
         raise BadHead("the end of the head is ambiguous")
 
@@ -194,7 +195,7 @@ def _version(parser: Parser) -> str:
 
 
 def _framing(found: _Found, otherwise: Framing) -> tuple[Framing, int]:
-    """RFC 9112 6.3, without the forms that are there to be misread."""
+    """RFC 9112 6.3, without the ambiguous forms."""
     coded, lengths = "transfer-encoding" in found.names, "content-length" in found.names
     if coded:
         codings = _values(found, "transfer-encoding")

@@ -1,6 +1,6 @@
-"""Finds the jar of a handle: made when a service sets the first cookie for its login, gone with the handle.
+"""The cookie jar of a handle: created when a service sets the first cookie for its login, dropped with the handle.
 
-Most services set none, so `http.cookiejar` is imported when one does.
+Most services set none, so `http.cookiejar` is only imported when one does.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _making = threading.Lock()
 
 
 class Jars:
-    """Of one handle, whose clients share what is in it. A changed secret or field begins anew."""
+    """For one handle, whose clients share the cookies. A changed secret or field starts a new jar."""
 
     def __init__(self, handle: Handle) -> None:
         self._kept = handle.kept
 
     def for_target(self, target: str, login: Login) -> dict[str, str]:
-        """What goes with a request for it, by name."""
+        """The cookies to send with a request for it, by name."""
         jar = self._jar(login)
         return jar.for_target(target) if jar is not None else {}
 
     def taken(
         self, headers: Headers, *, target: str, login: Login, origin: Origin, names: Container[str]
     ) -> Headers:
-        """Keeps of an answer to a request for `target` what is to be kept; the headers without it."""
+        """Keeps the session cookies of an answer to a request for `target`; returns the headers without them."""
         if not any(name.lower() == "set-cookie" for name, _ in headers):
             return headers
         with _making:

@@ -1,7 +1,8 @@
-"""OAuth2 client credentials: requests carry an access token, which is fetched when it is needed and kept meanwhile.
+"""OAuth2 client credentials: requests carry an access token, which is fetched when needed and then kept.
 
-The token is in this worker's memory until shortly before it expires, at most as long as this object: that is made
-anew when a field or a secret changes, and ends with the worker. The client secret is used for a fetch and never kept.
+The token is kept in this worker's memory until shortly before it expires, at most as long as this object, which is
+replaced when a field or a secret changes and ends with the worker. The client secret is used for a fetch and never
+kept.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from .authorization import AUTHORIZATION, secret_of
 from .request import Request
 from .token_endpoint import fetch
 
-# Of its lifetime, so that a token does not expire on its way; at most a minute, as clocks differ.
+# A fraction of its lifetime, so that a token does not expire in transit; at most a minute, as clocks differ.
 _SPARE_PART = 0.1
 _MAX_SPARE_S = 60.0
 
-# A token that is refused sooner than that after it was fetched: the next one would be, too.
+# If a token is refused sooner after its fetch than this, the next one would be refused too.
 _FRESH_S = 1.0
 
-# What the endpoint refused is not asked for again at once: servers lock clients out that go on trying.
+# After a refusal, the endpoint is not asked again at once: servers lock out clients that keep trying.
 _PAUSE_S = 5.0
 
 
@@ -59,7 +60,7 @@ class ClientCredentials:
         self._kept: _Kept | None = None
         self._flight: Future[_Kept | ConnvaultError] | None = None
         self._failed: tuple[float, ConnvaultError] | None = None
-        # Which token this thread's request went with.
+        # The token that this thread's request used.
         self._mine = threading.local()
 
     def apply(self, request: Request, login: Login) -> Request:
@@ -68,7 +69,7 @@ class ClientCredentials:
         return request.with_header("Authorization", f"Bearer {kept.token}")
 
     def credentials(self, _login: Login) -> set[str]:
-        # Not the client secret: it goes to the token endpoint, whose answers nobody is shown.
+        # Not the client secret: it is sent to the token endpoint, whose answers are not shown to code.
         kept: _Kept | None = getattr(self._mine, "kept", None)
         return {kept.token} if kept is not None else set()
 
@@ -81,11 +82,11 @@ class ClientCredentials:
                 if self._clock() - kept.since < _FRESH_S:
                     return False
                 self._kept = None
-        # Otherwise another thread has met the same refusal before.
+        # Otherwise another thread has already handled the same refusal.
         return True
 
     def _current(self, secret: str) -> _Kept:
-        """The token that is kept, or the next: one fetch at a time, and whoever comes meanwhile waits for it."""
+        """The kept token, or a new one: one fetch at a time, for which other threads wait."""
         with self._lock:
             now = self._clock()
             if self._kept is not None and now < self._kept.until:
@@ -127,5 +128,5 @@ class ClientCredentials:
 
 
 def _again(error: ConnvaultError) -> ConnvaultError:
-    """The same error for another thread: one object would gather the tracebacks of all."""
+    """A copy of the error for another thread: a shared object would collect the tracebacks of all."""
     return type(error)(error.message, **error.details)

@@ -1,7 +1,7 @@
-"""Where requests of a connection may go: one origin, and what lies below one path. Nothing is sent or parsed further.
+"""Where a connection's requests may go: one origin, and everything below one path. Nothing is sent here.
 
-A path is judged as the most careless server would read it (`paths`). The same holds for an address in a header that the
-server acts upon as on the target (`second_addresses`).
+A path is checked as the most careless server would read it (`paths`). So is an address in a header that a server
+treats like the target (`second_addresses`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .paths import has_control, leads_up
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# RFC 3986 3.3: what may stand in a path, and % for what is encoded already.
+# RFC 3986 3.3: the characters allowed in a path, and % for what is already encoded.
 _PATH = "/%:@!$&'()*+,;=~-._"
 
-# What a request line can carry, without the fragment's mark: that never leaves a client.
+# The characters allowed in a request line, without #: clients never send fragments.
 _TARGET = re.compile(r"/[!-\"$-~]*")
 
 # RFC 3986 3.1, 3.2: scheme, authority, and what comes after them.
@@ -31,7 +31,7 @@ _ORIGIN = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Origin:
-    """`host` and `path` are in the form in which they are sent (IDNA, percent-encoding); `path` ends with no slash."""
+    """`host` and `path` are as sent (IDNA, percent-encoding); `path` has no trailing slash."""
 
     scheme: str
     host: str
@@ -45,15 +45,15 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """As the `Host` header has it (RFC 9110 7.2)."""
+        """For the `Host` header (RFC 9110 7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def check(self, target: str) -> None:
-        """That a request's target lies at or below the path.
+        """Checks that a request's target is at or below the path.
 
-        Raises: NotAllowed: it does not, is none of the form `/path?query` (RFC 9112 3.2.1), or has an encoded control
-            character in its path.
+        Raises: NotAllowed: it is not, does not have the form `/path?query` (RFC 9112 3.2.1), or has an encoded control
+        character in its path.
         """
         path = target.partition("?")[0]
         if not _TARGET.fullmatch(target) or not self._covers(path):
@@ -67,10 +67,10 @@ class Origin:
             )
 
     def own(self, address: str, *, asked_at: str) -> str:
-        """An absolute address in a request, for the upstream: at its origin and checked as a target.
+        """An absolute address in a request, rewritten to the upstream's origin and checked like a target.
 
-        The client may have named the origin itself, or what it has asked at: the relay (`asked_at`, its `Host`). Where
-        that leads does not matter, since it is replaced.
+        It may name the origin itself, or the relay as the client has addressed it (`asked_at`, its `Host`), which is
+        replaced.
 
         Raises: NotAllowed: another origin, or as `check`.
         """
@@ -89,14 +89,14 @@ class Origin:
         return f"{self.scheme}://{self.authority}{rest or '/'}"
 
     def as_own(self, address: str, *, asked_at: str) -> str:
-        """An address at the relay, as a client has it, at the pinned origin; any other as it is. It leads nowhere."""
+        """A client's address at the relay, moved to the origin; any other is returned unchanged. It is not checked."""
         found = _ORIGIN.fullmatch(address)
         if found is None or not asked_at or found[1].lower() != asked_at.lower():
             return address
         return f"{self.scheme}://{self.authority}{found[2]}"
 
     def is_at(self, authority: str) -> bool:
-        """Whether this names the pinned host and port, with the port said or not."""
+        """Whether this names the origin's host and port, with or without an explicit port."""
         return authority.lower().removesuffix(f":{_DEFAULT_PORTS[self.scheme]}") == self.authority.lower()
 
     def _covers(self, path: str) -> bool:
@@ -106,7 +106,7 @@ class Origin:
 
 
 def origin_of(fields: Mapping[str, Any]) -> Origin:
-    """From the fields `base_url` and `ca_certificate`. Raises: UpstreamRefused: that is no address."""
+    """From the fields `base_url` and `ca_certificate`. Raises: UpstreamRefused: it is not a valid address."""
     try:
         parts = urlsplit(str(fields["base_url"]))
         port = parts.port

@@ -1,8 +1,8 @@
-"""A client's request as it may go upstream, before its login; and what of it does not go, for the client to know.
+"""A client's request as it may be sent upstream, before its login; and notes for the client about what was left out.
 
-What stands where the login is put is replaced. A client may say who it is anywhere else: a gateway's key and a user's
-token are two logins of one request. The handle's token stays here wherever it stands. An address that the server acts
-upon besides the target is judged as the target is (`second_addresses`).
+Values where the login goes are replaced. Elsewhere a client may add credentials of its own: a gateway's key and a
+user's token are two logins of one request. The handle's token is removed wherever it occurs. Second addresses that a
+server acts on are checked like the target (`second_addresses`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .origin import Origin
 from .request import Request
 from .second_addresses import check_query, second_address
 
-# By these a service knows its own pages, where it looks out for requests that others have forged.
+# By these a service recognises its own pages, to detect forged requests.
 _SAY_FROM_WHERE = frozenset({"origin", "referer"})
 
-# Of what a client sent, on the answer: what the login stands in the place of, and what would have named another
+# Headers of the answer that name what was not forwarded: what the login replaced, and what would have named another
 # address or a session of the login.
 REPLACED_HEADER, LEFT_OUT_HEADER = "X-Connvault-Replaced", "X-Connvault-Left-Out"
 _MAX_TOLD = 16
@@ -32,7 +32,7 @@ _MAX_TOLD = 16
 
 @dataclass(frozen=True)
 class Passed:
-    """A request without its credential; `notes` are headers for its answer that say what of it was not passed on."""
+    """A request without its credential; `notes` are headers for its answer that say what was not forwarded."""
 
     request: Request
     notes: Headers
@@ -48,7 +48,7 @@ def upstream_request(
     token: HandleToken,
     upgrade: str,
 ) -> Passed:
-    """`cookies` has the names of those that a client can't send. `upgrade`: see `headers.wanted_upgrade`.
+    """`cookies` has the names of cookies that a client can't send. `upgrade`: see `headers.wanted_upgrade`.
 
     Raises: NotAllowed: a header or parameter names a second address that is not the connection's.
     """
@@ -57,7 +57,7 @@ def upstream_request(
     sifted = _Sifted(head, origin, places, cookies, token)
     headers = [("Host", origin.authority), *sifted.passing]
     if upgrade and logs_in:
-        # A compressed WebSocket could not be looked through.
+        # A compressed WebSocket could not be searched.
         headers = [pair for pair in headers if pair[0].lower() != "sec-websocket-extensions"]
     headers.append(("Accept-Encoding", accepted(head, logs_in=logs_in)))
     if head.expected:
@@ -75,8 +75,8 @@ def upstream_request(
 
 
 class _Sifted:
-    """The client's own headers: those that go upstream, the names of those that the login stands in the place of, and
-    of those that were left out. Raises: NotAllowed."""
+    """The client's own headers: those to forward, the names of those that the login replaces, and of those that were
+    left out. Raises: NotAllowed."""
 
     def __init__(
         self, head: RequestHead, origin: Origin, places: Places, cookies: Container[str], token: HandleToken
@@ -115,11 +115,11 @@ class _Sifted:
 
     def _sift_second(self, name: str, plain: str, value: str) -> None:
         if self._token.stands_in(value):
-            # It is nobody's but the handle's.
+            # It belongs only to the handle.
             self.left_out.append(plain)
             return
         if plain in self._seconds:
-            # Which of two would count?
+            # It would be unclear which one counts.
             raise NotAllowed(
                 "A header that names a second address appears twice in the request.", reason="ambiguous"
             )

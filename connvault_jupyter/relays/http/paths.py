@@ -1,8 +1,9 @@
-"""How servers could read a path: whether some of them would go up by it, or stop in the middle. No pin is known here.
+"""How servers could read a path: whether some of them would go up, or stop in the middle. It does not know the
+connection's own path.
 
 A path is read as the most careless server would: decoded more than once, also in forms that only some decode
-(`%u002e`), with look-alikes of dots and slashes taken for them, with backslashes for slashes, and cut off where another
-part could begin. What is no UTF-8 has more readings than can be tried: an overlong `%c0%ae` is a dot to some.
+(`%u002e`), with look-alikes treated as dots and slashes, with backslashes for slashes, and cut where another part
+could begin. Invalid UTF-8 has more readings than can be tried: an overlong `%c0%ae` is a dot to some.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
-# Servers in front of servers decode more than once; one that needs more than this is an attack.
+# Chains of servers may decode more than once; a path that needs more than this is an attack.
 _DECODINGS = 8
 
 # Microsoft's own: IIS and classic ASP decode it.
@@ -20,7 +21,7 @@ _WIDE = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-# Where a segment could end, and what could be cut off of it: parameters (RFC 3986 3.3), an encoded query or fragment.
+# Where a segment could end, and what could be cut off: parameters (RFC 3986 3.3), an encoded query or fragment.
 _SEPARATORS = re.compile(r"[/\\]")
 _CUT_OFF = re.compile(r"[;?#]")
 
@@ -28,7 +29,8 @@ _CUT_OFF = re.compile(r"[;?#]")
 _DOTS = re.compile(r"[\s+]*\.[.\s+]*")
 _UP = re.compile(r"[\s+]*\.[\s+]*\.[.\s+]*")
 
-# Besides what Unicode calls compatible (NFKC: full width, small forms, leaders): Windows' best fit, IDNA's dots.
+# In addition to Unicode's compatibility forms (NFKC: full width, small forms, leaders): Windows' best fit, IDNA's
+# dots.
 _LOOK_ALIKE = str.maketrans(
     {
         "\u2044": "/", "\u2215": "/", "\u29f8": "/", "\u2571": "/", "\u2216": "\\", "\u29f5": "\\", "\u29f9": "\\",
@@ -38,12 +40,12 @@ _LOOK_ALIKE = str.maketrans(
 
 
 def has_control(path: str) -> bool:
-    """Whether a NUL or another control character comes out of it: programs in C stop there, others drop it."""
+    """Whether decoding yields a NUL or another control character: programs in C stop there, others drop it."""
     return "%" in path and any(map(_CONTROL.search, _stages(path)))
 
 
 def has_separator(name: str) -> bool:
-    """Whether some server could find a slash in it, or nobody can say what it would find."""
+    """Whether some server could find a slash in it, or the result is unknown."""
     stages = _stages(name)
     if len(stages) > _DECODINGS:
         return True
@@ -58,7 +60,7 @@ def has_separator(name: str) -> bool:
 
 
 def leads_up(path: str) -> bool:
-    """Whether some server could find a `.` or `..` in it, or nobody can say what it would find."""
+    """Whether some server could find a `.` or `..` in it, or the result is unknown."""
     if "%" not in path:
         return _has_dots(path, _DOTS)
     stages = _stages(path)
@@ -74,7 +76,7 @@ def leads_up(path: str) -> bool:
     return False
 
 
-# Asked for twice in a row; a client's paths are as long as its requests, so no more are kept.
+# Called twice in a row. Paths can be as long as requests, so only few are cached.
 @functools.lru_cache(maxsize=1)
 def _stages(path: str) -> tuple[str, ...]:
     """The path as it is and after each decoding that changes it, as bytes in Latin-1: nine at most."""
@@ -88,7 +90,7 @@ def _stages(path: str) -> tuple[str, ...]:
 
 
 def _as_bytes(found: re.Match[str]) -> str:
-    # A surrogate gives what is no UTF-8.
+    # A surrogate gives invalid UTF-8.
     return chr(int(found[1], 16)).encode("utf-8", "surrogatepass").decode("latin-1")
 
 
@@ -99,9 +101,9 @@ def _plain(text: str) -> str:
 
 def _has_dots_in_disguise(text: str) -> bool:
     plain = _plain(text)
-    # Some file systems leave out what has no width (HFS+).
+    # Some file systems ignore characters without width (HFS+).
     visible = "".join(char for char in plain if unicodedata.category(char) != "Cf")
-    # And some programs all but the lowest byte. A single dot by chance is a letter; two are not.
+    # Some programs keep only the lowest byte. A single dot may be a letter by chance; two are not.
     narrow = "".join(chr(ord(char) & 0xFF) for char in text)
     return _has_dots(plain, _DOTS) or _has_dots(visible, _DOTS) or _has_dots(narrow, _UP)
 

@@ -1,4 +1,4 @@
-"""Connections to one pinned origin, kept open between requests under one grant. What is said on them is not known."""
+"""Connections to one origin, kept open between requests under one grant. It does not know what is sent over them."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ from ..limits import Limits
 from ..upstream import connect, encrypt, shut
 from .origin import Origin
 
-# Servers and what stands before them let go of an idle connection after 60 s or more, some after 5: looked at when
-# one is taken.
+# Servers and the proxies before them close an idle connection after 60 s or more, some after 5. Checked when one is
+# taken.
 _IDLE_S = 55.0
 _IDLE_CONNECTIONS = 32
 
-# How long a read waits before it is looked whether anybody still wants the answer.
+# How long a read waits before checking whether anybody still waits for the answer.
 TICK_S = 1.0
 
 
 @dataclass(eq=False)
 class UpstreamConnection:
-    """`used`: it has carried a request, so the server may be closing it at this moment."""
+    """`used`: it has carried a request, so the server may be just closing it."""
 
     stream: socket.socket
     used: bool = False
     idle_since: float = 0.0
 
     def alive(self) -> bool:
-        """Whether the server has neither closed it nor said anything unasked."""
+        """Whether the server has neither closed it nor sent anything unrequested."""
         poll = select.poll()
         poll.register(self.stream, select.POLLIN)
         return not poll.poll(0)
 
 
 class Pool:
-    """`take` gives an open connection or a new one; `give` takes it back when it is ready for the next request."""
+    """`take` returns an open connection or a new one; `give` returns it to the pool when it is ready for the next
+    request."""
 
     def __init__(self, *, origin: Origin, limits: Limits) -> None:
         self.origin = origin
@@ -52,7 +53,7 @@ class Pool:
         self._closed = False
 
     def take(self) -> UpstreamConnection:
-        """The one that was used last. Raises: as `open`."""
+        """The most recently used one, or a new one. Raises: as `open`."""
         while True:
             with self._lock:
                 found = self._idle.pop() if self._idle else None
@@ -76,7 +77,7 @@ class Pool:
         return UpstreamConnection(block(stream, self._limits))
 
     def give(self, connection: UpstreamConnection) -> None:
-        """Keeps it, or closes it if there are enough. The oldest goes first."""
+        """Keeps it; if there are too many, closes the oldest."""
         connection.idle_since = time.monotonic()
         connection.used = True
         with self._lock:
@@ -89,7 +90,7 @@ class Pool:
             shut(too_many.stream)
 
     def close(self) -> None:
-        """Ends those that are idle, and each one that is given from now on."""
+        """Closes idle connections, and each one that is given from now on."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -98,9 +99,9 @@ class Pool:
 
 
 class Hold:
-    """One client's hold on an upstream connection: a cut of the client ends it; kept from request to request.
+    """One client's upstream connection, kept from request to request; cutting the client ends it.
 
-    At most one connection at a time. What is sent over it, and whether it may be used again, is not known here.
+    At most one at a time. The caller knows what is sent over it, and whether it may be used again.
     """
 
     def __init__(self, downstream: Downstream) -> None:
@@ -108,7 +109,7 @@ class Hold:
         self._held: tuple[Pool, UpstreamConnection] | None = None
 
     def connection(self, pool: Pool) -> UpstreamConnection:
-        """The one that the last request went over, if it is good; else one of the pool's.
+        """The connection of the last request, if it is still usable; else one from the pool.
 
         Raises: HandleInvalid: the client was cut. As `Pool.open`.
         """
@@ -128,13 +129,13 @@ class Hold:
         return connection
 
     def let_go(self) -> None:
-        """Ends it: it is of no use to a further request."""
+        """Closes it: it can't be used for another request."""
         held, self._held = self._held, None
         if held is not None:
             self._drop(held[1])
 
     def give_back(self) -> None:
-        """The client is served: what is still good goes to the pool."""
+        """The client is served: a usable connection goes back to the pool."""
         held, self._held = self._held, None
         if held is not None:
             pool, connection = held
@@ -149,9 +150,9 @@ class Hold:
 
 
 def block(stream: socket.socket, limits: Limits) -> socket.socket:
-    """Lets reads wait for `TICK_S` (BlockingIOError or TimeoutError then), and sends for `stalled_s`.
+    """Limits reads to `TICK_S` (then BlockingIOError or TimeoutError) and sends to `stalled_s`.
 
-    By socket options: Python's own time-outs cost a system call more for each read.
+    By socket options: Python's own time-outs cost one more system call for each read.
     """
     if isinstance(stream, ssl.SSLSocket):
         stream.settimeout(TICK_S)

@@ -1,7 +1,7 @@
 """A presigned POST: an upload to an object store by a form, whose first fields are signed. Nothing is signed here.
 
-Read is what comes before the file (S3's "POST Object": what comes after it does not count), and written anew with other
-fields. The file itself passes as it is.
+The part before the file is parsed (S3's "POST Object": fields after it are ignored) and rewritten with other fields.
+The file itself passes unchanged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LOGIN_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class PostForm:
-    """The fields of a form before its file. `length`: of them in the body, up to the file's part."""
+    """The fields of a form before its file. `length`: their length in the body, up to the file's part."""
 
     boundary: bytes = field(repr=False)
     fields: list[tuple[str, bytes]] = field(repr=False)
@@ -57,7 +57,7 @@ class PostForm:
 
     @property
     def policy(self) -> dict[str, Any]:
-        """What the client has signed, without what it has signed it with. Raises: BadBody."""
+        """The policy that the client has signed, without its own signing fields. Raises: BadBody."""
         text = next((value for name, value in self.fields if name.lower() == "policy"), b"")
         try:
             policy = json.loads(base64.b64decode(text, validate=True))
@@ -67,11 +67,11 @@ class PostForm:
         return {**policy, "conditions": [one for one in conditions if not _is_of_the_login(one)]}
 
     def gives(self, token: HandleToken) -> bool:
-        """Whether a client has the handle's token in it, as its key's id."""
+        """Whether it contains the handle's token, as the client's key id."""
         return any(token.stands_in(value.decode("latin-1")) for _, value in self.fields)
 
     def signed(self, made: Mapping[str, str]) -> bytes:
-        """The beginning of a body with these fields for the client's own."""
+        """The start of a body with these fields instead of the client's own."""
         kept = [(name, value) for name, value in self.fields if name.lower() not in _LOGIN_FIELDS]
         kept += [(name, value.encode()) for name, value in made.items()]
         return b"".join(
@@ -82,15 +82,15 @@ class PostForm:
 
 
 def form_at_start(incoming: Incoming, head: RequestHead) -> PostForm | None:
-    """The form with which a request's body begins, which stays in the buffer; `None`: this is no presigned POST.
+    """The form at the start of a request's body, which stays in the buffer; `None`: this is not a presigned POST.
 
-    Raises: BadBody: a form that can't be read, or without a file. OSError: it broke off, or took too long.
+    Raises: BadBody: the form can't be parsed, or has no file. OSError: it was cut off, or took too long.
     """
     found = _BOUNDARY.match("".join(head.values("content-type")))
     if head.method != "POST" or head.framing != "length" or found is None:
         return None
     if head.awaits_word:
-        # Nothing is known of it before its first fields.
+        # Nothing can be said before its first fields.
         incoming.stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     boundary = (found[1] or found[2]).encode("latin-1")
     ends_at = time.monotonic() + _START_S
@@ -102,7 +102,8 @@ def form_at_start(incoming: Incoming, head: RequestHead) -> PostForm | None:
 
 
 def post_form(start: bytes, boundary: bytes) -> PostForm | None:
-    """The form, from the start of its body; `None`: it is not there up to its file yet. Raises: BadBody: it is none."""
+    """The form, from the start of its body; `None`: the part before its file is not complete yet. Raises: BadBody: it
+    is not a form."""
     line, at = b"--" + boundary, 0
     fields: list[tuple[str, bytes]] = []
     while True:

@@ -1,13 +1,14 @@
-"""What the relay itself answers when a request can't be done: in the form that its client reads, with our words alone.
+"""The relay's own error responses, in the format that its client expects, with our own text only.
 
-A client library shows an error's text only where its service would write it, and tries again after some statuses. So a
-kind's definition says where (constants of its recipe), the client says in which type (`Accept`), and a status says
-whether trying again is of any use. All of the Problem (RFC 9457) is in each answer that is JSON; else in a header.
+A client library shows an error's text only where its service would put it, and retries after some statuses. So the
+kind's definition says where to put it (constants of its recipe), the client says which media type (`Accept`), and the
+status says whether retrying helps. Each JSON response contains the whole Problem (RFC 9457); otherwise it is in a
+header.
 
-    refusal_type      the media type if the client takes any; `application/problem+json` if it is not said
-    refusal_message   JSON pointers (RFC 6901), separated by spaces, to where the text is written
+    refusal_type      the media type if the client accepts any; default `application/problem+json`
+    refusal_message   JSON pointers (RFC 6901), separated by spaces, to where the text goes
     refusal_code      the same for our code
-    refusal_header    a header by which the client knows its service: `Name: value`
+    refusal_header    a header by which the client recognises its service: `Name: value`
 """
 
 from __future__ import annotations
@@ -20,33 +21,30 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from ...contracts.relay_wire import ERROR_HEADER, PROBLEM_HEADER, problem_of, refusal_text
 from ...errors import ConnvaultError, InvalidRequest
-from ..worker import problem_of
 
-ERROR_HEADER = "X-Connvault-Error"
-PROBLEM_HEADER = "X-Connvault-Problem"
-
-# What is over in a moment, by itself.
+# Errors that pass quickly on their own.
 _PASSES = frozenset(
     {"upstream_error", "upstream_unreachable", "upstream_timeout", "storage_busy", "broker_unavailable"}
 )
 _RETRY_AFTER_S = 1
 
-# Client libraries try these again, whatever is in them; and all from 500 on.
+# Client libraries retry these statuses, whatever the content, and all from 500 on.
 _TRIED_AGAIN = frozenset({408, 409, 413, 425, 429})
 
-# RFC 9110 8.3.1 with simple parameters: a client's own words stand in our head.
+# RFC 9110 8.3.1 with simple parameters: text from the client goes into our head.
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+*-]{1,80}(?:\s*;\s*[\w-]{1,30}=[\w.-]{1,30})*", re.ASCII)
 _PROBLEM_TYPE = "application/problem+json"
 
-# A definition's own words stand there too.
+# So does text from a definition.
 _POINTER = re.compile(r"(?:/[A-Za-z_][\w-]*(?:/0)?)*/[A-Za-z_][\w-]*", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,60}: [!-~ ]{1,120}")
 
 
 @dataclass(frozen=True)
 class Form:
-    """How the client libraries of a kind of connection read an error."""
+    """How the client libraries of a kind of connection parse an error."""
 
     type: str = _PROBLEM_TYPE
     message_at: tuple[str, ...] = ()
@@ -55,7 +53,7 @@ class Form:
 
 
 def form_of(fields: Mapping[str, Any]) -> Form:
-    """By the constants of the definition's recipe. What could not be written counts as not said."""
+    """From the constants of the definition's recipe. Invalid ones are ignored."""
     kind, header = str(fields.get("refusal_type") or ""), str(fields.get("refusal_header") or "")
     return Form(
         type=kind if _MEDIA_TYPE.fullmatch(kind) else _PROBLEM_TYPE,
@@ -70,7 +68,7 @@ def _pointers(said: object) -> tuple[str, ...]:
 
 
 def malformed(what: str) -> InvalidRequest:
-    """A request that is refused before anything of it is sent on. `what` is ours."""
+    """A request that is refused before any of it is forwarded. `what` is our own text."""
     return InvalidRequest(f"This request was not forwarded: {what}.")
 
 
@@ -83,8 +81,8 @@ def problem_answer(
     body: bool,
     close: bool,
 ) -> bytes:
-    """A whole answer. `accepts`: the client's `Accept`; `status` if it is not the error's own; `body`: with one (none
-    for HEAD, but its length)."""
+    """A whole response. `accepts`: the client's `Accept`; `status`: if not the error's own; `body`: whether to include
+    it (for HEAD only its length)."""
     passes = error.code in _PASSES
     code = status or _status_of(error, passes=passes)
     phrase = HTTPStatus(code).phrase
@@ -98,7 +96,7 @@ def problem_answer(
         f"Content-Length: {len(content)}",
         "Cache-Control: no-store",
         f"{ERROR_HEADER}: {error.code}",
-        # What OpenAI's, Anthropic's and their generator's other libraries ask before they look at the status.
+        # OpenAI's, Anthropic's and other libraries from the same generator check this before the status.
         f"X-Should-Retry: {'true' if passes else 'false'}",
     ]
     if passes:
@@ -116,14 +114,14 @@ def problem_answer(
 
 
 def _status_of(error: ConnvaultError, *, passes: bool) -> int:
-    """The error's own, if nobody would try again in vain. What is wrong inside of connvault stays that."""
+    """The error's own, unless clients would retry in vain. Internal errors of connvault keep theirs."""
     status = error.status_hint
     in_vain = status in _TRIED_AGAIN or status > HTTPStatus.INTERNAL_SERVER_ERROR
     return int(HTTPStatus.FAILED_DEPENDENCY) if in_vain and not passes else status
 
 
 def _media_type(accepts: Iterable[str], default: str) -> str:
-    """The first that the client wants and that can be written here."""
+    """The first media type that the client accepts and that can be produced here."""
     wanted = []
     for one in ",".join(accepts).split(","):
         kind, *parameters = (part.strip() for part in one.split(";"))
@@ -156,11 +154,11 @@ def _content(kind: str, shown: dict[str, Any], form: Form) -> bytes:
         return (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
         ).encode()
-    return f"connvault {shown['code']}: {shown['message']}\n".encode()
+    return f"{refusal_text(shown['code'], shown['message'])}\n".encode()
 
 
 def _put(tree: Any, path: list[str], value: str) -> None:
-    """Writes a value where a JSON pointer leads, and what is missing on the way. A list has one member."""
+    """Sets a value at a JSON pointer, creating missing parents. A list gets one member."""
     *way, last = path
     for here, further in zip(way, path[1:], strict=True):
         below: Any = [{}] if further == "0" else {}

@@ -1,4 +1,4 @@
-"""HTTP: a reverse proxy to one base URL that logs in for its clients. It puts the parts together; they do the work."""
+"""HTTP: a reverse proxy to one base URL that logs in for its clients. It combines the other modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .pool import Pool
 
 _NOTHING_THERE = frozenset({404, 405, 410, 501})
 _LOGIN = frozenset({401, 403, 407})
-# Amazon S3's list of error codes: the signature was right, or it would be another one.
+# Amazon S3's error codes for a refusal although the signature was right.
 _KEY_TAKEN = b"<Code>AccessDenied</Code>"
 _TROUBLE = frozenset({408, 425, 429})
 
@@ -31,11 +31,12 @@ class Relay:
         self._made: tuple[tuple[int, str], Target] | None = None
 
     def serve(self, downstream: Downstream) -> None:
-        """Until the client has no more requests, or was cut."""
+        """Serves until the client has no more requests, or was cut."""
         ClientConnection(downstream, limits=self._limits, target_of=self._target).run()
 
     def log_in(self, login: Login) -> str:
-        """Asks for the base URL with the credential, and judges the status: `HTTP 200`; empty if that says nothing.
+        """Requests the base URL with the credential and interprets the status: returns `HTTP 200`, or an empty text if
+        inconclusive.
 
         Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
         """
@@ -47,7 +48,7 @@ class Relay:
                 "The server did not answer with HTTP. Check host, port and scheme."
             ) from None
         if status == 403 and login.fields.get("auth") == "sigv4" and _KEY_TAKEN in words:
-            # What the key may do is another question: most are good for one bucket, and none for the list of all.
+            # What the key may do is another question: most are valid for one bucket, but not for the list of all.
             return ""
         _judge(status, open_service=(login.fields.get("auth") or "none") == "none")
         return f"HTTP {status}"
@@ -57,14 +58,14 @@ class Relay:
         self.close()
 
     def close(self) -> None:
-        """Ends the connections that nobody uses at the moment."""
+        """Closes idle connections."""
         with self._lock:
             made, self._made = self._made, None
         if made is not None:
             made[1].pool.close()
 
     def _target(self, login: Login) -> Target:
-        """The same as long as neither a field nor a secret has changed, so that an access token is kept as long."""
+        """The same object until a field or a secret changes, so that an access token is kept."""
         key = login.revision, login.rotation
         with self._lock:
             made = self._made
@@ -81,7 +82,7 @@ class Relay:
 
 
 def _judge(status: int, *, open_service: bool) -> None:
-    """Raises: UpstreamAuthFailed, UpstreamRefused: it was no success."""
+    """Raises: UpstreamAuthFailed, UpstreamRefused: it was not a success."""
     if 200 <= status < 300:
         return
     if 300 <= status < 400:

@@ -1,4 +1,4 @@
-"""One HTTP request as it goes upstream, before its body. A value: nothing is parsed, sent or known of a login here."""
+"""One HTTP request to the upstream, without its body. A plain value: it does not parse, send or log in."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .cookie_names import cookie_name, cookie_pairs
 
 @dataclass(frozen=True)
 class Request:
-    """`target` is the path and query on the pinned upstream, in the form of the request line (RFC 9112 3.2.1).
+    """`target` is the path and query on the upstream, as in the request line (RFC 9112 3.2.1).
 
-    `headers` are (name, value) in order, names as the client wrote them, values in latin-1; `Host` is the pinned one.
-    Framing headers (`Content-Length`, `Transfer-Encoding`) are there and must stay as they are. With a login applied,
-    target and headers hold secrets, so neither is in the repr.
+    `headers` are (name, value) in order, names as the client wrote them, values in latin-1; `Host` is the
+    connection's. Framing headers (`Content-Length`, `Transfer-Encoding`) are there and must stay as they are. With a
+    login applied, target and headers hold secrets, so neither is in the repr.
     """
 
     method: str
@@ -23,7 +23,7 @@ class Request:
     headers: list[tuple[str, str]] = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """The first value under this name, in any case; `None`: there is none."""
+        """The first value of this name, ignoring case; `None`: there is none."""
         wanted = name.lower()
         return next((value for found, value in self.headers if found.lower() == wanted), None)
 
@@ -41,7 +41,7 @@ class Request:
 
 
 def with_cookies(request: Request, ours: Mapping[str, str]) -> Request:
-    """The request with the handle's own cookies, and those of the client that are not called the same."""
+    """The request with the handle's own cookies, and the client's cookies of other names."""
     if not ours:
         return request
     theirs = [
@@ -57,7 +57,7 @@ def with_cookies(request: Request, ours: Mapping[str, str]) -> Request:
 
 
 def serialised(request: Request) -> bytes:
-    """The head as it goes out. Raises: UpstreamRefused: a value would begin a line of its own."""
+    """The head as sent. Raises: UpstreamRefused: a value would start a new line."""
     lines = [f"{request.method} {request.target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in request.headers]
     try:

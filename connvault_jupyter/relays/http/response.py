@@ -1,6 +1,6 @@
-"""One answer of the upstream on its way to the client: read, looked through for the credential, framed anew.
+"""Forwards one answer of the upstream to the client: parsed, searched for the credential, reframed.
 
-Nothing is kept of it but a block. Its framing is never the server's own: what was understood is what is sent.
+At most one block of it is held. Its framing is never the server's own: what was understood is what is sent.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from .heads import (
 from .shown import Shown
 from .streams import Exchange, Silent
 
-# 100 and 103 and what may come: a server that sends more of them has nothing to say.
+# For 100, 103 and future ones: a server that sends more of them is broken.
 _MAX_INTERIM = 16
 
-# Formats of a value a line, besides text.
+# Formats with one value per line, in addition to text.
 _LINES = frozenset(
     f"application/{name}" for name in ("jsonl", "json-lines", "ndjson", "x-ndjson", "stream+json")
 )
 
-# On an answer of which something is masked, where that was known before its head went out.
+# Added to an answer in which something is masked, if that was known before its head was sent.
 MASKED_HEADER = "X-Connvault-Masked"
 
 
 class Response:
     """Use: `read_head`, then `pass_on`, or `pass_head` if it `switched` to another protocol.
 
-    `for_client`: the headers as the client is to have them. `stored`: an object's coding is a part of it (of its
-    length, checksums and ranges), so it is not taken off. `begun`: a byte of it has come. `told`: the client has a part
-    of it. `rest` is what came after the head of a switched answer.
+    `for_client`: the headers for the client. `stored`: the coding belongs to a stored object (to its length, checksums
+    and ranges), so it is not decoded. `begun`: a byte of it has arrived. `told`: the client has received a part of it.
+    `rest` is what followed the head of a switched answer.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Response:
         self._head: ResponseHead | None = None
         self._reusable = False
         self._framed: list[str] = []
-        # Of the content, ready to go with what comes after it.
+        # Content that will be sent together with what follows.
         self._waiting = b""
         self.rest = b""
         self.begun = False
@@ -90,19 +90,20 @@ class Response:
 
     @property
     def switched(self) -> bool:
-        """The connection belongs to the protocol now that the client has asked for."""
+        """Whether the connection has switched to the protocol for which the client asked."""
         return self.status == 101
 
     @property
     def reusable(self) -> bool:
-        """Whether the upstream takes another request on this connection."""
+        """Whether the upstream accepts another request on this connection."""
         return self._reusable
 
     def read_head(self) -> None:
-        """The final head; a `100 Continue` that the client waits for is passed on.
+        """The final head; a `100 Continue` for which the client waits is forwarded.
 
-        Raises: EOFError: the connection ended before it had begun. BadHead. OSError: it broke, or took too long.
-        UpstreamRefused: an answer that was not asked for, or that can't be looked through.
+        Raises: EOFError: the connection ended before it had begun. BadHead. OSError: the connection failed, or took
+        too long.
+        UpstreamRefused: the answer was not requested, or can't be searched.
         """
         buffer = b""
         for _ in range(_MAX_INTERIM):
@@ -148,19 +149,19 @@ class Response:
         return buffer[: end + len(END)], buffer[end + len(END) :]
 
     def pass_head(self) -> None:
-        """The head of a switched answer."""
+        """Forwards the head of a switched answer."""
         self._framed = ["Connection: Upgrade", f"Upgrade: {self._upgrade}"]
         self._tell(self._head_bytes())
 
     def pass_on(self) -> bool:
-        """Head and body to the client; `True`: both are whole.
+        """Forwards head and body to the client; `True`: both were complete.
 
-        Raises: EOFError, BadBody, BadCoding: the answer ends early or is malformed. OSError: a side broke.
+        Raises: EOFError, BadBody, BadCoding: the answer ends early or is malformed. OSError: one side failed.
         """
         head, body = self.head, self._body()
         framing, coded = self._framing(body)
         if self._exchange.uploading or not self.client_persists:
-            # While the request is still coming nobody knows whether it will end.
+            # While the request is still being sent, it is unknown whether it will complete.
             self.client_persists = False
             framing.append("Connection: close")
         elif self._request.version == "1.0":
@@ -171,7 +172,7 @@ class Response:
             self._tell(self._head_bytes())
             self.rest = data
         elif isinstance(body, OfLength) and len(data) >= body.left and not (self._codings or coded):
-            # The usual small answer: nothing of it need wait.
+            # The usual small answer: none of it has to wait.
             content = body.feed(data)
             if self._mask is not None:
                 content = self._mask.whole(content)
@@ -207,7 +208,7 @@ class Response:
             self._pass_shown(data, body, shown)
             shown.finish()
         except (EOFError, BadBody, BadCoding, OSError):
-            # The client gets what there is, and sees that its end is missing.
+            # The client gets what there is, and notices the missing end.
             rest = shown.rest()
             if rest:
                 with contextlib.suppress(OSError):
@@ -216,8 +217,8 @@ class Response:
         self._flushed(shown.rest() + (last_chunk(self._trailers(body)) if coded else b""))
 
     def _pass_shown(self, data: bytes, body: Body, shown: Shown) -> None:
-        """The head goes with what there is to show first, so that it can tell that it is masked. It waits for that no
-        longer than content does, and not at all before a stream of lines, or where nothing is masked."""
+        """The head is sent with the first content, so that it can say that something is masked. It waits no longer
+        than content does, and not at all before a stream of lines, or if nothing is masked."""
         waits = self._mask is not None and not self._is_stream_of_lines
         head_due = time.monotonic() + HOLD_S if waits else 0.0
         out, ended = b"", False
@@ -242,7 +243,7 @@ class Response:
                 out = shown.release()
 
     def _flushed(self, out: bytes) -> bytes:
-        """Tells the client, with the head if that has not been, and what waits; nothing is left."""
+        """Sends everything that waits, including the head."""
         waiting, self._waiting = self._waiting, b""
         out = waiting + out
         if not self.told:
@@ -253,7 +254,7 @@ class Response:
 
     @property
     def _is_stream_of_lines(self) -> bool:
-        """Whether lines are what it is made of, and each is wanted as soon as it is there."""
+        """Whether it consists of lines, each of which should be forwarded at once."""
         kind = ",".join(self.head.values("content-type")).partition(";")[0].strip().lower()
         return self.head.framing != "length" and (kind.startswith("text/") or kind in _LINES)
 
@@ -270,7 +271,7 @@ class Response:
         return OfLength(head.length) if head.framing == "length" else UntilClose()
 
     def _framing(self, body: Body) -> tuple[list[str], bool]:
-        """The framing's header lines, and whether the content goes out in chunks."""
+        """The framing headers, and whether the content is sent in chunks."""
         head = self.head
         told = "content-length" in head.names and not self._codings
         if self._request.method == "HEAD" or head.status in (204, 304):
@@ -288,7 +289,7 @@ class Response:
         shown = "\r\n".join([head.reason, *(f"{name}: {value}" for name, value in headers)]).encode("latin-1")
         framed = self._framed
         if self._mask is not None:
-            # The usual short headers need no search; how long they are is no secret.
+            # Headers that are too short need no search; their length is not secret.
             if any(
                 len(text) >= MIN_CHARS for text in (head.reason, *(text for pair in headers for text in pair))
             ):

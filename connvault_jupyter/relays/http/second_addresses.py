@@ -1,11 +1,12 @@
-"""Headers by which a request has a second target at the same service: checked and led like the first. No header else.
+"""Headers that give a request a second target at the same service: checked and rewritten like the first. No other
+headers.
 
-Where a resource is copied or moved to (`Destination`, RFC 4918 10.3), what a copy is made from (`x-amz-copy-source` and
-its kin), what is put together (`Upload-Concat` of tus), which resource a condition is about (`If`, RFC 4918 10.4). A
-server does with these what it does with the request's own target, with the same login.
+The target of a copy or move (`Destination`, RFC 4918 10.3), the source of a copy (`x-amz-copy-source` and similar
+ones), parts to combine (`Upload-Concat` of tus), the resource of a condition (`If`, RFC 4918 10.4). A server treats
+these like the request's own target, with the same login.
 
-Not meant: addresses that a server stores, or calls at its owner's word (`Link`, `Referer`, a webhook's). They are
-content, as in a body. Nor what a service's own parameters choose (`X-Vault-Namespace`, `X-Amz-Target`, a bucket).
+Not included: addresses that a server stores, or calls later (`Link`, `Referer`, webhooks). They are content, as in a
+body. Nor a service's own parameters (`X-Vault-Namespace`, `X-Amz-Target`, a bucket).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ...errors import NotAllowed
 from .origin import Origin
 from .paths import has_control, has_separator
 
-# In small letters, with hyphens. What a person's own data is kept under is none (`x-amz-meta-copy-source`).
+# In lower case, with hyphens. Names for users' own data don't count (`x-amz-meta-copy-source`).
 _NAMES = re.compile(
     r"(?!.*-meta-)(?:"
     r"(?P<target>(?:x-)?(?:http-)?destination)"
@@ -31,34 +32,34 @@ _NAMES = re.compile(
     r")"
 )
 
-# Of a query; a form's own `destination=` is none.
+# In a query; a form's own `destination=` does not count.
 _PARAMETERS = re.compile(r"(?:^|[&;])((?:x|%[57]8)(?:[-_]|%2d|%5f)[^=&;]*)=([^&;]*)", re.IGNORECASE)
 _MARK = re.compile(r"[^a-z0-9]")
 
-# RFC 4918 9.8, 9.9: of these it is said what a destination is relative to.
+# RFC 4918 9.8, 9.9: for these methods it is defined to what a destination is relative.
 _COPYING = frozenset({"COPY", "MOVE"})
 
-# RFC 3986 4.2: one segment that is no scheme, and a query.
+# RFC 3986 4.2: one segment that is not a scheme, and a query.
 _NAME = re.compile(r"[^/\\:<>\"?#\s]+(?:\?[^\\<>\"#\s]*)?")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
-# RFC 3986 4.2, without a scheme, another authority, and what only some read so.
+# RFC 3986 4.2, without a scheme or another authority, also as only some servers read them.
 _RELATIVE = re.compile(r"[^/\\:<>\"\s][^:<>\"\\\s]*|[^/\\:<>\"\s][^:<>\"\\\s]*/[^<>\"\\\s]*")
 
-# RFC 4918 10.4.2: lists of conditions, and before them the resource they are about. A list's own `<...>` is a token.
+# RFC 4918 10.4.2: lists of conditions, preceded by the resource they are about. A list's own `<...>` is a token.
 _LIST = r"\((?:[^()\"<>]|\"[^\"]*\"|<[^<>]*>)*\)"
 _CONDITIONS = re.compile(rf"(?:\s*(?:{_LIST}|<[^<>]*>))+\s*")
 _CONDITION = re.compile(rf"({_LIST})|<([^<>]*)>")
 
 
 def has_second_address(name: str) -> bool:
-    """Whether a header of this name (in small letters, with hyphens) is one of those."""
+    """Whether a header of this name (in lower case, with hyphens) is one of those."""
     return _NAMES.fullmatch(name) is not None
 
 
 def check_query(target: str, origin: Origin) -> None:
-    """What services take as a header, some take as a parameter too: presigned addresses of S3 have them so.
+    """Some services accept these headers as parameters too, as in S3's presigned addresses.
 
     Raises: NotAllowed.
     """
@@ -71,10 +72,10 @@ def check_query(target: str, origin: Origin) -> None:
 def second_address(
     name: str, value: str, *, origin: Origin, asked_at: str, method: str = "", target: str = ""
 ) -> str:
-    """The value as it may go upstream. `asked_at` is the request's `Host`; see `Origin.own`. `method` and `target` are
-    the request's too, where the value is a header of it.
+    """The value to send upstream. `asked_at` is the request's `Host`; see `Origin.own`. `method` and `target` are the
+    request's, if the value is one of its headers.
 
-    Raises: NotAllowed: an address outside of the pin, or in a form that can't be judged.
+    Raises: NotAllowed: an address elsewhere, or in a form that can't be checked.
     """
     found = _NAMES.fullmatch(name)
     kind = found.lastgroup if found else None
@@ -82,7 +83,7 @@ def second_address(
         return value
     value = value.strip()
     if kind == "target" and origin.path and method in _COPYING and _is_name(value):
-        # RFC 3986 5.2.3. It stays a name: who takes one (CouchDB) takes no path.
+        # RFC 3986 5.2.3. It stays a name: services that accept one (CouchDB) accept no path.
         origin.check(target.partition("?")[0].rpartition("/")[0] + "/" + value)
         return value
     return _JUDGES[kind](value, origin, asked_at)
@@ -93,14 +94,15 @@ def _target(value: str, origin: Origin, asked_at: str) -> str:
         return origin.own(value, asked_at=asked_at)
     if value.startswith("/"):
         return _path(value, origin)
-    # Relative to what, servers differ in (Swift: to the account). With nothing but the origin pinned, they stay there.
+    # Servers differ in the base (Swift: the account). If the connection covers the whole origin, all of these are
+    # inside.
     if origin.path or not _RELATIVE.fullmatch(value) or has_control(value):
         raise _outside()
     return value
 
 
 def _is_name(value: str) -> bool:
-    """Of more than one segment servers differ in where they begin (Swift: at the account), so they are no name here."""
+    """With more than one segment, servers differ in the base (Swift: the account), so those are not names here."""
     return _NAME.fullmatch(value) is not None and not has_separator(value.partition("?")[0])
 
 
@@ -108,7 +110,7 @@ def _source(value: str, origin: Origin, asked_at: str) -> str:
     if "://" in value and _SCHEME.match(value):
         return origin.own(value, asked_at=asked_at)
     if origin.path:
-        # With and without a slash at the front, services take the same: a bucket, and a key in it.
+        # Services treat it the same with and without a leading slash: a bucket, and a key in it.
         _path(value if value.startswith("/") else f"/{value}", origin)
     elif value.startswith(("//", "\\")) or has_control(value):
         raise _outside()
@@ -133,7 +135,7 @@ def _account(value: str, origin: Origin, _asked_at: str) -> str:
 
 
 def _path(value: str, origin: Origin) -> str:
-    # RFC 3986 4.2: another host's; to some servers with backslashes too.
+    # RFC 3986 4.2: another host; for some servers with backslashes too.
     if value.startswith("//") or "\\" in value:
         raise _outside()
     origin.check(value)

@@ -1,7 +1,7 @@
-"""Signs requests for AWS and what speaks like it (Signature Version 4), with botocore's own signer.
+"""Signs requests for AWS and compatible services (Signature Version 4), with botocore's own signer.
 
-The client signs too, with keys that are none: its handle's token. What it signed is thrown away, and the request is
-signed anew for the pinned host. The real keys never make a presigned URL: one would outlive the permission.
+The client signs too, with its handle's token instead of keys. Its signature is discarded, and the request is signed
+again for the connection's host. The real keys never create a presigned URL, which would outlive the permission.
 
 botocore is imported when the first signature is made (8 MB, 0.1 s), so that no other relay pays for it.
 """
@@ -24,7 +24,7 @@ from .authorization import AUTHORIZATION, secret_of, visible
 from .post_form import PostForm
 from .request import Request
 
-# What a client signs with, in headers and (presigned URLs) in the query.
+# The client's signing fields, in headers and (presigned URLs) in the query.
 _SIGNED_WITH = ("Authorization", "X-Amz-Date", "Date", "X-Amz-Security-Token")
 _CONTENT_SHA256 = "X-Amz-Content-SHA256"
 _PRESIGNED = frozenset(
@@ -49,21 +49,22 @@ _UNSIGNED = "UNSIGNED-PAYLOAD"
 _UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-# A signed form is no request: who saw one could send it again, as long as it is good.
+# Unlike a request, a signed form could be sent again by whoever saw it, while it is valid.
 _FORM_IS_GOOD = timedelta(minutes=15)
 _EXPIRATION = "%Y-%m-%dT%H:%M:%S.000Z"
 
-# RFC 3986 2.3; what stands there already encoded stays as it is, but for the case of its hexadecimal digits.
+# RFC 3986 2.3; existing encodings stay, except for the case of their hexadecimal digits.
 _TO_ENCODE = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~-]")
 _TO_ENCODE_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/-]")
 
 
 class SigV4:
-    """By the fields `access_key_id`, `region` and `service` and the secrets `secret_access_key` and, with keys for a
-    while (STS), `session_token`.
+    """By the fields `access_key_id`, `region` and `service` and the secrets `secret_access_key` and, with temporary
+    keys (STS), `session_token`.
 
-    A presigned URL of the client is good on the loopback place only, for the requester of its handle, as long as the
-    handle: its own expiry says nothing, because there is no secret behind it. It is sent on as a signed request.
+    A presigned URL of the client is only valid at the loopback endpoint, for the handle's requester, as long as the
+    handle: its own expiry does not matter, because it was signed without a secret. It is forwarded as a signed
+    request.
     """
 
     steady: ClassVar[bool] = False
@@ -77,7 +78,7 @@ class SigV4:
         self._sign = _signer()
 
     def apply(self, request: Request, login: Login) -> Request:
-        """Raises also: InvalidRequest: a body that is signed piece by piece, or has no hash where one is needed."""
+        """Also raises: InvalidRequest: the body is signed in chunks, or has no hash where one is required."""
         payload = self._payload(request)
         keys = self._keys(login)
         bare = replace(request, target=_canonical(request.target)).without(*_SIGNED_WITH)
@@ -86,9 +87,9 @@ class SigV4:
         return bare
 
     def apply_to_form(self, request: Request, form: PostForm, login: Login) -> tuple[Request, bytes]:
-        """A presigned POST and how its body begins, signed with the form's own policy for the next minutes.
+        """A presigned POST and the start of its body, signed with the form's own policy for the next minutes.
 
-        `request` says the length of the client's body. Raises: as `apply`; BadBody: there is no policy to sign.
+        `request` has the length of the client's body. Raises: as `apply`; BadBody: there is no policy to sign.
         """
         policy = form.policy
         policy["expiration"] = _sooner(str(policy.get("expiration")))
@@ -108,7 +109,8 @@ class SigV4:
         return keys
 
     def credentials(self, login: Login) -> set[str]:
-        # Not the key, which is never sent, nor the signature: that is good for this one request, for some minutes.
+        # Neither the key, which is never sent, nor the signature, which is only valid for this request, for some
+        # minutes.
         token = login.secrets.get("session_token")
         return {token} if token else set()
 
@@ -133,7 +135,7 @@ class SigV4:
 
 @dataclass(frozen=True)
 class _Keys:
-    """As botocore's `Credentials`, of which the signers read these three."""
+    """Stands for botocore's `Credentials`, of which the signers read these three."""
 
     access_key: str
     secret_key: str = attribute(repr=False)
@@ -141,7 +143,7 @@ class _Keys:
 
 
 _Sign = Callable[[Request, _Keys, str, str, str], list[tuple[str, str]]]
-"""(request, keys, service, region, payload) -> the headers that the signature consists of."""
+"""(request, keys, service, region, payload) -> the signature's headers."""
 
 
 @functools.cache
@@ -156,13 +158,13 @@ def _signer() -> _Sign:
         ) from None
 
     class Other(SigV4Auth):
-        """The payload's hash is the client's; the body itself is not here."""
+        """The payload's hash comes from the client; the body itself is not available here."""
 
         def payload(self, request: Any) -> str:
             return str(request.context["payload"])
 
     class S3(S3SigV4Auth):
-        """S3 takes paths as they are, the others normalise and encode them once more."""
+        """S3 uses paths unchanged; the others normalise and encode them once more."""
 
         def payload(self, request: Any) -> str:
             return str(request.context["payload"])
@@ -172,7 +174,7 @@ def _signer() -> _Sign:
             method=request.method, url=f"https://{request.header('Host') or ''}{request.target}"
         )
         for name, value in request.headers:
-            # HTTPHeaders appends: a header that comes twice is signed as both.
+            # HTTPHeaders appends: a repeated header is signed with both values.
             signed.headers[name] = _text(value)
         signed.context["payload"] = payload
         kind: Any = S3 if service == "s3" else Other
@@ -200,7 +202,7 @@ def _sign_policy(policy: dict[str, Any], keys: _Keys, service: str, region: str)
 
 
 def _text(value: str) -> str:
-    """A header's value is signed as UTF-8; what is read as Latin-1 must become the bytes on the wire again."""
+    """A header's value is signed as UTF-8; one read as Latin-1 must become the bytes on the wire again."""
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -208,7 +210,7 @@ def _text(value: str) -> str:
 
 
 def _sooner(expiration: str) -> str:
-    """A policy's own end, if that can be read and comes before ours."""
+    """A policy's own expiry, if it is valid and earlier than ours."""
     ours = datetime.now(timezone.utc) + _FORM_IS_GOOD
     for form in (_EXPIRATION, "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"):
         with contextlib.suppress(ValueError):
@@ -218,10 +220,10 @@ def _sooner(expiration: str) -> str:
 
 
 def _canonical(target: str) -> str:
-    """The target as it is signed, without what a presigned URL is signed with.
+    """The target to sign, without a presigned URL's signing fields.
 
-    Clients differ in what they leave unencoded (`=`, `:`, a `+` for a space); services compare the encoded form, or
-    what they were sent, so both are made the same.
+    Clients differ in what they leave unencoded (`=`, `:`, a `+` for a space). Services compare either the encoded form
+    or what they received, so both are made equal.
     """
     path, mark, query = target.partition("?")
     path = _TO_ENCODE_IN_PATH.sub(_encoded, path)

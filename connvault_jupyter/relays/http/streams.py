@@ -1,6 +1,7 @@
-"""The two sides of an exchange: reading a client's requests, and sending a body while its answer is read already.
+"""The two sides of an exchange: reading a client's requests, and sending a body while its answer is already being
+read.
 
-Nothing here knows what a head says. Every wait ends: by its own limit, or because the other side has gone.
+It does not interpret heads. Every wait ends: by its own limit, or because the other side is gone.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from .bodies import Body, chunk, last_chunk
 from .heads import END, MAX_HEAD_BYTES, BadHead
 from .pool import TICK_S, block
 
-# A client's connection without a request. Its library looks whether it is still open before it uses it again.
+# A client's connection without a request. Libraries check whether it is still open before reusing it.
 _KEEP_ALIVE_S = 300.0
 
-# A server that was asked and says nothing. Long polls and slow models end by the client's own time-out before.
+# For a server that does not answer. Long polls and slow models reach the client's own time-out first.
 _SILENT_S = 3600.0
 
 Trailers = list[tuple[bytes, bytes]]
@@ -31,12 +32,12 @@ _WAITING = (BlockingIOError, ssl.SSLWantReadError)
 _HANG_UP = select.POLLHUP | select.POLLERR
 _HALF_CLOSED = getattr(select, "POLLRDHUP", 0)
 
-# Reads and writes of an upload before it is looked whether an answer has come.
+# Reads and writes of an upload before checking for an answer.
 _STEPS_A_TURN = 8
 
 
 class Gone(OSError):
-    """The client does not wait for an answer any more."""
+    """The client no longer waits for an answer."""
 
 
 class Silent(OSError):
@@ -44,7 +45,7 @@ class Silent(OSError):
 
 
 class Incoming:
-    """A client's bytes; `buffer` is what was read and belongs to nothing yet. `idle` is called while nothing comes."""
+    """A client's bytes; `buffer` has what was read but not used yet. `idle` is called while nothing arrives."""
 
     def __init__(self, stream: socket.socket, *, limits: Limits, idle: Callable[[], None]) -> None:
         self.stream = block(stream, limits)
@@ -54,9 +55,9 @@ class Incoming:
         self._half_closed_at = 0.0
 
     def head(self) -> bytes | None:
-        """The next request's head. `None`: the client has ended, or says nothing for long.
+        """The next request's head. `None`: the client has disconnected, or was idle for too long.
 
-        Raises: BadHead: too long. OSError: it broke off in the middle, or took too long.
+        Raises: BadHead: too long. OSError: it was cut off, or took too long.
         """
         since, started = 0, time.monotonic()
         while (end := self.buffer.find(END, since)) < 0:
@@ -70,7 +71,7 @@ class Incoming:
                 return None
             if data and not begun:
                 started = time.monotonic()
-            # The mark may have begun in what was there before.
+            # The end mark may have started in earlier data.
             since = max(0, len(self.buffer) - len(END) + 1)
             self.buffer += data or b""
             if not self._patient(time.monotonic() - started):
@@ -95,7 +96,7 @@ class Incoming:
         return waited_s <= _KEEP_ALIVE_S
 
     def small(self, body: Body) -> bytes:
-        """A whole body that is known to be small. Raises: OSError: it broke off, or took too long."""
+        """A whole body that is known to be small. Raises: OSError: it was cut off, or took too long."""
         content = body.feed(self.buffer) if self.buffer else b""
         self.buffer = body.rest
         ends_at = time.monotonic() + self._limits.login_s
@@ -109,14 +110,14 @@ class Incoming:
         return content
 
     def more(self, ends_at: float) -> None:
-        """Reads further into the buffer, until then (`time.monotonic`). Raises: Gone: nothing came."""
+        """Reads more into the buffer, until that time (`time.monotonic`). Raises: Gone: nothing came."""
         while not (data := self._read(self._limits.block_bytes)):
             if data == b"" or time.monotonic() > ends_at:
                 raise Gone
         self.buffer += data
 
     def waits(self) -> bool:
-        """Whether somebody is still there to read an answer. Who has ended its half may be, for `half_close_s`."""
+        """Whether the client still waits for an answer. After closing its half, it may for `half_close_s`."""
         poll = select.poll()
         poll.register(self.stream, _HALF_CLOSED)
         for _, events in poll.poll(0):
@@ -127,7 +128,7 @@ class Incoming:
         return True
 
     def drain(self, seconds: float) -> None:
-        """Reads and drops what still comes, so that the client finds the answer and not a broken connection."""
+        """Reads and drops what still arrives, so that the client gets the answer and not a reset connection."""
         ends_at = time.monotonic() + seconds
         self.buffer = b""
         self.stream.shutdown(socket.SHUT_WR)
@@ -137,7 +138,7 @@ class Incoming:
 
 
 class Upload:
-    """A request's body on its way, while its answer may come already. Both sockets are non-blocking for that long."""
+    """A request's body being sent, while its answer may already arrive. Both sockets are non-blocking meanwhile."""
 
     def __init__(
         self,
@@ -163,9 +164,9 @@ class Upload:
         upstream.setblocking(False)
 
     def step(self) -> tuple[int, int]:
-        """Moves on; what the client and the upstream must become for the next step (poll's events).
+        """Does one step; returns the events that client and upstream need for the next one (of poll).
 
-        Raises: BadBody. Gone: the client broke off in the middle.
+        Raises: BadBody. Gone: the client disconnected in the middle.
         """
         for _ in range(_STEPS_A_TURN):
             if self.over:
@@ -183,7 +184,7 @@ class Upload:
         except ssl.SSLWantReadError:
             return 0, select.POLLIN
         except OSError:
-            # It may have answered before it closed: that is read next.
+            # It may have answered before closing; the answer is read next.
             self.broken = self.over = True
             return 0, 0
         self._pending = self._pending[sent:]
@@ -217,12 +218,12 @@ class Upload:
         self._pending = memoryview(content)
 
 
-# Linux alone has it.
+# Only Linux has it.
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Exchange:
-    """Reads from the upstream and writes to the client, and moves an upload on meanwhile, if there is one."""
+    """Reads from the upstream and writes to the client, and continues an upload meanwhile, if there is one."""
 
     def __init__(self, client: Incoming, upstream: socket.socket, *, limits: Limits) -> None:
         self._client = client
@@ -238,7 +239,7 @@ class Exchange:
         return self._upload is not None
 
     def send(self, data: bytes) -> None:
-        """To the upstream, before anything else. Raises: OSError."""
+        """Sends to the upstream, before anything else. Raises: OSError."""
         if isinstance(self._upstream, ssl.SSLSocket):
             self._upstream.settimeout(self._limits.stalled_s)
             self._upstream.sendall(data)
@@ -249,7 +250,7 @@ class Exchange:
     def upload(self, body: Body, *, coded: bool, passing: Callable[[Trailers], Trailers]) -> None:
         """From now on this body is sent, chunked if `coded`, whenever the exchange waits.
 
-        `passing` picks the trailers that may go with it.
+        `passing` selects the trailers to forward.
         """
         self._upload = Upload(
             self._client, self._upstream, body, coded=coded, passing=passing, limits=self._limits
@@ -258,7 +259,7 @@ class Exchange:
     def receive(self, until: float = math.inf) -> bytes | None:
         """The next block from the upstream; `b""`: its end; `None`: none until `until` (`time.monotonic`).
 
-        Raises: Gone: nobody waits for it. Silent: it says nothing. OSError: it broke.
+        Raises: Gone: nobody waits for it. Silent: it does not answer. OSError: the connection failed.
         """
         waiting_since = 0.0
         self._acknowledge()
@@ -286,7 +287,7 @@ class Exchange:
                 raise Silent
 
     def _read(self, until: float) -> bytes:
-        """What has come, or comes within `TICK_S` and until then. Raises: as `recv`."""
+        """What has arrived, or arrives within `TICK_S` and before that time. Raises: as `recv`."""
         stream, size = self._upstream, self._read_size.bytes
         if until == math.inf or self._upload is not None:
             return stream.recv(size)
@@ -302,7 +303,7 @@ class Exchange:
         return stream.recv(size)
 
     def _acknowledge(self) -> None:
-        """What was read before, at once.
+        """Acknowledges earlier reads at once.
 
         A server that writes head and body in two may wait for our acknowledgement of the first before it sends the
         second (Nagle's algorithm), and we would delay it by 40 ms. It is set for the moment only (tcp(7)).
@@ -312,7 +313,7 @@ class Exchange:
         self._begun = True
 
     def answer(self, data: bytes) -> None:
-        """To the client. Raises: OSError: it has gone, or takes nothing."""
+        """Sends to the client. Raises: OSError: it is gone, or accepts nothing."""
         if self._upload is None:
             self._client.stream.sendall(data)
             return
@@ -327,23 +328,24 @@ class Exchange:
                 if time.monotonic() - stalled_since > self._limits.stalled_s:
                     raise Gone from None
         if view:
-            # The upload has ended meanwhile, and sends wait again.
+            # The upload has ended in the meantime, and sends block again.
             self._client.stream.sendall(view)
 
     def finish(self) -> bool:
-        """The answer is complete; whether the request is too, so that both connections can go on."""
+        """The answer is complete; returns whether the request is too, so that both connections can be reused."""
         upload, self._upload = self._upload, None
         if upload is None:
             return True
         if not upload.over:
-            # The last block may be waiting for its turn.
+            # The last block may still be waiting.
             upload.step()
         block(self._client.stream, self._limits)
         block(self._upstream, self._limits)
         return upload.over and not upload.broken
 
     def _turn(self, stream: socket.socket, wants: int, until: float = math.inf) -> bool:
-        """Waits until `stream` or the upload can go on, at most `TICK_S`, and until then; whether something can."""
+        """Waits until `stream` or the upload can continue, at most `TICK_S` and until that time; returns whether one
+        can."""
         upload = self._upload
         assert upload is not None  # noqa: S101 -- for the type checker; its callers have looked
         client_wants, upstream_wants = upload.step()

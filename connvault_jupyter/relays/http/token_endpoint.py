@@ -1,8 +1,8 @@
-"""Asks a token endpoint for an access token, once: one POST, one answer. Nothing is kept here.
+"""Requests an access token from a token endpoint: one POST, one answer. Nothing is kept here.
 
-The endpoint is a destination of its own: it is connected to under the same rules as any upstream (`upstream`), a
-redirect is never followed, and neither proxies nor variables of the environment count. Of its answer only the token
-and its lifetime are used, and which of the errors of RFC 6749 5.2 it was; its words are nobody's business.
+The endpoint is a separate destination: it is subject to the same rules as any upstream (`upstream`), redirects are
+never followed, and proxies and environment variables are ignored. Only the token, its lifetime and the error code (RFC
+6749 5.2) of its answer are used; its own text is dropped.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from ...errors import (
 from ..limits import Limits, left_s
 from ..upstream import connect, encrypt
 
-# A JWT with hundreds of groups has 20 KiB; a header longer than this no server takes.
+# A JWT with hundreds of groups has 20 KiB; no server accepts a header longer than this.
 _MAX_TOKEN_CHARS = 32 * 1024
 _MAX_ANSWER_BYTES = 2 * _MAX_TOKEN_CHARS
 
-# RFC 6749 5.1 only recommends `expires_in`; without it the token is fetched anew this often.
+# RFC 6749 5.1 only recommends `expires_in`; without it the token is fetched again this often.
 _UNSAID_LIFETIME_S = 300.0
 _MAX_LIFETIME_S = 24 * 3600.0
 
@@ -51,21 +51,21 @@ _OURS: Mapping[type[UpstreamError], str] = {
 
 @dataclass(frozen=True)
 class AccessToken:
-    """A bearer token (RFC 6750), and for how many seconds from now it is good."""
+    """A bearer token (RFC 6750), and for how many seconds from now it is valid."""
 
     value: str = field(repr=False)
     lifetime_s: float
 
 
 def fetch(fields: Mapping[str, Any], client_secret: str, *, limits: Limits) -> AccessToken:
-    """By the client credentials grant (RFC 6749 4.4), within `limits.login_s` in all.
+    """Fetches one by the client credentials grant (RFC 6749 4.4), within `limits.login_s` in total.
 
     `fields`: `token_url`, `client_id`, `client_auth` (`client_secret_basic`, the default, or `client_secret_post`),
     `scope`, `audience`, `allow_http` and `ca_certificate`.
 
     Raises:
         UpstreamAuthFailed: it refused the client.
-        UpstreamRefused: it refuses otherwise, redirects, or is no token endpoint.
+        UpstreamRefused: it refuses for another reason, redirects, or is not a token endpoint.
         UpstreamUnreachable, UpstreamTlsFailed, UpstreamTimeout; UpstreamError: it is busy or failing.
     """
     address = _address(fields)
@@ -82,9 +82,9 @@ def fetch(fields: Mapping[str, Any], client_secret: str, *, limits: Limits) -> A
         if time.monotonic() < deadline:
             return _token(status, answer)
     if time.monotonic() >= deadline:
-        # The connection was ended under whatever was going on; http.client takes that for the end of an answer.
+        # The connection was ended by the deadline, which http.client takes for the end of an answer.
         kind = UpstreamTimeout
-    # Here, because the cause quotes what was sent.
+    # Raised here, because the cause quotes what was sent.
     raise kind(_OURS[kind])
 
 
@@ -110,7 +110,7 @@ def _asked(fields: Mapping[str, Any], client_secret: str) -> tuple[dict[str, str
         raise UpstreamRefused("This way of logging in at a token endpoint is unknown.")
     client = (str(fields.get("client_id") or ""), client_secret)
     if method == "client_secret_basic":
-        # RFC 6749 2.3.1: encoded before they are joined; Authlib leaves that to its caller.
+        # RFC 6749 2.3.1: must be encoded before joining, which Authlib leaves to its caller.
         client = (quote(client[0], safe=""), quote(client[1], safe=""))
     body = prepare_token_request(
         "client_credentials", scope=fields.get("scope") or None, audience=fields.get("audience") or None
@@ -135,7 +135,7 @@ def _exchange(
         _ended_at(deadline, plain),
         _secured(plain, address, fields, deadline) as stream,
     ):
-        # Not HTTPSConnection: it would connect by itself, under rules of its own.
+        # Not HTTPSConnection, which would connect by itself, under its own rules.
         client = http.client.HTTPConnection(host, port)
         client.auto_open = 0
         client.sock = stream
@@ -163,8 +163,8 @@ def _secured(
 
 @contextmanager
 def _ended_at(deadline: float, stream: socket.socket) -> Iterator[None]:
-    """Ends the connection at that time, however slowly its bytes drip: a time-out of a socket is one of each read."""
-    # A duplicate: TLS takes the descriptor of the stream over.
+    """Ends the connection at that time, even if it sends bytes slowly: a socket's time-out is per read."""
+    # A duplicate, as TLS takes over the stream's descriptor.
     copy = socket.socket(fileno=os.dup(stream.fileno()))
 
     def end() -> None:
@@ -195,7 +195,7 @@ def _token(status: int, answer: bytes) -> AccessToken:
 
 
 def _sendable(token: str) -> bool:
-    """A line break in it would be another header."""
+    """A line break in it would start another header."""
     return 0 < len(token) <= _MAX_TOKEN_CHARS and token.isascii() and token.isprintable()
 
 
@@ -210,17 +210,17 @@ def _parsed(answer: bytes) -> Mapping[str, Any]:
 
 
 def _lifetime_s(said: object) -> float:
-    """Seconds; some servers say them as text."""
+    """Seconds; some servers send them as text."""
     try:
         found = float(said) if isinstance(said, int | float | str) else _UNSAID_LIFETIME_S
     except (ValueError, OverflowError):
         return _UNSAID_LIFETIME_S
-    # Also where it is no number at all.
+    # Also if it is not a number at all.
     return min(found, _MAX_LIFETIME_S) if found > 0 else _UNSAID_LIFETIME_S
 
 
 def _refusal(status: int, error: object) -> UpstreamError:
-    """RFC 6749 5.2, and what comes from the servers before such an endpoint."""
+    """RFC 6749 5.2, and errors of proxies before such an endpoint."""
     if 300 <= status < 400:
         return UpstreamRefused(
             "The token endpoint answers with a redirect, which connvault never follows. Enter the address "

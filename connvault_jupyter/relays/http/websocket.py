@@ -1,7 +1,8 @@
-"""Masks what a server says over a WebSocket (RFC 6455), message by message. What is said to it passes elsewhere.
+"""Masks what a server sends over a WebSocket (RFC 6455), message by message. The other direction is not handled here.
 
-A message is passed on when it is complete, so nothing of one depends on what is in it; a control frame at once. One
-that is too large, or takes too long, goes on as a stream with a fixed hold. What is no frame of a server, too.
+A message is forwarded when it is complete, so its timing does not depend on its content; a control frame at once. One
+that is too large, or takes too long, continues as a stream with a fixed delay. So does anything that is not a server's
+frame.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from ..masking.holding import HOLD_S, Holding
 from ..masking.masker import Masker
 
-# The default of Python's `websockets` for the largest message that it takes.
+# The default limit of Python's `websockets` for a message.
 _MAX_MESSAGE_BYTES = 1 << 20
 
 _FIN, _RESERVED, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
@@ -29,23 +30,23 @@ class Messages:
     def __init__(self, mask: Masker, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._mask = mask
         self._clock = clock
-        # Not yet understood from `_at` on: a part of a frame's head, or of a control frame.
+        # Unparsed from `_at` on: a part of a frame's head, or of a control frame.
         self._unread = b""
         self._at = 0
         self._frame_left = 0
         self._last_frame = True
         self._message = _Message()
-        # What a message goes through that is not held whole, or what follows something that is no frame.
+        # For messages that are not held completely, and for everything after an invalid frame.
         self._stream: Holding | None = None
         self._broken = False
 
     @property
     def held_until(self) -> float:
-        """When `release` has something to give, as the clock counts."""
+        """When `release` will have data, by the clock."""
         return self._message.due if self._stream is None else self._stream.held_until
 
     def __call__(self, data: bytes) -> bytes:
-        """What can be passed on."""
+        """What can be forwarded."""
         if not data:
             rest, self._unread = self._unread, b""
             return self._all() + self._mask.whole(rest)
@@ -61,7 +62,7 @@ class Messages:
         return b"".join(shown)
 
     def release(self) -> bytes:
-        """What has been held long enough."""
+        """The data that was held long enough."""
         if self._stream is not None:
             return self._message.woven(self._stream.release())
         if self._clock() < self._message.due:
@@ -71,7 +72,7 @@ class Messages:
         return self._message.woven(shown)
 
     def _step(self) -> bytes | None:
-        """What can be shown after one more part of what is unread; `None`: more of it must come first."""
+        """What can be forwarded after parsing one more part; `None`: more data is needed."""
         if self._frame_left:
             content = self._cut(min(self._frame_left, len(self._unread) - self._at))
             self._frame_left -= len(content)
@@ -87,7 +88,7 @@ class Messages:
             frame = self._cut(head.size + head.length)
             frame = frame[: head.size] + self._mask.whole(frame[head.size :])
             if self._stream is None:
-                # Nothing of the message around it has been passed on.
+                # None of the surrounding message has been forwarded.
                 return frame
             self._message.mark(frame)
             return self._message.woven(b"")
@@ -99,7 +100,7 @@ class Messages:
         return self._content(b"")
 
     def _cut(self, size: int) -> bytes:
-        """The next bytes; all of what is unread is cut but once for a block, however many frames are in it."""
+        """The next bytes; unread data is only sliced once per block, however many frames it contains."""
         start, self._at = self._at, self._at + size
         return self._unread[start : self._at]
 
@@ -127,7 +128,7 @@ class Messages:
         return self._message.woven(self._stream(self._message.taken()))
 
     def _break(self) -> bytes:
-        """Nothing that follows is known to be a frame."""
+        """From here on nothing is known to be a frame."""
         rest = self._cut(len(self._unread) - self._at)
         before = self._all()
         self._broken = True
@@ -140,14 +141,14 @@ class Messages:
 
 
 class _Message:
-    """What has come of one. `due`: when it need not be held any more."""
+    """The received part of one. `due`: when it need not be held any more."""
 
     def __init__(self) -> None:
         self.due = math.inf
         self.size = 0
         self.parts: list[bytes] = []
         self._woven = 0
-        # Heads of its frames, and what else is between them, by how much of the content comes before.
+        # The heads of its frames, and what else is between them, by the amount of content before them.
         self._marks: deque[tuple[int, bytes]] = deque()
 
     def taken(self) -> bytes:
@@ -158,7 +159,7 @@ class _Message:
         self._marks.append((self.size, frame))
 
     def woven(self, content: bytes) -> bytes:
-        """This content, which is the next, with what stands between."""
+        """This next content, with what belongs in between."""
         found, start = [], 0
         while self._marks and self._marks[0][0] <= self._woven + len(content):
             place, frame = self._marks.popleft()
@@ -181,7 +182,7 @@ class _Head:
 
 
 def _head(data: bytes, at: int) -> _Head | None:
-    """RFC 6455 5.2; `None`: it is not whole."""
+    """RFC 6455 5.2; `None`: it is incomplete."""
     if len(data) < at + 2:
         return None
     first, second = data[at], data[at + 1]
@@ -193,5 +194,5 @@ def _head(data: bytes, at: int) -> _Head | None:
     known = opcode in (_CONTINUATION, _TEXT, _BINARY) or (
         opcode >= _CONTROL and last and length <= _MAX_CONTROL_BYTES
     )
-    # No extension was agreed on, and a server does not mask (5.1).
+    # No extension was negotiated, and a server does not mask (5.1).
     return _Head(opcode, last, 2 + more, length, known and not first & _RESERVED and not second & _MASKED)

@@ -1,9 +1,9 @@
-"""Masks what was sent to a service in what it sends back, length for length. Which secrets that are is the caller's.
+"""Masks secrets in what a service sends back, keeping the length. The caller chooses the secrets.
 
-This is against accidents: a debug page, a log, an error that quotes the request. It does not hold against code that
-works with the service, which can have a secret encrypted, reversed, or sent in parts. What it must not do is tell such
-code anything: what it does, and how long it takes, depends on a secret only where the whole of it is there, and a
-secret that could be guessed is not masked (`services.guessability`).
+This prevents accidents: a debug page, a log, an error that quotes the request. It can't stop code that cooperates with
+the service, which can return a secret encrypted, reversed, or in parts. It must not reveal anything to such code: its
+effect and duration depend on a secret only where the whole secret occurs, and a secret that could be guessed is not
+masked (`services.secrets.guessability`).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from .normal_form import forms
 from .search import Search
 from .spellings import patterns, read_patterns
 
-# Equal length keeps every count in the stream true: Content-Length, a bulk string's, a frame's. Line ends stay, and
-# what makes UTF-16 of ASCII.
+# Equal length keeps every count in the stream correct: Content-Length, bulk strings, frames. Line ends stay, and so do
+# the zero bytes of UTF-16.
 _STARS = bytes(byte if byte in b"\0\r\n" else ord("*") for byte in range(256))
 
 
 class Masker:
-    """`sighted` is called when a secret was there, before the masked content is given back; `sights` counts them."""
+    """`sighted` is called when a secret was found, before the masked content is returned; `sights` counts them."""
 
     def __init__(self, secrets: Iterable[str], *, sighted: Callable[[], None] | None = None) -> None:
         self._secrets = frozenset(secret for secret in secrets if maskable(secret))
         self._sighted = sighted
-        # Of each form; not before it is needed: most answers are shorter, or have only one.
+        # One per form, created when needed: most answers are shorter, or have only one form.
         self._searches: list[Search] = []
         self.sights = 0
 
@@ -35,7 +35,7 @@ class Masker:
         return bool(self._secrets)
 
     def whole(self, data: bytes) -> bytes:
-        """A piece that is complete in itself, masked."""
+        """Masks a piece that is complete in itself."""
         # No spelling of a secret is shorter than the shortest secret.
         if not self._secrets or len(data) < MIN_CHARS:
             return data

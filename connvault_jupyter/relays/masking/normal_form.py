@@ -4,9 +4,9 @@ r"""Brings content to one normal form, in which a secret stands as itself, howev
     unescape  up to four times: JSON and the like (`\u002B`, `\/`, `\"`, `\x2b`), HTML (`&#43;`, `&#x2b;`, `&plus;`),
               percent; at last `+` is a space
 
-Each step is taken where its sign is in the content, so what it costs depends on the content alone: no secret is known
-here. It is not a parser of any of these languages: it reads each escape wherever one could be, and a run of backslashes
-as one. What is looked for is brought to the same form.
+Each step runs only if its marker is in the content, so the cost depends only on the content: it knows no secrets. It
+is not a parser for any of these languages: it reads escapes wherever they could be, and a run of backslashes as one.
+Patterns are brought to the same form.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ _SPARSE = 64
 
 
 class Form:
-    """`data`, and where each of its bytes stood before."""
+    """`data`, and the original position of each byte."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        # What each step has kept of what it was given.
+        # Which bytes of its input each step has kept.
         self._kept: list[Array] = []
-        # Where those bytes stood, worked out once for all that is found.
+        # The positions of those bytes, computed once for all matches.
         self._places: list[Array] | None = None
 
     def raw(self, start: int, end: int) -> tuple[int, int]:
-        """Where the bytes from `start` to `end` stood in what the form was made of, with all of their spelling."""
+        """The span in the original content of the bytes from `start` to `end`, including their whole spelling."""
         if self._places is None:
             self._places = [np.flatnonzero(kept) for kept in self._kept]
         for kept, places in zip(reversed(self._kept), reversed(self._places), strict=True):
@@ -67,7 +67,8 @@ class Form:
             if isinstance(kept, _Dropped):
                 end = int(places[end - 1]) + 1
             else:
-                # The first byte of a spelling was left in its place, and the rest of it goes up to the next one.
+                # The first byte of a spelling was kept at its position, and the spelling extends to the next kept
+                # byte.
                 end = int(places[end]) if end < len(places) else len(kept)
         return start, end
 
@@ -78,12 +79,12 @@ class Form:
             data = data.translate(None, DROPPED)
         for byte in (b"\n", b"\r", b"\0"):
             if byte in data:
-                # Faster than `translate` where there are few.
+                # Faster than `translate` if there are few.
                 data = data.replace(byte, b"")
         return self if len(data) == len(self.data) else self._made(data, _Dropped(self.data))
 
     def unescaped(self) -> Form:
-        """With every escape read; itself, if there is none."""
+        """With all escapes decoded; itself, if there are none."""
         made = self
         for _ in range(_ROUNDS):
             before = made
@@ -100,7 +101,7 @@ class Form:
 
     def _after(self, readers: Sequence[tuple[int, _Read]]) -> Form:
         size = len(self.data)
-        # With room behind the end, so that what is behind an escape can be looked at without looking where it ends.
+        # Padded, so that the bytes after an escape can be read without bounds checks.
         before = np.frombuffer(self.data + bytes(_ROOM), np.uint8)
         after, kept = before.copy(), np.ones(size + _ROOM, np.bool_)
         kept[size:] = False
@@ -131,7 +132,7 @@ class Form:
 
 
 def forms(data: bytes) -> Iterator[Form]:
-    """In which a secret is looked for: as it is if it is no text; else squeezed and, if that is another, unescaped."""
+    """The forms to search: unchanged if it is not text; else squeezed and, if different, unescaped."""
     plain = Form(data)
     if not _is_text(data):
         yield plain
@@ -144,7 +145,7 @@ def forms(data: bytes) -> Iterator[Form]:
 
 
 def _is_text(data: bytes) -> bool:
-    """Of UTF-16 too. An archive or an image has a control character for nine bytes."""
+    """Also UTF-16. An archive or an image has a control character in every nine bytes."""
     sample = data[:: max(1, len(data) // _SAMPLE_BYTES)]
     return (len(sample) - len(sample.translate(None, _CONTROLS))) * _TEXT <= len(sample)
 
@@ -168,7 +169,7 @@ def _json(first: Array, before: Array, after: Array, kept: Array) -> bool:
     apart = np.diff(first) != 1
     runs = not apart.all()
     if runs:
-        # One backslash is left of a run, at its beginning, unless more is known below.
+        # One backslash of a run is kept, at its start, unless decided otherwise below.
         kept[first] = False
         last = first[np.append(apart, True)]
         first = first[np.append(True, apart)]
@@ -211,7 +212,7 @@ def _digits(before: Array, places: Array, count: int) -> tuple[Array, Array]:
 
 
 def _read_utf16(points: Array, first: Array, last: Array, after: Array, kept: Array) -> None:
-    """The characters of escapes that begin and whose backslashes end there."""
+    """The characters of escapes whose starts and last backslashes are given."""
     for place in range(1, 6):
         kept[last + place] = False
     halves = points >> 10
@@ -228,7 +229,7 @@ def _read_utf16(points: Array, first: Array, last: Array, after: Array, kept: Ar
 
 
 def _utf8(points: Array, places: Array, after: Array, kept: Array) -> None:
-    """Writes characters there, each of which has room for its bytes (RFC 3629 3)."""
+    """Writes characters there; each has enough room for its bytes (RFC 3629 3)."""
     text = points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
     encoded = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     lengths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
@@ -240,7 +241,7 @@ def _utf8(points: Array, places: Array, after: Array, kept: Array) -> None:
 
 
 def _html(places: Array, before: Array, after: Array, kept: Array) -> bool:
-    """Character references of ASCII and Latin-1; those by number also without `;`, which browsers do not ask for."""
+    """Character references of ASCII and Latin-1; numeric ones also without `;`, which browsers do not require."""
     begins = before.take(places + 1)
     named = _html_named(places[_LETTER.take(begins)], before, after, kept)
     return _html_numbered(places[begins == 0x23], before, after, kept) or named
@@ -289,7 +290,7 @@ def _html_numbered(places: Array, before: Array, after: Array, kept: Array) -> b
 
 def _percent(places: Array, before: Array, after: Array, kept: Array) -> bool:
     """RFC 3986 2.1."""
-    # A text of percent signs alone is soon done with.
+    # A shortcut for text of only percent signs.
     places = places[_HEX.take(before.take(places + 1)) < 16]
     values, known = _digits(before, places + 1, 2)
     places = places[known]

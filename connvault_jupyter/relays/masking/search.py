@@ -1,18 +1,18 @@
-r"""Finds whole patterns in content, at a cost that depends on neither.
+r"""Finds whole patterns in content, in a time that depends on neither of them.
 
-A search that skips what can't match (`bytes.find`, memmem, regular expressions, Aho and Corasick) is slower where a
-content is like a pattern, and so tells code that times it how like it is. Here a content is cut into words of 8 bytes,
-and each run of words gets a fingerprint: a sum of products with them, modulo 2^64, by factors that are drawn when a
-process first needs them. What is looked up is whether a fingerprint is one of a pattern's. That takes the same time for
-all; what is in both is compared in full. Such a run is the last 16 to 32 bytes of a pattern, or as many that end up to
-7 bytes before: more than anybody can guess, for `services.guessability` judges just these parts. Nothing is ever done
-for a fingerprint that is like a pattern's in some of its bits: with the time that this takes, content could be chosen
-until the factors are known, and by them the pattern.
+A search that skips mismatches (`bytes.find`, memmem, regular expressions, Aho-Corasick) is slower where content
+resembles a pattern, so its timing reveals how similar they are. Here content is split into words of 8 bytes, and each
+run of words gets a fingerprint: the sum of its products, modulo 2^64, with random factors drawn when a process first
+needs them. Each fingerprint is looked up among those of the patterns, which always takes the same time; only matches
+are compared in full. Such a run is the last 16 to 32 bytes of a pattern, or as many that end up to 7 bytes earlier:
+more than anybody can guess, as `services.secrets.guessability` judges just these parts. A fingerprint that equals a
+pattern's in only some bits must never cause any work: by its timing, content could be chosen until the factors, and
+with them the pattern, are known.
 
-How many runs there are, how long, and how large the tables are, follows from nominal lengths, not from what the
-patterns are.
+The number and length of runs, and the size of the tables, follow from nominal lengths, not from the patterns
+themselves.
 
-Short content is looked up as it is, in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
+Short content is looked up directly in a set: Python's hash of bytes is keyed too (SipHash, PEP 456).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MOST_WORDS = 4
 # place for each, which is faster than two.
 _FEWEST_BITS, _SINGLE_BITS = 11, 14
 
-# While less than two of five places are taken a few turns are enough; else another factor is drawn.
+# While fewer than two in five slots are taken, a few turns are enough; else another factor is drawn.
 _MOST_TURNS = 200
 
 # Up to here a set is faster than numpy's calls.
@@ -61,16 +61,16 @@ class Pattern:
 
     @property
     def stride(self) -> int:
-        """Where in the content runs are looked at: as seldom as a pattern of this length leaves room for."""
+        """The step between the checked runs: as large as a pattern of this length allows."""
         return 1 << min(_WORD, self.length - self.run + 1).bit_length() - 1
 
     @property
     def fits(self) -> bool:
-        """Whether a run is in it wherever it begins."""
+        """Whether it contains a run at every offset."""
         return len(self.data) >= self.run + self.stride - 1
 
     def span(self, data: bytes, start: int) -> tuple[int, int] | None:
-        """Where it stands, if it does, with its data from `start` on."""
+        """Its span in the data from `start` on, if it is there."""
         end = start + len(self.data)
         if start < 0 or not hmac.compare_digest(data[start:end], self.data):
             return None
@@ -86,7 +86,7 @@ class Pattern:
 
 
 class Search:
-    """Made once for all patterns."""
+    """Built once for all patterns."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         shapes: dict[tuple[int, int], list[Pattern]] = {}
@@ -95,7 +95,7 @@ class Search:
         self._runs = [_Runs(stride, size, group) for (stride, size), group in sorted(shapes.items())]
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Where a pattern stands, in no order; they may overlap."""
+        """The spans of patterns, in no particular order; they may overlap."""
         for place, runs in self._short(data) if len(data) <= _SHORT_BYTES else self._long(data):
             yield from runs.spans(data, place)
 
@@ -110,7 +110,7 @@ class Search:
         for phase in range(0, _WORD, min(runs.stride for runs in self._runs)) if self._runs else ():
             asked = [runs for runs in self._runs if phase % runs.stride == 0]
             for start in range(phase, len(data), _PIECE_WORDS * _WORD):
-                # With the beginning of the next piece: a run may go over the edge.
+                # Includes the start of the next piece, as a run may cross the boundary.
                 prints = _Fingerprints(data, start, _PIECE_WORDS + _MOST_WORDS)
                 for runs in asked:
                     for place in runs.places(prints.of(runs.size)[:_PIECE_WORDS]):
@@ -124,29 +124,29 @@ class _Runs:
     def __init__(self, stride: int, size: int, patterns: Iterable[Pattern]) -> None:
         self.stride = stride
         self.size = size
-        # What may stand there, and which pattern that is, from how far before.
+        # The runs, each with its pattern and the distance from the pattern's start.
         self.seen: dict[bytes, list[tuple[int, Pattern]]] = {}
         count = 0
         for pattern in patterns:
-            # The last ones: tokens of one kind begin alike.
+            # The last ones, as tokens of one kind start alike.
             last = len(pattern.data) - size
             for at in range(last - stride + 1, last + 1):
                 self.seen.setdefault(pattern.data[at : at + size], []).append((at, pattern))
             count += stride
         while len(self.seen) < count:
-            # Some are the same. How many, nothing may tell.
+            # Some are equal. Their number must not be visible.
             self.seen[secrets.token_bytes(size)] = []
         self._table: _Table | None = None
 
     def spans(self, data: bytes, place: int) -> Iterator[tuple[int, int]]:
-        """Of the patterns whose run stands there."""
+        """The spans of the patterns whose run is at this offset."""
         for before, pattern in self.seen.get(data[place : place + self.size], ()):
             span = pattern.span(data, place - before)
             if span is not None:
                 yield span
 
     def places(self, prints: Array) -> list[int]:
-        """Which of these fingerprints are those of a run."""
+        """The positions of those fingerprints that belong to a run."""
         if self._table is None:
             words = -(-self.size // _WORD)
             rows = b"".join(run.ljust(words * _WORD, b"\0") for run in self.seen)
@@ -207,7 +207,7 @@ class _Table:
             pass
 
     def _put_by_turns(self, prints: Array, bits: int) -> bool:
-        """What has lost its place goes to its other one."""
+        """A displaced fingerprint moves to its other slot."""
         self._halves = [_Half(bits), _Half(bits, secrets.randbits(64) | 1)]
         for turn in range(_MOST_TURNS):
             prints = self._halves[turn % 2].put(prints)
@@ -216,7 +216,7 @@ class _Table:
         return False
 
     def places(self, prints: Array) -> list[int]:
-        """Which of these fingerprints it has."""
+        """The positions of those fingerprints that it contains."""
         hits = self._halves[0].has(prints)
         for half in self._halves[1:]:
             hits |= half.has(prints)
@@ -232,14 +232,14 @@ class _Half:
     def __init__(self, bits: int, factor: int = 1) -> None:
         self._shift = np.uint64(64 - bits)
         self._factor = np.uint64(factor)
-        # What stands in an empty place belongs in another one, so it is never found.
+        # An empty slot holds a value that belongs in another slot, so it is never found.
         self._known = (~np.arange(1 << bits, dtype=np.uint64) << self._shift) * np.uint64(
             pow(factor, -1, 1 << 64)
         )
         self._used = np.zeros(1 << bits, np.bool_)
 
     def put(self, prints: Array) -> Array:
-        """The ones that have no place now, of these or of those before."""
+        """The fingerprints that have no slot now, of these or of earlier ones."""
         index = self._index(prints)
         before, used = self._known[index], self._used[index]
         self._known[index] = prints

@@ -1,7 +1,7 @@
-"""What a secret looks like in content that was brought to its normal form. Nothing is searched here.
+"""The spellings of a secret in content in normal form. Nothing is searched here.
 
-By the same steps for each secret, and as many patterns of the same nominal lengths for each of one length: how long it
-takes is seen by whoever waits for the first answer.
+The steps are the same for each secret, and all secrets of one length have equally many patterns of the same nominal
+lengths, as whoever waits for the first answer can measure the time.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _BASE64 = (string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FOLDED = bytes.maketrans(b"+", b" ")
 
-# How many patterns are not Base64.
+# The number of patterns that are not Base64.
 _UNCODED = 3
 
-# Nobody knows it, so no secret can have it in it, nor an escape that is read as it; and it is no part of an escape.
+# Random, so no secret and no escape can contain it; and it is not part of an escape.
 _BETWEEN = b"\1%s\1" % secrets.token_hex(16).encode()
 
 
@@ -51,7 +51,7 @@ def read_patterns(secret: str) -> list[Pattern]:
     spelled = _spelled(secret)
     joined = _BETWEEN.join([*(pattern.data for pattern in spelled[:_UNCODED]), _ALL_ESCAPES])
     uncoded = [
-        # What a last backslash is read as depends on what follows it.
+        # The reading of a final backslash depends on what follows it.
         replace(pattern, data=data.translate(None, DROPPED).rstrip(b"\\"), length=read_length(len(secret)))
         for pattern, data in zip(
             spelled, Form(joined).unescaped().data.split(_BETWEEN)[:_UNCODED], strict=False
@@ -83,8 +83,8 @@ def _spelled(secret: str) -> list[Pattern]:
 
 
 def _in_base64(secret: str) -> Iterable[Pattern]:
-    """At each of the three places that it may begin at in a longer text, with the bits that it has of the characters
-    that it shares with its neighbours."""
+    """At each of the three offsets in a longer text, with its own bits of the characters that it shares with its
+    neighbours."""
     raw = secret.encode()
     for offset in range(3):
         text = base64.b64encode(bytes(offset) + raw)
@@ -104,7 +104,7 @@ def _in_base64(secret: str) -> Iterable[Pattern]:
 
 
 def _sharing(char: int, bits: int, *, first: bool) -> bytes:
-    """The characters with the same `first` (or other) bits; none if no bit is shared."""
+    """The characters with the same first (or last) bits; none if no bit is shared."""
     if not bits:
         return b""
     mask = (0x3F << 6 - bits) & 0x3F if first else 0x3F >> bits
@@ -113,7 +113,7 @@ def _sharing(char: int, bits: int, *, first: bool) -> bytes:
 
 
 def _distinct(found: list[Pattern]) -> list[Pattern]:
-    """With something that nobody knows instead of what is there twice, or too short."""
+    """Replaces duplicates, and patterns that are too short, with random ones."""
     kept: dict[bytes, Pattern] = {}
     for pattern in found:
         spare = replace(pattern, data=secrets.token_bytes(pattern.length))

@@ -1,10 +1,11 @@
-"""Logs in at a MySQL or MariaDB server: its greeting, TLS, the proof of the password. What its client wants is given.
+"""Logs in at a MySQL or MariaDB server: its greeting, TLS, the proof of the password. The client's preferences are
+arguments.
 
-The password crosses in the clear over TLS only, and to a server that was verified (for caching_sha2_password, whose
-server has forgotten the user, also to this machine's): one in the middle could ask for it. Never encrypted with a key
-that the server sends along. An answer to a challenge goes to any server: all of these are fast hashes, so there is no
-better one to hold out for, as SCRAM is for PostgreSQL; how much to verify is the connection's to say. Nothing of the
-server's text leaves this module.
+The password itself is sent only over TLS to a verified server (for caching_sha2_password, if the server has forgotten
+the user, also to one on this machine), as an impostor could ask for it. It is never encrypted with a key sent by the
+server. A response to a challenge is sent to any server: all of these are fast hashes, so there is no better method to
+insist on, as there is SCRAM for PostgreSQL; the connection says how much to verify. None of the server's text leaves
+this module.
 """
 
 from __future__ import annotations
@@ -44,22 +45,22 @@ from .packets import (
     ssl_request,
 )
 
-# Of the login itself, whatever the client wants: without the first two there is no proof of a password.
+# Needed for the login itself: without the first two, a password can't be proved.
 _NEEDED = Can.PROTOCOL_41 | Can.SECURE_CONNECTION
 _OF_THE_LOGIN = int(_NEEDED | Can.PLUGIN_AUTH | Can.PLUGIN_AUTH_LENENC | Can.SSL)
 
-# What a proof may be sent with unasked: seen by anyone, it is of no use.
+# Plugins whose proof may be sent unasked: it is useless to anyone who sees it.
 _AT_ONCE = frozenset({proofs.NATIVE, proofs.CACHING_SHA2})
 
-# After the answer: a switch, a proof's continuation, its outcome. One more than any server needs.
+# Packets after the answer: a switch, a proof's continuation, its outcome. One more than any server needs.
 _ROUNDS = 5
 
-# ER_ACCESS_DENIED_ERROR and its kin, a password that has expired, an account that is locked, a plugin that is missing.
+# ER_ACCESS_DENIED_ERROR and similar ones, an expired password, a locked account, a missing plugin.
 _NOT_LET_IN = frozenset({1045, 1251, 1524, 1698, 1820, 1862, 2059, 3118, 4151})
 _NEEDS_TLS = 3159
 
-# OK_Packet of protocol 4.1: its header, two numbers, status and warnings. A shorter one is no end of a login: drivers
-# refuse it in words of their own.
+# OK_Packet of protocol 4.1: its header, two numbers, status and warnings. A shorter one does not end a login: drivers
+# refuse it.
 _SHORTEST_OK_BYTES = 7
 
 _NOT_MYSQL = "The server did not answer with the MySQL protocol. Check host and port."
@@ -85,7 +86,7 @@ _UNKNOWN_PLUGIN = (
 
 @dataclass
 class Reached:
-    """A server that has greeted and waits for an answer. `packets.stream` becomes the TLS one."""
+    """A server that has sent its greeting and waits for an answer. `packets.stream` becomes the TLS stream."""
 
     packets: Packets
     greeting: Greeting
@@ -93,9 +94,9 @@ class Reached:
 
 @contextmanager
 def reach(fields: Mapping[str, Any], *, limits: Limits, deadline: float) -> Iterator[Reached]:
-    """A connection to the server at `host` and `port`, or at the socket that `host` is the path of, and its greeting.
+    """A connection to the server at `host` and `port`, or at the socket with the path `host`, and its greeting.
 
-    It is closed at the end of the block. Nothing is said before the server has greeted.
+    It is closed at the end of the block. Nothing is sent before the server's greeting.
 
     Raises: UpstreamUnreachable, UpstreamTimeout, UpstreamRefused.
     """
@@ -131,9 +132,10 @@ def _connected(fields: Mapping[str, Any], timeout_s: float) -> socket.socket:
 
 
 def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
-    """Logs in as the login says, with the client's capabilities as far as the server has them; the server's OK packet.
+    """Logs in with the client's capabilities, as far as the server has them; returns the server's OK packet.
 
-    `wanted` is a client's answer; its user, proof and plugin don't count. Without a database in it, the login's counts.
+    `wanted` is a client's answer; its user, proof and plugin are ignored. Without a database in it, the login's is
+    used.
 
     Raises: UpstreamAuthFailed, UpstreamTlsFailed, UpstreamTimeout, UpstreamRefused, UpstreamUnreachable.
     """
@@ -145,7 +147,7 @@ def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
             reached.packets.send(ssl_request(answer))
             reached.packets.stream = encrypt(
                 reached.packets.stream,
-                # By what it is called in its certificate: without a port, without brackets.
+                # The name in its certificate: without port and brackets.
                 {**login.fields, "host": _address_of(login.fields).host},
                 timeout_s=left_s(reached.packets.deadline),
             )
@@ -153,14 +155,14 @@ def log_in(reached: Reached, login: Login, wanted: Answer) -> bytes:
 
 
 def password_of(login: Login) -> bytes:
-    """As the server hashed it."""
+    """The password as the server hashed it."""
     return str(login.secrets.get("password", "")).encode()
 
 
 def _tls_mode(fields: Mapping[str, Any], greeting: Greeting) -> str:
     """The mode, if there will be TLS; empty otherwise. Raises: UpstreamTlsFailed."""
     mode = str(fields.get("sslmode") or "verify-full")
-    # On a Unix socket there is no way on which anybody could read along.
+    # Nobody can intercept a Unix socket.
     if mode == "disable" or by_path(fields):
         return ""
     if greeting.capabilities & Can.SSL:
@@ -177,13 +179,13 @@ class _Dialogue:
         self._password = password
         self._fields = fields
         offered = reached.greeting.plugin
-        # A server whose default is another way asks for it once it knows who comes.
+        # A server with another default asks for the user's method once it knows the user.
         self._plugin = offered if offered in _AT_ONCE else proofs.NATIVE
 
     def answer(self, wanted: Answer, fields: Mapping[str, Any], *, tls: bool) -> Answer:
         server = self._greeting.capabilities
         database = wanted.database or str(fields.get("database") or "").encode() or None
-        # Bit 0 is the client's own: it tells whether it knows MariaDB's further flags.
+        # Bit 0 comes from the client: it says whether it knows MariaDB's further flags.
         dropped = _OF_THE_LOGIN | Can.CONNECT_WITH_DB
         can = (wanted.capabilities & ~dropped & server) | (wanted.capabilities & Can.MYSQL)
         can |= server & (_OF_THE_LOGIN if tls else _OF_THE_LOGIN & ~int(Can.SSL))
@@ -211,7 +213,7 @@ class _Dialogue:
                 case b"\xff":
                     raise _judged(payload)
                 case b"\xfe" if not switched:
-                    # Once: a server in the middle gets no second proof with a challenge of its own.
+                    # Only once: an impostor must not get a second proof for its own challenge.
                     switched = True
                     self._switch(payload)
                 case b"\x01" if self._plugin == proofs.CACHING_SHA2:
@@ -228,7 +230,7 @@ class _Dialogue:
         self._packets.send(self._proof(self._plugin, scramble))
 
     def _go_on(self, payload: bytes) -> None:
-        """caching_sha2_password: 3, it knew the proof and OK follows; 4, it has to see the password."""
+        """caching_sha2_password: 3, the proof was known and OK follows; 4, the server must see the password."""
         if payload == b"\x01\x03":
             return
         if payload != b"\x01\x04":
@@ -255,7 +257,7 @@ class _Dialogue:
 
     @property
     def _unread(self) -> bool:
-        """Whether nobody on the way can read what is sent."""
+        """Whether nobody on the network path can read what is sent."""
         return isinstance(self._packets.stream, ssl.SSLSocket) or by_path(self._fields)
 
 
@@ -267,7 +269,7 @@ _PROOFS: Mapping[bytes, Callable[[bytes, bytes], bytes]] = {
 
 
 def _judged(payload: bytes) -> ConnvaultError:
-    """The stable error for an ERR packet. Its words name users and hosts, so they are dropped."""
+    """The typed error for an ERR packet. Its text names users and hosts, so it is dropped."""
     number = parse_error(payload)
     if number in _NOT_LET_IN:
         return UpstreamAuthFailed()

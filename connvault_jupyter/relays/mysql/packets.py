@@ -1,6 +1,6 @@
-"""MySQL's packets as far as a login needs them: framing, the greeting, the answer to it, errors. It decides nothing.
+"""MySQL's packets, as far as a login needs them: framing, the greeting, its answer, errors. It decides nothing.
 
-Everything here is bounded and never trusts a length: what it reads comes from a server or a client that may be hostile.
+Everything is bounded and no length is trusted: the data comes from a server or client that may be hostile.
 Sources: MySQL's "Client/Server Protocol" (Connection Phase), MariaDB's "Connecting" and "Clients & Protocol" pages.
 """
 
@@ -13,7 +13,7 @@ from enum import IntFlag
 
 from ..limits import left_s
 
-# A login's packets are below 1 KiB; only a client's attributes may be longer: 64 KiB in all, says MySQL.
+# A login's packets are below 1 KiB; only a client's attributes may be longer: 64 KiB in total, according to MySQL.
 MAX_BYTES = 72 * 1024
 
 SCRAMBLE_BYTES = 20
@@ -21,7 +21,7 @@ _PROTOCOL = 10
 
 
 class Can(IntFlag):
-    """Capability flags (MySQL, "Capabilities Flags"). Bit 0 is inverted in MariaDB: unset, there are more."""
+    """Capability flags (MySQL, "Capabilities Flags"). Bit 0 is inverted in MariaDB: if unset, there are more."""
 
     MYSQL = 1 << 0
     FOUND_ROWS = 1 << 1
@@ -54,7 +54,7 @@ class Can(IntFlag):
 
 
 class Malformed(ValueError):
-    """What came is no packet of this kind, or longer than one may be."""
+    """The data is not a packet of this kind, or too long."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Answer:
 class Packets:
     """One side of a login, packet by packet. All of it ends at `deadline` (as `time.monotonic()` counts).
 
-    It reads no byte more than it gives, so the stream can be copied from where it stopped.
+    It reads no byte more than it returns, so the stream can be copied from where it stopped.
     """
 
     def __init__(self, stream: socket.socket, *, deadline: float) -> None:
@@ -98,7 +98,7 @@ class Packets:
         self._next = 0
 
     def receive(self) -> bytes:
-        """The next packet's payload. Raises: Malformed; TimeoutError; OSError: the other side has gone."""
+        """The next packet's payload. Raises: Malformed; TimeoutError; OSError: the other side is gone."""
         header = self._read(4)
         length = int.from_bytes(header[:3], "little")
         if length > MAX_BYTES:
@@ -114,7 +114,7 @@ class Packets:
         self.stream.sendall(header + payload)
 
     def restart(self) -> None:
-        """A new command begins: packets count from 0 again."""
+        """A new command begins: packet numbers restart at 0."""
         self._next = 0
 
     def _read(self, count: int) -> bytes:
@@ -129,7 +129,7 @@ class Packets:
 
 
 def parse_greeting(payload: bytes) -> Greeting:
-    """Raises: Malformed: no HandshakeV10 with a scramble of 20 bytes or more."""
+    """Raises: Malformed: not a HandshakeV10 with a scramble of 20 bytes or more."""
     read = _Reader(payload)
     if read.number(1) != _PROTOCOL:
         raise Malformed
@@ -149,7 +149,7 @@ def parse_greeting(payload: bytes) -> Greeting:
 
 
 def greeting_packet(greeting: Greeting) -> bytes:
-    """As `parse_greeting` reads it. `scramble` has 20 bytes, `plugin` is there."""
+    """A packet that `parse_greeting` can read. `scramble` has 20 bytes, `plugin` is set."""
     can = greeting.capabilities
     return b"".join(
         (
@@ -163,9 +163,9 @@ def greeting_packet(greeting: Greeting) -> bytes:
 
 
 def parse_answer(payload: bytes, offered: int) -> Answer:
-    """The client's answer to a greeting that offered these capabilities; of its own only they count.
+    """The client's answer to a greeting that offered these capabilities; others of its own are ignored.
 
-    Raises: Malformed: no HandshakeResponse41 (it may be an SSLRequest, which was not offered).
+    Raises: Malformed: not a HandshakeResponse41 (it may be an SSLRequest, which was not offered).
     """
     read = _Reader(payload)
     capabilities = read.number(4) & (offered | Can.MYSQL)
@@ -181,7 +181,7 @@ def parse_answer(payload: bytes, offered: int) -> Answer:
         proof = read.take(read.number(1))
     else:
         proof = read.text()
-    # Some clients leave out what is empty at the end.
+    # Some clients leave out empty parts at the end.
     named = capabilities & Can.CONNECT_WITH_DB and read.more
     database = read.text() if named else b""
     plugin = read.text() if capabilities & Can.PLUGIN_AUTH and read.more else b""
@@ -194,7 +194,7 @@ def parse_answer(payload: bytes, offered: int) -> Answer:
 
 
 def answer_packet(answer: Answer) -> bytes:
-    """As `parse_answer` reads it, of exactly its capabilities."""
+    """A packet that `parse_answer` can read, with exactly its capabilities."""
     can = answer.capabilities
     parts = [_answer_head(answer), answer.user + b"\0"]
     if can & Can.PLUGIN_AUTH_LENENC:
@@ -211,12 +211,12 @@ def answer_packet(answer: Answer) -> bytes:
 
 
 def ssl_request(answer: Answer) -> bytes:
-    """What comes before TLS: the beginning of the answer that follows in it."""
+    """The packet before TLS: the start of the answer that follows inside it."""
     return _answer_head(answer)
 
 
 def parse_switch(payload: bytes) -> tuple[bytes, bytes]:
-    """(plugin, scramble) of an AuthSwitchRequest. Raises: Malformed; the one of before MySQL 4.1 has neither."""
+    """(plugin, scramble) of an AuthSwitchRequest. Raises: Malformed; that of MySQL before 4.1 has neither."""
     read = _Reader(payload)
     read.take(1)
     plugin = read.text()
@@ -229,7 +229,7 @@ def switch_packet(plugin: bytes, scramble: bytes) -> bytes:
 
 
 def parse_error(payload: bytes) -> int:
-    """The number of an ERR packet; its text is not for us. Raises: Malformed."""
+    """The number of an ERR packet; its text is ignored. Raises: Malformed."""
     read = _Reader(payload)
     read.take(1)
     return read.number(2)
@@ -254,7 +254,7 @@ def _counted(data: bytes) -> bytes:
 
 
 class _Reader:
-    """Takes a payload apart from its beginning. Raises: Malformed: there is less than was asked for."""
+    """Parses a payload from its start. Raises: Malformed: it is too short."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -285,7 +285,7 @@ class _Reader:
         return found
 
     def counted(self) -> bytes:
-        """After its length ("length-encoded integer")."""
+        """A value after its length ("length-encoded integer")."""
         first = self.number(1)
         if first < 0xFB:
             return self.take(first)

@@ -1,6 +1,6 @@
-"""How MySQL's authentication plugins prove that one knows a password. Pure functions; to whom is not known here.
+"""How MySQL's authentication plugins prove knowledge of a password. Pure functions; they don't know the server.
 
-`password` is as it was typed, in UTF-8; `scramble` is the server's challenge without its final NUL.
+`password` is as typed, in UTF-8; `scramble` is the server's challenge without its final NUL.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def native(password: bytes, scramble: bytes) -> bytes:
 
 
 def is_native(proof: bytes, password: bytes, scramble: bytes) -> bool:
-    """Whether this is `native` of that password; compared in constant time."""
+    """Whether this is the `native` proof of that password; compared in constant time."""
     return hmac.compare_digest(proof, native(password, scramble))
 
 

@@ -1,18 +1,17 @@
 """The relay for MySQL and MariaDB: a client gets a session of the connection's user, and never a password.
 
-It greets with the server's own version and thread (so KILL reaches what the client means), takes what the client
-answers as to capabilities, character set and database, and logs in with that and the connection's user. Both sides then
-speak the same dialect, and bytes are copied.
+It greets with the server's own version and thread (so that KILL hits the right one), takes capabilities, character set
+and database from the client's answer, and logs in with these and the connection's user. Both sides then speak the same
+dialect, and bytes are copied.
 
-- On the Unix socket any user and password is taken: the broker has looked who is there. On TCP the password must be the
-  handle's token, by mysql_native_password.
-- The client's database counts, without one the connection's: `USE` leads to any other one anyway.
-- LOAD DATA LOCAL is agreed on only where the connection says so: it lets a server ask for the client's files, any of
-  them. Compression is never, nor TLS on the way to the client.
-- COM_CHANGE_USER is copied like all else: who knows another account's password needs no connvault for it, and it
-  reveals nothing of this one's.
-- For a hand-over the number is the first 8 bytes of the greeting's scramble, big-endian: threads of two servers behind
-  one address may have the same number.
+- On the Unix socket any user and password is accepted, as the broker has identified the client. On TCP the password
+  must be the handle's token, by mysql_native_password.
+- The client's database is used, or the connection's: `USE` leads to any other one anyway.
+- LOAD DATA LOCAL is only negotiated if the connection allows it, as it lets a server ask for any of the client's
+  files. Compression is never negotiated, nor TLS with the client.
+- COM_CHANGE_USER is copied like everything else: whoever knows another account's password does not need connvault for
+  it, and it reveals nothing about this one's.
+- For a hand-over the number comes from the greeting's scramble (`relay_wire.mysql_session`).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import ssl
 import time
 from dataclasses import replace
 
+from ...contracts.relay_wire import mysql_session, refusal_text
 from ...errors import ConnvaultError, HandleInvalid, InvalidRequest, UpstreamAuthFailed, UpstreamRefused
 from ..copying import copy_both
 from ..downstream import Downstream, Login, no_token
@@ -42,23 +42,23 @@ from .packets import (
 )
 from .proofs import NATIVE, is_native
 
-# What changes nothing but what the two sides say to each other.
+# Capabilities that only affect the two sides' messages.
 _OFFERED = (
     Can.MYSQL | Can.FOUND_ROWS | Can.LONG_FLAG | Can.CONNECT_WITH_DB | Can.NO_SCHEMA | Can.ODBC | Can.IGNORE_SPACE
     | Can.PROTOCOL_41 | Can.INTERACTIVE | Can.IGNORE_SIGPIPE | Can.TRANSACTIONS | Can.SECURE_CONNECTION
     | Can.MULTI_STATEMENTS | Can.MULTI_RESULTS | Can.PS_MULTI_RESULTS | Can.CONNECT_ATTRIBUTES | Can.SESSION_TRACK
     | Can.DEPRECATE_EOF | Can.OPTIONAL_METADATA | Can.QUERY_ATTRIBUTES
 )  # fmt: skip
-# Of the login at this side alone.
+# For the login on this side only.
 _OURS = Can.PROTOCOL_41 | Can.SECURE_CONNECTION | Can.PLUGIN_AUTH | Can.PLUGIN_AUTH_LENENC
 # MariaDB's: progress reports, COM_MULTI, bulk operations, extended and cached metadata, bulk unit results.
 _EXTENDED = 0b111111
 
-# ER_ACCESS_DENIED_ERROR and ER_UNKNOWN_ERROR: a driver shows the text of both.
+# ER_ACCESS_DENIED_ERROR and ER_UNKNOWN_ERROR: drivers show the text of both.
 _DENIED = (1045, "28000")
 _FAILED = (1105, "08S01")
 
-# Capabilities of a login that only looks whether it works.
+# Capabilities of a connection test.
 _TRIAL = Answer(
     int(Can.MYSQL | _OURS | Can.TRANSACTIONS), 0, 1 << 24, 45, b"", b"", None, b"", b""
 )  # 45: utf8mb4_general_ci
@@ -84,7 +84,7 @@ class Relay:
                     client, reached.greeting, scramble, downstream, local_files=_local_files(login)
                 )
                 ok = mysql_login.log_in(reached, login, wanted)
-                # From here on nobody knows the password any more.
+                # From here on the password is no longer held.
                 del login
                 client.deadline = time.monotonic() + limits.greeting_s
                 self._pass_on(downstream, client, reached, ok, scramble)
@@ -99,7 +99,7 @@ class Relay:
             mysql_login.log_in(reached, login, _TRIAL)
             packets = reached.packets
             try:
-                # A pooler takes a login by itself; only a question reaches the server behind it.
+                # A pooler accepts a login by itself; only a query reaches the server behind it.
                 packets.restart()
                 packets.send(_COM_QUERY + b"SELECT 1")
                 if packets.receive()[:1] == b"\xff":
@@ -127,7 +127,7 @@ class Relay:
         upstream = reached.packets.stream
         hand_over = None
         if not downstream.over_tcp and not isinstance(upstream, ssl.SSLSocket):
-            hand_over = downstream.offer(int.from_bytes(scramble[:8], "big"), upstream)
+            hand_over = downstream.offer(mysql_session(scramble), upstream)
         client.send(ok)
         stop = None if hand_over is None else hand_over.stop
         outcome = copy_both(downstream.stream, upstream, limits=self._limits, stop=stop)
@@ -142,9 +142,9 @@ def _local_files(login: Login) -> bool:
 def _greeted(
     client: Packets, server: Greeting, scramble: bytes, downstream: Downstream, *, local_files: bool
 ) -> Answer:
-    """What the client answers to our greeting, once it has shown that it may be here.
+    """The client's answer to our greeting, after it has been authenticated.
 
-    Raises: InvalidRequest: no answer that can be read; HandleInvalid: not the token. OSError, TimeoutError.
+    Raises: InvalidRequest: the answer can't be parsed; HandleInvalid: not the token. OSError, TimeoutError.
     """
     agreed = _OFFERED | Can.LOCAL_FILES if local_files else _OFFERED
     offered = int((server.capabilities & agreed) | _OURS)
@@ -168,15 +168,15 @@ def _greeted(
 
 
 def _scramble() -> bytes:
-    """20 random bytes, none of them NUL or a sign that a client could take for one."""
+    """20 random bytes, without NUL or a character that a client could mistake for one."""
     return bytes(33 + secrets.randbelow(94) for _ in range(SCRAMBLE_BYTES))
 
 
 def _told(refused: ConnvaultError) -> bytes:
-    """How a client hears of it: our code and words in the server's own kind of error."""
+    """The error for a client: our code and message in the server's own format."""
     denied = isinstance(refused, UpstreamAuthFailed | HandleInvalid)
     number, state = _DENIED if denied else _FAILED
-    return error_packet(number, state, f"connvault {refused.code}: {refused.message}")
+    return error_packet(number, state, refusal_text(refused.code, refused.message))
 
 
 def _name(version: bytes) -> str:

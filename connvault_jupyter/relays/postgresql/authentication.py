@@ -1,11 +1,11 @@
 """How a client proves to a PostgreSQL server that it knows the password: SCRAM-SHA-256, md5, or the password itself.
 
-Which way it is, the server says, and somebody in its place would name the weakest. So what gives the password away
-goes to the server itself only: the password as it is, and its md5 answer, on which a thousand million passwords a
-second can be tried, and which opens the real server to whoever passes the real server's salt on. SCRAM has to be worked
-out some thousand times for each try, and less is refused.
+The server chooses the method, and an impostor would choose the weakest. So anything that reveals the password is sent
+only to the verified server: the password itself, and its md5 response, on which a thousand million passwords a second
+can be tried, and which logs in at the real server if an impostor forwards its salt. SCRAM needs thousands of
+iterations for each try; fewer are refused.
 
-Of what the server says in an error, its SQLSTATE alone is looked at.
+Of a server's error, only the SQLSTATE is used.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ...errors import SecretMissing, UpstreamAuthFailed, UpstreamError, Upstream
 from ..upstream import by_path, is_the_server
 from .messages import Malformed, Wire, message, sqlstate_of
 
-# Of a login: a server has a notice or two.
+# Limit for a login: a server sends a notice or two.
 _MAX_MESSAGES = 500
-# Of PBKDF2, at the server's word. RFC 7677 4: not fewer; whoever gets the proof would try passwords that much faster.
-# A server has as many by default (`scram_iterations`). More than the other take some tenths of a second.
+# PBKDF2 iterations that a server may ask for. RFC 7677 4: not fewer, as whoever gets the proof could try passwords
+# faster. It is also the server's default (`scram_iterations`). The maximum takes some tenths of a second.
 _MIN_ITERATIONS = 4096
 _MAX_ITERATIONS = 1_000_000
 _ITERATIONS = re.compile(r"(?:^|,)i=([0-9]{1,12})(?=,|$)")
 _MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
-# The server ignores the name in SCRAM, and takes the one of the startup packet (its documentation, 55.3.1).
+# The server ignores the name in SCRAM and uses the one from the startup packet (its documentation, 55.3.1).
 _NO_NAME = "*"
 
 # Authentication requests.
@@ -41,7 +41,7 @@ _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 
 _OTHER_LOGIN = "The server requires another authentication method. Ask its administrator for a password user."
 
-# By SQLSTATE (PostgreSQL's documentation, appendix A): where the code alone would send people to the wrong place.
+# By SQLSTATE (PostgreSQL's documentation, appendix A): where our code alone would mislead people.
 _REFUSALS = {
     "3D000": "The server has no database of this name. Check the database.",
     "28000": "The server does not accept this user from here. Check the user and the encryption.",
@@ -54,7 +54,7 @@ _REFUSALS = {
 def authenticate(
     wire: Wire, stream: socket.socket, fields: Mapping[str, Any], user: bytes, password: bytes
 ) -> None:
-    """Returns when the server has let the user in; the password may be empty.
+    """Returns when the server has accepted the user; the password may be empty.
 
     Raises: UpstreamError and its kinds, SecretMissing; Malformed, OSError, TimeoutError.
     """
@@ -86,7 +86,8 @@ def authenticate(
 
 
 def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
-    """Raises: UpstreamTlsFailed: somebody on the way could read the password, or be the one who asks for it."""
+    """Raises: UpstreamTlsFailed: somebody on the network path could read the password, or be the one who asks for
+    it."""
     if not by_path(fields) and not isinstance(stream, ssl.SSLSocket):
         raise UpstreamTlsFailed(
             "The server asks for the password in plain text, and the connection is not encrypted. Choose an "
@@ -100,7 +101,7 @@ def _check_cleartext(stream: socket.socket, fields: Mapping[str, Any]) -> None:
 
 
 def _check_md5(stream: socket.socket, fields: Mapping[str, Any]) -> None:
-    """Raises: UpstreamTlsFailed: somebody on the way could pass the answer on, or try passwords on it."""
+    """Raises: UpstreamTlsFailed: somebody on the network path could forward the response, or try passwords on it."""
     if not is_the_server(stream, fields):
         raise UpstreamTlsFailed(
             f"The server asks for md5 authentication, from which the password can be guessed, "
@@ -109,7 +110,7 @@ def _check_md5(stream: socket.socket, fields: Mapping[str, Any]) -> None:
 
 
 def _nobody_knows(fields: Mapping[str, Any]) -> str:
-    """Whether it is the server at all, and what to do."""
+    """Says that the server's identity is unknown, and what to do."""
     if by_path(fields):
         return "and anyone can create a socket in its folder. Have it listen in a folder of its own"
     return "and its identity has not been verified. Choose an encryption that verifies the server"
@@ -157,14 +158,14 @@ def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -
         wire.send(message(b"p", client.get_client_final().encode()))
         client.set_server_final(_sasl(wire, _SASL_FINAL))
     except (scramp.ScramException, UnicodeError):
-        # Not a wrong password, to that a server says 28P01.
+        # Not a wrong password: for that, a server sends 28P01.
         raise UpstreamAuthFailed(
             "The server did not prove that it knows this password. Check host and encryption."
         ) from None
 
 
 def _asks_too_little(server_first: str) -> bool:
-    """Of PBKDF2 (RFC 5802 5.1, `i=`). What is no number at all is the library's to refuse."""
+    """Of PBKDF2 (RFC 5802 5.1, `i=`). The library refuses what is not a number."""
     counts = _ITERATIONS.findall(server_first)
     return any(int(count) < _MIN_ITERATIONS for count in counts)
 
@@ -189,7 +190,7 @@ def _sasl(wire: Wire, expected: int) -> str:
 
 
 def refusal(body: bytes) -> UpstreamError:
-    """What an ErrorResponse stands for."""
+    """The typed error for an ErrorResponse."""
     code = sqlstate_of(body)
     if code == "28P01":
         return UpstreamAuthFailed()

@@ -1,4 +1,4 @@
-"""The servers of a connection in order, and which of them will do (`target_session_attrs`, in libpq's sense).
+"""The servers of a connection in order, and which of them is accepted (`target_session_attrs`, as in libpq).
 
 libpq's documentation, 34.1.1.3 and 34.1.2: the next one is tried if one can't be reached, is not ready, or is of
 another kind; a login that is refused ends it, because the same login would be refused everywhere.
@@ -20,7 +20,7 @@ _NOT_READY = "57P03"
 _MAX_MESSAGES = 50
 
 _KNOWN = frozenset({"any", "read-write", "read-only", "primary", "standby"})
-# Without it (before PostgreSQL 14, or behind a pooler) a server has to be asked.
+# If the server does not report it (before PostgreSQL 14, or behind a pooler), a query is needed.
 _REPORTED = ("in_hot_standby", "default_transaction_read_only")
 _HOW_IT_IS = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')"
 _TRUE, _ON = b"\0\0\0\x01t", b"\0\0\0\x02on"
@@ -30,14 +30,14 @@ _ANOTHER_KIND = "another_kind"
 
 
 @dataclass(frozen=True)
-class Place(Address):
-    """A server, and what it has to be."""
+class Server(Address):
+    """A server, and the required kind."""
 
     wanted: str
 
 
-def places_of(fields: Mapping[str, Any]) -> list[Place]:
-    """Where to try, in order. Raises: UpstreamUnreachable: these are no addresses; UpstreamRefused."""
+def servers_of(fields: Mapping[str, Any]) -> list[Server]:
+    """The servers to try, in order. Raises: UpstreamUnreachable: these are not addresses; UpstreamRefused."""
     try:
         addresses = addresses_of(str(fields["host"]), int(fields.get("port") or DEFAULT_PORT))
     except ValueError:
@@ -46,11 +46,11 @@ def places_of(fields: Mapping[str, Any]) -> list[Place]:
     in_turn = ("standby", "any") if wanted == "prefer-standby" else (wanted,)
     if not _KNOWN.issuperset(in_turn):
         raise UpstreamRefused("This connection asks for an unknown kind of server. Edit it.")
-    return [Place(one.host, one.port, attrs) for attrs in in_turn for one in addresses]
+    return [Server(one.host, one.port, attrs) for attrs in in_turn for one in addresses]
 
 
 def try_next(error: UpstreamError) -> bool:
-    """Whether another server may do where this one did not."""
+    """Whether another server should be tried after this error."""
     return (
         isinstance(error, UpstreamUnreachable | UpstreamTimeout)
         or error.details.get("reason") == _ANOTHER_KIND
@@ -59,7 +59,7 @@ def try_next(error: UpstreamError) -> bool:
 
 
 def check_kind(wire: Wire, settings: Mapping[str, str], wanted: str) -> None:
-    """Raises: UpstreamRefused: it is of another kind, or does not say of which; Malformed, OSError."""
+    """Raises: UpstreamRefused: it is of another kind, or does not report it; Malformed, OSError."""
     if wanted == "any":
         return
     if all(name in settings for name in _REPORTED):

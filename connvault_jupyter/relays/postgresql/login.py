@@ -1,6 +1,6 @@
-"""Logs in at a PostgreSQL server: reaches it, encrypts, and has a session in the end. Knows nothing of clients.
+"""Logs in at a PostgreSQL server: connects, encrypts, authenticates, returns a session. Knows nothing about clients.
 
-The password is let go of when the login is over; nothing of it is in a session.
+The password is dropped after the login; a session does not contain it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..limits import Limits, left_s
 from ..local_sockets import connect_path
 from ..upstream import connect, encrypt, shut
 from .authentication import authenticate, refusal
-from .hosts import Place, check_kind, places_of, try_next
+from .hosts import Server, check_kind, servers_of, try_next
 from .messages import (
     SSL_REQUEST,
     Malformed,
@@ -39,18 +39,18 @@ from .messages import (
 
 Parameters = tuple[tuple[bytes, bytes], ...]
 
-# Of a greeting: a server has a dozen settings to report and a notice or two.
+# Limit for a greeting: a server reports a dozen settings and a notice or two.
 _MAX_MESSAGES = 500
 _NOT_POSTGRESQL = "The server did not answer with the PostgreSQL protocol. Check host and port."
 
 
 @dataclass(eq=False)
 class Session:
-    """A logged-in upstream with nothing under way.
+    """A logged-in, idle upstream.
 
-    `address` is the one that was connected to: the server's name may have several, or it is a path. `fields` are those
-    of this one server. `greeting` are the server's ParameterStatus and notices as they came, `early` what followed.
-    `key` is empty if the server takes no cancel requests. `since` is when it was logged in (`time.monotonic`).
+    `address` is the one actually used: the server's name may have several, or it is a path. `fields` are those of this
+    server. `greeting` has the server's ParameterStatus and notices as received, `early` what followed. `key` is empty
+    if the server accepts no cancel requests. `since` is the time of the login (`time.monotonic`).
     """
 
     stream: socket.socket
@@ -61,7 +61,7 @@ class Session:
     pid: int
     key: bytes = field(repr=False)
     early: bytes = b""
-    # What `settings` has seen of the server's settings; `None`: it can't be seen whether they change.
+    # What `settings` has read of the server's settings; `None`: changes can't be detected.
     settings_seen: bytes | None = None
     since: float = field(default_factory=time.monotonic)
 
@@ -80,19 +80,19 @@ def log_in(
 ) -> Session:
     """A session as the login's user in its database, with further startup parameters.
 
-    `connected` is given the socket before anything is said on it; what it raises ends the login. `greeted` is given the
-    session and the login's deadline, to ask it something; it may raise Malformed and OSError.
+    `connected` receives the socket before anything is sent; its exceptions end the login. `greeted` receives the
+    session and the login's deadline, to query it; it may raise Malformed and OSError.
 
     Raises: UpstreamError and its kinds, SecretMissing, SecretInvalid.
     """
-    *first, last = places_of(login.fields)
+    *first, last = servers_of(login.fields)
     ends = time.monotonic() + limits.login_s
-    # What a client waits for one server is shared by several, which may connect and then say nothing.
+    # Several servers share the time that a client waits for one, as each may accept and then not answer.
     share_s = limits.connect_s / (len(first) + 1)
     attempt = _Attempt(login, parameters, share_s, connected, greeted)
-    for place in first:
+    for server in first:
         try:
-            return attempt.at(place, min(ends, time.monotonic() + share_s))
+            return attempt.at(server, min(ends, time.monotonic() + share_s))
         except UpstreamError as error:
             if not try_next(error):
                 raise
@@ -101,7 +101,7 @@ def log_in(
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What is the same at each of a connection's servers."""
+    """What is the same for all of a connection's servers."""
 
     login: Login = field(repr=False)
     parameters: Parameters
@@ -109,16 +109,16 @@ class _Attempt:
     connected: Callable[[socket.socket], None] | None
     greeted: Callable[[Session, float], None] | None
 
-    def at(self, place: Place, deadline: float) -> Session:
-        # Of several, the one whose name has to be in its certificate.
-        fields = {**self.login.fields, "host": place.host, "port": place.port}
-        password = _password(self.login, needed=not place.is_path)
+    def at(self, server: Server, deadline: float) -> Session:
+        # The name of this one server must be in its certificate.
+        fields = {**self.login.fields, "host": server.host, "port": server.port}
+        password = _password(self.login, needed=not server.is_path)
         stream: socket.socket | None = None
         try:
-            stream = self._reached(place, deadline)
+            stream = self._reached(server, deadline)
             stream = (
-                self._spoken_to(stream, place, deadline)
-                if place.is_path
+                self._spoken_to(stream, server, deadline)
+                if server.is_path
                 else _secured(stream, fields, deadline)
             )
             wire = Wire(stream, deadline=deadline)
@@ -126,7 +126,7 @@ class _Attempt:
             wire.send(startup(((b"user", user), (b"database", _database(fields)), *self.parameters)))
             authenticate(wire, stream, fields, user, password)
             session = _greeted(wire, stream, fields)
-            check_kind(wire, session.settings, place.wanted)
+            check_kind(wire, session.settings, server.wanted)
             if self.greeted is not None:
                 self.greeted(session, deadline)
             stream.settimeout(None)
@@ -146,8 +146,8 @@ class _Attempt:
             shut(stream)
             raise
 
-    def _reached(self, place: Place, deadline: float) -> socket.socket:
-        stream = _connected(place.host, place.port, min(self.connect_s, left_s(deadline)))
+    def _reached(self, server: Server, deadline: float) -> socket.socket:
+        stream = _connected(server.host, server.port, min(self.connect_s, left_s(deadline)))
         if self.connected is not None:
             try:
                 self.connected(stream)
@@ -156,35 +156,35 @@ class _Attempt:
                 raise
         return stream
 
-    def _spoken_to(self, stream: socket.socket, place: Place, deadline: float) -> socket.socket:
-        """A connection by a Unix socket, once what listens there has shown that it speaks PostgreSQL's protocol: other
-        programs have such sockets, and some obey whoever says something."""
+    def _spoken_to(self, stream: socket.socket, server: Server, deadline: float) -> socket.socket:
+        """A connection by a Unix socket, after the listener has shown that it speaks PostgreSQL's protocol: other
+        programs have such sockets, and some obey anything sent to them."""
         wire = Wire(stream, deadline=min(deadline, time.monotonic() + self.connect_s))
         wire.send(SSL_REQUEST)
         answer = wire.byte()
-        # Nothing is encrypted on a Unix socket, and a server says so; a proxy passes on what its server offers.
+        # Unix sockets are never encrypted, and a server says so; a proxy reports what its server offers.
         if answer not in (b"N", b"S") or wire.rest():
             raise Malformed
         if answer == b"N":
             return stream
         shut(stream)
-        return self._reached(place, deadline)
+        return self._reached(server, deadline)
 
 
 def cancel(session: Session, *, limits: Limits) -> None:
-    """Asks the server to end what the session is doing; returns when it has taken note.
+    """Asks the server to cancel what the session is doing; returns when it has accepted the request.
 
     Raises: UpstreamError and its kinds, OSError.
     """
     deadline = time.monotonic() + limits.connect_s
-    # The same server: a process number is one machine's.
+    # The same server, as process numbers belong to one machine.
     stream = _connected(*session.address, limits.connect_s)
     try:
         if session.encrypted:
             stream = _secured(stream, session.fields, deadline)
         wire = Wire(stream, deadline=deadline)
         wire.send(cancel_request(session.pid, session.key))
-        # It answers with the end of the connection.
+        # It answers by closing the connection.
         stream.recv(1)
     finally:
         shut(stream)
@@ -197,12 +197,12 @@ def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
 
 
 def _database(fields: Mapping[str, Any]) -> bytes:
-    # A client may name one in other letters than UTF-8.
+    # A client may use another encoding than UTF-8.
     return str(fields["database"]).encode(errors="surrogateescape")
 
 
 def _password(login: Login, *, needed: bool) -> bytes:
-    """Empty: there is none, and on a Unix socket a server may know by itself who comes (`peer`)."""
+    """May be empty: on a Unix socket a server may authenticate by the user's identity (`peer`)."""
     password = login.secrets.get("password", "").encode()
     if needed and not password:
         raise SecretMissing
@@ -212,7 +212,7 @@ def _password(login: Login, *, needed: bool) -> bytes:
 
 
 def _secured(stream: socket.socket, fields: Mapping[str, Any], deadline: float) -> socket.socket:
-    """With TLS where the connection wants it (libpq's words for how much)."""
+    """With TLS if the connection requires it (in libpq's modes)."""
     mode = fields.get("sslmode") or "verify-full"
     if mode == "disable":
         return stream
@@ -227,14 +227,14 @@ def _secured(stream: socket.socket, fields: Mapping[str, Any], deadline: float) 
         )
     if answer == b"E":
         raise UpstreamRefused
-    # Bytes before the handshake would count as if they had come through it (CVE-2021-23222).
+    # Bytes before the handshake would be treated as encrypted (CVE-2021-23222).
     if answer != b"S" or wire.rest():
         raise Malformed
     return encrypt(stream, fields, timeout_s=left_s(deadline))
 
 
 def _greeted(wire: Wire, stream: socket.socket, fields: Mapping[str, Any]) -> Session:
-    """What comes between the login and the first ReadyForQuery."""
+    """Reads what comes between the login and the first ReadyForQuery."""
     greeting = bytearray()
     settings: dict[str, str] = {}
     pid, key = 0, b""

@@ -1,4 +1,4 @@
-"""PostgreSQL's messages as bytes: read whole and bounded, written, told apart. Nothing is decided or connected here.
+"""PostgreSQL's messages as bytes: reads (with limits), writes and recognises them. Decides and connects nothing.
 
 Protocol 3 (PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats"): a type byte, a length that counts
 itself, a body; the first packets of a client have no type byte.
@@ -15,7 +15,7 @@ from ..limits import left_s
 
 # The server's own bound for a startup packet (MAX_STARTUP_PACKET_LENGTH).
 MAX_STARTUP_BYTES = 10_000
-# An error with its context is the longest message of a login; libpq takes no longer one before a login is over.
+# An error with its context is the longest message of a login; libpq accepts no longer ones during a login.
 MAX_LOGIN_BYTES = 30_000
 
 _U32 = struct.Struct(">I")
@@ -38,16 +38,16 @@ READY = b"Z\0\0\0\x05I"
 
 
 class Malformed(Exception):
-    """What was received is no message of this protocol, or a longer one than can be."""
+    """The received data is not a message of this protocol, or too long."""
 
 
 class Terminated(Exception):
-    """The client has said Terminate, between two messages."""
+    """The client has sent Terminate, between two messages."""
 
 
 @dataclass(frozen=True)
 class Startup:
-    """`minor` of protocol 3; `parameters` as they came, names and values without their zero bytes."""
+    """`minor` of protocol 3; `parameters` as received, names and values without their zero bytes."""
 
     minor: int
     parameters: tuple[tuple[bytes, bytes], ...]
@@ -67,9 +67,9 @@ class EncryptionRequest:
 
 
 class Wire:
-    """Reads and writes messages until one deadline (`time.monotonic`), however slowly the other side speaks.
+    """Reads and writes messages until one deadline (`time.monotonic`), however slow the other side is.
 
-    `read` is what was received of the stream before, by another one's `rest`.
+    `read` is earlier data of the stream, from another one's `rest`.
     """
 
     def __init__(self, stream: socket.socket, *, deadline: float, read: bytes = b"") -> None:
@@ -78,7 +78,7 @@ class Wire:
         self._buffer = bytearray(read)
 
     def message(self, max_bytes: int = MAX_LOGIN_BYTES) -> tuple[bytes, bytes]:
-        """Type and body. Raises: Malformed; TimeoutError; OSError: the stream has ended or broke."""
+        """Type and body. Raises: Malformed; TimeoutError; OSError: the stream has ended or failed."""
         self._fill(5)
         kind, length = _HEAD.unpack_from(self._buffer)
         if not 4 <= length <= max_bytes:
@@ -101,11 +101,11 @@ class Wire:
         return self._take(1)
 
     def rest(self) -> bytes:
-        """What was received after the last message; it is the caller's then."""
+        """The data received after the last message, which then belongs to the caller."""
         return self._take(len(self._buffer))
 
     def send(self, data: bytes) -> None:
-        """Raises: TimeoutError; OSError: the stream broke."""
+        """Raises: TimeoutError; OSError: the stream failed."""
         self._stream.settimeout(left_s(self._deadline))
         self._stream.sendall(data)
 
@@ -124,10 +124,11 @@ class Wire:
 
 
 class ClientMessages:
-    """A `copying.Filter` from client to server that changes nothing, and raises Terminated where a Terminate would go.
+    """A `copying.Filter` from client to server that changes nothing, and raises Terminated before a Terminate is
+    forwarded.
 
-    It must know where each message ends: the same five bytes can be part of a query or of copied data. One that comes
-    after anything else than a Query, Sync or FunctionCall is passed on: a server rolls back then what was not synced.
+    It must know where each message ends: the same five bytes can be part of a query or of copied data. One that
+    follows anything but a Query, Sync or FunctionCall is forwarded, as the server then rolls back what was not synced.
     """
 
     def __init__(self) -> None:
@@ -150,7 +151,7 @@ class ClientMessages:
         while position + 5 <= end:
             (length,) = _U32.unpack_from(seen, position + 1)
             if length < 4:
-                # The server will end it; until then it is passed on like everything.
+                # The server will end it; until then everything is forwarded.
                 self._lost = True
                 return data
             start = position
@@ -166,7 +167,7 @@ class ClientMessages:
 
 
 def parse_opening(body: bytes) -> Startup | Cancel | EncryptionRequest:
-    """What a client's first packet says. Raises: Malformed; also for other major versions."""
+    """Parses a client's first packet. Raises: Malformed; also for other major versions."""
     (code,) = _U32.unpack_from(body)
     if code in (_SSL, _GSS):
         if len(body) != 4:
@@ -221,17 +222,17 @@ def query(text: str) -> bytes:
 
 
 def parameter_status(name: str, value: str) -> bytes:
-    """What a server says of one of its settings."""
+    """A server's report of one of its settings."""
     return message(b"S", name.encode() + b"\0" + value.encode() + b"\0")
 
 
 def backend_key(pid: int, key: bytes) -> bytes:
-    """By which a client may cancel."""
+    """The key with which a client may cancel."""
     return message(b"K", _U32.pack(pid) + key)
 
 
 def negotiate_version(unknown: Iterable[bytes]) -> bytes:
-    """3.0 is spoken here, and these `_pq_.` options are not known."""
+    """Offers 3.0, and lists unknown `_pq_.` options."""
     names = tuple(unknown)
     return message(
         b"v", struct.pack(">II", _PROTOCOL_3, len(names)) + b"".join(name + b"\0" for name in names)

@@ -1,7 +1,7 @@
 """Which user and database a client names, and whether the connection leads there. Nothing is connected here.
 
-A client that asks for another database and is let into the connection's own would drop the tables there that it thinks
-are somewhere else. So what is named and is not the connection's is refused, in the server's own words for it.
+A client that asks for another database but got the connection's own could drop tables that it believes to be
+elsewhere. So any other name is refused, with the server's own error code.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NO_USER = "28000"
 
 @dataclass(frozen=True)
 class Named:
-    """As a startup packet says it; empty: it does not."""
+    """As in a startup packet; empty: not named."""
 
     user: str
     database: str
 
 
 def named_in(parameters: Iterable[tuple[bytes, bytes]]) -> Named:
-    """What a client names. A database that is left out is the one of the user's name (the protocol's rule)."""
+    """What a client names. Without a database, it is the one with the user's name (the protocol's rule)."""
     found = {name: value.decode(errors="surrogateescape") for name, value in parameters}
     user = found.get(b"user", "")
     return Named(user, found.get(b"database", "") or user)
@@ -38,7 +38,7 @@ def named_in(parameters: Iterable[tuple[bytes, bytes]]) -> Named:
 def database_for(fields: Mapping[str, Any], named: Named) -> str:
     """The database to log in to.
 
-    Raises: NotAllowed: the client names another user, or a database that this connection does not lead to.
+    Raises: NotAllowed: the client names another user, or a database to which this connection does not lead.
     """
     user, own = str(fields.get("user") or ""), str(fields.get("database") or "")
     if _names_nothing(named):
@@ -60,9 +60,9 @@ def database_for(fields: Mapping[str, Any], named: Named) -> str:
 
 
 def _names_nothing(named: Named) -> bool:
-    """What libpq says when nobody has told it anything: the user's name at the operating system, twice.
+    """Recognises libpq's defaults: the operating system's user name for both.
 
-    The client's user is this process's own: the broker lets in no other one's processes.
+    The client's user is this process's own, as the broker accepts no other user's processes.
     """
     return named.user == named.database == _os_user()
 
@@ -72,5 +72,5 @@ def _os_user() -> str | None:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        # A container with a made-up number: libpq has nothing to say there either.
+        # A container with an arbitrary uid: libpq has no default there either.
         return None

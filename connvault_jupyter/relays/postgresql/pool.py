@@ -1,7 +1,7 @@
 """Warm logins of one connection under one grant: sessions that are logged in and wait for the next client.
 
-One comes back from a client that said goodbye with nothing under way, or is logged in beforehand when another one was
-taken. Whether a client may have one at all is not decided here: it has got its login from the broker before.
+A session returns from a client that disconnected while idle, or is logged in ahead after another one was taken.
+Whether a client may have one is not decided here: the broker has given it a login before.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..upstream import shut
 from .login import Parameters, Session
 from .messages import TERMINATE, Malformed, Wire, message, query
 
-# A session that nobody wants holds one of the server's connections, and its database: `DROP DATABASE` and
-# `CREATE DATABASE ... TEMPLATE` wait for others to leave it for five seconds (`CountOtherDBBackends`).
+# An unused session occupies one of the server's connections, and its database: `DROP DATABASE` and
+# `CREATE DATABASE ... TEMPLATE` wait up to five seconds for others to leave it (`CountOtherDBBackends`).
 IDLE_S = 2.0
-# A user who was locked out at the server is locked out here after that, however often a session was used again.
+# After this time, a user who was locked out at the server is locked out here too, even if a session is reused.
 MAX_AGE_S = 300.0
 # DISCARD ALL takes a millisecond.
 _RESET_S = 2.0
-# After a login that failed: the server may have no room for a spare.
+# Pause after a failed login: the server may have no room for a spare session.
 _PAUSE_S = 60.0
-# A login takes 5 ms beside the server, 100 ms far away. Longer than that it is no shorter than another one.
+# A login takes 5 ms near the server, 100 ms far away. After a longer wait, another login would be as fast.
 _WAIT_S = 1.0
 _YIELD_S = 0.005
 _MAX_RESET_MESSAGES = 200
@@ -39,9 +39,9 @@ _MAX_RESET_MESSAGES = 200
 
 @dataclass(frozen=True)
 class Key:
-    """What must be equal for a session to be another client's. `rotation` changes with the secret.
+    """What must be equal for another client to get a session. `rotation` changes with the secret.
 
-    `fields` are all of the connection's, in order: where, as whom, how encrypted, verified by whom.
+    `fields` are all fields of the connection, in order.
     """
 
     revision: int
@@ -59,13 +59,13 @@ class Key:
 
 
 def key_of(login: Login, parameters: Parameters) -> Key:
-    """The key of what `login` would log in."""
+    """The key of a session that `login` would open."""
     fields = tuple(sorted((name, repr(value)) for name, value in login.fields.items()))
     return Key(login.revision, login.rotation, fields, parameters)
 
 
 class WarmLogins:
-    """At most `limits.warm_logins` sessions; with 0 it keeps none and starts nothing. Safe to use from all threads."""
+    """At most `limits.warm_logins` sessions; with 0 it keeps none and starts nothing. Thread-safe."""
 
     def __init__(self, *, limits: Limits, log_in: Callable[[Login, Parameters], Session]) -> None:
         self._size = limits.warm_logins
@@ -73,7 +73,7 @@ class WarmLogins:
         self._changed = threading.Condition()
         self._spares: list[tuple[Key, Session, float]] = []
         self._order: tuple[Key, Login, bytes | None] | None = None
-        # The key of the order, until it is carried out; and whether a client waits for that.
+        # The key of the ordered session, until it is logged in; and whether a client waits for it.
         self._coming: Key | None = None
         self._awaited = False
         self._started = False
@@ -87,12 +87,13 @@ class WarmLogins:
         return self._size > 0
 
     def take(self, key: Key) -> Session | None:
-        """A live session, now the caller's. Waits for one that is being logged in: it is ahead of a new login."""
+        """A live session, which then belongs to the caller. Waits for one that is being logged in, as that is faster
+        than a new login."""
         found = self._taken(key)
         if found is not None:
             return found
         with self._changed:
-            # One waits; whoever comes meanwhile logs in alone.
+            # One client waits; others log in separately.
             if self._coming != key or self._awaited:
                 return None
             self._awaited = True
@@ -102,19 +103,20 @@ class WarmLogins:
         return self._taken(key)
 
     def pick(self, database: str, parameters: Parameters) -> tuple[Key, Session] | None:
-        """A live session of this database, now the caller's, before it is known what else it must fit."""
+        """A live session of this database, which then belongs to the caller; its other properties are still to be
+        checked."""
         quoted = repr(database)
         return self._first(lambda key: key.parameters == parameters and key.database == quoted)
 
     def give(self, key: Key, session: Session) -> None:
-        """Keeps a session that is as fresh as after its login, or ends it."""
+        """Keeps a session that was reset, or ends it."""
         dropped = session
         with self._changed:
             oldest = max(self._oldest, time.monotonic() - MAX_AGE_S)
             if not self._closed and self._size and session.since > oldest:
                 self._spares.append((key, session, time.monotonic()))
                 if self._order is not None and self._order[0] == key:
-                    # There is one again before another was begun.
+                    # One is available again before another was started.
                     self._order = self._coming = None
                 self._start()
                 self._changed.notify_all()
@@ -124,9 +126,9 @@ class WarmLogins:
         _end([dropped])
 
     def order(self, key: Key, login: Login, settings_seen: bytes | None = None) -> None:
-        """Logs in a spare beforehand if there is none. Never blocks; `login` is let go of when that is done.
+        """Logs in a spare session if there is none. Never blocks; `login` is dropped afterwards.
 
-        `settings_seen` is the spare's: what was seen before it is logged in, so that no change afterwards is missed.
+        `settings_seen` is for the spare: read before its login, so that no later change is missed.
         """
         with self._changed:
             if self._closed or not self._size or self._coming or time.monotonic() < self._not_before:
@@ -139,14 +141,14 @@ class WarmLogins:
             self._changed.notify_all()
 
     def forget(self) -> None:
-        """Ends all that are there, and keeps none that is older when it comes back."""
+        """Ends all kept sessions, and keeps no older ones that are given back later."""
         with self._changed:
             self._oldest = time.monotonic()
             spares, self._spares = self._spares, []
         _end(session for _, session, _ in spares)
 
     def close(self) -> None:
-        """Ends all of them, and takes no more."""
+        """Ends all of them, and keeps no more."""
         with self._changed:
             self._closed = True
             self._order = None
@@ -185,10 +187,10 @@ class WarmLogins:
         while True:
             with self._changed:
                 if not self._closed and self._order is None:
-                    # Until anything changes: one that is given back meanwhile has an expiry too.
+                    # Until anything changes, as a session that is given back also has an expiry.
                     self._changed.wait(self._next_expiry_s())
                 if self._order is not None:
-                    # Whoever has just taken a session goes first.
+                    # Let the client that has just taken a session go first.
                     self._changed.wait_for(lambda: self._closed or self._awaited, _YIELD_S)
                 order, self._order = self._order, None
                 expired = self._expired()
@@ -197,7 +199,7 @@ class WarmLogins:
             _end(expired)
             if order is not None:
                 self._fill(*order)
-                # Not until the next one comes: it has a secret.
+                # Dropped now, not when the next one comes, as it contains a secret.
                 del order
 
     def _fill(self, key: Key, login: Login, settings_seen: bytes | None) -> None:
@@ -205,7 +207,7 @@ class WarmLogins:
         try:
             session = self._log_in(login, key.parameters)
         except (ConnvaultError, OSError):
-            # The next client finds out for itself.
+            # The next client will get the error itself.
             self._not_before = time.monotonic() + _PAUSE_S
         else:
             session.settings_seen = settings_seen
@@ -216,7 +218,7 @@ class WarmLogins:
                 self._changed.notify_all()
 
     def _surplus(self) -> Session:
-        """Takes out the oldest one of whichever kind there are most of: clients of two kinds take turns."""
+        """Removes the oldest one of the most frequent key, as clients of two kinds may alternate."""
         kinds = [key for key, _, _ in self._spares]
         most = max(map(kinds.count, kinds))
         place = next(place for place, kind in enumerate(kinds) if kinds.count(kind) == most)
@@ -229,17 +231,17 @@ class WarmLogins:
         return expired
 
     def _next_expiry_s(self) -> float | None:
-        """How long until one has waited too long; `None`: there is none."""
+        """How long until one expires; `None`: there is none."""
         if not self._spares:
             return None
         return max(0.01, min(since for _, _, since in self._spares) + IDLE_S - time.monotonic())
 
 
 def reset(session: Session) -> bool:
-    """Makes a session as it was after its login; whether that has worked. Only for one with nothing under way.
+    """Resets a session to its state after the login; returns whether that worked. Only for an idle one.
 
-    `DISCARD ALL` fails inside a transaction. Whatever else the server still had to say shows before or between the
-    answers, because nobody can know the number that the second query asks for.
+    `DISCARD ALL` fails inside a transaction. Any pending output of the server would appear before or between the
+    answers, because nobody can predict the number in the second query.
     """
     number = int.from_bytes(os.urandom(4), "big")
     wire = Wire(session.stream, deadline=time.monotonic() + _RESET_S)
@@ -256,7 +258,7 @@ def reset(session: Session) -> bool:
         for _ in range(_MAX_RESET_MESSAGES):
             kind, body = wire.message()
             if kind == b"S":
-                # A setting goes back to what the greeting says of it; where not, the later one counts.
+                # Settings return to the values in the greeting; if one does not, the later value counts.
                 if message(kind, body) not in session.greeting:
                     session.greeting += message(kind, body)
                 continue
@@ -273,7 +275,7 @@ def reset(session: Session) -> bool:
 
 
 def _quiet(session: Session) -> bool:
-    """Whether the server has said nothing, not even its end."""
+    """Whether the server has sent nothing, not even its end."""
     stream = session.stream
     if isinstance(stream, ssl.SSLSocket) and stream.pending():
         return False

@@ -1,7 +1,7 @@
-"""PostgreSQL: lets a client without a password into the session that the connection's login has opened.
+"""PostgreSQL: gives a client without a password a session that the relay has logged in.
 
-The user is the connection's, and the database the one that the client names, if the connection leads there (`names`);
-what it says of how to talk is passed on. After the login nothing is looked at but where the client's messages end.
+The user is the connection's, the database the one that the client names, if the connection allows it (`names`); the
+client's other settings are forwarded. After the login, only the ends of the client's messages are tracked.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import threading
 import time
 from dataclasses import replace
 
+from ...contracts.relay_wire import LOGIN_SETTING, refusal_text
 from ...errors import (
     BrokerUnavailable,
     ConnvaultError,
     HandleInvalid,
+    MalformedFrame,
     NotAllowed,
     StorageError,
     UpstreamAuthFailed,
@@ -53,19 +55,15 @@ from .names import Named, database_for, named_in
 from .pool import Key, WarmLogins, key_of, reset
 from .settings import ask_settings, note_settings, same_settings
 
-# A setting that this relay reports beside the server's own: which login the session comes from, as
-# `<revision>.<rotation>`. By it a pool in the kernel knows a session that is out of date.
-LOGIN_SETTING = "connvault.login"
-
 _OFF = frozenset({b"false", b"off", b"no", b"0"})
-# One of each kind, then the client must come to the point.
+# One of each kind is allowed before the startup message.
 _MAX_ENCRYPTION_REQUESTS = 2
 _MAX_PASSWORD_BYTES = 1024
 
-# <netinet/tcp.h>: established, and the two states in which we alone have closed.
+# <netinet/tcp.h>: established, and the two states in which only we have closed.
 _SERVER_IS_THERE = frozenset({1, 4, 5})
 
-# PostgreSQL's documentation, appendix A. The first that fits; drivers judge by it whether to try again.
+# PostgreSQL's documentation, appendix A. The first match counts; drivers decide by it whether to retry.
 _SQLSTATES: tuple[tuple[type[ConnvaultError], str], ...] = (
     (UpstreamAuthFailed, "28P01"),
     (HandleInvalid, "28P01"),
@@ -88,11 +86,11 @@ class Relay:
             limits=limits, log_in=lambda login, parameters: log_in(login, parameters, limits=limits)
         )
         self._lock = threading.Lock()
-        # By handle, process number and the key that the client was given.
+        # By handle, process number and the client's key.
         self._sessions: dict[tuple[str, int, bytes], Session] = {}
 
     def serve(self, downstream: Downstream) -> None:
-        """Raises: OSError: the client has gone; ConnvaultError: it was cut."""
+        """Raises: OSError: the client is gone; ConnvaultError: it was cut."""
         wire = Wire(downstream.stream, deadline=time.monotonic() + self._limits.greeting_s)
         try:
             opening = _opening(wire)
@@ -102,7 +100,9 @@ class Relay:
             parameters = _accepted(wire, opening, downstream)
             named = named_in(opening.parameters)
         except Malformed:
-            wire.send(fatal("08P01", "connvault malformed_frame: This is not PostgreSQL's protocol 3."))
+            wire.send(
+                fatal("08P01", refusal_text(MalformedFrame.code, "This is not PostgreSQL's protocol 3."))
+            )
             return
         except ConnvaultError as exc:
             wire.send(_told(exc))
@@ -118,7 +118,7 @@ class Relay:
         finally:
             if not kept:
                 if downstream.ended or not _ended_by_server(session):
-                    # Nobody waits any more for what it may still be doing.
+                    # Nobody waits for it any more, whatever it may still be doing.
                     self._cancel(session)
                 shut(session.stream)
 
@@ -127,7 +127,7 @@ class Relay:
         parameters = ((b"application_name", b"connvault connection test"),)
         session = log_in(login, parameters, limits=self._limits)
         try:
-            # A pooler takes a login by itself; only a question reaches the server behind it.
+            # A pooler accepts a login by itself; only a query reaches the server behind it.
             deadline = time.monotonic() + self._limits.login_s
             wire = Wire(session.stream, deadline=deadline, read=session.early)
             wire.send(query("SELECT 1"))
@@ -153,8 +153,8 @@ class Relay:
         self._warm.forget()
 
     def _session(self, downstream: Downstream, parameters: Parameters, named: Named) -> tuple[Session, Login]:
-        """A session for this client. Its `login` has no secrets any more."""
-        # The server looks whether its settings are still the same while the broker looks who the client is.
+        """A session for this client. Its `login` no longer contains secrets."""
+        # The server checks its settings while the broker identifies the client.
         picked = self._picked(downstream, parameters, named)
         try:
             login = _led(downstream.login(), named)
@@ -179,7 +179,7 @@ class Relay:
     def _picked(
         self, downstream: Downstream, parameters: Parameters, named: Named
     ) -> tuple[Key, Session] | None:
-        """A kept session that the login will probably fit, and that was asked for its settings."""
+        """A kept session that will probably match the login, and that was asked for its settings."""
         try:
             database = database_for(downstream.handle.fields, named)
         except NotAllowed:
@@ -190,7 +190,7 @@ class Relay:
         return picked
 
     def _kept(self, key: Key, picked: tuple[Key, Session] | None) -> Session | None:
-        """A kept session, if it is as a new one would be; otherwise no other one is either."""
+        """A kept session, if it equals a new one; otherwise no kept one does."""
         session = None
         if picked is not None and picked[0] == key:
             session = picked[1]
@@ -207,7 +207,7 @@ class Relay:
         return session
 
     def _log_in(self, downstream: Downstream, login: Login, parameters: Parameters) -> Session:
-        """A new session that a cut of the client has ended from its first moment on."""
+        """A new session, which cutting the client ends from its start."""
         plain: list[socket.socket] = []
 
         def connected(stream: socket.socket) -> None:
@@ -220,7 +220,7 @@ class Relay:
         greeted = note_settings if self._warm.kept and _keeps(login) else None
         session = log_in(login, parameters, limits=self._limits, connected=connected, greeted=greeted)
         if session.encrypted:
-            # TLS has made another object of it.
+            # TLS has wrapped it in another object.
             try:
                 downstream.adopt(session.stream)
             except ConnvaultError:
@@ -238,9 +238,9 @@ class Relay:
         *,
         early: bytes,
     ) -> bool:
-        """Whether the session is kept for another client; the caller ends it otherwise.
+        """Copies; returns whether the session is kept for another client; otherwise the caller ends it.
 
-        `early` is what the client has said before it was let in; no more than a block.
+        `early` is what the client sent before it was accepted; no more than a block.
         """
         own = (downstream.handle.id, session.pid, os.urandom(4))
         with self._lock:
@@ -276,7 +276,7 @@ class Relay:
         finally:
             with self._lock:
                 del self._sessions[own]
-        # Whoever says goodbye does not wait for what becomes of the session.
+        # A client that disconnects does not wait for the session.
         shut(downstream.stream)
         if session.settings_seen is None or not reset(session):
             return False
@@ -298,7 +298,7 @@ class Relay:
 
 
 def _led(login: Login, named: Named) -> Login:
-    """The login, to the database that the client names. Raises: NotAllowed: the connection does not lead there."""
+    """The login, for the database that the client names. Raises: NotAllowed: the connection does not lead there."""
     return replace(login, fields={**login.fields, "database": database_for(login.fields, named)})
 
 
@@ -309,18 +309,18 @@ def _keeps(login: Login) -> bool:
 def _ended_by_server(session: Session) -> bool:
     """Whether it has closed its half. Ours may be closed too: the broker shuts down what was handed over itself."""
     if session.address[0].startswith("/"):
-        # On a Unix socket it can't be told who has closed it; a server has no ear for a session that is over.
+        # On a Unix socket it is unknown who has closed it; a server ignores requests about an ended session.
         return False
     try:
         state = session.stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     except (OSError, AttributeError):
-        # Not Linux; or the connection is gone altogether.
+        # Not Linux, or the connection is gone altogether.
         return True
     return state not in _SERVER_IS_THERE
 
 
 def _opening(wire: Wire) -> Startup | Cancel:
-    """Encryption is refused: the socket is this machine's. Raises: Malformed."""
+    """Refuses encryption, as the socket is on this machine. Raises: Malformed."""
     for _ in range(_MAX_ENCRYPTION_REQUESTS + 1):
         found = parse_opening(wire.packet())
         if not isinstance(found, EncryptionRequest):
@@ -330,9 +330,9 @@ def _opening(wire: Wire) -> Startup | Cancel:
 
 
 def _accepted(wire: Wire, opening: Startup, downstream: Downstream) -> Parameters:
-    """The parameters to pass on, after the client has shown that it may talk at all.
+    """The parameters to forward, after the client has been authenticated.
 
-    Raises: Malformed; HandleInvalid, NotAllowed: it may not.
+    Raises: Malformed; HandleInvalid, NotAllowed: it is refused.
     """
     options = [name for name, _ in opening.parameters if name.startswith(b"_pq_.")]
     if opening.minor or options:
@@ -355,7 +355,7 @@ def _accepted(wire: Wire, opening: Startup, downstream: Downstream) -> Parameter
 
 
 def _told(error: ConnvaultError) -> bytes:
-    """Our code, and a message for people; by the code the kernel makes the same error again."""
+    """Our code and a message for people; the kernel recreates the same error from the code."""
     by_kind = next((code for kind, code in _SQLSTATES if isinstance(error, kind)), _OTHERWISE)
     sqlstate = error.details.get("sqlstate") or by_kind
-    return fatal(sqlstate, f"connvault {error.code}: {error.message}")
+    return fatal(sqlstate, refusal_text(error.code, error.message))

@@ -1,7 +1,7 @@
-"""Whether the settings that a server gives a new session are still those of an older one.
+"""Checks whether a server's settings for new sessions still equal those of an older session.
 
-A session has what `ALTER ROLE ... SET`, `ALTER DATABASE ... SET` and the configuration file said when it began. So what
-they say is looked at after a login, and again before the session becomes another client's.
+A session has the settings of `ALTER ROLE ... SET`, `ALTER DATABASE ... SET` and the configuration file at its start.
+So they are read after a login, and again before another client gets the session.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 from .login import Session
 from .messages import Malformed, Wire, message, query
 
-# All roles' and databases' settings, which everybody may read, as one number; a change of another role's is none of
-# ours, and costs a login. No operator: `search_path` may lead to somebody's own. With it `random()` begins anew, which
-# `DISCARD ALL` leaves where it was.
+# All roles' and databases' settings, which everybody may read, as one number; a change for another role does not
+# matter, but costs a login. No operators, as `search_path` may lead to somebody's own. It also reseeds `random()`,
+# which `DISCARD ALL` does not reset.
 _LOOK = (
     "SELECT pg_catalog.setseed({seed:.15f}), pg_catalog.pg_conf_load_time(),"
     " pg_catalog.hashtextextended(pg_catalog.array_agg(s)::pg_catalog.text, 0)"
@@ -25,26 +25,26 @@ _MAX_MESSAGES = 50
 
 
 def note_settings(session: Session, deadline: float) -> None:
-    """Looks at the settings of a session that has just been logged in; `settings_seen` is `None` where it can't be seen
-    what they are, as on a server of another make.
+    """Reads the settings of a session that has just been logged in; `settings_seen` is `None` if they can't be read,
+    as on another product.
 
-    Raises: Malformed, OSError, TimeoutError: the session is of no use.
+    Raises: Malformed, OSError, TimeoutError: the session can't be used.
     """
     ask_settings(session)
     session.settings_seen = _seen(session, deadline)
 
 
 def ask_settings(session: Session) -> None:
-    """`same_settings` reads the answer; until then the server works on it. Raises nothing."""
+    """`same_settings` reads the answer; until then the server works on it. Never raises."""
     try:
         session.stream.settimeout(_ANSWER_S)
         session.stream.sendall(query(_LOOK.format(seed=int.from_bytes(os.urandom(6), "big") / 2**48)))
     except OSError:
-        pass  # There will be no answer.
+        pass  # No answer will come.
 
 
 def same_settings(session: Session) -> bool:
-    """Whether a session that was asked has what a new one would have. Otherwise it must be ended."""
+    """Whether a session that was asked equals a new one. Otherwise it must be ended."""
     try:
         seen = _seen(session, time.monotonic() + _ANSWER_S)
     except (Malformed, OSError):
@@ -65,7 +65,7 @@ def _seen(session: Session, deadline: float) -> bytes | None:
                 raise Malformed
             return row
         if kind == b"S":
-            # A configuration that was just read anew.
+            # The configuration was just reloaded.
             session.greeting += message(kind, body)
         elif kind == b"D":
             row = body

@@ -1,5 +1,5 @@
-"""What a Redis server answers, on its way to the client: answers of ours put in, some masked, some without their
-secrets. It knows no command."""
+"""Forwards a Redis server's answers to the client: inserts our own, masks some, removes secrets from others. It knows
+no commands."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from ..masking.holding import Holding
 from ..masking.masker import Masker
 from .markers import Markers
 
-# A client that wants no answers (CLIENT REPLY OFF) gets none to markers either: from then on nothing is masked for it.
+# A client that has turned off answers (CLIENT REPLY OFF) gets none to markers either: from then on nothing is masked
+# for it.
 _MAX_WAITING = 64
 
-# All settings of a server are some 10 KiB; of users there may be thousands.
+# All settings of a server have some 10 KiB; there may be thousands of users.
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 class Answers:
-    """A filter to the client (`copying.Held`). What is between the answers to two markers of `masked` is masked, and
-    what comes after `masked_from_now` up to one."""
+    """A filter to the client (`copying.Held`). Everything between the answers to two markers of `masked` is masked,
+    and everything from `masked_from_now` up to one."""
 
     def __init__(self, mask: Masker) -> None:
         self._mask = mask
@@ -42,7 +43,7 @@ class Answers:
         return b"" if self._holding is None else self._holding.release()
 
     def given(self, answer: bytes) -> bytes:
-        """What to send instead of a command that is answered here. Raises: OSError: too many are waited for."""
+        """What to send instead of a command that is answered here. Raises: OSError: too many are pending."""
         return self._markers.new(answer)
 
     def masked(self, command: bytes) -> bytes:
@@ -52,17 +53,17 @@ class Answers:
         return self._markers.new(self._begin) + command + self._markers.new(self._end)
 
     def rewritten(self, command: bytes, rewrite: Callable[[bytes], bytes]) -> bytes | None:
-        """What to send for a command whose whole answer is given to `rewrite`, and what that makes of it masked;
-        `None`: its answer could not be told from others. What is longer than 4 MiB is cut there."""
+        """What to send for a command whose whole answer is passed to `rewrite`, whose result is then masked; `None`:
+        its answer could not be separated from others. Answers longer than 4 MiB are cut."""
         if len(self._markers) >= _MAX_WAITING:
             return None
         new = self._markers.new
-        # In the order in which they are sent.
+        # In sending order.
         before = new(self._begin) + new(self._collect)
         return before + command + new(lambda: self._rewritten(rewrite)) + new(self._end)
 
     def masked_from_now(self, command: bytes) -> bytes:
-        """As `masked`, where nothing can be sent before it."""
+        """Like `masked`, if nothing can be sent before it."""
         if len(self._markers) >= _MAX_WAITING:
             return command
         self._begin()
@@ -87,7 +88,7 @@ class Answers:
 
     def _rewritten(self, rewrite: Callable[[bytes], bytes]) -> bytes:
         collected, self._collected = self._collected, None
-        # Without a beginning there is no answer: the server was told to give none.
+        # Without the first marker there is no answer: the client has turned answers off.
         return b"" if collected is None else self._through(rewrite(bytes(collected)))
 
     def _through(self, data: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""What of a Redis server's settings and users is shown without its secrets. It decides on no command (`rules`).
+"""Removes secrets from the answers about a Redis server's settings and users. `rules` decides which commands need it.
 
-What is taken out leaves nothing of it, neither a length nor a count: an empty text, an empty list. By names, whatever
-the values are.
+Nothing of a removed secret remains, neither a length nor a count: an empty text, an empty list. Selected by name,
+whatever the values are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SECRET_SETTINGS = (
     b"requirepass",
     b"masterauth",
     b"masteruser",
-    # What Valkey calls them.
+    # Valkey's names.
     b"primaryauth",
     b"primaryuser",
     b"tls-key-file-pass",
@@ -23,7 +23,7 @@ SECRET_SETTINGS = (
     b"sentinel-pass",
 )
 
-# Also what a fork or a module of the server may call one: that it is empty harms nobody.
+# Also names that a fork or a module of the server may use: an empty value does no harm.
 _SECRET = re.compile(rb".*(pass|passwd|password|passphrase|auth|secret|token|key)", re.IGNORECASE)
 
 # `user NAME on #<SHA-256 of a password> ~* ...`.
@@ -34,7 +34,7 @@ Blank = Callable[[Value], Value]
 
 
 def blanked(answer: bytes, blank: Blank) -> bytes | None:
-    """A whole answer without its secrets, and what came with it (RESP3 pushes) as it is; `None`: it can't be read."""
+    """A whole answer without its secrets, with interleaved RESP3 pushes unchanged; `None`: it can't be parsed."""
     try:
         values = read_all(answer)
         return b"".join(written(one if one.kind in (b">", b"-") else blank(one)) for one in values)
@@ -43,12 +43,12 @@ def blanked(answer: bytes, blank: Blank) -> bytes | None:
 
 
 def settings(value: Value) -> Value:
-    """The answer to CONFIG GET: names and values by turns. Raises: Unreadable."""
+    """The answer to CONFIG GET: alternating names and values. Raises: Unreadable."""
     return _named(value, lambda name: bulk(b"") if _is_secret(name) else None)
 
 
 def users(value: Value) -> Value:
-    """The answer to ACL LIST: a line a user. Raises: Unreadable."""
+    """The answer to ACL LIST: one line per user. Raises: Unreadable."""
     return value.with_items([bulk(_without_hashes(_text(one))) for one in _items(value)])
 
 

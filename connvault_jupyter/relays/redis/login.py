@@ -1,4 +1,4 @@
-"""Logs in to a Redis server: connects, AUTH, SELECT. What the server says becomes a code of ours, never its words."""
+"""Logs in to a Redis server: connects, AUTH, SELECT. The server's errors become our codes; its text is dropped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NAMES = {b"redis": "Redis", b"valkey": "Valkey", b"keydb": "KeyDB", b"dragonfly
 def log_in(
     login: Login, limits: Limits, adopt: Callable[[socket.socket], None] | None = None
 ) -> socket.socket:
-    """A connection that is logged in and has its database selected. `adopt` gets it as soon as there is one.
+    """A logged-in connection with its database selected. `adopt` receives it as soon as it is connected.
 
     Raises: UpstreamUnreachable, UpstreamRefused, UpstreamTimeout, UpstreamTlsFailed, UpstreamAuthFailed; what `adopt`
         raises.
@@ -55,33 +55,33 @@ def log_in(
 
 
 def server_of(stream: socket.socket, limits: Limits) -> str:
-    """What the server calls itself, "Redis 7.0.15"; empty if it does not say (before Redis 6).
+    """The server's product and version, "Redis 7.0.15"; empty if it does not report them (before Redis 6).
 
     Raises: UpstreamRefused, UpstreamTimeout.
     """
     answers = _Answers(stream, time.monotonic() + limits.login_s)
-    # HELLO is every user's; INFO is not.
+    # Every user may call HELLO, but not INFO.
     answers.send(encode([b"HELLO", b"2"]))
     match = answers.search(_VERSION)
     return "" if match is None else f"{_NAMES.get(match[1], 'Redis')} {match[2].decode()}"
 
 
 def _authenticate(answers: _Answers, login: Login) -> None:
-    """One way there and back: all commands at once, then their answers."""
+    """One round trip: all commands at once, then their answers."""
     user, password = login.fields.get("user"), login.secrets.get("password")
     database = int(login.fields.get("database") or 0)
     commands = []
     if password is not None or user:
         name = [str(user).encode()] if user else []
         commands.append([b"AUTH", *name, (password or "").encode()])
-    # A login without a password must be tried too; PING is there for every server, SELECT not in a cluster.
+    # A login without a password must be tested too; every server has PING, but a cluster has no SELECT.
     commands.append([b"SELECT", b"%d" % database] if database else [b"PING"])
     answers.send(b"".join(map(encode, commands)))
     said = [answers.line() for _ in commands]
     if len(said) == 2 and said[0] != b"+OK":
         raise _refused(said[0], UpstreamAuthFailed())
     last = said[-1]
-    # A user that may not PING is logged in all the same.
+    # A user that may not PING is logged in nevertheless.
     if not last.startswith(b"+") and not (last.startswith(b"-NOPERM") and not database):
         raise _refused(
             last,
@@ -109,7 +109,7 @@ def _refused(line: bytes, otherwise: Exception) -> Exception:
 
 
 class _Answers:
-    """Reads answers with one deadline for all of them."""
+    """Reads answers, with one deadline for all of them."""
 
     def __init__(self, stream: socket.socket, deadline: float) -> None:
         self._stream = stream
@@ -133,7 +133,7 @@ class _Answers:
         return line
 
     def search(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
-        """Reads until it is there; `None`: the answer is an error."""
+        """Reads until it matches; `None`: the answer is an error."""
         while True:
             match = pattern.search(self.left)
             if match is not None or (self.left.startswith(b"-") and b"\r\n" in self.left):

@@ -1,8 +1,9 @@
-"""Marks places among the answers of a Redis server, for what a relay answers itself or looks at. It judges no command.
+"""Marks positions in the answers of a Redis server, for answers that a relay gives itself or inspects. It judges no
+commands.
 
-A marker goes upstream, the name of no command: instead of a client's command, or before and after one. The server's
-answer to it is an error with this name in it (`-ERR unknown command ...`), whatever state the connection is in, and is
-replaced. A server that does not say the name in its error gives its own error to the client, in the same place.
+A marker is sent upstream instead of a client's command, or before and after one; its name is not a command's. The
+server's answer to it is an error with this name (`-ERR unknown command ...`), whatever the connection's state, and is
+replaced. If a server's error does not contain the name, the client gets that error in the same position.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from collections.abc import Callable
 
 from .resp import encode
 
-# Answers that are waited for. Thousands in one pipeline are no client's way to log in.
+# The limit of pending answers. No client logs in with thousands in one pipeline.
 _MAX_WAITING = 4096
 # A server's error is a line of some hundred bytes.
 _MAX_LINE_BYTES = 8192
 
 Answer = bytes | Callable[[], bytes]
-"""What stands for a marker, or is asked for that when its place is reached."""
+"""The replacement of a marker, or a function that returns it when its position is reached."""
 
 
 class Markers:
-    """Commands that no server has, and what their answers are replaced by. `through` gets what is between them."""
+    """Commands that no server has, and replacements of their answers. `through` receives everything between them."""
 
     def __init__(self, through: Callable[[bytes], bytes] | None = None) -> None:
         self._through = through or (lambda data: data)
@@ -32,11 +33,11 @@ class Markers:
         self._at_line = True
 
     def __len__(self) -> int:
-        """How many are waited for."""
+        """The number of pending markers."""
         return len(self._waiting)
 
     def new(self, answer: Answer) -> bytes:
-        """A command to send, whose answer will be this one. Raises: OSError: too many are waited for."""
+        """A command to send, whose answer will be replaced by this one. Raises: OSError: too many are pending."""
         if len(self._waiting) == _MAX_WAITING:
             raise OSError("the client waits for no answer")
         # Digits: a server that names it in capitals names it right. Nobody can guess it, and nobody is told.
@@ -45,7 +46,8 @@ class Markers:
         return encode([marker])
 
     def __call__(self, data: bytes) -> bytes:
-        """Answers with the markers' replaced; the last line is held back if it could be one. `b""`: the end."""
+        """The answers, with those of markers replaced; the last line is held back if it could be one. `b""`: the
+        end."""
         if not self._waiting and not self._held:
             if data:
                 self._at_line = data.endswith(b"\n")
@@ -53,7 +55,7 @@ class Markers:
         held, self._held = self._held, b""
         if not data:
             return self._through(held) if held else b""
-        # What is held back is the beginning of a line.
+        # Only the start of a line is held back.
         at_line = self._at_line or bool(held)
         data = held + data
         shown = []
@@ -79,7 +81,7 @@ class Markers:
         return b"".join(shown)
 
     def _next(self, data: bytes, start: int) -> tuple[int, int, int] | None:
-        """Where the next marker's line begins and ends, and which one of those that are waited for it is, from 1."""
+        """Where the next marker's line begins and ends, and its number among the pending ones, from 1."""
         for number, (marker, _) in enumerate(self._waiting):
             at = data.find(marker, start)
             if at < 0:
@@ -92,7 +94,8 @@ class Markers:
         return None
 
     def _answered(self, count: int) -> bytes:
-        """By the last of them; the others before it were never answered, but their places are reached too."""
+        """The replacement for the last of them; earlier ones were never answered, but their positions are reached
+        too."""
         found = []
         for left in reversed(range(count)):
             _, answer = self._waiting.popleft()

@@ -1,15 +1,15 @@
-"""Redis: logs in upstream, then passes commands one way and answers the other, in either version of the protocol.
+"""Redis: logs in upstream, then forwards commands one way and answers the other, in both versions of the protocol.
 
-A client that logs in itself is answered here: on the Unix socket any password is good, on TCP the handle's token. A
-command that is answered here keeps its place among the others: a marker goes upstream instead, the name of no
-command, and the server's answer to it (`unknown command`, which also spoils a transaction, as a refusal must) is
-replaced. Nothing is counted, so pushes, subscriptions and `CLIENT REPLY OFF` need no care. Two markers stand around a
-command whose answer could tell the password (`telling`), and what comes between theirs is masked, or written anew
-without its secrets (`rules`, `blanking`); everything else is data, and passes as it is. Within a transaction a marker
-would spoil it: what EXEC answers is masked then, and what comes just before.
+A client's own login is answered here: on the Unix socket any password is accepted, on TCP only the handle's token. To
+keep the order of answers, a marker (`markers`) is sent upstream instead of such a command, and the server's answer to
+it (`unknown command`, which also aborts a transaction, as a refusal must) is replaced. Nothing is counted, so pushes,
+subscriptions and `CLIENT REPLY OFF` need no special care. A command whose answer could contain the password
+(`telling`) is put between two markers, and everything between their answers is masked, or rewritten without its
+secrets (`rules`, `blanking`); everything else is data, and passes unchanged. A marker would abort a transaction, so
+there EXEC's answer is masked, and what comes just before it.
 
-There is no hand-over: `CONFIG GET requirepass`, and other users' ACL entries, could no longer be refused or masked. To
-mask it the password is kept, unlike elsewhere, as long as the connection lasts.
+There is no hand-over: `CONFIG GET requirepass` and other users' ACL entries could no longer be refused or masked.
+Unlike elsewhere, the password is kept as long as the connection, to mask it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import ssl
 import time
 from collections.abc import Iterable, Sequence
 
+from ...contracts.relay_wire import refusal_text
 from ...errors import ConnvaultError, NotAllowed, UpstreamAuthFailed
 from ...services.secrets.guessability import maskable
 from ..copying import copy_both
@@ -39,11 +40,11 @@ from .telling import MAX_NAME_BYTES, could_tell
 _OK = b"+OK\r\n"
 _ATTEMPTS = 8
 
-# What is answered here, or looked at.
+# Commands that are answered or inspected here.
 _OWN = frozenset({b"AUTH", b"HELLO", b"MULTI", b"EXEC", b"DISCARD", b"CLIENT"})
 
-# A server ends a client that has closed its half as soon as it has read what came before (`readQueryFromClient`), and
-# over TLS it is not told: what BLPOP gives to nobody until then is lost.
+# A server disconnects a client that has closed its half as soon as it has read everything before
+# (`readQueryFromClient`), and over TLS it can't see the half-close: what BLPOP returns until then is lost.
 _HALF_CLOSE_S = 2.0
 _HALF_CLOSE_TLS_S = 0.25
 
@@ -106,7 +107,7 @@ class Relay:
 
 
 class Session:
-    """What goes through one logged-in connection."""
+    """One logged-in connection."""
 
     def __init__(self, downstream: Downstream, commands: Commands, login: Login) -> None:
         self._downstream = downstream
@@ -121,12 +122,12 @@ class Session:
     def to_upstream(self, data: bytes) -> bytes:
         """A filter for `copy_both`."""
         if self._over or not data:
-            # An unfinished command at the end: the server would not run it either.
+            # An incomplete command at the end, which the server would not run either.
             return b""
         try:
             pieces = self._commands.feed(data)
         except ProtocolError as exc:
-            # As a server does it: an error, and the end. What came before is answered first.
+            # Like a server: an error, then the end. Earlier commands are answered first.
             self._over = True
             before = self.passed(exc.before)
             marker = self.answers.given(f"-ERR Protocol error: connvault: {exc}\r\n".encode())
@@ -136,7 +137,7 @@ class Session:
         return self.passed(pieces)
 
     def passed(self, pieces: Sequence[bytes | list[bytes]]) -> bytes:
-        """What of them goes upstream, or stands for it there."""
+        """What to send upstream for them."""
         return b"".join(one if isinstance(one, bytes) else self._command(one) for one in pieces)
 
     def _command(self, arguments: list[bytes]) -> bytes:
@@ -154,7 +155,7 @@ class Session:
         if rule is not None:
             return self._without_secrets(rule, command) or self.answers.given(_error(NotAllowed(rule.reason)))
         if name == b"CLIENT" and len(arguments) > 1 and as_server_reads(arguments[1]).upper() == b"REPLY":
-            # A marker may go unanswered from now on, and then nobody knows where an answer begins.
+            # From now on a marker may stay unanswered, and then the start of an answer is unknown.
             self._answered = False
         if name in (b"MULTI", b"EXEC", b"DISCARD"):
             tells, self._transaction_tells = self._transaction_tells, False
@@ -168,7 +169,7 @@ class Session:
         return self.answers.masked(command)
 
     def _without_secrets(self, rule: Rule, command: bytes) -> bytes | None:
-        """What to send if the answer can be shown without its secrets. In a transaction it comes with EXEC's."""
+        """What to send if the answer can be shown without its secrets. In a transaction it is part of EXEC's."""
         blank = rule.shown_by
         if blank is None or self._in_transaction or not self._answered:
             return None
@@ -185,7 +186,7 @@ class Session:
 
 
 def without_login(arguments: Sequence[bytes]) -> tuple[list[bytes], bytes | None]:
-    """HELLO without its AUTH, and the password of it: `HELLO [version [AUTH user password] [SETNAME name]]`."""
+    """HELLO without its AUTH, and that password: `HELLO [version [AUTH user password] [SETNAME name]]`."""
     kept, password = list(arguments[:2]), None
     at = 2
     while at < len(arguments):
@@ -201,7 +202,7 @@ def without_login(arguments: Sequence[bytes]) -> tuple[list[bytes], bytes | None
 
 
 def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[bytes]]:
-    """Waits for the handle's token; what has come from its command on. The command itself is answered by the session.
+    """Waits for the handle's token; returns the data from its command on. The session answers the command itself.
 
     Raises: OSError: the client is gone, too slow, or does not know it.
     """
@@ -229,7 +230,7 @@ def _admitted(downstream: Downstream, commands: Commands) -> list[bytes | list[b
             else:
                 wrong += 1
                 stream.sendall(_wrong_token())
-                # Also within what has come at once.
+                # Also within the first data.
                 if wrong == _ATTEMPTS:
                     raise OSError("too many attempts")
 
@@ -243,14 +244,14 @@ def _given_by(command: Sequence[bytes]) -> bytes | None:
 
 
 def _refuse(downstream: Downstream, error: ConnvaultError) -> None:
-    """Tells the client as the answer to its first command, and ends. Raises: OSError."""
+    """Sends the refusal as the answer to the client's first command, and ends. Raises: OSError."""
     stream = downstream.stream
     deadline = time.monotonic() + downstream.limits.greeting_s
     if not downstream.over_tcp:
         _received(stream, deadline)
     stream.sendall(_error(error))
     stream.shutdown(socket.SHUT_WR)
-    # What is unread when a socket is closed takes the answer with it.
+    # Closing a socket with unread data would discard the answer.
     deadline = time.monotonic() + _DRAIN_S
     with contextlib.suppress(OSError):
         while True:
@@ -258,7 +259,7 @@ def _refuse(downstream: Downstream, error: ConnvaultError) -> None:
 
 
 def _received(stream: socket.socket, deadline: float) -> bytes:
-    """Raises: OSError: it has ended, or says nothing until the deadline."""
+    """Raises: OSError: it has ended, or sends nothing until the deadline."""
     stream.settimeout(left_s(deadline))
     data = stream.recv(4096)
     if not data:
@@ -271,13 +272,14 @@ def _wrong_token() -> bytes:
 
 
 def _error(error: ConnvaultError, *, kind: str = "") -> bytes:
-    """`kind` is Redis's own, by which libraries know what to raise."""
+    """`kind` is Redis's own, which libraries map to exceptions."""
     kind = kind or ("NOAUTH" if isinstance(error, UpstreamAuthFailed) else "ERR")
-    return f"-{kind} connvault {error.code}: {' '.join(error.message.split())}\r\n".encode()
+    said = refusal_text(error.code, " ".join(error.message.split()))
+    return f"-{kind} {said}\r\n".encode()
 
 
 def _told_by_a_server(passwords: Iterable[str]) -> set[str]:
-    """Also the hash of its ACL. That of a password that can be guessed can be guessed too."""
+    """Also the hash in the ACL. If the password can be guessed, so can its hash."""
     found = set()
     for password in passwords:
         if maskable(password):

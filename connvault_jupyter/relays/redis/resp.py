@@ -1,8 +1,8 @@
-"""Cuts what a Redis client sends into commands, as the server will (RESP, redis.io/docs/reference/protocol-spec).
+"""Splits what a Redis client sends into commands, like the server (RESP, redis.io/docs/reference/protocol-spec).
 
-Most of it passes by as it came, a large value in whatever blocks it arrives; only commands with a watched name are put
-together and handed out. What the two ends could read differently is refused, so nothing hides between two commands.
-No command's meaning is known here.
+Most data passes unchanged, large values in the blocks in which they arrive; only commands with a watched name are
+assembled and returned. Ambiguous input is refused, so nothing can hide between two commands. It does not interpret
+commands.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 
-# Of a command that is put together. An access token as a password has 3 KiB.
+# For an assembled command. An access token used as a password has 3 KiB.
 MAX_COMMAND_BYTES = 16 * 1024
 MAX_ARGUMENTS = 256
 
 # PROTO_INLINE_MAX_SIZE of the server is 64 KiB.
 MAX_INLINE_BYTES = 16 * 1024
 
-# string2ll(): no sign, no zero in front. A count is an int there, a length a long long.
+# string2ll(): no sign, no leading zero. A count is an int there, a length a long long.
 _LENGTH = rb"(0|[1-9][0-9]{0,17})\r\n"
 _HEAD = re.compile(rb"\*([1-9][0-9]{0,8})\r\n\$" + _LENGTH)
 _HEAD_BEGUN = re.compile(rb"\*(?:0\r?|[1-9][0-9]{0,8}(?:\r(?:\n(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?)?)?)?")
 _ARGUMENT = re.compile(rb"\$" + _LENGTH)
 _ARGUMENT_BEGUN = re.compile(rb"(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?")
-# An argument's end and the next one's length: one match for both is half of the work of a pipeline.
+# An argument's end and the next one's length: one match for both halves the work for a pipeline.
 _NEXT = re.compile(rb"\r\n\$" + _LENGTH)
 _NEXT_BEGUN = re.compile(rb"(?:\r(?:\n(?:\$(?:(?:0|[1-9][0-9]{0,17})\r?)?)?)?)?")
 _EMPTY = b"*0\r\n"
@@ -37,7 +37,7 @@ _BETWEEN = -1
 
 
 class ProtocolError(Exception):
-    """The client does not speak the protocol, or a watched command is too large. The text is ours.
+    """The client violates the protocol, or a watched command is too large. The message is our own text.
 
     `before` is what can still be sent: the commands before it.
     """
@@ -46,9 +46,9 @@ class ProtocolError(Exception):
 
 
 class Commands:
-    """Feeds bytes through. `watched` names the commands to hand out, in capitals; `None`: every one.
+    """Processes a stream. `watched` names the commands to return, in capitals; `None`: all.
 
-    One for whose name `wanted` is true is handed out too, unless it is too large for that: then it passes by.
+    One for whose name `wanted` is true is returned too, unless it is too large: then it passes unchanged.
     """
 
     def __init__(
@@ -67,16 +67,16 @@ class Commands:
         self._left = _BETWEEN
 
     def watch(self, watched: Collection[bytes] | None) -> None:
-        """Changes what is handed out from the next command on."""
+        """Changes the watched commands, from the next command on."""
         self._watched = watched
         self._longest = MAX_COMMAND_BYTES
         if watched is not None:
             self._longest = max(self._longest_wanted, *map(len, watched))
 
     def feed(self, data: bytes) -> list[bytes | list[bytes]]:
-        """In their order: bytes that pass on as they are, and the arguments of whole commands.
+        """In order: bytes to forward unchanged, and the arguments of whole commands.
 
-        Inline commands come out in the form of all others. Raises: ProtocolError.
+        Inline commands are returned like all others. Raises: ProtocolError.
         """
         if self._held:
             data, self._held = self._held + data, b""
@@ -153,13 +153,13 @@ class Commands:
     def _take(
         self, data: bytes, at: int, head: re.Match[bytes] | None
     ) -> tuple[bytes | list[bytes], int] | None:
-        """What stands for the command at `at`, and where it ends; `None`: it is not whole. Raises: ProtocolError."""
+        """The replacement for the command at `at`, and its end; `None`: it is incomplete. Raises: ProtocolError."""
         if head is not None:
-            # Not before its name is known: only a watched one is bounded.
+            # Not before its name is known, as only watched ones are limited.
             known = head.end() + int(head[2]) <= len(data)
             return _whole(data, at, int(head[1])) if known else None
         if data.startswith(_EMPTY, at):
-            # The server says nothing to it.
+            # The server does not answer it.
             return b"", at + len(_EMPTY)
         if data.startswith(b"*", at):
             _expect(_HEAD_BEGUN, data, at)
@@ -178,7 +178,7 @@ class Commands:
 
 
 def _name(begun: bytes) -> bytes:
-    """A command's name or its beginning. Raises: ProtocolError: with a zero byte, where it may end for a server.
+    """A command's name or its start. Raises: ProtocolError: it contains a zero byte, where a server may cut it.
 
     Redis looks names up by strcasecmp (`dictSdsKeyCaseCompare`): one of some hundred `CONFIG\\0...` is CONFIG there.
     """
@@ -217,7 +217,7 @@ def split_inline(line: bytes) -> list[bytes]:
 
 
 def _quoted(line: bytes, at: int, word: bytearray) -> int:
-    """Adds what is between the quotation mark at `at` and its partner; where the line goes on."""
+    """Adds the text between the quotation mark at `at` and its partner; returns where the line continues."""
     mark = line[at]
     at += 1
     size = len(line)

@@ -1,11 +1,12 @@
-"""Which commands a Redis relay does not pass on, each with its reason: the one table. It sends and answers nothing.
+"""The table of commands that a Redis relay does not forward, with reasons. It sends and answers nothing.
 
-Refused is what asks for the password or its hash, changes it under the broker, or makes the server send it somewhere.
-What has them among other things passes, and is shown without (`blanking`), where that can be done. The rest is the
-login's own right, which the server's ACL bounds: FLUSHALL, SHUTDOWN, KEYS, DEBUG, other users' ACL entries. MIGRATE
-sends only a password that its caller knows. SLOWLOG and MONITOR have it redacted by the server. A script can't call
-CONFIG, ACL, REPLICAOF or MODULE (the server's own flag `noscript`); in a cluster it can call CLUSTER, so who must not
-may not by ACL. What slips through under another name (`rename-command`) is masked in the answer.
+Refused are commands that ask for the password or its hash, change it without the broker, or make the server send it
+somewhere. Commands whose answers contain it among other things pass, and their answers are shown without it
+(`blanking`), where possible. Everything else is the login's own right, limited by the server's ACL: FLUSHALL,
+SHUTDOWN, KEYS, DEBUG, other users' ACL entries. MIGRATE only sends a password that its caller knows. The server
+redacts it in SLOWLOG and MONITOR. A script can't call CONFIG, ACL, REPLICAOF or MODULE (the server's own flag
+`noscript`); in a cluster it can call CLUSTER, which only an ACL can prevent. What passes under another name
+(`rename-command`) is masked in the answer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from . import blanking
 
 Applies = Callable[[Sequence[bytes], bytes], bool]
-"""(the arguments after command and subcommand, the user who is logged in)"""
+"""(the arguments after command and subcommand, the logged-in user)"""
 
 
 def _any(_arguments: Sequence[bytes], _user: bytes) -> bool:
@@ -40,14 +41,14 @@ def _no_one(arguments: Sequence[bytes], _user: bytes) -> bool:
 
 
 def _of_own_user(arguments: Sequence[bytes], user: bytes) -> bool:
-    # Names are case-sensitive; whoever differs in case only is refused for nothing.
+    # Names are case-sensitive; refusing another user whose name differs only in case does no harm.
     return bool(arguments) and arguments[0].lower() == user.lower()
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`subcommand` is empty where there is none. `shown_by`: what takes the secrets out of the answer; `None`: it is
-    refused always."""
+    """`subcommand` is empty where there is none. `shown_by`: removes the secrets from the answer; `None`: always
+    refused."""
 
     command: bytes
     subcommand: bytes
@@ -74,15 +75,15 @@ RULES = (
     Rule(b"ACL", b"SETUSER", _of_own_user, "this would change this connection's own login."),
     Rule(b"REPLICAOF", b"NO", _no_one, _NO_MASTER),
     Rule(b"SLAVEOF", b"NO", _no_one, _NO_MASTER),
-    # A server logs in to its master with `masterauth`, which is mostly `requirepass`; and a master can send it code.
+    # A server logs in to its primary with `masterauth`, which is mostly `requirepass`; and a primary can send it code.
     Rule(b"REPLICAOF", b"", _any, "the server would log in to another server with its password."),
     Rule(b"SLAVEOF", b"", _any, "the server would log in to another server with its password."),
-    # With FORCE, to whoever has said that it is a replica.
+    # With FORCE, to anyone who claims to be a replica.
     Rule(b"FAILOVER", b"", _any, "the server would log in to another server with its password."),
     Rule(b"ADDREPLICAOF", b"", _any, "the server would log in to another server with its password."),
     Rule(b"CLUSTER", b"MEET", _any, "another server would take control of this one."),
     Rule(b"SENTINEL", b"CONFIG", _any, "this would return a password."),
-    # Code in the server reads its memory.
+    # Code in the server can read its memory.
     Rule(b"MODULE", b"LOAD", _any, "code loaded into the server can read its passwords."),
     Rule(b"MODULE", b"LOADEX", _any, "code loaded into the server can read its passwords."),
     Rule(b"RESET", b"", _any, "this would log out. Open a new connection instead."),
@@ -92,7 +93,7 @@ WATCHED = frozenset(rule.command for rule in RULES)
 
 
 def ruled(arguments: Sequence[bytes], user: bytes) -> Rule | None:
-    """The rule by which a command is not passed on as it is; `None`: it is."""
+    """The rule for a command that is not simply forwarded; `None`: it is."""
     command = arguments[0].upper()
     rest = [as_server_reads(one) for one in arguments[1:]]
     for rule in RULES:
@@ -106,12 +107,12 @@ def ruled(arguments: Sequence[bytes], user: bytes) -> Rule | None:
 
 
 def as_server_reads(name: bytes) -> bytes:
-    """Servers compare names as C strings: what comes after a zero byte may not count."""
+    """Servers compare names as C strings: anything after a zero byte may be ignored."""
     return name.partition(b"\0")[0]
 
 
 def matches(pattern: bytes, name: bytes) -> bool:
-    """Whether `pattern` could stand for `name` in a server. A bracket counts as anything: rather once too often."""
+    """Whether `pattern` could match `name` in a server. A bracket matches anything, to err on the safe side."""
     pattern = pattern.lower()
     places = {0}
     at = 0

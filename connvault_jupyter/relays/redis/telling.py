@@ -1,12 +1,12 @@
-"""Which commands' answers could tell the password: all that are not known to answer with something else.
+"""The commands whose answers could contain the password: all that are not known to answer with something else.
 
-What is known are the commands of Redis 7 and Valkey 8 that work on data, and those about connections and the server
-whose answers have no setting and no other client's arguments in them, or have passwords redacted by the server
-(MONITOR). The rest are CONFIG, ACL, DEBUG, MODULE, SENTINEL and SLOWLOG, as far as they are not refused (`rules`),
-and whatever an administrator has given another name to (`rename-command`). A module's commands, which have a dot in
-their names, are known: no server's own command has one.
+Known are the commands of Redis 7 and Valkey 8 that work on data, and those about connections and the server whose
+answers contain no settings and no other client's arguments, or in which the server redacts passwords (MONITOR). The
+others are CONFIG, ACL, DEBUG, MODULE, SENTINEL and SLOWLOG, unless refused (`rules`), and commands that an
+administrator has renamed (`rename-command`). Modules' commands, which have a dot in their names, count as known: no
+server's own command has one.
 
-Answers with data are never masked: whoever reads a value, changes it and writes it back would store the stars.
+Answers with data are never masked: code that reads a value, changes it and writes it back would store the asterisks.
 """
 
 from __future__ import annotations

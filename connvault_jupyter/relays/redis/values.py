@@ -1,4 +1,4 @@
-"""What a Redis server answers, taken apart into values and written again (RESP2, RESP3). No command is known here."""
+"""Parses and writes a Redis server's answers (RESP2, RESP3). It knows no commands."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _MAPS = b"%|"
 
 
 class Unreadable(Exception):
-    """No answer of the protocol, or not a whole one."""
+    """Not a valid answer, or an incomplete one."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """`kind` is the byte that begins it. `text`: what a scalar says, `None` for a list or a null. `items`: of a list,
-    or names and values of a map by turns."""
+    """`kind` is its first byte. `text`: a scalar's value, `None` for a list or a null. `items`: of a list, or
+    alternating names and values of a map."""
 
     kind: bytes
     text: bytes | None = None

@@ -1,6 +1,7 @@
-"""Messages of the agent protocol (draft-ietf-sshm-ssh-agent 5): read in bounds, parsed, built. It judges nothing.
+"""Messages of the agent protocol (draft-ietf-sshm-ssh-agent 5): reads them with limits, parses, builds. It judges
+nothing.
 
-No key and no rule is here: what may be signed is decided in `rules`.
+It has no keys and no rules: `rules` decides what may be signed.
 """
 
 from __future__ import annotations
@@ -11,23 +12,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...contracts.relay_wire import MAX_AGENT_MESSAGE_BYTES, AgentMessage
 from ..limits import left_s
-
-# What OpenSSH's own agent takes (authfd.h, MAX_AGENT_REPLY_LEN). The largest honest message is a login of some KB.
-MAX_MESSAGE_BYTES = 256 * 1024
-
-FAILURE = 5
-SUCCESS = 6
-REQUEST_IDENTITIES = 11
-IDENTITIES_ANSWER = 12
-SIGN_REQUEST = 13
-SIGN_RESPONSE = 14
-EXTENSION = 27
-EXTENSION_FAILURE = 28
-EXTENSION_RESPONSE = 29
-
-SESSION_BIND = b"session-bind@openssh.com"
-QUERY = b"query"
 
 _USERAUTH_REQUEST = 50
 _PUBLICKEY = b"publickey"
@@ -40,12 +26,12 @@ _READ_BYTES = 16 * 1024
 
 
 class Malformed(ValueError):
-    """Not a message of this protocol. Its text never quotes what was read."""
+    """Not a message of this protocol. The text never quotes the input."""
 
 
 @dataclass(frozen=True)
 class SignRequest:
-    """`key` is a public key as it crosses the wire (RFC 4253 6.6)."""
+    """`key` is a public key in wire format (RFC 4253 6.6)."""
 
     key: bytes
     data: bytes
@@ -64,7 +50,7 @@ class SessionBind:
 
 @dataclass(frozen=True)
 class UserAuth:
-    """What a client signs to log in (RFC 4252 7). `host_key` is there in OpenSSH's host-bound form only."""
+    """What a client signs to log in (RFC 4252 7). `host_key` is only present in OpenSSH's host-bound format."""
 
     session: bytes
     user: bytes
@@ -75,12 +61,12 @@ class UserAuth:
 
 
 def receive(stream: socket.socket, *, patience_s: float, message_s: float) -> tuple[int, bytes] | None:
-    """The type and contents of the next message, or `None` at the end. Memory grows with what has come, not with
-    what was announced.
+    """The type and contents of the next message, or `None` at the end. Memory grows with the received data, not with
+    the announced length.
 
     Raises:
         Malformed: an empty message, one that is too long, or an end in the middle.
-        TimeoutError: none begins within `patience_s`, or it is not whole `message_s` after it began.
+        TimeoutError: none begins within `patience_s`, or it is incomplete `message_s` after its start.
     """
     stream.settimeout(patience_s)
     head = stream.recv(4)
@@ -89,14 +75,14 @@ def receive(stream: socket.socket, *, patience_s: float, message_s: float) -> tu
     deadline = time.monotonic() + message_s
     head += _exactly(stream, 4 - len(head), deadline)
     (length,) = struct.unpack(">I", head)
-    if not 1 <= length <= MAX_MESSAGE_BYTES:
+    if not 1 <= length <= MAX_AGENT_MESSAGE_BYTES:
         raise Malformed("a message's length")
     message = _exactly(stream, length, deadline)
     return message[0], message[1:]
 
 
 def framed(message: bytes) -> bytes:
-    """A message as it crosses the wire."""
+    """A message in wire format."""
     return string(message)
 
 
@@ -108,15 +94,15 @@ def string(value: bytes) -> bytes:
 def identities_answer(keys: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Public keys with their comments."""
     listed = b"".join(string(key) + string(comment) for key, comment in keys)
-    return struct.pack(">BI", IDENTITIES_ANSWER, len(keys)) + listed
+    return struct.pack(">BI", AgentMessage.IDENTITIES_ANSWER, len(keys)) + listed
 
 
 def sign_response(signature: bytes) -> bytes:
-    return bytes([SIGN_RESPONSE]) + string(signature)
+    return bytes([AgentMessage.SIGN_RESPONSE]) + string(signature)
 
 
 def extension_response(name: bytes, *contents: bytes) -> bytes:
-    return bytes([EXTENSION_RESPONSE]) + string(name) + b"".join(map(string, contents))
+    return bytes([AgentMessage.EXTENSION_RESPONSE]) + string(name) + b"".join(map(string, contents))
 
 
 def sign_request(contents: bytes) -> SignRequest:
@@ -128,7 +114,7 @@ def sign_request(contents: bytes) -> SignRequest:
 
 
 def extension(contents: bytes) -> tuple[bytes, bytes]:
-    """Its name, and what comes after it. Raises: Malformed."""
+    """The extension's name and contents. Raises: Malformed."""
     reader = Reader(contents)
     return reader.string(), reader.rest()
 
@@ -144,13 +130,13 @@ def session_bind(contents: bytes) -> SessionBind:
 
 
 def user_auth(data: bytes) -> UserAuth:
-    """Raises: Malformed: it is something else than a login with a public key, whole and without anything after it."""
+    """Raises: Malformed: it is not exactly a login with a public key."""
     reader = Reader(data)
     session = reader.string()
     if len(session) not in _SESSION_BYTES or reader.byte() != _USERAUTH_REQUEST:
         raise Malformed("no login")
     user, service, method = reader.string(), reader.string(), reader.string()
-    # The signature is over a request that says it has one.
+    # The signed request must say that it has a signature.
     if method not in (_PUBLICKEY, _HOSTBOUND) or not reader.boolean():
         raise Malformed("no login with a public key")
     algorithm, key = reader.string(), reader.string()

@@ -1,4 +1,4 @@
-"""Logs in to an SSH server once and leaves: the connection test. No command is run and no channel opened."""
+"""Logs in to an SSH server once and disconnects: the connection test. It runs no command and opens no channel."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _OTHER_HOST = (
 _NO_COMMON_WAY = "The server and connvault have no encryption algorithm in common, or it does not speak SSH."
 _REFUSED = "The server ended the login. Check whether it accepts this user from here."
 
-# RFC 4253 4.2. Names of ours, so that a server can't put words into the panel.
+# RFC 4253 4.2. Our own names, so that a server can't put text into the panel.
 _VERSION = re.compile(r"SSH-2\.0-(OpenSSH|dropbear)_(\d+(?:\.\d+)*)")
 _NAMES = {"OpenSSH": "OpenSSH", "dropbear": "Dropbear"}
 
 
 def log_in(login: Login, *, limits: Limits) -> str:
-    """`OpenSSH 9.2`, or `SSH` of a server that doesn't say or isn't known.
+    """`OpenSSH 9.2`, or `SSH` for an unknown server.
 
-    Without a host key in the connection, whoever answers counts as the server. That gives nothing away: the signature
-    is for this one session, and useless to anyone at another host.
+    Without a host key in the connection, any host is accepted. That reveals nothing: the signature is for this one
+    session, and useless at another host.
 
     Raises: SecretMissing, SecretInvalid, UpstreamError and its kinds.
     """
@@ -59,7 +59,7 @@ def log_in(login: Login, *, limits: Limits) -> str:
 async def _attempt(
     stream: socket.socket, fields: Mapping[str, Any], key: asyncssh.SSHKey, timeout_s: float
 ) -> str | ConnvaultError:
-    """Nothing is raised: the library's frames have the key in their variables."""
+    """Never raises, because the library's frames have the key in their variables."""
     try:
         return await asyncio.wait_for(_log_in(stream, fields, key), timeout_s)
     except asyncssh.HostKeyNotVerifiable:
@@ -67,7 +67,7 @@ async def _attempt(
     except asyncssh.PermissionDenied:
         return UpstreamAuthFailed()
     except (asyncssh.KeyExchangeFailed, asyncssh.ProtocolNotSupported, asyncssh.ProtocolError, ValueError):
-        # ValueError: asyncssh lets one through where what the server says is not even text.
+        # ValueError: asyncssh lets one through if the server's data is not even text.
         return UpstreamTlsFailed(_NO_COMMON_WAY)
     except (asyncio.TimeoutError, TimeoutError):
         return UpstreamTimeout()
@@ -88,11 +88,11 @@ async def _log_in(stream: socket.socket, fields: Mapping[str, Any], key: asyncss
         username=str(fields["user"]),
         client_keys=[key],
         known_hosts=(known, [], []) if named else None,
-        # Neither this machine's settings nor its agent and keys: the connection's alone.
+        # Only the connection's key: neither this machine's settings nor its agent and keys.
         config=None,
         agent_path=None,
         preferred_auth="publickey",
-        # A server that lets anybody in says nothing about the key.
+        # A server that accepts anybody proves nothing about the key.
         disable_trivial_auth=True,
     )
     try:

@@ -1,4 +1,4 @@
-"""Keys from their texts: a private one for one signature or one login. Nothing is kept; no error has a text of it."""
+"""Parses keys: a private one for one signature or one login. Nothing is kept; errors never contain key text."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _PUBLIC_FORMS = re.compile(r"(ssh-|ecdsa-|sk-)\S+ AAAA|---- BEGIN SSH2 PUBLIC|--
 
 
 def private_key(secrets: Mapping[str, str], *, checked: bool = False) -> asyncssh.SSHKey:
-    """The key in `private_key`, opened with `passphrase` if it has one. OpenSSH's form, PKCS#1, PKCS#8 and SEC 1.
+    """The key in `private_key`, decrypted with `passphrase` if necessary. OpenSSH's format, PKCS#1, PKCS#8 and SEC 1.
 
-    `checked`: this very key was opened before, so the primes of an RSA key (0.3 s at 4,096 bits) aren't tested again.
+    `checked`: this very key was parsed before, so the primes of an RSA key (0.3 s at 4,096 bits) aren't tested again.
 
     Raises: SecretMissing, SecretInvalid: what is wrong with it, and what to do.
     """
-    # Windows and web forms: other line ends, and a blank line before or after.
+    # For Windows and web forms: other line ends, and blank lines before or after.
     text = secrets.get("private_key", "").replace("\r\n", "\n").strip() + "\n"
     passphrase = secrets.get("passphrase") or None
     wrong: ConnvaultError | None = _form(text)
@@ -54,12 +54,12 @@ def private_key(secrets: Mapping[str, str], *, checked: bool = False) -> asyncss
             if key.algorithm in KEY_KINDS:
                 return key
             wrong = SecretInvalid(_KIND)
-    # Outside of the handler: the library's frames have the key in their variables.
+    # Outside the handler: the library's frames have the key in their variables.
     raise wrong
 
 
 def public_key(key: bytes) -> asyncssh.SSHKey | None:
-    """From its form on the wire; `None` for what is none, such as a certificate."""
+    """From its wire format; `None` if it is not one, such as a certificate."""
     try:
         kind = Reader(key).string().decode("ascii")
         return asyncssh.import_public_key(f"{kind} {base64.b64encode(key).decode()}")
@@ -80,12 +80,13 @@ def _form(text: str) -> ConnvaultError | None:
 
 
 def _told(said: str, *, has_passphrase: bool) -> SecretInvalid:
-    """By asyncssh's words, which name no content (public_key.py, `_decode_openssh_private`, `_decode_pem_private`)."""
+    """From asyncssh's messages, which contain no content (public_key.py, `_decode_openssh_private`,
+    `_decode_pem_private`)."""
     if "Passphrase must be specified" in said:
         return SecretInvalid(_LOCKED)
     if has_passphrase and ("Incorrect passphrase" in said or "Unable to decrypt" in said):
         return SecretInvalid(_NOT_OPENED)
-    # The last one: asyncssh was installed without what opens OpenSSH's own encryption.
+    # The last one: asyncssh was installed without support for OpenSSH's own encryption.
     if any(words in said for words in ("Unknown cipher", "Unknown kdf", "requires bcrypt")):
         return SecretInvalid(_UNKNOWN_ENCRYPTION)
     return SecretInvalid(_NO_KEY)

@@ -1,10 +1,9 @@
-"""SSH: each handle's socket is an agent that signs logins and nothing else. The session itself goes past the broker.
+"""SSH: each handle's socket is an agent that signs only logins. The session itself bypasses the broker.
 
-The key is here for one signature: it comes with the broker's answer, which is asked for anew each time, and goes with
-the function that used it. What is kept of it is its public half.
+The private key is held for one signature: it comes with the broker's answer, which is requested each time, and is
+dropped by the function that used it. Only its public half is kept.
 
-Our own extension `refusal@connvault-jupyter` tells why the last request was refused (the protocol has one word for
-all reasons): its contents are the problem in JSON as in `relays.worker.problem_of`, empty if there was none.
+Our own extension (`relay_wire.AGENT_REFUSAL`) reports why the last request was refused.
 """
 
 from __future__ import annotations
@@ -16,33 +15,37 @@ from typing import Any
 
 import asyncssh
 
+from ...contracts.relay_wire import (
+    AGENT_QUERY,
+    AGENT_REFUSAL,
+    AGENT_SESSION_BIND,
+    AgentMessage,
+    problem_of,
+)
 from ...errors import ConnvaultError, NotAllowed
 from ..downstream import Downstream, Login
 from ..limits import Limits
-from ..worker import problem_of
 from . import agent as ssh_agent
 from . import connection_check as ssh_trial
 from .key import private_key, public_key
 from .rules import OTHER_KEY, Bindings, Refused, judge
 
-REFUSAL = b"refusal@connvault-jupyter"
-
-_FAILURE = bytes([ssh_agent.FAILURE])
-_EXTENSION_FAILURE = bytes([ssh_agent.EXTENSION_FAILURE])
-_SUCCESS = bytes([ssh_agent.SUCCESS])
+_FAILURE = bytes([AgentMessage.FAILURE])
+_EXTENSION_FAILURE = bytes([AgentMessage.EXTENSION_FAILURE])
+_SUCCESS = bytes([AgentMessage.SUCCESS])
 
 
 class Relay:
-    """Serves agents. It has no upstream: what it gives out are signatures."""
+    """Serves agents. It has no upstream: it only returns signatures."""
 
     def __init__(self, *, limits: Limits) -> None:
         self._limits = limits
-        # (rotation, public key): worked out once, which for a key with a passphrase takes a quarter of a second.
+        # (rotation, public key): computed once, which for a key with a passphrase takes a quarter of a second.
         self._public: tuple[str, bytes] | None = None
         self._refusal: Mapping[str, Any] | None = None
 
     def serve(self, downstream: Downstream) -> None:
-        """One client of the agent. On TCP nobody is served: the protocol has no place for the token."""
+        """Serves one client of the agent. Nobody is served on TCP, as the protocol can't carry the token."""
         if downstream.over_tcp:
             return
         client = _Client(downstream, relay=self)
@@ -63,7 +66,7 @@ class Relay:
             downstream.stream.sendall(ssh_agent.framed(answer))
 
     def log_in(self, login: Login) -> str:
-        """A whole SSH login, without a command. Raises: see `ssh_trial.log_in`."""
+        """A whole SSH login, without a command. Raises: see `connection_check.log_in`."""
         return ssh_trial.log_in(login, limits=self._limits)
 
     def forget(self) -> None:
@@ -86,7 +89,7 @@ class Relay:
         return self._opened(login).sign(data, algorithm)
 
     def refused(self, error: ConnvaultError) -> None:
-        """Kept to be told: the client that asks why need not be the one that was refused (git can't)."""
+        """Kept for later: the client that asks for the reason may not be the one that was refused (git can't ask)."""
         self._refusal = problem_of(error)
 
     @property
@@ -107,17 +110,17 @@ class _Client:
         self._bindings = Bindings(verify=_verify)
         self._asked = False
         self._answers: Mapping[int, Callable[[bytes], bytes]] = {
-            ssh_agent.REQUEST_IDENTITIES: self._identities,
-            ssh_agent.SIGN_REQUEST: self._sign,
-            ssh_agent.EXTENSION: self._extension,
+            AgentMessage.REQUEST_IDENTITIES: self._identities,
+            AgentMessage.SIGN_REQUEST: self._sign,
+            AgentMessage.EXTENSION: self._extension,
         }
 
     def patience_s(self, limits: Limits) -> float:
-        """For the next message: less for one that has not said anything yet."""
+        """The time limit for the next message: shorter for a client that has not sent anything yet."""
         return limits.idle_s if self._asked else limits.greeting_s
 
     def answer(self, kind: int, contents: bytes) -> bytes:
-        """Adding and removing keys, locking and smartcards are not this agent's: FAILURE, as for what is unknown."""
+        """Adding and removing keys, locking and smartcards are not supported: FAILURE, as for unknown messages."""
         self._asked = True
         answer = self._answers.get(kind)
         if answer is None:
@@ -147,11 +150,11 @@ class _Client:
 
     def _extension(self, contents: bytes) -> bytes:
         name, rest = ssh_agent.extension(contents)
-        if name == ssh_agent.QUERY:
-            return ssh_agent.extension_response(name, ssh_agent.QUERY, ssh_agent.SESSION_BIND, REFUSAL)
-        if name == ssh_agent.SESSION_BIND:
+        if name == AGENT_QUERY:
+            return ssh_agent.extension_response(name, AGENT_QUERY, AGENT_SESSION_BIND, AGENT_REFUSAL)
+        if name == AGENT_SESSION_BIND:
             return _SUCCESS if self._bindings.add(ssh_agent.session_bind(rest)) else _FAILURE
-        if name == REFUSAL:
+        if name == AGENT_REFUSAL:
             return ssh_agent.extension_response(name, self._relay.refusal)
         return _EXTENSION_FAILURE
 

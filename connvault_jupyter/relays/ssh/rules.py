@@ -1,13 +1,14 @@
-"""What an agent of ours signs: a login as the connection's user, with this key, at a host that nothing speaks against.
+"""What our agents sign: logins as the connection's user, with its key, at a host that is not known to be another one.
 
-Signatures for anything else are refused: one that names no session and no user (a git commit, a file, a certificate) is
-good everywhere and for ever, so whoever has it has a piece of the key. No key is here, and nothing is signed.
+Everything else is refused: a signature without a session and a user (a git commit, a file, a certificate) is valid
+everywhere and for ever, so whoever has it has a part of the key's power. There are no keys here, and nothing is
+signed.
 
-Without word of the host (`session-bind`, or a host-bound login), a signature can't be held to one: the session
-identifier in it fits one session only, but with which host that is, the client alone knows. So where the connection
-names its host's key, the client must tell: by the host's own signature of the session, or in what is signed, which
-another host does not take. Code could log in anywhere by leaving it out, so only `bound_only`, switched off, lets
-such a client pass. Without a key in the connection there is nothing to hold a host to.
+Without a proof of the host (`session-bind`, or a host-bound login), a signature can't be restricted to one: the
+session identifier in it matches only one session, but only the client knows with which host. So if the connection has
+its host's key, the client must prove the host: by the host's own signature of the session, or in the signed data,
+which another host does not accept. Code could log in anywhere by leaving it out, so such a client is only accepted if
+`bound_only` is off. Without a key in the connection, hosts can't be checked.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ RSA_SHA2_256 = 2
 RSA_SHA2_512 = 4
 _KNOWN_FLAGS = RSA_SHA2_256 | RSA_SHA2_512
 
-# Of one client: a session each; OpenSSH's agent has the same bound (ssh-agent.c, AGENT_MAX_SESSION_IDS).
+# Sessions per client; OpenSSH's agent has the same limit (ssh-agent.c, AGENT_MAX_SESSION_IDS).
 _MAX_SESSIONS = 16
 
 _RSA = b"ssh-rsa"
-# The kinds of keys that are signed with. Missing on purpose: DSA, keys in hardware (sk-), certificates.
+# The supported kinds of keys. Deliberately missing: DSA, hardware keys (sk-), certificates.
 KEY_KINDS = frozenset(
     {b"ssh-ed25519", b"ecdsa-sha2-nistp256", b"ecdsa-sha2-nistp384", b"ecdsa-sha2-nistp521", _RSA}
 )
@@ -59,13 +60,13 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why not, and what to do, in our words."""
+    """Why not, and what to do, for people."""
 
     reason: str
 
 
 class Bindings:
-    """Which host each session of one client is with, as the hosts' own signatures have shown."""
+    """The host of each session of one client, as proved by the hosts' own signatures."""
 
     def __init__(self, *, verify: Callable[[bytes, bytes, bytes], bool]) -> None:
         """`verify(host_key, data, signature)`."""
@@ -74,9 +75,9 @@ class Bindings:
         self.forwarded = False
 
     def add(self, bind: SessionBind) -> bool:
-        """Whether it counts. From a forwarding one on, nothing is signed for this client any more."""
+        """Returns whether it is valid. After one for forwarding, nothing more is signed for this client."""
         if bind.forwarding:
-            # Even unverified: it can only forbid.
+            # Even if unverified, as it can only forbid.
             self.forwarded = True
         known = self._hosts.get(bind.session)
         if known is not None:
@@ -96,7 +97,7 @@ class Bindings:
 
 
 def judge(request: SignRequest, *, fields: Mapping[str, Any], bindings: Bindings) -> Allowed | Refused:
-    """Whether this may be signed for the connection with these `fields`. That the key is its own is left to look at."""
+    """Whether this may be signed for the connection with these `fields`. The caller checks that the key is its own."""
     try:
         login = user_auth(request.data)
         kind = Reader(request.key).string()
@@ -118,9 +119,9 @@ def judge(request: SignRequest, *, fields: Mapping[str, Any], bindings: Bindings
 
 
 def host_keys(text: str) -> frozenset[bytes]:
-    """The public keys in lines such as `ssh-ed25519 AAAA...`; a line that is none is left out.
+    """The public keys in lines such as `ssh-ed25519 AAAA...`; an invalid line is left out.
 
-    What is left out can't be shown by any host, so a text without any key lets nobody pass: see `_wrong_host`.
+    No host can prove a line that is left out, so a text without any valid key lets nobody pass: see `_wrong_host`.
     """
     found = set()
     for line in text.splitlines():
@@ -130,7 +131,7 @@ def host_keys(text: str) -> frozenset[bytes]:
             if Reader(key).string() == kind.encode():
                 found.add(key)
         except (IndexError, ValueError):
-            # Malformed too, and what is no Base64 or not even ASCII.
+            # Also Malformed, and what is not Base64 or not even ASCII.
             continue
     return frozenset(found)
 
@@ -157,7 +158,7 @@ def _wrong_host(
     wanted = str(fields.get("host_key") or "").strip()
     if wanted and not said <= host_keys(wanted):
         return OTHER_HOST
-    # A kind of another package may have no such field: not having been asked is not having said no.
+    # A kind from another package may not have this field; a missing value does not mean no.
     if wanted and not said and fields.get("bound_only") is not False:
         return UNBOUND
     return None

@@ -1,6 +1,6 @@
-"""One use of a handle: looked up, recorded, counted. What it opens is unsealed here, after its row is committed.
+"""One use of a handle: resolved, logged, counted. Its secrets are unsealed here, after the audit event is committed.
 
-Which uses there are is `service`'s.
+The kinds of use are defined by `service`.
 """
 
 from __future__ import annotations
@@ -63,59 +63,60 @@ class HandleUses:
         mode: Mode | None = None,
         grant_id: GrantId | None = None,
     ) -> tuple[ResolvedHandle, Sequence[SealedSecret]]:
-        """The handle and its sealed secrets, after the row of this use is written and counted. `mode` and `grant_id`:
-        what the handle must be of, where that matters.
+        """The handle and its sealed secrets, after this use is logged and counted. `mode` and `grant_id`: what the
+        handle must have, where that matters.
 
-        Raises: HandleInvalid, NotAllowed, and what `HandleResolver.handle` raises; StorageError: no row, no use.
+        Raises: HandleInvalid, NotAllowed, and what `HandleResolver.handle` raises; StorageError: a use that can't be
+        logged is refused.
         """
         # One transaction: a revoke in another server is before this use or after it, never in between.
-        # The first use is synced; the syncs of repeated ones are grouped.
+        # The first use is synced to disk at once; repeated ones are synced in groups.
         with (
             self.noting(requester, ref),
             self._transactions.transaction(durable=not self._resolve_cache.has_seen(ref)),
         ):
             found = self._resolve_cache.of(ref, requester)
             if found is None:
-                opened = self._resolver.handle(requester, ref, grant_id=grant_id)
-                found = opened, self.sealed(opened)
+                resolved = self._resolver.handle(requester, ref, grant_id=grant_id)
+                found = resolved, self.sealed(resolved)
                 self._resolve_cache.note(ref, requester, *found)
-            opened, sealed = found
-            if grant_id is not None and opened.handle.grant_id != grant_id:
+            resolved, sealed = found
+            if grant_id is not None and resolved.handle.grant_id != grant_id:
                 raise HandleInvalid(reason="revoked")
-            if mode is not None and opened.handle.mode != mode:
-                raise NotAllowed(_OTHERWISE[opened.handle.mode])
-            stored = opened.stored
+            if mode is not None and resolved.handle.mode != mode:
+                raise NotAllowed(_OTHERWISE[resolved.handle.mode])
+            stored = resolved.stored
             if stored is None:
-                return opened, sealed
+                return resolved, sealed
             event = self._audit.record(
                 kind,
-                connection=opened.connection,
+                connection=resolved.connection,
                 requester=requester,
                 grant=stored.grant,
                 durable=False,
             )
-        self._use_counter.note(stored.grant.id, opened.connection.id, event.at)
+        self._use_counter.note(stored.grant.id, resolved.connection.id, event.at)
         self._handle_limit.note_use(ref, event.at)
-        return opened, sealed
+        return resolved, sealed
 
     def noting(self, requester: Requester, ref: str) -> Noting:
-        """A block whose refusal goes on record."""
+        """A block whose refusals are logged."""
         return self._refusal_log.noting(requester, lambda: self._resolver.meant(requester, ref))
 
-    def sealed(self, opened: ResolvedHandle) -> Sequence[SealedSecret]:
-        """What is kept for the handle's connection."""
-        return self._secrets.sealed.of(opened.connection.id)
+    def sealed(self, resolved: ResolvedHandle) -> Sequence[SealedSecret]:
+        """The sealed secrets of the handle's connection."""
+        return self._secrets.sealed.of(resolved.connection.id)
 
     def delivered(
-        self, opened: ResolvedHandle, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE
+        self, resolved: ResolvedHandle, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE
     ) -> Delivered:
-        """The login, unsealed: `recipe` is added to the fields. Raises: VaultLocked, VaultNotSetUp, SecretInvalid."""
-        connection = opened.connection
+        """The unsealed login; `recipe` is added to the fields. Raises: VaultLocked, VaultNotSetUp, SecretInvalid."""
+        connection = resolved.connection
         return Delivered.of(
             connection=connection.name,
             provider_id=connection.provider_id,
-            fields={**opened.destination.fields, **recipe},
-            secrets=self._reader.open(connection, sealed, opened.destination),
+            fields={**resolved.destination.fields, **recipe},
+            secrets=self._reader.open(connection, sealed, resolved.destination),
             revision=connection.revision,
             rotation=rotation(sealed),
         )

@@ -1,4 +1,4 @@
-"""What a store of the record must do."""
+"""What a store of audit events must do."""
 # ruff: noqa: S101 - a suite asserts
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class AuditStoreSuite:
         assert stores.audit.chain(0, 10) == [first]
 
     def test_a_row_of_a_failed_block_is_not_there(self, stores: Stores) -> None:
-        """And the chain goes on from the row before."""
+        """And the chain continues from the previous event."""
         first = append(stores)
         with refusing(RuntimeError), stores.transactions.transaction():
             append(stores)
@@ -98,7 +98,7 @@ class AuditStoreSuite:
         assert stores.audit.checkpoint() == checkpoint_at(made[3])
 
     def test_a_replaced_checkpoint_is_of_the_same_row(self, stores: Stores) -> None:
-        """Its MAC is made anew when the keys change; of another row there is none to replace."""
+        """It gets a new MAC when the keys change; there is none for another event."""
         made = [append(stores) for _ in range(3)]
         stores.audit.prune(checkpoint_at(made[1]))
         anew = replace(checkpoint_at(made[1]), mac=b"anew")
@@ -116,7 +116,7 @@ class AuditStoreSuite:
         assert stores.audit.head()[0] == 2
 
     def test_pruning_up_to_a_missing_row_is_refused(self, stores: Stores) -> None:
-        """A checkpoint that stands for nothing would hide what was there."""
+        """A checkpoint for a missing event would hide what was there."""
         last = append(stores)
         stores.audit.prune(checkpoint_at(last))
         for missing in (last, link(event(9), last.digest)):

@@ -93,7 +93,7 @@ class GrantStoreSuite:
         assert stores.handles.get(handle(b"b").ref_hash) is not None
 
     def test_without_its_connection_it_is_refused(self, stores: Stores) -> None:
-        """A permission for nothing is none."""
+        """A permission needs a connection."""
         with refusing(StorageError):
             stores.grants.add(grant(connection_id="gone"), b"")
 
@@ -120,7 +120,7 @@ class HandleStoreSuite:
         assert stores.handles.get(bytes(32)) is None
 
     def test_removing_tells_whether_there_was_one(self, stores: Stores) -> None:
-        """Letting go twice is no error."""
+        """Removing twice is not an error."""
         stores.connections.add(connection())
         stores.handles.add(handle(grant_id=None))
         assert stores.handles.remove(handle().ref_hash)
@@ -173,7 +173,7 @@ class HandleStoreSuite:
         assert stores.handles.of("kernel-3:3", "c1") == []
 
     def test_instances_are_those_of_handles_and_bound_grants(self, stores: Stores) -> None:
-        """Whoever ends runs must know for which ones there is something to end."""
+        """Supervision must know which runs have something to end."""
         stores.connections.add(connection())
         stores.grants.add(grant("g1", instance="kernel-2:2", decision="session"), b"")
         stores.grants.add(grant("g2"), b"")

@@ -9,7 +9,7 @@ from .samples import NOON, append, connection, grant, handle, record, refusing, 
 
 
 class Interrupted(Exception):
-    """Stands for whatever a caller may raise."""
+    """Stands for any exception of a caller."""
 
 
 class TransactionsSuite:

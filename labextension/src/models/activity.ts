@@ -1,5 +1,5 @@
 /**
- * Who may use what, and the record of what happened: fetched when looked at, never held.
+ * Permissions and activity: fetched when shown, never kept.
  */
 import type { AuditPage, AuditVerification, GrantView, UseDay } from '../contracts';
 import type { IActivity } from '../tokens';

@@ -20,11 +20,11 @@ interface Run {
   count: number;
 }
 
-// A checkout of a pooled connection is a use as a login is.
+// A checkout of a pooled connection is a use, like a login.
 const USES = new Set<AuditEvent['type']>(['access:used', 'access:checked']);
 
 function runs(events: readonly AuditEvent[]): Run[] {
-  // That a question was asked is told by its answer; alone it is one that waits.
+  // A question is shown as its answer; without one, it is still waiting.
   const answered = new Set(events.filter(event => event.type !== 'access:asked').map(event => event.question_id));
   const found: Run[] = [];
   for (const event of events) {
@@ -32,7 +32,7 @@ function runs(events: readonly AuditEvent[]): Run[] {
     if (event.type === 'access:asked' && event.question_id && answered.has(event.question_id)) {
       continue;
     }
-    // A test is on record before it is made; how it failed is a second row.
+    // A test is logged before it runs; a failure is a second event.
     if (event.type === 'connection:tested' && last?.event.type === 'connection:tested' && last.event.outcome !== 'ok' && event.outcome === 'ok') {
       continue;
     }
@@ -137,7 +137,7 @@ export function ActivityTab(props: ActivityTabProps): JSX.Element {
   );
 }
 
-/** "Consistent", not "verified": code of the same user is noticed, not stopped. */
+/** "Consistent", not "verified": changes by code of the same user are detected, not prevented. */
 export function RecordLine({
   verification,
   trans

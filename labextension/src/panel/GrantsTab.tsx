@@ -1,5 +1,5 @@
 /**
- * Who may use a connection, and who never may; each can be taken back.
+ * Who may use a connection, and who never may; each permission can be revoked.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';

@@ -1,5 +1,5 @@
 /**
- * The words for what happened, in the record of a connection.
+ * The words for events in a connection's activity.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -86,7 +86,7 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
   return null;
 }
 
-/** The usual colour, but not that of consent where a secret came out, or where the consent is over. */
+/** The usual colour, but not that of consent if a secret was revealed, or if the consent has ended. */
 function consentTone({ type }: AuditEvent, usual: Tone): Tone {
   switch (type) {
     case 'access:revealed':

@@ -1,4 +1,4 @@
-"""Code in a notebook that keeps copies of the sockets it was lent, against a broker of the test's own."""
+"""Code in a notebook that keeps copies of handed-over sockets, against a broker of the test's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .operator import Rule, allow_session, operated_broker
 from .processes import wait_until
 from .requester import Asker
 
-# Speaks PostgreSQL on a bare socket, and keeps copies of what it was lent.
+# Speaks PostgreSQL on a bare socket, and keeps copies of handed-over sockets.
 ATTACKER = """
 import os, socket, struct
 

@@ -11,6 +11,7 @@ import asyncssh
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from connvault_jupyter.contracts.relay_wire import AGENT_REFUSAL, AgentMessage
 from connvault_jupyter.errors import SecretInvalid, SecretMissing
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import LIMITS
@@ -29,7 +30,7 @@ from ..relays.ssh_agent_client import (
 from ..servers.sshd import UserKey
 from .guided import Target
 
-# FAILURE, SUCCESS, IDENTITIES_ANSWER, SIGN_RESPONSE, EXTENSION_FAILURE, EXTENSION_RESPONSE.
+# The numbers and not their names: what an agent may say is the protocol's.
 _ANSWERS = frozenset({5, 6, 12, 14, 28, 29})
 _HOSTBOUND = re.compile(rb"publickey-hostbound-v00@openssh\.com.*", re.DOTALL)
 
@@ -91,7 +92,7 @@ def signatures(sent: bytes, *, bound: bool = True) -> int:
     assert all(answer[0] in _ANSWERS for answer in answers)
     # An answer to each message; none has less than five bytes.
     assert len(answers) <= len(sent) // 5
-    assert sum(answer[0] == agent.SIGN_RESPONSE for answer in answers) == len(signed)
+    assert sum(answer[0] == AgentMessage.SIGN_RESPONSE for answer in answers) == len(signed)
     for data in signed:
         length = int.from_bytes(data[:4], "big")
         session = data[4 : 4 + length]
@@ -148,7 +149,7 @@ TARGET = Target(
         string(KEY.blob), string(HOST.blob), string(USER.encode()), string(SESSION), login_data(KEY.blob),
         string(login_data(KEY.blob)), string(sign_request(KEY.blob, login_data(KEY.blob))),
         string(session_bind(HOST)), b"\x0b", b"\x0d", b"\x1b", string(bytes([27]) + string(b"query")),
-        string(bytes([27]) + string(relay.REFUSAL)), b"\n", b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+        string(bytes([27]) + string(AGENT_REFUSAL)), b"\n", b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
         b"-----BEGIN RSA PRIVATE KEY-----\n", b"-----END PRIVATE KEY-----\n", b"Proc-Type: 4,ENCRYPTED\n",
         b"DEK-Info: AES-128-CBC,00\n", b"ssh-ed25519 AAAA",
     ),

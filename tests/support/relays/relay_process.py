@@ -85,8 +85,8 @@ def tried(
 ) -> TestOutcome:
     """A connection test, in processes that are started for it: they see the environment of now."""
     with supervised() as supervisor:
-        trial = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: at, timeout_s=timeout_s)
-        return trial(provider, fields, secrets)
+        check = RelayConnectionCheck(try_login=supervisor.try_login, clock=lambda: at, timeout_s=timeout_s)
+        return check(provider, fields, secrets)
 
 
 def lose(supervisor: RelaySupervisor) -> None:

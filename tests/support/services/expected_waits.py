@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future
 
 import pytest
@@ -35,7 +35,7 @@ def unused() -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Iterator[None]:
+def pytest_runtest_call() -> Generator[None, None, None]:
     try:
         yield
     except BaseException:

@@ -76,7 +76,6 @@ class MemoryStorage:
         self.full = False
         self.reserve = True
         self.record_full = False
-        self.commits = 0
         self.durable_commits = 0
         self._depth = 0
         self._durable = False
@@ -138,7 +137,6 @@ class MemoryStorage:
         if not self._depth:
             if self._spoilt:
                 raise StorageError
-            self.commits += 1
             self.durable_commits += self._durable
 
 

@@ -206,7 +206,8 @@ def notebook(path: str = "report.ipynb", run: int = 1, *, durable: bool = True) 
 
 
 class World:
-    """One broker's services. `stores` of another world: two servers on one vault.
+    """One broker's services. `stores` of another world: two servers on one vault. `approvers`: tabs that could show a
+    question; `None`: nobody has told.
 
     The services see stores that only the owner of the lock may use, and a test sees the services as dispatch calls
     them; `stores` are for a look from outside, `services` for what is inside.
@@ -221,6 +222,7 @@ class World:
         storage: tuple[MemoryStorage, Stores] | None = None,
         clock: Clock | None = None,
         unlocked: bool = True,
+        approvers: int | None = 1,
         broker: str = BROKER,
         publish: Callable[[Event], None] | None = None,
         **settings: Any,
@@ -275,7 +277,9 @@ class World:
         )
         self.audit = at_the_door(self.services.audit, self.lock, without=("verify",))
         self.proposals = at_the_door(self.services.proposals, self.lock)
-        self.consent.approvers(1)
+        self.sightings = at_the_door(self.services.sightings, self.lock)
+        if approvers is not None:
+            self.consent.approvers(approvers)
         if unlocked:
             self.set_up()
 
