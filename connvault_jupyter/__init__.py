@@ -1,6 +1,6 @@
 """Use databases, APIs and buckets from notebooks without touching a password.
 
-Only names that a notebook needs; everything heavy is imported when it is first used.
+Only names that a notebook needs; everything heavy is imported on first use.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ __all__ = [
     "connections",
 ]
 
-# Where they are; the others are errors.
+# Their modules; all other names are errors.
 _MODULES = {
     "connection": "kernel.api",
     "connections": "kernel.api",

@@ -1,12 +1,12 @@
 """Every error of the package, in one tree. No framework, no secrets, no I/O.
 
     ConnvaultError
-    ├── InvalidRequest            400  what was sent does not fit the contract
+    ├── InvalidRequest            400  the request does not match the contract
     │   ├── MalformedFrame        400
     │   ├── RequestTooLarge       413
     │   ├── VersionMismatch       400  the two ends come from different package versions
     │   ├── UnknownOperation      404
-    │   ├── SealedRequestInvalid  400  a sealed request that does not open, or came before
+    │   ├── SealedRequestInvalid  400  a sealed request that can't be opened, or was used before
     │   └── InvalidFields         422  the provider's schema refuses the fields
     ├── NotFound                  404
     │   ├── ConnectionNotFound
@@ -19,21 +19,21 @@
     │   ├── NameTaken
     │   ├── RevisionConflict      412
     │   ├── RevisionRequired      428
-    │   ├── AccessRequestChanged       what was shown is no longer what is asked
+    │   ├── AccessRequestChanged       the request changed after it was shown
     │   ├── AccessRequestDecided
     │   ├── ConnectionNotReady         draft or invalid for another reason than its secret
     │   ├── SealingKeyChanged          sealed to a key that the broker no longer has
     │   └── VaultExists
     ├── NotAllowed                403
-    │   ├── AccessDenied               a person said no, or a rule did (`reason` tells)
+    │   ├── AccessDenied               by a person or by a rule (see `reason`)
     │   ├── ConsentTimeout        408
     │   ├── ConsentInterrupted    409  the broker ended while the question was open
-    │   ├── ConsentWithdrawn      409  the asker went away
+    │   ├── ConsentWithdrawn      409  whoever asked has gone, or stopped waiting
     │   ├── NoApprover            503  no browser tab could show the question
     │   ├── TooManyQuestions      429
     │   ├── TooManyProposals      429
     │   ├── TooManyHandles        429
-    │   ├── HandleInvalid              it has ended, or is another requester's (`reason` tells)
+    │   ├── HandleInvalid              it has ended, or belongs to another requester (see `reason`)
     │   ├── RevealForbidden
     │   └── DecisionNotOffered
     ├── SecretMissing             409
@@ -97,7 +97,7 @@ def _rebuild(kind: type[ConnvaultError], message: str, details: dict[str, Any]) 
 
 
 class InvalidRequest(ConnvaultError):
-    """What was sent does not fit the contract; `details["errors"]` lists `{path, message}`."""
+    """The request does not match the contract; `details["errors"]` lists `{path, message}`."""
 
     code = "invalid_request"
     status_hint = 400
@@ -132,7 +132,7 @@ class UnknownOperation(InvalidRequest):
 
 
 class SealedRequestInvalid(InvalidRequest):
-    """Which part does not fit is not told: it would only help to guess."""
+    """The message does not say which part was wrong: that would only help an attacker."""
 
     code = "sealed_request_invalid"
     default_message = "The sealed request can't be opened. Reload the page and enter the secret again."
@@ -221,7 +221,7 @@ class ConnectionNotReady(Conflict):
 
 
 class SealingKeyChanged(Conflict):
-    """The broker was started again meanwhile; a page fetches the new key and tries once more."""
+    """The broker was restarted in the meantime; the page fetches the new key and tries once more."""
 
     code = "sealing_key_changed"
     default_message = "connvault was restarted after the page was loaded. Try again."
@@ -243,7 +243,7 @@ class AccessDenied(NotAllowed):
 
     code = "access_denied"
     default_message = (
-        "Access was denied. If that was a mistake, run the cell again in half a minute and allow it."
+        "Access was denied. If that was a mistake, wait a little, then run the cell again and allow it."
     )
 
 
@@ -251,7 +251,8 @@ class ConsentTimeout(NotAllowed):
     code = "consent_timeout"
     status_hint = 408
     default_message = (
-        "Nobody answered in time. Run the cell again in half a minute and answer the request in the browser."
+        "Nobody answered in time. Wait a little, then run the cell again and answer the request in the "
+        "browser."
     )
 
 
@@ -276,7 +277,7 @@ class NoApprover(NotAllowed):
 class TooManyQuestions(NotAllowed):
     code = "too_many_questions"
     status_hint = 429
-    default_message = "Five requests are already waiting. Answer them in the browser first."
+    default_message = "Too many requests are already waiting. Answer them in the browser first."
 
 
 class TooManyProposals(NotAllowed):
@@ -289,7 +290,7 @@ class TooManyProposals(NotAllowed):
 
 
 class TooManyHandles(NotAllowed):
-    """All are in use: none of them could make room without ending somebody's session."""
+    """All are in use, so none can make room without ending somebody's session."""
 
     code = "too_many_handles"
     status_hint = 429
@@ -300,7 +301,7 @@ class TooManyHandles(NotAllowed):
 
 
 class HandleInvalid(NotAllowed):
-    """`details["reason"]` is one of `handle_ends.HandleEnd`, and says the message too, unless one is given."""
+    """`details["reason"]` is one of `handle_ends.HandleEnd`; without a `message`, the reason's own words are used."""
 
     code = "handle_invalid"
     default_message = "This handle is no longer valid. Call connection() again."

@@ -1,6 +1,6 @@
-"""Why a handle is good no more, in a word for programs and in words for people. Standard library only.
+"""Why a handle is no longer valid: a code for programs and a message for people. Standard library only.
 
-`unknown` is also said of another requester's handle that has ended: who holds its ref learns nothing of it.
+`unknown` also covers another requester's handle that has ended: whoever holds its ref learns nothing about it.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ WORDS: Mapping[HandleEnd, str] = {
 
 
 def end_of(message: str) -> HandleEnd | None:
-    """The reason that these words are of: where a protocol carries a message and nothing else."""
+    """The reason to which this message belongs: for protocols that carry only a message."""
     return next((why for why, words in WORDS.items() if words == message), None)

@@ -1,4 +1,4 @@
-"""`python -m connvault_jupyter.broker FD`: hardens itself before anything else is even imported."""
+"""`python -m connvault_jupyter.broker FD`: the process hardens itself before importing anything else."""
 
 from __future__ import annotations
 

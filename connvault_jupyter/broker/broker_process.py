@@ -1,8 +1,8 @@
-"""The owner's side of a broker process: spawns it, talks to it, starts it again. It never sees a key.
+"""The owner's side of a broker process: spawns it, talks to it, restarts it. It never sees a key.
 
-Threads and futures, no event loop, so that a server (by `call_soon_threadsafe`), a command line and a test can all use
-it. What runs inside the spawned process is in `main`. Importing this imports no pydantic: a server does so while it
-starts, and needs the contracts later.
+Uses threads and futures, no event loop, so that a server (by `call_soon_threadsafe`), a command line and a test can
+all use it. The code of the spawned process is in `main`. This module does not import pydantic, because a server
+imports it while starting and needs the contracts only later.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from .locks import Held
     from .refusing_listener import RefusingListener
 
-# A crash on start must not eat a processor; a crash once a day must not be felt.
+# A crash at start must not keep a processor busy; a crash once a day should go unnoticed.
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _HEALTHY_AFTER_S = 30.0
 
-# Starts in a row, half a minute with the pauses, after which it is not tried again by itself. What passes by itself
-# (a busy database, a debugger that is detached) has passed by then.
+# Failed starts in a row, half a minute with the pauses, after which there is no automatic restart. Temporary causes (a
+# busy database, a debugger) are over by then.
 _MAX_STARTS = 12
 _PASSING = (ProcessTraced, StorageBusy)
 
-# A person who reloads the page has perhaps seen to it meanwhile; a page that asks in a loop must not start it in one.
+# A person who reloads the page may have fixed the cause; a page that polls must not restart it in a loop.
 _AGAIN_AFTER_S = 5.0
 
 _NEVER_UP = (
@@ -50,17 +50,17 @@ _NEVER_UP = (
 
 START = "start"
 
-# The broker forgets these when it dies; the last body of each is told to the next one.
+# A broker loses these when it dies; the last body of each is sent to the next one.
 _TOLD_AGAIN = frozenset({"supervision.kernels", "supervision.approvers"})
 
 PROGRAM = ("-m", "connvault_jupyter.broker")
 
 
 class BrokerProcess:
-    """One broker that is kept running from `start` to `stop`.
+    """Keeps one broker running from `start` to `stop`.
 
-    `on_event` gets what the broker publishes, `on_restart` is called when a new process has taken the place of a dead
-    one. Both run in a thread of this object and must be quick.
+    `on_event` receives what the broker publishes; `on_restart` is called when a new process has replaced a dead one.
+    Both run in a thread of this object and must be quick.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class BrokerProcess:
         spawn: Callable[[Mapping[str, str]], Spawned] | None = None,
     ) -> None:
         self.ready: Future[BrokerReady] = Future()
-        """Done when the first broker process answers, or with the reason when it is given up."""
+        """Done when the first broker process answers, or failed with the reason when starting is given up."""
         self._on_event = on_event
         self._on_restart = on_restart
         self._log = log
@@ -81,10 +81,11 @@ class BrokerProcess:
         self._client: OperatorClient | None = None
         self._reason: ConnvaultError | None = None
         self._told: dict[str, Mapping[str, Any]] = {}
-        # What was asked before the first process is there; `None` from then on.
+        # Calls made before the first process exists; `None` from then on.
         self._early: list[tuple[str, Mapping[str, Any], str, Future[dict[str, Any]]]] | None = []
         self._stopping = threading.Event()
-        # Of the latest start: whether it came so far as to serve, and whether another one would end the same way.
+        # About the latest start: whether the process got as far as serving, and whether another start would fail the
+        # same way.
         self._came_up = False
         self._lasting = False
         self._ending = False
@@ -96,7 +97,7 @@ class BrokerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that has the keys now; `None` between two."""
+        """The pid of the process that has the keys now; `None` between two processes."""
         with self._lock:
             return self._client.pid if self._client else None
 
@@ -108,7 +109,7 @@ class BrokerProcess:
             StorageError: the vault's folder can't be used.
         """
         spawned: Future[None] = Future()
-        # The spawning thread lives as long as the supervision: the broker dies with it (see hardening).
+        # The thread that spawns lives as long as the supervision, as the broker dies with it (see `hardening`).
         self._supervisor = threading.Thread(
             target=self._supervise, args=(settings, spawned), name="connvault-supervisor", daemon=True
         )
@@ -116,10 +117,10 @@ class BrokerProcess:
         spawned.result()
 
     def call(self, operation: str, body: Mapping[str, Any], *, actor: str = "") -> Future[dict[str, Any]]:
-        """The answer's body, or the typed error. Never blocks; what is asked before `start` waits for it.
+        """The body of the answer, or the typed error. Never blocks; calls before `start` wait for it.
 
-        When the broker dies, everything pending fails with `BrokerUnavailable`. When it was given up, a person's call
-        starts it once more, and waits for the outcome.
+        When the broker dies, all pending calls fail with `BrokerUnavailable`. After starting was given up, a person's
+        call tries once more and waits for the outcome.
         """
         answer: Future[dict[str, Any]] = Future()
         with self._lock:
@@ -138,7 +139,7 @@ class BrokerProcess:
         return answer
 
     def refuse(self, reason: ConnvaultError, socket_path: Path | None = None) -> None:
-        """Never starts: every call fails with this, and so does every request at `socket_path`."""
+        """Does not start a broker: every call fails with this error, and so does every request at `socket_path`."""
         self._reason = reason
         self.ready.set_exception(reason)
         self._refuse_early()
@@ -146,7 +147,7 @@ class BrokerProcess:
             self._open_door(socket_path, reason)
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Ends the broker: by closing its channel, and by force if it is still there after `grace_s`."""
+        """Ends the broker: by closing its channel, or by force if it still runs after `grace_s`."""
         self._stopping.set()
         self._wanted.set()
         with self._lock:
@@ -169,7 +170,7 @@ class BrokerProcess:
                 if self._stopping.is_set():
                     return
                 self._give_up(settings)
-                # Whoever had `start` called knows by `ready`.
+                # Whoever called `start` learns of it through `ready`.
                 if not spawned.done():
                     spawned.set_exception(self._reason or BrokerUnavailable())
                 self._wanted.wait()
@@ -180,7 +181,7 @@ class BrokerProcess:
                 self._namespace.release()
 
     def _try(self, settings: BrokerSettings, spawned: Future[None]) -> None:
-        """Starts it, and starts it again whenever it has ended; returns when it does not come up any more."""
+        """Starts it, and restarts it whenever it has ended; returns when starting is given up."""
         pause_s, starts = _FIRST_PAUSE_S, 0
         while True:
             began = time.monotonic()
@@ -204,7 +205,7 @@ class BrokerProcess:
         self._reason, self._came_up, self._lasting, self._ending = None, False, False, False
         try:
             if self._namespace is None:
-                # Before there is any broker, so that there is none whose place nobody holds.
+                # Before there is any broker, so that none ever runs in a namespace whose lock nobody holds.
                 self._namespace = PidNamespaces(Path(settings.data_dir)).enter()
             client = OperatorClient(self._spawn(environment()))
         except ConnvaultError as exc:
@@ -217,7 +218,7 @@ class BrokerProcess:
             self._serve(client, settings, spawned)
 
     def _refused(self, reason: ConnvaultError) -> None:
-        """Why it does not run (a newer database, say) helps more than that it does not run."""
+        """The cause (a newer database, say) is more helpful than the fact that it does not run."""
         self._reason = reason
         self._lasting = not isinstance(reason, _PASSING)
 
@@ -232,7 +233,7 @@ class BrokerProcess:
         self._refuse_early()
 
     def _may_try_again(self, operation: str) -> bool:
-        # What a server tells by itself is no sign of a person.
+        # What a server sends on its own is not a sign of a person.
         return (
             self._given_up_at is not None
             and not operation.startswith("supervision.")
@@ -295,7 +296,7 @@ class BrokerProcess:
 
         error = answer.exception()
         if error is not None:
-            # What is pending at its end did not come so far as to be told anything.
+            # Calls still pending at its end were never sent.
             if isinstance(error, ConnvaultError) and not self._ending:
                 self._refused(error)
             return

@@ -1,6 +1,7 @@
-"""The requester channel's listener: one thread a connection, one request at a time. It knows no operation by meaning.
+"""The requester channel's listener: one thread per connection, one request at a time. It does not interpret
+operations.
 
-Who is asking is found out once per connection, at its first request; nothing that the peer sends plays a part in it.
+The requester is identified once per connection, at its first request, and never by what the peer sends.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from ..services.ports import Wait
 from .operator_channel import refusal
 from .os_processes import Peer, Processes
 
-# A kernel keeps one connection a thread: 128 is a large thread pool, 512 a shared machine's worth of kernels.
+# A kernel keeps one connection per thread: 128 is a large thread pool, 512 is enough for all kernels of a shared
+# machine.
 MAX_CONNECTIONS = 512
 MAX_PER_PROCESS = 128
 
-# A frame is one write of a local process: seconds for it are generous.
+# A frame is one write by a local process, so seconds are generous.
 _PATIENCE_S = 10.0
 
-# When all places are taken, the one that has been quiet for longest, and at least so long, makes room.
+# When all connections are in use, the one that has been idle the longest, and at least this long, is closed.
 _EVICT_AFTER_S = 30.0
 
 Call = Callable[[str, Any, Requester, Wait], dict[str, Any]]
@@ -66,8 +68,8 @@ class RequesterListener:
         threading.Thread(target=self._accept, name="requester-listener", daemon=True).start()
 
     def close(self) -> None:
-        """Hangs up on everyone."""
-        # Closing alone does not wake a thread that waits in accept(2).
+        """Closes all connections."""
+        # Closing it does not wake a thread that waits in accept(2).
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -82,7 +84,7 @@ class RequesterListener:
             except OSError:
                 if self._listener.fileno() < 0:
                     return
-                # Out of descriptors: the queue waits until some connection ends.
+                # Out of descriptors: new connections wait until another one ends.
                 time.sleep(0.05)
                 continue
             try:
@@ -128,7 +130,7 @@ class RequesterListener:
         except ConnvaultError as exc:
             connection.refuse(exc)
         except OSError:
-            pass  # The peer is gone; there is nobody to tell.
+            pass  # The peer is gone, so nobody can be told.
         except Exception as exc:  # noqa: BLE001 -- one connection must not take the broker down
             self._log.error("a requester's connection failed: %s", type(exc).__name__)
         finally:
@@ -145,8 +147,8 @@ class _Connection:
         self._stream = stream
         self._reader = Reader(stream, patience_s=_PATIENCE_S)
         self._out_of_turn = False
-        # A peer that does not read its answer must not hold the thread. The kernel keeps this one without a
-        # system call a message, which `settimeout` would cost.
+        # A peer that does not read its answer must not block the thread. The kernel enforces this timeout;
+        # `settimeout` would cost a system call per message.
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_PATIENCE_S), 0))
 
     def greet(self, version: str) -> bool:
@@ -177,7 +179,7 @@ class _Connection:
             if message is None:
                 return
             operation = message.get("op")
-            # The next request before the answer to this one is not the protocol.
+            # Sending the next request before reading the answer violates the protocol.
             if (
                 self._reader.ahead
                 or not isinstance(operation, str)
@@ -201,7 +203,7 @@ class _Connection:
                 return
 
     def refuse(self, error: ConnvaultError) -> None:
-        """Says why, as the last thing on this connection."""
+        """Sends the reason, as the last message on this connection."""
         with contextlib.suppress(OSError):
             self._stream.sendall(encode(refusal(error)))
 
@@ -214,7 +216,8 @@ class _Connection:
         self.peer.close()
 
     def _wait(self, settled: Future[None]) -> bool:
-        """The port `Wait`: the peer's EOF, or anything that it sends out of turn, counts as going away."""
+        """Implements the port `Wait`: EOF from the peer, or anything that it sends out of turn, counts as
+        disconnecting."""
         bell = _Bell()
         try:
             settled.add_done_callback(lambda _: bell.ring())

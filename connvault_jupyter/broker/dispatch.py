@@ -1,6 +1,6 @@
-"""From an operation's name to the service that does it: parse, lock, call, answer. No rule is decided here.
+"""Maps an operation's name to its service: parse, lock, call, answer. No rules here.
 
-This is the one place in which a secret is written out (`Delivered`, at the requester door).
+This is the only place that serialises a secret (`Delivered`, for requesters).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request after its parsing. `actor` is set at the operator door, `requester` and `wait` at the other one."""
+    """One parsed request. `actor` is set for the operator, `requester` and `wait` for requesters."""
 
     body: Any
     actor: str
@@ -62,7 +62,7 @@ Table: TypeAlias = Mapping[tuple[Door, str], Perform]
 
 
 def table_of(services: Services) -> Table:
-    """What is called for each operation; an answer of `None` is `Empty`."""
+    """The function for each operation; a result of `None` becomes `Empty`."""
     secrets, connections, consent = services.secrets, services.connections, services.consent
     access, audit, supervision = services.access, services.audit, services.supervision
     proposals = services.proposals
@@ -116,10 +116,10 @@ def table_of(services: Services) -> Table:
 
 
 class Dispatch:
-    """Answers requests of both doors; never raises.
+    """Answers requests from both channels; never raises.
 
     Raises:
-        ValueError: (when made) the functions are not exactly those of the table of operations.
+        ValueError: (from the constructor) the functions do not match the table of operations.
     """
 
     def __init__(self, *, table: Table, unsealer: Unsealer, lock: Lock, log: logging.Logger) -> None:
@@ -127,7 +127,7 @@ class Dispatch:
         if table.keys() != wanted:
             raise ValueError(f"dispatch and the table of operations differ: {sorted(table.keys() ^ wanted)}")
         for operation in OPERATIONS:
-            # Imported now: the first request of each need not wait for it, and a wrong name is noticed here.
+            # Imported now, so that no first request waits for it, and a wrong name is detected here.
             _ = operation.request, operation.response
         self._table = table
         self._unsealer = unsealer
@@ -135,7 +135,7 @@ class Dispatch:
         self._log = log
 
     def waits(self, operation: str) -> bool:
-        """Whether an operator's operation needs a thread of its own."""
+        """Whether this operator's operation needs its own thread."""
         found = BY_DOOR["operator"].get(operation)
         return found is not None and found.waits
 
@@ -191,12 +191,12 @@ def _written(answer: Contract | None) -> dict[str, Any] | Json:
     try:
         return Json(answer.model_dump_json())
     except ValueError:
-        # Half a character in a provider's texts: UTF-8 can't say it, an escape can.
+        # A lone surrogate in a provider's texts: UTF-8 can't encode it, a JSON escape can.
         return answer.model_dump(mode="json")
 
 
 def _where(error: BaseException) -> str:
-    """Type and place of an exception; its text and its values could hold a secret."""
+    """Type and location of an exception; its text and values could hold a secret."""
     places = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} at " + " <- ".join(
         f"{place.name}:{place.lineno}" for place in reversed(places)

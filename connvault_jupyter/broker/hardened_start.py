@@ -1,15 +1,16 @@
-"""How a process begins that is to have secrets: hardened, without a debugger, in memory that nobody has open.
+"""How a process that will hold secrets starts: hardened, without a debugger, in memory that nobody has open.
 
-    owner                                   process (the inherited end of a socketpair is all that it has)
-                                            hardens itself; a debugger: refuses
-                                            was it open to others until then: goes on in a copy of itself
-                                        <-  "+" and one end of a socketpair that it has made since: the channel
-                                        <-  or: "T" (a debugger is attached), "P" (/proc can't be read); it ends
+    owner                                   process (has only the inherited end of a socketpair)
+                                            hardens itself; refuses if there is a debugger
+                                            if it was open to others until then, continues in a copy of itself
+                                        <-  "+" and one end of a new socketpair: the channel
+                                        <-  or: "T" (a debugger is attached), "P" (/proc can't be read), and it ends
 
-While a process is open, a copy of the inherited end can be taken (`pidfd_getfd`). So nothing is ever said there: the
-owner checks who has made the new one (`spawn`) and speaks there alone. Whoever has a copy of the old one can disturb
-the start, and hears nothing. On macOS descriptors can't be taken so and a copy could not use the system's libraries
-(fork without exec, see `multiprocessing` in Python's documentation): the inherited end stays the channel.
+While a process is open, others can copy its inherited end (`pidfd_getfd`). So nothing confidential is ever sent there:
+the owner checks who created the new one (`spawn`) and uses only that. Whoever has a copy of the old one can disturb
+the start, but learns nothing. On macOS descriptors can't be copied like this, and a forked copy could not use the
+system's libraries (fork without exec, see `multiprocessing` in Python's documentation): the inherited end stays the
+channel.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ NO_PROC = b"P"
 
 
 class Started(NamedTuple):
-    """What the process may rely on. `owner_pid`: who has started it. No dataclass: they import a lot."""
+    """What the process may rely on. `owner_pid`: the process that started it. Not a dataclass: that module imports a
+    lot."""
 
     channel: socket.socket
     owner_pid: int
@@ -37,14 +39,15 @@ class Started(NamedTuple):
 
 
 def makes_a_new_channel() -> bool:
-    """Whether the two ends do as above."""
+    """Whether both ends create a new channel, as above."""
     return sys.platform.startswith("linux")
 
 
 def start(inherited: int, *, ends_with_owner: bool) -> Started:
-    """Called before anything else is even imported. Does not return where the process must not serve.
+    """Called before anything else is imported. Does not return if the process must not serve.
 
-    `ends_with_owner`: at once, by the kernel; only where the owner's thread that starts it lives as long as it.
+    `ends_with_owner`: the kernel ends it at once; only valid if the owner's thread that starts it lives as long as the
+    owner.
     """
     owner = os.getppid()
     dies_with_owner = ends_with_owner and end_with_parent()
@@ -61,9 +64,9 @@ def start(inherited: int, *, ends_with_owner: bool) -> Started:
         continue_in_child()
         dies_with_owner = end_with_parent() and dies_with_owner
         if os.getppid() != first:
-            # It ended before this process had asked to end with it.
+            # The owner ended before this process had asked to end with it.
             os._exit(1)
-        # One that traces a process may trace its children.
+        # A debugger of this process may trace its children too.
         _refuse_a_debugger(line)
     ours, theirs = socket.socketpair()
     _say(line, CHANNEL, theirs)
@@ -74,7 +77,7 @@ def _refuse_a_debugger(line: socket.socket) -> None:
     try:
         traced = tracer_of() != 0
     except OSError:
-        # What can't be ruled out is refused.
+        # Refuse what can't be ruled out.
         _say(line, NO_PROC)
         os._exit(1)
     if traced:
@@ -86,7 +89,7 @@ def _say(line: socket.socket, word: bytes, *passed: socket.socket) -> None:
     try:
         socket.send_fds(line, [word], [one.fileno() for one in passed])
     except OSError:
-        # Whoever started this process has gone.
+        # The process that started this one has gone.
         os._exit(1)
     for one in (line, *passed):
         one.close()

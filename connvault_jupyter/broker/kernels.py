@@ -1,4 +1,4 @@
-"""The kernels of this server as they were last pushed, tied to real processes. Nothing is asked of a peer here."""
+"""The kernels of this server as last pushed, matched to real processes. No peer is asked here."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from .os_processes import Processes, Running
 
 @dataclass(frozen=True, eq=False)
 class KnownKernel:
-    """A row with the process that it names. `seen_at` is the monotonic time at which this run was first told.
-
-    Each is equal to itself alone: what is found out about one is good until the next table comes.
+    """A row with the process that it names. `seen_at` is the monotonic time at which this run was first reported.
+    Instances are only equal to themselves: what is found out about one is valid until the next table.
     """
 
     row: KernelRow
@@ -45,13 +44,13 @@ class Kernels:
         return self._remote
 
     def replace(self, table: KernelTable) -> list[KnownKernel]:
-        """Takes the new table; the runs that are not in it any more."""
+        """Takes the new table; returns the runs that are no longer in it."""
         now = self._monotonic()
         with self._changed:
             before = self._by_pid
             after: dict[int, KnownKernel] = {}
             for row in table.kernels:
-                # The pid of a kernel on another machine is some other process here.
+                # The pid of a kernel on another machine belongs to some other process here.
                 process = self._processes.running(row.pid) if row.local and row.pid else None
                 if process is None:
                     continue
@@ -74,7 +73,7 @@ class Kernels:
         return found if found and found.process.started == process.started else None
 
     def wait_for_change(self, seconds: float) -> None:
-        """Until a table arrives or the time is over."""
+        """Waits until a table arrives or the time has passed."""
         with self._changed:
             self._changed.wait(seconds)
 

@@ -1,7 +1,7 @@
-"""Keeps libraries out of the broker that jsonschema imports for string formats, which no check of ours uses.
+"""Keeps the libraries out of the broker that jsonschema imports for string formats, which we do not use.
 
 `rfc3987_syntax` alone compiles a grammar when it is imported: 0.5 to 2 s and 16 MB, paid before the first answer.
-They are there in nearly every Jupyter environment, because Jupyter's event schemas use them.
+Nearly every Jupyter environment has them, because Jupyter's event schemas use them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Locks that end with whoever holds them, however that ends. What a lock stands for is not known here.
+"""Locks that end with their holder, however it ends. This module does not know what a lock is for.
 
-By flock(2): the lock is the open file's, so no pid is compared, and processes in different PID namespaces see each
-other's. Between machines it is as good as the file system's locks are; where a file system has none, nobody can find
-a lock free, and nothing is ever taken for left behind.
+By flock(2): the lock belongs to the open file, so no pids are compared and it works across PID namespaces. Between
+machines it is as good as the file system's locks; on a file system without locks, every lock counts as held, so
+nothing is ever removed as abandoned.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 
 
 class Held:
-    """A lock of this process; it ends with `release` or with the process. Not inherited by what it executes."""
+    """A lock of this process; it ends with `release` or with the process. Executed programs do not inherit it."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
         self._path = path
 
     def release(self) -> None:
-        """Lets go of it, and takes the file away if nobody else has it. Harmless a second time."""
+        """Releases it, and removes the file if nobody else has it locked. Harmless when called again."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
@@ -32,9 +32,10 @@ class Held:
 
 
 def hold(path: Path, *, shared: bool = False) -> Held | None:
-    """The lock at `path`; `None`: somebody else has it. `shared`: several may have it at once, if all want it so.
+    """The lock at `path`; `None`: somebody else has it. `shared`: several may have it at once, if all of them ask for
+    a shared one.
 
-    Raises: OSError: the file can't be made.
+    Raises: OSError: the file can't be created.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -44,21 +45,21 @@ def hold(path: Path, *, shared: bool = False) -> Held | None:
             os.close(descriptor)
             return None
         except OSError:
-            # No locks here: then it is not found free by others either.
+            # No locks on this file system: then others can't find it free either.
             return Held(descriptor, path)
         if _is_at(descriptor, path):
             return Held(descriptor, path)
-        # Whoever found it free has taken the file away meanwhile: a lock on it is nobody's.
+        # Somebody found it free and has removed the file in the meantime: this lock is worthless.
         os.close(descriptor)
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody has the lock, or it can't be told. A file that nobody has is taken away."""
+    """Whether somebody has the lock, or it is unknown. A file that nobody has locked is removed."""
     return _is_left(path) is False
 
 
 def is_left(path: Path) -> bool:
-    """Whether the file is there and its holder is not. It is taken away."""
+    """Whether the file exists but its holder does not. It is then removed."""
     return _is_left(path) is True
 
 

@@ -1,4 +1,4 @@
-"""Puts the broker together and runs it: the composition root. No rule and no wire format is here."""
+"""Composes and runs the broker: the composition root. No rules and no wire formats here."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ from .spawn import Spawner
 from .supervision import Supervision
 from .tcp_peers import tcp_peer
 
-# A keyring that answers by itself does so in 0.2 s. Requesters of a restarted broker wait that long for it rather
-# than be told that the vault is locked; a keyring that asks a person must not hold them up.
+# A keyring that needs no person answers within 0.2 s. Requesters of a restarted broker wait that long instead of being
+# told that the vault is locked; a keyring that prompts must not hold them up.
 _OPENING_S = 2.0
 
-# 64 notebooks with a hundred connections each, and room beside them.
+# 64 notebooks with a hundred connections each, and some reserve.
 _DESCRIPTORS = 8192
 
-# What a client of a handle is told where it can't be told which process it is.
+# What a client of a handle is told if its process can't be identified.
 _HIDDEN = (
     "The broker can't see which process is connecting: it is in another container (PID namespace), /proc "
     "hides it (hidepid), or it has closed itself to other programs. Connect from an ordinary process next "
@@ -70,7 +70,7 @@ class Broker:
     """Everything of one broker process. Serves from `start` to `close`.
 
     Raises:
-        StorageError, BrokerUnavailable: (when made) the database or the socket can't be had.
+        StorageError, BrokerUnavailable: (from the constructor) the database or the socket can't be opened.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Broker:
         )
         self._log = log
         path = Path(settings.socket_path)
-        # First: a second broker on the path must be noticed early.
+        # First, so that a second broker on the path is detected early.
         self._bound = bind(path)
         self._database, stores = open_stores(data_dir=Path(settings.data_dir))
         self._processes = processes
@@ -165,13 +165,13 @@ class Broker:
             self._services.consent.close_orphans(peers.instance_alive)
 
     def start(self) -> None:
-        """Opens the vault if the OS keyring does it by itself, then lets requesters in. Returns at once."""
+        """Unlocks the vault if the OS keyring can, then accepts requesters. Returns at once."""
         self._supervision.start()
         self._relays.start()
         threading.Thread(target=self._let_in, name="broker-opening", daemon=True).start()
 
     def close(self) -> None:
-        """Ends in good order: open questions are interrupted, the record is synced."""
+        """Shuts down properly: open questions are interrupted, the activity log is synced."""
         self._supervision.close()
         self._relays.close()
         with self._lock:
@@ -182,7 +182,7 @@ class Broker:
 
     def _published(self, event: Event) -> None:
         self._publish(event)
-        # The record grows with each use, and ends nothing.
+        # The activity log grows with each use; that ends nothing.
         if event.event != "audit:changed":
             self._relays.changed()
 
@@ -190,7 +190,7 @@ class Broker:
         return self._services.access.has_ended(order)
 
     def _still_good(self, order: RelayOrder) -> bool:
-        # Named here because the services are made after the relays that they use.
+        # A method, because the services are created after the relays that they use.
         return self._services.access.still_good(order)
 
     def _sighted(self, order: RelayOrder) -> None:
@@ -198,7 +198,7 @@ class Broker:
             self._services.sightings.note(order)
 
     def _login(self, client: socket.socket, order: RelayOrder) -> Delivered:
-        """The login for whoever is at the other end of a relay's client, if it is the handle's own requester."""
+        """The login for the peer of a relay, if it is the handle's own requester."""
         whose = order.requester
         try:
             if client.family == socket.AF_UNIX:
@@ -239,8 +239,8 @@ class Broker:
 
 
 def _allow_many_sockets() -> None:
-    """The broker has a copy of each logged-in client's socket, of all notebooks together: the 1,024 that a process may
-    have by default are few for that."""
+    """The broker has a copy of each logged-in client's socket, for all notebooks together: the default limit of 1,024
+    is too low for that."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     many = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < many:
@@ -280,7 +280,7 @@ def main(started: Started) -> None:
 
 
 def _weaker(started: Started) -> str:
-    """What was refused of the hardening that Linux has, in sentences for a person; empty if it all took."""
+    """The parts of Linux's hardening that were refused, in sentences for a person; empty if all worked."""
     refused = []
     if not started.non_dumpable:
         refused.append(
@@ -297,7 +297,7 @@ def _weaker(started: Started) -> str:
 
 
 class _Hangup:
-    """SIGTERM ends the broker as if its owner had hung up."""
+    """On SIGTERM the broker ends as if its owner had disconnected."""
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
@@ -323,7 +323,7 @@ def _settings(body: object) -> BrokerSettings:
 
 
 def _end(status: int) -> None:
-    """Ends without waiting for threads that wait for a person or another server."""
+    """Exits without joining threads that wait for a person or another server."""
     logging.shutdown()
     sys.stderr.flush()
     os._exit(status)

@@ -1,7 +1,6 @@
-"""The broker's end of the operator channel: many requests at once, answers as they come, events in between.
+"""The broker's end of the operator channel: many requests at once, answers in any order, events in between.
 
-Only the owner's inherited socketpair speaks here, so there is no hello and no identification. What an operation does
-is not known here.
+Only the owner's socketpair is connected, so there is no hello and no identification. It does not interpret operations.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from ..contracts.frames import MAX_ANSWER_BYTES, Reader, encode
 from ..contracts.problem import problem_of
 from ..errors import ConnvaultError, MalformedFrame, RequestTooLarge
 
-# A key derivation, a login test and a verification side by side, with some room.
+# A key derivation, a connection test and a verification at the same time, with some reserve.
 _WAITING_THREADS = 8
 
-# An owner that does not read for that long will fetch the lists anew anyway: events carry ids only.
+# An owner that does not read for that long will fetch the lists again anyway: events only carry ids.
 _MAX_EVENTS = 4096
 
 Answer = Callable[[str, Any, str], dict[str, Any]]
@@ -29,7 +28,7 @@ Answer = Callable[[str, Any, str], dict[str, Any]]
 
 
 class OperatorChannel:
-    """Reads requests and answers them. `waits` tells which operations need a thread of their own."""
+    """Reads requests and answers them. `waits`: whether an operation needs its own thread."""
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
@@ -46,12 +45,12 @@ class OperatorChannel:
             return
 
     def first(self) -> tuple[Any, Any] | None:
-        """(id, body) of the first frame: the settings. `None` if the owner is gone already."""
+        """(id, body) of the first frame: the settings. `None` if the owner is already gone."""
         message = self._reader.receive()
         return None if message is None else (message.get("id"), message.get("body"))
 
     def answer(self, number: Any, message: dict[str, Any]) -> None:
-        """Sends one answer; an owner that is gone is noticed by `serve`, not here."""
+        """Sends one answer. `serve` notices if the owner is gone."""
         try:
             frame = encode({"id": number, **message}, max_bytes=MAX_ANSWER_BYTES)
         except RequestTooLarge as exc:
@@ -59,8 +58,8 @@ class OperatorChannel:
         self._send(frame)
 
     def serve(self, answer: Answer, waits: Callable[[str], bool]) -> None:
-        """Answers until the owner hangs up or is gone."""
-        # Not a `with` block: its end would wait for a login test that nobody is interested in any more.
+        """Answers until the owner disconnects or is gone."""
+        # Not a `with` block, which would wait at its end for a test that nobody needs any more.
         pool = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="operator")
         try:
             while self._next(answer, waits, pool):

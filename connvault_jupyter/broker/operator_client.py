@@ -1,4 +1,4 @@
-"""The channel to one spawned broker process, and what that was asked. Starting it again is process.py's.
+"""The channel to one spawned broker process, and its pending calls. Restarting is up to broker_process.py.
 
 Answers come as futures, in any order; events in between.
 """
@@ -18,29 +18,29 @@ from ..contracts.frames import MAX_ANSWER_BYTES, Reader, encode
 from ..errors import BrokerUnavailable, ConnvaultError, from_problem
 from .spawn import Spawned
 
-# More are waiting only if something loops; each holds its frame in memory.
+# More than that wait only if something loops; each holds its frame in memory.
 MAX_PENDING = 1000
 
 START_ID = 0
 
 
 class OperatorClient:
-    """One broker process, the channel to it and what it was asked. What is asked before `meet` waits for it."""
+    """One broker process, the channel to it and its pending calls. Calls made before `meet` wait for it."""
 
     def __init__(self, process: Spawned) -> None:
         self._process = process
         self._stream: socket.socket | None = None
         self.pid: int | None = None
-        """Of the process that has the keys; `None` until it has answered."""
+        """The pid of the process that has the keys; `None` until it has answered."""
         self._pending: dict[int, Future[dict[str, Any]]] = {}
         self._pending_lock = threading.Lock()
         self._closed_by: ConnvaultError | None = None
         self._number = START_ID
-        # A writer of its own: whoever asks (an event loop) must not block when the broker is slow to read.
+        # A separate writer thread: callers (an event loop) must not block when the broker reads slowly.
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def meet(self) -> None:
-        """Waits for the process, then sends what it was asked so far. Raises: ProcessTraced, BrokerUnavailable."""
+        """Waits for the process, then sends the calls made so far. Raises: ProcessTraced, BrokerUnavailable."""
         self._stream, self.pid = self._process.meet()
         threading.Thread(
             target=self._write, args=(self._stream,), name="connvault-operator-writer", daemon=True
@@ -75,7 +75,7 @@ class OperatorClient:
         self._outbox.put(frame)
 
     def read(self, publish: Callable[[Any], None]) -> None:
-        """Hands out answers and events until the broker is gone. After `meet`."""
+        """Distributes answers and events until the broker is gone. Call it after `meet`."""
         assert self._stream is not None  # noqa: S101 -- as the docstring says
         reader = Reader(self._stream, max_bytes=MAX_ANSWER_BYTES)
         while True:
@@ -93,11 +93,11 @@ class OperatorClient:
                 self._settle(message.get("id"), _error(message.get("problem")))
 
     def hang_up(self) -> None:
-        """Sends what is queued, then closes our direction: the broker finishes and ends."""
+        """Sends what is queued, then closes our direction, so that the broker finishes and exits."""
         self._outbox.put(None)
 
     def close(self, error: ConnvaultError) -> None:
-        """Reaps the process and fails what was pending."""
+        """Reaps the process and fails pending calls."""
         with self._pending_lock:
             self._closed_by = error
             pending, self._pending = self._pending, {}
@@ -105,14 +105,14 @@ class OperatorClient:
             settle(answer, error)
         self._outbox.put(None)
         if self._stream is None:
-            # Nobody is to speak to it.
+            # Nothing may be sent to it any more.
             self.kill()
         else:
             self._stream.close()
         try:
             self._process.process.wait(timeout=2)
         except subprocess.TimeoutExpired:
-            # It let go of its channel and still runs: nothing could reach it any more.
+            # It closed its channel but still runs, so nothing could reach it any more.
             self.kill()
             self._process.process.wait()
 
@@ -139,14 +139,14 @@ class OperatorClient:
 
 
 def settle(answer: Future[dict[str, Any]], outcome: dict[str, Any] | ConnvaultError) -> None:
-    """Answers, unless whoever asked has given up."""
+    """Completes the future, unless the caller has given up."""
     try:
         if isinstance(outcome, ConnvaultError):
             answer.set_exception(outcome)
         else:
             answer.set_result(outcome)
     except InvalidStateError:
-        # Whoever asked has given up (a cancelled HTTP request).
+        # The caller has given up (a cancelled HTTP request).
         return
 
 
@@ -160,7 +160,7 @@ def _error(problem: Any) -> ConnvaultError:
 
 
 def environment() -> dict[str, str]:
-    """What a broker gets of the owner's: all but what concerns Jupyter alone (its token may be in it)."""
+    """The environment of the broker: the owner's, without Jupyter's own variables (which may hold its token)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_"))}
-    # Pydantic lets every installed package watch what is validated, and here secrets are.
+    # Pydantic plugins of any installed package can see what is validated, and here that includes secrets.
     return {**kept, "PYDANTIC_DISABLE_PLUGINS": "__all__"}

@@ -1,6 +1,7 @@
-"""What the operating system says about a process and about the peer of a Unix socket. No judgement happens here.
+"""What the operating system says about a process and about the peer of a Unix socket. It judges nothing.
 
-Linux reads /proc. macOS asks `LOCAL_PEERPID` and `ps`; that half is written from the manuals and has not been run.
+On Linux it
+reads /proc. On macOS it uses `LOCAL_PEERPID` and `ps`; that half is written from the manuals and has not been run.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _NAMESPACE = re.compile(r"pid:\[(\d+)\]")
 
 @dataclass(frozen=True)
 class Peer:
-    """Who is at the other end of a socket. `pidfd` keeps the pid from being taken for another process's; -1: none."""
+    """The process at the other end of a socket. `pidfd` guards against reuse of the pid; -1: none."""
 
     pid: int
     uid: int
     pidfd: int = -1
 
     def still_there(self) -> bool | None:
-        """Whether the process has not ended; `None` if there is no pidfd to tell."""
+        """Whether the process still runs; `None` without a pidfd."""
         if self.pidfd < 0:
             return None
         poll = select.poll()
@@ -47,7 +48,7 @@ class Peer:
         return not poll.poll(0)
 
     def exists(self) -> bool:
-        """Whether the process has not ended. Without a pidfd it may be another one by now that has the pid."""
+        """Whether the process still runs. Without a pidfd, another process may have the pid by now."""
         there = self.still_there()
         if there is not None:
             return there
@@ -66,12 +67,12 @@ class Peer:
 
 
 class PeerHidden(ProcessLookupError):
-    """There is a process at the other end, and this system does not let us see which."""
+    """There is a process at the other end, but this system does not show which."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A process that runs. `started` is a number that no other process with this pid has had since the boot."""
+    """A running process. `started` is a number that no other process with this pid has had since boot."""
 
     pid: int
     parent: int
@@ -81,8 +82,8 @@ class Running:
 class PidNamespace(NamedTuple):
     """`machine` and `boot` are digests; `namespace` is the number of the PID namespace.
 
-    A namespace's number is given away again when it has ended, but a process is also named by its start time, and
-    that goes on through a boot.
+    A namespace's number is reused after it has ended, but a process is also identified by its start time, which keeps
+    increasing until the next boot.
     """
 
     machine: str
@@ -98,28 +99,28 @@ class Processes(Protocol):
         """
 
     def running(self, pid: int) -> Running | None:
-        """`None` if there is no such process or it has ended and only waits to be reaped."""
+        """`None` if there is no such process, or it is a zombie."""
 
     def executable(self, pid: int) -> str | None: ...
 
     def arguments(self, pid: int) -> list[str]:
-        """As the process shows them. It can change them: good for attribution, not for isolation."""
+        """As the process shows them. It can change them, so they are good for attribution, not for isolation."""
 
     def directory(self, pid: int) -> str | None: ...
 
     def has_variable(self, pid: int, name: str) -> bool:
-        """Whether the environment that the process was started with has this variable; False if it can't be read."""
+        """Whether the process was started with this environment variable; False if that can't be read."""
 
     def environment(self, pid: int) -> dict[str, str] | None:
-        """What the process was started with. It can change it; `None` if it can't be read."""
+        """The environment with which the process was started. It can change it; `None` if it can't be read."""
 
     def sees_our_files(self, pid: int) -> bool:
-        """Whether a path means the same file to the process as to us: no other mount namespace, no other root."""
+        """Whether a path means the same file to the process as to us: same mount namespace, same root."""
 
     def namespace(self) -> PidNamespace:
-        """Where the pids that this process sees count.
+        """The PID namespace that this process sees.
 
-        Raises: OSError: /proc is not there, or is of another place than this process.
+        Raises: OSError: /proc is not mounted, or belongs to another namespace than this process.
         """
 
 
@@ -145,7 +146,7 @@ class LinuxProcesses:
                 text = file.read()
         except OSError:
             return None
-        # The second field is the name in brackets; it may hold spaces and brackets itself.
+        # The second field is the name in brackets, which may itself contain spaces and brackets.
         fields = text[text.rindex(b")") + 2 :].split()
         if fields[0] in (b"Z", b"X"):
             return None
@@ -180,7 +181,7 @@ class LinuxProcesses:
         )
 
     def namespace(self) -> PidNamespace:
-        # In a /proc of another PID namespace it has another pid, or none.
+        # In a /proc of another PID namespace this process has another pid, or none.
         if os.readlink("/proc/self") != str(os.getpid()):
             raise ProcessLookupError("this /proc is of another PID namespace")
         name = _content("/etc/machine-id").strip() or socket.gethostname().encode()
@@ -190,7 +191,7 @@ class LinuxProcesses:
 
 
 class MacProcesses:
-    """By LOCAL_PEERPID and ps(1). Not run on a Mac yet: there is none where the tests run."""
+    """By LOCAL_PEERPID and ps(1). Not run on a Mac yet: the tests run on none."""
 
     def peer(self, stream: socket.socket) -> Peer:
         pid = stream.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID)
@@ -217,7 +218,7 @@ class MacProcesses:
         return False
 
     def environment(self, pid: int) -> dict[str, str] | None:  # noqa: ARG002 -- ps -E needs more rights
-        # Not `None`: then no process would have a script there. What it was started with is not looked at.
+        # Empty, not `None`, as otherwise no process on macOS would have a script. The real environment is not checked.
         return {}
 
     def sees_our_files(self, pid: int) -> bool:  # noqa: ARG002 -- there are no mount namespaces
@@ -229,7 +230,7 @@ class MacProcesses:
 
 
 def here() -> Processes:
-    """The one of this platform."""
+    """The implementation for this platform."""
     return MacProcesses() if sys.platform == "darwin" else LinuxProcesses()
 
 

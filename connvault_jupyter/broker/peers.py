@@ -1,9 +1,9 @@
-"""Finds out who is asking. What a peer says about itself is never read here; what may be granted is decided elsewhere.
+"""Identifies requesters. Nothing that a peer says about itself is used; what may be granted is decided elsewhere.
 
-A kernel of one user can run code in another kernel of that user, and a process can change its own command line: this
-is attribution, good enough to tell a person who asks, and not isolation.
+A kernel can run code in another kernel of the same user, and a process can change its own command line: this is
+attribution, good enough to show a person who asks, but not isolation.
 
-    peer's pid -> its parents, one by one -> a kernel that the server told of: notebook or console
+    peer's pid -> its parents, one by one -> a kernel that the server reported: notebook or console
                                           -> none: script (it runs a file), detached (it does not)
 """
 
@@ -26,10 +26,10 @@ from .kernels import Kernels, KnownKernel
 from .os_processes import Peer, PidNamespace, Processes, Running
 from .scripts import Started, script_of
 
-# The session's row is saved after the kernel has started; a first cell may run before it is told here.
+# The session is saved after the kernel has started; a first cell may run before it is reported here.
 _PATIENCE_S = 2.0
 
-# Deeper trees are no accident.
+# Deeper trees are deliberate.
 _MAX_ANCESTORS = 64
 
 _MAX_PATH = 4096
@@ -39,7 +39,7 @@ _MAX_SHARED = 1000
 
 _UNPRINTED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
-# Set by Jupyter's launchers in each kernel: only a hint that a row is still to come.
+# Set by Jupyter's launchers in each kernel: only a hint that its row is still to come.
 _KERNEL_MARK = "JPY_PARENT_PID"
 
 _GONE = "The process that asked has ended."
@@ -49,20 +49,20 @@ _HIDDEN = (
     "hidepid."
 )
 
-# What a folder of installed programs has: a virtual environment, conda's; and where pip puts those of a user. All of
-# them lie below a root that is the home directory.
+# Marks of folders with installed programs: of virtual environments, of conda's, and where pip installs for a user. All
+# may be below a root that is the home directory.
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 _USER_PROGRAMS = (".local", "bin")
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _STANDARD_LIBRARY = re.compile(r"/lib(64)?/(python|pypy)[0-9.]+/")
-# For a root that is all of the machine.
+# For a root that is the whole file system.
 _SYSTEM = ("/bin", "/lib", "/opt", "/sbin", "/snap", "/usr", "/nix", "/Library", "/System")
 
 
 class Peers:
     """`owner_pid` is the server's (kernels and terminals are its children), `server_root` an absolute path.
 
-    `namespace` is this process's own; `somebody_at` tells whether an owner is left in another one.
+    `namespace` is this process's own; `somebody_at`: whether another one still has an owner.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class Peers:
         self._current: WeakKeyDictionary[KnownKernel, tuple[Requester, Requester]] = WeakKeyDictionary()
 
     def identify(self, peer: Peer, *, patience_s: float = _PATIENCE_S) -> Requester:
-        """The requester behind a fresh connection. Waits that long for a kernel that the server has just started.
+        """The requester behind a new connection. Waits up to this long for a kernel that the server has just started.
 
         Raises:
             NotAllowed: another user's process.
-            BrokerUnavailable: the process is gone, can't be seen, or belongs to a kernel on another machine.
+            BrokerUnavailable: the process has ended, is hidden, or belongs to a kernel on another machine.
         """
         if peer.uid != os.geteuid():
             raise NotAllowed("Only processes of the user who runs the server may ask.")
@@ -111,16 +111,16 @@ class Peers:
                 break
             self._kernels.wait_for_change(deadline - now)
         requester = self._from_kernel(known, peer) if known else self._from_process(process, line)
-        # A pid is reused sooner or later: what was read must be about the process that holds the socket.
+        # Pids are reused: what was read must be about the process that holds the socket.
         again = self._processes.running(peer.pid)
         if again is None or again.started != process.started or peer.still_there() is False:
             raise BrokerUnavailable(_GONE)
         return requester
 
     def is_run_of(self, peer: Peer, requester: Requester) -> bool:
-        """Whether a fresh connection comes from the very process of this requester's run, which was found out before.
+        """Whether a new connection comes from the very process of this requester's run, which was identified before.
 
-        Looks at that process alone: `identify` reads its parents and its program too, which takes three times as long.
+        Reads only that process: `identify` also reads its parents and its program, which takes three times as long.
         """
         process = self._processes.running(peer.pid) if peer.uid == os.geteuid() else None
         return (
@@ -130,7 +130,7 @@ class Peers:
         )
 
     def current(self, requester: Requester) -> Requester:
-        """The requester with the documents that its kernel has now (a notebook may have been renamed)."""
+        """The requester with its kernel's present documents (a notebook may have been renamed)."""
         run = _run_of(requester.instance)
         known = (
             self._kernels.at(Running(run.pid, 0, run.started))
@@ -141,7 +141,7 @@ class Peers:
             return requester
         asked, found = self._current.get(known, (None, requester))
         if asked is not requester:
-            # Each connect of a handle asks for the same one.
+            # Each connect of a handle asks for the same requester.
             found = requester
             if self.instance_of(known) == requester.instance:
                 found = self._of_kernel(known, requester.pid, requester.evidence)
@@ -149,9 +149,10 @@ class Peers:
         return found
 
     def instance_alive(self, instance: str) -> bool:
-        """Whether this run still exists, or could: what can't be looked at from here is over only if nobody is there.
+        """Whether this run still exists, or may exist: one that is not visible from here has ended only if its
+        namespace has no owner left.
 
-        Of another machine not even that can be told, and it counts as alive.
+        That is unknown for another machine, so such a run counts as alive.
         """
         run = _run_of(instance)
         if run is None:
@@ -163,7 +164,7 @@ class Peers:
         return self._somebody_at(run.namespace)
 
     def process_of(self, instance: str) -> int:
-        """The pid of this run in this place, 0 if there is none."""
+        """The pid of this run in our PID namespace, 0 if there is none."""
         run = _run_of(instance)
         return run.pid if run is not None and run.namespace == self._namespace and self._is_here(run) else 0
 
@@ -172,7 +173,7 @@ class Peers:
         return _key("notebook", os.path.normpath(os.path.join(self._root, path)))
 
     def own_instance(self) -> str:
-        """This process's own, by which others can tell whether it still runs. Raises: BrokerUnavailable."""
+        """This process's own instance, by which others can tell whether it still runs. Raises: BrokerUnavailable."""
         process = self._processes.running(os.getpid())
         if process is None:
             raise BrokerUnavailable("The broker can't read its own start time. Is /proc mounted?")
@@ -186,7 +187,7 @@ class Peers:
         return f"kernel:{kernel_id}:{self._run(known.process)}"
 
     def _run(self, process: Running) -> str:
-        """With its place: a pid alone names processes of several containers."""
+        """With its PID namespace: the same pid exists in several containers."""
         return ":".join((str(process.pid), str(process.started), *self._namespace))
 
     def _is_here(self, run: _Run) -> bool:
@@ -194,11 +195,11 @@ class Peers:
         return process is not None and process.started == run.started
 
     def _ancestors(self, process: Running) -> list[Running]:
-        """The process and its parents, as far as they are what they seem."""
+        """The process and its parents, as far as they can be trusted."""
         line = [process]
         while len(line) < _MAX_ANCESTORS and line[-1].parent > 0:
             parent = self._processes.running(line[-1].parent)
-            # Younger than its child: the real parent has ended and its pid was given away.
+            # Younger than its child: the real parent has ended and its pid was reused.
             if parent is None or parent.started > line[-1].started:
                 break
             line.append(parent)
@@ -246,8 +247,8 @@ class Peers:
         )
 
     def _is_left_alone(self, process: Running) -> bool:
-        """Whether whoever started it is gone: nobody sits before it. Where the first process of all is the owner
-        itself, its children are not told from what was left to it.
+        """Whether the process that started it is gone, so that nobody is watching it. If process 1 is the owner
+        itself, its own children can't be told from orphans.
         """
         return process.parent == 0 or (process.parent == 1 and self._owner_pid != 1)
 
@@ -283,7 +284,7 @@ class Peers:
                 evidence=f"{visible(executable, limit=300)}, no kernel's child",
             )
         file = str(script.file)
-        # All of it counts, but a key is also read by people: path first, the rest as one digest.
+        # Everything counts, but people read keys too: the path first, the rest as one digest.
         counted = [executable, file, script.sha256, directory or ""]
         if script.surroundings:
             counted.append(script.surroundings)
@@ -300,7 +301,7 @@ class Peers:
         )
 
     def _below_root(self, file: Path) -> bool:
-        """Whether it is one of the person's own files: installed ones (`ipython`, `pdb.py`) run what they are told."""
+        """Whether it is one of the person's own files: installed ones (`ipython`, `pdb.py`) run arbitrary code."""
         if not file.is_relative_to(self._root):
             return False
         if file.parent.parts[-2:] == _USER_PROGRAMS or not _INSTALLED.isdisjoint(file.parts):
@@ -314,13 +315,13 @@ class Peers:
 
 
 def _key(kind: str, name: str) -> str:
-    """A key that is the name itself if that is plain text of bounded length, else its digest: never ambiguous."""
+    """A key: the name itself if that is short plain text, else its digest. Never ambiguous."""
     key = f"{kind}:{name}"
     return key if len(key) <= _MAX_PATH and _is_plain(name) else f"{kind}:sha256:{_digest(name)}"
 
 
 def _is_plain(name: str) -> bool:
-    # Not `is_visible`: stored permissions go by these keys, so what counts as plain in one stays what it was.
+    # Not `is_visible`: stored permissions depend on these keys, so the definition of plain must not change.
     return name.isprintable() or not any(unicodedata.category(char) in _UNPRINTED for char in name)
 
 
@@ -334,14 +335,14 @@ class _Run(NamedTuple):
     namespace: PidNamespace
 
 
-# See `Peers._run`. Rows are read that others may have edited, and a place becomes a file's name.
+# See `Peers._run`. Rows may have been edited by others, and a namespace becomes a file's name.
 _RUN = re.compile(
     r"(?:process|kernel:[^:]+):(\d{1,10}):(\d{1,20}):([0-9a-f]{8}):([0-9a-f]{8}):(\d{1,20})", re.ASCII
 )
 
 
 def _run_of(instance: str) -> _Run | None:
-    """What an instance names; `None` where it is none of ours."""
+    """The run that an instance names; `None` if it does not have our format."""
     match = _RUN.fullmatch(instance)
     if match is None:
         return None

@@ -1,9 +1,9 @@
-"""Where processes are numbered: a boot of a machine and a PID namespace in it. And whether anybody is still there.
+"""PID namespaces: a boot of a machine and a namespace in it; and whether one still has an owner.
 
-A pid says nothing about a process in another place: two containers have the same numbers, on the same machine and in
-the same boot. What was given to runs there can't be judged by looking at /proc. So each owner of a broker holds a lock
-for its place, in the vault's own folder, for as long as it lives: a place whose lock nobody has is one where no owner
-is left that could serve its runs, and what they had is over.
+A pid means nothing in another namespace: two containers use the same numbers, on the same machine and in the same
+boot. So /proc can't tell whether runs there still exist. Therefore each owner of a broker holds a lock for its
+namespace, in the vault's own folder, for as long as it lives: a namespace whose lock nobody has is one without an
+owner that could serve its runs, so their permissions have ended.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .os_processes import PidNamespace, here
 
 FOLDER = "places"
 
-# Somebody who looks whether a lock is free has it for some microseconds.
+# Checking whether a lock is free holds it for some microseconds.
 _PATIENCE_S = 2.0
 _PAUSE_S = 0.01
 
 
 def own_namespace() -> PidNamespace:
-    """Where this process's pids count. Raises: BrokerUnavailable: /proc is not there, or is of another place."""
+    """This process's PID namespace. Raises: BrokerUnavailable: /proc is not mounted, or belongs to another one."""
     try:
         return here().namespace()
     except OSError as exc:
@@ -34,17 +34,17 @@ def own_namespace() -> PidNamespace:
 
 
 class PidNamespaces:
-    """`data_dir` is the vault's folder; it need not be there yet."""
+    """`data_dir` is the vault's folder; it need not exist yet."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / FOLDER
 
     def enter(self) -> locks.Held:
-        """Holds the lock of this process's place until it is released or the process ends.
+        """Holds the lock of this process's namespace until it is released or the process ends.
 
         Raises:
             StorageError: the folder can't be used.
-            BrokerUnavailable: another program keeps the lock for itself, or the place can't be told.
+            BrokerUnavailable: another program holds the lock exclusively, or the namespace is unknown.
         """
         from ..storage.private_files import private_directory, unusable
 
@@ -68,7 +68,7 @@ class PidNamespaces:
         )
 
     def somebody_at(self, namespace: PidNamespace) -> bool:
-        """Whether an owner is there, or it can't be told."""
+        """Whether it has an owner, or that is unknown."""
         return locks.is_held(self._file(namespace))
 
     def _file(self, namespace: PidNamespace) -> Path:

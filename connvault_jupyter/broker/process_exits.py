@@ -1,7 +1,7 @@
-"""Tells at once when a process has ended (Linux, by pidfd). What follows from it is decided elsewhere.
+"""Reports at once when a process has ended (Linux, by pidfd). The consequences are decided elsewhere.
 
-What a kernel has started may go on without it, with connections that are the kernel's: a look once a second would be
-too late for them. Where there is no pidfd, the timer of `watch` has to do.
+Children of a kernel may outlive it, with connections that belong to the kernel: a check once a second would be too
+late for them. Without pidfd, the timer of `supervision` has to suffice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 
 class ProcessExits:
-    """`ended` is called with the name under which a process was watched, in a thread of its own; once a name."""
+    """`ended` is called in a separate thread, once per name, with the name under which the process was watched."""
 
     def __init__(self, *, ended: Callable[[str], None], log: logging.Logger) -> None:
         self._ended = ended
@@ -41,7 +41,7 @@ class ProcessExits:
             try:
                 descriptor = os.pidfd_open(pid)
             except OSError:
-                # Gone already, or too many open files: the timer notices.
+                # Already gone, or too many open files: the timer will notice.
                 return
             self._watched.add(name)
             self._names[descriptor] = name
@@ -54,7 +54,7 @@ class ProcessExits:
         self._ring()
 
     def _ring(self) -> None:
-        # poll(2) does not see what is registered while it waits.
+        # poll(2) does not see descriptors that are registered while it waits.
         with contextlib.suppress(OSError):
             os.write(self._bell, b"!")
 

@@ -1,6 +1,6 @@
-"""Tells requesters why there is no broker, where one would be. It answers nothing else, and has no secret.
+"""Tells requesters why there is no broker, at the path where one would be. It does nothing else and has no secrets.
 
-Without it they find nobody, which looks like a broker that is just being restarted.
+Without it, a missing broker looks like one that is being restarted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ..contracts.frames import encode
 from ..errors import ConnvaultError
 from .socket_dir import bind
 
-# A requester says its hello at once.
+# A requester sends its hello at once.
 _HELLO_S = 1.0
 
 
 class RefusingListener:
     """Listens at `path` until `close`, and answers each requester with `reason`.
 
-    Raises: BrokerUnavailable: (when made) there can be no socket.
+    Raises: BrokerUnavailable: (from the constructor) the socket can't be created.
     """
 
     def __init__(self, path: Path, reason: ConnvaultError) -> None:
@@ -45,6 +45,6 @@ class RefusingListener:
                 return
             with stream, contextlib.suppress(OSError):
                 stream.settimeout(_HELLO_S)
-                # Unread, it would reset the connection, and the answer could be lost with it.
+                # Unread data would reset the connection, and the answer could be lost.
                 stream.recv(4096)
                 stream.sendall(self._answer)

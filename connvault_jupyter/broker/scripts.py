@@ -1,8 +1,8 @@
-"""Which file a process that is no kernel's child runs, told from how it was started. It decides nothing about access.
+"""Identifies the file that a process outside kernels runs, from how it was started. It decides nothing about access.
 
-A closed world: only a Python interpreter has a script, and only if it was started in a way of which it is known that
-this one file is all that runs. Whatever else there is (another program, an option that is not listed) has none.
-It is told from words that a process can rewrite, so it is attribution and no boundary.
+An allow list: only a Python interpreter has a script, and only if it was started in a way known to run nothing but
+this one file. Anything else (another program, an unlisted option) has none. The process can rewrite these words, so
+this is attribution, not a boundary.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The last is a framework build's on macOS.
+# The last one is a framework build on macOS.
 _PYTHON = re.compile(r"(python|pypy|Python)[0-9.]*[td]?")
 
-# Larger "scripts" are programs or data; hashing them would hold up the answer.
+# Larger "scripts" are programs or data; hashing them would delay the answer.
 _MAX_SCRIPT_BYTES = 16 * 1024 * 1024
 
-# Options of python(1) after which the file is still all that runs. Not among them: `-c` and `-m` (other code), `-i`
-# (more code afterwards, from standard input), `-x` (not the whole file), and what ends at once.
+# Options of python(1) with which the file is still all that runs. Not included: `-c` and `-m` (other code), `-i` (more
+# code afterwards, from standard input), `-x` (not the whole file), and options that exit at once.
 _FLAGS = frozenset("bBdEIOPqRsSuv")
 
-# Values of the options that take one. A warning's category is imported from anywhere, `-X pycache_prefix` and `presite`
-# bring other code; so a value counts only if it is known to bring none.
+# Values of the options that take one. A warning's category is imported from anywhere, and `-X pycache_prefix` and
+# `presite` load other code, so only values known to load none are accepted.
 _VALUES = {
     "W": re.compile(r"(default|error|always|all|module|once|ignore|[demoai])(::[A-Z][A-Za-z]*Warning)?"),
     "X": re.compile(
@@ -35,7 +35,7 @@ _VALUES = {
 _CHECK_PYCS = "--check-hash-based-pycs"
 _PYCS = frozenset({"always", "default", "never"})
 
-# Whoever sets these has a say in what runs, so they are part of the script's name, but for those that have none.
+# These variables influence what runs, so they are part of the script's identity, except those known not to.
 _TELLING = re.compile(r"PYTHON|LD_|DYLD_")
 _HARMLESS = frozenset(
     {
@@ -47,13 +47,13 @@ _HARMLESS = frozenset(
 # As `-i`.
 _INSPECT = "PYTHONINSPECT"
 
-# What lies there is a door to something else, and another one for the broker than for the process.
+# Paths there lead to something else, and differ between the broker and the process.
 _SPECIAL = (Path("/proc"), Path("/dev"))
 
 
 @dataclass(frozen=True)
 class Started:
-    """How a process was started. `directory` and `environment` are `None` where they can't be read."""
+    """How a process was started. `directory` and `environment` are `None` if they can't be read."""
 
     executable: str
     arguments: Sequence[str]
@@ -63,7 +63,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Script:
-    """`surroundings` digests the variables that have a say in what runs; empty if there are none."""
+    """`surroundings` is a digest of the variables that influence what runs; empty if there are none."""
 
     file: Path
     sha256: str
@@ -71,7 +71,7 @@ class Script:
 
 
 def script_of(started: Started) -> Script | None:
-    """The script that is all that the process runs; `None` where that is not known."""
+    """The script, if it is all that the process runs; `None` if that is not certain."""
     if started.environment is None or started.environment.get(_INSPECT):
         return None
     named = _named_file(started.executable, started.arguments)
@@ -119,7 +119,7 @@ def _named_file(executable: str, arguments: Sequence[str]) -> str | None:
 
 
 def _is_known(option: str, rest: Iterator[str]) -> bool:
-    """Whether nothing but the file runs with this option (or cluster: `-uB`). Takes its value off `rest`."""
+    """Whether only the file runs with this option (or cluster: `-uB`). Removes its value from `rest`."""
     if option == _CHECK_PYCS:
         return next(rest, "") in _PYCS
     for namespace, letter in enumerate(option[1:], 2):
@@ -128,5 +128,5 @@ def _is_known(option: str, rest: Iterator[str]) -> bool:
             return _VALUES[letter].fullmatch(value) is not None
         if letter not in _FLAGS:
             return False
-    # A lone dash is standard input.
+    # A single dash means standard input.
     return len(option) > 1

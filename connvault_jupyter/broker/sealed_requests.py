@@ -1,6 +1,6 @@
-"""From a sealed request to the request itself: the one place where it is opened. Cryptography is the vault's.
+"""Opens sealed requests; no other module does. The cryptography is in `vault`.
 
-What is inside is parsed by the same contract as what comes in the open; nothing but its path and headers is compared.
+The content is parsed by the same contract as an unsealed request; only path and headers are compared.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..services.ports import Unsealer
 
 
 def opened(operation: Operation, body: Any, unsealer: Unsealer) -> Any:
-    """The body of `operation`, as it was before it was sealed; another body as it is.
+    """The body of `operation` before it was sealed; an unsealed body is returned unchanged.
 
     Raises:
-        InvalidRequest: what is sealed does not look like it.
-        SealingKeyChanged, SealedRequestInvalid: it does not open, or was sealed for another address than this one.
+        InvalidRequest: the sealed request is malformed.
+        SealingKeyChanged, SealedRequestInvalid: it can't be opened, or was sealed for another address than this one.
     """
     if not operation.sealable or not isinstance(body, dict) or "sealed" not in body:
         return body
@@ -35,7 +35,8 @@ def opened(operation: Operation, body: Any, unsealer: Unsealer) -> Any:
         inside = decode(unsealer.open(sealed, operation.name))
     except MalformedFrame:
         raise SealedRequestInvalid from None
-    # What path and headers say must be what the page meant: a request is not led to another connection or field.
+    # Path and headers must match what the page sealed, so that a request can't be redirected to another connection or
+    # field.
     if any(name not in inside or inside[name] != value for name, value in outside.items()):
         raise SealedRequestInvalid
     return inside

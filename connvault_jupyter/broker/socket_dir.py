@@ -1,10 +1,10 @@
-"""Where the requester socket lies and that nobody else put it there. No listening happens here.
+"""The location of the requester socket, and checks that nobody else put it there. It does not accept connections.
 
-The directory is 0700 and the socket 0600: the file system lets no other user in, so the first check of a peer (equal
-uid) is the second net. The path is no secret.
+The directory is 0700 and the socket 0600: the file system keeps other users out, and the check of a peer's uid backs
+that up. The path is not secret.
 
-The directory's name is random, as several containers with the same pids may share a runtime directory. Its owner has
-a lock in it, and the broker one beside its socket: what is not locked was left behind, and nothing else is.
+The directory's name is random, as several containers with the same pids may share a runtime directory. Its owner has a
+lock in it, and the broker has one beside its socket: whatever is not locked was abandoned.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from ..errors import BrokerUnavailable
 from . import locks
 
 _SOCKET_NAME = "s"
-# The folder beside it in which relays make one for each handle.
+# The folder beside it, in which relays create one for each handle.
 HANDLES = "h"
 _PREFIX = "connvault-"
-# As `tempfile` makes them. Those of versions before have no lock in them and are left alone.
+# As `tempfile` names them. Directories of earlier versions have no lock in them and are left alone.
 _DIRECTORY = re.compile(r"connvault-[a-z0-9_]{8}")
 _OWNERS_LOCK = "owner.lock"
 _LAST_RESORT = "/tmp"  # noqa: S108 -- a directory of a random name, 0700, is made in it
 
 
 class SocketDir:
-    """A directory for one owner's socket. It stays, whatever becomes of its brokers, until `remove`."""
+    """A directory for one owner's socket. It stays until `remove`, even if its brokers die."""
 
     def __init__(self, path: Path, held: locks.Held) -> None:
         self.path = path
-        """Of the socket."""
+        """The path of the socket."""
         self._held = held
 
     def remove(self) -> None:
-        """Takes it away with what is in it."""
+        """Removes it with its contents."""
         _take_away(self.path.parent)
         self._held.release()
 
 
 def choose(runtime_dir: Path) -> SocketDir:
-    """A directory that is ours alone, below `runtime_dir`; below the system's temporary directory where `runtime_dir`
-    can't be used or is too deep for a Unix socket. What ended owners have left behind there is taken away.
+    """Creates a private directory below `runtime_dir`, or below the system's temporary directory if `runtime_dir`
+    can't be used or is too deep for a Unix socket. Directories of ended owners there are removed.
 
     Raises:
-        BrokerUnavailable: none can be made.
+        BrokerUnavailable: none can be created.
     """
     # TMPDIR may be deep too (macOS's own is 49 bytes, a sandbox's can be anything).
     temporary = _temporary()
@@ -71,7 +71,7 @@ def choose(runtime_dir: Path) -> SocketDir:
 
 
 class Bound:
-    """A listening socket, and the lock that nobody else takes its place. Ends with `close` or with the process."""
+    """A listening socket, and the lock that keeps others from replacing it. Ends with `close` or with the process."""
 
     def __init__(self, listener: socket.socket, path: Path, held: locks.Held) -> None:
         self.listener = listener
@@ -79,7 +79,7 @@ class Bound:
         self._held = held
 
     def close(self) -> None:
-        """Takes the socket away with what lies beside it; the directory is its owner's."""
+        """Removes the socket and what is beside it; the directory belongs to its owner."""
         self.listener.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
@@ -89,7 +89,7 @@ class Bound:
 
 
 def bind(path: Path) -> Bound:
-    """A listening Unix socket at `path`, 0600. An own socket that a dead broker left there is replaced.
+    """A listening Unix socket at `path`, 0600. A socket of ours that a dead broker left there is replaced.
 
     Raises:
         BrokerUnavailable: a living broker has the path, it is too long, or the directory or the socket is a symbolic
@@ -122,7 +122,7 @@ def _listening(path: Path) -> socket.socket:
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # Not by a umask, which counts for all threads: nobody else reaches it before, the directory is ours alone.
+        # Not by a umask, which affects all threads. Nobody else can reach it earlier, as the directory is private.
         listener.bind(str(path))
         path.chmod(0o600)
         listener.listen(128)
@@ -150,7 +150,7 @@ def _made(folder: Path) -> SocketDir:
     """Raises: OSError."""
     while True:
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
-        # Before its lock is held it is taken for one that was left behind, and may be gone already.
+        # Until its lock is held it looks abandoned, and may already have been removed.
         with contextlib.suppress(FileNotFoundError):
             held = locks.hold(directory / _OWNERS_LOCK)
             if held is not None:
@@ -186,5 +186,5 @@ def _own_directory(directory: Path) -> None:
             "The folder of the broker's socket is a symbolic link or belongs to another user. Remove it."
         )
     if stat.S_IMODE(directory.lstat().st_mode) != 0o700:
-        # A umask or a copy may have changed it; it is ours, so it can be made right.
+        # A umask or a copy may have changed its mode; it is ours, so correct it.
         directory.chmod(0o700)

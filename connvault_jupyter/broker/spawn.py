@@ -1,5 +1,5 @@
-"""Starts a process that is to have secrets, and makes sure that it is the one that speaks. The owner's side of
-`hardened_start`; what is said afterwards is not known here.
+"""Starts a process that will hold secrets, and verifies that it is the one that answers. The owner's side of
+`hardened_start`; it does not know the protocol that follows.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .hardening import tracer_of
 from .os_processes import here
 from .unreadable_exec import unreadable_loader
 
-# An interpreter without any import is there in 30 ms; a machine with other work may need a hundred times that.
+# An interpreter without imports starts in 30 ms; a busy machine may need a hundred times that.
 _START_S = 20.0
 
 _ROOM = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 
-# As ps shows it, before the interpreter.
+# The name that ps shows, before the interpreter.
 NAME = "connvault"
 
 _IMPOSTOR = (
@@ -35,15 +35,15 @@ _NO_PROC = "connvault's broker can't read /proc, so it can't rule out a debugger
 
 
 class Spawner:
-    """Starts `program`, arguments for this interpreter, as often as it is asked to; one more is added: the descriptor.
+    """Starts `program` (arguments for this interpreter, to which the descriptor is added), any number of times.
 
-    The process is closed to others from its first instruction where the system can do that (`unreadable_exec`).
+    The process is closed to others from its first instruction, where the system can do that (`unreadable_exec`).
     """
 
     def __init__(self, program: Sequence[str]) -> None:
         self._program = tuple(program)
-        # `None`: not known yet. What has worked once is never done without: somebody could have seen to it that it
-        # fails (by a lack of descriptors, say), and the next start would be open for a moment.
+        # `None`: not known yet. Once it has worked, there is no fallback: somebody could make it fail (by exhausting
+        # descriptors, say), and the next start would be open for a moment.
         self._unreadable: bool | None = None
 
     def __call__(self, environment: Mapping[str, str]) -> Spawned:
@@ -68,11 +68,11 @@ class Spawner:
 
 class Tried(Protocol):
     def __call__(self, *, worked: bool) -> None:
-        """Whether a process that was to be closed from its start came so far as to speak."""
+        """Whether a process that was closed from its start got as far as answering."""
 
 
 class Spawned:
-    """One process that was started. Nothing is said to it before `meet`."""
+    """One started process. Nothing is sent to it before `meet`."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Spawned:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # The descriptor's number is the only argument. `/` as directory: `-m` puts it on the import path, and
-            # nobody can leave a module there. A new session: Ctrl-C in the owner's terminal is the owner's alone.
+            # nobody can place a module there. A new session: Ctrl-C in the owner's terminal must only reach the owner.
             self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter
                 [*([NAME] if loader is not None else []), sys.executable, *program, str(theirs.fileno())],
                 executable=sys.executable if loader is None else f"/proc/self/fd/{loader}",
@@ -104,17 +104,17 @@ class Spawned:
             theirs.close()
 
     def meet(self) -> tuple[socket.socket, int]:
-        """The channel to the process, and the pid of the one at its other end. Waits until it has hardened itself.
+        """The channel to the process, and the pid at its other end. Waits until it has hardened itself.
 
         Raises:
             ProcessTraced: a debugger is attached to it.
-            BrokerUnavailable: it ended, does not answer, or another process answered for it.
+            BrokerUnavailable: it ended, does not answer, or another process answered.
         """
         if not makes_a_new_channel():
             return self._line, self.process.pid
         try:
             self._line.settimeout(_START_S)
-            # Not `recv_fds`: it would let what is started beside inherit the channel.
+            # Not `recv_fds`: with it, other processes started at the same time would inherit the channel.
             word, ancillary, _, _ = self._line.recvmsg(1, _ROOM, socket.MSG_CMSG_CLOEXEC)
         except OSError:
             raise BrokerUnavailable from None
@@ -139,7 +139,7 @@ class Spawned:
         return channels[0], pid
 
     def _maker_of(self, channel: socket.socket) -> int:
-        """Raises: ProcessTraced, BrokerUnavailable: it was not made by the process, after it had hardened itself."""
+        """Raises: ProcessTraced, BrokerUnavailable: it was not created by the process after it had hardened itself."""
         try:
             maker = here().peer(channel)
         except OSError:
@@ -154,10 +154,10 @@ class Spawned:
         return maker.pid
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether it is the process, or the copy that it went on in. A process that was open to others at first only
-        counts as its copy: what it had before, others may have had too.
+        """Whether it is the process, or the copy in which it continued. Of a process that was open to others at first,
+        only the copy is accepted: others may have got whatever it had before.
 
-        By the session, which the process began and which nobody can enter; /proc may be hidden (`hidepid`).
+        Checked by the session, which the process created and nobody else can join; /proc may be hidden (`hidepid`).
         """
         try:
             descends = os.getsid(pid) == self.process.pid
@@ -166,8 +166,8 @@ class Spawned:
         return descends and (pid != self.process.pid or self._closed_from_birth)
 
     def _look_why_it_ended(self) -> None:
-        """A loader that can't run the interpreter by itself says so by its status. Not by a signal: those anybody
-        of this user can send, and the next start would be open for a moment."""
+        """A loader that can't run the interpreter reports it by its exit status. A signal does not count: any process
+        of this user can send one, and the next start would be open for a moment."""
         if self._closed_from_birth:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if self.process.wait(timeout=1) > 0:
@@ -175,11 +175,11 @@ class Spawned:
 
 
 def _is_traced(pid: int) -> bool:
-    """Asked from outside, because what a traced process reads of itself is up to its tracer."""
+    """Checked from outside, because a tracer controls what a traced process reads about itself."""
     try:
         return tracer_of(pid) != 0
     except OSError:
-        # Hidden from here by `hidepid`. It has said so itself.
+        # Hidden from here by `hidepid`. It has reported this itself.
         return False
 
 

@@ -1,6 +1,6 @@
-"""What the broker notices by itself: kernels and processes that end, time that passes. It answers no requester.
+"""What the broker notices on its own: kernels and processes that end, deadlines that pass. It answers no requester.
 
-Everything is done by one timer thread, by the operator's pushes, and at the end of a process that has asked.
+It runs in one timer thread, on pushes from the operator, and when a requester's process ends.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .os_processes import Peer
 from .peers import Peers
 from .process_exits import ProcessExits
 
-# A question ends at most this late; the dialog counts whole seconds.
+# The longest delay with which a question ends; the dialog counts whole seconds.
 _TICK_S = 0.2
 
-# /proc is read once per known process. It only finds what `ends` could not tell.
+# Reads /proc once per known process. It only finds what `process_exits` could not report.
 _WATCH_EVERY_S = 1.0
 
 
 class Supervision:
-    """Ties the runs of requesters to what the rules know of them. `monotonic` is in seconds."""
+    """Connects the runs of requesters with the services. `monotonic` is in seconds."""
 
     def __init__(
         self,
@@ -53,9 +53,10 @@ class Supervision:
         self._ends = ProcessExits(ended=self._over, log=log)
 
     def identify(self, peer: Peer, *, likely: Requester | None = None) -> Requester:
-        """Like `Peers.identify`; the run is watched from now on. `likely`: whose run it is, as a rule.
+        """Like `Peers.identify`; the run is watched from now on. `likely`: the requester that it usually is.
 
-        A kernel that has just been started is not waited for then: it is another one's, and must not hold up this one.
+        With `likely`, a kernel that has just been started is not waited for: it is another requester, and must not
+        delay this one.
         """
         if likely is None:
             requester = self._peers.identify(peer)
@@ -91,7 +92,7 @@ class Supervision:
 
     def _run(self) -> None:
         while not self._ended.wait(_TICK_S):
-            # The sync may take a second on a slow disk: not with the lock.
+            # Not with the lock held: the sync may take a second on a slow disk.
             for step in (self._rules, self._flush):
                 try:
                     step()
@@ -114,7 +115,7 @@ class Supervision:
 
     def _over(self, instance: str) -> None:
         with self._lock:
-            # Its pid may have been another process's when it began to be watched.
+            # Its pid may already have belonged to another process when watching began.
             if not self._peers.instance_alive(instance):
                 self._end(instance)
 

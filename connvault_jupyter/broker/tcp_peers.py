@@ -1,4 +1,4 @@
-"""Which process is at the other end of a loopback TCP connection, as /proc tells it. Linux only; no judgement here."""
+"""Finds the process at the other end of a loopback TCP connection in /proc. Linux only; it judges nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _Written: TypeAlias = Mapping[socket.AddressFamily, str]
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
-# Where each kind of socket has its row. A client's socket may be of the other kind than the listener's: one for IPv6
-# reaches an address of IPv4 too, and Java has no others.
+# The tables of each kind of socket. A client's socket may be of another kind than the listener's: IPv6 sockets also
+# reach IPv4 addresses, and Java uses only those.
 _TABLES = {socket.AF_INET: "/proc/self/net/tcp", socket.AF_INET6: "/proc/self/net/tcp6"}
 
 # RFC 4291 2.5.5.2.
@@ -25,12 +25,12 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 
 def tcp_peer(stream: socket.socket, likely: Iterable[int] = ()) -> Peer:
-    """The process that has connected on `stream`. `likely` are pids to look at first: a look at all takes milliseconds.
+    """The process that has connected on `stream`. `likely`: pids to check first, as checking all takes milliseconds.
 
-    Another user's has the pid 0: whose it is can be told, which it is can't.
+    A process of another user has the pid 0: the table shows the user, but not the process.
 
     Raises:
-        PeerHidden: the connection is there, and no process that can be seen has it.
+        PeerHidden: the connection exists, but no visible process has it.
         OSError: the connection has ended, or this system has no such files.
     """
     uid, inode = _row(_written(stream.getpeername()), _written(stream.getsockname()))
@@ -49,7 +49,7 @@ def _row(local: _Written, remote: _Written) -> tuple[int, str]:
     """(uid, inode) of the connection from `local` to `remote`. proc(5), /proc/net/tcp."""
     for family, path in _TABLES.items():
         wanted = local.get(family), remote.get(family)
-        # A system without IPv6 has one table only.
+        # A system without IPv6 has only one table.
         if None in wanted or (family == socket.AF_INET6 and not os.path.exists(path)):
             continue
         with open(path, encoding="ascii") as table:
@@ -62,8 +62,8 @@ def _row(local: _Written, remote: _Written) -> tuple[int, str]:
 
 
 def _written(address: tuple[Any, ...]) -> _Written:
-    """`0100007F:1F90` in the table of IPv4: the address as the machine has it in memory, in hexadecimal, in words of
-    four bytes. Each address of IPv4 can be written as one of IPv6 too.
+    """`0100007F:1F90` in the table of IPv4: the address in the machine's byte order, in hexadecimal words of four
+    bytes. An IPv4 address can also be written as IPv6.
     """
     host, port = str(address[0]), int(address[1])
     if ":" in host:
@@ -95,7 +95,7 @@ def _has(pid: int, inode: str) -> bool:
         with os.scandir(f"/proc/{pid}/fd") as entries:
             return any(_inode_of(entry.path) == inode for entry in entries)
     except OSError:
-        # Another user's, or it has ended.
+        # It belongs to another user, or has ended.
         return False
 
 

@@ -1,10 +1,10 @@
 """Programs whose memory is closed to other processes from their very first instruction. Linux.
 
-A process that hardens itself is open between exec and that moment: whoever of the same user is quick opens
-/proc/PID/mem, copies a descriptor, attaches a debugger, or writes code into it. The kernel leaves no such gap where
-the user may execute a program but not read it (execve(2); "suid_dumpable" in proc(5)): the process is then not
-dumpable when it begins. The interpreter itself is readable, so what is executed is the dynamic loader (ld.so(8)), which
-takes the program to run as its argument: a copy of it, in memory, that may be executed only. It is small, and all else
+A process that hardens itself is open between exec and that moment: a quick process of the same user can open
+/proc/PID/mem, copy a descriptor, attach a debugger, or write code into it. The kernel leaves no such gap for a program
+that the user may execute but not read (execve(2); "suid_dumpable" in proc(5)): the process then starts as not
+dumpable. The interpreter itself is readable, so we execute the dynamic loader (ld.so(8)), which takes the program to
+run as its argument: a copy of it in memory, with only the permission to execute. It is small, and everything else
 stays shared with other processes.
 """
 
@@ -15,7 +15,8 @@ import os
 import struct
 import sys
 
-# <linux/memfd.h>. The second since Linux 6.3: where executable ones must be asked for. Older kernels refuse it.
+# <linux/memfd.h>. The second one since Linux 6.3, where executable memory files must be requested. Older kernels
+# refuse it.
 _MFD_CLOEXEC = 0x1
 _MFD_EXEC = 0x10
 
@@ -27,10 +28,10 @@ _MAX_LOADER_BYTES = 4 << 20
 
 
 def unreadable_loader() -> int | None:
-    """A descriptor of the copy, to be executed as `/proc/self/fd/N` with the interpreter as the first argument.
+    """A descriptor of the copy; execute `/proc/self/fd/N` with the interpreter as the first argument.
 
-    `None` where there is no way: another system, a kernel that forbids it, an interpreter without a loader, or a user
-    who may read every file (root), to whom no process would be closed.
+    `None` if impossible: another system, a kernel that forbids it, an interpreter without a loader, or a user who may
+    read every file (root).
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -41,7 +42,7 @@ def unreadable_loader() -> int | None:
         try:
             os.write(writable, program)
             os.fchmod(writable, _EXECUTE_ONLY)
-            # A program that is open for writing can't be executed.
+            # A file that is open for writing can't be executed.
             found = os.open(f"/proc/self/fd/{writable}", os.O_PATH | os.O_CLOEXEC)
         finally:
             os.close(writable)
@@ -54,9 +55,9 @@ def unreadable_loader() -> int | None:
 
 
 def _memory_file() -> int:
-    """By the C library: interpreters that are built for old systems (conda's) have no `os.memfd_create`.
+    """Through the C library: interpreters built for old systems (conda's) have no `os.memfd_create`.
 
-    Raises: OSError, AttributeError: this library has none either.
+    Raises: OSError, AttributeError: this library does not have it either.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     for flags in (_MFD_CLOEXEC | _MFD_EXEC, _MFD_CLOEXEC):
@@ -67,7 +68,7 @@ def _memory_file() -> int:
 
 
 def _loader_of(program: str) -> str:
-    """Raises: ValueError, struct.error: it is no 64-bit ELF file, or is loaded by the kernel alone."""
+    """Raises: ValueError, struct.error: it is not a 64-bit ELF file, or the kernel loads it without a loader."""
     with open(program, "rb") as file:
         head = file.read(64)
         if head[:5] != b"\x7fELF\x02":

@@ -1,8 +1,8 @@
-"""Goes on in a copy of the process, while the process itself only waits for it. Linux.
+"""Continues in a copy of the process, while the original only waits for it. Linux.
 
-A copy has memory of its own, so what another process has opened of the old one's (/proc/PID/mem, maps, environ) never
-shows what the copy learns. The old process stays as what its parent knows: it passes signals on and ends as the copy
-ends. It costs some megabytes, nearly all of them shared.
+A copy has its own memory, so files that another process has opened of the original (/proc/PID/mem, maps, environ)
+never show what the copy learns. The original stays for its parent: it forwards signals and ends as the copy ends. It
+costs a few megabytes, nearly all of them shared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 
 from .hardening import show_as
 
-# As ps shows it; the arguments are the copy's too.
+# The name that ps shows; both have the same arguments.
 NAME = "connvault-wait"
 
 _PASSED_ON = (
@@ -21,11 +21,11 @@ _PASSED_ON = (
 
 
 def continue_in_child() -> None:
-    """Returns in the copy only, with the signals as they were. Call it before there is a second thread."""
-    # Blocked, so that none is lost before somebody waits for it.
+    """Returns only in the copy, with the signal settings restored. Call it before there is a second thread."""
+    # Blocked, so that none is lost before `_wait_for` waits for it.
     waited_for = {*_PASSED_ON, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
-    # Ignored, as some launchers leave it, there would be nothing to wait for.
+    # If SIGCHLD stayed ignored, as some launchers leave it, there would be nothing to wait for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
@@ -42,14 +42,15 @@ def _wait_for(child: int, signals: set[signal.Signals]) -> int:
     while True:
         heard = signal.sigwaitinfo(signals)
         if heard.si_signo == signal.SIGCHLD:
-            # A container's first process is also left what others have not waited for.
+            # Process 1 of a container also gets the orphans of others.
             ended = -1
             while ended:
                 ended, status = os.waitpid(-1, os.WNOHANG)
                 if ended == child:
                     return status
         elif heard.si_code <= 0:
-            # From a process. What a terminal sends (Ctrl-C) comes from the kernel, and to the child as well.
+            # Sent by a process. A signal from the terminal (Ctrl-C) comes from the kernel, and reaches the child as
+            # well.
             os.kill(child, heard.si_signo)
 
 
@@ -60,6 +61,6 @@ def _end_as(status: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
         os.kill(os.getpid(), number)
-        # A container's first process is not ended by a signal of its own; this is how shells write it.
+        # Process 1 of a container can't end itself by a signal; this is the status that shells use.
         os._exit(128 + number)
     os._exit(os.waitstatus_to_exitcode(status))

@@ -1,4 +1,4 @@
-"""Asking, consenting, granting, using. Who asks is found out by the broker; an agent name is only a claim."""
+"""Requests, consent, grants and handles. The broker identifies the requester; an agent name is only a claim."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Requester(Contract):
-    """Who asks, as found out from the socket.
+    """Who asks, as identified from the socket.
 
     `key` is stable (server root + notebook path, or a script's path and hash), `instance` is this run (kernel id, or
-    pid, with the start time). `durable` says whether `for` and `always` may be offered. `evidence` is how
-    it was found out.
+    pid, with the start time). `durable`: whether `for` and `always` may be offered. `evidence`: how it was identified.
     """
 
     kind: RequesterKind
@@ -53,9 +52,9 @@ class Requester(Contract):
 
 
 class AccessRequest(Contract):
-    """A requester's wish. `timeout_s` is the caller's; the smaller of it and the configured one counts.
+    """A requester's access request. The smaller of `timeout_s` and the configured time-out counts.
 
-    `held`: a handle that the caller has. It is the answer where a new one would be the same.
+    `held`: a handle that the caller already has. It is returned if a new one would be equal.
     """
 
     connection: ConnectionName
@@ -78,7 +77,7 @@ class RevealRequest(Contract):
 
 
 class AccessResponse(Contract):
-    """What a handle is made of. `decision` is `None` for a handle that can only ask to reveal."""
+    """The parts of a handle. `decision` is `None` for a handle that can only ask to reveal."""
 
     ref: Ref
     connection: ConnectionName
@@ -94,7 +93,8 @@ class AccessResponse(Contract):
 
 
 class HandleState(Contract):
-    """A handle is still good; `revision` of the connection and the secrets' `set_at` tell a client to log in anew."""
+    """A handle is still valid. If the connection's `revision` or the secrets' `set_at` has changed, a client logs in
+    again."""
 
     mode: Mode
     expires_at: Timestamp | None
@@ -105,7 +105,7 @@ class HandleState(Contract):
 class Delivered(Contract):
     """A login for a client library in the requester's process: the one outbound model with a secret.
 
-    It exists at the requester door only; no HTTP route can answer with it.
+    Only the requester channel returns it; no HTTP route can.
     """
 
     connection: ConnectionName
@@ -126,7 +126,8 @@ class Delivered(Contract):
         revision: int,
         rotation: str,
     ) -> Delivered:
-        """Of parts that were checked when they came in: checking them again would be a tenth of a use."""
+        """Built from parts that were validated earlier: validating them again would be a tenth of the cost of a
+        use."""
         return cls.model_construct(
             connection=connection,
             provider_id=provider_id,
@@ -138,18 +139,19 @@ class Delivered(Contract):
 
 
 class OpenHandle(Contract):
-    """`tcp`: also on loopback, for tools that can't use a Unix socket."""
+    """`tcp`: also listen on loopback, for tools that can't use a Unix socket."""
 
     ref: Ref
     tcp: bool = False
 
 
 class Opened(Contract):
-    """Where a brokered handle listens for this requester. No part of it is a secret of the upstream.
+    """Where a brokered handle listens for this requester. It contains no secret of the service.
 
     `directory` (0700) holds the Unix socket `socket` and, with `hand_over`, a second one through which a logged-in
-    socket is passed on. `port` is on 127.0.0.1, `None` unless asked for; there `token` must be given as password, key
-    or bearer token. All of it ends with the handle. `fields` are the connection's plain ones, `recipe` included.
+    socket is handed over. `port` is on 127.0.0.1, `None` unless requested; clients there must send `token` as
+    password, key or bearer token. All of it ends with the handle. `fields` are the connection's plain fields, with
+    `recipe`.
     """
 
     connection: ConnectionName
@@ -167,7 +169,7 @@ class Opened(Contract):
 
 
 class Released(Contract):
-    """Whether there was anything to let go of."""
+    """Whether there was anything to release."""
 
     released: int
 
@@ -177,9 +179,9 @@ class RevokeOwn(Contract):
 
 
 class Question(Contract):
-    """An access request as a person sees it. `digest` covers all of what is shown; a decision must carry it.
+    """An access request as a person sees it. `digest` covers everything shown; a decision must carry it.
 
-    `claims_hidden`: there is an agent claim or a reason that can't be shown now.
+    `claims_hidden`: why an agent claim or a reason can't be shown now.
     """
 
     id: Id
@@ -225,9 +227,9 @@ class Decided(Contract):
 class Grant(Contract):
     """The stored, bounded permission. `instance` is `None` for `for`, `always` and `deny_always`.
 
-    `shown_digest` covers all that its dialog showed of the connection (`None`: made by a version before, and void by
-    itself). Of an agent claim the stored grant has `agent_hash` (a keyed hash of it as it was sent: equal claims are
-    equal) and `agent_sealed`; `agent` is its masked text, and only filled when a person is shown the grant.
+    `shown_digest` covers everything that its dialog showed of the connection (`None`: made by an earlier version, and
+    void). For an agent claim the stored grant has `agent_hash` (a keyed hash of what was sent, so that equal claims
+    compare equal) and `agent_sealed`; `agent` is its masked text, only set when a person is shown the grant.
     """
 
     id: Id
@@ -249,8 +251,7 @@ class Grant(Contract):
 
 
 class GrantView(Contract):
-    """A grant with its use, counted apart from what the MAC covers. `agent_hidden`: it is an agent's, and the claim
-    can't be shown now."""
+    """A grant with its uses, which the MAC does not cover. `agent_hidden`: why its agent claim can't be shown now."""
 
     grant: Grant
     connection: ConnectionName

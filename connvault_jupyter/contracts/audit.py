@@ -1,4 +1,4 @@
-"""The record of what happened. No free text but the requester's own, cleaned, short claims, which are sealed."""
+"""The activity log. The only free text in it are the requester's own claims: short, cleaned and sealed."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ AuditType = Literal[
 ]
 
 
-# What the operator alone is shown: whoever has caused such a row learns nothing by it.
+# Shown only to the operator: the requester that caused such an event learns nothing from it.
 ALARMS: frozenset[AuditType] = frozenset({"access:masked"})
 
 
 class AuditEvent(Contract):
-    """One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
+    """One event. `outcome` is the result, `code` the stable error code if it failed.
 
-    Stored of claims are `agent_sealed` and `reason_sealed`. `agent` and `reason_claim` are their masked texts, filled
-    when a person is shown the row (and in rows of versions before); `claims_hidden` says that they can't be. `count`
-    makes one row of what happened as often in 30 s; without a requester in it, it was more than one process outside of
+    Claims are stored as `agent_sealed` and `reason_sealed`. `agent` and `reason_claim` are their masked texts, set
+    when a person is shown the event (and in events of earlier versions); `claims_hidden`: why they can't be shown.
+    `count`: how often it happened within 30 s; such an event without a requester covers several processes outside
     kernels.
-    `field`: which one it is about; of `access:masked`, the protocol of the handle.
+    `field`: the field concerned; for `access:masked`, the protocol of the handle.
     """
 
     sequence: Annotated[int, Field(ge=1)]
@@ -87,7 +87,7 @@ class AuditEvent(Contract):
 
 
 class AuditPage(Contract):
-    """Newest first. `next_before` is the sequence to ask on from, `None` at the end."""
+    """Newest first. `next_before` is the sequence for the next page, `None` at the end."""
 
     events: list[AuditEvent]
     next_before: int | None
@@ -106,7 +106,8 @@ class OwnAuditFilter(Contract):
 
 
 class AuditVerification(Contract):
-    """Whether the chain is consistent. Code of the same user is noticed, not stopped, so it is not called verified."""
+    """Whether the chain is consistent. Changes by code of the same user are detected, not prevented, so it is not
+    called verified."""
 
     consistent: bool
     events: int
@@ -123,6 +124,6 @@ class UseDay(Contract):
 
 
 class UseDays(Contract):
-    """The last 14 UTC days, oldest first, days without use included."""
+    """The last 14 UTC days, oldest first, including days without use."""
 
     days: list[UseDay]

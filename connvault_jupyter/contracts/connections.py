@@ -22,12 +22,12 @@ StatusReason = Literal[
 ]
 Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=64)]
 
-# A PEM key with its chain fits; a file that was dropped by mistake doesn't.
+# Enough for a PEM key with its chain, too small for a file dropped by mistake.
 MAX_SECRET_CHARS = 65_536
 
 
 class SecretDraft(Contract):
-    """A secret on its way in: the only model that holds one, never read back, never in a response."""
+    """An incoming secret: the only model that holds one. It is never read back and never in a response."""
 
     value: Annotated[SecretStr, Field(min_length=1, max_length=MAX_SECRET_CHARS)]
 
@@ -35,8 +35,8 @@ class SecretDraft(Contract):
 class SecretState(Contract):
     """That a secret is stored, and since when.
 
-    `masked`: whether answers of the service that repeat it are masked; `False` for one that is sent to it and too short
-    or too easy to guess for that. `True` also where it is never sent, and while the vault is locked.
+    `masked`: whether it is masked in the service's responses; `False` if it is sent to the service but too short or
+    too easy to guess for that. Also `True` if it is never sent, and while the vault is locked.
     """
 
     ref: Id
@@ -47,10 +47,11 @@ class SecretState(Contract):
 class Connection(Contract):
     """One configured instance of a provider, as it is stored.
 
-    `edited`: its document was changed outside of the broker; `unconfirmed`: no key confirmed it yet. Neither is stored.
+    `edited`: its document was changed outside the broker; `unconfirmed`: no key has confirmed it yet. Neither is
+    stored.
 
-    `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Of a kind
-    that is good for nothing else it always may.
+    `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Always
+    true for a kind that offers nothing else.
     """
 
     id: Id
@@ -59,7 +60,7 @@ class Connection(Contract):
     display_name: Annotated[str, StringConstraints(max_length=100)] = ""
     scope: Literal["user", "workspace"] = "user"
     fields: Fields = {}
-    # Stored documents from before it was there have none: what they allowed stays allowed.
+    # Documents stored before this field existed do not have it: what they allowed stays allowed.
     reveal_allowed: bool = True
     revision: Annotated[int, Field(ge=1)] = 1
     status: Status
@@ -82,7 +83,7 @@ class TestOutcome(Contract):
 
 
 class ConnectionView(Contract):
-    """What the operator sees: the connection, that its secrets are set, and how notebooks get it."""
+    """What the operator sees: the connection, which secrets are set, and how notebooks use it."""
 
     connection: Connection
     destination: str
@@ -98,10 +99,10 @@ class ConnectionList(Contract):
 
 
 class CreateConnection(Contract):
-    """A new connection. `secrets` may be left out: the connection is then a draft.
+    """A new connection. Without `secrets` it is a draft.
 
-    `reveal_allowed` `None`: not where connvault logs in (`brokered`), else yes. Where the secret passes through the
-    code's own memory anyway, or plain text is all there is to have, a no would keep back nothing.
+    `reveal_allowed` `None`: no if connvault logs in (`brokered`), else yes: if the secret passes through the code's
+    own memory anyway, or plain text is all there is, a no would protect nothing.
     """
 
     provider_id: ProviderId
@@ -118,8 +119,8 @@ class ConnectionRef(Contract):
 
 
 class UpdateConnection(Contract):
-    """A change; what is left out stays. `fields` replaces all fields. A changed destination voids secrets
-    and grants.
+    """A change; whatever is left out stays. `fields` replaces all fields. A changed destination voids secrets and
+    grants.
     """
 
     id: Id
@@ -137,8 +138,8 @@ class DeleteConnection(Contract):
 
 
 class SetSecret(SecretDraft):
-    """`revision`: of the connection as it was seen, so that a secret is not set for a destination that was changed
-    meanwhile. `None` sets it whatever it is now.
+    """`revision`: the connection's revision as seen, so that no secret is set for a destination that has since
+    changed. `None`: set it for any revision.
     """
 
     id: Id
@@ -152,7 +153,7 @@ class DeleteSecret(Contract):
 
 
 class ConnectionSummary(Contract):
-    """What a requester sees of a connection: no field beyond the destination line."""
+    """What a requester sees of a connection: no fields except the destination line."""
 
     name: ConnectionName
     provider_id: ProviderId

@@ -1,4 +1,4 @@
-"""What every wire model has in common: frozen, closed, and silent about its input. Nothing else belongs here.
+"""What all wire models share: frozen, closed, never quoting input. Nothing else belongs here.
 
 Contracts are append-only within `API_VERSION`: a field may be added with a default, none is renamed, removed or
 given another meaning.
@@ -20,7 +20,7 @@ HandleRef = NewType("HandleRef", str)
 
 Timestamp = AwareDatetime
 
-# Ids are made by us, of URL-safe characters; 64 leaves room for longer ones.
+# We generate ids from URL-safe characters; 64 leaves room for longer ones.
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 # A name is typed into code and shown in questions: letters of any script would allow look-alikes.
@@ -30,15 +30,15 @@ ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,47}$"
 
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
-# Long enough for a sentence, short enough for a dialog and an audit row.
+# Long enough for a sentence, short enough for a dialog and an audit event.
 Claim = Annotated[str, StringConstraints(max_length=200)]
 
-# What a requester said of itself, as it is kept: "<generation of the key>.<envelope>" and "<generation>.<keyed hash>".
+# A requester's claim as stored: "<generation of the key>.<envelope>" and "<generation>.<keyed hash>".
 # The longest envelope, of a reason, has 1,110 characters.
 SealedClaim = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[A-Za-z0-9_-]{1,1200}$")]
 ClaimMark = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[0-9a-f]{64}$")]
 
-# Why a claim is there but not shown: the vault is locked, or what is stored of it does not open.
+# Why a claim exists but is not shown: the vault is locked, or the stored claim can't be unsealed.
 Hidden = Literal["locked", "unreadable"]
 
 FieldValue = str | int | float | bool | None
@@ -51,7 +51,7 @@ class Contract(BaseModel):
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,
-        # A wrong type is a mistake of the sender, not something to guess about.
+        # A wrong type is the sender's mistake; never coerce it.
         strict=True,
         ser_json_bytes="base64",
         regex_engine="rust-regex",
@@ -59,7 +59,7 @@ class Contract(BaseModel):
 
 
 class Empty(Contract):
-    """Nothing is asked or answered."""
+    """An empty request or response."""
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What is pushed to browser tabs: ids only; whoever gets one fetches the rest."""
+"""Events pushed to browser tabs: ids only; the page fetches the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EventKind = Literal[
 
 
 class Event(Contract):
-    """`id` is a question's, a connection's or a grant's; `None` where the whole list changed."""
+    """`id` is a question's, a connection's or a grant's; `None` if the whole list changed."""
 
     event: EventKind
     id: Id | None = None

@@ -25,10 +25,10 @@ from ..errors import BrokerUnavailable, MalformedFrame, RequestTooLarge
 
 PROTOCOL = 1
 
-# Of a request: enough for any form; small enough that a peer can't make the broker hold much memory.
+# For requests: enough for any form, too small for a peer to make the broker use much memory.
 MAX_FRAME_BYTES = 1 << 20
 
-# Of the broker's answers: a list of thousands of connections, or of long audit rows.
+# For the broker's answers: a list of thousands of connections, or of long audit events.
 MAX_ANSWER_BYTES = 16 << 20
 
 # sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero.
@@ -49,7 +49,8 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def encode(message: dict[str, Any], *, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
-    """The frame that carries `message`. Its `body` may be `Json`, which goes in as it is: half the time of a long list.
+    """The frame that carries `message`. Its `body` may be `Json`, which is inserted unchanged: half the time for a
+    long list.
 
     Raises:
         RequestTooLarge: the JSON is longer than `max_bytes`.
@@ -94,11 +95,11 @@ def receive(stream: socket.socket, *, max_bytes: int = MAX_FRAME_BYTES) -> dict[
     """The next message, or `None` at a clean EOF between two frames.
 
     Raises:
-        MalformedFrame: EOF inside a frame, or no JSON object.
-        RequestTooLarge: the announced length is over `max_bytes`; nothing of the body is read.
+        MalformedFrame: EOF inside a frame, or not a JSON object.
+        RequestTooLarge: the announced length is over `max_bytes`; the body is not read.
         OSError: the socket failed or timed out.
     """
-    # One recv is nearly always the whole frame; asking for the head alone first would cost a second system call.
+    # One recv nearly always returns the whole frame; reading the head separately would cost a second system call.
     data = stream.recv(65536)
     if not data:
         return None
@@ -131,8 +132,8 @@ def _more(stream: socket.socket, size: int) -> bytes:
 class Reader:
     """Reads frames one by one from a stream on which the peer may have sent several (the operator channel).
 
-    `patience_s`: how long the rest of a frame may take once its first byte is here; `None` waits for ever. The wait
-    for a first byte is never bounded: a quiet peer is an ordinary peer.
+    `patience_s`: how long the rest of a frame may take after its first byte; `None` waits for ever. The wait for a
+    first byte is never bounded: an idle peer is normal.
     """
 
     def __init__(
@@ -146,12 +147,12 @@ class Reader:
 
     @property
     def usable(self) -> bool:
-        """Whether the next frame can still be found: only the content of the last one was wrong, if anything."""
+        """Whether the next frame can still be found, as at most the content of the last one was wrong."""
         return self._usable
 
     @property
     def ahead(self) -> bool:
-        """Whether the peer has sent more than what was read as frames."""
+        """Whether the peer has sent more than the frames read so far."""
         return bool(self._buffer)
 
     def receive(self) -> dict[str, Any] | None:
@@ -191,7 +192,7 @@ class Reader:
         return decode(body)
 
     def _in_time(self, deadline: float | None) -> bytes:
-        """More of the frame. The deadline is the whole frame's: one byte at a time must not put it off."""
+        """Reads more of the frame. The deadline is for the whole frame: sending single bytes must not extend it."""
         if deadline is not None:
             left_s = deadline - time.monotonic()
             if left_s <= 0:

@@ -2,8 +2,8 @@
 
 Adding an operation is one entry here plus one function in the broker's dispatch. No behaviour belongs here.
 
-Contracts are named here and imported when they are first needed: a server makes its routes while it starts, and
-pydantic with all contracts would be most of what the extension adds to that.
+Contracts are given by name and imported when first needed: a server creates its routes while starting, and pydantic
+with all contracts would be most of what the extension adds to that time.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ REST_PREFIX = "/connvault/api/v1"
 
 @dataclass(frozen=True)
 class Http:
-    """Where the operation is on the server. `{name}` places in `path` are fields of the request contract; so are
-    query arguments (GET) or the JSON body. `if_match`: the If-Match header fills the field `revision`."""
+    """The operation's HTTP route. `{name}` placeholders in `path` are fields of the request contract; so are query
+    arguments (GET) or the JSON body. `if_match`: the If-Match header supplies the field `revision`."""
 
     method: Method
     path: str
@@ -36,13 +36,13 @@ class Http:
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that can be asked of the broker.
+    """One operation of the broker.
 
     `asks` and `answers` name the contracts of request and response (`vault.VaultState`).
     `waits`: it may take long (a person, a key derivation, another server), so dispatch must not hold its lock.
     `writes`: it changes something (the authorisation action is `write`, else `read`).
-    `cuts`: it ends what is open before it takes the lock itself, whose holder may wait for the database.
-    `sealable`: a person's secret may be in it, so it may come sealed to the broker (`sealed.Sealed`).
+    `cuts`: it cuts open connections before it takes the lock itself, whose holder may be waiting for the database.
+    `sealable`: it may contain a secret typed by a person, so it may come sealed to the broker (`sealed.Sealed`).
     """
 
     door: Door
@@ -230,7 +230,7 @@ _OPERATOR = (
         "vault.VaultState",
         "The vault",
         Http("GET", "/vault"),
-        # It asks whether the OS keyring is there.
+        # It checks whether the OS keyring is available.
         waits=True,
     ),
     Operation(
@@ -356,7 +356,7 @@ _REQUESTER = (
         "access.OpenHandle",
         "access.Opened",
         "Where a brokered handle listens",
-        # A process for it may have to be started.
+        # It may have to start a process.
         waits=True,
         writes=True,
     ),

@@ -7,12 +7,12 @@ from pydantic import ValidationError
 from ..errors import ConnvaultError, InvalidRequest
 from .contract import Contract, FieldValue
 
-# A body of a million wrong items must not become a megabyte of answers.
+# A body with a million wrong items must not cause a response of a megabyte.
 MAX_FIELD_ERRORS = 50
 
 
 class FieldError(Contract):
-    """One thing that is wrong: `path` is dotted (`fields.host`, `secrets.password`), empty for the whole."""
+    """One error: `path` is dotted (`fields.host`, `secrets.password`), empty for the whole body."""
 
     path: str
     message: str
@@ -45,7 +45,7 @@ def problem_of(error: ConnvaultError) -> Problem:
 
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
-    """What pydantic found, without the input, the url and the context (each could quote a secret)."""
+    """Pydantic's errors, without input, url and context (each could quote a secret)."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return InvalidRequest(
         errors=[
@@ -59,7 +59,7 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
-    # The keys of an unknown field or a mapping are the sender's own words: kept short and plain.
+    # The names of unknown fields and mapping keys come from the sender, so keep them short and plain.
     return ".".join(
         part
         if isinstance(part, str) and part.isidentifier() and len(part) <= 48

@@ -1,4 +1,5 @@
-"""What code would like to have connected, for a person to complete: a kind, a name, plain fields. No secret fits in."""
+"""Suggestions by code for a new connection, for a person to complete: a kind, a name, plain fields. They can't hold a
+secret."""
 
 from __future__ import annotations
 
@@ -9,15 +10,16 @@ from pydantic import Field, StringConstraints
 from .access import Requester
 from .contract import ConnectionName, Contract, FieldName, ProviderId, Timestamp
 
-# 256 bits: who has not made a proposal can't name it. In a link, the word before them tells it from a connection's id.
+# 256 bits, so only its author can name a proposal. In a link, the word before them distinguishes it from a
+# connection's id.
 ProposalId = Annotated[str, StringConstraints(pattern=r"^proposal-[A-Za-z0-9_-]{43}$")]
 
-# A chain of certificates fits.
+# Enough for a chain of certificates.
 ProposedValue = Annotated[str, StringConstraints(max_length=8192)] | int | float | bool
 
 
 class Propose(Contract):
-    """A requester's suggestion for the form of a new connection. Fields belong to a kind, so they need one."""
+    """A requester's suggestion for the form of a new connection. Fields need a kind."""
 
     provider_id: ProviderId | None = None
     name: ConnectionName | None = None
@@ -25,7 +27,7 @@ class Propose(Contract):
 
 
 class Proposed(Contract):
-    """Only the id goes on from here: into an output, a link, a card."""
+    """Only the id is passed on: into an output, a link, a card."""
 
     id: ProposalId
     expires_at: Timestamp
@@ -36,7 +38,7 @@ class ProposalRef(Contract):
 
 
 class Proposal(Contract):
-    """What a person is shown, with who has suggested it (found out, not told). Nothing has been connected by it."""
+    """What a person is shown, with the requester as identified by the broker. It connects nothing."""
 
     id: ProposalId
     provider_id: ProviderId | None

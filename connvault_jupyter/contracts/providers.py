@@ -1,4 +1,4 @@
-"""Kinds of connections: a provider is data. Where definitions come from is the registry's business."""
+"""Kinds of connections: a provider is data. Definitions are loaded by the registry."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Mode = Literal["brokered", "in_clear", "reveal"]
 
 RelayProtocol = Literal["postgresql", "mysql", "redis", "http", "ssh"]
 
-# How a handle becomes a client, as people are told: the broker logs in and copies bytes, or passes the socket on once
-# it is logged in; a library logs in inside the requester's process; plain text only.
+# How a handle becomes a client, as shown to people: the broker logs in and copies bytes; or hands over the socket once
+# logged in; a library logs in inside the requester's process; plain text only.
 DeliveryForm = Literal["relay", "hand_over", "login", "reveal"]
 
-# POSIX.1-2017 8.1, without what shells and loaders look at: a definition must not set PATH or LD_PRELOAD.
+# POSIX.1-2017 8.1, without variables that shells and loaders use: a definition must not set PATH or LD_PRELOAD.
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
 
 Variables = Annotated[
@@ -32,11 +32,12 @@ class Delivery(Contract):
     process; mode `in_clear`) or `reveal` (plain text only). `client` names the kernel-side opener module; `openers` are
     the methods that the handle gets.
 
-    Of a relay: `protocol` is what it speaks; `recipe` are constants that complete the fields for it (how to log in,
-    never where); `variables` are environment variables for other programs, with the places `{base_url}`, `{token}`,
-    `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field. `tcp_variables` count besides, and win, for
-    programs that can't use a Unix socket. A variable whose field is not given is not set. Names say where or as whom
-    (`..._URL`, `..._HOST`, `..._TOKEN`); others are refused (`providers.delivery_rules`).
+    For a relay: `protocol` is the protocol; `recipe` has constants that are added to the fields (how to log in, never
+    where); `variables` are environment variables for other programs, with the placeholders `{base_url}`, `{token}`,
+    `{directory}`, `{socket}`, `{port}` and `{field}` for each plain field. `tcp_variables` are added and take
+    precedence, for programs that can't use a Unix socket. A variable whose field has no value is not set. Names must
+    say where or as whom to log in (`..._URL`, `..._HOST`, `..._TOKEN`); others are refused
+    (`providers.delivery_rules`).
     """
 
     kind: Literal["relay", "login", "reveal"]
@@ -53,9 +54,9 @@ class ProviderDefinition(Contract):
     """One kind of connection.
 
     `fields` is a JSON Schema (2020-12) object: `writeOnly` marks a secret, `x-destination: true` the fields that say
-    where a secret may be sent, `x-order`, `x-group`, `x-placeholder` how the form looks. `destination` is the pattern
-    of the line shown to people, with `{field}` places, e.g. `{user}@{host}:{port}/{database}`. `icon` is an SVG, shown
-    as an image only. `snippet` has the place `{name}`.
+    where a secret may be sent, and `x-order`, `x-group`, `x-placeholder` control the form. `destination` is the
+    pattern of the line shown to people, with `{field}` placeholders, e.g. `{user}@{host}:{port}/{database}`. `icon` is
+    an SVG, only shown as an image. `snippet` has the placeholder `{name}`.
     """
 
     id: ProviderId
@@ -82,13 +83,13 @@ class ProviderDefinition(Contract):
 
     @property
     def reveal_only(self) -> bool:
-        """Nothing but plain text can be had of such a connection."""
+        """Such a connection only gives plain text."""
         return all(delivery.mode == "reveal" for delivery in self.deliveries)
 
     @property
     def field_schemas(self) -> dict[str, dict[str, Any]]:
-        """Every field's schema by name: first those that are always there, then those behind a condition (`then` and
-        `else`, at the top or in `allOf`). Where a name is mentioned again, the first mention counts."""
+        """Every field's schema by name: first unconditional fields, then conditional ones (`then` and `else`, at the
+        top or in `allOf`). If a name occurs again, its first schema counts."""
         found: dict[str, dict[str, Any]] = {}
         for part in (self.fields, *self.fields.get("allOf", [])):
             for place in (part, part.get("then", {}), part.get("else", {})):
@@ -101,14 +102,15 @@ class ProviderDefinition(Contract):
 
 
 class SkippedProvider(Contract):
-    """A definition that could not be used: where it is from and why, in words for people."""
+    """A definition that could not be used: its source and the reason, for people."""
 
     source: str
     reason: str
 
 
 class ProviderList(Contract):
-    """`reveal_allowed`: whether the server lets code ask for plain text at all, but of kinds that give nothing else."""
+    """`reveal_allowed`: whether the server lets code ask for plain text at all, except for kinds that offer nothing
+    else."""
 
     providers: list[ProviderDefinition]
     skipped: list[SkippedProvider] = []

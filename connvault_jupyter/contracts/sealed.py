@@ -1,6 +1,6 @@
-"""A request that its page has sealed to the broker's key, so that the server process passes on what it can't read.
+"""A request that the page has sealed to the broker's key, so that the server process can't read what it forwards.
 
-Which operations take one is said in the table (`Operation.sealable`). How it is sealed is vault/sealed_requests.py's.
+The table marks operations that accept one (`Operation.sealable`). The cryptography is in vault/sealed_requests.py.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pydantic import StringConstraints
 
 from .contract import Contract, Id
 
-# The one way so far; another one gets another name, and a page that does not know it refuses to send.
+# The only scheme so far. Another one needs another name; a page that does not know it refuses to send.
 Suite = Literal["hpke-p256-sha256-aes256gcm"]
 
 # A point of P-256, uncompressed (SEC 1 2.3.3): 65 bytes.
 Point = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{87}=$")]
 
-# At least the 16 bytes of a tag. As long as a frame may be: the bound of what is inside is its own contract's.
+# At least the 16 bytes of a tag. At most as long as a frame: the content is limited by its own contract.
 Ciphertext = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{22,}={0,2}$", max_length=1 << 20)]
 
 
 class SealingKey(Contract):
-    """The broker's key for requests: made when it starts, changed after some thousand uses, stored nowhere.
+    """The broker's key for requests: created when it starts, replaced after some thousand uses, never stored.
 
     `public_key`: Base64 of the point.
     """
@@ -41,8 +41,8 @@ class SealedText(Contract):
 
 
 class Sealed(Contract):
-    """What is sent in place of a sealable operation's own body: all that body's fields are inside, those of path and
-    headers too.
+    """Sent instead of a sealable operation's own body: contains all of its fields, including those of path and
+    headers.
     """
 
     sealed: SealedText

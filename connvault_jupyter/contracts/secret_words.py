@@ -1,7 +1,7 @@
-"""What looks like a secret, by its name or its form: for both ends of the channel. Standard library only.
+"""Detects what looks like a secret, by name or by format: for both ends of the channel. Standard library only.
 
-Cells, traits and proposals are kept and shown in the open, so a secret must not get there, not even by mistake. A guess
-from words: it stops slips, not somebody who wants to put a secret there.
+Cells, traits and proposals are stored and shown unprotected, so no secret must get there, not even by mistake. This is
+a heuristic: it catches mistakes, not intent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 _SECRET_WORDS = frozenset({"pass", "pwd", "pin", "key", "keys", "credential", "credentials"})
 _SECRET_PARTS = ("password", "passwd", "passphrase", "passcode", "secret", "token", "apikey")
-# `token_url` and `key_id` are no secrets.
+# `token_url` and `key_id` are not secrets.
 _ABOUT_IT = re.compile(r"_(url|uri|id|type|name|path|file|endpoint|expiry|field|header)$")
 _LOGIN_IN_URL = re.compile(r"://[^/?#\s@]*:[^/?#\s]*@")
 _ASSIGNMENT = re.compile(r"([A-Za-z][\w-]*)\s*[=:]\s*\S")
@@ -21,7 +21,7 @@ _OPTION = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]*)\s+\S")
 
 
 def looks_secret(name: str) -> bool:
-    """Whether a field of this name holds a secret, as far as a name tells."""
+    """Whether a field of this name probably holds a secret."""
     lower = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").strip("_")
     secret = not _SECRET_WORDS.isdisjoint(lower.split("_")) or any(part in lower for part in _SECRET_PARTS)
     return secret and not _ABOUT_IT.search(lower)
@@ -33,14 +33,15 @@ def has_login(value: object) -> bool:
 
 
 def mentions_secret(text: str) -> bool:
-    """Whether free text gives a secret: `password = x`, `token: x`, `--password x`, a URL with a password, or a key."""
+    """Whether free text contains a secret: `password = x`, `token: x`, `--password x`, a URL with a password, or a
+    key."""
     names = [found[1] for pattern in (_ASSIGNMENT, _OPTION) for found in pattern.finditer(text)]
     return has_login(text) or bool(_PRIVATE_KEY.search(text)) or any(looks_secret(name) for name in names)
 
 
 def holds_secret(value: object) -> bool:
-    """Whether the value of a plain field has a secret in it: a URL with a password or `token=`, a `password=`, a key. A
-    colon does not make one: "API key: billing" describes it."""
+    """Whether the value of a plain field contains a secret: a URL with a password or `token=`, a `password=`, a key. A
+    colon is allowed: "API key: billing" is a description."""
     if not isinstance(value, str):
         return False
     named = any(looks_secret(found[1]) for found in _SETTING.finditer(value))
@@ -50,9 +51,10 @@ def holds_secret(value: object) -> bool:
 def secret_values(
     values: Mapping[str, object], *, secret_fields: Collection[str] = (), plain_fields: Collection[str] = ()
 ) -> list[str]:
-    """Names of the values that must not be given here.
+    """The names of values that must not be given here.
 
-    `secret_fields` are the provider's `writeOnly` ones. `plain_fields` are known not to be, whatever their name.
+    `secret_fields` are the provider's `writeOnly` ones. `plain_fields` are known not to be secret, whatever their
+    name.
     """
     return [
         name

@@ -1,4 +1,5 @@
-"""What the server extension tells the broker: settings at the start, then who runs where. No HTTP route has these."""
+"""What the server extension tells the broker: settings at the start, then kernels and documents. Never on an HTTP
+route."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ from .vault import CustodianKind
 
 class ConsentSettings(Contract):
     """All in seconds. `timeout_s`: how long a question waits; `once_limit_s`: how long *this time* may last;
-    `for_s`: the length offered as `for`; `cooldown_s`: the pause after a no; `repeat_s`: asked again within it,
-    "until the kernel stops" is preselected; `approver_grace_s`: how long no tab may be open;
-    `max_open_questions`: of one asker at the same time; `always_unused_days`: after how many unused days `always` ends.
+    `for_s`: the length offered as `for`; `cooldown_s`: the pause after a no; `repeat_s`: if asked again within it,
+    "until the kernel stops" is preselected; `approver_grace_s`: how long a question waits without an open tab;
+    `max_open_questions`: per requester at the same time; `always_unused_days`: after how many unused days `always`
+    ends.
 
     People set them by the server extension's traits (all but `repeat_s`), which have the same defaults and bounds.
     """
@@ -30,7 +32,7 @@ class ConsentSettings(Contract):
 
 
 class BrokerSettings(Contract):
-    """First frame on the operator channel. Directories are absolute paths."""
+    """The first frame on the operator channel. Directories are absolute paths."""
 
     data_dir: str
     socket_path: str
@@ -47,7 +49,7 @@ class BrokerSettings(Contract):
 
 
 class BrokerReady(Contract):
-    """Answer to the settings. `non_dumpable` tells whether the hardening took."""
+    """The answer to the settings. `non_dumpable`: whether the hardening worked."""
 
     pid: int
     version: str
@@ -55,7 +57,7 @@ class BrokerReady(Contract):
 
 
 class Document(Contract):
-    """A document that a kernel serves. `saved`: the file exists below the root and is not Untitled*."""
+    """A document of a kernel. `saved`: the file exists below the root and is not Untitled*."""
 
     path: str
     type: Literal["notebook", "console", "file"]
@@ -63,8 +65,8 @@ class Document(Contract):
 
 
 class KernelRow(Contract):
-    """A kernel of this server. `pid` is the provisioner's; the kernel may be one level below it. `local` is false
-    for a kernel on another machine."""
+    """A kernel of this server. `pid` is the one that the provisioner reports; the kernel may be its child. `local` is
+    false for a kernel on another machine."""
 
     kernel_id: str
     pid: int | None
@@ -74,7 +76,7 @@ class KernelRow(Contract):
 
 
 class KernelTable(Contract):
-    """All kernels that run now; one that is missing has ended."""
+    """All running kernels; one that is missing has ended."""
 
     kernels: list[KernelRow]
 

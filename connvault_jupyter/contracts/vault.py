@@ -13,7 +13,7 @@ Passphrase = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
 
 
 class CustodianChoice(Contract):
-    """A holder of the master key, and whether it answers here. `label` is for people."""
+    """A holder of the master key, and whether it is available here. `label` is for people."""
 
     kind: CustodianKind
     label: str
@@ -22,8 +22,8 @@ class CustodianChoice(Contract):
 
 
 class VaultState(Contract):
-    """`absent`: not set up. `default` is the custodian that setup would take; `None` when the configured
-    one is missing. `hardening_detail`: how the broker is less closed than promised, because the system refused it.
+    """`absent`: not set up. `default` is the custodian that setup would use; `None` if the configured one is missing.
+    `hardening_detail`: which of the broker's protections the system refused.
     """
 
     state: Literal["absent", "locked", "unlocked"]
@@ -39,7 +39,8 @@ class VaultState(Contract):
 
 
 class SetUpVault(Contract):
-    """`custodian` `None` takes the default. A passphrase is needed for, and only for, the passphrase custodian."""
+    """`custodian` `None` uses the default. The passphrase custodian needs a passphrase, the others must not get
+    one."""
 
     custodian: CustodianKind | None = None
     passphrase: Passphrase | None = None

@@ -1,6 +1,7 @@
-"""What a cell calls: `connection()` and `connections()`. The one place that makes the process's channel client.
+"""The functions for cells: `connection()` and `connections()`. The only module that creates the process's channel
+client.
 
-No rule about who may do what belongs here (the broker decides), and nothing of a notebook (magics, cards, widgets).
+No rules about who may do what belong here (the broker decides), and nothing about notebooks (magics, cards, widgets).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         SshHandle,
     )
 
-# contracts.contract.ConnectionName: anything else can't be the name of a connection.
+# contracts.contract.ConnectionName: nothing else can be the name of a connection.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 # contracts.contract.Claim and contracts.access.AccessRequest.agent.
 _MAX_REASON_CHARS = 200
@@ -38,13 +39,13 @@ _MAX_AGENT_CHARS = 60
 
 @functools.cache
 def broker() -> BrokerClient:
-    """The channel of this process. Made at the first use; a connection is opened only to ask something."""
+    """The channel of this process. Created at first use; it only connects in order to send a request."""
     return BrokerClient()
 
 
 @functools.cache
 def held() -> HeldHandles:
-    """The handles that code of this process has."""
+    """The handles of this process."""
     return HeldHandles(client=broker())
 
 
@@ -121,35 +122,35 @@ def connection(
 ) -> Handle:
     """Asks to use a connection and returns a handle that opens clients for it.
 
-    A person sees the question in the browser and answers it, unless they have allowed it before. The call waits for
-    the answer; interrupting the kernel withdraws the question.
+    A person sees the request in the browser and answers it, unless they have allowed it before. The call waits for the
+    answer; interrupting the kernel cancels the request.
 
     Args:
-        name: as in the Connections panel; upper and lower case count.
+        name: as in the Connections panel; case-sensitive.
         kind: the kind that the connection must have, such as `postgresql` or `http` (`connections()` lists it as
-            `provider_id`). It tells a type checker what the handle opens. Nobody is asked if it has another one.
-        reason: one sentence for the person who is asked and for the record, at most 200 characters. It is shown as
-            the code's own words, the connection's secrets masked in it; code never reads it back.
-        agent: the name of the program that asks on somebody's behalf, shown as a claim. A permission given to an
-            agent holds for this agent only, spelt in exactly this way.
-        timeout_s: how long to wait for an answer, up to 3600; `None`: as long as the server allows (60 s, unless
-            configured). The smaller of both counts.
+            `provider_id`). It tells a type checker what the handle opens. If the connection is of another kind, nobody
+            is asked.
+        reason: one sentence for the person who is asked and for the activity log, at most 200 characters. It is shown
+        as the code's own words, with the connection's secrets masked; code can't read it back.
+        agent: the name of the program that asks on somebody's behalf, shown as a claim. A permission given to an agent
+        is valid only for exactly this name.
+        timeout_s: how long to wait for an answer, up to 3600; `None`: as long as the server allows (60 s by default).
+        The smaller of both counts.
 
     Raises:
         ConnectionNotFound: no connection has this name.
         WrongKind: the connection is of another kind than `kind`.
-        AccessDenied: a person or a standing "never" said no, or it was asked too often without a yes
-            (`details["retry_after_s"]`).
+        AccessDenied: a person or a stored "never" said no, or code asked again too soon (`details["retry_after_s"]`).
         ConsentTimeout: nobody answered in time.
-        NoApprover: no browser tab could show the question.
+        NoApprover: no browser tab could show the request.
         SecretMissing, SecretInvalid: the secret must be entered (again) first.
-        VaultLocked, VaultNotSetUp: the vault must be opened first.
+        VaultLocked, VaultNotSetUp: the vault must be unlocked or set up first.
         BrokerUnavailable: this process has no broker, or it does not answer.
     """
     if not isinstance(name, str):
         raise TypeError("connection() takes the name of a connection as a string")
     if not _NAME.fullmatch(name):
-        # Not quoted: whatever it is, it is no name, and could be something pasted by mistake.
+        # Not quoted: it is not a name, so it may have been pasted by mistake.
         raise ConnectionNotFound(
             "No connection can have this name: a name starts with a letter and contains only letters, "
             "digits, '_', '-' and '.'."
@@ -174,17 +175,16 @@ def connection(
         granted = responses.granted(answer)
         handle = held().handle(granted, agent, offer)
     if kind not in (None, granted.provider_id):
-        # Another connection got the name while the question was open.
+        # Another connection got this name while the question was open.
         handle.release()
         raise _wrong_kind(granted)
     return handle
 
 
 def ended(error: BaseException) -> list[ConnvaultError]:
-    """Why the handles have ended that this error is about; empty where it is about none, or they are good.
+    """Why the handles that this error is about have ended; empty if it is about none, or if they are still valid.
 
-    Then others that have ended meanwhile are told of too, once each: for whoever wants to know what the broker has
-    ended.
+    Otherwise other handles that have ended in the meantime are reported too, once each.
     """
     tied = lost.handle_refs_of(error, held().handle_refs())
     found = [(handle_ref, why) for handle_ref in tied if (why := handle_ref.why_ended()) is not None]
@@ -195,13 +195,13 @@ def ended(error: BaseException) -> list[ConnvaultError]:
     ]
     found += [(handle_ref, why) for handle_ref in others if (why := handle_ref.why_ended()) is not None]
     for handle_ref, why in found:
-        # A locked vault is unlocked again, and may be locked once more.
+        # A vault can be unlocked and locked again.
         handle_ref.told = isinstance(why, HandleInvalid)
     return [why for _, why in found]
 
 
 def connections() -> ConnectionTable:
-    """All connections by name: kind, destination, status. No one is asked, and no secret is involved.
+    """All connections by name: kind, destination, status. Asks nobody and uses no secret.
 
     Raises:
         BrokerUnavailable: this process has no broker, or it does not answer.
@@ -216,7 +216,7 @@ def providers() -> tuple[responses.Provider, ...]:
 
 
 def record(name: str | None = None, *, limit: int = 50) -> tuple[responses.Event, ...]:
-    """This notebook's own rows of the record, newest first; of one connection if `name` is given.
+    """This notebook's own audit events, newest first; with `name`, those of one connection.
 
     Raises: ConnectionNotFound, BrokerUnavailable.
     """
@@ -224,7 +224,7 @@ def record(name: str | None = None, *, limit: int = 50) -> tuple[responses.Event
 
 
 def revoke(name: str) -> int:
-    """Gives back every permission that this notebook has for a connection; how many there were.
+    """Revokes every permission that this notebook has for a connection; returns how many there were.
 
     Raises: ConnectionNotFound, BrokerUnavailable.
     """
@@ -232,29 +232,29 @@ def revoke(name: str) -> int:
 
 
 def propose(*, provider: str = "", name: str = "", fields: Mapping[str, Any] | None = None) -> str:
-    """Suggests values for the form of a new connection; the suggestion's id, which says nothing of them.
+    """Suggests values for the form of a new connection; returns the suggestion's id, which reveals nothing about them.
 
-    A person sees them as suggested by this notebook, completes and saves them, or does not. It is kept for ten minutes
-    and while this process runs. What is empty is left to the person.
+    A person sees them as suggested by this notebook, and may complete and save them. The suggestion is kept for ten
+    minutes, while this process runs. Empty values are left to the person.
 
     Raises:
         SecretInCode: a value is a secret, or looks like one.
         ProviderNotFound, InvalidFields: the kind, or a field of it, does not exist or can't have this value.
         InvalidRequest: a name or value that no connection can have.
-        TooManyProposals: of this notebook in the last ten minutes.
+        TooManyProposals: from this notebook in the last ten minutes.
         BrokerUnavailable.
     """
     body = {"provider_id": provider or None, "name": name or None, "fields": dict(fields or {})}
     try:
         return responses.proposed(broker().ask("connections.propose", body))
     except InvalidFields as exc:
-        # In a cell there is no field beside which its message could stand.
+        # In a cell there is no form field that could show its message.
         said = [f"{path}: {message}" for path, message in _messages(exc)]
         raise InvalidFields(" ".join(said) or exc.message, **exc.details) from None
 
 
 def shortened(reason: str | None) -> str | None:
-    """A reason that fits: cut at 200 characters, because a report must not fail for a long sentence."""
+    """Cuts a reason at 200 characters, because a report must not fail because of a long sentence."""
     if reason is None:
         return None
     reason = " ".join(str(reason).split())
@@ -274,10 +274,9 @@ def valid_name(name: str) -> bool:
 
 
 def summary(name: str) -> responses.ConnectionSummary:
-    """What is known of one connection, without asking anyone.
+    """One connection, without asking anyone.
 
-    Raises:
-        ConnectionNotFound: with a similar name, if there is one.
+    Raises: ConnectionNotFound: suggests a similar name, if there is one.
         BrokerUnavailable.
     """
     for item in connections():
@@ -287,14 +286,15 @@ def summary(name: str) -> responses.ConnectionSummary:
 
 
 def _refuse_other_kind(name: str, kind: str) -> None:
-    """Before anybody is asked. An unknown name is the broker's to refuse: that is on record. Raises: WrongKind."""
+    """Checked before anybody is asked. Unknown names are left to the broker, which logs the refusal. Raises:
+    WrongKind."""
     for item in connections():
         if item.name == name and item.provider_id != kind:
             raise _wrong_kind(item)
 
 
 def _wrong_kind(found: responses.ConnectionSummary | responses.Granted) -> WrongKind:
-    """What was asked for is not quoted: it could be anything."""
+    """The requested kind is not quoted: it could be anything."""
     name = found.name if isinstance(found, responses.ConnectionSummary) else found.connection
     return WrongKind(
         f"“{name}” is a connection of the kind {plain(found.provider_name)}. "
@@ -305,7 +305,7 @@ def _wrong_kind(found: responses.ConnectionSummary | responses.Granted) -> Wrong
 
 
 def _not_found(client: BrokerClient, name: str, error: ConnectionNotFound) -> ConnectionNotFound:
-    """The same error, telling the name if it has the form of one (else it could be anything), and a similar one."""
+    """The same error with the name, if it is a valid one (else it could be anything), and a similar name."""
     if not _NAME.fullmatch(name):
         return error
     suggestion = error.details.get("suggestion")
@@ -328,7 +328,7 @@ def _similar(client: BrokerClient, name: str) -> str | None:
 
 
 def _messages(error: InvalidFields) -> list[tuple[str, str]]:
-    """The broker's own words about each field; they quote nothing."""
+    """The broker's own message for each field; they quote nothing."""
     return [
         (str(item["path"]).removeprefix("fields."), str(item["message"]).rstrip(".") + ".")
         for item in error.details.get("errors", ())

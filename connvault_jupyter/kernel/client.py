@@ -1,8 +1,9 @@
-"""The requester's end of the channel: finds the broker, keeps connections to it, asks. Knows no operation by meaning.
+"""The requester's end of the channel: finds the broker, keeps connections to it, sends requests. It does not interpret
+operations.
 
-Each call has a connection for itself while it lasts, so a thread that waits for a person holds up no other one.
-A connection is never shared with a forked child: the broker finds out once per connection who is asking. Nothing is
-remembered of what was sent or answered, because answers may hold secrets.
+Each call has a connection of its own, so a thread that waits for a person blocks no other one. A connection is never
+shared with a forked child, because the broker identifies the requester once per connection. Requests and answers are
+not kept, because answers may contain secrets.
 """
 
 from __future__ import annotations
@@ -22,31 +23,31 @@ from .._version import __version__
 from ..contracts import frames
 from ..errors import BrokerUnavailable, ConnvaultError, InvalidRequest, MalformedFrame, from_problem
 
-# The broker needs at most 2 s to learn who a fresh kernel is; longer than this is a hang.
+# The broker needs at most 2 s to identify a new kernel; anything longer than this is a hang.
 ANSWER_TIMEOUT_S = 5.0
 
-# A broker that died is started again within 0.5 s; a caller must know within 1 s.
+# A broker that died is restarted within 0.5 s; a caller must get an error within 1 s.
 RECONNECT_S = 0.8
 _RETRY_EVERY_S = 0.04
 
-# A signal that arrives just before a system call is seen only when that call returns: so no wait is longer than this,
-# and the stop button is never lost.
+# A signal that arrives just before a system call is only handled when that call returns. So no wait is longer than
+# this, and the stop button always works.
 _SLICE_S = 0.25
 
-# The broker answers within 100 us. Whoever sleeps in a virtual machine needs as long again to wake up: 140 instead of
-# 230 us for a deliver. So it is worth looking for that long before going to sleep.
+# The broker answers within 100 us. In a virtual machine, waking up takes as long again, so polling for that long first
+# pays off: 140 instead of 230 us for a deliver.
 _MOMENT_NS = 200_000
 _give_way = getattr(os, "sched_yield", lambda: None)
 
-# Above it, an idle connection is closed: a burst of threads must not keep its sockets for good.
+# Above this number, idle connections are closed: a burst of threads must not keep its sockets for ever.
 _MAX_IDLE = 8
 
-# These change nothing that a second try would change again.
+# These are idempotent.
 _REPEATABLE = frozenset(
     {
         "connections.list",
         "providers.list",
-        # The same suggestion of the same run is one.
+        # A repeated suggestion of the same run counts as one.
         "connections.propose",
         "access.deliver",
         "access.open",
@@ -68,7 +69,7 @@ class _Dropped(Exception):
 
 
 def socket_path_from_environment() -> str | None:
-    """Where the server extension says that its broker listens; `None` outside of such a server."""
+    """The broker's socket path, as set by the server extension; `None` outside such a server."""
     return os.environ.get(frames.SOCKET_VARIABLE) or None
 
 
@@ -78,7 +79,7 @@ def _look_a_moment(stream: socket.socket) -> None:
     readable.register(stream, select.POLLIN)
     until = time.perf_counter_ns() + _MOMENT_NS
     while not readable.poll(0) and time.perf_counter_ns() < until:
-        # On a single processor the broker needs it.
+        # On a single processor, let the broker run.
         _give_way()
 
 
@@ -97,9 +98,9 @@ def _wait_for_person(stream: socket.socket, timeout_s: float) -> None:
 
 
 class BrokerClient:
-    """Asks the broker. Safe to use from several threads, and after a fork.
+    """Sends requests to the broker. Thread-safe, and safe after a fork.
 
-    `locate` is asked for the socket's path at each new connection; `None` means that there is no broker.
+    `locate` is called for the socket's path at each new connection; `None` means that there is no broker.
     """
 
     def __init__(self, *, locate: Callable[[], str | None] = socket_path_from_environment) -> None:
@@ -107,10 +108,10 @@ class BrokerClient:
         self._lock = threading.Lock()
         self._idle: list[socket.socket] = []
         self._all: set[socket.socket] = set()
-        # At the end of the process too: an idle connection is nobody's to close then.
+        # Also at the end of the process, when nobody else closes idle connections.
         weakref.finalize(self, _end_all, self._all)
         if hasattr(os, "register_at_fork"):
-            # Weak: the hook can't be taken back, and must not keep a client alive.
+            # Weak: the hook can't be unregistered, and must not keep a client alive.
             reference = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _after_fork(reference))
 
@@ -124,14 +125,14 @@ class BrokerClient:
     ) -> dict[str, Any]:
         """The body of the broker's answer.
 
-        An operation that changes nothing twice is tried once more if the broker went away meanwhile. An interrupt
-        closes the connection, which withdraws the question, and goes on as `KeyboardInterrupt`. `reconnect_s` is how
-        long to go on trying while nobody listens.
+        An idempotent operation is retried once if the broker died in the meantime. An interrupt closes the connection,
+        which cancels the request, and continues as `KeyboardInterrupt`. `reconnect_s`: how long to retry while nobody
+        listens.
 
         Raises:
-            BrokerUnavailable: there is none, it does not answer within `timeout_s`, or it ended (known within 1 s).
+            BrokerUnavailable: there is none, it does not answer within `timeout_s`, or it ended (noticed within 1 s).
             VersionMismatch: the broker belongs to another version of this package.
-            ConnvaultError: what the broker answered, as its own type.
+            ConnvaultError: the broker's error, as its own type.
         """
         request = {"op": operation, "body": dict(body)}
         deadline = time.monotonic() + reconnect_s
@@ -145,7 +146,7 @@ class BrokerClient:
                 tries -= 1
                 failure = BrokerUnavailable()
             except KeyboardInterrupt:
-                # A new one: the old one's traceback has frames with half a secret in their variables.
+                # A new exception: the old one's traceback has frames with parts of a secret in their variables.
                 tries, failure = 0, KeyboardInterrupt()
             except ConnvaultError as exc:
                 tries, failure = 0, exc
@@ -157,14 +158,14 @@ class BrokerClient:
                 if isinstance(answer.get("problem"), dict):
                     self._give_back(stream)
                     raise _problem(answer)
-                # Whoever this is speaks another language.
+                # The other end speaks another protocol.
                 tries, failure = 0, BrokerUnavailable()
             self._discard(stream)
             if tries <= 0:
                 raise failure from None
 
     def close(self) -> None:
-        """Closes all connections; questions that wait are withdrawn. The client can be used again."""
+        """Closes all connections, which cancels open requests. The client can be used again."""
         with self._lock:
             streams = list(self._all)
             self._all.clear()
@@ -184,7 +185,7 @@ class BrokerClient:
             raise BrokerUnavailable(
                 f"connvault's broker did not answer within {timeout_s:g} s. See the server log."
             ) from None
-        # ValueError: another thread has closed it just now, so it has no descriptor to look at.
+        # ValueError: another thread has just closed it, so it has no descriptor.
         except (OSError, ValueError, MalformedFrame):
             raise _Dropped from None
         if answer is None:
@@ -225,7 +226,7 @@ class BrokerClient:
                     raise _problem(answer)
                 return stream
             except (OSError, _Dropped):
-                # Nobody listens (yet): it may be starting again on the same path.
+                # Nobody listens (yet): the broker may be restarting on the same path.
                 self._discard(stream)
                 if time.monotonic() >= deadline:
                     raise BrokerUnavailable from None
@@ -275,7 +276,7 @@ def _problem(answer: Mapping[str, Any]) -> ConnvaultError:
 
 
 def _still_open(stream: socket.socket) -> bool:
-    """Whether the other end is there: between two requests it has nothing to say but goodbye."""
+    """Whether the other end is still there: between two requests, it can only have closed the connection."""
     stream.settimeout(0)
     try:
         stream.recv(1, socket.MSG_PEEK)
@@ -292,7 +293,7 @@ def _end_all(streams: Iterable[socket.socket]) -> None:
 
 
 def _end(stream: socket.socket) -> None:
-    # Shut down, not only closed: a child may still have a copy, and the broker must see the end now.
+    # Shut down, not only closed: a child may still have a copy, and the broker must notice at once.
     with contextlib.suppress(OSError):
         stream.shutdown(socket.SHUT_RDWR)
     stream.close()

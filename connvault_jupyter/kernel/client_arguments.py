@@ -1,4 +1,4 @@
-"""Client libraries: imported when an opener is used, and given no argument that says where or as whom to log in."""
+"""Client libraries: imported when an opener is used, and never given an argument that sets the server or the user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ArgumentRefused(TypeError):
-    """An argument that says where or as whom. Its message says all, so a notebook shows it without a traceback."""
+    """An argument that sets the server or the user. Its message is complete, so a notebook shows no traceback."""
 
 
 def imported(module: str, *, name: str, extra: str) -> Any:
@@ -23,8 +23,8 @@ def imported(module: str, *, name: str, extra: str) -> Any:
 
 
 def check_arguments(given: Iterable[str], allowed: frozenset[str]) -> None:
-    """Raises: ArgumentRefused: one that is not allowed, and why it is not. What would lead elsewhere is never listed:
-    a list of that would be out of date with the library's next release."""
+    """Raises: ArgumentRefused: one is not allowed; the message says why. This is a list of what is allowed, as one of
+    what is dangerous would be out of date with the library's next release."""
     for name in given:
         if name not in allowed:
             raise ArgumentRefused(
@@ -33,17 +33,17 @@ def check_arguments(given: Iterable[str], allowed: frozenset[str]) -> None:
 
 
 def why(name: str) -> str:
-    """What an argument of this name would say, in one sentence. What it is not known for is no reason to let it in."""
+    """Why an argument of this name is refused, in one sentence; an unknown one is refused too."""
     for pattern, reason in _REASONS:
         if pattern.fullmatch(name):
             return reason
     return (
-        "connvault does not know it, and it could change where to log in or as whom, which comes from the "
+        "connvault does not know it, and it could change the server or the user, which come from the "
         "connection."
     )
 
 
-# By the names that the libraries have for them; the first that fits.
+# By the names that the libraries use; the first pattern that matches counts.
 _REASONS = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
@@ -57,11 +57,11 @@ _REASONS = tuple(
         ),
         (
             r"user|username|pass.*|auth.*|.*_auth|require.*|credential.*|.*token.*|.*key|.*key_id|.*secret.*|anon",
-            "it sets as whom or how to log in, which comes from the connection.",
+            "it sets the user or the way to log in, which come from the connection.",
         ),
         (
             r"trust_env|service.*|read_default.*|profile.*|.*_kwargs",
-            "it loads settings from elsewhere, and where to log in and as whom comes from the connection.",
+            "it loads settings from elsewhere, but server and user come from the connection.",
         ),
         (
             r".*host.*|port|.*url|.*uri|dsn|conninfo|.*path|.*socket|.*endpoint.*|.*address|uds|region.*|db|dbname|database|prox.*",

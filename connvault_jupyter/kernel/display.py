@@ -1,4 +1,4 @@
-"""How connections and rows of the record look as a table, in plain text and in HTML. Never holds a secret.
+"""Shows connections and audit events as tables, in plain text and in HTML. Never holds a secret.
 
 Everything shown comes from outside: control and bidirectional characters are stripped, HTML is escaped.
 """
@@ -38,14 +38,14 @@ def plain(text: str) -> str:
 
 
 def status_words(status: str, reason: str | None, *, vault: str) -> str:
-    """The state in a word or two, as the panel says it."""
+    """The state in a word or two, as in the panel."""
     if status == "ready":
         return "ready" if vault == "unlocked" else "locked"
     return _STATUS.get(reason or "", status)
 
 
 class Table:
-    """Rows with a heading; shows itself as text and as HTML."""
+    """Rows with headings; renders as text and as HTML."""
 
     def __init__(self, heading: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
         self.heading = tuple(heading)
@@ -78,7 +78,7 @@ class Table:
 
 
 class ConnectionTable(Sequence[responses.ConnectionSummary]):
-    """The connections, as a read-only list that shows itself as a table. Returned by `connections()`."""
+    """The connections, as a read-only list that renders as a table. Returned by `connections()`."""
 
     def __init__(self, connections: Iterable[responses.ConnectionSummary], *, vault: str) -> None:
         self._connections = tuple(connections)
@@ -133,7 +133,7 @@ class ConnectionTable(Sequence[responses.ConnectionSummary]):
         return self.table()._repr_html_()
 
 
-# Type of a row -> what happened and how it went, in the panel's words (labextension/src/words/events.ts).
+# Type of an event -> what happened and the result, in the panel's words (labextension/src/words/events.ts).
 _EVENTS: Mapping[str, tuple[str, str]] = {
     "access:asked": ("asked", "waiting"),
     "access:granted": ("asked", "allowed"),
@@ -153,9 +153,9 @@ _ANSWERS = frozenset(kind for kind, (what, _) in _EVENTS.items() if what == "ask
 
 
 def audit_table(events: Iterable[responses.Event]) -> Table:
-    """The rows of the record, newest first as they are given, times in the local zone.
+    """The audit events in the given order (newest first), times in the local zone.
 
-    A question is told by its answer; one without is one that waits.
+    An answered question is shown as its answer; others are still waiting.
     """
 
     def cells(event: responses.Event) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def audit_table(events: Iterable[responses.Event]) -> Table:
         what, outcome = _EVENTS.get(event.type, (action.replace("_", " ") or kind, ""))
         if event.outcome != "ok" and not outcome:
             outcome = event.outcome
-        # A no is no duration, and says so already.
+        # A "no" has no duration, and the outcome shows it already.
         lasts = "" if event.decision == "deny" else responses.DECISIONS.get(event.decision or "", "")
         mode = responses.MODES.get(event.mode or "", event.mode or "")
         return (
@@ -182,7 +182,7 @@ def audit_table(events: Iterable[responses.Event]) -> Table:
 
 
 def _told_once(events: Iterable[responses.Event]) -> Iterator[responses.Event]:
-    """`events` without the questions whose answers are among them."""
+    """`events` without the questions whose answers are included."""
     answered: Counter[tuple[str | None, str | None]] = Counter()
     for event in events:
         subject = (event.connection, event.mode)

@@ -1,8 +1,8 @@
-"""Environment variables by which other programs use a brokered handle. None of them is a secret of the upstream.
+"""Environment variables by which other programs use a brokered handle. None of them is a secret of the service.
 
-The patterns are a provider's data (contracts.providers.Delivery, providers.delivery_rules); what fills them in comes
-from the broker. With them come those that keep programs from being led elsewhere by what the machine is set up for: by
-protocol, whoever has defined the kind. Nothing is set here.
+The patterns come from the provider (contracts.providers.Delivery, providers.delivery_rules), their values from the
+broker. Added to them, by protocol, are variables that keep the machine's own configuration from leading programs
+elsewhere. Nothing is set here.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from .responses import RelayEndpoint
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
-# As providers.delivery_rules.LISTENER_PLACES: an agent has no port, so `{port}` is the connection's own there.
+# As providers.delivery_rules.LISTENER_PLACES: an agent has no port, so `{port}` is then the connection's own.
 _WITHOUT_LOOPBACK = frozenset({"ssh"})
 _NEED_LOOPBACK = frozenset({"port", "base_url"})
 
-# `DATABASE_URL`, `DATABASE_SOCKET_URL`: the first is read by more programs. The broker tells peers on loopback apart on
-# Linux only.
+# `DATABASE_URL`, `DATABASE_SOCKET_URL`: more programs read the first one. The broker can identify peers on loopback
+# only on Linux.
 _URL, _SOCKET_URL = "_URL", "_SOCKET_URL"
 _LOOPBACK_IS_OPEN = sys.platform == "linux"
 
 
 def variables_of(handle_ref: HandleRef, *, tcp: bool) -> dict[str, str]:
-    """Each variable with its value. `tcp`: those for programs that can't use a Unix socket.
+    """The variables with their values. `tcp`: for programs that can't use a Unix socket.
 
-    A variable that needs something the connection does not have is left out. One with the handle's token has a masked
-    repr: it is of use to nobody else, but need not be in a notebook's output.
+    A variable that needs something the connection does not have is left out. A value with the handle's token has a
+    masked repr: the token is useless to others, but need not appear in a notebook's output.
 
-    Raises: NotAllowed: what would lead elsewhere, and can't be overridden. HandleInvalid, VaultLocked, ...
+    Raises: NotAllowed: something would lead elsewhere and can't be overridden. HandleInvalid, VaultLocked, ...
     """
     opened = handle_ref.open(tcp=tcp)
     patterns = opened.variables if _LOOPBACK_IS_OPEN or tcp else _on_sockets(opened.variables)
@@ -74,7 +74,7 @@ def _overriding(opened: RelayEndpoint, found: Mapping[str, str], *, tcp: bool) -
 
 
 def _on_sockets(patterns: Mapping[str, str]) -> dict[str, str]:
-    """With what leads to a socket in the place of what leads to loopback, where there are both."""
+    """Uses variables that lead to a socket instead of those that lead to loopback, where both exist."""
     return {
         name: patterns.get(name.removesuffix(_URL) + _SOCKET_URL, pattern)
         for name, pattern in patterns.items()
@@ -95,14 +95,14 @@ def _values(opened: RelayEndpoint) -> dict[str, str]:
 
 
 def _filled(pattern: str, values: Mapping[str, str]) -> str:
-    # In an address a user or database must not be taken for a host or a parameter.
+    # Quoted, so that a user or database in an address can't be mistaken for a host or a parameter.
     inside = "://" in pattern
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if not inside or name == "base_url":
             return values[name]
-        # `unix://{socket}`: there it is the address's path itself.
+        # `unix://{socket}`: the path is the address itself.
         is_path = name == "socket" and pattern.endswith("://", 0, match.start())
         return quote(values[name], safe="/" if is_path else "")
 

@@ -1,7 +1,7 @@
 """The handle: what code holds instead of a secret. Opens clients by name; never holds, shows or passes on a secret.
 
-Which openers it has is the provider's business: each delivery names a module of `kernel.clients` and the methods of
-its client object that are offered.
+The provider decides which openers it has: each delivery names a module of `kernel.clients` and the methods of its
+client object.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 else:
 
     def deprecated(_message: str) -> Any:
-        """Type checkers and editors read it. What is called warns by itself."""
+        """For type checkers and editors. The function itself emits the warning."""
         return lambda function: function
 
 
 HANDLE_MIME = "application/vnd.connvault.handle+json"
 
-# What a delivery calls its client -> the module of `kernel.clients` that has it. The name comes from a provider's data.
+# A delivery's client -> its module in `kernel.clients`. The name comes from a provider's data.
 _CLIENTS = {
     "arguments": "arguments",
     "http": "http.client",
@@ -45,17 +45,17 @@ _PUBLIC = ("name", "provider", "destination", "mode", "delivery", "decision", "e
 
 
 class Handle:
-    """Permission to use one connection, in this kernel, for a while. Made by `connection()`.
+    """Permission to use one connection, in this kernel, for a limited time. Created by `connection()`.
 
-    What opens clients depends on the kind of connection: `dir()` lists it, and the subclasses declare it
-    (`kernel.families`). A type checker knows the subclass when the kind is named: `connection("x", kind="redis")`, or
-    after `isinstance(handle, RedisHandle)`.
+    The openers depend on the kind of connection: `dir()` lists them, and the subclasses declare them
+    (`kernel.families`). A type checker knows the subclass if the kind is given, as in `connection("x", kind="redis")`,
+    or after `isinstance(handle, RedisHandle)`.
 
-    Openers ask the broker each time they log in or send, so a revoked permission bites at the next use and a replaced
-    secret is picked up. Of a brokered connection, what is open ends with the permission; one in the clear stays open
-    until it is closed.
+    Openers ask the broker each time they log in or send, so a revoke takes effect at the next use and a replaced
+    secret is used. Clients of a brokered connection end with the permission; those of one in the clear stay open until
+    closed.
 
-    Used as a context manager, it is released at the end of the block.
+    As a context manager, it is released at the end of the block.
     """
 
     __slots__ = ("__weakref__", "_clients", "_granted", "_handle_ref")
@@ -71,7 +71,7 @@ class Handle:
 
     @property
     def provider(self) -> str:
-        """The kind of connection, in words: `PostgreSQL`."""
+        """The kind of connection, as shown to people: `PostgreSQL`."""
         return self._granted.provider_name
 
     @property
@@ -86,8 +86,8 @@ class Handle:
 
     @property
     def delivery(self) -> str:
-        """`relay` (the broker's process copies the bytes), `hand_over` (it logs in and passes the socket on), `login`
-        (in the clear) or `reveal`: how the last client was opened, or else how the next one is expected to be."""
+        """`relay` (a process of the broker copies the bytes), `hand_over` (it logs in and hands over the socket),
+        `login` (in the clear) or `reveal`: how the last client was opened, or how the next one probably will be."""
         for client in reversed(self._clients.values()):
             opened: str | None = getattr(client, "delivery", None)
             if opened:
@@ -101,7 +101,7 @@ class Handle:
 
     @property
     def expires_at(self) -> datetime | None:
-        """Aware, UTC; `None`: with the kernel, or when it is taken back."""
+        """Aware, UTC; `None`: it ends with the kernel, or when it is revoked."""
         return self._granted.expires_at
 
     @overload
@@ -119,15 +119,15 @@ class Handle:
             with handle.reveal("password", reason="legacy export") as password:
                 ...
 
-        For a `with` block only; the question is asked when the block is entered. The string is masked in reprs and a
-        real one otherwise (see `kernel.masked`). What the code copies from it is its own responsibility. The question
-        is about the connection: all its secrets come into this process, and the code gets the one that it named.
+        Only for a `with` block; the person is asked when the block is entered. The string is masked in reprs and
+        otherwise a normal one (see `kernel.masked`). Copies are the code's own responsibility. The permission is for
+        the whole connection: all its secrets come into this process, and the code gets the one that it named.
 
         Args:
             field: the name of the secret field, such as `password`. Until the next version it may be left out (one
-                secret gives a string, several a mapping), and a text that names no field is taken as the reason; both
-                give a DeprecationWarning.
-            reason: one sentence for the person who is asked and for the record, at most 200 characters.
+            secret gives a string, several a mapping), and a text that is not a field's name is taken as the reason;
+            both emit a DeprecationWarning.
+            reason: one sentence for the person who is asked and for the activity log, at most 200 characters.
             timeout_s: how long to wait for an answer, above 0 and up to 3600.
 
         Raises (on entering):
@@ -145,24 +145,24 @@ class Handle:
             with handle.reveal_all() as secrets:
                 secrets["password"]
 
-        For a `with` block only: a mapping by field name, which is empty after the block. Otherwise as `reveal()`.
+        Only for a `with` block: a mapping by field name, which is emptied after the block. Otherwise like `reveal()`.
         """
         return self._revelation(None, whole=True, reason=reason, timeout_s=timeout_s)
 
     def env(self, *, tcp: bool = False) -> dict[str, str]:
-        """Environment variables by which other programs use the connection. No password is among them.
+        """Environment variables by which other programs use the connection. They contain no password.
 
             subprocess.run(["psql"], env={**os.environ, **handle.env()})
 
-        They lead to a socket that serves this kernel and what it starts, as long as the handle is good. In a plain
-        script, which has no kernel, they serve its own process alone. `tcp`: to a port on loopback, for programs that
-        can't use a Unix socket; where there is no other way, it is that anyway. Addresses that most libraries read in
-        one form only lead there too (`DATABASE_URL`, `REDIS_URL`). With them come the variables that keep the programs
-        from being led elsewhere by the machine's own files and variables.
+        They lead to a socket that serves this kernel and its children, as long as the handle is valid. In a plain
+        script, which has no kernel, they serve only its own process. `tcp`: they lead to a port on loopback, for
+        programs that can't use a Unix socket; without another way, that is the default. So do addresses that most
+        libraries read in only one format (`DATABASE_URL`, `REDIS_URL`). Included are variables that keep the machine's
+        own files and variables from leading programs elsewhere.
 
         Raises:
-            NotAllowed: the connection is not brokered; or a variable or file that it names would lead elsewhere all the
-                same, and can't be overridden.
+            NotAllowed: the connection is not brokered; or the variable or file named in the message would still lead
+            elsewhere, and can't be overridden.
             HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses.
         """
         if not self._brokered():
@@ -178,11 +178,9 @@ class Handle:
         return found
 
     def release(self) -> None:
-        """Gives the permission of this handle back. The next use of it, or of a pooled client's, is refused, and what
-        is open by it ends.
+        """Ends this handle. Its next use, also by a pooled client, is refused, and its open clients are closed.
 
-        A handle that is only dropped is let go of by itself when no client of it is left, unless it has given out an
-        address.
+        A handle that is garbage-collected is released when no client of it is left, unless an address of it was read.
         """
         self._handle_ref.release()
 
@@ -195,14 +193,14 @@ class Handle:
         self.release()
 
     if not TYPE_CHECKING:
-        # For openers that no family declares, and the error that names those that there are. Unseen by type checkers,
-        # to which every name would be an opener.
+        # For openers that no family declares, and for the error that lists the existing ones. Hidden from type
+        # checkers, which would otherwise accept every name.
         def __getattr__(self, name: str) -> Any:
             return self._opener(name)
 
     def _opener(self, name: str) -> Any:
-        """The method or value of this name of the client that offers it. Raises: AttributeError: none does."""
-        # Frontends probe objects for dozens of _repr_*_ names; none of them is worth a question.
+        """The method or value of this name from the client that offers it. Raises: AttributeError: none does."""
+        # Frontends probe objects for dozens of _repr_*_ names, which must not ask the broker.
         if not name.startswith("_"):
             for delivery in self._granted.deliveries:
                 if name in delivery.openers:
@@ -262,7 +260,8 @@ class Handle:
         )
 
     def _state(self) -> list[str]:
-        """How it is delivered and for how long; or that it has ended, as far as this process knows: nobody is asked."""
+        """How it is delivered and for how long, or that it has ended, as far as this process knows: the broker is not
+        asked."""
         if self._handle_ref.ended:
             return ["ended"]
         lasts = self._lasts()
@@ -278,7 +277,7 @@ class Handle:
         return f"{words} (until {local.strftime('%H:%M' if near else '%Y-%m-%d %H:%M')})".strip()
 
     def _openers(self) -> list[str]:
-        """Without `reveal`, unless there is nothing else: plain text is not advertised."""
+        """Without `reveal`, unless there is nothing else, as plain text is not advertised."""
         names = [
             name
             for delivery in self._granted.deliveries

@@ -1,6 +1,7 @@
-"""What a handle may ask of the broker while it lives: deliver, open, check, reveal, release. It connects to nothing.
+"""What a handle may ask of the broker while it lives: deliver, open, check, reveal, release. It does not connect to
+services.
 
-Everything is asked anew each time, so that a revoked permission or a replaced secret counts from the next use on.
+Nothing is cached, so that a revoke or a replaced secret takes effect at the next use.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from . import responses
 from .client import BrokerClient
 from .masked import MaskedStr
 
-# The broker ends the wait itself; this is for its answer to travel, and for unlocking meanwhile.
+# The broker ends the wait itself; this is extra time for its answer, and for unlocking the vault first.
 WAIT_GRACE_S = 15.0
 
-# The first relay of a broker takes 0.1 s; on a machine that swaps, much longer.
+# The first relay of a broker takes 0.1 s to start, much longer on a machine that swaps.
 OPEN_S = 15.0
 
-# The longest wait that the contract knows.
+# The longest wait that the contract allows.
 MAX_WAIT_S = 3600.0
 
 
 class Owner(Protocol):
-    """Knows who else in this process uses the same handle (`held.HeldHandles`)."""
+    """Knows which other references in this process use the same handle (`held_handles.HeldHandles`)."""
 
     def pin(self, handle_ref: HandleRef) -> None: ...
 
@@ -43,7 +44,7 @@ class Owner(Protocol):
 
 
 class HandleRef:
-    """A handle ref together with the channel that it is good on. Whatever was opened by it keeps it alive."""
+    """A handle ref together with its channel. Whatever it has opened keeps it alive."""
 
     __slots__ = (
         "__weakref__",
@@ -72,9 +73,9 @@ class HandleRef:
         self._owed = 0
         self.connection = connection
         self.released = False
-        # What this process was told: that the handle is good no more.
+        # The error with which the broker said that the handle has ended.
         self.ended = False
-        # Whether the person was told so.
+        # Whether the person was told.
         self.told = False
 
     def __repr__(self) -> str:
@@ -89,11 +90,11 @@ class HandleRef:
 
     @property
     def places(self) -> frozenset[str]:
-        """Where it has been told that the handle listens, as errors name it: a directory, a loopback address."""
+        """Where the handle listens, as errors name it: a directory, a loopback address."""
         return frozenset(self._places)
 
     def deliver(self) -> responses.Delivered:
-        """A login, for the moment. Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
+        """A login, valid now. Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
         return responses.delivered(self._ask("access.deliver", {"ref": self._ref}))
 
     def open(self, *, tcp: bool = False) -> responses.RelayEndpoint:
@@ -115,11 +116,11 @@ class HandleRef:
         return opened, opened.port
 
     def check(self) -> responses.HandleState:
-        """Whether the handle is still good. Raises: HandleInvalid, ..."""
+        """Checks that the handle is still valid. Raises: HandleInvalid, ..."""
         return responses.handle_state(self._ask("access.check", {"ref": self._ref}))
 
     def why_ended(self) -> HandleInvalid | VaultLocked | None:
-        """Why it is good no more; `None`: it is good, or nobody knows."""
+        """Why it is no longer valid; `None`: it is valid, or that is unknown."""
         try:
             self.check()
         except (HandleInvalid, VaultLocked) as exc:
@@ -139,35 +140,37 @@ class HandleRef:
         )
 
     def secret_fields(self, provider_id: str) -> frozenset[str]:
-        """The names of a kind's secret fields; nobody is asked. Raises: BrokerUnavailable."""
+        """The names of a kind's secret fields; asks no person. Raises: BrokerUnavailable."""
         kinds = responses.providers(self._ask("providers.list", {}))
         return frozenset(name for kind in kinds if kind.id == provider_id for name in kind.secret_fields)
 
     def give_out(self) -> None:
-        """An address of it leaves for somebody unseen: it is not let go of by itself from now on."""
+        """Notes that an address of it was read, by which something unknown may use it: it is no longer released
+        automatically."""
         if self._owner is not None:
             self._owner.pin(self)
 
     def opens(self, opened: Any) -> None:
-        """A client was opened: as long as it is there, so is the handle. By its `fileno()`, if it has one, it is ended
-        with a reference that is released alone."""
+        """Notes a new client, which keeps the handle alive. If only this reference is released, the client is ended by
+        its `fileno()`, if it has one."""
         weakref.finalize(opened, _nothing, self).atexit = False
         self._opened.add(opened)
 
     def on_drop(self, call: Callable[[Any], None], with_what: Any) -> None:
-        """Calls it when nothing uses the handle any more, unless it was released before; not at the process's end."""
+        """Calls it when nothing uses the handle any more, unless it was released earlier; not when the process
+        exits."""
         self._finalizer = weakref.finalize(self, call, with_what)
         self._finalizer.atexit = False
 
     def refuse_if_released(self) -> None:
-        """For clients that don't ask at each use. Raises: HandleInvalid."""
+        """For clients that don't ask the broker at each use. Raises: HandleInvalid."""
         if self.released:
             raise HandleInvalid(reason="released", connection=self.connection)
 
     def release(self) -> None:
-        """Lets go of the handle. Harmless when it is gone already.
+        """Releases the handle. Harmless if it is already gone.
 
-        Where others in this process use the same handle, what was opened by this reference ends alone.
+        If others in this process use the same handle, only what this reference has opened ends.
         """
         if not self.released:
             self.released = self.ended = True
@@ -182,7 +185,7 @@ class HandleRef:
 
     def _end_own(self) -> None:
         for one in list(self._opened):
-            # Closed already, or its library has no way to tell.
+            # Already closed, or its library does not say.
             with contextlib.suppress(Exception), socket.socket(fileno=os.dup(one.fileno())) as copy:
                 copy.shutdown(socket.SHUT_RDWR)
 
@@ -205,4 +208,4 @@ class HandleRef:
 
 
 def _nothing(_handle_ref: HandleRef) -> None:
-    """What a finalizer does that is there to keep something alive until then."""
+    """The callback of finalizers that only keep something alive."""

@@ -1,7 +1,8 @@
-"""The handles that this process has: who of it uses each, which one the next `connection()` can have, and their end.
+"""The handles of this process: which references use each, which one the next `connection()` may reuse, and when they
+end.
 
-A handle is let go of when nothing uses it any more: no object of it, nothing that it has opened, and no address that it
-gave out. What nobody knows is whether an address is still in use, so those that gave one out stay.
+A handle is released when nothing uses it any more: no handle object, no client, no address. Nobody knows whether an
+address is still in use, so a handle whose address was read stays.
 """
 
 from __future__ import annotations
@@ -21,22 +22,23 @@ from .handle import Handle
 from .handle_ref import HandleRef
 from .responses import Granted
 
-# What nobody uses is kept for that long: a loop that asks each time round goes on with the same relay and warm login.
+# How long unused handles are kept, so that a loop that calls `connection()` each time keeps the same relay and warm
+# login.
 _LINGER_S = 1.0
 
-# Each object of `connection()` has a handle of its own, so that `release()` ends just what was opened by it; from that
-# many of one connection on they share. The broker has room for 256 of a kernel and what it has started.
+# Each object returned by `connection()` has its own handle, so that `release()` ends only what it has opened; beyond
+# this number per connection they share. The broker allows 256 for a kernel and its children.
 _OWN = 64
 
-# A relay serves 256 clients of a handle, and an engine can be a dozen.
+# A relay serves 256 clients per handle, and one engine can have a dozen.
 _SHARED_BY = 16
 
-# Instead of a note: somebody else has taken it.
+# Instead of a note: another thread has taken it.
 _LOOK = "look"
 
 
 class Held:
-    """A handle that the broker has given. `owners`: how many references to it are used; `shown`: its handle objects."""
+    """A handle from the broker. `owners`: the number of references in use; `shown`: its handle objects."""
 
     __slots__ = ("agent", "connection", "lasting", "owners", "ref", "shares", "shown", "unused_since")
 
@@ -44,10 +46,10 @@ class Held:
         self.connection = granted.connection
         self.ref = granted.ref
         self.agent = agent
-        # *This time* is for one: its next question is a person's.
+        # *This time* covers one handle: the next request asks a person again.
         self.lasting = granted.decision != "once"
         self.owners = 0
-        # How often the broker counted this process: several callers may have waited for one answer.
+        # How many callers the broker counts: several may have waited for one answer.
         self.shares = 0
         self.shown: weakref.WeakSet[object] = weakref.WeakSet()
         self.unused_since: float | None = None
@@ -67,7 +69,7 @@ class Held:
 
 
 class HeldHandles:
-    """All of this process. Safe to use from several threads, from finalizers, and after a fork."""
+    """All handles of this process. Thread-safe, safe in finalizers and after a fork."""
 
     def __init__(self, *, client: BrokerClient) -> None:
         self._client = client
@@ -79,7 +81,8 @@ class HeldHandles:
 
     @contextlib.contextmanager
     def offered(self, connection: str, agent: str | None) -> Iterator[Held | None]:
-        """One that the next `connection()` may have, kept meanwhile: its object was dropped, or there are very many."""
+        """A handle that the next `connection()` may reuse, kept in the meantime: its object is gone, or there are very
+        many."""
         with self._lock:
             self._note_drops()
             found = [
@@ -100,7 +103,7 @@ class HeldHandles:
                 self._dropped.put(offer)
 
     def handle(self, granted: Granted, agent: str | None, offer: Held | None) -> Handle:
-        """A handle on what was given, which is what was offered or something new."""
+        """A handle object for what the broker gave: the offered handle or a new one."""
         with self._lock:
             held = self._held.setdefault(str.__str__(granted.ref), Held(granted, agent))
             held.shares += held is not offer
@@ -108,7 +111,7 @@ class HeldHandles:
             handle_ref = HandleRef(
                 client=self._client, ref=granted.ref, connection=granted.connection, owner=self
             )
-            # Not at exit: then the broker sees the end of the process.
+            # Not at exit: the broker then notices that the process ends.
             handle_ref.on_drop(self._dropped_of, held)
             self._handle_refs.add(handle_ref)
             made = family_of(granted)(granted=granted, handle_ref=handle_ref)
@@ -121,19 +124,20 @@ class HeldHandles:
         return made
 
     def handle_refs(self) -> list[HandleRef]:
-        """Those that something in this process still uses."""
+        """The references that are still in use in this process."""
         return list(self._handle_refs)
 
     def pin(self, handle_ref: HandleRef) -> None:
-        """It has given out an address: it is not let go of by itself any more."""
+        """An address of it was read: it is no longer released automatically."""
         with self._lock:
             held = self._held.get(str.__str__(handle_ref.ref))
-            # One that nobody can release any more does it for all that follow: a loop must not pile them up.
+            # A handle that can't be released is reused for all that follow: a loop must not pile them up.
             if held is None or len(held.shown) > 1 or held not in self._pinned.values():
                 self._pinned[handle_ref] = held
 
     def give_up(self, handle_ref: HandleRef) -> int:
-        """A reference is released: how often the broker has to be told; 0: another one uses the same handle."""
+        """Releases a reference; returns how often the broker must be told; 0: another reference uses the same
+        handle."""
         with self._lock:
             self._note_drops()
             self._pinned.pop(handle_ref, None)
@@ -148,13 +152,13 @@ class HeldHandles:
             return held.shares
 
     def over(self, handle_ref: HandleRef) -> None:
-        """The broker says that the handle has ended: nobody has to tell it so."""
+        """The broker has reported that the handle ended, so it need not be told."""
         with self._lock:
             self._pinned.pop(handle_ref, None)
             self._held.pop(str.__str__(handle_ref.ref), None)
 
     def forget(self) -> None:
-        """As if nothing had been asked for. Nobody is told."""
+        """Forgets all handles without telling the broker."""
         self._dropped.put(None)
         self._begin()
 
@@ -163,7 +167,7 @@ class HeldHandles:
         self._held: dict[str, Held] = {}
         self._handle_refs: weakref.WeakSet[HandleRef] = weakref.WeakSet()
         self._pinned: dict[HandleRef, Held | None] = {}
-        # A finalizer runs anywhere, also in a thread that has the lock: it leaves a note, and that is all.
+        # A finalizer runs anywhere, even in a thread that holds the lock, so it only leaves a note.
         self._dropped: queue.SimpleQueue[Held | str | None] = queue.SimpleQueue()
         self._lets_go = False
 
@@ -171,7 +175,7 @@ class HeldHandles:
         self._dropped.put(held)
 
     def _note_drops(self) -> None:
-        """Called with the lock."""
+        """Called with the lock held."""
         noted = False
         with contextlib.suppress(queue.Empty):
             while True:
@@ -180,7 +184,7 @@ class HeldHandles:
                 if isinstance(held, Held):
                     held.drop()
         if noted:
-            # The thread waits for a note, and this one was taken from it.
+            # The thread waits for a note, but this one was taken already.
             self._dropped.put(_LOOK)
 
     def _let_go(self, dropped: queue.SimpleQueue[Held | str | None]) -> None:
@@ -195,13 +199,13 @@ class HeldHandles:
                         held.drop()
             over, wait_s = self._unused()
             for one in over:
-                # If it can't be told now: with the kernel it ends anyway.
+                # If the broker can't be told now: the handle ends with the kernel anyway.
                 with contextlib.suppress(ConnvaultError):
                     for _ in range(one.shares):
                         self._client.ask("access.release", {"ref": one.ref})
 
     def _unused(self) -> tuple[list[Held], float | None]:
-        """Those whose time is over, which are forgotten; and in how many seconds it is so of the next."""
+        """Removes and returns those whose time is up, with the seconds until the next one."""
         with self._lock:
             now = time.monotonic()
             ends = {ref: end for ref, one in self._held.items() if (end := one.kept_until()) is not None}
@@ -213,6 +217,6 @@ class HeldHandles:
 def _begin_again(reference: weakref.ref[HeldHandles]) -> None:
     held = reference()
     if held is not None:
-        # What was inherited is the parent's to let go of. The lock may be held by a thread that this child does not
-        # have.
+        # Inherited handles are released by the parent. The lock may be held by a thread that does not exist in this
+        # child.
         held._begin()

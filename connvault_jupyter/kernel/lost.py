@@ -1,6 +1,6 @@
-"""Which handles an error is about: marked by an object of ours that raised it, or by the address that it names.
+"""Finds the handles that an error is about: by a mark from our object that raised it, or by the address in its text.
 
-Nothing else ties them: an error of another connection, in the same cell or after the same revoke, is about none.
+Nothing else counts: an error of another connection, in the same cell or after the same revoke, is about none.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from .handle_ref import HandleRef
 
 _MARK = "_connvault_handle_ref"
 
-# Errors in one chain, and characters of one's words: more is no message for people.
+# Limits on the errors in a chain and on the characters of each text: anything longer is not a message for people.
 _MAX_ERRORS = 32
 _MAX_CHARS = 10_000
 
 
 def mark(error: BaseException, handle_ref: HandleRef | None) -> None:
-    """This error was raised by something that the handle has opened. The first who says so counts."""
+    """Notes that this error was raised by something that the handle has opened. The first mark counts."""
     if handle_ref is not None and not hasattr(error, _MARK):
-        # Few classes of errors take no attribute.
+        # A few classes of errors don't accept attributes.
         with contextlib.suppress(AttributeError, TypeError):
             setattr(error, _MARK, weakref.ref(handle_ref))
 
 
 def handle_refs_of(error: BaseException, known: Iterable[HandleRef]) -> list[HandleRef]:
-    """The handles that this error, or one that led to it, is about."""
+    """The handles that this error, or one of its causes, is about."""
     found: list[HandleRef] = []
     said: list[str] = []
     for one in _chain(error):
@@ -61,7 +61,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _said(error: BaseException) -> list[str]:
-    """Its words, and what libraries keep beside them: an `OSError`'s path, httpx's and requests' request."""
+    """Its text, and what libraries store with it: an `OSError`'s path, httpx's and requests' request."""
     found = []
     for name in ("", "filename", "request.url"):
         # Properties of other people's objects may raise anything.

@@ -1,13 +1,13 @@
-"""A secret on its way through a library: a real string whose repr is masked. No I/O and no way to get one, here.
+"""Secrets that pass through a library: real strings whose repr is masked. No I/O; secrets can't be fetched here.
 
-What masks and what does not, so that nobody relies on more than there is:
+What is masked and what is not, so that nobody relies on more:
 
 * `repr()` is masked, and with it a cell's output, containers, `%r`, Verbose tracebacks and debug logs of arguments;
-* pickling and copying are refused, so it does not slip into a file, a cache or another process; but not a handle's own
-  token, which is no secret of the service;
-* everything else sees the true characters: `str()`, `format()`, f-strings, `print`, `+`, slices, `.encode()`, JSON.
+* pickling and copying are refused, so it does not get into a file, a cache or another process; except for a handle's
+own token, which is not a secret of the service;
+* everything else gets the real characters: `str()`, `format()`, f-strings, `print`, `+`, slices, `.encode()`, JSON.
   Libraries build their logins with exactly these (psycopg calls `str()`, requests calls `.encode()`), so masking
-  them would send eight stars to the database. What they return is a plain string without a mask.
+  them would send eight stars to the database. They return plain strings without a mask.
 
 The characters stay in memory until Python frees them; it cannot wipe a string.
 """
@@ -20,7 +20,7 @@ MASK = "<secret, hidden>"
 
 
 class HiddenStr(str):
-    """Characters that are hidden where Python would print them as an object."""
+    """A string that is hidden where Python would print its repr."""
 
     __slots__ = ()
 
@@ -44,8 +44,8 @@ class MaskedStr(HiddenStr):
 
 
 class HandleToken(HiddenStr):
-    """A handle's own token, or a text with it: of use on this machine only, to whom the handle serves (the notebook and
-    what it starts), as long as the handle is good. So it may go along to workers that do its work."""
+    """A handle's own token, or a text that contains it: only usable on this machine, by the notebook and its children,
+    as long as the handle is valid. So it may be passed to their workers."""
 
     __slots__ = ()
 

@@ -1,6 +1,6 @@
-"""Keeps what goes to a handle's loopback endpoint away from the proxies that the environment names.
+"""Keeps traffic to a handle's loopback endpoint away from proxies set in the environment.
 
-Such a proxy can't reach this process's loopback, and would get the request with the handle's token in it.
+Such a proxy can't reach this process's loopback, and would get the request with the handle's token.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import sys
 
 _SPARED = ("127.0.0.1", "localhost", "::1")
 
-# Some programs read the one, some the other, and some the other only where the one is missing.
+# Some programs read one, some the other, and some the second only if the first is missing.
 _NAMES = ("NO_PROXY", "no_proxy")
 
-# One star alone spares everything; in a list it would spare nothing.
+# A single star excludes everything; in a list it has no effect.
 _EVERYTHING = "*"
 
 
 def sparing() -> dict[str, str]:
-    """`NO_PROXY` and `no_proxy` as they are in this process, with loopback."""
+    """This process's `NO_PROXY` and `no_proxy`, with loopback added."""
     present = {name: os.environ.get(name, "").strip() for name in _NAMES}
     return {
         name: _with_loopback(present[name] or next(filter(None, present.values()), "")) for name in _NAMES
@@ -26,9 +26,9 @@ def sparing() -> dict[str, str]:
 
 
 def spare() -> None:
-    """Sets them, for the libraries of this process and what it starts."""
+    """Sets them, for the libraries of this process and its children."""
     if sys.platform == "darwin" and not any(name.lower().endswith("_proxy") for name in os.environ):
-        # Any such variable would switch the system's own settings off (urllib.request.getproxies).
+        # Any such variable would disable the system's own settings (urllib.request.getproxies).
         return
     for name, value in sparing().items():
         if os.environ.get(name) != value:

@@ -1,7 +1,7 @@
-"""What a relay says when it refuses, as the typed error that it stands for. No client library is known here.
+"""Converts a relay's refusal to its typed error. It knows no client library.
 
-Relays say `connvault <code>: <message>` in the words of their protocol's own error. HTTP's says the code in a header of
-its answer, and the rest as a Problem (RFC 9457) in its content or in another header.
+Relays send `connvault <code>: <message>` as their protocol's own error. The HTTP relay sends the code in a response
+header, and the rest as a Problem (RFC 9457) in the content or in another header.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SAID = re.compile(r"connvault ([a-z_]+): ([^\r\n]*)")
 
 
 def said_in(text: str, *, connection: str) -> ConnvaultError | None:
-    """The error that a relay names in an error text; `None`: these are not a relay's words."""
+    """The error that a relay names in an error text; `None`: the text is not a relay's."""
     said = _SAID.search(text)
     if said is None:
         return None
@@ -32,7 +32,7 @@ def said_in(text: str, *, connection: str) -> ConnvaultError | None:
 
 
 def answered(headers: Mapping[str, Any], content: bytes, *, connection: str) -> ConnvaultError:
-    """What an HTTP answer with `ERROR_HEADER` says. `headers` know their names in any case."""
+    """The error in an HTTP response with `ERROR_HEADER`. `headers` is case-insensitive."""
     problem: Mapping[str, Any] = {}
     try:
         found = json.loads(headers.get(_PROBLEM_HEADER) or content or "{}")
@@ -43,6 +43,6 @@ def answered(headers: Mapping[str, Any], content: bytes, *, connection: str) -> 
 
 
 def of_connection(error: ConnvaultError, connection: str) -> ConnvaultError:
-    """The same error, with the name that a fix-it needs."""
+    """The same error, with the connection's name, which a fix-it card needs."""
     error.details.setdefault("connection", connection)
     return error

@@ -1,8 +1,8 @@
-"""What the broker answers, parsed by hand into small frozen values.
+"""The broker's answers, parsed by hand into small frozen values.
 
 Shapes: contracts/access.py, connections.py, audit.py, proposals.py.
-By hand, because a cell's first `connection()` must not wait for pydantic. Unknown keys are ignored (a newer broker
-may add some), missing ones are an error. Only `Delivered` holds secrets, each of them masked.
+By hand, because a cell's first `connection()` must not wait for pydantic. Unknown keys are ignored (a newer broker may
+add some), missing ones are an error. Only `Delivered` holds secrets, all of them masked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .masked import HandleToken, MaskedStr
 
 T = TypeVar("T")
 
-# Former names of openers, which definitions of others may still say. They go with the next version.
+# Former names of openers, which third-party definitions may still use. They will be removed in the next version.
 _FORMER_OPENERS = {"connect_async": "async_connect"}
 
 DELIVERIES = {
@@ -30,7 +30,7 @@ MODES = {"brokered": "brokered", "in_clear": "in the clear", "reveal": "plain te
 
 
 def how(mode: str, delivery: str) -> str:
-    """How a connection is delivered, in words: `brokered, hand-over`."""
+    """How a connection is delivered, for people: `brokered, hand-over`."""
     return (
         f"{MODES[mode]}, {DELIVERIES.get(delivery, delivery)}"
         if mode == "brokered"
@@ -39,7 +39,7 @@ def how(mode: str, delivery: str) -> str:
 
 
 def how_by(delivery: str) -> str:
-    """The same where only the delivery is known."""
+    """The same if only the delivery is known."""
     mode = {"login": "in_clear", "reveal": "reveal"}.get(delivery, "brokered")
     return how(mode, delivery)
 
@@ -65,7 +65,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Granted:
-    """What a handle is made of (AccessResponse). `ref` is masked: it is of no use to anyone, and noise to a reader."""
+    """The parts of a handle (AccessResponse). `ref` is masked: it is useless to others and only noise for readers."""
 
     ref: MaskedStr
     connection: str
@@ -102,7 +102,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class RelayEndpoint:
-    """Where a brokered handle listens (contracts.access.Opened). `token` opens `port` on loopback, and nothing else."""
+    """Where a brokered handle listens (contracts.access.Opened). `token` is only for `port` on loopback."""
 
     connection: str
     provider_id: str
@@ -120,11 +120,11 @@ class RelayEndpoint:
 
 @dataclass(frozen=True)
 class ConnectionSummary:
-    """A connection as code may see it before it asks: no secret, and no fields beyond where it leads.
+    """A connection as code may see it without asking: no secret, and no fields except the destination.
 
-    `provider_id` is its kind, as `connection(name, kind=...)` takes it; `provider_name` the same in words. `status` is
-    `ready`, `draft` or `invalid`, `status_reason` why it is not ready; `delivery` is how a client would be opened:
-    `relay`, `hand_over`, `login` or `reveal`.
+    `provider_id` is its kind, as in `connection(name, kind=...)`; `provider_name` is the kind's name for people.
+    `status` is `ready`, `draft` or `invalid`, `status_reason` why it is not ready; `delivery` is how a client would be
+    opened: `relay`, `hand_over`, `login` or `reveal`.
     """
 
     name: str
@@ -154,7 +154,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class Event:
-    """A row of the record, as far as its own requester sees it."""
+    """An audit event as its own requester sees it."""
 
     at: datetime
     type: str
@@ -204,7 +204,8 @@ def handle_state(body: Mapping[str, Any]) -> HandleState:
 
 
 def delivered(body: dict[str, Any]) -> Delivered:
-    """Raises: MalformedFrame. Empties `body`'s secrets, so that a later traceback has none in its variables."""
+    """Raises: MalformedFrame. Removes the secrets from `body`, so that no later traceback has them in its
+    variables."""
     secrets = body.pop("secrets", None)
     masked = {str(k): MaskedStr(v) for k, v in secrets.items()} if isinstance(secrets, dict) else None
     del secrets
@@ -307,7 +308,7 @@ def _parsed(parse: Callable[[], T]) -> T:
         return parse()
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
-    # Outside of the handler: the cause could quote what was received.
+    # Outside the handler: the cause could quote what was received.
     raise MalformedFrame(
         "The broker's answer does not have the expected format. Install the same version of "
         "connvault-jupyter in both environments."
@@ -333,5 +334,5 @@ def _present(value: T | None) -> T:
 def _moment(value: object) -> datetime | None:
     if value is None:
         return None
-    # Python 3.10's fromisoformat does not know the Z.
+    # Python 3.10's fromisoformat does not accept the Z.
     return datetime.fromisoformat(_text(value).replace("Z", "+00:00"))

@@ -99,13 +99,13 @@ class ProviderCatalogue:
             return
         if definition.id in self._providers:
             self._skip(
-                candidate, f"The id {definition.id} is already taken by {self._sources[definition.id]}."
+                candidate, f"The id {definition.id} is already taken ({self._sources[definition.id]})."
             )
             return
         double = next((one for one in self._providers.values() if _alike(one.name, definition.name)), None)
         if double is not None:
             # In a question people see the name and not the id.
-            self._skip(candidate, f"{double.id}, by {self._sources[double.id]}, already has this name.")
+            self._skip(candidate, f"{double.id} already has this name ({self._sources[double.id]}).")
             return
         self._providers[definition.id] = definition
         self._sources[definition.id] = candidate.source

@@ -1,4 +1,4 @@
-"""Puts the services together. The one place that knows how they depend on each other; no rule is here."""
+"""Wires the services together. The only module that knows how they depend on each other; no rules here."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from .vault_ports import VaultPorts
 
 @dataclass(frozen=True)
 class Assembled:
-    """The services that the doors and the relays call."""
+    """The services that the channels and the relays call."""
 
     secrets: SecretsService
     connections: ConnectionsService
@@ -69,7 +69,7 @@ def assemble(
     relays: Relays,
     connection_check: ConnectionCheck,
 ) -> Assembled:
-    """Wires the services over one database: first what all have in common, then the groups, then who uses them."""
+    """Wires the services over one database: first what all share, then the groups, then the services that use them."""
     held = HeldKeys(store=stores.vault, transactions=stores.transactions)
     claims = Claims(keys=lambda: held.keys, every=held.every)
     audit = AuditService(

@@ -17,7 +17,8 @@ from ..contracts.contract import Contract
 
 def _spell(value: object) -> str:
     if isinstance(value, datetime):
-        # Always UTC and always six digits: a row must read back to the same bytes whatever the store did to its offset.
+        # Always UTC and always six digits: a row must yield the same bytes when read back, whatever the store did to
+        # its offset.
         return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
     raise TypeError(type(value).__name__)
 
@@ -27,7 +28,7 @@ _ENCODER = json.JSONEncoder(
     separators=(",", ":"),
     ensure_ascii=False,
     allow_nan=False,
-    # What is hashed is flat or nearly so, and this is asked at each use of a secret.
+    # Hashed values are flat or nearly so, and this runs at each use of a secret.
     check_circular=False,
     default=_spell,
 )

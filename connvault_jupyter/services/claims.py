@@ -1,13 +1,13 @@
-"""What asking code says of itself: compared raw, stored sealed, shown masked to a person. It is never believed.
+"""What requesting code says about itself: compared raw, stored sealed, shown masked to a person. It is never trusted.
 
-A claim's *mark*, a keyed hash of exactly what was sent, is all that is ever compared: so nothing that a requester sees
-can depend on what was masked in it. Its *envelope* holds the text that people are shown: cleaned, with the connection's
-secrets of that moment masked, then padded to one length for its kind and sealed, so that whoever reads the database
-learns neither the text nor whether something is masked in it. The text itself is not kept. (It is sealed masked and not
-as it was sent: a secret that is replaced or removed later could not be masked any more, and would stay in the record
-for good.) Nothing that was found out (paths, kernels, pids) is handled here.
+Only a claim's *mark*, a keyed hash of exactly what was sent, is ever compared, so nothing that a requester sees can
+depend on what was masked. Its *envelope* holds the text that people are shown: cleaned, with the connection's present
+secrets masked, padded to one length for its kind, then sealed, so that whoever reads the database learns neither the
+text nor whether anything is masked in it. The original text is not kept. (A secret that is replaced or removed later
+could no longer be masked in it, and would stay in the activity log for good.) Evidence that the broker found itself
+(paths, kernels, pids) is not handled here.
 
-Evolution: marks and envelopes begin with the generation of their key. Another normal form of what is compared, another
+Evolution: marks and envelopes begin with the generation of their key. Another normal form for comparison, another
 padding or another text in the envelope needs another domain.
 """
 
@@ -48,18 +48,18 @@ def cleaned(text: str | None, *, limit: int = MAX_CLAIM_CHARS) -> str | None:
 
 
 def masked(text: str | None, secrets: Iterable[str], *, limit: int = MAX_CLAIM_CHARS) -> str | None:
-    """`cleaned`, with every one of `secrets` that nobody can guess replaced wherever it stands, as it is or cleaned.
+    """`cleaned`, with each of `secrets` that nobody can guess replaced wherever it occurs, raw or cleaned.
 
-    Only the values that the caller could know belong in `secrets`: those of the connection that is asked for.
+    `secrets` should only contain values that the caller could know: those of the requested connection.
     """
     if not text:
         return None
-    # The longest first, so that one secret inside another does not leave a rest.
+    # The longest first, so that one secret inside another leaves no remainder.
     values = sorted({value for value in secrets if maskable(value)}, key=len, reverse=True)
     found = text
     for value in values:
         found = found.replace(value, MASK)
-    # Uncut first: a secret that the limit would cut through must be found whole.
+    # Before truncation: a secret that the limit would cut must be found whole.
     plain = cleaned(found, limit=len(found))
     for value in values:
         tidy = cleaned(value, limit=len(value))
@@ -74,18 +74,18 @@ _DOMAIN = b"connvault-claim-1\0"
 
 _CHARS: dict[Kind, int] = {"agent": MAX_AGENT_CHARS, "reason": MAX_CLAIM_CHARS}
 
-# A character has four bytes of UTF-8 at most, and two say how many of them are text.
+# A character has at most four bytes of UTF-8, and two bytes give the length of the text.
 _LENGTH_BYTES = 2
 _BYTES: dict[Kind, int] = {kind: _LENGTH_BYTES + 4 * chars for kind, chars in _CHARS.items()}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim on its way. `marks`: by the present keys first, then by those of former generations, so that what was
-    stored before the keys changed is still found equal.
+    """A claim in processing. `marks`: by the present keys first, then by those of earlier generations, so that claims
+    stored before a change of keys still compare equal.
 
-    `sealed` is empty until the request was admitted (`Claims.admitted`): before, nothing is unsealed or masked. `raw`
-    is the text as it was sent, `kept` its envelope in a handle; what was admitted has neither.
+    `sealed` is empty until the request is admitted (`Claims.admitted`): nothing is unsealed or masked before that.
+    `raw` is the text as sent, `kept` its envelope in a handle; an admitted claim has neither.
     """
 
     kind: Kind
@@ -100,23 +100,24 @@ class Claim:
 
 
 class Claims:
-    """`keys`: the present ones; `every`: those, then what is kept of former ones. None while the vault is locked."""
+    """`keys`: the present ones; `every`: those, then the ones kept from earlier generations. None while the vault is
+    locked."""
 
     def __init__(self, *, keys: Callable[[], Keys | None], every: Callable[[], Sequence[RecordKeys]]) -> None:
         self._keys = keys
         self._every = every
 
     def made(self, kind: Kind, connection_id: str, text: str | None) -> Claim | None:
-        """The claim that a requester makes now; `None` if there is nothing visible in it. Raises: VaultLocked."""
+        """The claim that a requester makes now; `None` if it has no visible characters. Raises: VaultLocked."""
         if text is None or cleaned(text) is None:
             return None
         return Claim(kind, self._marks(kind, connection_id, text), raw=text)
 
     def admitted(self, claim: Claim | None, connection_id: str, secrets: Iterable[str]) -> Claim | None:
-        """The claim with its envelope, `secrets` masked in the text; as it is if it has one.
+        """The claim with its envelope, `secrets` masked in the text; unchanged if it already has one.
 
         Raises: VaultLocked.
-            HandleInvalid: what a handle kept of it was edited.
+            HandleInvalid: the claim stored with a handle was edited.
         """
         if claim is None or claim.sealed:
             return claim
@@ -125,8 +126,8 @@ class Claims:
         return replace(claim, sealed=self._seal(claim.kind, b"", connection_id, text), raw=None, kept="")
 
     def kept(self, claim: Claim, connection_id: str) -> str:
-        """An envelope of the claim as it was sent, for a handle with which questions will be asked later: to mask it
-        now, secrets would have to be unsealed for whoever asks for such a handle, as often as it likes.
+        """An envelope of the claim as sent, for a handle with which questions will be asked later: masking it now
+        would unseal secrets for everyone who asks for such a handle, as often as they like.
 
         Raises: VaultLocked.
         """
@@ -142,7 +143,7 @@ class Claims:
             return None, "unreadable"
 
     def _marks(self, kind: Kind, connection_id: str, text: str) -> tuple[str, ...]:
-        # surrogatepass: half a character is no text, but it must be equal to itself.
+        # surrogatepass: half a character is not text, but it must compare equal to itself.
         message = _context(kind, b"", connection_id) + b"\0" + text.encode("utf-8", "surrogatepass")
         found = tuple(f"{keys.generation}.{keys.mac('claim', message).hex()}" for keys in self._every())
         if not found:
@@ -174,35 +175,35 @@ class Claims:
             raw = self._unsealed(claim.kind, b"raw ", connection_id, claim.kept)
         except SecretInvalid:
             raw = ""
-        # Handles have no MAC: mark and envelope must be of one claim. Nothing is kept from whoever has edited them.
+        # Handles have no MAC, so check that mark and envelope belong to one claim. Whoever edits both gains nothing.
         if claim.mark not in self._marks(claim.kind, connection_id, raw):
             raise HandleInvalid(reason="revoked")
         return raw
 
 
 def agent_of_grant(grant: Grant) -> Claim | None:
-    """The claim that a stored grant is for."""
+    """The claim for which a stored grant was given."""
     if grant.agent_hash is None:
         return None
     return Claim("agent", (grant.agent_hash,), sealed=grant.agent_sealed or "")
 
 
 def agent_of_handle(handle: Handle) -> Claim | None:
-    """The claim that a handle without a grant was given to."""
+    """The claim for which a handle without a grant was given."""
     if handle.agent_hash is None:
         return None
     return Claim("agent", (handle.agent_hash,), kept=handle.agent_sealed or "")
 
 
 def same_agent(grant: Grant, claim: Claim | None) -> bool:
-    """Whether the grant is for exactly this claim; none is not some."""
+    """Whether the grant is for exactly this claim; no claim matches only no claim."""
     if claim is None:
         return grant.agent_hash is None
     return grant.agent_hash in claim.marks
 
 
 def _context(kind: Kind, form: bytes, connection_id: str) -> bytes:
-    # Neither has a zero byte, so no two contexts read alike.
+    # Neither contains a zero byte, so no two contexts are equal.
     return _DOMAIN + form + kind.encode() + b"\0" + connection_id.encode()
 
 

@@ -1,6 +1,6 @@
-"""What the services have in common, in groups that their constructors take. `assembly` makes them; no rule is here.
+"""What the services share, in groups that their constructors take. `assembly` creates them; no rules here.
 
-`Runtime` is what the process gives, `Context` what every service works with.
+`Runtime` comes from the process, `Context` is what every service uses.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Stores(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """What the process that runs the services gives them.
+    """What the process that runs the services provides.
 
     `name` names it (`pid:start time`) in the questions that it leaves open; `hardening_detail` is shown with the vault:
     what was refused of its hardening, empty if nothing was.
@@ -65,8 +65,8 @@ class Runtime:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every service works with, whatever it is about: time, chance, the lock, one place to store, one to record
-    and one to tell, and what was set."""
+    """What every service uses: clock, randomness, the lock, transactions, the activity log, events and the
+    settings."""
 
     clock: Clock
     randomness: Randomness

@@ -1,7 +1,7 @@
-"""What nobody tells the broker: that another server changed the keys, that documents were edited. Called by the timer.
+"""Detects what nobody reports to the broker: keys changed by another server, edited documents. Called by the timer.
 
-Reads only find; what they found is recorded here, each content once, in a transaction of its own: a read may be part of
-one that is rolled back.
+Reads only detect; findings are logged here, each content once, in a separate transaction, as a read may be part of one
+that is rolled back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .connections.documents import Documents
 from .context import Context
 from .secrets.held_keys import HeldKeys
 
-# All documents, if anything was changed at all: 2 ms for a thousand. Whoever uses one finds it at once.
+# All documents are read, if anything was changed at all: 2 ms for a thousand. A use of one detects it at once.
 _LOOK_EVERY = timedelta(seconds=10)
 
 
@@ -34,7 +34,7 @@ class OutsideChanges:
         self._next_look = context.clock()
 
     def tick(self) -> None:
-        """Looks, records and tells."""
+        """Checks, logs and publishes."""
         keys = self._held.now
         if self._held.superseded != self._told_superseded:
             self._told_superseded = self._held.superseded
@@ -65,7 +65,7 @@ class OutsideChanges:
                         code=f"connection_{finding.reason}",
                     )
             except StorageError:
-                # A full disk: it is found again by the next read.
+                # A full disk: the next read detects it again.
                 continue
             self._told[connection.id] = finding.digest
             self._publish(Event(event="connections:changed", id=connection.id))

@@ -39,13 +39,13 @@ class Unsealer(Protocol):
     """Holder of the key to which pages seal requests."""
 
     def key(self) -> SealingKey:
-        """The public part, as it is now."""
+        """The present public key."""
 
     def open(self, sealed: SealedText, operation: str) -> bytes:
-        """What was sealed for this operation. The same text opens once.
+        """Opens what was sealed for this operation. The same text can be opened only once.
 
-        Raises: SealingKeyChanged: sealed to another key than the one of now.
-            SealedRequestInvalid: for another operation, damaged, or opened before."""
+        Raises: SealingKeyChanged: sealed to another key than the present one.
+            SealedRequestInvalid: for another operation, damaged, or already opened."""
 
 
 class Transactions(Protocol):
@@ -60,15 +60,15 @@ class Transactions(Protocol):
         """
 
     def version(self) -> object:
-        """Stays equal as long as nothing was changed, here or by another process, but the record and the counts of
-        use. Read inside a transaction it holds for the whole of it."""
+        """Stays equal as long as nothing but the activity log and the counts of uses was changed, here or by another
+        process. Read inside a transaction, it is valid for all of it."""
 
     def erasing(self) -> AbstractContextManager[None]:
-        """Like `transaction`; what it replaces is overwritten on the disk, and the log of changes is emptied after the
-        commit, as far as no other process reads it just then."""
+        """Like `transaction`; replaced data is overwritten on disk, and the write-ahead log is truncated after the
+        commit, unless another process is reading it at that moment."""
 
     def escape(self) -> AbstractContextManager[None]:
-        """Like `transaction`, for revoke, deny and lock: when the disk is full the reserve file is freed first."""
+        """Like `transaction`, for revoke, deny and lock: if the disk is full, the reserve file is freed first."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class StoredConnection:
 
 
 class DocumentStore(Protocol):
-    """Connections as they are stored: whoever could edit the rows may have. `connections.documents` judges them."""
+    """Connections as they are stored; somebody may have edited the rows. `connections.documents` judges them."""
 
     def add(self, connection: Connection, mac: bytes | None = None) -> None:
         """Raises: NameTaken (names are unique without regard to case)."""
@@ -118,7 +118,7 @@ class DocumentStore(Protocol):
 
 
 class ConnectionStore(Protocol):
-    """Connections as the services have them: one that is not the broker's own is never `ready`."""
+    """Connections as the services use them: one that is not the broker's own is never `ready`."""
 
     def add(self, connection: Connection) -> None:
         """Raises: NameTaken (names are unique without regard to case)."""
@@ -149,7 +149,7 @@ class ConnectionStore(Protocol):
 
 class SecretStore(Protocol):
     def put(self, secret: SealedSecret) -> None:
-        """Replaces the one of the same connection and field."""
+        """Replaces the secret of the same connection and field."""
 
     def get(self, connection_id: str, field: str) -> SealedSecret | None: ...
 
@@ -158,7 +158,7 @@ class SecretStore(Protocol):
     def all(self) -> Sequence[SealedSecret]: ...
 
     def fields(self, connection_id: str | None = None) -> Mapping[str, frozenset[str]]:
-        """By connection, which fields have one; those without any are missing."""
+        """By connection, the fields that have a secret; connections without any are left out."""
 
     def remove(self, connection_id: str, field: str) -> bool: ...
 
@@ -175,7 +175,7 @@ class GrantStore(Protocol):
     def add(self, grant: Grant, mac: bytes) -> None: ...
 
     def replace(self, grant: Grant, mac: bytes) -> bool:
-        """Puts it in the place of the one of the same id, connection and requester, with its handles and counts;
+        """Replaces the grant of the same id, connection and requester, which keeps its handles and counts; returns
         whether there was one."""
 
     def get(self, grant_id: str) -> StoredGrant | None: ...
@@ -186,17 +186,15 @@ class GrantStore(Protocol):
     def matching(self, connection_id: str, requester_key: str) -> Sequence[StoredGrant]: ...
 
     def note_use(self, grant_id: str, at: datetime, uses: int = 1) -> None:
-        """Counts `uses`, the last of them at `at`; nothing if the grant is gone."""
+        """Counts `uses`, the last of them at `at`; does nothing if the grant is gone."""
 
     def remove(self, grant_id: str, why: HandleEnd = "revoked") -> bool:
-        """With its handles, which have ended for this reason."""
+        """Removes it and its handles, which end for this reason."""
 
 
 @dataclass(frozen=True)
 class Handle:
-    """What is stored of a handle: never the ref itself, only its SHA-256. `grant_id` `None`: it can only
-    ask to reveal.
-    """
+    """A stored handle: never the ref itself, only its SHA-256. `grant_id` `None`: it can only ask to reveal."""
 
     ref_hash: bytes = attribute(repr=False)
     grant_id: GrantId | None
@@ -206,21 +204,21 @@ class Handle:
     created_at: datetime
     expires_at: datetime | None
     agent_hash: str | None = None
-    """Of the agent claim, if there is no grant to say it; so is `agent_sealed`."""
+    """The mark of the agent claim, if there is no grant that has it; likewise `agent_sealed`."""
     agent_sealed: str | None = None
 
 
 @dataclass(frozen=True)
 class EndedHandle:
-    """What is known of a handle that is no longer there."""
+    """What is kept of a handle that has ended."""
 
     requester_instance: str
     why: HandleEnd
 
 
 class HandleStore(Protocol):
-    """Whatever removes a handle leaves an `EndedHandle`, `revoked` or `deleted` (with its connection) unless something
-    else is said. Only the latest thousands are kept."""
+    """Whatever removes a handle leaves an `EndedHandle`: `revoked`, or `deleted` with its connection, unless stated
+    otherwise. Only the latest few thousand are kept."""
 
     def add(self, handle: Handle) -> None: ...
 
@@ -234,15 +232,15 @@ class HandleStore(Protocol):
     def remove(self, ref_hash: bytes, why: HandleEnd = "released") -> bool: ...
 
     def instances(self) -> frozenset[str]:
-        """Of all handles and of all grants bound to an instance."""
+        """The instances of all handles and of all grants bound to one."""
 
     def remove_instance(self, requester_instance: str) -> int:
-        """All handles (`kernel_gone`) and instance-bound grants of a run that has ended."""
+        """Removes all handles (`kernel_gone`) and instance-bound grants of a run that has ended."""
 
 
 @dataclass(frozen=True)
 class ChainLink:
-    """A row of the record as it is stored. `mac` is `None` for a row that was written while the vault was locked."""
+    """An audit event as it is stored. `mac` is `None` if it was written while the vault was locked."""
 
     event: AuditEvent
     body: bytes
@@ -251,12 +249,12 @@ class ChainLink:
     digest: bytes
     mac: bytes | None
     generation: int | None = None
-    """Whose keys made `mac`; `None` where there is none, and of the first."""
+    """The generation whose keys made `mac`; `None` if there is no MAC, and for the first generation."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """A place in the record: a row's sequence and digest; at first there is none."""
+    """A position in the activity log: an event's sequence and digest; the default is the start."""
 
     sequence: int = 0
     digest: bytes = bytes(32)
@@ -264,7 +262,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where pruning cut: the chain verifies from `digest` on. Its MAC is always by the keys of now."""
+    """Where the log was pruned: the chain verifies from `digest` on. Its MAC is always by the present keys."""
 
     sequence: int
     digest: bytes
@@ -275,7 +273,7 @@ class AuditStore(Protocol):
     """Append-only. `append` is called in a transaction in which `head` was read."""
 
     def head(self) -> tuple[int, bytes]:
-        """(sequence, digest) of the last row; (0, 32 zero bytes) when there is none."""
+        """(sequence, digest) of the last event; (0, 32 zero bytes) if there is none."""
 
     def append(self, link: ChainLink) -> None: ...
 
@@ -287,8 +285,8 @@ class AuditStore(Protocol):
         connection: str | None = None,
         without: Collection[AuditType] = (),
     ) -> Sequence[AuditEvent]:
-        """Newest first, `filters.limit` at most. `requester_key` limits to a requester's own rows; rows of the types in
-        `without` count as if they were not there."""
+        """Newest first, at most `filters.limit`. `requester_key` limits it to a requester's own events; events of the
+        types in `without` are skipped."""
 
     def chain(self, after: int, limit: int) -> Sequence[ChainLink]:
         """Oldest first."""
@@ -298,18 +296,19 @@ class AuditStore(Protocol):
     def checkpoint(self) -> Checkpoint | None: ...
 
     def prune(self, checkpoint: Checkpoint) -> int:
-        """Drops the rows up to and with `checkpoint.sequence`; how many."""
+        """Removes the events up to and including `checkpoint.sequence`; returns how many."""
 
     def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Puts it in the place of the one that is there, which is of the same row."""
+        """Replaces the present checkpoint, which is for the same event."""
 
     def uses_by_day(self, connection_id: str, since: datetime) -> Mapping[str, int]:
-        """`{"2026-11-24": 3}`: rows `access:used`, `access:checked` and `access:revealed`."""
+        """`{"2026-11-24": 3}`: counts `access:used`, `access:checked` and `access:revealed`."""
 
 
 @dataclass(frozen=True)
 class OpenQuestion:
-    """That a question was asked and not closed yet. `broker` tells which broker process asked (`pid:start time`)."""
+    """A question that was asked and is not closed yet. `broker` names the broker process that asked (`pid:start
+    time`)."""
 
     question_id: str
     broker: str
@@ -332,7 +331,7 @@ class ProviderRegistry(Protocol):
     def get(self, provider_id: str) -> ProviderDefinition | None: ...
 
     def check(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> Sequence[FieldError]:
-        """What the schema says of the fields (paths `fields.NAME`), secrets left out of `required`; also
+        """Validates the fields against the schema (paths `fields.NAME`), ignoring secrets in `required`; also refuses
         userinfo in URLs.
         """
 
@@ -345,7 +344,7 @@ class ProviderRegistry(Protocol):
         """The fields with the schema's defaults filled in."""
 
     def destination(self, provider: ProviderDefinition, fields: Mapping[str, Any]) -> str:
-        """The line that people see, whole, unseen characters spelt out; never a secret."""
+        """The line that people see, complete, with invisible characters spelt out; never a secret."""
 
 
 class ConnectionCheck(Protocol):
@@ -368,10 +367,10 @@ class RunningRequesters(Protocol):
 
 
 class Wait(Protocol):
-    """How the channel waits for a person: it also watches whether the asker is still there."""
+    """How the channel waits for a person: it also watches whether the requester is still connected."""
 
     def __call__(self, settled: Future[None]) -> bool:
-        """True once `settled` is done; False if the asker went away first."""
+        """True once `settled` is done; False if the requester disconnected first."""
 
 
 Lock = AbstractContextManager[Any]

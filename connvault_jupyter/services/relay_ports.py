@@ -15,11 +15,11 @@ from ..contracts.providers import RelayProtocol
 
 @dataclass(frozen=True)
 class RelayOrder:
-    """A brokered handle that shall listen for its requester. `fields` are complete and plain: no secret is in them.
+    """A brokered handle that should listen for its requester. `fields` are complete and contain no secret.
 
-    A secret is fetched for each login, by `AccessService.login` with this requester, ref and grant. Whatever is opened
-    for the handle belongs to that grant, and ends with it: at `expires_at` by itself (`None`: not by time), and with
-    the requester's run.
+    A secret is fetched for each login, by `AccessService.login` with this requester, ref and grant. Everything opened
+    for the handle belongs to that grant, and ends with it: at `expires_at` (`None`: not by time), and with the
+    requester's run.
     """
 
     ref: str = attribute(repr=False)
@@ -34,7 +34,7 @@ class RelayOrder:
 
 @dataclass(frozen=True)
 class RelayEndpoint:
-    """Where it listens. `token` opens the loopback `port` (`None`: not asked for) and nothing else."""
+    """Where it listens. `token` is for the loopback `port` (`None`: not requested) and for nothing else."""
 
     directory: str
     socket: str
@@ -44,18 +44,18 @@ class RelayEndpoint:
 
 
 class Relays(Protocol):
-    """The data plane: processes that log in and copy bytes, apart from the one that holds the keys."""
+    """The data plane: processes that log in and copy bytes, separate from the one that holds the keys."""
 
     def warm(self) -> None:
-        """A brokered handle will be wanted soon (a person is being asked): gets ready meanwhile. Never blocks."""
+        """Prepares for a brokered handle that will be needed soon (a person is being asked). Never blocks."""
 
     def in_use(self) -> Collection[str]:
-        """The refs of the handles that have a client now, logged in. Never blocks."""
+        """The refs of the handles that have a logged-in client now. Never blocks."""
 
     def changed(self) -> None:
-        """What is open is to be looked at now. Whatever is published leads to a look anyway. Never blocks."""
+        """Asks for a check of all open connections now. Every published event leads to one anyway. Never blocks."""
 
     def open(self, order: RelayOrder) -> RelayEndpoint:
-        """The same place each time for the same ref and grant. Slow: call it without the lock.
+        """Always the same endpoint for the same ref and grant. Slow: call it without the lock.
 
-        Raises: BrokerUnavailable: no process, socket or port can be had."""
+        Raises: BrokerUnavailable: no process, socket or port is available."""

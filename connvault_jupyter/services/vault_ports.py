@@ -1,4 +1,4 @@
-"""The ports of the vault: keys, who holds the master key, and what is stored of both. No implementation."""
+"""The ports of the vault: keys, holders of the master key, and what is stored of both. No implementation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .ports import Position
 
 @dataclass(frozen=True)
 class SealContext:
-    """What a sealed secret is bound to (the associated data of the envelope).
+    """The context to which a sealed secret is bound (the associated data of the envelope).
 
     `destination` holds name and value of every destination field of the provider. Changing any part makes unsealing
     fail.
@@ -29,15 +29,16 @@ class SealContext:
 
 
 MacPurpose = Literal["grant", "audit", "document", "claim"]
-"""`document`: a whole connection; `claim`: what a requester says of itself, so that equal ones are told from others."""
+"""`document`: a whole connection; `claim`: what a requester says about itself, so that equal claims can be
+recognised."""
 
 
 class RecordKeys(Protocol):
-    """What is kept of the keys of an earlier generation: verifies and reads what was recorded, opens no secret."""
+    """What is kept of the keys of an earlier generation: verifies and reads logged events, unseals no secret."""
 
     @property
     def generation(self) -> int:
-        """Which generation of its vault's keys they are of, counted from 1."""
+        """The generation of the vault's keys, counted from 1."""
 
     def mac(self, purpose: MacPurpose, message: bytes) -> bytes:
         """32 bytes; the keys of the purposes are independent. Kept are `audit` and `claim`.
@@ -49,11 +50,11 @@ class RecordKeys(Protocol):
 
 
 class OlderKeys(RecordKeys, Protocol):
-    """Those of a generation that has ended."""
+    """The keys of a generation that has ended."""
 
     @property
     def ended(self) -> Position | None:
-        """The last row of the record when it ended; `None`: kept by a version that did not note it."""
+        """The last audit event when it ended; `None`: kept by a version that did not note it."""
 
 
 class Keys(RecordKeys, Protocol):
@@ -66,29 +67,29 @@ class Keys(RecordKeys, Protocol):
         """Raises: SecretInvalid: another key, another context, an unknown version, or damage."""
 
     def seal_claim(self, text: bytes, context: bytes) -> bytes:
-        """A versioned envelope of a short text (a claim, a reason) under a key for such texts alone.
+        """A versioned envelope of a short text (a claim, a reason), under a key for such texts only.
 
-        Its length depends on the length of `text` only: whoever must not learn that pads it before."""
+        Its length depends only on the length of `text`: pad it first if that must stay unknown."""
 
     def wrap(self, older: Keys, envelope: bytes, context: SealContext) -> bytes:
-        """An envelope that `older` sealed and that can't be opened now (its provider is gone), taken over as it is.
+        """Wraps an envelope that `older` sealed and that can't be unsealed now (its provider is gone).
 
-        Only these keys open it from now on, in the context that it was sealed for. `context` needs no destination.
+        Only these keys unseal it from now on, in the context for which it was sealed. `context` needs no destination.
 
-        Raises: SecretInvalid: it is no envelope, or was taken over before and changed since."""
+        Raises: SecretInvalid: it is not an envelope, or was wrapped earlier and changed since."""
 
     def keep_record(self, older: RecordKeys, vault_id: str, ended: Position | None) -> bytes:
-        """An envelope of what `older` needs to verify and read the record, and of where it ended there; nothing in it
-        opens a secret."""
+        """An envelope of what `older` needs to verify and read its audit events, and of its last event; nothing in it
+        unseals a secret."""
 
     def record_keys(self, envelope: bytes, generation: int, vault_id: str) -> OlderKeys:
-        """Raises: SecretInvalid: it is not of this generation or vault, or is damaged."""
+        """Raises: SecretInvalid: it belongs to another generation or vault, or is damaged."""
 
 
 @dataclass(frozen=True)
 class VaultRecord:
-    """What is stored of the vault. `parameters` is the custodian's own (salt, costs, wrapped key): no
-    secret by itself.
+    """What is stored of the vault. `parameters` belongs to the custodian (salt, costs, wrapped key): not secret by
+    itself.
     """
 
     vault_id: str
@@ -98,15 +99,16 @@ class VaultRecord:
     """Tells a right master key from a wrong one, for this vault, generation and salt."""
     created_at: datetime
     generation: int = 1
-    """Of the keys. 1: made before connections carried MACs; vaults begin with 2, each new set of keys is one more."""
+    """The generation of the keys. 1: made before connections carried MACs; new vaults start with 2, and each new set
+    of keys adds one."""
     salt: bytes = attribute(default=b"", repr=False)
-    """Random for each generation but the first, so that no two ever have the same keys."""
+    """Random for each generation except the first, so that no two have the same keys."""
     older: Mapping[int, bytes] = attribute(default_factory=dict, repr=False)
-    """By earlier generation, what still verifies and reads its rows of the record (`Keys.keep_record`)."""
+    """By earlier generation, what still verifies and reads its audit events (`Keys.keep_record`)."""
 
     @property
     def epoch(self) -> bytes:
-        """What the keys are bound to beside the vault id; empty for the first generation."""
+        """What the keys are bound to in addition to the vault id; empty for the first generation."""
         return b"" if self.generation == 1 else self.generation.to_bytes(8, "big") + self.salt
 
 
@@ -124,10 +126,10 @@ class Custodian(Protocol):
     def kind(self) -> CustodianKind: ...
 
     def availability(self) -> Availability:
-        """Cheap; never asks a person, never writes."""
+        """Cheap; never prompts, never writes."""
 
     def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
-        """Takes a new master key into custody; answers the parameters to store.
+        """Takes a new master key into custody; returns the parameters to store.
 
         Raises: CustodianUnavailable, WeakPassphrase."""
 
@@ -147,7 +149,7 @@ CheckValue = Callable[[bytes, str, bytes], bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class VaultPorts:
-    """What the `vault` package implements: who can hold a master key, and what is derived from one."""
+    """What the `vault` package implements: the custodians, and deriving keys from a master key."""
 
     custodians: Mapping[CustodianKind, Custodian]
     derive_keys: DeriveKeys
@@ -158,9 +160,9 @@ class VaultStore(Protocol):
     def load(self) -> VaultRecord | None: ...
 
     def check(self) -> bytes | None:
-        """`VaultRecord.check` alone: asked whenever anything was changed."""
+        """Only `VaultRecord.check`: read whenever anything was changed."""
 
     def create(self, record: VaultRecord) -> bool:
-        """False, and nothing stored, if there is a record already. In the caller's transaction."""
+        """False, storing nothing, if there is a record already. In the caller's transaction."""
 
     def replace(self, record: VaultRecord) -> None: ...

@@ -1,9 +1,9 @@
-"""Names and paths as people see them: whatever can't be seen in one, or passes for another blank, is spelt out.
+"""Names and paths as people see them: invisible characters and unusual spaces are spelt out.
 
     trusted\\u00a0.ipynb  ->  trusted[U+00A0].ipynb
 
 The page has the same rule (`labextension/src/foreignText.ts`); `tests/support/visible_names.json` has vectors for both.
-Letters of other scripts that look alike are not told apart. Sentences are `claims.cleaned`, not this.
+Homoglyphs of other scripts are not flagged. For sentences use `claims.cleaned` instead.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 
-# By category nothing to be wary of (letters, marks, symbols), and still nothing to see, or next to nothing: joiners,
-# fillers, variation selectors, the blanks of Braille, hieroglyphs, Khitan and music, the place of a missing object.
+# Letters, marks and symbols by category, yet (almost) invisible: joiners, fillers, variation selectors, the blanks of
+# Braille, hieroglyphs, Khitan and music, the object replacement character.
 _UNSEEN = (
     "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffc"
     "\U00013441\U00013442\U00016fe4\U0001d159\U000e0100-\U000e01ef"
 )
 
-# Blanks at an end or side by side; and what would pass for a spelt-out character.
+# Spaces at an end or side by side, and text that looks like a spelt-out character.
 _BLANKS = r"^ +| +\Z| {2,}"
 _BRACKET = r"\[(?=U\+)"
 
@@ -26,10 +26,10 @@ _SPELT = re.compile(f"[{_UNSEEN}]|{_BRACKET}|{_BLANKS}")
 
 
 def visible(name: str, *, limit: int | None = None) -> str:
-    """`name` with each unseen character as `[U+200B]`; two names never become the same one.
+    """`name` with each invisible character as `[U+200B]`; two names never become the same.
 
-    Spelt out are all that Unicode counts among control, format, private and unassigned characters and separators (but
-    single blanks between words), and a short list besides. `limit`: if it gets longer, its middle becomes a digest.
+    This covers Unicode's control, format, private and unassigned characters and separators (except single spaces
+    between words), plus a short list. `limit`: in a longer result, the middle becomes a digest.
     """
     shown = _SPELT.sub(_codes, name)
     if not shown.isprintable():
@@ -42,7 +42,7 @@ def visible(name: str, *, limit: int | None = None) -> str:
 
 
 def is_visible(text: str) -> bool:
-    """Whether nothing of `text` would have to be spelt out."""
+    """Whether nothing in `text` needs to be spelt out."""
     return visible(text) == text
 
 

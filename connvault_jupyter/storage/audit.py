@@ -1,4 +1,5 @@
-"""The record: appended to at the end, cut at the beginning, never changed. Digests and MACs are made elsewhere."""
+"""The activity log: events are appended, pruned from the start, never changed. Digests and MACs are computed
+elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from .rows import agree, microseconds, read_all, read_one
 T = TypeVar("T")
 
 NOTHING_BEFORE = bytes(32)
-"""The digest before the first row."""
+"""The digest before the first event."""
 
 _LINK = (
     "SELECT sequence, at, type, connection_id, connection, requester_key, body, previous, digest, mac, "
@@ -23,14 +24,14 @@ _LINK = (
     " FROM audit"
 )
 
-# What a row takes beside its body: two digests, a MAC, columns, index entries, and the unused part of pages. Measured
-# on a record of 8,000 uses.
+# The size of a row without its body: two digests, a MAC, columns, index entries, and the unused part of pages.
+# Measured on a log of 8,000 uses.
 _ROW_OVERHEAD_BYTES = 420
 
 _DAY_US = 24 * 3600 * 1_000_000
 _EPOCH_DAY = datetime(1970, 1, 1, tzinfo=timezone.utc).date()
 
-# SQLite's largest integer; a sequence from outside may be larger.
+# SQLite's largest integer; a sequence given by a client may be larger.
 _LAST_SEQUENCE = 2**63 - 1
 
 
@@ -41,7 +42,8 @@ class SqliteAuditStore:
         self._database = database
 
     def head(self) -> tuple[int, bytes]:
-        """(sequence, digest) of the last row; the checkpoint's when all are pruned; (0, 32 zero bytes) at first."""
+        """(sequence, digest) of the last event; those of the checkpoint if all are pruned; (0, 32 zero bytes) at
+        first."""
         row = self._database.one(
             "SELECT sequence, digest FROM audit ORDER BY sequence DESC LIMIT 1"
         ) or self._database.one("SELECT sequence, digest FROM audit_checkpoint")
@@ -54,7 +56,7 @@ class SqliteAuditStore:
         return row[0], row[1]
 
     def append(self, link: ChainLink) -> None:
-        """Raises: StorageError: there is a row of this sequence already, or the row was not stored."""
+        """Raises: StorageError: the sequence already exists, or the event was not stored."""
         event = link.event
         stored = self._database.change(
             "INSERT INTO audit (sequence, at, type, connection_id, connection, requester_key, end_offset, "
@@ -79,7 +81,7 @@ class SqliteAuditStore:
             telling=False,
         )
         if stored != 1:
-            # A table that somebody has made anew with ON CONFLICT IGNORE.
+            # Somebody has recreated the table with ON CONFLICT IGNORE.
             raise StorageError(
                 "The activity log can't be added to. Restore the database from its newest backup."
             )
@@ -92,7 +94,7 @@ class SqliteAuditStore:
         connection: str | None = None,
         without: Collection[AuditType] = (),
     ) -> Sequence[AuditEvent]:
-        """Newest first, `filters.limit` at most. Unreadable rows are left out."""
+        """Newest first, at most `filters.limit`. Unreadable rows are left out."""
         wanted = {
             "connection_id": filters.connection_id,
             "type": filters.type,
@@ -100,7 +102,7 @@ class SqliteAuditStore:
             "connection": connection,
         }
         asked = {column: value for column, value in wanted.items() if value is not None}
-        # S608 below: names of columns from the table above, never from outside.
+        # S608 below: the column names come from the table above, never from outside.
         conditions = "".join(f" AND {column} = ?" for column in asked) + " AND type <> ?" * len(without)
         sql = (
             f"SELECT sequence, body FROM audit WHERE sequence < ?{conditions} ORDER BY sequence DESC LIMIT ?"  # noqa: S608
@@ -109,12 +111,12 @@ class SqliteAuditStore:
         return self._filled(_event, sql, before, [*asked.values(), *without], filters.limit)
 
     def chain(self, after: int, limit: int) -> Sequence[ChainLink]:
-        """Oldest first, `limit` at most. Unreadable rows are left out: the gap in the sequence tells."""
+        """Oldest first, at most `limit`. Unreadable rows are left out: the gap in the sequence reveals them."""
         sql = f"{_LINK} WHERE sequence > ? ORDER BY sequence LIMIT ?"
         return self._filled(_link, sql, min(after, _LAST_SEQUENCE), [], limit)
 
     def size_bytes(self) -> int:
-        """About what the rows that are left take in the file. Cheap enough to be asked at each append."""
+        """The approximate size of the remaining rows in the file. Cheap enough to be called at each append."""
         row = self._database.one(
             "SELECT (SELECT end_offset FROM audit ORDER BY sequence DESC LIMIT 1),"
             " (SELECT end_offset FROM audit_checkpoint)"
@@ -128,9 +130,9 @@ class SqliteAuditStore:
         return read_one(_checkpoint, row, "audit_checkpoint")
 
     def prune(self, checkpoint: Checkpoint) -> int:
-        """Drops the rows up to and with `checkpoint.sequence`, and keeps the checkpoint; how many.
+        """Removes the events up to and including `checkpoint.sequence`, and stores the checkpoint; returns how many.
 
-        Raises: StorageError: there is no such row.
+        Raises: StorageError: there is no such event.
         """
         with self._database.transaction():
             row = self._database.one(
@@ -146,14 +148,14 @@ class SqliteAuditStore:
             return self._database.change("DELETE FROM audit WHERE sequence <= ?", (checkpoint.sequence,))
 
     def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Nothing if there is none of this row."""
+        """Does nothing if there is none for this event."""
         self._database.change(
             "UPDATE audit_checkpoint SET digest = ?, mac = ? WHERE sequence = ?",
             (checkpoint.digest, checkpoint.mac, checkpoint.sequence),
         )
 
     def uses_by_day(self, connection_id: str, since: datetime) -> Mapping[str, int]:
-        """By UTC day; days without use are missing."""
+        """By UTC day; days without use are left out."""
         rows = self._database.many(
             "SELECT at / ?, count(*) FROM audit WHERE connection_id = ? AND at >= ?"
             " AND type IN ('access:used', 'access:checked', 'access:revealed') GROUP BY 1 ORDER BY 1",
@@ -164,7 +166,7 @@ class SqliteAuditStore:
     def _filled(
         self, parse: Callable[[Row], T], sql: str, start: int, conditions: list[Any], limit: int
     ) -> list[T]:
-        """Reads on behind rows that were left out: fewer than `limit` must mean that there are no more."""
+        """Reads on after rows that were left out: fewer than `limit` must mean that there are no more."""
         found: list[T] = []
         while len(found) < limit:
             wanted = limit - len(found)

@@ -1,6 +1,6 @@
-"""Moves what is in the WAL into the database file, beside the commits instead of in one of them. No table by name here.
+"""Copies the WAL into the database file, alongside the commits instead of within one of them. It names no tables.
 
-SQLite's own way is that the commit which fills the WAL pays: 3 to 4 ms, each hundredth use of a secret or so.
+By default, SQLite lets the commit that fills the WAL pay for it: 3 to 4 ms at about every hundredth use of a secret.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import contextlib
 import sqlite3
 import threading
 
-# Pages of 4 KiB. A writer that never pauses leaves a checkpoint beside it no moment in which the WAL is empty and can
-# begin anew; then some commit pays after all, instead of a file that grows for good. SQLite's own bound is 1,000.
+# Pages of 4 KiB. With a writer that never pauses, the WAL is never empty and can't restart; from this size on a commit
+# pays after all, so that the file does not grow for ever. SQLite's default is 1,000.
 LONGEST_WAL_PAGES = 4000
 
 
 class Checkpoints:
-    """A connection of its own: a checkpoint on the writer's would hold the writer up. Safe from several threads."""
+    """Uses its own connection, as a checkpoint on the writer's would block the writer. Thread-safe."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -23,13 +23,13 @@ class Checkpoints:
         self._closed = False
 
     def run(self, *, emptying: bool = False) -> None:
-        """As far as it goes without waiting for anybody (https://www.sqlite.org/wal.html 3.1). Never raises.
+        """As far as possible without waiting for anybody (https://www.sqlite.org/wal.html 3.1). Never raises.
 
-        `emptying`: waits for others as long as a statement does, and leaves a WAL of no bytes.
+        `emptying`: waits for others as long as a statement does, and truncates the WAL to zero bytes.
         """
         with self._lock:
             if not self._closed:
-                # Nothing is lost with it: what is in the WAL is committed. A full disk shows at the commits.
+                # No data is lost: the WAL's content is committed. Commits will report a full disk.
                 with contextlib.suppress(sqlite3.Error):
                     mode = "TRUNCATE" if emptying else "PASSIVE"
                     self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()

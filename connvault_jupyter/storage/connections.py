@@ -38,17 +38,17 @@ class SqliteConnectionStore:
         return read_one(_connection, row, _TABLE)
 
     def by_name(self, name: str) -> StoredConnection | None:
-        """With regard to case. Raises: StorageError: the row can't be read."""
-        # The first condition has the index, the second one the case.
+        """Case-sensitive. Raises: StorageError: the row can't be read."""
+        # The first condition uses the index, the second one compares the case.
         row = self._database.one(f"{_SELECT} WHERE name = ? AND name = ? COLLATE BINARY", (name, name))
         return read_one(_connection, row, _TABLE)
 
     def all(self) -> Sequence[StoredConnection]:
-        """By name, without regard to case. Unreadable rows are left out."""
+        """By name, ignoring case. Unreadable rows are left out."""
         return read_all(_connection, self._database.many(f"{_SELECT} ORDER BY name"), _TABLE)
 
     def update(self, connection: Connection, mac: bytes | None = None, *, expected_revision: int) -> None:
-        """Last use and last test stay. Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
+        """Keeps last use and last test. Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
         with self._database.transaction():
             self._check_revision(connection.id, expected_revision)
             self._refuse_taken(connection)
@@ -64,7 +64,7 @@ class SqliteConnectionStore:
             self._database.change("DELETE FROM connections WHERE id = ?", (connection_id,))
 
     def touch(self, connection_id: str, at: datetime) -> None:
-        """Notes the last use; nothing if the connection is gone."""
+        """Notes the last use; does nothing if the connection is gone."""
         self._database.change(
             "UPDATE connections SET last_used_at = ? WHERE id = ?",
             (microseconds(at), connection_id),
@@ -72,18 +72,18 @@ class SqliteConnectionStore:
         )
 
     def last_used(self) -> Mapping[str, datetime]:
-        """By connection id; those never used are missing."""
+        """By connection id, without those never used."""
         rows = self._database.many("SELECT id, last_used_at FROM connections WHERE last_used_at IS NOT NULL")
         return dict(read_all(_last_use, rows, _TABLE))
 
     def save_test(self, connection_id: str, outcome: TestOutcome) -> None:
-        """Replaces the one before; nothing if the connection is gone."""
+        """Replaces the previous one; does nothing if the connection is gone."""
         self._database.change(
             "UPDATE connections SET last_test = ? WHERE id = ?", (canonical(outcome), connection_id)
         )
 
     def tests(self) -> Mapping[str, TestOutcome]:
-        """By connection id; those never tested are missing."""
+        """By connection id, without those never tested."""
         rows = self._database.many("SELECT id, last_test FROM connections WHERE last_test IS NOT NULL")
         return dict(read_all(_last_test, rows, _TABLE))
 
@@ -102,11 +102,11 @@ class SqliteConnectionStore:
             raise NameTaken
 
 
-# By content, so it can't be stale, whoever wrote the row. A list of 1,000 takes a third of the time.
+# Cached by content, so it can't be stale, whoever wrote the row. A list of 1,000 then takes a third of the time.
 @lru_cache(maxsize=2048)
 def _parsed(document: str) -> Connection:
     connection = Connection.model_validate_json(document)
-    # Its MAC is over JSON, which has no such numbers; so has no store of ours.
+    # Its MAC covers JSON, which has no such numbers, and we never store any.
     if any(isinstance(value, float) and not isfinite(value) for value in connection.fields.values()):
         raise ValueError("not a number")
     return connection
@@ -116,7 +116,7 @@ def _connection(row: Row) -> StoredConnection:
     connection_id, name, revision, document, mac = row
     connection = _parsed(document)
     agree((connection_id, connection.id), (name, connection.name), (revision, connection.revision))
-    # Of another type it is no MAC, and none is worse than a wrong one: that says more.
+    # A value of another type can't be a MAC. Treat it as a wrong one, not as a missing one.
     return StoredConnection(connection, mac if isinstance(mac, bytes | None) else b"")
 
 

@@ -1,6 +1,6 @@
-"""An open SQLite database: statements, transactions, and when they reach the disk. No table by name here.
+"""An open SQLite database: statements, transactions, and when they reach the disk. It names no tables.
 
-The caller holds one lock around everything but `flush`, which may be called from any thread without it.
+The caller holds one lock around everything except `flush`, which may be called from any thread without it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Row = tuple[Any, ...]
 Parameters = Sequence[Any]
 
 
-# Longer than any transaction of ours holds the write lock.
+# Longer than any of our transactions holds the write lock.
 _MOMENT_S = 0.05
 
 
 class Database:
     """An open database. Implements `services.ports.Transactions`.
 
-    In WAL mode a commit with `durable=True` is synced before it returns (`synchronous = FULL`); one without is in the
-    operating system's hands, where a crash of this process can't harm it, and is synced by the next `flush`. Whoever
-    owns the database calls `flush` at least once a second while `unsynced` is true. On a network file system the
-    rollback journal is used instead, and every commit is synced.
+    In WAL mode a commit with `durable=True` is synced before it returns (`synchronous = FULL`); one without is handed
+    to the operating system, where a crash of this process can't harm it, and synced by the next `flush`. Whoever owns
+    the database calls `flush` at least once a second while `unsynced` is true. On a network file system the rollback
+    journal is used instead, and every commit is synced.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Database:
         acting: Acting,
         busy_timeout_s: float,
     ) -> None:
-        """`checkpoints` `None`: the database has no WAL. `busy_timeout_s`: that of the connection."""
+        """`checkpoints` `None`: the database has no WAL. `busy_timeout_s`: the connection's own."""
         self._connection = connection
         self._acting = acting
         self._busy_timeout_s = busy_timeout_s
@@ -65,23 +65,23 @@ class Database:
         self._unsynced = False
 
     def transaction(self, *, durable: bool = True) -> _Transaction:
-        """See `Transactions.transaction`. Of blocks inside each other the outermost says whether it is durable.
+        """See `Transactions.transaction`. In nested blocks the outermost one decides whether it is durable.
 
-        If a block inside fails, the whole is rolled back, even when the exception was caught in between: half of what
-        the block did might be there.
+        If an inner block fails, the whole transaction is rolled back, even if the exception was caught: the block may
+        have done only half of its work.
         """
         return _Transaction(self, durable=durable, escaping=False)
 
     def escape(self) -> _Transaction:
-        """See `Transactions.escape`: a durable transaction, before which the reserve is freed if space is short.
+        """See `Transactions.escape`: a durable transaction; if space is short, the reserve is freed first.
 
-        Should the disk fill up just between that and the commit, `StorageFull` is raised with the reserve freed, so
-        that the next try has its space. The reserve is made anew as soon as there is room for it.
+        If the disk fills up between that and the commit, `StorageFull` is raised with the reserve freed, so that the
+        next try has space. The reserve is created again as soon as there is room for it.
         """
         return _Transaction(self, durable=True, escaping=True)
 
     def erasing(self) -> _Transaction:
-        """See `Transactions.erasing`. The file system may keep what was overwritten all the same, and so do backups."""
+        """See `Transactions.erasing`. The file system may nevertheless keep overwritten data, and so do backups."""
         return _Transaction(self, durable=True, escaping=False, erasing=True)
 
     def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
@@ -94,9 +94,10 @@ class Database:
         return self._fetch(sql, parameters)
 
     def change(self, sql: str, parameters: Parameters = (), *, telling: bool = True) -> int:
-        """Runs one writing statement, in a durable transaction of its own when none is open; how many rows it hit.
+        """Runs one writing statement, in its own durable transaction if none is open; returns the number of rows
+        changed.
 
-        `telling` false: `version` stays, because nothing that is remembered by it depends on this row.
+        `telling` false: `version` stays the same, because no cache depends on this row.
 
         Raises: StorageFull, StorageBusy, StorageError.
         """
@@ -108,9 +109,9 @@ class Database:
             return self._run(sql, parameters).rowcount
 
     def version(self) -> tuple[int, int]:
-        """See `Transactions.version`: what other processes have committed, and what was changed here."""
+        """See `Transactions.version`: covers commits of other processes and changes here."""
         if self._depth and self._data_version is not None:
-            # Nobody else can commit meanwhile.
+            # Nobody else can commit during a transaction.
             self._refuse_if_spoilt()
             return self._data_version, self._changes
         data_version: int = self._fetch("PRAGMA data_version", ())[0][0]
@@ -124,11 +125,11 @@ class Database:
         return self._unsynced
 
     def flush(self) -> None:
-        """Syncs what was committed without `durable`, and empties the WAL; costs nothing when there is nothing.
+        """Syncs what was committed without `durable`, and empties the WAL. Costs nothing if there is nothing to do.
 
         Needs no lock.
 
-        Raises: StorageFull, StorageError: what is committed is still there, but a power cut could undo it.
+        Raises: StorageFull, StorageError: committed data is still there, but a power cut could undo it.
         """
         if self._unsynced:
             self._sync()
@@ -137,7 +138,7 @@ class Database:
             self._checkpoints.run()
 
     def _sync(self) -> None:
-        # First: what is committed while the sync runs may have missed it.
+        # Reset first, as commits during the sync may not be included in it.
         self._unsynced = False
         try:
             sync_file(self._wal_path)
@@ -164,7 +165,7 @@ class Database:
             self._refuse_if_spoilt()
             self._escaping |= escaping
         else:
-            # One may be left by an interrupt that fell between BEGIN and here.
+            # A transaction may be left by an interrupt between BEGIN and here.
             self._roll_back()
             self._set_level("FULL" if durable or self._checkpoints is None else "NORMAL")
             if erasing:
@@ -175,9 +176,9 @@ class Database:
         self._depth += 1
 
     def _wait_for_the_write_lock(self) -> None:
-        """As long as others hold it anyway, only for a moment: whoever waits here has the lock of all other threads.
+        """Waits only briefly if others hold it: whoever waits here holds the lock that all other threads need.
 
-        Without a WAL the commit waits too, for readers, and needs its time.
+        Without a WAL the commit also waits for readers, and needs more time.
         """
         if self._is_patient is self._waited_in_vain:
             self._is_patient = not self._waited_in_vain
@@ -191,7 +192,7 @@ class Database:
         self._waited_in_vain = False
 
     def _check_schema(self) -> None:
-        """A trigger of somebody else could swallow rows of the record, or a revoke. About 1 us if nothing changed."""
+        """A foreign trigger could swallow audit events, or a revoke. About 1 us if nothing changed."""
         try:
             (version,) = self._connection.execute("PRAGMA schema_version").fetchone()
             if version == self._schema_version:
@@ -215,7 +216,7 @@ class Database:
         if self._depth:
             return
         if self._spoilt:
-            # What was read in between was never true.
+            # What was read during the transaction is not valid.
             self._changes += 1
             self._roll_back()
             if not failed:
@@ -238,14 +239,14 @@ class Database:
 
     def _roll_back(self) -> None:
         try:
-            # SQLite may have done it by itself: https://www.sqlite.org/lang_transaction.html 3.
+            # SQLite may already have done it: https://www.sqlite.org/lang_transaction.html 3.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as exc:
             raise self._translated(exc) from exc
 
     def _erased(self) -> None:
-        """After the block of `erasing`: the WAL still has what was overwritten."""
+        """After the block of `erasing`, the WAL still contains the overwritten data."""
         self._set("secure_delete = FAST")
         if self._checkpoints is not None:
             self._checkpoints.run(emptying=True)
@@ -257,15 +258,15 @@ class Database:
 
     def _set(self, setting: str) -> None:
         try:
-            # It takes effect while it is compiled, so it must not come from the statement cache; `executescript`
-            # doesn't use that. 1 us; SQLite refuses `synchronous` inside a transaction.
+            # The pragma takes effect when compiled, so it must not come from the statement cache, which
+            # `executescript` bypasses. 1 us. SQLite refuses `synchronous` inside a transaction.
             self._connection.executescript(f"PRAGMA {setting}")
         except sqlite3.Error as exc:
             raise self._translated(exc) from exc
 
     def _refuse_if_spoilt(self) -> None:
         if self._depth and self._spoilt:
-            # The rest would be stored by itself if SQLite has rolled the transaction back already.
+            # If SQLite has already rolled back the transaction, the rest would be stored alone.
             raise StorageError("Part of the change failed earlier, so none of it is stored.")
 
     def _run(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
@@ -282,8 +283,8 @@ class Database:
         except (sqlite3.Error, OverflowError, UnicodeError) as exc:
             if "decode to UTF-8" not in str(exc):
                 raise self._spoiling(exc) from exc
-        # Somebody damaged a text. One such row must not hide the others, so it is read all the same; its parser
-        # refuses it. sqlite3's own error would quote the text.
+        # Somebody damaged a text. One such row must not hide the others, so it is read anyway and its parser refuses
+        # it. sqlite3's own error would quote the text.
         self._connection.text_factory = _lenient_text
         try:
             return self._connection.execute(sql, parameters).fetchall()
@@ -293,11 +294,12 @@ class Database:
             self._connection.text_factory = str
 
     def _spoiling(self, error: Exception) -> StorageError:
-        """What to raise for a failed statement. SQLite may have rolled the transaction back; so nothing may follow."""
+        """What to raise for a failed statement. SQLite may have rolled back the transaction, so no statement may
+        follow."""
         self._spoilt = self._depth > 0
         if isinstance(error, sqlite3.Error):
             return self._translated(error)
-        # An integer beyond 64 bits or half a character: no row can hold it.
+        # An integer beyond 64 bits or a lone surrogate: no row can hold it.
         return StorageError()
 
     def _translated(self, error: sqlite3.Error) -> StorageError:
@@ -329,7 +331,8 @@ class _Transaction:
 
 
 def sync_file(path: Path) -> None:
-    """To the disk. Safe for the -wal of an open database: SQLite has no locks on it that a close here would drop.
+    """Syncs it to the disk. Safe for the -wal of an open database: SQLite has no locks on it that closing it here
+    would drop.
 
     Raises: OSError.
     """

@@ -1,4 +1,4 @@
-"""Tells whether a directory lies on a file system that other hosts may write to as well. Nothing of SQLite."""
+"""Detects whether a directory is on a file system that other hosts may write to. Knows nothing about SQLite."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 # WAL needs memory shared between all processes that use the database (https://www.sqlite.org/wal.html, "all processes
-# must be on the same host"). Named here: network and cluster file systems, and the shared folders of virtual machines,
-# where a mapping is not kept coherent with the host's.
+# must be on the same host"). Listed here: network and cluster file systems, and shared folders of virtual machines,
+# whose mappings are not kept coherent with the host's.
 NETWORK_TYPES = frozenset(
     {
         "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs",
@@ -19,14 +19,14 @@ NETWORK_TYPES = frozenset(
     }
 )  # fmt: skip
 
-# Where Linux lists what is mounted for this process: device, mount point, type, options (proc(5)).
+# Linux's list of this process's mounts: device, mount point, type, options (proc(5)).
 MOUNTS = Path("/proc/self/mounts")
 
 
 def on_network_file_system(directory: Path, *, mounts: Path = MOUNTS) -> bool:
     """Whether WAL would be unsafe in `directory`.
 
-    False where the mounts can't be listed so (macOS): there nothing is recognised.
+    Always False where this list does not exist (macOS).
     """
     try:
         table = mounts.read_text(encoding="utf-8", errors="surrogateescape")
@@ -42,7 +42,7 @@ def _type_of(directory: Path, table: str) -> str:
         if len(parts) < 3:
             continue
         mount_point = Path(_unescaped(parts[1]))
-        # `>=`: of two mounts on one point the later one covers the earlier one.
+        # `>=`: of two mounts on one point, the later one hides the earlier one.
         if len(mount_point.parts) >= depth and directory.is_relative_to(mount_point):
             found, depth = parts[2], len(mount_point.parts)
     return found

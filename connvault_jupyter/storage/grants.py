@@ -1,4 +1,4 @@
-"""Grants and the handles that stand on them. Whether a grant counts (its MAC, its end) is not decided here."""
+"""Grants and their handles. Whether a grant is valid (its MAC, its end) is not decided here."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SqliteGrantStore:
         self._database = database
 
     def add(self, grant: Grant, mac: bytes) -> None:
-        """Raises: StorageError: there is no such connection, or there is a grant of this id."""
+        """Raises: StorageError: there is no such connection, or the id already exists."""
         self._database.change(
             "INSERT INTO grants (id, connection_id, requester_key, instance, created_at, document, mac)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -60,7 +60,7 @@ class SqliteGrantStore:
         )
 
     def replace(self, grant: Grant, mac: bytes) -> bool:
-        """Whether there was one of this id, connection, requester and run."""
+        """Returns whether there was one of this id, connection, requester and run."""
         return bool(
             self._database.change(
                 "UPDATE grants SET document = ?, mac = ?"
@@ -97,7 +97,7 @@ class SqliteGrantStore:
         return read_all(_grant, rows, "grants")
 
     def note_use(self, grant_id: str, at: datetime, uses: int = 1) -> None:
-        """Counts `uses`, the last of them at `at`; nothing if the grant is gone."""
+        """Counts `uses`, the last of them at `at`; does nothing if the grant is gone."""
         self._database.change(
             "UPDATE grants SET uses = uses + ?, last_used_at = ? WHERE id = ?",
             (uses, microseconds(at), grant_id),
@@ -105,7 +105,7 @@ class SqliteGrantStore:
         )
 
     def remove(self, grant_id: str, why: HandleEnd = "revoked") -> bool:
-        """With its handles, which have ended for this reason; whether there was one."""
+        """Removes it and its handles, which end for this reason; returns whether there was one."""
         with self._database.transaction(durable=False):
             _note_end(self._database, "grant_id", grant_id, why)
             return bool(self._database.change("DELETE FROM grants WHERE id = ?", (grant_id,)))
@@ -118,7 +118,7 @@ class SqliteHandleStore:
         self._database = database
 
     def add(self, handle: Handle) -> None:
-        """Raises: StorageError: connection or grant are gone, or there is a handle of this ref."""
+        """Raises: StorageError: connection or grant are gone, or the ref already exists."""
         self._database.change(
             "INSERT INTO handles (ref_hash, grant_id, connection_id, requester_instance, mode, created_at, expires_at,"
             " agent_hash, agent_sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -161,14 +161,14 @@ class SqliteHandleStore:
             return bool(self._database.change("DELETE FROM handles WHERE ref_hash = ?", (ref_hash,)))
 
     def instances(self) -> frozenset[str]:
-        """Of all handles and of all grants bound to an instance."""
+        """The instances of all handles and of all grants bound to one."""
         rows = self._database.many(
             "SELECT requester_instance FROM handles UNION SELECT instance FROM grants WHERE instance IS NOT NULL"
         )
         return frozenset(row[0] for row in rows)
 
     def remove_instance(self, requester_instance: str) -> int:
-        """All handles and instance-bound grants of a run that has ended; how many of both."""
+        """Removes all handles and instance-bound grants of a run that has ended; returns how many of both."""
         with self._database.transaction():
             _note_end(self._database, "requester_instance", requester_instance, "kernel_gone")
             handles = self._database.change(
@@ -184,13 +184,13 @@ def _note_end(
     value: object,
     why: HandleEnd,
 ) -> None:
-    """Before the rows go: the trigger can only guess. Whatever it would say by itself is left to it."""
+    """Before the rows are removed, as the trigger can only assume the default reason; that one is left to it."""
     if why != "revoked":
         database.change(f"{_NOTE_END} WHERE {column} = ?", (why, value))
 
 
-# By content, so it can't be stale, whoever wrote the row. A grant is read at each use of a secret, a cached one 8 us
-# faster; as many as a busy server has at a time.
+# Cached by content, so it can't be stale, whoever wrote the row. A grant is read at each use of a secret, 8 us faster
+# if cached. As many as a busy server has at a time.
 @lru_cache(maxsize=512)
 def _parsed(document: str) -> Grant:
     return Grant.model_validate_json(document)

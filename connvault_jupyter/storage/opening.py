@@ -1,4 +1,4 @@
-"""From a directory to an open, current, private database. No table by name here."""
+"""Opens the database in a directory: migrated and private. It names no tables."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .sqlite_errors import is_busy, is_forbidden, translated, translated_os
 FILE_NAME = "connvault.db"
 RESERVE_NAME = "reserve"
 
-# How long a statement waits for another process's transaction. Theirs take well under a millisecond; a person who
-# waits for a cell notices two seconds, and gets a clear error then.
+# How long a statement waits for another process's transaction. Those take well under a millisecond; a person waiting
+# for a cell notices two seconds, and then gets a clear error.
 BUSY_TIMEOUT_S = 2.0
 
-# There are about 50 different statements; each stays compiled.
+# There are about 50 different statements; all stay compiled.
 _CACHED_STATEMENTS = 256
 
 _SETTINGS = (
-    # Sorting must not spill names and labels into some temporary directory.
+    # Sorting must not write names and labels into a temporary directory.
     "PRAGMA temp_store = MEMORY",
-    # What is deleted is overwritten where that costs no extra write.
+    # Deleted data is overwritten where that costs no extra write.
     "PRAGMA secure_delete = FAST",
-    # The file may have been edited by others: what its schema calls is limited to harmless functions.
+    # Others may have edited the file: its schema may only call harmless functions.
     "PRAGMA trusted_schema = OFF",
 )
 
@@ -45,13 +45,13 @@ def open_database(
     migrations: Sequence[Migration] | None = None,
     busy_timeout_s: float = BUSY_TIMEOUT_S,
 ) -> Database:
-    """Opens `connvault.db` in `data_dir`, made (0700, its files 0600) and migrated where necessary.
+    """Opens `connvault.db` in `data_dir`, created (0700, its files 0600) and migrated if necessary.
 
     `migrations` `None`: those of the package. Several processes may do this at once.
 
     Raises:
         SchemaTooNew: a newer version of the package wrote it.
-        StorageBusy: another process holds it and does not let go.
+        StorageBusy: another process holds it for too long.
         StorageFull: there is no space for a new database.
         StorageError: directory or file is a symbolic link or another user's, or the file is damaged.
     """
@@ -59,9 +59,9 @@ def open_database(
     path = data_dir / FILE_NAME
     for suffix in ("", "-wal", "-shm", "-journal"):
         claim_private(data_dir / (FILE_NAME + suffix))
-    # Before SQLite does: it would give the file, and the -wal and -shm that follow it, the rights of the umask.
+    # Create it before SQLite does, which would use the umask for the file and for its -wal and -shm.
     create_private(path)
-    # SQLite opens it for reading then, and the first use fails.
+    # SQLite would open it read-only, and the first use would fail.
     if not os.access(path, os.R_OK | os.W_OK):
         raise unusable(data_dir, PermissionError(errno.EACCES, f"{path.name} can't be written"))
     wal = not network_file_system(data_dir)
@@ -70,7 +70,7 @@ def open_database(
     try:
         connection = _prepared(path, wal, steps, busy_timeout_s, reserve)
     except StorageFull:
-        # Even an open database needs its -shm: without space nobody could start and revoke.
+        # Even opening needs space for the -shm: without the reserve nobody could start a server to revoke.
         if not reserve.free():
             raise
         connection = _prepared(path, wal, steps, busy_timeout_s, reserve)
@@ -116,7 +116,7 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     return sqlite3.connect(
         str(path),
         timeout=busy_timeout_s,
-        # No transaction is begun behind our back.
+        # sqlite3 must not begin transactions on its own.
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_CACHED_STATEMENTS,
@@ -124,7 +124,7 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
 
 
 def _set_journal_mode(connection: sqlite3.Connection, mode: str, timeout_s: float) -> None:
-    """Asks again while it is busy: unlike other statements this one does not wait for processes that do the same."""
+    """Retries while busy: unlike other statements, this one does not wait for processes that do the same."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -139,13 +139,13 @@ def _set_journal_mode(connection: sqlite3.Connection, mode: str, timeout_s: floa
 
 
 def _back_up(path: Path, version: int, busy_timeout_s: float) -> None:
-    """A copy beside the database, named after the schema version in it: complete, or not there."""
+    """Creates a copy next to the database, named after its schema version: complete, or not at all."""
     copy = path.with_name(f"{path.name}.backup-{version:04d}")
     draft = copy.with_name(f"{copy.name}.{os.getpid()}")
     try:
         draft.unlink(missing_ok=True)
         create_private(draft)
-        # A connection of its own: SQLite does not copy from one that is writing.
+        # Uses a separate connection: SQLite does not copy from one that is writing.
         source, target = _connect(path, busy_timeout_s), _connect(draft, busy_timeout_s)
         try:
             source.backup(target)

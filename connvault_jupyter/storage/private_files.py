@@ -1,4 +1,5 @@
-"""Directories and files that belong to one person: how they are made, and when they are refused. Nothing of SQLite."""
+"""Directories and files that belong to one person: how they are created, and when they are refused. Knows nothing
+about SQLite."""
 
 from __future__ import annotations
 
@@ -16,13 +17,14 @@ _OF_OTHERS = 0o077
 
 
 def private_directory(path: Path) -> None:
-    """Makes sure that there is a directory of ours that nobody else can look into.
+    """Makes sure that the directory exists, is ours, and is closed to others.
 
-    Parents are made with the usual rights. Rights of others on an own directory are taken away.
+    Parents are created with the default rights. If the directory is ours, the rights of others on it are removed.
 
     Raises:
-        StorageError: it is a symbolic link, somebody else's, or no directory. Whoever put it there could read along.
-        StorageFull: there is no space to make it.
+        StorageError: it is a symbolic link, somebody else's, or not a directory. Whoever put it there could read its
+        files.
+        StorageFull: there is no space to create it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,8 @@ def private_directory(path: Path) -> None:
 
 
 def unusable(folder: Path, error: OSError) -> StorageError:
-    """What to raise where nothing can be made or written in the vault's folder: which one it is, and what moves it."""
+    """What to raise if the vault's folder can't be created or written: names the folder, and the settings that change
+    it."""
     if error.errno in NO_SPACE:
         return StorageFull()
     return StorageError(
@@ -46,7 +49,7 @@ def unusable(folder: Path, error: OSError) -> StorageError:
 
 
 def create_private(path: Path) -> None:
-    """Makes an empty file of ours unless there is something already.
+    """Creates an empty private file, unless something is already there.
 
     An existing file is not opened: closing any descriptor of a database file drops the locks that SQLite holds on it
     in this process (https://www.sqlite.org/howtocorrupt.html 2.2).
@@ -62,9 +65,9 @@ def create_private(path: Path) -> None:
 
 
 def claim_private(path: Path) -> None:
-    """Makes sure that a file, if it is there, is an ordinary one of ours that nobody else can read.
+    """Makes sure that a file, if it exists, is a regular file of ours that nobody else can read.
 
-    Raises: StorageError: it is a symbolic link, somebody else's, or no file.
+    Raises: StorageError: it is a symbolic link, somebody else's, or not a file.
     """
     try:
         _claim(path, stat.S_ISREG, FILE_MODE, "file")

@@ -1,4 +1,4 @@
-"""Which questions were asked and not closed, so that a broker that died leaves no one unanswered. No decision here."""
+"""Stores the questions that were asked and not closed, so that none is forgotten if a broker dies. Decides nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SqliteOpenQuestionStore:
         self._database = database
 
     def add(self, question: OpenQuestion) -> None:
-        """Raises: StorageError: there is a question of this id."""
+        """Raises: StorageError: the id already exists."""
         self._database.change(
             "INSERT INTO open_questions (question_id, broker, event, asked_at) VALUES (?, ?, ?, ?)",
             (

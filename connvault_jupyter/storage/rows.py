@@ -1,4 +1,4 @@
-"""How values cross the database's border, and what happens to a row that does not parse. No SQL here."""
+"""Converts values to and from the database, and handles rows that can't be parsed. No SQL here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
-# Whoever edits rows chooses their ids; the log gets no more of one than the longest of ours.
+# Whoever edits rows chooses their ids; no more than the length of our longest is logged.
 _LOGGED_ID_CHARS = 64
 
-# What parsers raise; pydantic's ValidationError is a ValueError.
+# Exceptions that parsers raise; pydantic's ValidationError is a ValueError.
 _UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def microseconds(instant: datetime) -> int:
 
 
 def instant(value: Any) -> datetime:
-    """Raises: TypeError, OverflowError: no instant."""
+    """Raises: TypeError, OverflowError: it is not an instant."""
     return _EPOCH + timedelta(microseconds=value)
 
 
@@ -51,24 +51,24 @@ def canonical(contract: BaseModel) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """Raises: TypeError, ValueError: JSON can't say this."""
+    """Raises: TypeError, ValueError: JSON can't represent this."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def agree(*pairs: tuple[Any, Any]) -> None:
-    """Raises: ValueError: a column says something else than its document. Such a row was edited."""
+    """Raises: ValueError: a column differs from its document, so the row was edited."""
     for column, documented in pairs:
         if column != documented:
             raise ValueError("column and document differ")
 
 
 def read_one(parse: Callable[[Row], T], row: Row | None, table: str) -> T | None:
-    """Raises: StorageError: the row does not parse."""
+    """Raises: StorageError: the row can't be parsed."""
     if row is None:
         return None
     try:
         return parse(row)
-    # No cause: what did not parse is not for a log.
+    # No cause: unparsable data must not be logged.
     except _UNREADABLE:
         raise StorageError(
             f"A row of the table {table} can't be read. Restore it from a backup or remove it."
@@ -76,7 +76,8 @@ def read_one(parse: Callable[[Row], T], row: Row | None, table: str) -> T | None
 
 
 def read_all(parse: Callable[[Row], T], rows: Iterable[Row], table: str) -> list[T]:
-    """What parses; each other row is left out and named in the log, so that it does not take the list down.
+    """The rows that can be parsed; every other row is left out and logged by its id, so that it does not fail the
+    whole list.
 
     The first column is the row's id.
     """

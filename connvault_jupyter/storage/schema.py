@@ -1,4 +1,4 @@
-"""The numbered migrations and how a database gets from its version to the newest one. No statement of any store."""
+"""The numbered migrations, and how a database is brought to the newest version. No statements of stores here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TO_SEMICOLON = re.compile(r"[^;]*;|[^;]+")
 
 @dataclass(frozen=True)
 class Migration:
-    """One step forward. Once released it is never edited: another step follows."""
+    """One step forward. Once released it is never edited; changes need another step."""
 
     number: int
     sql: str
@@ -31,7 +31,7 @@ def shipped_migrations() -> tuple[Migration, ...]:
 
 
 Acting = frozenset[tuple[str, str, str]]
-"""Type, name and text of everything in a schema that acts by itself."""
+"""Type, name and text of all triggers and views of a schema."""
 
 
 def acting(connection: sqlite3.Connection) -> Acting:
@@ -45,7 +45,7 @@ def acting(connection: sqlite3.Connection) -> Acting:
 
 
 def acting_of(migrations: Sequence[Migration]) -> Acting:
-    """What `acting` finds in a database that nobody else has changed."""
+    """The result of `acting` for a database that nobody else has changed."""
     fresh = sqlite3.connect(":memory:", isolation_level=None)
     try:
         migrate(fresh, migrations=migrations, back_up=lambda _: None)
@@ -57,12 +57,12 @@ def acting_of(migrations: Sequence[Migration]) -> Acting:
 def migrate(
     connection: sqlite3.Connection, *, migrations: Sequence[Migration], back_up: Callable[[int], None]
 ) -> None:
-    """Applies what is missing, each step in one transaction together with its `PRAGMA user_version`; all of them in one
-    on a new database.
+    """Applies the missing steps, each in one transaction together with its `PRAGMA user_version`; on a new database
+    all of them in one.
 
-    Several processes may do this at once: who comes second finds it done. Before a step on a database that is in use
-    already, `back_up` is called with the schema version that is left behind, under the write lock. Foreign keys are
-    off meanwhile (https://www.sqlite.org/lang_altertable.html 7) and checked before each commit.
+    Several processes may do this at once: the second one finds it done. Before a step on an existing database,
+    `back_up` is called with the old schema version, under the write lock. Foreign keys are off during the steps
+    (https://www.sqlite.org/lang_altertable.html 7) and checked before each commit.
 
     Raises:
         SchemaTooNew: a newer version of the package wrote this database; nothing is touched.
@@ -75,12 +75,13 @@ def migrate(
             raise SchemaTooNew(found=version, newest=newest)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # Another process may have been quicker while this one waited for the lock.
+            # Another process may have migrated it while this one waited for the lock.
             version = _version(connection)
             following = [step for step in migrations if step.number > version]
             if following and version:
                 back_up(version)
-            # A new one is made in one go: there is nothing to save, and nobody ever opens it half made.
+            # A new database is created in one transaction: there is nothing to back up, and nobody can open it half
+            # created.
             for step in following[:1] if version else following:
                 _apply(connection, step)
             connection.execute("COMMIT")
@@ -107,9 +108,9 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
 
 
 def _statements(sql: str) -> Iterator[str]:
-    """One after the other: `executescript` would commit the transaction first, and `execute` takes no two."""
+    """Splits them: `executescript` would commit the transaction first, and `execute` takes only one."""
     statement = ""
-    # A semicolon may also be in a string, a comment or a trigger: SQLite tells whether it ends a statement.
+    # A semicolon may also be part of a string, a comment or a trigger: SQLite knows whether it ends a statement.
     for piece in _TO_SEMICOLON.findall(sql):
         statement += piece
         if sqlite3.complete_statement(statement):

@@ -1,4 +1,4 @@
-"""Sealed secrets as they came: opaque bytes. Nothing here seals, unseals or looks inside."""
+"""Sealed secrets as opaque bytes. Nothing here seals, unseals or inspects them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SqliteSecretStore:
         self._database = database
 
     def put(self, secret: SealedSecret) -> None:
-        """Replaces the one of the same connection and field. Raises: StorageError: there is no such connection."""
+        """Replaces the secret of the same connection and field. Raises: StorageError: there is no such connection."""
         self._database.change(
             "INSERT INTO secrets (connection_id, field, ref, envelope, set_at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (connection_id, field)"
@@ -43,7 +43,7 @@ class SqliteSecretStore:
         return read_all(_secret, self._database.many(f"{_SELECT} ORDER BY connection_id, field"), _TABLE)
 
     def fields(self, connection_id: str | None = None) -> Mapping[str, frozenset[str]]:
-        """By connection, which fields have one; those without any are missing."""
+        """By connection, the fields that have a secret; connections without any are left out."""
         if connection_id is not None:
             rows = self._database.many("SELECT field FROM secrets WHERE connection_id = ?", (connection_id,))
             return {connection_id: frozenset([field for (field,) in rows])} if rows else {}

@@ -1,4 +1,4 @@
-"""Turns what sqlite3 raises into the package's own errors. No SQL here, and no decision about what to do next."""
+"""Translates sqlite3's exceptions into the package's own errors. No SQL here, and no decisions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..errors import StorageBusy, StorageError, StorageFull
 
-# Primary result codes, https://www.sqlite.org/rescode.html; the sqlite3 module names them from Python 3.11 on only.
+# Primary result codes, https://www.sqlite.org/rescode.html; the sqlite3 module only names them since Python 3.11.
 _BUSY, _LOCKED, _READONLY, _IOERR, _FULL, _CANTOPEN = 5, 6, 8, 10, 13, 14
 
 # Python 3.10 has no `sqlite_errorcode`; these are the texts of sqlite3_errstr().
@@ -21,12 +21,12 @@ _CODE_OF_TEXT = {
     "unable to open database file": _CANTOPEN,
 }
 
-# EFBIG: a limit on file sizes; for whoever has to write it is a full disk.
+# EFBIG: a limit on file sizes, which has the same effect as a full disk.
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def result_code(error: sqlite3.Error) -> int | None:
-    """The primary result code, `None` when sqlite3 itself and not SQLite complains."""
+    """The primary result code; `None` if the error is sqlite3's own and not SQLite's."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return _CODE_OF_TEXT.get(str(error)) if code is None else code & 0xFF
 
@@ -36,15 +36,15 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def is_forbidden(error: sqlite3.Error) -> bool:
-    """Whether the files may not be written: a right that is missing, or a read-only volume."""
+    """Whether the files may not be written: missing permission, or a read-only volume."""
     return result_code(error) in (_READONLY, _CANTOPEN)
 
 
 def translated(error: sqlite3.Error, *, space_is_short: Callable[[], bool]) -> StorageError:
     """The error to raise instead.
 
-    SQLite answers FULL to ENOSPC alone; an exceeded quota or a -shm that can't grow is an I/O error to it. So on an
-    I/O error `space_is_short` is asked.
+    SQLite reports FULL only for ENOSPC; an exceeded quota, or a -shm that can't grow, is an I/O error. So for an I/O
+    error `space_is_short` is called.
     """
     code = result_code(error)
     if code == _FULL or (code == _IOERR and space_is_short()):
@@ -55,5 +55,5 @@ def translated(error: sqlite3.Error, *, space_is_short: Callable[[], bool]) -> S
 
 
 def translated_os(error: OSError) -> StorageError:
-    """The same for what the operating system says about our files."""
+    """The same for errors of the operating system about our files."""
     return StorageFull() if error.errno in NO_SPACE else StorageError()

@@ -1,4 +1,4 @@
-"""All stores of one database, wired. The one place to open the storage; no other logic."""
+"""Wires all stores of one database. The only module that opens the storage; no other logic."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def stores_of(database: Database) -> Stores:
 def open_stores(
     *, data_dir: Path, network_file_system: Callable[[Path], bool] = on_network_file_system
 ) -> tuple[Database, Stores]:
-    """Opens (or makes) the database in `data_dir`. Whoever called closes the database, and flushes it while it is open.
+    """Opens (or creates) the database in `data_dir`. The caller closes it, and flushes it while it is open.
 
     Raises: what `open_database` raises.
     """

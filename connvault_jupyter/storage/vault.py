@@ -1,4 +1,4 @@
-"""The one row that describes the vault. No key: `parameters` are whatever the custodian wants kept."""
+"""The row that describes the vault. It contains no key: `parameters` are whatever the custodian stores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CUSTODIANS = {kind: kind for kind in get_args(CustodianKind)}
 
 
 class SqliteVaultStore:
-    """Implements `services.vault_ports.VaultStore`. `parameters` must be expressible in JSON."""
+    """Implements `services.vault_ports.VaultStore`. `parameters` must be JSON values."""
 
     def __init__(self, *, database: Database) -> None:
         self._database = database
@@ -29,11 +29,11 @@ class SqliteVaultStore:
     def check(self) -> bytes | None:
         """`None`: not set up."""
         row = self._database.one("SELECT check_value FROM vault")
-        # What is no check value fits no keys.
+        # Anything else can't match any keys.
         return None if row is None else row[0] if isinstance(row[0], bytes) else b""
 
     def create(self, record: VaultRecord) -> bool:
-        """False, and nothing stored, if there is a record already, readable or not."""
+        """False, storing nothing, if there is already a record, readable or not."""
         return bool(
             self._database.change(
                 f"INSERT INTO vault (id, {_COLUMNS})"  # noqa: S608 - the constant above
@@ -43,7 +43,7 @@ class SqliteVaultStore:
         )
 
     def replace(self, record: VaultRecord) -> None:
-        """Stores the record in place of the present one, if there is any."""
+        """Replaces the present record, if there is one."""
         self._database.change(
             f"UPDATE vault SET ({_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?) WHERE id = 1",  # noqa: S608 - the constant above
             _columns(record),

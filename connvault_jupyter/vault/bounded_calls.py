@@ -1,6 +1,6 @@
-"""Calls that may hang (an OS keyring, its daemon, a person who went for lunch), with an end. One at a time.
+"""Time limits for calls that may hang (an OS keyring, its daemon, a person who is away). One call at a time.
 
-Nothing of keyrings here, and no retries: whoever waits decides what a time-out means.
+It knows nothing about keyrings and never retries: the caller decides what a time-out means.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class CallTimedOut(Exception):
-    """No answer in time. The call itself may still be under way; its answer will be dropped."""
+    """No answer in time. The call itself may still be running; its result will be dropped."""
 
 
 class BoundedCalls:
-    """Runs calls in daemon threads, so that a hanging one neither holds the caller nor the end of the process.
+    """Runs calls in daemon threads, so that a hanging one blocks neither the caller nor the exit of the process.
 
-    While a call hangs the next ones wait for it, each at most its own time: so one dialog of the OS is open at most,
-    and hanging threads do not pile up.
+    While a call hangs, the next ones wait for it, each at most for its own time. So at most one dialog of the OS is
+    open, and hanging threads do not pile up.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,7 +33,7 @@ class BoundedCalls:
         """What `call` returns or raises.
 
         Raises:
-            CallTimedOut: after `timeout_s` seconds, those spent waiting for an earlier call included.
+            CallTimedOut: after `timeout_s` seconds, including the wait for an earlier call.
         """
         deadline = time.monotonic() + timeout_s
         if not self._free.acquire(timeout=timeout_s):
@@ -52,7 +52,7 @@ class BoundedCalls:
 
         try:
             threading.Thread(target=work, name=self._name, daemon=True).start()
-        except RuntimeError:  # the process may have no more threads
+        except RuntimeError:  # the process may not be able to start more threads
             self._free.release()
             raise
         if not wait([answer], timeout=max(0.0, deadline - time.monotonic())).done:

@@ -4,8 +4,8 @@
         def custodian(self) -> Custodian:
             return MyCustodian(...)
 
-Each `test_*` method is one promise. `custodian()` is called anew wherever a promise must survive a restart, and must
-then reach the same place of custody.
+Each `test_*` method is one promise. `custodian()` is called again wherever a promise must survive a restart, and must
+then use the same storage.
 """
 
 # ruff: noqa: S101, S105 - a suite of promises: asserts, and made-up passphrases
@@ -22,7 +22,7 @@ from typing import Any
 from ..errors import VaultError
 from ..services.vault_ports import Custodian
 
-# What a wrong hand may have written into the stored parameters.
+# Damaged parameters, as an attacker or a bug may have stored them.
 _NONSENSE: tuple[Any, ...] = (None, True, -1, 0, 2**40, 1.5, "", "x", "A" * 100_000, [], {})
 
 
@@ -35,11 +35,11 @@ class CustodianConformance:
     """Whether a wrong passphrase must be refused."""
 
     def custodian(self) -> Custodian:
-        """A new custodian over the same place of custody."""
+        """A new custodian over the same storage."""
         raise NotImplementedError
 
     def test_when_asked_it_is_available_here(self) -> None:
-        """The suite means something only where the custodian answers."""
+        """The suite is only meaningful where the custodian is available."""
         found = self.custodian().availability()
         assert found.available, found.detail
         assert found.label
@@ -70,7 +70,7 @@ class CustodianConformance:
         self.custodian().forget(vault_id, parameters)
 
     def test_when_two_vaults_are_kept_each_has_its_own_key(self) -> None:
-        """One place of custody serves many vaults."""
+        """One custodian's storage serves many vaults."""
         one, other = _vault(), _vault()
         key, other_key = secrets.token_bytes(32), secrets.token_bytes(32)
         parameters, other_parameters = self._keep(one, key), self._keep(other, other_key)
@@ -80,7 +80,7 @@ class CustodianConformance:
             self.custodian().forget(vault_id, kept)
 
     def test_when_asked_for_another_vault_it_gives_nothing(self) -> None:
-        """Parameters that were copied to another vault open nothing there."""
+        """Parameters copied to another vault give no key there."""
         vault_id = _vault()
         parameters = self._keep(vault_id, secrets.token_bytes(32))
         _refuses(self.custodian(), _vault(), parameters, self.passphrase)
@@ -95,7 +95,7 @@ class CustodianConformance:
         self.custodian().forget(vault_id, parameters)
 
     def test_when_the_passphrase_is_wrong_it_gives_nothing(self) -> None:
-        """Wrong, empty or missing: refused. A custodian without passphrase gives the key all the same."""
+        """Wrong, empty or missing: refused. A custodian without passphrase returns the key nevertheless."""
         vault_id, key = _vault(), secrets.token_bytes(32)
         parameters = self._keep(vault_id, key)
         for wrong in (self.wrong_passphrase, "", None):
@@ -141,7 +141,7 @@ class CustodianConformance:
         custodian.forget(vault_id, parameters)
 
     def test_when_shown_it_shows_nothing(self) -> None:
-        """Its repr may end up in a log, and so may everything that hangs on it."""
+        """Its repr may end up in a log, and so may everything that it refers to."""
         vault_id, key = _vault(), secrets.token_bytes(32)
         custodian = self.custodian()
         parameters = custodian.keep(vault_id, key, self.passphrase)

@@ -1,8 +1,8 @@
-"""What every custodian does alike: lengths, versions and error types are checked here, once. How a master key is kept
-is each custodian's own file. Never put a fallback here: a custodian that is missing is an error, not a weaker one.
+"""What all custodians share: checks of lengths, versions and error types. How a master key is kept is in each
+custodian's own file. Never put a fallback here: a missing custodian is an error, never a reason to use a weaker one.
 
-Parameters (what is stored beside the vault) are a flat JSON object with a `version`; a custodian adds names within a
-version and refuses a version that it does not know.
+Parameters (stored with the vault) are a flat JSON object with a `version`; a custodian may add names within a version,
+and refuses an unknown version.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ DAMAGED = (
 
 
 class MasterKeyCustodian(ABC):
-    """Holder of the master key (the port `Custodian`). Slow: call it without holding a lock. Safe from many threads.
+    """Holds the master key (the port `Custodian`). Slow: call it without holding a lock. Thread-safe.
 
-    A subclass gives `kind`, `parameters_version` and the four methods with an underscore.
+    A subclass defines `kind`, `parameters_version` and the four methods with an underscore.
     """
 
     kind: ClassVar[CustodianKind]
@@ -39,16 +39,17 @@ class MasterKeyCustodian(ABC):
 
     @abstractmethod
     def availability(self) -> Availability:
-        """Whether it answers here. Cheap; never asks a person, never writes, never raises."""
+        """Whether it is available here. Cheap; never prompts, never writes, never raises."""
 
     def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
-        """Takes a new master key into custody; answers the parameters to store, JSON as it is, no secret by itself.
+        """Takes a new master key into custody; returns the parameters to store, as JSON values and not secret by
+        themselves.
 
-        Kept again under the same vault id, the new key replaces the old one.
+        A second call for the same vault id replaces the old key.
 
         Raises:
-            WeakPassphrase: there is none, or it is too short (custodians that need one).
-            CustodianUnavailable: it does not answer, and nothing is kept. The message says what to do.
+            WeakPassphrase: it is missing or too short (custodians that need a passphrase).
+            CustodianUnavailable: it is unavailable, and nothing was kept. The message says what to do.
         """
         if len(master_key) != KEY_BYTES:
             raise ValueError(f"a master key has {KEY_BYTES} bytes")
@@ -59,8 +60,8 @@ class MasterKeyCustodian(ABC):
         """The master key, 32 bytes.
 
         Raises:
-            WrongPassphrase: there is none, or it opens nothing (custodians that need one).
-            CustodianUnavailable: it does not answer, has no such key, or the parameters are not usable.
+            WrongPassphrase: it is missing or wrong (custodians that need a passphrase).
+            CustodianUnavailable: it is unavailable, has no such key, or can't use the parameters.
         """
         if type(parameters.get("version")) is not int or parameters["version"] != self.parameters_version:
             raise CustodianUnavailable(DAMAGED)
@@ -91,9 +92,9 @@ class MasterKeyCustodian(ABC):
 
 
 def _typed(call: Callable[[], T]) -> T:
-    """Lets the vault's own errors out and turns every other one into `CustodianUnavailable`.
+    """Passes the vault's own errors and turns every other one into `CustodianUnavailable`.
 
-    The cause is named by its type alone, and is not attached: its text and its frames could hold the key.
+    The cause is only named by its type and not attached: its text and frames could hold the key.
     """
     try:
         return call()

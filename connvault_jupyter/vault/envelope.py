@@ -1,7 +1,7 @@
-"""Keys from one master key, and the envelope of a sealed secret. Where the master key comes from is a custodian's
-business; what a secret is bound to is decided by the services (`SealContext`). Never log or store anything from here.
+"""Keys from one master key, and the envelope of a sealed secret. A custodian provides the master key; the services
+decide to what a secret is bound (`SealContext`). Never log or store anything from here.
 
-The envelope, version 1 (a later version is another first byte; a reader refuses a version that it does not know):
+The envelope, version 1 (a later version has another first byte; a reader refuses an unknown version):
 
     0        version, 1
     1        n, the length of a wrapped per-secret key; 0 in version 1 (sealed directly under the vault's sealing key)
@@ -11,9 +11,9 @@ The envelope, version 1 (a later version is another first byte; a reader refuses
 
 Associated data: everything before the nonce, then the canonical JSON of the context.
 
-Version 2 is an envelope of version 1 that could not be opened when the keys were changed, taken over as it is: its
-wrapped key (nonce, the sealing key of then, tag; 60 bytes) is under the keys of now and bound to vault, connection,
-field and what follows it. From the nonce on it is the envelope of then, with the associated data of version 1.
+Version 2 wraps an envelope of version 1 that could not be unsealed when the keys were changed: its wrapped key (nonce,
+the old sealing key, tag; 60 bytes) is under the new keys and bound to vault, connection, field and what follows it.
+From the nonce on it is the old envelope, with the associated data of version 1.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from ..errors import SecretInvalid
 from ..services.ports import Position, Randomness
 from ..services.vault_ports import Keys, MacPurpose, RecordKeys, SealContext
 
-# 256 bits: the key size of AES-256, the output of SHA-256, and what quantum searches leave at 128 bits.
+# 256 bits: the key size of AES-256, the output of SHA-256, and still 128 bits against a quantum search.
 KEY_BYTES = 32
 
-# 96 bits is the one nonce length that GCM uses as it is (SP 800-38D 8.2). Random ones are good for 2^32 seals under
-# one key; a vault with 1,000 secrets that all change every minute gets there after eight years.
+# 96 bits is the nonce length that GCM uses directly (SP 800-38D 8.2). Random ones are safe for 2^32 seals under one
+# key; a vault with 1,000 secrets that all change every minute gets there after eight years.
 NONCE_BYTES = 12
 
 TAG_BYTES = 16
@@ -52,10 +52,10 @@ _HEADER = bytes([VERSION, 0])
 _WRAPPED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
 _TAKEN_OVER = bytes([2, _WRAPPED_KEY_BYTES])
 
-# What is kept of older keys, in this order.
+# The kept parts of older keys, in this order.
 _KEPT_MACS: tuple[MacPurpose, ...] = ("audit", "claim")
 
-# With the key that seals claims.
+# Including the key that seals claims.
 _KEPT_BYTES = (len(_KEPT_MACS) + 1) * KEY_BYTES
 
 _SEQUENCE_BYTES = 8
@@ -72,7 +72,7 @@ _INFO_CHECK = b"connvault-jupyter v1 check value"
 
 
 class OlderKeys:
-    """What verifies and reads the record of an earlier generation (the port of this name)."""
+    """Verifies and reads the audit events of an earlier generation (the port `RecordKeys`)."""
 
     __slots__ = ("_claims", "_macs", "ended", "generation", "kept")
 
@@ -102,7 +102,7 @@ class OlderKeys:
 class VaultKeys:
     """Seals, unseals and authenticates (the port `Keys`). Its repr shows nothing; it refuses to be pickled or copied.
 
-    Python cannot wipe memory: the keys are gone when this object is collected, not before.
+    Python can't wipe memory: the keys are gone when this object is collected, not earlier.
     """
 
     __slots__ = (
@@ -135,21 +135,21 @@ class VaultKeys:
         self._macs = macs
         self._random = random
         self.kept = b"".join(macs[purpose] for purpose in _KEPT_MACS) + seal_claims
-        """What a later generation keeps of these keys."""
+        """The part of these keys that a later generation keeps."""
 
     def seal(self, secret: bytes, context: SealContext) -> bytes:
         """A version 1 envelope under a fresh nonce, 30 bytes longer than `secret`.
 
         Raises:
-            SecretInvalid: the context holds a value that has no canonical form (not a number, an object).
+            SecretInvalid: the context contains a value without a canonical form (NaN, an object).
         """
         return self._sealed(self._aead, secret, _associated(_HEADER, context))
 
     def unseal(self, envelope: bytes, context: SealContext) -> bytes:
-        """The secret, if key, context and every bit of the envelope are the ones that it was sealed with.
+        """The secret, if key, context and every bit of the envelope are unchanged.
 
         Raises:
-            SecretInvalid: anything else. Which part differs is not told: it would only help to guess.
+            SecretInvalid: anything else. It does not say which part differs, which would only help an attacker.
         """
         aead = self._aead
         if envelope[: len(_TAKEN_OVER)] == _TAKEN_OVER:
@@ -158,7 +158,7 @@ class VaultKeys:
         return _unsealed(aead, envelope, _associated(_HEADER, context))
 
     def wrap(self, older: Keys, envelope: bytes, context: SealContext) -> bytes:
-        """A version 2 envelope. One of version 2 gets its key wrapped anew. Raises: SecretInvalid."""
+        """A version 2 envelope. If it already is one, only its key is wrapped again. Raises: SecretInvalid."""
         if not isinstance(older, VaultKeys):
             raise TypeError("not keys of a vault")
         if envelope[: len(_HEADER)] == _HEADER:
@@ -169,7 +169,7 @@ class VaultKeys:
         return _TAKEN_OVER + nonce + self._keeping.encrypt(nonce, key, _belonging(context, body)) + body
 
     def _taken_over(self, envelope: bytes, context: SealContext) -> tuple[bytes, bytes]:
-        """(the sealing key of then, the envelope of then behind its header). Raises: SecretInvalid."""
+        """(the old sealing key, the old envelope after its header). Raises: SecretInvalid."""
         start = len(_TAKEN_OVER) + _WRAPPED_KEY_BYTES
         if envelope[: len(_TAKEN_OVER)] == _TAKEN_OVER and len(envelope) >= start:
             wrapped, body = envelope[len(_TAKEN_OVER) : start], envelope[start:]
@@ -183,8 +183,8 @@ class VaultKeys:
         raise SecretInvalid
 
     def keep_record(self, older: RecordKeys, vault_id: str, ended: Position | None) -> bytes:
-        """An envelope of the keys that the record of `older` needs, then (8 bytes, big endian) the sequence and the
-        digest of its end. Versions before have written the keys alone."""
+        """An envelope of the keys that the audit events of `older` need, then the sequence (8 bytes, big endian) and
+        the digest of its last event. Earlier versions wrote only the keys."""
         if not isinstance(older, VaultKeys | OlderKeys):
             raise TypeError("not keys of a vault")
         end = b"" if ended is None else ended.sequence.to_bytes(_SEQUENCE_BYTES, "big") + ended.digest
@@ -198,7 +198,7 @@ class VaultKeys:
         return OlderKeys(kept, generation=generation, ended=ended)
 
     def seal_claim(self, text: bytes, context: bytes) -> bytes:
-        """As `seal`, under a key of its own; `context` is whatever the text belongs to."""
+        """As `seal`, under a key of its own; `context` is what the text belongs to."""
         return self._sealed(self._claims, text, _HEADER + context)
 
     def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
@@ -210,7 +210,7 @@ class VaultKeys:
         return _HEADER + nonce + aead.encrypt(nonce, text, associated)
 
     def mac(self, purpose: MacPurpose, message: bytes) -> bytes:
-        """HMAC-SHA256 (RFC 2104), 32 bytes, under a key that no other purpose has."""
+        """HMAC-SHA256 (RFC 2104), 32 bytes, under a key for this purpose only."""
         return hmac.digest(self._macs[purpose], message, "sha256")
 
     def __repr__(self) -> str:
@@ -227,11 +227,11 @@ def derive_keys(
 
     Args:
         master_key: 32 bytes, uniformly random.
-        vault_id: binds the keys to one vault, so that two vaults with one master key by mistake share nothing.
-        epoch: generation and salt (`VaultRecord.epoch`): another one gives other keys from the same master key.
+        vault_id: binds the keys to one vault, so that two vaults with the same master key share nothing.
+        epoch: generation and salt (`VaultRecord.epoch`): another one yields other keys from the same master key.
 
     Raises:
-        ValueError: the master key has not 32 bytes.
+        ValueError: the master key does not have 32 bytes.
     """
 
     def derive(info: bytes) -> bytes:
@@ -256,17 +256,17 @@ def _unsealed(aead: AESGCM, envelope: bytes, associated: bytes) -> bytes:
     """Raises: SecretInvalid."""
     if len(envelope) >= len(_HEADER) + NONCE_BYTES + TAG_BYTES and envelope[: len(_HEADER)] == _HEADER:
         body = envelope[len(_HEADER) :]
-        # Raised outside the handler, so that no cause hangs on it.
+        # Raised outside the handler, so that no cause is attached.
         with suppress(InvalidTag):
             return aead.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], associated)
     raise SecretInvalid
 
 
 def check_value(master_key: bytes, vault_id: str, epoch: bytes = b"") -> bytes:
-    """Tells a right master key from a wrong one: an HMAC-SHA256 of the vault id under a key for this alone. 32 bytes.
+    """Detects a wrong master key: an HMAC-SHA256 of the vault id under a key for this purpose only. 32 bytes.
 
-    The key depends on the epoch too: a generation or salt that somebody changed does not fit. It is stored in the open:
-    it says nothing about the master key. Compare it with `hmac.compare_digest`.
+    The key also depends on the epoch, so a changed generation or salt does not match. It is stored unprotected, as it
+    reveals nothing about the master key. Compare it with `hmac.compare_digest`.
     """
     return hmac.digest(_derive(master_key, vault_id, epoch, _INFO_CHECK), vault_id.encode(), "sha256")
 
@@ -274,7 +274,7 @@ def check_value(master_key: bytes, vault_id: str, epoch: bytes = b"") -> bytes:
 def _derive(master_key: bytes, vault_id: str, epoch: bytes, info: bytes) -> bytes:
     if len(master_key) != KEY_BYTES:
         raise ValueError(f"a master key has {KEY_BYTES} bytes")
-    # No vault id has a zero byte. Without an epoch these are the keys of vaults made before there were generations.
+    # Vault ids contain no zero byte. Without an epoch these are the keys of vaults from before there were generations.
     salt = hashlib.sha256(vault_id.encode() + (b"\0" + epoch if epoch else b"")).digest()
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(master_key)
 
@@ -284,7 +284,7 @@ def _keeping(vault_id: str, generation: int) -> bytes:
 
 
 def _belonging(context: SealContext, body: bytes) -> bytes:
-    """What a wrapped key is bound to: where it may go can't be asked when it is wrapped."""
+    """To what a wrapped key is bound; the destination is unknown when it is wrapped."""
     parts = {
         "body": hashlib.sha256(body).hexdigest(),
         "connection": context.connection_id,
@@ -302,17 +302,17 @@ _JSON = json.JSONEncoder(
 def _associated(header: bytes, context: SealContext) -> bytes:
     destination = context.destination
     try:
-        # With the types: 1, 1.0 and True are equal and have one hash, but not one text.
+        # Including the types: 1, 1.0 and True are equal and have the same hash, but not the same text.
         values = tuple((name, type(value), value) for name, value in destination.items())
         own = (context.vault_id, context.scope, context.connection_id, context.field, context.provider_id)
         return _encoded(header, own, values)
-    # TypeError: a value that can't be hashed, or that JSON can't say.
+    # TypeError: a value that can't be hashed, or that JSON can't represent.
     except (TypeError, ValueError, RecursionError):
         pass
     raise SecretInvalid
 
 
-# The same few contexts are asked for at each use of a secret. None of them holds a secret.
+# The same few contexts occur at each use of a secret. None of them contains a secret.
 @lru_cache(maxsize=512)
 def _encoded(header: bytes, own: tuple[str, ...], values: tuple[tuple[str, type, Any], ...]) -> bytes:
     vault, scope, connection, field, provider = own
@@ -324,6 +324,6 @@ def _encoded(header: bytes, own: tuple[str, ...], values: tuple[tuple[str, type,
         "scope": scope,
         "vault": vault,
     }
-    # JSON keeps names and types apart ("1", 1, 1.0, true, null); sorted and without spaces there is one text only.
-    # surrogatepass: two lone surrogates must not read like the character that they would make together.
+    # JSON keeps names and types distinct ("1", 1, 1.0, true, null); sorted and without spaces the text is unique.
+    # surrogatepass: two lone surrogates must not equal the character that they form together.
     return header + _JSON.encode(parts).encode("utf-8", "surrogatepass")

@@ -1,7 +1,7 @@
-"""Which OS keyring may be trusted with the master key. Never put a file-based or a third-party store on the list.
+"""Which OS keyrings may hold the master key. Never add a file-based or a third-party store to the list.
 
-The `keyring` package is a switch-board: what answers may be the system's own keyring, nothing at all, or a plain file
-(`keyrings.alt`). So a backend is known by its module and class name here, or it is refused by name.
+The `keyring` package selects a backend, which may be the system's own keyring, nothing at all, or a plain file
+(`keyrings.alt`). So only backends whose module and class name are listed here are used; others are refused by name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 StoreName = Literal["secret_service", "kwallet", "macos", "windows"]
 
-# Below 1 a backend is "suitable, but not recommended" by keyring's own scale.
+# On keyring's own scale, a backend below 1 is "suitable, but not recommended".
 _LEAST_PRIORITY = 1.0
 
 _CHAINER = "keyring.backends.chainer.ChainerBackend"
@@ -27,7 +27,7 @@ HOW_TO_GO_ON = "Choose a passphrase instead, or start the system keyring and try
 
 @dataclass(frozen=True)
 class KnownBackend:
-    """A backend that keeps secrets where the operating system does. `store` is where: two backends may share one."""
+    """A backend that uses the operating system's own store, named by `store`: two backends may share one."""
 
     name: str
     store: StoreName
@@ -52,19 +52,20 @@ class Chosen:
 
 @dataclass(frozen=True)
 class NoneChosen:
-    """No keyring may be used. `why` is for people, and says what to do."""
+    """No keyring can be used. `why` tells people the reason and what to do."""
 
     why: str
 
 
 def choose_backend(store: str | None = None) -> Chosen | NoneChosen:
-    """The backend to use: the one that a person configured for `keyring`, else the known one of highest priority.
+    """The backend to use: the one that a person configured for `keyring`, else the known one with the highest
+    priority.
 
-    Imports `keyring` and asks each known backend whether its service is there (on Linux: over D-Bus). That may take as
-    long as the service likes, so call it with a time-out. It reads no item and asks no person.
+    Imports `keyring` and checks for each known backend whether its service runs (on Linux: over D-Bus). That may take
+    arbitrarily long, so call it with a time-out. It reads no item and never prompts.
 
     Args:
-        store: where an existing vault has its key; only backends of this store are then considered. `None`: any.
+        store: the store with the key of an existing vault; only its backends are then considered. `None`: any.
     """
     try:
         configured = _configured()
@@ -88,7 +89,7 @@ def _configured() -> KeyringBackend | None:
 
 
 def _judged(backend: KeyringBackend, store: str | None) -> Chosen | NoneChosen:
-    """A configured backend: used if it is known and answers, else refused by name and not gone around."""
+    """A configured backend: used if it is known and available, else refused by name, never bypassed."""
     known = _BY_NAME.get(_name(backend))
     if known is None:
         return NoneChosen(_refused(_name(backend)))
@@ -101,8 +102,8 @@ def _judged(backend: KeyringBackend, store: str | None) -> Chosen | NoneChosen:
 
 
 def _viable(known: KnownBackend) -> Chosen | None:
-    # Not keyring.get_keyring(): it loads everybody's plug-ins, and remembers for good what it found at first.
-    with suppress(Exception):  # each platform says "not here" in its own way
+    # Not keyring.get_keyring(): it loads all installed plug-ins, and keeps its first result for ever.
+    with suppress(Exception):  # each platform reports absence in its own way
         module, _, name = known.name.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
         if kind.priority >= _LEAST_PRIORITY:
@@ -129,7 +130,7 @@ def _why_none(store: str | None) -> str:
 def _refused(name: str) -> str:
     if name in _OFF:
         return f"Python's keyring is switched off ({name}). {HOW_TO_GO_ON}"
-    # A class name from outside: kept short and plain.
+    # A class name from outside: keep it short and plain.
     shown = "".join(char for char in name if char.isascii() and (char.isalnum() or char in "._"))[:100]
     if name.startswith("keyrings.alt."):
         return (

@@ -1,8 +1,8 @@
-"""The OS-keyring custodian: the master key as one item in the keyring of the operating system. Which keyrings may be
-used is decided in `keyring_backends`. Never store a second item, and never a secret of a connection.
+"""The OS-keyring custodian: the master key as one item in the operating system's keyring. `keyring_backends` decides
+which keyrings may be used. Never store a second item, and never a secret of a connection.
 
-The item: service `connvault-jupyter`, user name = vault id, text `1:` and the key in base64 (another number is another
-form). Parameters, version 1: `store`, the keyring that has the item; it is never looked for in another one.
+The item: service `connvault-jupyter`, user name = vault id, text `1:` and the key in base64 (another format needs
+another number). Parameters, version 1: `store`, the keyring that has the item; no other keyring is searched.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 SERVICE = "connvault-jupyter"
 
-# A Secret Service answers in about 20 ms; one that needs five seconds won't answer.
+# A Secret Service answers within about 20 ms; one that needs five seconds won't answer at all.
 QUICK_S = 5.0
-# As long as a person may need to find and answer the dialog of the operating system.
+# The time that a person may need to find and answer the operating system's dialog.
 PERSON_S = 120.0
 
 LABEL = "System keyring"
@@ -45,8 +45,8 @@ class OsKeyringCustodian(MasterKeyCustodian):
     """Keeps the master key in Secret Service, KWallet, the macOS Keychain or the Windows Credential Manager.
 
     Args:
-        quick_s: seconds for what needs no person.
-        person_s: seconds for keeping and recovering, while the operating system may ask the person.
+        quick_s: time limit for calls that need no person.
+        person_s: time limit for keeping and recovering, when the operating system may prompt the person.
     """
 
     kind: ClassVar[CustodianKind] = "os_keyring"
@@ -57,12 +57,12 @@ class OsKeyringCustodian(MasterKeyCustodian):
         self._quick_s = quick_s
         self._person_s = person_s
         self._random = random
-        # Two queues: looking whether a keyring is there must not wait for a person.
+        # Two queues: checking whether a keyring is available must not wait for a person.
         self._looking = BoundedCalls("connvault-keyring-looking")
         self._asking = BoundedCalls("connvault-keyring-asking")
 
     def availability(self) -> Availability:
-        """Whether a known keyring is there. It may still be locked: that shows when it is used."""
+        """Whether a known keyring is available. It may still be locked, which only shows when it is used."""
         try:
             chosen = self._choose(None)
         except VaultError as error:
@@ -108,7 +108,8 @@ class OsKeyringCustodian(MasterKeyCustodian):
         self._ask(chosen, lambda: chosen.backend.delete_password(SERVICE, vault_id), self._quick_s)
 
     def _probe(self, chosen: Chosen, vault_id: str) -> None:
-        """Some keyrings take a password and lose it, or can't delete. A random value shows that, and leaves nothing."""
+        """Some keyrings accept a password and lose it, or can't delete. A random value detects that and leaves nothing
+        behind."""
         name, value = f"{vault_id}.probe", base64.b64encode(self._random(16)).decode("ascii")
         chosen.backend.set_password(SERVICE, name, value)
         found = chosen.backend.get_password(SERVICE, name)
@@ -126,7 +127,7 @@ class OsKeyringCustodian(MasterKeyCustodian):
         return chosen
 
     def _ask(self, chosen: Chosen, call: Callable[[], T], timeout_s: float) -> T:
-        """Every failure of a backend becomes one with words; the cause is left behind, its frames hold the key."""
+        """Turns every failure of a backend into one of ours; the cause is dropped, as its frames hold the key."""
         label = chosen.known.label
         try:
             return self._asking.run(call, timeout_s=timeout_s)
@@ -139,7 +140,7 @@ class OsKeyringCustodian(MasterKeyCustodian):
         raise CustodianUnavailable(f"{why}, then try again. If nobody can do that, use a passphrase instead.")
 
 
-# By name, so that no platform's own exceptions have to be imported. All of them mean the same to a person.
+# By name, so that no platform's own exceptions have to be imported.
 _WHY = {
     "InitError": "{label} is locked, or can't be opened. Unlock it",
     "KeyringLocked": "{label} is locked. Unlock it",

@@ -1,8 +1,8 @@
-"""The passphrase custodian: the master key wrapped under what a person knows. Never store or log a passphrase.
+"""The passphrase custodian: the master key wrapped under a passphrase. Never store or log a passphrase.
 
 Parameters, version 1: `kdf` ("argon2id"), `iterations`, `memory_kib`, `lanes`, and in base64 `salt`, `nonce` and
-`wrapped` (the master key under AES-256-GCM). All of them but the last two, and the vault id, are its associated data.
-Higher costs later need no new version: what is stored counts, within the bounds below.
+`wrapped` (the master key under AES-256-GCM). The vault id and all of them except the last two are its associated data.
+Higher costs need no new version: the stored ones are used, within the bounds below.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..services.vault_ports import Availability
 from .custodian import DAMAGED, MasterKeyCustodian
 from .envelope import KEY_BYTES, NONCE_BYTES, TAG_BYTES
 
-# NIST SP 800-63B asks for 8 where tries are limited. Here whoever has the file may try offline, so a little more.
+# NIST SP 800-63B asks for 8 where tries are limited. Whoever has this file may try offline, so a little more.
 MINIMUM_PASSPHRASE_CHARS = 10
 
 # RFC 9106 4, second recommended option: t=3, 64 MiB, p=4. About 150 ms.
@@ -37,8 +37,8 @@ MEMORY_KIB = 64 * 1024
 LANES = 4
 SALT_BYTES = 16
 
-# What a stored row may ask for. Above: room for stronger defaults, but an edited row can't demand 64 GiB or a minute.
-# Below: what Argon2 can do at all; a row edited to less opens nothing, because the costs are authenticated.
+# Bounds for stored costs. Upper: room for stronger defaults, but an edited row can't demand 64 GiB or a minute. Lower:
+# the minimum of Argon2; lowering the costs in a row gains nothing, because they are authenticated.
 _BOUNDS = {"iterations": (1, 16), "memory_kib": (8 * LANES, 512 * 1024), "lanes": (1, 16)}
 _BINARY = {"salt": SALT_BYTES, "nonce": NONCE_BYTES, "wrapped": KEY_BYTES + TAG_BYTES}
 
@@ -52,19 +52,19 @@ _NO_ARGON2 = (
 class PassphraseCustodian(MasterKeyCustodian):
     """Wraps the master key under Argon2id (RFC 9106) of a passphrase.
 
-    The passphrase is brought to NFC first: `é` typed on one keyboard is one character, on another it is two, and both
-    must open the vault. Not NFKC: that would make different passphrases the same. Nothing is trimmed.
+    The passphrase is normalised to NFC: `é` is one character on one keyboard and two on another, and both must unlock
+    the vault. Not NFKC, which would make different passphrases equal. Nothing is trimmed.
     """
 
     kind: ClassVar[CustodianKind] = "passphrase"
 
     def __init__(self, *, random: Randomness = os.urandom) -> None:
         self._random = random
-        # One at a time: each try takes 64 MiB and four threads.
+        # One try at a time: each takes 64 MiB and four threads.
         self._one_at_a_time = threading.Lock()
 
     def availability(self) -> Availability:
-        """Available wherever Argon2id is."""
+        """Available if Argon2id is."""
         try:
             Argon2id(salt=bytes(SALT_BYTES), length=KEY_BYTES, iterations=1, lanes=1, memory_cost=8)
         except UnsupportedAlgorithm:
@@ -98,7 +98,7 @@ class PassphraseCustodian(MasterKeyCustodian):
         raise WrongPassphrase
 
     def _forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
-        """Nothing to do: the wrapped key is in the parameters, and whoever drops them drops it."""
+        """Nothing to do: the wrapped key is in the parameters."""
 
     def _stretch(self, passphrase: str, open_part: Mapping[str, Any]) -> bytes:
         material = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
@@ -120,7 +120,7 @@ class PassphraseCustodian(MasterKeyCustodian):
 
 
 def _parse(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """(what is authenticated in the open, the binary values), each within its bounds."""
+    """(the associated data, the binary values), each within its bounds."""
     if parameters.get("kdf") != "argon2id":
         raise CustodianUnavailable(DAMAGED)
     for name, (lowest, highest) in _BOUNDS.items():

@@ -1,19 +1,20 @@
-"""Opens requests that a page sealed to this broker (the port `Unsealer`). What is in them is not looked at here.
+"""Opens requests that a page sealed to this broker (the port `Unsealer`). It does not look at their content.
 
-HPKE (RFC 9180), base mode, one message a context: DHKEM(P-256, HKDF-SHA256) 0x0010, HKDF-SHA256 0x0001,
+HPKE (RFC 9180), base mode, one message per context: DHKEM(P-256, HKDF-SHA256) 0x0010, HKDF-SHA256 0x0001,
 AES-256-GCM 0x0002. P-256 and not X25519, because every browser's WebCrypto has it. The page's half is
 labextension/src/sealing.ts.
 
     info        "connvault-jupyter v1 sealed request", a zero byte, the operation's name
-    plaintext   JSON of the request as its contract wants it, with what path and headers carry, in UTF-8; then spaces
-                up to a multiple of 1,024 bytes, so that the length does not tell a secret's
+    plaintext   JSON of the request as its contract requires, including the fields of path and headers, in UTF-8; then
+                spaces up to a multiple of 1,024 bytes, so that the length does not reveal a secret's
 
-A whole request is one text: a secret is bound to the operation, the connection, the field and the place where it is
-to be used, and none can be put beside another request's. A text opens once: its encapsulated key is remembered as long
-as the key pair lives. The pair is changed before that memory grows too large, so nothing is ever forgotten too early.
+A whole request is sealed as one text: a secret is bound to the operation, the connection, the field and the
+destination, and can't be moved to another request. A text can be opened only once: its encapsulated key is remembered
+as long as the key pair lives. The pair is replaced before that memory grows too large, so nothing is forgotten too
+early.
 
-Base mode says nothing of the sender: whoever may ask the broker may seal. Whoever can change what the page runs can
-read what is typed into it.
+Base mode does not authenticate the sender: whoever may call the broker may seal. Whoever can change the page's code
+can read what is typed into it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 _INFO = b"connvault-jupyter v1 sealed request\0"
 
-# 65 bytes for each text; a person types no thousand secrets in a broker's life, so a page hardly ever meets the change.
+# 65 bytes for each text. Nobody types a thousand secrets in a broker's lifetime, so a page hardly ever meets a new
+# key.
 MAX_OPENED = 4096
 
 
@@ -47,7 +49,7 @@ def _generated() -> ec.EllipticCurvePrivateKey:
 
 
 class SealedRequests:
-    """Holder of one key pair, which is stored nowhere. Any thread may call it; its repr shows nothing."""
+    """Holds one key pair, which is never stored. Thread-safe; its repr shows nothing."""
 
     def __init__(
         self,
@@ -63,18 +65,18 @@ class SealedRequests:
         self._renew()
 
     def key(self) -> SealingKey:
-        """The public part, as it is now."""
+        """The present public key."""
         with self._lock:
             return self._public
 
     def open(self, sealed: SealedText, operation: str) -> bytes:
-        """What was sealed for this operation, its spaces at the end included.
+        """What was sealed for this operation, including its trailing spaces.
 
         Raises:
-            SealingKeyChanged: sealed to another key than the one of now.
-            SealedRequestInvalid: for another operation, damaged, or opened before.
+            SealingKeyChanged: sealed to another key than the present one.
+            SealedRequestInvalid: for another operation, damaged, or already opened.
         """
-        # Without `validate` characters that are no Base64 would be skipped; the contract has let none through.
+        # Without `validate`, characters that are not Base64 would be skipped; the contract has already refused them.
         enc = base64.b64decode(sealed.enc)
         ciphertext = _decoded(sealed.ciphertext)
         with self._lock:
@@ -107,14 +109,14 @@ class SealedRequests:
 
 def _plaintext(message: bytes, private: ec.EllipticCurvePrivateKey, info: bytes) -> bytes:
     """Raises: SealedRequestInvalid."""
-    # Raised outside the handler, so that no cause hangs on it.
+    # Raised outside the handler, so that no cause is attached.
     with suppress(InvalidTag):
         return _SUITE.decrypt(message, private, info=info)
     raise SealedRequestInvalid
 
 
 def _decoded(text: str) -> bytes:
-    """Raises: SealedRequestInvalid: of a length that no Base64 has."""
+    """Raises: SealedRequestInvalid: its length is not valid for Base64."""
     with suppress(ValueError):
         return base64.b64decode(text, validate=True)
     raise SealedRequestInvalid

@@ -155,13 +155,13 @@ export type StatusReason =
   | 'unconfirmed';
 
 /**
- * One row. `outcome` tells how it went, `code` is the stable error code if it did not go well.
+ * One event. `outcome` is the result, `code` the stable error code if it failed.
  *
- * Stored of claims are `agent_sealed` and `reason_sealed`. `agent` and `reason_claim` are their masked texts, filled
- * when a person is shown the row (and in rows of versions before); `claims_hidden` says that they can't be. `count`
- * makes one row of what happened as often in 30 s; without a requester in it, it was more than one process outside of
+ * Claims are stored as `agent_sealed` and `reason_sealed`. `agent` and `reason_claim` are their masked texts, set
+ * when a person is shown the event (and in events of earlier versions); `claims_hidden`: why they can't be shown.
+ * `count`: how often it happened within 30 s; such an event without a requester covers several processes outside
  * kernels.
- * `field`: which one it is about; of `access:masked`, the protocol of the handle.
+ * `field`: the field concerned; for `access:masked`, the protocol of the handle.
  */
 export interface AuditEvent {
   sequence: number;
@@ -198,7 +198,7 @@ export interface AuditFilter {
 }
 
 /**
- * Newest first. `next_before` is the sequence to ask on from, `None` at the end.
+ * Newest first. `next_before` is the sequence for the next page, `None` at the end.
  */
 export interface AuditPage {
   events: AuditEvent[];
@@ -206,7 +206,8 @@ export interface AuditPage {
 }
 
 /**
- * Whether the chain is consistent. Code of the same user is noticed, not stopped, so it is not called verified.
+ * Whether the chain is consistent. Changes by code of the same user are detected, not prevented, so it is not
+ * called verified.
  */
 export interface AuditVerification {
   consistent: boolean;
@@ -224,10 +225,11 @@ export interface ChangePassphrase {
 /**
  * One configured instance of a provider, as it is stored.
  *
- * `edited`: its document was changed outside of the broker; `unconfirmed`: no key confirmed it yet. Neither is stored.
+ * `edited`: its document was changed outside the broker; `unconfirmed`: no key has confirmed it yet. Neither is
+ * stored.
  *
- * `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Of a kind
- * that is good for nothing else it always may.
+ * `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Always
+ * true for a kind that offers nothing else.
  */
 export interface Connection {
   id: string;
@@ -253,7 +255,7 @@ export interface ConnectionRef {
 }
 
 /**
- * What the operator sees: the connection, that its secrets are set, and how notebooks get it.
+ * What the operator sees: the connection, which secrets are set, and how notebooks use it.
  */
 export interface ConnectionView {
   connection: Connection;
@@ -266,10 +268,10 @@ export interface ConnectionView {
 }
 
 /**
- * A new connection. `secrets` may be left out: the connection is then a draft.
+ * A new connection. Without `secrets` it is a draft.
  *
- * `reveal_allowed` `None`: not where connvault logs in (`brokered`), else yes. Where the secret passes through the
- * code's own memory anyway, or plain text is all there is to have, a no would keep back nothing.
+ * `reveal_allowed` `None`: no if connvault logs in (`brokered`), else yes: if the secret passes through the code's
+ * own memory anyway, or plain text is all there is, a no would protect nothing.
  */
 export interface CreateConnection {
   provider_id: string;
@@ -282,7 +284,7 @@ export interface CreateConnection {
 }
 
 /**
- * A holder of the master key, and whether it answers here. `label` is for people.
+ * A holder of the master key, and whether it is available here. `label` is for people.
  */
 export interface CustodianChoice {
   kind: CustodianKind;
@@ -323,11 +325,12 @@ export interface DeleteSecret {
  * process; mode `in_clear`) or `reveal` (plain text only). `client` names the kernel-side opener module; `openers` are
  * the methods that the handle gets.
  *
- * Of a relay: `protocol` is what it speaks; `recipe` are constants that complete the fields for it (how to log in,
- * never where); `variables` are environment variables for other programs, with the places `{base_url}`, `{token}`,
- * `{directory}`, `{socket}`, `{port}` and `{field}` of each plain field. `tcp_variables` count besides, and win, for
- * programs that can't use a Unix socket. A variable whose field is not given is not set. Names say where or as whom
- * (`..._URL`, `..._HOST`, `..._TOKEN`); others are refused (`providers.delivery_rules`).
+ * For a relay: `protocol` is the protocol; `recipe` has constants that are added to the fields (how to log in, never
+ * where); `variables` are environment variables for other programs, with the placeholders `{base_url}`, `{token}`,
+ * `{directory}`, `{socket}`, `{port}` and `{field}` for each plain field. `tcp_variables` are added and take
+ * precedence, for programs that can't use a Unix socket. A variable whose field has no value is not set. Names must
+ * say where or as whom to log in (`..._URL`, `..._HOST`, `..._TOKEN`); others are refused
+ * (`providers.delivery_rules`).
  */
 export interface Delivery {
   kind: 'relay' | 'login' | 'reveal';
@@ -341,7 +344,7 @@ export interface Delivery {
 }
 
 /**
- * `id` is a question's, a connection's or a grant's; `None` where the whole list changed.
+ * `id` is a question's, a connection's or a grant's; `None` if the whole list changed.
  */
 export interface Event {
   event: EventKind;
@@ -349,7 +352,7 @@ export interface Event {
 }
 
 /**
- * One thing that is wrong: `path` is dotted (`fields.host`, `secrets.password`), empty for the whole.
+ * One error: `path` is dotted (`fields.host`, `secrets.password`), empty for the whole body.
  */
 export interface FieldError {
   path: string;
@@ -359,9 +362,9 @@ export interface FieldError {
 /**
  * The stored, bounded permission. `instance` is `None` for `for`, `always` and `deny_always`.
  *
- * `shown_digest` covers all that its dialog showed of the connection (`None`: made by a version before, and void by
- * itself). Of an agent claim the stored grant has `agent_hash` (a keyed hash of it as it was sent: equal claims are
- * equal) and `agent_sealed`; `agent` is its masked text, and only filled when a person is shown the grant.
+ * `shown_digest` covers everything that its dialog showed of the connection (`None`: made by an earlier version, and
+ * void). For an agent claim the stored grant has `agent_hash` (a keyed hash of what was sent, so that equal claims
+ * compare equal) and `agent_sealed`; `agent` is its masked text, only set when a person is shown the grant.
  */
 export interface Grant {
   id: string;
@@ -395,8 +398,7 @@ export interface GrantRef {
 }
 
 /**
- * A grant with its use, counted apart from what the MAC covers. `agent_hidden`: it is an agent's, and the claim
- * can't be shown now.
+ * A grant with its uses, which the MAC does not cover. `agent_hidden`: why its agent claim can't be shown now.
  */
 export interface GrantView {
   grant: Grant;
@@ -422,7 +424,7 @@ export interface Problem {
 }
 
 /**
- * What a person is shown, with who has suggested it (found out, not told). Nothing has been connected by it.
+ * What a person is shown, with the requester as identified by the broker. It connects nothing.
  */
 export interface Proposal {
   id: string;
@@ -442,9 +444,9 @@ export interface ProposalRef {
  * One kind of connection.
  *
  * `fields` is a JSON Schema (2020-12) object: `writeOnly` marks a secret, `x-destination: true` the fields that say
- * where a secret may be sent, `x-order`, `x-group`, `x-placeholder` how the form looks. `destination` is the pattern
- * of the line shown to people, with `{field}` places, e.g. `{user}@{host}:{port}/{database}`. `icon` is an SVG, shown
- * as an image only. `snippet` has the place `{name}`.
+ * where a secret may be sent, and `x-order`, `x-group`, `x-placeholder` control the form. `destination` is the
+ * pattern of the line shown to people, with `{field}` placeholders, e.g. `{user}@{host}:{port}/{database}`. `icon` is
+ * an SVG, only shown as an image. `snippet` has the placeholder `{name}`.
  */
 export interface ProviderDefinition {
   id: string;
@@ -461,7 +463,8 @@ export interface ProviderDefinition {
 }
 
 /**
- * `reveal_allowed`: whether the server lets code ask for plain text at all, but of kinds that give nothing else.
+ * `reveal_allowed`: whether the server lets code ask for plain text at all, except for kinds that offer nothing
+ * else.
  */
 export interface ProviderList {
   providers: ProviderDefinition[];
@@ -470,9 +473,9 @@ export interface ProviderList {
 }
 
 /**
- * An access request as a person sees it. `digest` covers all of what is shown; a decision must carry it.
+ * An access request as a person sees it. `digest` covers everything shown; a decision must carry it.
  *
- * `claims_hidden`: there is an agent claim or a reason that can't be shown now.
+ * `claims_hidden`: why an agent claim or a reason can't be shown now.
  */
 export interface Question {
   id: string;
@@ -502,11 +505,10 @@ export interface QuestionList {
 }
 
 /**
- * Who asks, as found out from the socket.
+ * Who asks, as identified from the socket.
  *
  * `key` is stable (server root + notebook path, or a script's path and hash), `instance` is this run (kernel id, or
- * pid, with the start time). `durable` says whether `for` and `always` may be offered. `evidence` is how
- * it was found out.
+ * pid, with the start time). `durable`: whether `for` and `always` may be offered. `evidence`: how it was identified.
  */
 export interface Requester {
   kind: RequesterKind;
@@ -521,8 +523,8 @@ export interface Requester {
 }
 
 /**
- * What is sent in place of a sealable operation's own body: all that body's fields are inside, those of path and
- * headers too.
+ * Sent instead of a sealable operation's own body: contains all of its fields, including those of path and
+ * headers.
  */
 export interface Sealed {
   sealed: SealedText;
@@ -538,7 +540,7 @@ export interface SealedText {
 }
 
 /**
- * The broker's key for requests: made when it starts, changed after some thousand uses, stored nowhere.
+ * The broker's key for requests: created when it starts, replaced after some thousand uses, never stored.
  *
  * `public_key`: Base64 of the point.
  */
@@ -549,7 +551,7 @@ export interface SealingKey {
 }
 
 /**
- * A secret on its way in: the only model that holds one, never read back, never in a response.
+ * An incoming secret: the only model that holds one. It is never read back and never in a response.
  */
 export interface SecretDraft {
   value: string;
@@ -558,8 +560,8 @@ export interface SecretDraft {
 /**
  * That a secret is stored, and since when.
  *
- * `masked`: whether answers of the service that repeat it are masked; `False` for one that is sent to it and too short
- * or too easy to guess for that. `True` also where it is never sent, and while the vault is locked.
+ * `masked`: whether it is masked in the service's responses; `False` if it is sent to the service but too short or
+ * too easy to guess for that. Also `True` if it is never sent, and while the vault is locked.
  */
 export interface SecretState {
   ref: string;
@@ -568,8 +570,8 @@ export interface SecretState {
 }
 
 /**
- * `revision`: of the connection as it was seen, so that a secret is not set for a destination that was changed
- * meanwhile. `None` sets it whatever it is now.
+ * `revision`: the connection's revision as seen, so that no secret is set for a destination that has since
+ * changed. `None`: set it for any revision.
  */
 export interface SetSecret {
   value: string;
@@ -579,7 +581,8 @@ export interface SetSecret {
 }
 
 /**
- * `custodian` `None` takes the default. A passphrase is needed for, and only for, the passphrase custodian.
+ * `custodian` `None` uses the default. The passphrase custodian needs a passphrase, the others must not get
+ * one.
  */
 export interface SetUpVault {
   custodian?: CustodianKind | null;
@@ -587,7 +590,7 @@ export interface SetUpVault {
 }
 
 /**
- * A definition that could not be used: where it is from and why, in words for people.
+ * A definition that could not be used: its source and the reason, for people.
  */
 export interface SkippedProvider {
   source: string;
@@ -611,8 +614,8 @@ export interface UnlockVault {
 }
 
 /**
- * A change; what is left out stays. `fields` replaces all fields. A changed destination voids secrets
- * and grants.
+ * A change; whatever is left out stays. `fields` replaces all fields. A changed destination voids secrets and
+ * grants.
  */
 export interface UpdateConnection {
   id: string;
@@ -633,15 +636,15 @@ export interface UseDay {
 }
 
 /**
- * The last 14 UTC days, oldest first, days without use included.
+ * The last 14 UTC days, oldest first, including days without use.
  */
 export interface UseDays {
   days: UseDay[];
 }
 
 /**
- * `absent`: not set up. `default` is the custodian that setup would take; `None` when the configured
- * one is missing. `hardening_detail`: how the broker is less closed than promised, because the system refused it.
+ * `absent`: not set up. `default` is the custodian that setup would use; `None` if the configured one is missing.
+ * `hardening_detail`: which of the broker's protections the system refused.
  */
 export interface VaultState {
   state: 'absent' | 'locked' | 'unlocked';

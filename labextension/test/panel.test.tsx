@@ -452,7 +452,7 @@ describe('one connection', () => {
     connvault.connections.setSecret = async (...sent: unknown[]) => {
       seen.push(sent.at(-1));
       if (seen.length === 1) {
-        throw new Error('The connection was changed meanwhile.');
+        throw new Error('The connection was changed in the meantime.');
       }
       return taken(...sent);
     };
@@ -503,7 +503,7 @@ describe('one connection', () => {
   test('says what to do when it cannot be used', async () => {
     connvault.connections.items = [connectionView({ status: 'invalid', status_reason: 'secret_unreadable' })];
     await draw();
-    expect(screen.getByText(/can't be read any more. Replace it/)).toBeTruthy();
+    expect(screen.getByText(/can no longer be read. Replace it/)).toBeTruthy();
   });
 
   test('that was changed outside says so, is edited before a secret is entered, and keeps none', async () => {
@@ -511,7 +511,7 @@ describe('one connection', () => {
       connectionView({ status: 'invalid', status_reason: 'edited' }, { secrets: { password: { ref: 'r', set_at: FAILED_TEST.at, masked: true } } })
     ];
     await draw();
-    expect(document.querySelector('.jp-connvault-banner')?.textContent).toContain('was changed outside of connvault. Nothing of it is used');
+    expect(document.querySelector('.jp-connvault-banner')?.textContent).toContain('was changed outside connvault. It is not used');
     expect(screen.queryByTestId('connvault-replace-password')).toBeNull();
     await press('connvault-edit');
     await screen.findByTestId('connvault-form');
@@ -616,7 +616,7 @@ describe('one connection', () => {
     expect(rows[2]).toContain('“monthly report”');
     expect(rows[3]).toMatch(/etl\.ipynb · askeddenied/);
     expect(rows[4]).toMatch(/you · created/);
-    expect(screen.getByTestId('connvault-record').textContent).toBe('Record consistent, 214 events');
+    expect(screen.getByTestId('connvault-record').textContent).toBe('Activity log consistent, 214 events');
   });
 
   test('tells a test that failed once', async () => {
@@ -835,7 +835,7 @@ describe('the search of the picker', () => {
   test('leaves an address without a password to be read', () => {
     typeIn('mongodb://db:27017');
     expect(box().value).toBe('mongodb://db:27017');
-    expect(screen.getByText(/Nothing here is called that/)).toBeTruthy();
+    expect(screen.getByText(/No kind has this name/)).toBeTruthy();
   });
 });
 

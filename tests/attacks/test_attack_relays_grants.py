@@ -108,7 +108,7 @@ def revoke(notebooks: Notebooks, agent: str | None, connection: str = "warehouse
 
 def take(kernel: Asker, handle: str = "g") -> None:
     kernel.run(f"c = {handle}.connect(autocommit=True); mine = copy_of(c)")
-    assert kernel.run("c.loan is not None"), "the socket was not handed over"
+    assert kernel.run("c.taken is not None"), "the socket was not handed over"
 
 
 KEPT = ["in use", "given back", "kept after the goodbye"]
@@ -123,7 +123,7 @@ def test_a_copy_ends_with_its_own_permission_though_there_is_another_one(
     if how == "given back":
         give_back(kernel, postgres)
     if how == "kept after the goodbye":
-        kernel.run("c.loan.end()")
+        kernel.run("c.taken.end()")
     revoke(notebooks, "assistant")
     ended(kernel)
     assert kernel.run("own.execute('select 1').fetchone()[0]") == 1
@@ -238,7 +238,7 @@ def test_a_database_that_somebody_holds_saves_no_session_of_a_kernel_that_ends(
         kernel.run(
             f"import subprocess, sys; out = os.open('/proc/{os.getpid()}/fd/{write}', os.O_WRONLY);"
             f"child = subprocess.Popen([sys.executable, '-c', {HEIR!r}, str(mine.fileno())],"
-            " pass_fds=[mine.fileno(), c.loan._leash], stdout=out, stdin=subprocess.DEVNULL)"
+            " pass_fds=[mine.fileno(), c.taken._lifeline], stdout=out, stdin=subprocess.DEVNULL)"
         )
         os.close(write)
         assert said.readline() == "it answers\n"

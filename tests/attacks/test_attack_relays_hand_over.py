@@ -37,7 +37,7 @@ def kernel(notebooks: Notebooks) -> Iterator[Asker]:
     with notebooks.open("a.ipynb") as found:
         found.run(ATTACKER)
         found.run("h = connection('warehouse'); c = h.connect(autocommit=True); mine = copy_of(c)")
-        assert found.run("c.loan is not None"), "the socket was not handed over"
+        assert found.run("c.taken is not None"), "the socket was not handed over"
         yield found
 
 

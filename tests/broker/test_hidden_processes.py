@@ -38,5 +38,5 @@ def test_a_process_that_proc_hides_is_refused_with_the_reason(short_tmp_path: Pa
     ordinary, closed = said.splitlines()
     assert ordinary == "ordinary: 0"
     assert closed.startswith(
-        "closed: BrokerUnavailable: The broker can't see the asking process: /proc hides it"
+        "closed: BrokerUnavailable: The broker can't see the process that asked: /proc hides it"
     )

@@ -55,12 +55,12 @@ def test_a_memory_that_can_not_be_closed_is_told_in_the_panel(
     """Also where it can't be told whether it is."""
     closed, said = said_with(short_tmp_path, *refused)
     assert closed == "False"
-    assert "could not close its memory" in said
+    assert "could not protect its memory" in said
     assert "prctl" in said
 
 
 def test_an_end_that_may_come_late_is_told_too(short_tmp_path: Path) -> None:
     closed, said = said_with(short_tmp_path, PDEATHSIG)
     assert closed == "True"
-    assert "when the server is killed" in said
+    assert "after the server is killed" in said
     assert "memory" not in said

@@ -202,7 +202,7 @@ def test_a_proc_of_another_pid_namespace_is_refused_with_the_reason(short_tmp_pa
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "shows another PID namespace" in done.stdout
+    assert "belongs to another PID namespace" in done.stdout
 
 
 def test_a_refusal_is_not_tried_again_by_itself(starts: Starts, short_tmp_path: Path) -> None:

@@ -177,9 +177,9 @@ with operated_broker(home) as (operator, path):
 def test_on_loopback_a_client_that_can_not_be_told_is_refused_with_the_reason(short_tmp_path: Path) -> None:
     """In its own answer and in the log: that it is hidden, and not that it has ended."""
     said = run_unprivileged(CLOSED, str(short_tmp_path), home=short_tmp_path)
-    assert said.count("can't see which process connects: it is in another container") == 2
+    assert said.count("can't see which process is connecting: it is in another container") == 2
     assert "-ERR connvault broker_unavailable: " in said
-    assert "connvault.broker] a client of a handle is refused: " in said
+    assert "connvault.broker] a client of a handle was refused: " in said
 
 
 def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, kernel: Asker) -> None:

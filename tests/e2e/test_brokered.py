@@ -129,7 +129,7 @@ def test_taking_it_back_ends_a_running_query(
     assert time.monotonic() - began < CUT_S
     why = "its permission was revoked" if by == "revoke" else "the vault was locked"
     expect(cell(page, 2).get_by_test_id("connvault-fixit")).to_contain_text(
-        f"What “{warehouse}” had open was ended: {why}."
+        f"The open clients of “{warehouse}” were closed: {why}."
     )
 
 

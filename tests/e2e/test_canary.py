@@ -204,7 +204,7 @@ def to_demanded_tls(page: Page, rest: Rest, login: Login) -> None:
     panel.box.get_by_test_id("connvault-replace-password-save").click()
     expect(panel.box.get_by_test_id("connvault-replace-password-save")).to_have_count(0)
     panel.box.get_by_test_id("connvault-test").click()
-    expect(panel.box.get_by_test_id("connvault-last-test")).to_contain_text("no encryption")
+    expect(panel.box.get_by_test_id("connvault-last-test")).to_contain_text("does not offer encryption")
 
 
 def type_the_control(page: Page) -> None:

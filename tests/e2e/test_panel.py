@@ -40,7 +40,7 @@ def test_a_locked_vault_leads_to_unlock_and_on(page: Page, lab: Lab, warehouse: 
     cell(page, 2).get_by_test_id("connvault-fixit-action").click()
     panel.box.get_by_test_id("connvault-unlock-passphrase").fill("not the passphrase at all")
     panel.box.get_by_test_id("connvault-unlock-submit").click()
-    expect(panel.box).to_contain_text("not the passphrase")
+    expect(panel.box).to_contain_text("The passphrase is wrong")
     panel.box.get_by_test_id("connvault-unlock-passphrase").fill(PASSPHRASE)
     panel.box.get_by_test_id("connvault-unlock-submit").click()
     expect(panel.box.get_by_test_id("connvault-vault")).to_have_attribute("data-state", "unlocked")

@@ -329,7 +329,7 @@ def test_when_the_form_does_not_let_it_no_local_file_is_read(world: World, tmp_p
     load = f"LOAD DATA LOCAL INFILE '{tmp_path / 'data'}' INTO TABLE f"
     run("one(h.connect(), 'CREATE TABLE f (n INT)')")
     for code in ("h.connect(local_infile=True)", "h.engine(connect_args={'local_infile': True}).connect()"):
-        with pytest.raises(Refused, match="switch it on in its form") as caught:
+        with pytest.raises(Refused, match="switch it on in the connection's form") as caught:
             run(code)
         assert caught.value.kind == "ArgumentRefused"
     assert run("one(h.connect(local_infile=False), 'SELECT 1')") == 1
@@ -438,7 +438,7 @@ def test_when_the_persons_file_says_where_it_is_refused(
 ) -> None:
     """Nothing beats it: better no command than one at another server."""
     own_file.write_text(text)
-    with pytest.raises(Refused, match=f"my.cnf says {option} in") as caught:
+    with pytest.raises(Refused, match=f"my.cnf sets {option} in") as caught:
         world.cell.run(f"h.env(tcp={tcp})")
     assert caught.value.kind == "NotAllowed"
 
@@ -449,7 +449,7 @@ def test_when_the_persons_file_includes_one_that_says_where_it_is_refused(
     """Also through a folder."""
     (tmp_path / "x.cnf").write_text("[client]\nhost=prod.example.com\n")
     own_file.write_text(f"!includedir {tmp_path}\n")
-    with pytest.raises(Refused, match=r"my.cnf says host"):
+    with pytest.raises(Refused, match=r"my.cnf sets host"):
         world.cell.run("h.env()")
 
 

@@ -136,7 +136,7 @@ def test_the_handle_says_how(world: tuple[Operator, Asker]) -> None:
 def test_no_argument_says_where_or_as_whom(argument: str, opener: str) -> None:
     """Refused before anything is asked."""
     assert argument not in ALLOWED
-    with pytest.raises(TypeError, match=f"'{argument}' can't be given"):
+    with pytest.raises(TypeError, match=f"'{argument}' is not accepted"):
         getattr(Client(handle_ref=None), opener)(**{argument: "x"})  # type: ignore[arg-type]
 
 

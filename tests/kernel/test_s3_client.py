@@ -410,7 +410,7 @@ def test_when_the_body_is_signed_piece_by_piece_the_problem_says_so(client: Clie
         urllib.request.urlopen(request)  # noqa: S310
     problem = json.loads(caught.value.read())
     assert (_closed(caught.value).code, problem["code"]) == (400, "invalid_request")
-    assert "piece by piece" in problem["detail"]
+    assert "in chunks" in problem["detail"]
 
 
 def test_when_the_service_answers_no_it_is_botocores_error(client: Client, s3: Any, bucket: str) -> None:

@@ -86,7 +86,7 @@ def test_when_the_host_shows_another_key_it_is_refused_and_nothing_signed(
     with world.asking(world.define(key, host_key=new_key().public)) as cell:
         found = refused(cell)
         assert found.kind == "UpstreamTlsFailed"
-        assert "another host key" in str(found)
+        assert "host key is not the one" in str(found)
         assert found.details["connection"].startswith("'build-")
         assert cell.run("h.last_refusal") is None
 

@@ -53,7 +53,7 @@ def test_a_line_is_read(line: str, command: Command) -> None:
         ("use warehouse as 1st", "Python name"),
         ("use warehouse as class", "Python name"),
         ("use class", "Python name"),
-        ("use warehouse --reason", "followed by the reason"),
+        ("use warehouse --reason", "--reason needs a text"),
         ("show", "show NAME"),
         ("revoke a b", "revoke NAME"),
         ("audit a b", "audit [NAME]"),

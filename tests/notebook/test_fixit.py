@@ -55,8 +55,8 @@ def test_an_argument_that_is_refused_is_one_line(
     assert isinstance(result.error_in_exec, TypeError)
     out = capsys.readouterr().out
     assert out.strip() == (
-        "ArgumentRefused: 'password' can't be given: it sets as whom or how to log in, which comes from the "
-        "connection. Allowed are autocommit."
+        "ArgumentRefused: 'password' is not accepted: it sets the user or the way to log in, which come from the "
+        "connection. Accepted are autocommit."
     )
 
 
@@ -349,7 +349,7 @@ def test_a_lost_connection_that_the_broker_has_ended_says_why(
     result = shell.run(LOSS)
     assert type(result.error_in_exec).__name__ == "OperationalError"
     (found,) = shell.bundles(FIXIT_MIME)
-    assert found["title"] == f"What “warehouse” had open was ended: {title}."
+    assert found["title"] == f"The open clients of “warehouse” were closed: {title}."
     assert (found["message"], found["instead"]) == (message, False)
     assert [action["label"] for action in found["actions"]] == labels
 
@@ -456,18 +456,18 @@ def test_the_card_is_about_the_connection_that_was_lost(shell: Shell, two: Two) 
     shell.run(OF_ONE)
     shell.run(OF_ONE)
     said = [(found["title"], found["message"]) for found in shell.bundles(FIXIT_MIME)]
-    title = "What “warehouse” had open was ended: its permission was taken back."
+    title = "The open clients of “warehouse” were closed: its permission was revoked."
     assert said == [
-        (title, "So was what “lake” had: its time is over. Call connection() for each to ask again."),
+        (title, "So were those of “lake”: its permission expired. Call connection() for each to ask again."),
         (title, 'Call connection("warehouse") to ask again.'),
     ]
 
 
 def test_those_that_have_ended_for_one_reason_are_listed_together(shell: Shell, two: Two) -> None:
-    """As after a lock, or where all was taken back."""
+    """As after a lock, or after a revoke of all."""
     for name in ("warehouse", "lake"):
         two.why[name] = errors.VaultLocked()
     shell.run(OF_ONE)
     (found,) = shell.bundles(FIXIT_MIME)
-    assert found["title"] == "What “warehouse” and “lake” had open was ended: the vault was locked."
+    assert found["title"] == "The open clients of “warehouse” and “lake” were closed: the vault was locked."
     assert [action["label"] for action in found["actions"]] == ["Unlock"]

@@ -196,7 +196,9 @@ def test_a_wrong_command_is_a_usage_error(
     """Short, with the way out."""
     shell.run("%connections lst")
     err = capsys.readouterr().err
-    assert err.startswith("UsageError: Write one of: list, new, use")
+    assert err.startswith(
+        "UsageError: Usage: %connections, alone for the panel, or with one of: list, new, use"
+    )
     assert "Traceback" not in err
 
 
@@ -222,7 +224,7 @@ def test_new_with_a_name_that_no_connection_can_have_is_a_usage_error(
 ) -> None:
     """Said at once, with the rule."""
     shell.run("%connections new postgresql name=1st")
-    assert "UsageError: A name begins with a letter" in capsys.readouterr().err
+    assert "UsageError: A name starts with a letter" in capsys.readouterr().err
     assert scripted_broker.count("connections.propose") == 0
 
 

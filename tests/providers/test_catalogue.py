@@ -178,7 +178,7 @@ def test_which_secrets_are_missing_depends_on_the_fields(
         ({**PG, "port": 65536}, "port", "Port must be between 1 and 65535."),
         ({**PG, "port": "5432"}, "port", "Port must be a whole number."),
         ({**PG, "port": 5432.5}, "port", "Port must be a whole number."),
-        ({**PG, "sslmode": "allow"}, "sslmode", "Choose one of the offered values for the encryption."),
+        ({**PG, "sslmode": "allow"}, "sslmode", "Choose one of the listed values for the encryption."),
         ({**PG, "user": "u" * 64}, "user", "User must have at most 63 characters."),
         ({**PG, "database": "host=evil.example"}, "database", NAME_ALONE),
         ({**PG, "database": "postgresql://evil.example/x"}, "database", NAME_ALONE),

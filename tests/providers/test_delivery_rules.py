@@ -103,11 +103,11 @@ BAD: dict[str, tuple[Change, str]] = {
     ),
     "loopback variable with the secret": (
         put(*D, "tcp_variables", value={"PGPASSWORD": "{password}"}),
-        "plain fields only",
+        "that are not secret",
     ),
     "login with variables": (put(*D, value={**LOGIN, "variables": {"A_B": "x"}}), "Only a relay has"),
-    "relay and login": (another(kind="login", mode="in_clear"), "no login in the clear"),
-    "two relays": (lambda d: d["deliveries"].append(d["deliveries"][0]), "one relay only"),
+    "relay and login": (another(kind="login", mode="in_clear"), "not also have a login in the clear"),
+    "two relays": (lambda d: d["deliveries"].append(d["deliveries"][0]), "Only one relay"),
     "no host": (without("host"), "required field host"),
     "no port": (without("port"), "required field port"),
     "host may be left out": (put("fields", "required", value=["port"]), "required field host"),
@@ -123,9 +123,9 @@ BAD: dict[str, tuple[Change, str]] = {
     "recipe names a certificate": (put(*D, "recipe", value={"ca_certificate": "x"}), "never where"),
     "recipe names another's address": (put(*D, "recipe", value={"base_url": "x"}), "never where"),
     "recipe names a token's address": (put(*D, "recipe", value={"token_url": "x"}), "never where"),
-    "variable with the secret": (put(*D, "variables", value={"PGPASSWORD": "{password}"}), "plain fields only"),
-    "variable of nothing": (put(*D, "variables", value={"A_B": "{nothing}"}), "plain fields only"),
-    "variable of another protocol": (put(*D, "variables", value={"A_B": "{base_url}"}), "plain fields only"),
+    "variable with the secret": (put(*D, "variables", value={"PGPASSWORD": "{password}"}), "that are not secret"),
+    "variable of nothing": (put(*D, "variables", value={"A_B": "{nothing}"}), "that are not secret"),
+    "variable of another protocol": (put(*D, "variables", value={"A_B": "{base_url}"}), "that are not secret"),
     "variable with attributes": (put(*D, "variables", value={"A_B": "{user.__class__}"}), "no other braces"),
     "variable with an open brace": (put(*D, "variables", value={"A_B": "{user"}), "no other braces"),
     "variable of two lines": (put(*D, "variables", value={"A_B": "a\nb"}), "one line"),
@@ -180,7 +180,7 @@ def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
     ssh = put(*D, "protocol", value="ssh")
     used = both(ssh, put(*D, "variables", value={"PORT": "{port}", "AGENT_SOCK": "{socket}"}))
     assert definition_from(text_of(GOOD, used)).deliveries[0].variables["PORT"] == "{port}"
-    with pytest.raises(Unusable, match="plain fields only"):
+    with pytest.raises(Unusable, match="that are not secret"):
         definition_from(text_of(GOOD, both(ssh, put(*D, "variables", value={"KEY": "{token}"}))))
 
 

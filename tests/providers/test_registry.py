@@ -136,7 +136,7 @@ FAILING = {
     "no_function": ("", "failed with AttributeError"),
     "not_callable": ("providers = 1", "failed with TypeError"),
     "gives_nothing": ("def providers(): return None", "failed with TypeError"),
-    "gives_text": ("def providers(): return ['x']", "no definition"),
+    "gives_text": ("def providers(): return ['x']", "not a definition"),
     "gives_objects": ("def providers(): return [{'id': object()}]", "can't be written as JSON"),
     "gives_circles": (
         "def providers():\n    a = {}\n    a['a'] = a\n    return [a]",
@@ -199,7 +199,7 @@ def test_a_built_in_id_cannot_be_taken(install: Install, tmp_path: Path, provide
     catalogue = ProviderCatalogue(directories=[folder(tmp_path / "a", x=impostor)])
     assert "Impostor" not in {found.name for found in catalogue.all()}
     said = list(reasons(catalogue).values())
-    assert said == [f"The id {provider_id} is taken already, by built in: {provider_id}.json."] * 2
+    assert said == [f"The id {provider_id} is already taken (built in: {provider_id}.json)."] * 2
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_name_that_reads_like_a_built_in_ones_cannot_be_taken(tmp_path: Path, 
     catalogue = ProviderCatalogue(directories=[folder(tmp_path, x={**EXAMPLE, "name": name})], packages=False)
     assert catalogue.get("ticker") is None
     assert list(reasons(catalogue).values()) == [
-        "Its name is that of postgresql, by built in: postgresql.json."
+        "postgresql already has this name (built in: postgresql.json)."
     ]
 
 

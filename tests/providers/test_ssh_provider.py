@@ -50,7 +50,7 @@ def test_when_a_host_key_is_as_openssh_writes_it_it_is_taken(kind: str) -> None:
 )
 def test_when_a_host_key_is_something_else_it_is_said(text: str) -> None:
     """Also a line of known_hosts: which host it is for stands in another field."""
-    assert "without the host's name" in said(host_key=text)["fields.host_key"]
+    assert "without the host name" in said(host_key=text)["fields.host_key"]
 
 
 def test_when_nothing_is_said_logins_are_bound() -> None:

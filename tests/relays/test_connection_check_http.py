@@ -112,7 +112,7 @@ def test_a_redirect_is_never_followed() -> None:
         (204, "bearer", None, "Connected."),
         (401, "bearer", "upstream_auth_failed", "refused the login"),
         (403, "bearer", "upstream_auth_failed", "refused the login"),
-        (401, "none", "upstream_auth_failed", "asks for a login"),
+        (401, "none", "upstream_auth_failed", "requires a login"),
         (404, "bearer", "upstream_refused", "nothing at the base URL"),
         (405, "bearer", "upstream_refused", "nothing at the base URL"),
         (400, "bearer", "upstream_refused", "answered, but refused"),

@@ -15,8 +15,8 @@ from connvault_jupyter.relays.copying import Stop
 from connvault_jupyter.relays.hand_over import GIVEN_BACK, HandOver
 
 
-class Lender:
-    """A lending at rest. `told` is what the broker has heard."""
+class Offered:
+    """A hand-over at rest. `told` is what the broker has heard."""
 
     def __init__(self) -> None:
         self.upstream, self.server = socket.socketpair()
@@ -43,70 +43,70 @@ class Lender:
 
 
 @pytest.fixture
-def lender() -> Iterator[Lender]:
-    found = Lender()
+def offered() -> Iterator[Offered]:
+    found = Offered()
     yield found
     found.close()
 
 
 @pytest.mark.parametrize(("said", "given_back"), [(GIVEN_BACK, True), (b"", False), (b"?", False)])
-def test_when_the_client_lets_go_the_broker_is_told(lender: Lender, said: bytes, given_back: bool) -> None:
+def test_when_the_client_lets_go_the_broker_is_told(offered: Offered, said: bytes, given_back: bool) -> None:
     """Its duplicate came first; whether it keeps one is the client's word."""
-    assert lender.hand_over.take(lender.asking)
-    upstream, lifeline = lender.received()
-    assert lender.told == [lender.upstream.fileno()]
+    assert offered.hand_over.take(offered.asking)
+    upstream, lifeline = offered.received()
+    assert offered.told == [offered.upstream.fileno()]
     os.write(lifeline, said)
     os.close(lifeline)
-    assert lender.hand_over.wait(10) is given_back
-    assert lender.told[1:] == [given_back]
+    assert offered.hand_over.wait(10) is given_back
+    assert offered.told[1:] == [given_back]
     os.close(upstream)
 
 
-def test_when_asked_twice_the_second_gets_nothing(lender: Lender) -> None:
+def test_when_asked_twice_the_second_gets_nothing(offered: Offered) -> None:
     """One session has one client."""
-    assert lender.hand_over.take(lender.asking)
-    assert not lender.hand_over.take(lender.asking)
-    for descriptor in lender.received():
+    assert offered.hand_over.take(offered.asking)
+    assert not offered.hand_over.take(offered.asking)
+    for descriptor in offered.received():
         os.close(descriptor)
 
 
-def test_when_it_was_cut_nothing_is_passed_on(lender: Lender) -> None:
+def test_when_it_was_cut_nothing_is_passed_on(offered: Offered) -> None:
     """The broker takes no duplicate of it, so it could not be ended any more. Nor by asking again."""
-    lender.refuses = True
+    offered.refuses = True
     with pytest.raises(HandleInvalid):
-        lender.hand_over.take(lender.asking)
-    lender.refuses = False
-    assert not lender.hand_over.take(lender.asking)
-    assert not lender.hand_over.wait(10)
-    assert lender.told == []
+        offered.hand_over.take(offered.asking)
+    offered.refuses = False
+    assert not offered.hand_over.take(offered.asking)
+    assert not offered.hand_over.wait(10)
+    assert offered.told == []
 
 
-def test_when_the_client_has_gone_the_broker_lets_go(lender: Lender) -> None:
+def test_when_the_client_has_gone_the_broker_lets_go(offered: Offered) -> None:
     """It had got its duplicate already."""
-    lender.client.close()
+    offered.client.close()
     with pytest.raises(BrokenPipeError):
-        lender.hand_over.take(lender.asking)
-    assert not lender.hand_over.wait(0)
-    assert lender.told == [lender.upstream.fileno(), False]
+        offered.hand_over.take(offered.asking)
+    assert not offered.hand_over.wait(0)
+    assert offered.told == [offered.upstream.fileno(), False]
 
 
-def test_when_the_server_ends_nobody_waits_for_the_client(lender: Lender) -> None:
+def test_when_the_server_ends_nobody_waits_for_the_client(offered: Offered) -> None:
     """The session is over, whoever still holds it."""
-    assert lender.hand_over.take(lender.asking)
-    held = lender.received()
-    lender.server.close()
-    assert not lender.hand_over.wait(10)
+    assert offered.hand_over.take(offered.asking)
+    held = offered.received()
+    offered.server.close()
+    assert not offered.hand_over.wait(10)
     for descriptor in held:
         os.close(descriptor)
 
 
-def test_when_closed_without_waiting_the_broker_is_told_once(lender: Lender) -> None:
+def test_when_closed_without_waiting_the_broker_is_told_once(offered: Offered) -> None:
     """The relay has failed meanwhile."""
-    assert lender.hand_over.take(lender.asking)
-    lender.hand_over.close()
-    lender.hand_over.close()
-    assert lender.told[1:] == [False]
-    for descriptor in lender.received():
+    assert offered.hand_over.take(offered.asking)
+    offered.hand_over.close()
+    offered.hand_over.close()
+    assert offered.told[1:] == [False]
+    for descriptor in offered.received():
         os.close(descriptor)
 
 
@@ -122,13 +122,13 @@ class Announced(Stop):
         return super().__call__(patience_s)
 
 
-def test_when_it_ends_while_a_client_asks_neither_waits_for_the_other(lender: Lender) -> None:
+def test_when_it_ends_while_a_client_asks_neither_waits_for_the_other(offered: Offered) -> None:
     """Something was under way until the end; the session is on its way to its next client."""
-    stop = lender.hand_over.stop = Announced()
+    stop = offered.hand_over.stop = Announced()
     with ThreadPoolExecutor(2) as pool:
-        asking = pool.submit(lender.hand_over.take, lender.asking)
+        asking = pool.submit(offered.hand_over.take, offered.asking)
         assert stop.asked.wait(10)
         # Far below the patience of who asks.
-        pool.submit(lender.hand_over.close).result(2)
+        pool.submit(offered.hand_over.close).result(2)
         assert not asking.result(2)
-    assert lender.told == []
+    assert offered.told == []

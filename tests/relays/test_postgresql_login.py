@@ -152,7 +152,7 @@ def test_an_md5_answer_goes_to_no_server_that_nobody_verified(
 
     with far(monkeypatch), upstream(behave) as port:
         with pytest.raises(
-            UpstreamTlsFailed, match="verifies it, or let the server use scram-sha-256"
+            UpstreamTlsFailed, match="verifies it, or configure the server to use scram-sha-256"
         ) as caught:
             log_in(login_to(port, sslmode=mode), (), limits=Limits())
         wait_until(lambda: heard, deadline_s=10, what="the end of the connection")
@@ -171,7 +171,7 @@ def test_an_md5_answer_crosses_to_a_far_server_that_has_shown_its_certificate_on
             if mode.startswith("verify"):
                 shut(log_in(login, (), limits=Limits()).stream)
                 continue
-            with pytest.raises(UpstreamTlsFailed, match="nobody has verified"):
+            with pytest.raises(UpstreamTlsFailed, match="identity has not been verified"):
                 log_in(login, (), limits=Limits())
 
 
@@ -179,7 +179,10 @@ def test_the_test_of_a_connection_says_what_to_do_about_md5(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same words as a cell gets."""
-    with far(monkeypatch), pytest.raises(UpstreamTlsFailed, match="let the server use scram-sha-256"):
+    with (
+        far(monkeypatch),
+        pytest.raises(UpstreamTlsFailed, match="configure the server to use scram-sha-256"),
+    ):
         Relay(limits=Limits()).log_in(relay_login(user(server, "old", "old-secret"), sslmode="require"))
 
 
@@ -215,7 +218,7 @@ def test_the_channel_is_bound(server: PostgresServer, monkeypatch: pytest.Monkey
         ("old", "wrong", {}, UpstreamAuthFailed, "replace the secret"),
         ("plain", "wrong", {"sslmode": "require"}, UpstreamAuthFailed, "replace the secret"),
         ("no_such_user", "x", {}, UpstreamAuthFailed, "replace the secret"),
-        ("nobody", "x", {}, UpstreamRefused, "does not let this user in"),
+        ("nobody", "x", {}, UpstreamRefused, "does not accept this user"),
         ("postgres", None, {"database": "no_such_database"}, UpstreamRefused, "Check the database"),
         ("postgres", None, {"sslmode": "verify-full"}, UpstreamTlsFailed, "CA certificate"),
         ("postgres", None, {"sslmode": "verify-ca", "ca_certificate": "x"}, UpstreamTlsFailed, "CA certificate"),

@@ -145,7 +145,7 @@ def test_programs_fail_where_they_would_work_elsewhere(
         [*arguments, "-h", place.directory, "-U", login.user], capture_output=True, text=True, timeout=30, check=False
     )  # fmt: skip
     assert done.returncode != 0
-    assert f"leads to the database {login.database}" in done.stderr
+    assert f"is for the database {login.database}" in done.stderr
     assert "PostgreSQL database dump" not in done.stdout
 
 
@@ -202,4 +202,4 @@ def test_where_it_is_allowed_a_missing_database_is_the_servers_to_tell(wide: Rel
     """By the class of its error."""
     said = error_fields(wide.place(), {"user": login.user, "database": "no_such_database"})
     assert said["C"] == "3D000"
-    assert "no such database on this server" in said["M"]
+    assert "has no database of this name" in said["M"]

@@ -71,7 +71,7 @@ def test_leaving_a_master_is_refused_for_what_it_does(command: bytes) -> None:
     """Nobody logs in anywhere then."""
     rule = ruled(command.split(), OWN)
     assert rule is not None
-    assert "from its master" in rule.reason
+    assert "from its primary" in rule.reason
     assert "log in" not in rule.reason
 
 

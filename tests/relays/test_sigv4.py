@@ -277,7 +277,7 @@ def test_when_the_payload_is_described_that_is_signed(
 )
 def test_when_the_body_is_signed_piece_by_piece_it_is_refused(said: str) -> None:
     """Its pieces carry signatures of the dummy key, which no service takes."""
-    with pytest.raises(InvalidRequest, match="piece by piece"):
+    with pytest.raises(InvalidRequest, match="in chunks"):
         signer().apply(request("/b/k", ("x-amz-content-sha256", said), method="PUT", length=5), login())
 
 

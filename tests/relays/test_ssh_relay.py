@@ -203,7 +203,7 @@ def test_when_it_is_no_login_it_says_why_in_a_problem(agent: Agent, key: UserKey
         assert client.ask(sign_request(key.blob, SSHSIG)) == _FAILURE
         assert client.refusal()["code"] == "not_allowed"
     with agent.client() as another:
-        assert another.refusal()["detail"].startswith("Only logins are signed")
+        assert another.refusal()["detail"].startswith("This key signs logins only")
 
 
 def test_when_another_key_is_asked_for_it_is_refused(agent: Agent) -> None:
@@ -211,7 +211,7 @@ def test_when_another_key_is_asked_for_it_is_refused(agent: Agent) -> None:
     other = new_key()
     with agent.client() as client:
         assert client.ask(sign_request(other.blob, login_data(other.blob))) == _FAILURE
-        assert "Another key" in client.refusal()["detail"]
+        assert "another key" in client.refusal()["detail"]
 
 
 def test_when_a_host_proves_its_session_it_is_bound_to_it(agent: Agent, key: UserKey) -> None:

@@ -140,7 +140,7 @@ signed = subprocess.run(["ssh-keygen", "-Y", "sign", "-n", "git", "-f", {str(pub
 """
     )
     assert cell.run("signed.returncode") != 0
-    assert "Only logins are signed" in cell.run("h.last_refusal")
+    assert "This key signs logins only" in cell.run("h.last_refusal")
 
 
 @pytest.mark.parametrize("words", ["-D", "-x", "-d {public}", "{private}"])

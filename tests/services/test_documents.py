@@ -240,7 +240,7 @@ def test_a_secret_is_not_entered_into_an_edited_connection(world: World) -> None
     """Whoever only replaces a secret does not look at the rest; the error says what to do."""
     edit(world, **fields(host="evil.example.org"))
     view(world)
-    with pytest.raises(ConnectionNotReady, match="look through it and save it again"):
+    with pytest.raises(ConnectionNotReady, match="review it, save it"):
         world.connections.set_secret(
             SetSecret.model_validate({"id": the(world).id, "field": "password", "value": "new"}), actor="ada"
         )

@@ -174,7 +174,7 @@ def test_when_no_keyring_is_there_it_is_refused_with_words(nowhere: dict[str, st
 @pytest.mark.parametrize(
     ("backend", "words"),
     [
-        ("keyrings.alt.file.PlaintextKeyring", "keyrings.alt.file.PlaintextKeyring is refused: it keeps"),
+        ("keyrings.alt.file.PlaintextKeyring", "keyrings.alt.file.PlaintextKeyring is refused: it stores"),
         ("keyring.backends.null.Keyring", "switched off"),
         ("keyring.backends.fail.Keyring", "switched off"),
         ("third_party.Keyring", "third_party.Keyring is refused: it is not"),

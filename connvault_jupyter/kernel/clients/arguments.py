@@ -1,7 +1,7 @@
-"""A login in the clear, as keyword arguments of a library that logs in by itself. No library is known here.
+"""A login in the clear, as keyword arguments for a library that logs in itself. It knows no library.
 
-For kinds of connections that no relay knows: the secret passes through this process. See `kernel.masked` for what is
-masked then and what is not.
+For kinds of connections without a relay: the secret passes through this process. See `kernel.masked` for what is
+masked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..handle_ref import HandleRef
 
 
 class Client:
-    """Openers of a handle whose library does the login."""
+    """Openers of a handle whose library logs in."""
 
     delivery = "login"
 

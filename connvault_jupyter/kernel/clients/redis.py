@@ -1,7 +1,7 @@
-"""Redis: redis-py clients whose connections are logged in by the broker's relay. No password is in this process.
+"""Redis: redis-py clients whose connections the broker's relay logs in. This process has no password.
 
-Where and as whom to log in is the connection's, and no argument changes it. What is known of redis-py here is what its
-pools and connections promise to subclasses, and nothing of its protocol but one PING.
+Server and user come from the connection, and no argument changes them. This relies on what redis-py's pools and
+connections promise to subclasses, and on nothing of its protocol except one PING.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-# How to talk, not with whom.
+# How to talk, not to whom.
 ALLOWED = frozenset(
     {
         "client_name",
@@ -44,11 +44,11 @@ ALLOWED = frozenset(
     }
 )
 
-# The relay connects and logs in within this, or says why not.
+# The relay connects and logs in within this time, or reports why not.
 _LOGIN_S = 50.0
 
-# redis-py takes a connection from its pool for each command, and asking costs more than a command. A revoked
-# permission does not wait for it: the relay ends the connection.
+# redis-py takes a connection from its pool for each command, and asking the broker costs more than a command. A revoke
+# does not depend on it: the relay ends the connection.
 _LOOK_EVERY_S = 1.0
 
 _PROBE = b"PING\r\n"
@@ -68,7 +68,7 @@ class Client:
         check_arguments(arguments, ALLOWED)
         if arguments:
             return self._new(arguments)
-        # A forked child must not close its parent's connections.
+        # A forked child must not close the connections of its parent.
         if self._shared is None or self._shared[0] != os.getpid():
             self._shared = (os.getpid(), self._new({}))
         return self._shared[1]
@@ -94,7 +94,7 @@ class Client:
 
     def _new(self, arguments: Mapping[str, Any]) -> redis.Redis:
         library = _library()
-        # What redis-py makes of them, defaults included; nothing is connected. Other libraries read them of the pool.
+        # The pool's arguments with redis-py's defaults; nothing is connected. Other libraries read them from the pool.
         path = self._handle_ref.open().socket
         settings = library.Redis(unix_socket_path=path, **arguments).connection_pool.connection_kwargs
         pool = _pool(library, _Endpoint(self._handle_ref), dict(settings), arguments)
@@ -103,7 +103,7 @@ class Client:
 
 
 class _Endpoint:
-    """Where the handle listens, asked anew for each connection, and with which login that was."""
+    """Where the handle listens, requested again for each connection, and the login used."""
 
     def __init__(self, handle_ref: HandleRef) -> None:
         self._handle_ref = handle_ref
@@ -118,11 +118,11 @@ class _Endpoint:
 
     @property
     def due(self) -> bool:
-        """Whether nobody has asked for a while, or there is a reason to."""
+        """Whether the broker was not asked for a while, or there is a reason to ask."""
         return self._handle_ref.released or time.monotonic() - self._looked_at >= _LOOK_EVERY_S
 
     def look(self) -> None:
-        """Asks whether the handle is still good. Raises: HandleInvalid, ..."""
+        """Asks the broker whether the handle is still valid. Raises: HandleInvalid, ..."""
         state = self._handle_ref.check()
         self.login = (state.revision, state.rotation)
         self._looked_at = time.monotonic()
@@ -136,7 +136,7 @@ class _Endpoint:
         mark(error, self._handle_ref)
 
     def raise_for(self, line: bytes) -> None:
-        """Raises: OSError: the relay is gone; what it says instead of serving."""
+        """Raises: OSError: the relay is gone; or the error that it reports instead of serving."""
         if not line:
             raise ConnectionResetError("the relay closed the connection")
         refused = said_in(line.decode("utf-8", "replace"), connection=self._handle_ref.connection)
@@ -150,7 +150,7 @@ def _library() -> Any:
 
 def _connection(library: Any, endpoint: _Endpoint) -> Any:
     class Connection(library.UnixDomainSocketConnection):  # type: ignore[misc]
-        """Logged in by the relay. `login` is what with."""
+        """A connection that the relay logs in. `login` identifies the login used."""
 
         login: tuple[int, str] | None = None
 
@@ -171,7 +171,7 @@ def _connection(library: Any, endpoint: _Endpoint) -> Any:
         def _connect(self) -> socket.socket:
             with contextlib.suppress(ConnectionError, FileNotFoundError):
                 return self._logged_in()
-            # The relay has ended meanwhile. Asked again, the broker makes another one.
+            # The relay has ended in the meantime. If asked again, the broker starts another one.
             return self._logged_in()
 
         def _logged_in(self) -> socket.socket:
@@ -198,7 +198,7 @@ def _connection(library: Any, endpoint: _Endpoint) -> Any:
 
 def _pool(library: Any, endpoint: _Endpoint, settings: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
     class Pool(library.ConnectionPool):  # type: ignore[misc]
-        """Of such connections: each is looked at when it is taken."""
+        """A pool of such connections; each is checked when it is taken."""
 
         def get_connection(self, *args: Any, **kwargs: Any) -> Any:
             if endpoint.due:
@@ -222,7 +222,7 @@ def _pool(library: Any, endpoint: _Endpoint, settings: dict[str, Any], arguments
 
 def _async_marking(library: Any, endpoint: _Endpoint) -> Any:
     class Marking(library.UnixDomainSocketConnection):  # type: ignore[misc]
-        """What it raises when it is lost is marked."""
+        """Marks the errors that it raises when it is lost."""
 
         async def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:
             try:
@@ -254,7 +254,7 @@ def _async_connection(library: Any, endpoint: _Endpoint) -> Any:
             try:
                 return await super().connect_check_health(*args, **kwargs)  # type: ignore[no-any-return]
             except NoConnection as exc:
-                # redis-py makes its own of every error, and tries again.
+                # redis-py would replace every error with its own, and retry.
                 if not isinstance(exc.__cause__, ConnvaultError):
                     raise
                 refused = exc.__cause__

@@ -1,4 +1,4 @@
-"""How a connection is delivered: in which form, in which mode. Nothing is delivered from here."""
+"""How a connection is delivered: by which delivery and in which mode. This module decides; it delivers nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from ...contracts.providers import DeliveryForm, Mode, ProviderDefinition, RelayProtocol
 from ...errors import NotAllowed
 
-# A logged-in socket is passed on where the requester's library can go on with it and the broker need not look at what
-# follows. Redis answers `CONFIG GET requirepass` with the password, HTTP needs it in each request.
+# A logged-in socket is handed over where the requester's library can continue on it and the broker need not filter
+# what follows. Redis answers `CONFIG GET requirepass` with the password, HTTP needs it in each request.
 _CAN_HAND_OVER: frozenset[RelayProtocol] = frozenset({"postgresql", "mysql"})
 
 
@@ -24,21 +24,21 @@ class RelayDelivery:
     tcp_variables: Mapping[str, str]
 
     def variables_for(self, *, tcp: bool) -> dict[str, str]:
-        """The patterns of environment variables, for a handle that listens on loopback too or not."""
+        """The patterns of the environment variables, for a handle with or without a loopback port."""
         return {**self.variables, **(self.tcp_variables if tcp else {})}
 
 
 def mode_of(provider: ProviderDefinition) -> Mode:
-    """In which mode its handles are given: *brokered* where there is such a way, plain text if there is no other."""
+    """The mode of its handles: *brokered* where possible, plain text only if there is no other way."""
     modes = {delivery.mode for delivery in provider.deliveries}
     order: tuple[Mode, ...] = ("brokered", "in_clear", "reveal")
     return next(mode for mode in order if mode in modes)
 
 
 def reveals_by_default(provider: ProviderDefinition) -> bool:
-    """Whether code may ask for the plain text of a new connection, if nobody says. Where the secret would reach the
-    code by this alone (*brokered*) it may not; in the clear it passes through the code's own memory as it is, so a no
-    would only look like protection."""
+    """Whether code may ask for the plain text of a new connection, by default. Not where this would be the only way
+    for code to get the secret (*brokered*). In the clear it passes through the code's own memory anyway, so a no would
+    only look like protection."""
     return mode_of(provider) != "brokered"
 
 
@@ -64,7 +64,7 @@ def delivery_of(provider: ProviderDefinition, fields: Mapping[str, Any]) -> Deli
 
 
 def repeats_could_be_masked(provider: ProviderDefinition, fields: Mapping[str, Any], secret: str) -> bool:
-    """Whether this secret field is sent to the service as it is, through a relay that looks through what comes back."""
+    """Whether this secret field is sent to the service unchanged, through a relay that searches the responses."""
     relays = [one for one in provider.deliveries if one.kind == "relay"]
     if not relays:
         return False
@@ -77,10 +77,10 @@ def repeats_could_be_masked(provider: ProviderDefinition, fields: Mapping[str, A
 
 
 def hands_over(protocol: RelayProtocol, fields: Mapping[str, Any]) -> bool:
-    """Whether the upstream is plain: the state of an encrypted connection can't leave the process that made it."""
+    """Whether the upstream connection is unencrypted: TLS state can't leave the process that created it."""
     return protocol in _CAN_HAND_OVER and (fields.get("sslmode") == "disable" or _on_sockets(fields))
 
 
 def _on_sockets(fields: Mapping[str, Any]) -> bool:
-    """Whether it is reached by Unix sockets alone, on which nothing is encrypted."""
+    """Whether it is reached by Unix sockets only, which are never encrypted."""
     return all(entry.startswith("/") for entry in str(fields.get("host") or "").split(","))

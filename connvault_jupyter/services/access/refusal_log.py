@@ -1,7 +1,8 @@
-"""Refusals on record: a few rows, then sums, so that a loop that is refused can't push the rest off the record.
+"""Logs refusals: a few audit events, then sums, so that a loop of refused requests can't push everything else out of
+the log.
 
-Of one asker each kind for each connection makes a row once in a while, and all of its kinds together only so many; what
-comes above that is counted, and the count is one row. A broker that is killed forgets what it has counted in the last
+For each requester, each kind of refusal of each connection makes one event per half minute, and all kinds together
+only a few. The rest is counted, and the count becomes one event. A broker that is killed loses the counts of the last
 half minute.
 """
 
@@ -19,15 +20,15 @@ from ..audit.service import AuditService
 from ..consent.throttle import MAX_REMEMBERED, Often, Until, asker_of
 from ..ports import Clock, RunningRequesters
 
-# As long as the pause after a no: a loop makes two rows a minute.
+# As long as the pause after a no: a loop makes two events a minute.
 NOTED_EVERY_S = 30
 
-# Of one asker in that time: more than a person reads, and the same refusal at twenty connections is one matter.
+# Per requester in that time. More than a person reads; the same refusal for twenty connections is one incident.
 MAX_NOTED = 10
 
 
 def said_never() -> AccessDenied:
-    """A person has said *never*, just now or before."""
+    """The refusal after a person has said *never*, now or earlier."""
     return AccessDenied(
         "This notebook may never use this connection. Undo that in the Connections panel first.",
         reason="never",
@@ -36,7 +37,7 @@ def said_never() -> AccessDenied:
 
 @dataclass(frozen=True)
 class _Sum:
-    """Refusals of one asker. What they do not have in common is `None`."""
+    """Refusals of one requester. What they do not have in common is `None`."""
 
     due: datetime
     count: int
@@ -46,7 +47,7 @@ class _Sum:
 
 
 class RefusalLog:
-    """Notes refusals that no question stands for. Called with the lock held."""
+    """Logs refusals that came without a question. Called with the lock held."""
 
     def __init__(self, *, audit: AuditService, running: RunningRequesters, clock: Clock) -> None:
         self._audit = audit
@@ -57,7 +58,7 @@ class RefusalLog:
         self._sums: dict[str, _Sum] = {}
 
     def note(self, requester: Requester, connection: Connection | None, error: ConnvaultError) -> None:
-        """Appends a row `access:refused`, or counts it if there was one like it just now."""
+        """Appends an event `access:refused`, or counts it if there was a similar one just now."""
         asker, now = asker_of(requester), self._clock()
         key = (asker, connection.id if connection is not None else "", error.code)
         if self._noted.first(key, now, NOTED_EVERY_S) and not self._rows.once_more(asker, now, NOTED_EVERY_S):
@@ -66,16 +67,16 @@ class RefusalLog:
             self._count(asker, requester, connection, error.code)
 
     def noting(self, requester: Requester, about: Callable[[], Connection | None]) -> Noting:
-        """A block in which each refusal is noted: around all that a requester asks for, but the wait for a person,
-        whose answer is on record with its question. Not in a transaction, which would be rolled back with it.
+        """A block in which each refusal is logged: around everything that a requester asks for, except the wait for a
+        person, whose answer is logged with its question. Not inside a transaction, which would be rolled back with it.
 
-        `about` is asked when something was refused. What a requester calls a connection is not kept: it may be
-        anything.
+        `about` is called when something was refused. The name that the requester gave is not kept: it may be anything.
         """
         return Noting(self, requester, about)
 
     def sum_up(self, *, all_of_them: bool = False) -> None:
-        """Appends the counts whose half minute is over, one row an asker. What can't be recorded counts on."""
+        """Appends the counts whose half minute has passed, one event per requester. What can't be logged stays
+        counted."""
         now = self._clock()
         for asker, found in tuple(self._sums.items()):
             if (all_of_them or now >= found.due) and self._record(found, counted=True):
@@ -84,7 +85,8 @@ class RefusalLog:
     def note_refused(
         self, requester: Requester, about: Callable[[], Connection | None], error: ConnvaultError
     ) -> None:
-        """`note`, of what may also be a fault of the database: then nothing was refused, or could be recorded."""
+        """`note`, for an error that may be the database's own: then nothing was refused, or nothing could be
+        logged."""
         if isinstance(error, StorageError):
             return
         with suppress(StorageError):
@@ -113,7 +115,7 @@ class RefusalLog:
         )
 
     def _record(self, found: _Sum, *, counted: bool) -> bool:
-        # The refusal stands; that it can't be recorded must not turn it into another error.
+        # The refusal stands; failing to log it must not turn it into another error.
         with suppress(StorageError):
             self._audit.record(
                 "access:refused",
@@ -129,7 +131,7 @@ class RefusalLog:
 
 
 class Noting:
-    """The block. A class, not a generator: it is entered at each use of a secret."""
+    """The block. A class, not a generator, for speed: it is entered at each use of a secret."""
 
     __slots__ = ("_about", "_refusal_log", "_requester")
 

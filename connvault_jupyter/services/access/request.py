@@ -1,4 +1,5 @@
-"""How a handle is obtained: named, checked, allowed before or asked for. No secret leaves here; that is `service`'s."""
+"""How a handle is obtained: by a stored permission or by asking a person. No secret leaves here; that is up to
+`service`."""
 
 from __future__ import annotations
 
@@ -60,10 +61,10 @@ class HandleRequests:
         self._reveal_allowed = context.settings.reveal_allowed
 
     def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
-        """A handle: at once where a stored grant fits, else when a person has said yes.
+        """A handle: at once if a stored grant matches, else when a person has said yes.
 
-        A stored no is the first to be looked at, and needs no key: it counts for any claim. No secret is looked at
-        before a question is admitted (`OpenQuestions.put`), and none decides anything.
+        A stored no is checked first and needs no key: it counts for every claim. No secret is read before a question
+        is admitted (`OpenQuestions.put`), and none influences a decision.
 
         Raises: NotAllowed: the requester's run has ended.
             ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
@@ -79,7 +80,7 @@ class HandleRequests:
             current = self._running.current(requester)
             self.refuse_if_never(connection, current)
             destination = self._resolver.ready(connection)
-            # Raises while locked: nobody is asked for what can't be given.
+            # Raises while locked: nobody is asked to allow what can't be delivered.
             _ = self._secrets.keys
             subject = Subject(
                 connection=connection,
@@ -101,7 +102,8 @@ class HandleRequests:
         return self._response(granted.subject, granted.ref, granted.decision, granted.expires_at)
 
     def _refuse_if_over(self, requester: Requester) -> None:
-        """A connection to the broker can outlive who opened it: another process may hold it, or have been passed it."""
+        """A connection to the broker can outlive the process that opened it: another process may hold or have received
+        it."""
         if not self._running.instance_alive(requester.instance):
             raise NotAllowed("The kernel or process that opened this connection to the broker has ended.")
 
@@ -111,12 +113,12 @@ class HandleRequests:
             raise said_never()
 
     def ask(self, subject: Subject, reason: str | None, timeout_s: float | None) -> Ticket:
-        """`reason` is as it was sent. Raises: see `OpenQuestions.put`."""
+        """`reason` is as sent, not cleaned. Raises: see `OpenQuestions.put`."""
         claim = self._claims.made("reason", subject.connection.id, reason)
         return self._consent.ask(subject, reason=claim, timeout_s=timeout_s)
 
     def answer(self, ticket: Ticket, wait: Wait) -> Granted:
-        """Waits for the decision. Raises: what the decision was, if not a yes."""
+        """Waits for the decision. Raises: the refusal, if the decision is not a yes."""
         there = False
         try:
             there = wait(ticket.settled)
@@ -134,13 +136,13 @@ class HandleRequests:
         return answer
 
     def may_reveal(self, connection: Connection, destination: Destination) -> bool:
-        """Whether plain text may be asked for: by the server's setting and the connection's. Of a connection that is
-        good for nothing else it always may."""
+        """Whether code may ask for plain text, by the settings of the server and the connection. Always allowed for a
+        connection that offers nothing else."""
         return destination.provider.reveal_only or (self._reveal_allowed and connection.reveal_allowed)
 
     def _without_question(self, subject: Subject, held: str | None) -> AccessResponse | None:
         if subject.mode == "reveal":
-            # Nothing can be had by it but a question, so nobody is asked yet.
+            # Such a handle can only lead to a question, so nobody is asked yet.
             with self._transactions.transaction(durable=False):
                 ref = self._still(
                     held if subject.agent is None else None, subject, None
@@ -162,7 +164,7 @@ class HandleRequests:
         return self._response(subject, ref, grant.decision, grant.expires_at)
 
     def _still(self, held: str | None, subject: Subject, grant: Grant | None) -> HandleRef | None:
-        """The handle that the caller has, if a new one would be the same."""
+        """The handle that the caller already has, if a new one would be equal."""
         if held is None or not self._handles.same(held, subject.connection, subject.requester, grant):
             return None
         return HandleRef(held)

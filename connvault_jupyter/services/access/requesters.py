@@ -1,4 +1,4 @@
-"""All that is known of who asks: who runs, what they claim, what they were refused. No rule is here."""
+"""Everything known about requesters: which ones run, what they claim, what they were refused. No rules here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .refusal_log import RefusalLog
 
 @dataclass(frozen=True, kw_only=True)
 class Requesters:
-    """One argument for whoever answers requesters."""
+    """Bundles these as one argument."""
 
     running: RunningRequesters
     claims: Claims

@@ -1,4 +1,4 @@
-"""What a name or a handle stands for, if it may be used at this moment. It records nothing and unseals nothing."""
+"""Resolves a name or a handle, if it may be used right now. Records nothing and unseals nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REASONS = {"expired": "expired", "destination_changed": "changed", "changed": "
 
 @dataclass(frozen=True)
 class ResolvedHandle:
-    """A handle that is good for its requester now. `stored` is `None` for one that can only ask to reveal."""
+    """A handle that is valid for its requester now. `stored` is `None` for one that can only ask to reveal."""
 
     handle: Handle
     connection: Connection
@@ -50,7 +50,7 @@ class ResolvedHandle:
 
     @property
     def agent(self) -> Claim | None:
-        """The agent claim that the handle was asked for with."""
+        """The agent claim with which the handle was requested."""
         return agent_of_handle(self.handle) if self.stored is None else agent_of_grant(self.stored.grant)
 
 
@@ -78,11 +78,11 @@ class HandleResolver:
 
     @property
     def locked(self) -> bool:
-        """Whether nothing can be used now, because the keys are not there. Raises: StorageError."""
+        """Whether the vault is locked, so that nothing can be used. Raises: StorageError."""
         return self._secrets.keys_if_unlocked is None
 
     def connection(self, name: str) -> Connection:
-        """The connection of this name. Raises: ConnectionNotFound: with a similar name, if there is one."""
+        """The connection of this name. Raises: ConnectionNotFound: suggests a similar name, if there is one."""
         connection = self.named(name)
         if connection is None:
             names = {one.name.lower(): one.name for one in self._connections.all()}
@@ -95,19 +95,20 @@ class HandleResolver:
         return self._connections.by_name(name)
 
     def meant(self, requester: Requester, ref: str) -> Connection | None:
-        """The connection of this requester's own handle, whether or not it may be used."""
+        """The connection of this requester's own handle, even if it may not be used."""
         try:
             return self._connections.get(self._handles.find(ref, requester).connection_id)
         except HandleInvalid:
             return None
 
     def ready(self, connection: Connection) -> Destination:
-        """Where its secrets may be sent, if it is ready. Raises: SecretMissing, SecretInvalid, ConnectionNotReady."""
+        """Where its secrets may be sent. Checks that it is ready. Raises: SecretMissing, SecretInvalid,
+        ConnectionNotReady."""
         self._refuse_if_not_ready(connection)
         return self._destination(connection)
 
     def handle(self, requester: Requester, ref: str, *, grant_id: GrantId | None = None) -> ResolvedHandle:
-        """The handle with its grant, connection and destination. `grant_id`: whose it must be, if that is known.
+        """The handle with its grant, connection and destination. `grant_id`: its grant's, if already known.
 
         Raises: HandleInvalid, VaultLocked, VaultNotSetUp, SecretMissing, SecretInvalid, ConnectionNotReady.
         """
@@ -122,11 +123,11 @@ class HandleResolver:
         if connection is None:
             raise HandleInvalid(reason="deleted")
         if connection.status_reason in _FOREIGN:
-            # Nothing of it counts, so nothing of it is judged.
+            # It is not the broker's own, so its fields are not judged at all.
             self._refuse_if_not_ready(connection)
         destination = self._destination(connection)
         stored = self._granted(handle, connection, destination, requester)
-        # After the grant: what is open may outlast a secret that is missing, and never the permission.
+        # After the grant: open sessions may outlive a missing secret, but never the permission.
         self._refuse_if_not_ready(connection)
         return ResolvedHandle(handle, connection, destination, stored)
 
@@ -135,7 +136,7 @@ class HandleResolver:
     ) -> StoredGrant | None:
         if handle.grant_id is None:
             if handle.mode != "reveal":
-                # An edited row: a handle for a login always has its grant.
+                # Only an edited row looks like this: a handle for a login always has its grant.
                 raise HandleInvalid(reason="revoked")
             return None
         stored = self._grants.get(handle.grant_id)

@@ -1,7 +1,8 @@
-"""What a handle stood for a moment ago, as long as nothing has changed since. No rule of its own: `resolve` decides.
+"""Caches what a handle resolved to, as long as nothing has changed since. It has no rules of its own: `resolve`
+decides.
 
-A notebook that queries in a loop uses one handle again and again. Looking up four rows and judging them each time would
-be half of what a use costs.
+A notebook that queries in a loop uses one handle again and again. Reading and checking four rows each time would be
+half the cost of a use.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..secrets.service import SecretsService
 from ..vault_ports import Keys
 from .resolve import ResolvedHandle
 
-# More handles than are in use at a time; past it all are looked up anew.
+# More handles than are in use at a time; beyond that, the cache is emptied.
 _REMEMBERED = 512
 
 
@@ -33,10 +34,10 @@ class _Remembered:
 
 
 class ResolveCache:
-    """Asked and told inside a transaction only: there nobody else can change anything.
+    """Read and written inside a transaction only, where nobody else can change anything.
 
-    It forgets everything with the first change by anybody (`Transactions.version`) and when the keys are not the same
-    any more. The keys are held weakly: locking must let go of them.
+    It forgets everything on the first change by anybody (`Transactions.version`) and when the keys change. It holds
+    the keys weakly: locking must be able to free them.
     """
 
     def __init__(
@@ -58,15 +59,15 @@ class ResolveCache:
         self._seen: set[str] = set()
 
     def has_seen(self, ref: str) -> bool:
-        """Whether this process has used the handle before, whatever has changed since."""
+        """Whether this process has used the handle before, even if something has changed since."""
         return ref in self._seen
 
     def of(self, ref: str, requester: Requester) -> tuple[ResolvedHandle, Sequence[SealedSecret]] | None:
-        """What was found before; `None` if it must be looked up."""
+        """What was found earlier; `None` if it must be looked up."""
         self._forget_what_may_have_changed()
         known = self._known.get(ref)
         if self._ended:
-            # Something that is not stored yet: as if nothing were known.
+            # Something has ended and is not stored yet: treat everything as unknown.
             return None
         if known is None or known.requester != requester:
             return None
@@ -77,9 +78,9 @@ class ResolveCache:
     def note(
         self, ref: str, requester: Requester, opened: ResolvedHandle, sealed: Sequence[SealedSecret]
     ) -> None:
-        """Remembers what was looked up in this transaction, if it may be used again without another look."""
+        """Remembers what was looked up in this transaction, if it may be reused unchecked."""
         stored = opened.stored
-        # A grant that fits only as long as a notebook has its name of now is judged each time.
+        # A grant that matches only under the notebook's present name is checked each time.
         if stored is None or self._keys is None or not belongs(stored.grant, requester):
             return
         if len(self._known) >= _REMEMBERED:

@@ -1,6 +1,6 @@
 """The one path by which a secret leaves: handle -> grant -> audit row, committed -> unseal -> deliver.
 
-No other module answers with a secret, and nothing here answers before its row is committed.
+No other module returns a secret, and nothing here returns one before its audit event is committed.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class AccessService:
         self._lock = context.lock
 
     def request(self, requester: Requester, request: AccessRequest, *, wait: Wait) -> AccessResponse:
-        """A handle: at once where a stored grant fits, else when a person has said yes.
+        """A handle: at once if a stored grant matches, else when a person has said yes.
 
         Raises: see `HandleRequests.request`.
         """
         return self._requests.request(requester, request, wait=wait)
 
     def deliver(self, requester: Requester, use: HandleUse) -> Delivered:
-        """The login that a handle stands for, in the clear.
+        """The login of a handle, in the clear.
 
         Raises: HandleInvalid, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, StorageError.
             NotAllowed: the handle is brokered, or gives plain text only.
@@ -88,12 +88,12 @@ class AccessService:
     def open(self, requester: Requester, use: OpenHandle) -> OpenedHandle:
         """Where a brokered handle listens for its requester. Nothing is unsealed yet.
 
-        Raises: as `deliver`; NotAllowed: the handle is not brokered; BrokerUnavailable: no relay can be had.
+        Raises: as `deliver`; NotAllowed: the handle is not brokered; BrokerUnavailable: no relay can be started.
         """
         with self._lock:
             opened, sealed = self._uses.use(requester, use.ref, "access:checked", mode="brokered")
             if opened.stored is None:
-                # A handle without a grant can only ask to reveal, which `mode` has told.
+                # A handle without a grant can only ask to reveal, and `mode` has ruled that out.
                 raise HandleInvalid(reason="revoked")
             grant = opened.stored.grant
             delivery = relay_of(opened.destination.provider)
@@ -126,10 +126,11 @@ class AccessService:
         )
 
     def login(self, requester: Requester, order: RelayOrder) -> Delivered:
-        """What a relay logs in with, for the requester at the other end of one of its connections; recorded as a use.
+        """What a relay logs in with, on behalf of the requester at the other end of one of its connections; logged as
+        a use.
 
         `fields` has the recipe. Raises: as `deliver`; NotAllowed: the handle is not brokered.
-            HandleInvalid: also if it is another grant's now than the order's.
+            HandleInvalid: also if its grant is no longer the order's.
         """
         opened, sealed = self._uses.use(
             requester, order.ref, "access:used", mode="brokered", grant_id=order.grant_id
@@ -137,14 +138,15 @@ class AccessService:
         return self._uses.delivered(opened, sealed, relay_of(opened.destination.provider).recipe)
 
     def has_ended(self, order: RelayOrder) -> bool:
-        """Whether it is known without a look that what is open for this order has to be cut. Waits for nothing, and is
-        called without the lock."""
+        """Whether the open connections of this order must be cut, as far as memory tells. Never waits; called without
+        the lock."""
         return self._ended.covers(order)
 
     def still_good(self, order: RelayOrder) -> bool:
-        """Whether what a brokered handle has open under the order's grant may stay open. Records nothing.
+        """Whether the connections that a brokered handle has opened under the order's grant may stay open. Logs
+        nothing.
 
-        A lock ends it also while somebody keeps the database from being read; time and the run's end need no question.
+        Locking the vault ends them even while another process blocks the database.
         """
         if self._resolver.locked:
             return False
@@ -152,13 +154,13 @@ class AccessService:
             handle = self._resolver.handle(order.requester, order.ref, grant_id=order.grant_id).handle
             return handle.mode == "brokered"
         except ConnvaultError as refused:
-            # A secret that is being replaced ends no session; everything else does.
+            # Replacing a secret ends no session; every other change does.
             return isinstance(refused, SecretMissing | StorageError)
 
     def check(self, requester: Requester, use: HandleUse) -> HandleState:
-        """That a handle is still good, and what tells a client to log in anew.
+        """Whether a handle is still valid, and the value that tells a client to log in again.
 
-        Raises: as `deliver`; SecretInvalid only if that is known already, because nothing is unsealed.
+        Raises: as `deliver`; SecretInvalid only if that is already known, as nothing is unsealed.
         """
         opened, sealed = self._uses.use(requester, use.ref, "access:checked")
         return HandleState(
@@ -169,7 +171,7 @@ class AccessService:
         )
 
     def reveal(self, requester: Requester, request: RevealRequest, *, wait: Wait) -> Delivered:
-        """Plain text, after a person has said yes to exactly this; asked each time.
+        """Plain text, after a person has allowed exactly this; asked each time.
 
         Raises: HandleInvalid, RevealForbidden, and what `request` raises.
         """
@@ -188,7 +190,7 @@ class AccessService:
             ticket = self._requests.ask(subject, request.reason, request.timeout_s)
         granted = self._requests.answer(ticket, wait)
         with self._lock:
-            # Everything again: time has passed since the question was put.
+            # Check everything again: time has passed since the question was asked.
             with self._uses.noting(requester, request.ref), self._transactions.transaction():
                 self._requests.refuse_if_never(granted.subject.connection, self._running.current(requester))
                 opened = self._still_what_was_answered(requester, request.ref, opened, granted.subject)
@@ -206,7 +208,7 @@ class AccessService:
             return self._uses.delivered(opened, sealed)
 
     def release(self, requester: Requester, use: HandleUse) -> Released:
-        """Lets go of a handle. Unknown and ended ones are let go of already. Raises: StorageError: see `revoke_own`."""
+        """Releases a handle; does nothing for an unknown or ended one. Raises: StorageError: see `revoke_own`."""
         with self._uses.noting(requester, use.ref):
             try:
                 return Released(released=int(self._revocation.release(use.ref, requester)))
@@ -216,9 +218,9 @@ class AccessService:
                 return Released(released=0)
 
     def revoke_own(self, requester: Requester, request: RevokeOwn) -> Released:
-        """Gives back all that this requester may do with a connection.
+        """Revokes all grants of this requester for a connection.
 
-        Raises: ConnectionNotFound. StorageError: it has ended, which could not be stored yet.
+        Raises: ConnectionNotFound. StorageError: they have ended, but that could not be stored yet.
         """
         with self._refusal_log.noting(requester, lambda: self._resolver.named(request.connection)):
             connection = self._resolver.connection(request.connection)
@@ -227,9 +229,10 @@ class AccessService:
     def _still_what_was_answered(
         self, requester: Requester, ref: str, asked: ResolvedHandle, answered: Subject
     ) -> ResolvedHandle:
-        """The handle as it is now, if it is the one that was asked with and stands for what the person has seen.
+        """The handle as it is now, if it is the one with which code asked and still resolves to what the person has
+        seen.
 
-        Handles have no MAC: an edited row must not lead a yes to another connection.
+        Handles have no MAC: an edited row must not turn a yes into one for another connection.
         """
         now = self._resolver.handle(requester, ref)
         if now.handle != asked.handle:

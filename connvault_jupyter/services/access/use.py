@@ -1,6 +1,6 @@
-"""One use of a handle: looked up, recorded, counted. What it opens is unsealed here, after its row is committed.
+"""One use of a handle: resolved, logged, counted. Its secrets are unsealed here, after the audit event is committed.
 
-Which uses there are is `service`'s.
+The kinds of use are defined by `service`.
 """
 
 from __future__ import annotations
@@ -63,13 +63,14 @@ class HandleUses:
         mode: Mode | None = None,
         grant_id: GrantId | None = None,
     ) -> tuple[ResolvedHandle, Sequence[SealedSecret]]:
-        """The handle and its sealed secrets, after the row of this use is written and counted. `mode` and `grant_id`:
-        what the handle must be of, where that matters.
+        """The handle and its sealed secrets, after this use is logged and counted. `mode` and `grant_id`: what the
+        handle must have, where that matters.
 
-        Raises: HandleInvalid, NotAllowed, and what `HandleResolver.handle` raises; StorageError: no row, no use.
+        Raises: HandleInvalid, NotAllowed, and what `HandleResolver.handle` raises; StorageError: a use that can't be
+        logged is refused.
         """
         # One transaction: a revoke in another server is before this use or after it, never in between.
-        # The first use is synced; the syncs of repeated ones are grouped.
+        # The first use is synced to disk at once; repeated ones are synced in groups.
         with (
             self.noting(requester, ref),
             self._transactions.transaction(durable=not self._resolve_cache.has_seen(ref)),
@@ -99,17 +100,17 @@ class HandleUses:
         return opened, sealed
 
     def noting(self, requester: Requester, ref: str) -> Noting:
-        """A block whose refusal goes on record."""
+        """A block whose refusals are logged."""
         return self._refusal_log.noting(requester, lambda: self._resolver.meant(requester, ref))
 
     def sealed(self, opened: ResolvedHandle) -> Sequence[SealedSecret]:
-        """What is kept for the handle's connection."""
+        """The sealed secrets of the handle's connection."""
         return self._secrets.sealed.of(opened.connection.id)
 
     def delivered(
         self, opened: ResolvedHandle, sealed: Sequence[SealedSecret], recipe: Mapping[str, Any] = _NO_RECIPE
     ) -> Delivered:
-        """The login, unsealed: `recipe` is added to the fields. Raises: VaultLocked, VaultNotSetUp, SecretInvalid."""
+        """The unsealed login; `recipe` is added to the fields. Raises: VaultLocked, VaultNotSetUp, SecretInvalid."""
         connection = opened.connection
         return Delivered.of(
             connection=connection.name,

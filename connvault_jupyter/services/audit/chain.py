@@ -1,11 +1,11 @@
-"""The hash chain of the record: how a row is linked, and what is wrong with a row. Pure; no store, no clock.
+"""The hash chain of the activity log: how an event is linked, and what is wrong with one. Pure; no store, no clock.
 
 Format 1: `digest = SHA-256("connvault-audit-1\\0" || previous digest || body)`, `mac` over the digest. A change of
 format needs another prefix and a checkpoint between the two.
 
-A MAC is by the keys of its generation, and generations never fall along the chain. Where the record was when one ended
-is sealed by the keys that followed: that row must be there, and no row by earlier keys comes after it. So whoever has
-those keys can neither add rows, also in the place of others that were cut off, nor mark a place as pruned.
+A MAC is by the keys of its generation, and generations never decrease along the chain. The last event of each
+generation is sealed by the keys that followed: it must be there, and no event by earlier keys may come after it. So
+whoever has earlier keys can't add events, replace ones that were cut off, or forge a checkpoint.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..secrets.generations import FROM_BEFORE, Unlocked
 _DOMAIN = b"connvault-audit-1\0"
 _CHECKPOINT_DOMAIN = b"connvault-audit-checkpoint-1\0"
 
-# What the first row follows.
+# What the first event follows.
 _BEGINNING = Position()
 ORIGIN = _BEGINNING.digest
 
 
 @dataclass
 class Walk:
-    """A walk along the chain, oldest row first. `anchor` is a row that was seen before and must still be there.
+    """Walks along the chain, oldest event first. `anchor` is an event that was seen earlier and must still be there.
 
-    `broken_at` is the first sequence at which something is wrong. `keyed`: the last row and the mark where pruning cut
-    carry their MACs, so all rows between are covered by them.
+    `broken_at` is the first sequence at which something is wrong. `keyed`: the last event and the checkpoint carry
+    their MACs, which cover all events between.
     """
 
     anchor: Position
@@ -50,7 +50,7 @@ class Walk:
         return self._last_is_keyed and self._start_is_keyed
 
     def begin_at(self, start: Checkpoint | None, keys: Unlocked | None) -> None:
-        """Starts behind the mark, or goes on behind it if rows were pruned during the walk."""
+        """Starts after the checkpoint, or continues after it if events were pruned during the walk."""
         if start is None or start.sequence <= self.position.sequence:
             return
         self.position = Position(start.sequence, start.digest)
@@ -60,7 +60,7 @@ class Walk:
         self.first, self.events = start.sequence + 1, 0
 
     def follow(self, links: Iterable[ChainLink], keys: Unlocked | None) -> None:
-        """Goes along `links` until something is wrong."""
+        """Checks `links` until something is wrong."""
         if keys is not None and not keys.complete:
             self.broken_at = self.position.sequence + 1
         ends = _ends_by_sequence(keys)
@@ -84,24 +84,26 @@ class Walk:
                 self.broken_at = self.position.sequence
 
     def end_at(self, head: Position, keys: Unlocked | None) -> None:
-        """There are no more rows. `head` was read before the last of them: the walk must have come as far at least."""
+        """There are no more events. `head` was read before the last of them, so the walk must have reached at least
+        that."""
         short = max(head.sequence, self.anchor.sequence, *_ends_by_sequence(keys)) > self.position.sequence
         if short or (head.sequence == self.position.sequence and head != self.position):
             self.broken_at = self.position.sequence + 1
 
 
 def _ends_by_sequence(keys: Unlocked | None) -> Mapping[int, bytes]:
-    """The digest of the last row of each earlier generation."""
+    """The digest of the last event of each earlier generation."""
     return {} if keys is None else {end.sequence: end.digest for end in keys.ends.values()}
 
 
 def _is_of(ends: Mapping[int, bytes], position: Position) -> bool:
-    """Whether it is the row that was there when the keys changed, if they did here."""
+    """If the keys changed here: whether this is the event that was last at that time."""
     return ends.get(position.sequence, position.digest) == position.digest
 
 
 def _in_time(found: ChainLink, keys: Unlocked | None) -> bool:
-    """Whether its keys were still good; where their end was not noted, those that followed had one."""
+    """Whether its keys were still valid at that point; if their end was not noted, that of a later generation
+    counts."""
     generation = generation_of(found)
     if keys is None or generation is None:
         return True
@@ -113,12 +115,12 @@ def _in_time(found: ChainLink, keys: Unlocked | None) -> bool:
 
 
 def generation_of(found: ChainLink) -> int | None:
-    """Whose keys made the MAC; `None`: there is none."""
+    """The generation whose keys made the MAC; `None`: there is none."""
     return None if found.mac is None else FROM_BEFORE if found.generation is None else found.generation
 
 
 def link(event: AuditEvent, previous: bytes, keys: Unlocked | None) -> ChainLink:
-    """`event` as the row that follows `previous`; without keys it has no MAC of its own."""
+    """`event`, linked to `previous`; without keys it has no MAC of its own."""
     body = canonical_contract(event)
     digest = hashlib.sha256(_DOMAIN + previous + body).digest()
     return ChainLink(
@@ -132,10 +134,10 @@ def link(event: AuditEvent, previous: bytes, keys: Unlocked | None) -> ChainLink
 
 
 def fits(found: ChainLink, position: Position, keys: Unlocked | None) -> bool:
-    """Whether `found` is the row that follows `position`, unchanged; the MAC is looked at where there are keys."""
+    """Whether `found` follows `position`, unchanged; its MAC is checked if there are keys."""
     if found.event.sequence != position.sequence + 1 or found.previous != position.digest:
         return False
-    # The shown event and the hashed body are stored apart: editing either must be noticed.
+    # The displayed event and the hashed body are stored separately: editing either must be noticed.
     if canonical_contract(found.event) != found.body:
         return False
     if hashlib.sha256(_DOMAIN + found.previous + found.body).digest() != found.digest:
@@ -148,7 +150,7 @@ def fits(found: ChainLink, position: Position, keys: Unlocked | None) -> bool:
 
 
 def checkpoint(sequence: int, digest: bytes, keys: Unlocked | None) -> Checkpoint:
-    """The mark from which the chain verifies after pruning up to and with `sequence`."""
+    """The checkpoint from which the chain verifies after pruning up to and including `sequence`."""
     return Checkpoint(
         sequence=sequence,
         digest=digest,
@@ -157,7 +159,7 @@ def checkpoint(sequence: int, digest: bytes, keys: Unlocked | None) -> Checkpoin
 
 
 def checkpoint_fits(found: Checkpoint, keys: Unlocked | None) -> bool:
-    """Whether a holder of the keys made the mark; without keys or MAC nothing can be said against it."""
+    """Whether a holder of the keys made the checkpoint; without keys or MAC it is accepted."""
     if keys is None or found.mac is None:
         return True
     return hmac.compare_digest(

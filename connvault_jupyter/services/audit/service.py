@@ -1,4 +1,4 @@
-"""The record of what happened: AuditService writes, lists and verifies it. No rule about who may do what is here."""
+"""The activity log: AuditService writes, lists and verifies it. No rules here about who may do what."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from .chain import Walk
 Outcome = Literal["ok", "refused", "failed"]
 T = TypeVar("T")
 
-# Asking the store for its size costs a query; the bound may be passed by this many small rows.
+# Reading the size costs a query; the limit may be exceeded by this many small events.
 ROWS_BETWEEN_SIZE_CHECKS = 256
 
-# Enough room is made at once that pruning stays rare.
+# Frees enough at once that pruning stays rare.
 PRUNED_SHARE = 4
 
-# Rows per turn of the lock while verifying: about 10 ms.
+# Events per hold of the lock while verifying: about 10 ms.
 VERIFIED_AT_ONCE = 500
 
 USE_DAYS = 14
@@ -54,9 +54,9 @@ _WITHOUT_CLAIMS = {"agent": None, "reason_claim": None, "agent_sealed": None, "r
 
 
 class AuditService:
-    """Appends to the chain, in the caller's transaction where there is one.
+    """Appends to the chain, in the caller's transaction if there is one.
 
-    Rows are MAC-ed while `keys` has any; a later keyed row covers the rows written without.
+    Events carry a MAC while `keys` has any; a later one with a MAC covers those without.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class AuditService:
         count: int | None = None,
         durable: bool = True,
     ) -> AuditEvent:
-        """Appends a row and returns it.
+        """Appends an event and returns it.
 
-        `grant` fills requester, agent, mode, decision and grant id where they are not given. `agent` and `reason` are
-        sealed claims. `durable` counts only if no transaction is open.
+        `grant` supplies requester, agent, mode, decision and grant id where they are not given. `agent` and `reason`
+        are sealed claims. `durable` only matters if no transaction is open.
 
         Raises: StorageFull, StorageBusy, StorageError.
         """
@@ -143,7 +143,7 @@ class AuditService:
         return self._append(type, facts, durable=durable)
 
     def follow_up(self, earlier: AuditEvent, type: AuditType, *, outcome: Outcome, code: str) -> AuditEvent:
-        """Appends a row about the same matter as `earlier` (a question that nobody closed).
+        """Appends an event about the same subject as `earlier` (a question that nobody closed).
 
         Raises: StorageFull, StorageBusy, StorageError.
         """
@@ -153,10 +153,10 @@ class AuditService:
         return self._append(type, {**facts, "outcome": outcome, "code": code}, durable=True)
 
     def effect_first(self, effect: Callable[[], T], record: Callable[[], object]) -> T:
-        """Runs `effect` and `record` in one transaction; if that can't be stored, `effect` alone.
+        """Runs `effect` and `record` in one transaction; if that can't be stored, only `effect`.
 
-        For revoke, deny and lock, which must work on a full disk. `effect` may run twice; the first run was rolled
-        back then.
+        For revoke, deny and lock, which must work on a full disk. `effect` may run twice; the first run is then rolled
+        back.
 
         Raises: StorageError: even the effect could not be stored.
         """
@@ -170,9 +170,9 @@ class AuditService:
                 return effect()
 
     def announce(self) -> None:
-        """Tells the operator about new rows, and notes how far the chain has come. Called by the timer.
+        """Tells the operator about new events, and notes the end of the chain. Called by the timer.
 
-        Not done per row: a thousand uses a second would be a thousand messages.
+        Not done for each event: a thousand uses a second would be a thousand messages.
         """
         if not self._changed:
             return
@@ -182,15 +182,15 @@ class AuditService:
         self._publish(Event(event="audit:changed"))
 
     def list(self, filters: AuditFilter) -> AuditPage:
-        """A page of the record for a person, newest first."""
+        """A page of the activity log for a person, newest first."""
         return _page([self._shown(event) for event in self._store.page(filters)], filters.limit)
 
     def own(self, requester: Requester, filters: OwnAuditFilter) -> AuditPage:
-        """The newest rows about this requester, whatever runs of it they are from, without its own claims and alarms.
+        """The newest events about this requester, from all of its runs, without its own claims and alarms.
 
-        In them the connection's secrets are masked: shown to the one that made them, they would tell a right guess from
-        a wrong one. Of those from versions before the texts themselves are left out too. They are numbered for
-        themselves, from the oldest on: a gap would tell of an alarm in between.
+        Claims have the connection's secrets masked: shown to their author, they would tell a right guess from a wrong
+        one. The texts stored by earlier versions are left out too. The events are numbered separately, from the oldest
+        on: a gap would reveal an alarm in between.
         """
         found = self._store.page(
             AuditFilter(limit=filters.limit),
@@ -205,7 +205,7 @@ class AuditService:
         return AuditPage(events=own, next_before=None)
 
     def use_days(self, connection_id: str) -> UseDays:
-        """Uses on each of the last 14 UTC days."""
+        """The number of uses on each of the last 14 UTC days."""
         today = self._clock().date()
         days = [today - timedelta(days=back) for back in reversed(range(USE_DAYS))]
         since = self._clock().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(
@@ -219,9 +219,9 @@ class AuditService:
     def verify(self) -> AuditVerification:
         """Walks the whole chain; called without the lock, takes it for each chunk.
 
-        Noticed: an edited, removed, inserted or moved row; also rows cut from the end, if this process has seen them
-        or the keys have changed since. `keyed` is true if the keys are there and the last row and the checkpoint carry
-        their MACs.
+        Detects edited, removed, inserted and moved events; also events cut from the end, if this process has seen them
+        or the keys have changed since. `keyed` is true if the keys are there and the last event and the checkpoint
+        carry their MACs.
         """
         walk = Walk(anchor=self._anchor)
         while True:
@@ -229,7 +229,7 @@ class AuditService:
                 keys = self._keys()
                 start = self._store.checkpoint()
                 walk.begin_at(start, keys)
-                # Before the rows: another server may append between the two.
+                # Read before the events: another server may append between the two.
                 head = self.head()
                 links = self._store.chain(walk.position.sequence, VERIFIED_AT_ONCE)
             walk.follow(links, keys)
@@ -238,7 +238,7 @@ class AuditService:
             if walk.broken_at is None and links:
                 continue
             if walk.broken_at is not None and self._pruned_since(start):
-                # Another server pruned between our two looks; what seemed broken is gone.
+                # Another server pruned between the two reads; what seemed broken is gone.
                 walk = Walk(anchor=self._anchor)
                 continue
             return AuditVerification(
@@ -250,12 +250,12 @@ class AuditService:
             )
 
     def head(self) -> Position:
-        """The last row. In a transaction none follows but from there."""
+        """The last event. Inside a transaction nobody else can append."""
         return Position(*self._store.head())
 
     def rekeyed(self, old: Unlocked, new: Unlocked) -> None:
-        """The keys change, in the caller's transaction. The rows keep their MACs; the mark where pruning cut gets a new
-        one, because the keys of then must not count there."""
+        """Moves the log to new keys, in the caller's transaction. The events keep their MACs; the checkpoint gets a
+        new one, because earlier keys must not be valid there."""
         start = self._store.checkpoint()
         if start is not None and start.mac is not None and chain.checkpoint_fits(start, old):
             self._store.replace_checkpoint(chain.checkpoint(start.sequence, start.digest, new))

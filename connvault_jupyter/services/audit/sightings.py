@@ -1,7 +1,6 @@
-"""Sightings on record: that a service sent a secret back, which was masked. An alarm for the operator; it decides
-nothing.
+"""Logs sightings: a service sent a secret back, and it was masked. An alarm for the operator; it decides nothing.
 
-Only whole secrets are ever seen (`relays.masking`), and nothing that the requester does or reads depends on such a row.
+Only whole secrets are ever seen (`relays.masking`), and nothing that the requester can see depends on such an event.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from ..ports import Clock, ConnectionStore
 from ..relay_ports import RelayOrder
 from .service import AuditService
 
-# A debug page that is asked for again and again is one row in ten minutes.
+# A debug page that is fetched again and again makes one event in ten minutes.
 NOTED_EVERY_S = 600.0
 
-# Of all connections and requesters together: whoever makes more of them must not push the rest off the record.
+# For all connections and requesters together, so that nobody can push everything else out of the log.
 NOTED_A_DAY = 100
 _DAY_S = 86_400.0
 
@@ -37,14 +36,14 @@ class Sightings:
         self._all: Often[str] = Often(limit=NOTED_A_DAY)
 
     def note(self, order: RelayOrder) -> None:
-        """Appends a row `access:masked` for this handle, unless there are enough of them."""
+        """Appends an event `access:masked` for this handle, unless there are enough already."""
         now = self._clock()
         if not self._noted.first((order.requester.key, order.connection_id), now, NOTED_EVERY_S):
             return
         if self._all.once_more("", now, _DAY_S):
             return
         grant = None
-        # A handle that its owner has just let go of has no permission any more, but is on record all the same.
+        # A handle that was just released has no permission any more, but the sighting is logged nevertheless.
         with suppress(ConnvaultError):
             stored = self._resolver.handle(order.requester, order.ref, grant_id=order.grant_id).stored
             grant = None if stored is None else stored.grant

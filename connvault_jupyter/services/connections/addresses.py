@@ -1,7 +1,8 @@
-"""What the fields `host` and `port` of a database mean: one place, several in order, or sockets of this machine.
+"""What the fields `host` and `port` of a database mean: one address, several in order, or Unix sockets of this
+machine.
 
-One reading of them, for the line that people see and for the relay that connects. libpq's words (its documentation,
-34.1.1.3): hosts are separated by commas, and one that begins with `/` is a path. A host may have a port of its own.
+One parser for both the line that people see and the relay that connects. As in libpq (its documentation, 34.1.1.3),
+hosts are separated by commas, and one that begins with `/` is a path. A host may have a port of its own.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ class Address:
         return self.host.startswith("/")
 
     def __str__(self) -> str:
-        # An IPv6 address or a path: without brackets nobody sees where it ends.
+        # An IPv6 address or a path: brackets show where it ends.
         bracketed = self.is_path or ":" in self.host
         return f"[{self.host}]:{self.port}" if bracketed else f"{self.host}:{self.port}"
 
 
 def addresses_of(host: str, port: int) -> tuple[Address, ...]:
-    """The places in order; `port` is for those without one of their own.
+    """The addresses in order; `port` is for those without one of their own.
 
-    Raises: ValueError: one of them is none.
+    Raises: ValueError: one of them is not an
+    address.
     """
     return tuple(_address(entry, port) for entry in host.split(","))
 

@@ -1,4 +1,5 @@
-"""A trial login with a stored connection, recorded before and after. Where and how to log in is the probe's."""
+"""Tests a stored connection by logging in, logged before and after. How to log in is up to the `ConnectionCheck`
+port."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from ..secrets.service import SecretsService
 
 
 class ConnectionChecks:
-    """Goes to the stored destination only: what a form holds but did not save is never tried with a stored secret."""
+    """Uses the stored destination only: unsaved values of a form are never tested with a stored secret."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class ConnectionChecks:
         self._lock = context.lock
 
     def run(self, connection_id: str, *, actor: str) -> TestOutcome:
-        """Called without the lock. The outcome is kept unless the connection was changed meanwhile.
+        """Called without the lock. The outcome is kept unless the connection was changed in the meantime.
 
         Raises: ConnectionNotFound, ConnectionNotReady, SecretMissing, SecretInvalid, VaultLocked, StorageError.
             InvalidRequest: connections of this kind can't be tested.

@@ -1,6 +1,6 @@
 """Where the secrets of a connection may be sent: the values, their digest, and the line that people read.
 
-One place, so that envelope, grant, question and list can't disagree about it. Nothing is sent anywhere from here.
+A single source, so that envelope, grant, question and list can't disagree. Nothing is sent from here.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ..vault_ports import SealContext
 
 _DOMAIN = b"connvault-destination-1\0"
 
-# What built-in kinds had as the default of a destination field, where that has changed: secrets from then are sealed
-# for it. Never what a definition says of itself: it could name any value as the one that counted before.
+# Earlier defaults of destination fields of built-in kinds: secrets from then are sealed for them. A definition can't
+# state them itself, as it could then name any value.
 _EARLIER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"ssh": {"bound_only": False}}
 
-# Evolution: another set of facts needs another domain, and all grants are asked for anew then.
+# Evolution: another set of facts needs another domain, and then every grant has to be asked for again.
 _SHOWN_DOMAIN = b"connvault-shown-2\0"
 
 
 @dataclass(frozen=True)
 class Destination:
-    """`fields` are complete (with the schema's defaults) and declared: what was written into a stored row besides
-    reaches no library and no relay. `values` are the destination fields among them.
+    """`fields` are complete (with the schema's defaults) and declared: anything else in a stored row reaches no
+    library and no relay. `values` are the destination fields among them.
 
-    `digest` covers the destination fields: where a secret may be sent. `shown` covers all that a dialog shows of the
-    connection, and how it is delivered; it is empty for a connection that is not there (yet).
+    `digest` covers the destination fields: where a secret may be sent. `shown` covers everything that a dialog shows
+    of the connection, and how it is delivered; it is empty for a connection that does not exist (yet).
 
-    Made once: walking a schema at each use would cost more than unsealing.
+    Computed once: walking a schema at each use would cost more than unsealing.
     """
 
     provider: ProviderDefinition
@@ -49,7 +49,7 @@ class Destination:
     shown: str = ""
 
     def seal_context(self, vault_id: str, connection: Connection, field: str) -> SealContext:
-        """What a secret of this connection is bound to."""
+        """The context to which a secret of this connection is bound."""
         return SealContext(
             vault_id=vault_id,
             scope=connection.scope,
@@ -60,8 +60,8 @@ class Destination:
         )
 
     def earlier_context(self, vault_id: str, connection: Connection, field: str) -> SealContext | None:
-        """What a secret was bound to that was sealed when a field that has its default now had another default; `None`:
-        nothing else than now."""
+        """The context of a secret that was sealed while a field, now at its default, had another default; `None`: the
+        same as now."""
         defaults = {
             name: default
             for name, default in _EARLIER_DEFAULTS.get(self.provider.id, {}).items()
@@ -74,16 +74,17 @@ class Destination:
 
 
 class Destinations:
-    """Works out destinations, and remembers them: it is needed at each use and for each row of a list."""
+    """Computes destinations and caches them: they are needed at each use and for each row of a list."""
 
     def __init__(self, *, registry: ProviderRegistry) -> None:
         self._registry = registry
         self._known: dict[str, Destination] = {}
 
     def of(self, connection: Connection, provider: ProviderDefinition) -> Destination:
-        """The destination of `connection` as it is now."""
+        """The present destination of `connection`."""
         known = self._known.get(connection.id)
-        # By content and not by revision: an edited row of the same revision must not be taken for the old one.
+        # Cached by content, not by revision: an edited row with the same revision must not be mistaken for the old
+        # one.
         if (
             known is not None
             and known.provider is provider
@@ -97,7 +98,7 @@ class Destinations:
         return found
 
     def of_edited(self, connection: Connection, provider: ProviderDefinition) -> Destination:
-        """The destination of `connection` as it is to be; nothing is remembered."""
+        """The destination of a `connection` that is about to be stored; nothing is cached."""
         found = self.would_be(provider, connection.fields)
         return replace(
             found,
@@ -115,7 +116,7 @@ class Destinations:
             if name in declared
         }
         values = {name: complete.get(name) for name in sorted(provider.destination_fields)}
-        # The names are part of it: a definition that binds fewer fields has another digest for the same values.
+        # The names are included: a definition that binds fewer fields has another digest for the same values.
         text = canonical({"provider": provider.id, "names": sorted(values), "values": list(values.values())})
         return Destination(
             provider=provider,
@@ -143,8 +144,8 @@ def _shown_digest(connection: Connection, destination: Destination) -> str:
             "provider_name": provider.name,
             "destination": destination.line,
             "destination_digest": destination.digest,
-            # Also what is in no line: a scope, an audience, a region lead the same login to something else. In pairs:
-            # a field that is not given is another one than one that is missing.
+            # Includes what the line does not show: scope, audience or region lead the same login elsewhere. As pairs:
+            # a field without a value differs from one that is missing.
             "fields": [[name, destination.fields[name]] for name in sorted(destination.fields)],
             "deliveries": [
                 [

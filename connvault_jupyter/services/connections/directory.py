@@ -1,4 +1,4 @@
-"""All that tells what a connection is: the connections, their kinds, and where they lead. No rule is here."""
+"""Everything about what a connection is: the connections, their kinds, and their destinations. No rules here."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .documents import Documents
 
 @dataclass(frozen=True, kw_only=True)
 class Directory:
-    """One argument for whoever judges connections. `documents` are judged already: what is not the broker's own is
-    never `ready` there."""
+    """Bundles these as one argument. `documents` are already judged: what is not the broker's own is never `ready`
+    there."""
 
     documents: Documents
     registry: ProviderRegistry

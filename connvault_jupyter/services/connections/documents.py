@@ -1,10 +1,11 @@
-"""Connections as the services have them: each document is under a MAC; one that is not the broker's own has no power.
+"""Connections as the services use them: each document carries a MAC; one that is not the broker's own is never used.
 
-Whoever may edit the database could otherwise lead a secret that is bound to its destination alone to another database,
-user, scope or region, or switch reveal on. So a document whose MAC is wrong is `invalid` (`edited`), one without a MAC
-`draft` (`unconfirmed`), whatever its row says; a person looks at it and saves it again. What a person has not been
-shown is never confirmed. The status is not under the MAC, because a broker without keys settles it too: it follows from
-the rest at each look, and of what is stored only a reason counts that nothing else tells (a secret that did not open).
+A secret is bound only to its destination. Without the MAC, whoever can edit the database could use it with another
+database, user, scope or region, or switch reveal on. So a document with a wrong MAC is `invalid` (`edited`), and one
+without a MAC is `draft` (`unconfirmed`), whatever its row says, until a person reviews it and saves it again. What a
+person has not been shown is never confirmed. The MAC does not cover the status, because a broker without keys sets it
+too: it is computed at each read, and of the stored status only a reason counts that nothing else shows (a secret that
+could not be unsealed).
 
 Format 1: MAC of purpose `document` over "connvault-connection-1\\0" and the canonical JSON of all but the status. A
 field that is added later with another default than `None` needs another prefix (canonical.py).
@@ -42,7 +43,7 @@ _NONE: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class Finding:
-    """A document that is not the broker's own, for the record."""
+    """A document that is not the broker's own, to be logged."""
 
     connection: Connection
     reason: NotOurs
@@ -51,7 +52,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Judged:
-    """What a row of the broker's own was found to be, by what."""
+    """The result of judging one of the broker's own rows, and its inputs."""
 
     stored: StoredConnection
     secrets: frozenset[str]
@@ -61,7 +62,7 @@ class _Judged:
 
 @dataclass(frozen=True)
 class _Awaiting:
-    """What this process stored without keys. `base` is what it replaced; `None`: nothing, it was new."""
+    """What this process stored without keys. `base` is what it replaced; `None`: it was new."""
 
     digest: bytes
     base: StoredConnection | None
@@ -93,7 +94,7 @@ class Documents:
         self._found: dict[str, Finding] = {}
 
     def get(self, connection_id: str) -> Connection | None:
-        """As it is now; never `ready` if it is not the broker's own."""
+        """Its present state; never `ready` if it is not the broker's own."""
         return self._judged_one(self._store.get(connection_id))
 
     def by_name(self, name: str) -> Connection | None:
@@ -105,11 +106,11 @@ class Documents:
         return self.all_with(self._secrets.fields())
 
     def all_with(self, secrets: Mapping[str, frozenset[str]]) -> Sequence[Connection]:
-        """As `all`, for whoever knows already which fields have a secret."""
+        """As `all`, for callers that already know which fields have a secret."""
         return self._all(self._keys(), secrets)
 
     def judged_by(self, keys: Keys | None) -> Sequence[Connection]:
-        """As `all`, by keys that need not be held; `None`: all are taken as they are."""
+        """As `all`, judged by these keys, whether or not they are held; `None`: all are accepted as they are."""
         return self._all(keys, self._secrets.fields())
 
     def add(self, connection: Connection) -> None:
@@ -122,13 +123,14 @@ class Documents:
     def update(self, connection: Connection, *, expected_revision: int) -> None:
         """Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
         keys = self._keys()
-        # Inside the transaction: nobody can change it between this look and the change.
+        # Inside the transaction: nobody can change it between this check and the update.
         before = self._store.get(connection.id) if keys is None else None
         self._store.update(
             connection, None if keys is None else _mac(connection, keys), expected_revision=expected_revision
         )
         if before is not None:
-            # A change of what somebody else had edited confirms nothing of it: what counts is what all began with.
+            # Updating a document that somebody else had edited does not confirm it: what counts is the state before
+            # all changes.
             earlier = self._awaiting.get(connection.id)
             own = earlier is not None and earlier.digest == _digest(before.connection)
             base = earlier.base if earlier is not None and own else before
@@ -137,8 +139,8 @@ class Documents:
             self._awaiting.pop(connection.id, None)
 
     def settle(self, connection: Connection, after: Standing) -> bool:
-        """Stores the status alone, which needs no keys; whether it was another one. One that is not the broker's own
-        stays as it is."""
+        """Stores only the status, which needs no keys; returns whether it changed. A document that is not the broker's
+        own stays as it is."""
         stored = self._store.get(connection.id)
         if stored is None or not_ours(connection):
             return False
@@ -167,31 +169,32 @@ class Documents:
         self._store.touch(connection_id, at)
 
     def last_used(self) -> Mapping[str, datetime]:
-        """By connection; not under the MAC, it only says when."""
+        """By connection; not covered by the MAC, as it is only a time."""
         return self._store.last_used()
 
     def save_test(self, connection_id: str, outcome: TestOutcome) -> None:
-        """Replaces the one before."""
+        """Replaces the previous one."""
         self._store.save_test(connection_id, outcome)
 
     def tests(self) -> Mapping[str, TestOutcome]:
-        """By connection; not under the MAC, nothing follows from them."""
+        """By connection; not covered by the MAC, as nothing depends on them."""
         return self._store.tests()
 
     def show(self, connection: Connection) -> None:
-        """A person sees it now, and it is committed: an older one that is put back later is not taken for it."""
+        """A person sees this version now, and it is committed: an older one that is restored later is not mistaken for
+        it."""
         if not_ours(connection):
             self._shown[connection.id] = _digest(connection)
         else:
             self._newest[connection.id] = connection.revision
 
     def accept(self, connection: Connection) -> None:
-        """A person takes it for right. Raises: RevisionConflict: this is not what was shown."""
+        """A person accepts it. Raises: RevisionConflict: this is not what was shown."""
         if self._shown.get(connection.id) != _digest(connection):
             raise RevisionConflict
 
     def confirm(self, connection: Connection, keys: Keys) -> None:
-        """Makes what was accepted the broker's own, unchanged."""
+        """Makes the accepted document the broker's own, unchanged."""
         stored = self._store.get(connection.id)
         if stored is None or _digest(stored.connection) != _digest(connection):
             raise RevisionConflict
@@ -200,8 +203,8 @@ class Documents:
         )
 
     def unlocked(self, keys: Keys) -> None:
-        """Confirms what this very process stored while there were no keys, if nobody has changed it since."""
-        # Kept until it is changed with keys: the transaction may still be rolled back.
+        """Confirms what this process itself stored while there were no keys, if nobody has changed it since."""
+        # Kept until it is updated with keys: the transaction may still be rolled back.
         for connection_id, own in self._awaiting.items():
             stored = self._store.get(connection_id)
             if (
@@ -213,9 +216,10 @@ class Documents:
                 self._remac(stored, keys)
 
     def rekeyed(self, old: Keys, new: Keys, *, from_before: bool) -> None:
-        """The keys change: what is the broker's own stays so, and nothing else becomes it. `unlocked` comes before.
+        """Moves the documents to new keys: what is the broker's own stays so, and nothing else becomes so. Call
+        `unlocked` first.
 
-        `from_before`: no document had a MAC until now, so all without one are taken as they are.
+        `from_before`: no document had a MAC until now, so all without one are accepted as they are.
         """
         for stored in self._store.all():
             if from_before if stored.mac is None else self._genuine(stored, old):
@@ -224,7 +228,7 @@ class Documents:
     def standing(
         self, connection: Connection, provider: ProviderDefinition | None, secrets: frozenset[str]
     ) -> Standing:
-        """`statuses.standing`, remembered: a list must not validate a thousand documents."""
+        """`statuses.standing`, cached: a list must not validate a thousand documents."""
         if provider is None:
             return standing(self._registry, None, connection, secrets)
         known, by, having, found = self._standings.get(connection.id, (None, None, secrets, READY))
@@ -235,12 +239,12 @@ class Documents:
         return found
 
     def findings(self) -> Sequence[Finding]:
-        """What was met since the last time that is not the broker's own."""
+        """The documents found since the last call that are not the broker's own."""
         found, self._found = self._found, {}
         return [*found.values()]
 
     def still(self, finding: Finding) -> bool:
-        """Whether it is so at this moment, in a transaction: another server may have been changing the keys."""
+        """Whether it still holds, in a transaction: another server may have been changing the keys."""
         stored, keys = self._store.get(finding.connection.id), self._keys()
         return (
             stored is not None
@@ -305,7 +309,7 @@ class Documents:
         return True
 
     def _forget_if_other(self, keys: Keys | None) -> None:
-        # Held weakly, as in `grants.service`: locking must let go of them.
+        # Held weakly, as in `grants.service`: locking must be able to free them.
         if (None if self._verifier is None else self._verifier()) is not keys or (keys is None) is not (
             self._verifier is None
         ):
@@ -319,12 +323,12 @@ class Documents:
 
 
 def _same(known: Connection, connection: Connection) -> bool:
-    # As a rule the store gives the same frozen value for the same text.
+    # Usually the store returns the same frozen value for the same text.
     return known is connection or known == connection
 
 
 def not_ours(connection: Connection) -> bool:
-    """Whether it was found not to be the broker's own."""
+    """Whether it has been judged not to be the broker's own."""
     return connection.status_reason in {"edited", "unconfirmed"}
 
 

@@ -1,7 +1,7 @@
-"""ProposalsService: what code suggests for the form of a new connection, for a few minutes, in memory alone.
+"""ProposalsService: what code suggests for the form of a new connection, for a few minutes, in memory only.
 
-A suggestion connects nothing and holds no secret. It exists so that a form never takes its values from a document:
-whatever a page shows as suggested was handed in by a process that runs, and says by which.
+A suggestion connects nothing and holds no secret. It exists so that a form never takes values from a document: every
+suggestion that a page shows was made by a process that still runs, and names it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from ..identifiers import new_ref
 from ..ports import ProviderRegistry, RunningRequesters
 from ..visible_names import is_visible
 
-# Long enough to read a cell's output and to click; what lies in a notebook tomorrow shows nothing.
+# Long enough to read a cell's output and to click; a link in a notebook that is opened tomorrow shows nothing.
 KEPT_S = 600
 
-# Of one notebook, and of all processes outside kernels together: more than a person looks at in that time. Each
-# makes a row, so it also bounds the record.
+# Per notebook, and for all processes outside kernels together: more than a person reviews in that time. Each is
+# logged, so this also limits the activity log.
 MAX_OF_ONE = 16
 MAX_IN_ALL = 128
 
-# All texts of one together: some certificates and a page of fields.
+# All texts of one suggestion together: a few certificates and a page of fields.
 MAX_CHARS = 16_384
 
 _YES = frozenset({"true", "yes", "on", "1"})
@@ -77,7 +77,7 @@ class ProposalsService:
         self._kept: dict[str, _Kept] = {}
 
     def propose(self, requester: Requester, request: Propose) -> Proposed:
-        """Keeps a suggestion. The same one of the same run keeps its id, and its time begins anew.
+        """Keeps a suggestion. If the same run repeats it, it keeps its id and its time starts again.
 
         Raises: ProviderNotFound, InvalidFields, SecretInCode, TooManyProposals, StorageError.
         """
@@ -97,9 +97,9 @@ class ProposalsService:
         return Proposed(id=proposal_id, expires_at=kept.until)
 
     def get(self, request: ProposalRef) -> Proposal:
-        """What a person is shown; whose it is by the name that the notebook has now.
+        """What a person is shown, with the notebook's present name.
 
-        Raises: ProposalNotFound: it has expired, whoever made it has ended, or it never was.
+        Raises: ProposalNotFound: it has expired, its process has ended, or it never existed.
         """
         self._forget_old()
         kept = self._kept.get(request.id)
@@ -116,7 +116,7 @@ class ProposalsService:
         )
 
     def _checked(self, request: Propose) -> Propose:
-        """The request with its texts read as the fields' own types."""
+        """The request, with its texts converted to the fields' types."""
         if request.provider_id is None:
             if request.fields:
                 raise InvalidFields(
@@ -138,7 +138,7 @@ class ProposalsService:
         return request.model_copy(update={"fields": values})
 
     def _wrong(self, provider: ProviderDefinition, values: Mapping[str, Any]) -> dict[str, str]:
-        """What is wrong with the values that are given, by path. What is not given is for the person to enter."""
+        """What is wrong with the given values, by path. Missing ones are entered by the person."""
         known = provider.field_schemas
         wrong = {f"fields.{name}": "is unknown" for name in values.keys() - known.keys()}
         for name, value in values.items():
@@ -169,13 +169,15 @@ class ProposalsService:
             raise TooManyProposals
 
     def _forget_old(self) -> None:
-        # Those of ended runs too stay until their time: a loop of short processes would make row after row.
+        # Those of ended runs stay until they expire too: otherwise a loop of short processes would log event after
+        # event.
         now = self._clock()
         self._kept = {proposal_id: kept for proposal_id, kept in self._kept.items() if kept.until > now}
 
 
 def _read(schema: Mapping[str, Any], value: Any) -> Any:
-    """A text as the field's own type: a magic's `port=5433` is a number. What does not read as one stays as it is."""
+    """Converts a text to the field's type: a magic's `port=5433` is a number. What can't be converted stays as it
+    is."""
     kind = schema.get("type")
     if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)

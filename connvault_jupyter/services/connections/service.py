@@ -1,6 +1,6 @@
 """ConnectionsService: creates, changes and deletes connections and sets their secrets; each write settles the status.
 
-Lists are `views`' business, test logins `connection_check`'s. A secret comes in here and goes straight into the seal.
+Lists are made by `views`, tests by `connection_check`. A secret that comes in here is sealed at once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from .views import ConnectionViews
 class ConnectionsService:
     """All methods but `test` are called with the lock held.
 
-    Without secrets a draft can be saved while the vault is locked or absent; with one nothing at all is stored then.
+    While the vault is locked or absent, a draft without secrets can be saved; with a secret, nothing at all is stored.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ConnectionsService:
         return self._views.one(self._existing(request.id))
 
     def summaries(self) -> ConnectionSummaryList:
-        """What a requester sees of all connections."""
+        """All connections as a requester sees them."""
         return self._views.summaries()
 
     def providers(self) -> ProviderList:
@@ -100,7 +100,7 @@ class ConnectionsService:
         )
 
     def provider_summaries(self) -> ProviderSummaryList:
-        """What a requester sees of the kinds of connections."""
+        """The kinds of connections as a requester sees them."""
         return self._views.providers()
 
     def uses(self, request: ConnectionRef) -> UseDays:
@@ -114,12 +114,12 @@ class ConnectionsService:
         return self._checks.run(request.id, actor=actor)
 
     def create(self, request: CreateConnection, *, actor: str) -> ConnectionView:
-        """A new connection, with what secrets came along.
+        """Creates a connection, with the secrets that came along.
 
         Raises: ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff, VaultLocked, VaultNotSetUp, StorageError.
         """
         if request.scope != "user":
-            # Its store does not exist; keeping it with the user's would show it to nobody else.
+            # Its store does not exist yet; in the user's own store nobody else would see it.
             raise InvalidFields(
                 "Workspace connections are not supported yet. Choose the scope 'user'.",
                 errors=[{"path": "scope", "message": "is not supported yet"}],
@@ -150,11 +150,11 @@ class ConnectionsService:
         return self._changed(connection)
 
     def update(self, request: UpdateConnection, *, actor: str) -> ConnectionView:
-        """Changes what is given. Another destination removes the secrets, and whatever a dialog has shown and is
-        another now voids the grants, in the same transaction.
+        """Changes the given parts. Another destination removes the secrets, and a change of anything that a dialog
+        shows voids the grants, in the same transaction.
 
-        So does saving what is not the broker's own (edited, or never confirmed): its secrets are bound to where they
-        go, not to as whom or to which database, and a form does not show what somebody has changed in it.
+        So does saving a document that is not the broker's own (edited, or never confirmed): its secrets are bound to
+        the destination, not to user or database, and a form does not show what somebody else has changed.
 
         Raises: ConnectionNotFound, RevisionConflict, ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff,
             VaultLocked, VaultNotSetUp, StorageError.
@@ -168,7 +168,7 @@ class ConnectionsService:
         if foreign:
             self._documents.accept(old)
         if foreign or fields != old.fields or request.secrets:
-            # Without its schema nobody can tell which fields are secrets or destinations; names can be changed.
+            # Without its schema nobody can tell which fields are secrets or destinations. Only names can be changed.
             provider = self._provider(old.provider_id)
             self._check(provider, fields, request.secrets)
         edited = old.model_copy(
@@ -199,7 +199,7 @@ class ConnectionsService:
             self._audit.record(
                 "connection:changed",
                 connection=connection,
-                # Of the rest a look at the connection tells; what code may ask for is told by the record.
+                # Other changes can be seen in the connection itself; what code may ask for is logged.
                 field="reveal_allowed" if edited.reveal_allowed != old.reveal_allowed else None,
                 decided_by=actor,
             )
@@ -232,12 +232,13 @@ class ConnectionsService:
     def set_secret(self, request: SetSecret, *, actor: str) -> ConnectionView:
         """Sets or replaces a secret; the revision stays, `rotation` of the handles changes.
 
-        It confirms a connection without a MAC, as it was shown; one that was edited has to be saved first.
+        This confirms a connection without a MAC, as it was shown; an edited one must be saved first.
 
         Raises: ConnectionNotFound, ProviderNotFound, SecretNotFound, AuthenticationOff, VaultLocked, VaultNotSetUp.
             ConnectionNotReady: it was edited. RevisionConflict: it is not what was shown.
         """
-        # Read inside: sealing for a destination that another server is changing would make a secret nobody can open.
+        # Read inside the transaction: sealing for a destination that another server is changing would make a secret
+        # that nobody can unseal.
         with self._transactions.transaction():
             connection = self._existing(request.id)
             if request.revision not in (None, connection.revision):
@@ -260,7 +261,7 @@ class ConnectionsService:
         return self._changed(connection)
 
     def delete_secret(self, request: DeleteSecret, *, actor: str) -> ConnectionView:
-        """Works locked. Raises: ConnectionNotFound, SecretNotFound, StorageError."""
+        """Also works while the vault is locked. Raises: ConnectionNotFound, SecretNotFound, StorageError."""
         with self._transactions.transaction():
             connection = self._existing(request.id)
             if not self._secrets.sealed.remove(connection.id, request.field):
@@ -270,9 +271,10 @@ class ConnectionsService:
         return self._changed(connection)
 
     def recheck(self) -> int:
-        """Settles the status of all connections anew: kinds may have come, gone or changed. How many changed.
+        """Computes the status of all connections again, as kinds may have come, gone or changed. Returns how many
+        changed.
 
-        For the broker's start; a list must not validate a thousand rows.
+        For the broker's start, so that a list does not have to validate a thousand rows.
         """
         changed = 0
         with self._transactions.transaction(durable=False):
@@ -319,7 +321,8 @@ class ConnectionsService:
             self._audit.record("secret:set", connection=connection, field=field, decided_by=actor)
 
     def _take(self, connection: Connection, *, code: str | None, actor: str) -> None:
-        """A person has taken what was not the broker's own for right; nothing that went with it before does so now."""
+        """A person has accepted a document that was not the broker's own; its former secrets and grants no longer
+        belong to it."""
         self._audit.record("connection:confirmed", connection=connection, code=code, decided_by=actor)
         self._remove_secrets(connection, actor)
         self._revocation.void(connection, except_for=None)
@@ -330,14 +333,15 @@ class ConnectionsService:
             self._audit.record("secret:removed", connection=connection, field=sealed.field, decided_by=actor)
 
     def _settle(self, connection: Connection, provider: ProviderDefinition | None) -> bool:
-        """Stores the status as it is by what the stores have now; whether it was another one. The revision stays."""
+        """Stores the status that follows from the stores' present contents; returns whether it changed. The revision
+        stays."""
         sealed = self._secrets.sealed.of(connection.id)
         after = self._documents.standing(connection, provider, frozenset(one.field for one in sealed))
         if (
             after.reason == "secret_unreadable"
             and provider is not None
             and self._secrets.keys_if_unlocked is not None
-            # A new secret was set: it is ready again if that was the one that did not open.
+            # A new secret was set: the connection is ready again if the old one could not be unsealed.
             and self._reader.opens(connection, sealed, self._destinations.of(connection, provider))
         ):
             after = READY

@@ -1,4 +1,4 @@
-"""The status of a connection, from what is stored of it. Pure; nothing is stored or unsealed here."""
+"""Computes the status of a connection from what is stored. Pure; stores and unseals nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PREFIX = "fields."
 
 @dataclass(frozen=True)
 class Standing:
-    """`reason` is `None` for, and only for, `ready`."""
+    """`reason` is `None` if and only if the status is `ready`."""
 
     status: Status
     reason: StatusReason | None
@@ -30,7 +30,7 @@ def wrong_fields(
 ) -> tuple[list[FieldError], bool]:
     """(what is wrong with the given fields, whether required ones are missing).
 
-    A missing field makes a draft, which a person completes later; a wrong value is refused.
+    A missing field makes a draft, which a person can complete later; a wrong value is refused.
     """
     missing = False
     wrong = [
@@ -54,9 +54,9 @@ def standing(
     *,
     secrets_removed: bool = False,
 ) -> Standing:
-    """The status of `connection` with these secrets; `connection.status_reason` is what was the matter before.
+    """The status of `connection` with these secrets; `connection.status_reason` is the previous reason.
 
-    `secrets_removed`: they were removed in this change because the destination is another one now.
+    `secrets_removed`: this change removed them because it changed the destination.
     """
     if provider is None:
         return Standing("invalid", "provider_missing")

@@ -1,11 +1,11 @@
-"""What a version before has left is brought into the present form, while its vault is taken over.
+"""Upgrades what an earlier version has stored, while its vault is taken over.
 
-Grants of that version say less than their dialog did: they cover where a secret may be sent, not what else was shown,
-and nothing covered the connection. So a lasting one is void: with an edited connection it would lead elsewhere without
-a question. A genuine one of a run, which ends with its kernel, is made anew for what would be shown today, if the
-connection was not changed since it was given. That happens once, in the transaction in which the vault gets other keys
-than those of that version: a row of the old form that is put back later has no MAC by any key that counts then.
-Whoever puts the old description of the vault back too has keys again that counted, and none that opens a secret.
+Grants of that version cover less than their dialog showed: the destination, but nothing else, and nothing protected
+the connection itself. So lasting ones are void: with an edited connection they would lead elsewhere without a
+question. A genuine one of a run, which ends with its kernel, is renewed for what would be shown today, if the
+connection was not changed since it was given. This happens once, in the transaction in which the vault gets new keys:
+a row of the old format that is restored later has no valid MAC. Whoever restores the old vault record too has valid
+keys again, but none that unseals a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..vault_ports import Keys
 from .destinations import Destination
 from .directory import Directory
 
-# A "never" counts whatever it was shown with; this is no digest of anything.
+# A "never" is valid whatever its dialog showed; this is not the digest of anything.
 _NOTHING_SHOWN = "0" * 64
 
 
@@ -42,7 +42,7 @@ class Upgrade:
         self._audit = audit
 
     def run(self, keys: Keys) -> None:
-        """`keys` are the ones that are held; what was genuine has a MAC by them already. Raises: StorageError."""
+        """`keys` are the ones now held; genuine grants already have MACs by them. Raises: StorageError."""
         for stored in self._grants.all():
             if stored.grant.shown_digest is None:
                 self._carry(stored, keys)
@@ -55,12 +55,12 @@ class Upgrade:
         provider = self._registry.get(connection.provider_id)
         destination = None if provider is None else self._destinations.of(connection, provider)
         if grant.decision == "deny_always":
-            # Also a forged one, and one from while the vault was locked: a no counts all the same.
+            # Even a forged one, and one stored while the vault was locked: a no always counts.
             shown = _NOTHING_SHOWN if destination is None else destination.shown
             self._grants.put_in_place(self._anew(grant, shown), keys, authentic=genuine)
             return
         if not genuine:
-            # It stays for a person to see, and does not count.
+            # It stays visible, but is not valid.
             return
         unchanged = connection.updated_at <= grant.created_at
         if grant.instance is None or destination is None or not self._still_so(grant, destination, unchanged):
@@ -72,7 +72,7 @@ class Upgrade:
         self._audit.record("grant:carried_over", connection=connection, grant=carried)
 
     def _still_so(self, grant: Grant, destination: Destination, unchanged: bool) -> bool:
-        # What was masked in a claim is not known any more, so no claim could be found equal to it.
+        # What was masked in a claim is no longer known, so no claim could be found equal to it.
         return (
             unchanged and grant.destination_digest == destination.digest and MASK not in (grant.agent or "")
         )

@@ -1,4 +1,4 @@
-"""Connections as the two doors see them. Reads only, and a list never asks the stores per row."""
+"""Connections as operator and requesters see them. Reads only; a list never queries the stores per row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from .directory import Directory
 
 
 class ConnectionViews:
-    """Puts together what is stored beside a connection. No view can hold a secret: the models have no such field."""
+    """Combines connections with what is stored beside them. No view can hold a secret: the models have no such
+    field."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class ConnectionViews:
         )
 
     def summaries(self) -> ConnectionSummaryList:
-        """What a requester sees: names, kinds, states, and where each goes."""
+        """What a requester sees: names, kinds, states and destinations."""
         found = []
         for stored in self._documents.all():
             provider = self._registry.get(stored.provider_id)
@@ -91,7 +92,7 @@ class ConnectionViews:
         return ConnectionSummaryList(connections=found, vault=self._secrets.short_state)
 
     def providers(self) -> ProviderSummaryList:
-        """What a requester sees of the kinds of connections."""
+        """The kinds of connections as a requester sees them."""
         found = []
         for provider in self._registry.all():
             names = provider.field_schemas
@@ -151,7 +152,7 @@ class ConnectionViews:
 def _still_true(
     test: TestOutcome | None, stored: Connection, secrets: Iterable[SecretState]
 ) -> TestOutcome | None:
-    """A test of what the connection was before a change says nothing about it now."""
+    """A test from before the last change says nothing about the connection now."""
     if test is None or test.at < max([stored.updated_at, *(secret.set_at for secret in secrets)]):
         return None
     return test
@@ -160,7 +161,7 @@ def _still_true(
 def _as_it_is(stored: Connection, provider: ProviderDefinition | None) -> Connection:
     if provider is not None or stored.status_reason == "provider_missing":
         return stored
-    # Not stored: the package may be back at the next start.
+    # Not stored: the package may be installed again at the next start.
     return stored.model_copy(update={"status": "invalid", "status_reason": "provider_missing"})
 
 

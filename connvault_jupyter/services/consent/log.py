@@ -1,4 +1,4 @@
-"""What is on record of questions: asked, decided, ended, and left behind by a broker that died. Decides nothing."""
+"""Logs questions: asked, decided, ended, or left open by a broker that died. Decides nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RECORDED: dict[Happening, tuple[AuditType, Outcome]] = {
 
 
 class QuestionLog:
-    """`broker` names this process in what it leaves behind."""
+    """`broker` names this process in the questions that it may leave open."""
 
     def __init__(
         self,
@@ -39,11 +39,12 @@ class QuestionLog:
         self._broker = broker
 
     def together(self) -> AbstractContextManager[None]:
-        """What is sealed for a question and its row belong together: another server may change the keys in between."""
+        """A transaction for a question's sealed claims and its event: another server could change the keys in
+        between."""
         return self._transactions.transaction()
 
     def asked(self, pending: Pending) -> None:
-        """On disk when it returns: a question that nobody answered can't be forgotten. Raises: StorageError."""
+        """On disk when it returns, so that an unanswered question is never lost. Raises: StorageError."""
         subject = pending.subject
         with self._transactions.transaction():
             event = self._audit.record(
@@ -58,7 +59,7 @@ class QuestionLog:
             self._open_questions.add(OpenQuestion(pending.id, self._broker, event))
 
     def granted(self, pending: Pending, decision: DecisionKind, actor: str, grant: Grant | None) -> None:
-        """In the transaction that stores the grant. Raises: StorageError."""
+        """To be called in the transaction that stores the grant. Raises: StorageError."""
         self._open_questions.remove(pending.id)
         self._record(pending, Happening.ALLOWED, None, decision, actor, grant)
 
@@ -72,7 +73,7 @@ class QuestionLog:
         actor: str | None,
         also: Callable[[], object],
     ) -> None:
-        """Notes an end without a grant, and does `also` whether or not that can be recorded.
+        """Logs an end without a grant, and does `also` whether or not that can be logged.
 
         Raises: StorageError: not even `also` could be stored.
         """
@@ -86,7 +87,7 @@ class QuestionLog:
         )
 
     def close_orphans(self, alive: Callable[[str], bool]) -> None:
-        """Records the questions of brokers that died as interrupted. `alive` tells of a broker's name.
+        """Logs the questions of brokers that died as interrupted. `alive`: whether the broker of this name runs.
 
         Raises: StorageError.
         """
@@ -94,10 +95,10 @@ class QuestionLog:
             if orphan.broker == self._broker or alive(orphan.broker):
                 continue
             with self._transactions.transaction():
-                # Another server may close the same orphan at this moment: one row for one question.
+                # Another server may be closing the same orphan right now: one event per question.
                 if self._open_questions.remove(orphan.question_id):
                     self._audit.follow_up(
-                        # Claims in the open are those of a version before: they are not written again.
+                        # Unsealed claims come from an earlier version: they are not written again.
                         orphan.event.model_copy(update={"agent": None, "reason_claim": None}),
                         "access:interrupted",
                         outcome="failed",

@@ -1,6 +1,6 @@
-"""Open questions in time: put, joined, withdrawn, expired, interrupted. What a person's answer does is `service`'s.
+"""The life of open questions: asked, joined, withdrawn, expired, interrupted. What an answer does is up to `service`.
 
-A question is on record before anybody sees it, and every end is on record, each with its own code.
+A question is logged before anybody sees it, and so is every end, each with its own code.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ from .question import (
 )
 from .throttle import Often, Until, asker_of
 
-# Nobody saw a dialog in the other cases, so there is nobody to be spared the next one.
+# In the other cases nobody saw a dialog, so nobody needs a pause before the next one.
 _PAUSING = frozenset({Happening.REFUSED, Happening.TIMED_OUT})
 
-# Whoever interrupts a cell may run it again at once, and so may whoever has just opened a tab. More often within a
-# pause's length is no person: a dialog that comes and goes in a loop is a bombardment too, and questions that nobody
-# could see are a flood of rows.
+# Whoever interrupts a cell may run it again at once, and so may whoever has just opened a tab. More than that within
+# one pause is not a person: dialogs that come and go in a loop are a flood too, and questions that nobody could see
+# would fill the log.
 _UNANSWERED = frozenset({Happening.ABANDONED, Happening.UNATTENDED})
 MAX_UNANSWERED = 5
 
-# Questions of one asker that ended without a yes within a pause's length, whatever their connections: more than a
-# notebook has that asks for all of its connections at once, and is interrupted.
+# Questions of one requester that ended without a yes within one pause, over all connections: more than a notebook has
+# that asks for all of its connections at once and is interrupted.
 MAX_UNANSWERED_IN_ALL = 20
 
 
 class OpenQuestions:
-    """The desk of questions. All methods are called with the lock held."""
+    """The open questions. All methods are called with the lock held."""
 
     def __init__(
         self,
@@ -91,13 +91,13 @@ class OpenQuestions:
         self._unattended_since = context.clock()
 
     def put(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
-        """Asks, or joins the caller to the same question that is open already.
+        """Asks, or joins the caller to an equal question that is already open.
 
-        All that could refuse is judged before any secret is looked at; then the claims are masked and sealed. What
-        becomes of them changes nothing for the caller.
+        Everything that could refuse is checked before any secret is read; then the claims are masked and sealed, which
+        makes no difference that the caller could see.
 
         Raises: AccessDenied (`cooldown`), TooManyQuestions, VaultLocked, StorageError.
-            HandleInvalid: the claim that a handle kept was edited.
+            HandleInvalid: the claim stored with a handle was edited.
         """
         now = self._clock()
         wait_s = min(self._settings.timeout_s, timeout_s or self._settings.timeout_s)
@@ -139,7 +139,7 @@ class OpenQuestions:
         return ticket
 
     def withdraw(self, ticket: Ticket) -> None:
-        """The caller has gone away; the question goes with its last caller. Does nothing for a settled one."""
+        """The caller no longer waits; the question ends with its last caller. Does nothing if already settled."""
         pending = self._questions.of_ticket(ticket)
         if pending is None:
             return
@@ -150,18 +150,18 @@ class OpenQuestions:
             ticket.settle(ConsentWithdrawn())
 
     def open(self) -> Sequence[Pending]:
-        """What waits for an answer, as it is asked now, oldest first."""
+        """The questions that wait for an answer, in their present form, oldest first."""
         self._pass_deadlines()
         for pending in self._questions.all():
             self._refresh(pending)
         return self._questions.all()
 
     def find(self, question_id: str) -> Pending | None:
-        """The question, if it is open now."""
+        """The question, if it is open."""
         return next((one for one in self.open() if one.id == question_id), None)
 
     def was_decided(self, question_id: str) -> bool:
-        """Whether it was open a while ago."""
+        """Whether it was open recently."""
         return self._questions.was_decided(question_id)
 
     def approvers(self, count: int) -> None:
@@ -172,18 +172,18 @@ class OpenQuestions:
 
     @property
     def next_deadline(self) -> datetime | None:
-        """When time will change something; `None`: nothing waits."""
+        """When time will next change something; `None`: nothing waits."""
         times = [ticket.deadline for one in self._questions.all() for ticket in one.tickets]
         if self._approvers == 0:
             times += [self._gives_up_at(one) for one in self._questions.all()]
         return min(times, default=None)
 
     def granted(self, pending: Pending, decision: DecisionKind, actor: str, grant: Grant | None) -> None:
-        """Records the yes, in the caller's transaction; `answer` follows when that is committed."""
+        """Logs the yes, in the caller's transaction; call `answer` once that is committed."""
         self._log.granted(pending, decision, actor, grant)
 
     def answer(self, pending: Pending, answer: Granted) -> None:
-        """The yes is stored: wakes the callers."""
+        """Wakes the callers, after the yes is stored."""
         pending.happened(Happening.ALLOWED)
         if answer.decision == "once":
             self._allowed_once.remember(pending.key, self._clock(), self._settings.repeat_s)
@@ -199,16 +199,16 @@ class OpenQuestions:
         actor: str | None = None,
         also: Callable[[], object] = lambda: None,
     ) -> None:
-        """Ends a question without a grant, whether or not that can be recorded. `also` belongs to the effect.
+        """Ends a question without a grant, whether or not that can be logged. `also` is part of the effect.
 
-        Raises: StorageError: `also` could not be done; the question is closed all the same.
+        Raises: StorageError: `also` could not be done; the question is closed nevertheless.
         """
         pending.happened(happening)
         self._pause(pending.subject, happening)
         try:
             self._log.ended(pending, happening, error().code, decision=decision, actor=actor, also=also)
         except StorageError:
-            # The row of the open question stays; the next start closes it as interrupted.
+            # The row of the open question remains; the next start closes it as interrupted.
             if decision == "deny_always":
                 raise
         finally:
@@ -227,12 +227,12 @@ class OpenQuestions:
         ]
 
     def interrupt_all(self) -> None:
-        """The broker ends in good order."""
+        """To be called when the broker shuts down properly."""
         for pending in self._questions.all():
             self.close(pending, Happening.CUT_OFF, ConsentInterrupted)
 
     def close_orphans(self, alive: Callable[[str], bool]) -> None:
-        """Records the questions of brokers that died as interrupted. `alive` tells of a broker's name.
+        """Logs the questions of brokers that died as interrupted. `alive`: whether the broker of this name runs.
 
         Raises: StorageError.
         """
@@ -244,13 +244,13 @@ class OpenQuestions:
         if reason is not None:
             known = next((one for one in pending.reasons if one.mark == reason.mark), None)
             news = known is None and len(pending.reasons) < MAX_REASONS
-            # One that is not listed is not kept.
+            # A reason that is not shown is not kept.
             with self._log.together():
                 ticket.reason = self._admitted(pending.subject, reason) if news else known
             if news and ticket.reason is not None:
                 pending.reasons.append(ticket.reason)
-        # Hundreds of callers join within a moment; a countdown in whole seconds need not hear of each. Nor of one that
-        # comes and goes.
+        # Hundreds of callers may join within a moment; a countdown in whole seconds need not hear about each of them,
+        # nor about one that comes and goes.
         longer = ticket.deadline - pending.told_until >= timedelta(seconds=1)
         if longer:
             pending.told_until = ticket.deadline
@@ -260,12 +260,12 @@ class OpenQuestions:
     def _admitted(self, subject: Subject, claim: Claim | None) -> Claim | None:
         if claim is None or claim.sealed:
             return claim
-        # Only this connection's secrets: they are what code could have read, and opening all would cost too much.
+        # Only this connection's secrets: those are what code could have read, and unsealing all would be too slow.
         secrets = self._reader.readable(subject.connection, subject.destination)
         return self._claims.admitted(claim, subject.connection.id, secrets)
 
     def _pause(self, subject: Subject, happening: Happening) -> None:
-        """Notes how a question ended, and who has to wait now before the next one."""
+        """Notes how a question ended, and who must now wait before the next one."""
         if happening is Happening.CUT_OFF:
             return
         now, pause_s = self._clock(), self._settings.cooldown_s
@@ -277,7 +277,7 @@ class OpenQuestions:
             self._cooldown_in_all.remember(asker, now, pause_s)
 
     def _refresh(self, pending: Pending) -> None:
-        """Takes what is asked as it is now; closes the question if it can't be asked any more."""
+        """Updates what is asked to the present state; closes the question if it can no longer be asked."""
         old = pending.subject
         connection = self._connections.get(old.connection.id)
         provider = None if connection is None else self._registry.get(connection.provider_id)
@@ -309,7 +309,7 @@ class OpenQuestions:
                     ticket.settle(ConsentTimeout())
 
     def _gives_up_at(self, pending: Pending) -> datetime:
-        # From the asking on at the earliest: a page that is being reloaded comes back within the grace.
+        # Counted from the request at the earliest: a page that is being reloaded returns within the grace period.
         since = max(self._unattended_since, pending.asked_at)
         return since + timedelta(seconds=self._settings.approver_grace_s)
 
@@ -317,7 +317,7 @@ class OpenQuestions:
         self._questions.close(pending)
         tickets, pending.tickets = pending.tickets, []
         for ticket in tickets:
-            # An error for each: raised in several threads, one would collect all their tracebacks.
+            # One error for each caller: a shared one, raised in several threads, would collect all their tracebacks.
             ticket.settle(answer())
         self._publish(Event(event="access_request:resolved", id=pending.id))
 

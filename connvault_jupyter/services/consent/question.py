@@ -1,8 +1,8 @@
 """A question: its states and what moves it (a table), who waits for it until when, and what a person is shown.
 
-In memory; nothing is decided here. Who may cause what, and what follows, is `service`'s.
+In memory only; nothing is decided here. Who may cause what, and what follows, is up to `service`.
 
-Evolution of the digest: another set of shown facts needs another domain prefix; digests live as long as a dialog only.
+Evolution of the digest: another set of shown facts needs another domain prefix; digests only live as long as a dialog.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ..grants.service import Subject
 
 _DOMAIN = b"connvault-question-2\0"
 
-# More would push the buttons out of sight; all of one notebook's reasons are rarely more than one.
+# More would push the buttons out of sight; a notebook rarely has more than one reason.
 MAX_REASONS = 5
 
-# Decided questions are remembered so that a second tab gets "was answered", not "no such thing".
+# Decided questions are remembered so that a second tab is told "already answered", not "not found".
 MAX_DECIDED = 256
 
 Key = tuple[str, str, str | None, str]
@@ -57,9 +57,9 @@ class Happening(Enum):
     UNATTENDED = "unattended"
     """No tab could show it for the grace time."""
     ABANDONED = "abandoned"
-    """The last caller went away."""
+    """The last caller no longer waits."""
     CUT_OFF = "cut_off"
-    """The broker ends, or what was asked for is gone."""
+    """The broker stops, or what was asked for is gone."""
 
 
 TABLE: Mapping[tuple[State, Happening], State] = MappingProxyType(
@@ -78,7 +78,7 @@ def after(state: State, happening: Happening) -> State:
     """The state that follows.
 
     Raises:
-        AccessRequestDecided: the question is closed already; nothing can reopen or change it.
+        AccessRequestDecided: the question is already closed; nothing can reopen or change it.
     """
     found = TABLE.get((state, happening))
     if found is None:
@@ -113,9 +113,10 @@ class Ticket:
 
 @dataclass
 class Pending:
-    """A question, its callers, and its state. `tickets` are those who still wait.
+    """A question, its callers, and its state. `tickets` are the callers that still wait.
 
-    All claims in it have been admitted. `told_until` is the deadline that the operator was told of last.
+    All its claims have been
+    admitted. `told_until` is the deadline last reported to the operator.
     """
 
     id: str
@@ -141,7 +142,7 @@ class Pending:
 
 
 class Questions:
-    """The pending ones, and the ids of the last decided."""
+    """The pending questions, and the ids of those decided last."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Pending] = {}
@@ -156,11 +157,11 @@ class Questions:
         return self._by_id.get(question_id)
 
     def same(self, subject: Subject) -> Pending | None:
-        """The open question that asks the same."""
+        """The open question that asks for the same."""
         return self._by_key.get(key_of(subject))
 
     def of_ticket(self, ticket: Ticket) -> Pending | None:
-        """The question that this caller waits for."""
+        """The question on which this caller waits."""
         return next(
             (one for one in self._by_id.values() if any(ticket is mine for mine in one.tickets)), None
         )
@@ -170,7 +171,7 @@ class Questions:
         self._by_key[pending.key] = pending
 
     def close(self, pending: Pending) -> None:
-        """It is no longer open."""
+        """Moves it to the decided ones."""
         self._by_id.pop(pending.id, None)
         if self._by_key.get(pending.key) is pending:
             del self._by_key[pending.key]
@@ -183,13 +184,13 @@ class Questions:
 
 
 def key_of(subject: Subject) -> Key:
-    """Equal for what is asked only once: connection, run, agent claim and mode."""
+    """Equal for requests that are asked only once: connection, run, agent claim and mode."""
     mark = None if subject.agent is None else subject.agent.mark
     return (subject.connection.id, subject.requester.instance, mark, subject.mode)
 
 
 def durations(subject: Subject) -> list[Duration]:
-    """For how long it may be allowed. Plain text is asked for each time."""
+    """The durations that may be chosen. Plain text is asked for each time."""
     if subject.mode == "reveal":
         return ["once"]
     if subject.requester.durable:
@@ -198,7 +199,8 @@ def durations(subject: Subject) -> list[Duration]:
 
 
 def digest_of(subject: Subject) -> str:
-    """Of everything that a decision rests on. Reasons are left out: they are claims, and more may come meanwhile."""
+    """Covers everything on which a decision is based. Not the reasons: they are claims, and more may come in the
+    meantime."""
     requester = subject.requester
     text = canonical(
         {

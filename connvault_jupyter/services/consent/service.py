@@ -1,7 +1,8 @@
 """ConsentService: what a person's decision does, and who may use what. The table of states is in `question`.
 
-How questions pass their time is `open_questions`' business, what a grant is worth `grants.service`'s, how it ends
-`grants.revocation`'s. No secret ever comes here.
+Waiting
+questions are managed by `open_questions`, grants are judged by `grants.service` and ended by `grants.revocation`. No
+secret ever comes here.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ from ..secrets.service import SecretsService
 from .open_questions import OpenQuestions
 from .question import Granted, Happening, Pending, Ticket, digest_of, durations, shown
 
-# Runs that end without a word, and what other servers on the vault have given. Nothing of it counts meanwhile, so it is
-# only a matter of tidy lists; each time reads all grants.
+# For runs that end unnoticed, and for grants of other servers on the same vault. None of these count in the meantime,
+# so this only tidies lists; each time reads all grants.
 _SWEEP_EVERY = timedelta(seconds=10)
 
-# As often as the syncs of the uses themselves are grouped.
+# The interval at which the disk syncs of uses are grouped.
 _COUNT_EVERY = timedelta(seconds=1)
 
 
@@ -85,28 +86,28 @@ class ConsentService:
         self._publish = context.publish
         self._settings = context.settings.consent
         self._authenticated = context.settings.authenticated
-        # Grants of an earlier broker: looked at by the first tick.
+        # Grants of an earlier broker are checked by the first tick.
         self._next_expiry: datetime | None = context.clock()
         self._next_sweep = context.clock()
         self._next_count = context.clock()
 
     def ask(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
-        """Puts the question, or joins the caller to the same one. Raises: see `OpenQuestions.put`."""
+        """Asks the question, or joins the caller to an equal one. Raises: see `OpenQuestions.put`."""
         return self._open_questions.put(subject, reason=reason, timeout_s=timeout_s)
 
     def withdraw(self, ticket: Ticket) -> None:
-        """The caller has gone away. What it may have been granted meanwhile is given back."""
+        """The caller no longer waits. Whatever it was granted in the meantime is revoked."""
         answer = ticket.answer
         if isinstance(answer, Granted) and answer.ref is not None:
             try:
                 self._revocation.release(answer.ref, answer.subject.requester)
             except ConnvaultError:
-                # It has ended already, or the disk is full: nobody holds the ref, so nobody can use it.
+                # It has already ended, or the disk is full: nobody holds the ref, so nobody can use it.
                 return
         self._open_questions.withdraw(ticket)
 
     def questions(self) -> QuestionList:
-        """What waits for an answer, as it is asked now, oldest first."""
+        """The questions that wait for an answer, in their present form, oldest first."""
         now = self._clock()
         return QuestionList(
             access_requests=[
@@ -115,11 +116,11 @@ class ConsentService:
         )
 
     def decide(self, request: Decide, *, actor: str) -> Decided:
-        """A person's answer. A plain no works with a locked vault and on a full disk.
+        """A person's answer. A plain no also works with a locked vault and on a full disk.
 
         Raises: AccessRequestNotFound, AccessRequestDecided, DecisionNotOffered, AuthenticationOff, VaultLocked,
             VaultNotSetUp, StorageError.
-            AccessRequestChanged: the digest is of something else than what is asked now.
+            AccessRequestChanged: the digest does not match what is asked now.
         """
         pending = self._open_questions.find(request.id)
         if pending is None:
@@ -142,7 +143,8 @@ class ConsentService:
         self._open_questions.approvers(count)
 
     def tick(self) -> None:
-        """Lets time pass: deadlines, the grace without approvers, changed connections, expired grants."""
+        """To be called as time passes: deadlines, the grace period without approvers, changed connections, expired
+        grants."""
         self._outside_changes.tick()
         self._audit.announce()
         self._open_questions.open()
@@ -196,7 +198,7 @@ class ConsentService:
         return GrantList(grants=found)
 
     def revoke(self, request: GrantRef, *, actor: str) -> None:
-        """Takes a grant back, or undoes a "never". Raises: see `Revocation.revoke`."""
+        """Revokes a grant, or undoes a "never". Raises: see `Revocation.revoke`."""
         self._revocation.revoke(request.id, actor=actor)
 
     def documents_gone(self, paths: Sequence[str]) -> None:
@@ -204,21 +206,21 @@ class ConsentService:
         self._revocation.documents_gone(paths)
 
     def instance_ended(self, instance: str) -> None:
-        """A run has ended: its questions are withdrawn, and what it was given ends."""
+        """A run has ended: its questions are withdrawn, and everything given to it ends."""
         for pending in self._open_questions.of_instance(instance):
             self._open_questions.close(pending, Happening.ABANDONED, ConsentWithdrawn)
         self._revocation.instance_ended(instance)
 
     def reconcile(self, alive: Callable[[str], bool]) -> None:
-        """After a start: ends what was given to runs that are over. `alive` tells of an instance."""
+        """After a start: ends everything given to runs that have ended. `alive`: whether an instance runs."""
         self._revocation.reconcile(alive)
 
     def close_orphans(self, alive: Callable[[str], bool]) -> None:
-        """After a start: records the questions of brokers that died. `alive` tells of a broker's name."""
+        """After a start: logs the questions of brokers that died. `alive`: whether the broker of this name runs."""
         self._open_questions.close_orphans(alive)
 
     def interrupt_all(self) -> None:
-        """The broker ends in good order: every open question is interrupted, the counts are stored."""
+        """The broker shuts down properly: every open question is interrupted, the counts are stored."""
         self._revocation.store_the_rest()
         self._use_counter.store()
         self._refusal_log.sum_up(all_of_them=True)
@@ -227,7 +229,7 @@ class ConsentService:
     def _agent_of(self, grant: Grant) -> tuple[str | None, Hidden | None]:
         if grant.agent_sealed is not None:
             return self._claims.shown("agent", grant.connection_id, grant.agent_sealed)
-        # In the open it is of a version before, or somebody has written it there.
+        # An unsealed claim comes from an earlier version, or somebody wrote it there.
         return cleaned(grant.agent), None
 
     def _allow(self, pending: Pending, request: Decide, actor: str) -> None:
@@ -240,8 +242,8 @@ class ConsentService:
             raise AuthenticationOff
         grant, ref = None, None
         with self._transactions.transaction():
-            # Raises while locked: the question stays open while the person unlocks. In the transaction, because another
-            # server may change the keys until then.
+            # Raises while locked: the question stays open while the person unlocks. In the transaction, because
+            # another server could change the keys before it.
             _ = self._secrets.keys
             if subject.mode != "reveal":
                 self._handle_limit.make(subject.connection, subject.requester)
@@ -279,7 +281,7 @@ class ConsentService:
                 also=lambda: self._grants.give(subject, "deny_always", seconds=None, actor=actor),
             )
         finally:
-            # "Never" answers whatever else this requester asks about the connection.
+            # "Never" also answers everything else that this requester asks about the connection.
             for other in self._open_questions.of_requester(subject.requester.key, subject.connection.id):
                 self._open_questions.close(other, Happening.REFUSED, said_never, decision="deny", actor=actor)
         self._publish(Event(event="grants:changed"))

@@ -1,7 +1,7 @@
-"""What the broker remembers for a short time about asking: pauses after a no, how often, what was just allowed once.
+"""What the broker remembers briefly about requests: pauses after a no, how often, what was just allowed once.
 
-In memory only: after a restart of the broker nobody has to wait, and what was counted is forgotten. No stored
-permission belongs here.
+In memory only: after a restart of the broker nobody has to wait and all counts are gone. No stored permission belongs
+here.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from ...contracts.access import Requester
 
 K = TypeVar("K")
 
-# Room for every notebook of a busy server; code that invents keys can't make it grow.
+# Enough for every notebook of a busy server; code that invents keys can't make it grow.
 MAX_REMEMBERED = 4096
 
-# A process below a kernel has its kernel's name whatever it does. The others choose theirs: each new process is another
-# detached one, each new copy of a file another script. So they share one name where patience is counted.
+# A process below a kernel always has its kernel's identity. Others choose theirs: each new process is another detached
+# one, each new copy of a file another script. So they share one identity in these counts.
 _NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
 _OUTSIDE_OF_KERNELS = "outside"
 
 
 def asker_of(requester: Requester) -> str:
-    """Who is asked for patience: the requester, or all that are outside of kernels together."""
+    """Who is throttled: the requester, or all processes outside kernels together."""
     return requester.key if requester.kind in _NAMED_BY_A_KERNEL else _OUTSIDE_OF_KERNELS
 
 
 class Until(Generic[K]):
-    """Keys that are remembered until a time each."""
+    """Keys, each remembered until its own time."""
 
     def __init__(self) -> None:
         self._until: dict[K, datetime] = {}
@@ -47,7 +47,7 @@ class Until(Generic[K]):
         return 0.0 if until is None else max(0.0, (until - now).total_seconds())
 
     def first(self, key: K, now: datetime, seconds: float) -> bool:
-        """True if `key` was not remembered; it is from now on. So that repeated refusals make one row, not a flood."""
+        """True if `key` was not remembered; it is from now on. Repeated refusals make one event, not a flood."""
         if self.remaining_s(key, now) > 0:
             return False
         self.remember(key, now, seconds)
@@ -55,14 +55,14 @@ class Until(Generic[K]):
 
 
 class Often(Generic[K]):
-    """Keys with the times at which something happened to each: tells when that was oftener than `limit` in a while."""
+    """Keys with the times of their occurrences: tells when there were more than `limit` of them recently."""
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
         self._times: dict[K, list[datetime]] = {}
 
     def once_more(self, key: K, now: datetime, seconds: float) -> bool:
-        """Notes that it happened `now`; whether that was oftener than `limit` in the last `seconds`."""
+        """Notes an occurrence at `now`; whether there were more than `limit` in the last `seconds`."""
         since = now - timedelta(seconds=seconds)
         times = [at for at in self._times.pop(key, []) if at > since][-self._limit :]
         while len(self._times) >= MAX_REMEMBERED:

@@ -1,7 +1,7 @@
-"""How many handles a run may have of one connection, and which one makes room for another. It asks nobody.
+"""The limit on handles per run and connection, and which one is ended to make room for another. It asks nobody.
 
-A loop around `connection()` gets the same handle again (`Requesting`), and the kernel lets go of what it has dropped.
-So the bound is met by code that keeps very many; without it a kernel that runs for weeks could fill the table.
+A loop around `connection()` gets the same handle again, and the kernel releases handles that are garbage-collected. So
+only code that keeps very many handles reaches the limit; without it a kernel that runs for weeks could fill the table.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..relay_ports import Relays
 from .handles import Handles
 from .service import Grants
 
-# More than a notebook's engines and sessions together.
+# More than all engines and sessions of a notebook.
 MAX_LIVE = 256
 
-# Uses that are remembered: all handles of a few busy runs. Of the others the time of their making counts.
+# Uses that are remembered: all handles of a few busy runs. For other handles the time of creation counts.
 _REMEMBERED = 4096
 
 
@@ -36,27 +36,28 @@ class HandleLimit:
         self._used: dict[str, datetime] = {}
 
     def note_use(self, ref: str, at: datetime) -> None:
-        """A handle is used: it is no candidate for a while."""
-        # The latest last: those that are forgotten are the longest unused.
+        """Notes that a handle was used, so that it is not ended next."""
+        # The most recent comes last; the ones forgotten first have been unused the longest.
         self._used.pop(ref, None)
         self._used[ref] = at
         if len(self._used) > _REMEMBERED:
             del self._used[next(iter(self._used))]
 
     def check(self, connection: Connection, requester: Requester) -> None:
-        """Before anybody is asked. Raises: TooManyHandles: there is no room, and none can be made."""
+        """To be called before a person is asked. Raises: TooManyHandles: the limit is reached and all handles are in
+        use."""
         self._idle(connection, requester)
 
     def make(self, connection: Connection, requester: Requester) -> None:
-        """Ends the handle that has been unused for the longest, if there is no room for one more. In the caller's
-        transaction. Raises: as `check`."""
+        """Ends the handle that has been unused the longest, if the limit is reached. In the caller's transaction.
+        Raises: as `check`."""
         victim = self._idle(connection, requester)
         if victim is None:
             return
         stored = None if victim.grant_id is None else self._grants.get(victim.grant_id)
         self._handles.evict(victim)
         if stored is not None and stored.grant.decision == "once":
-            # It was for this handle alone.
+            # A `once` grant covers this handle only.
             self._grants.remove(stored.grant.id)
         self._audit.record(
             "access:released",
@@ -69,7 +70,7 @@ class HandleLimit:
         self._relays.changed()
 
     def _idle(self, connection: Connection, requester: Requester) -> Handle | None:
-        """The one to make room; `None`: there is room."""
+        """The handle to end; `None` if the limit is not reached."""
         live = self._handles.of(connection, requester)
         if len(live) < MAX_LIVE:
             return None

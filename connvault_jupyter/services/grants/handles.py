@@ -1,4 +1,4 @@
-"""Handles: what a ref stands for, for one run of one requester. Whether its grant counts is `service`'s question."""
+"""Handles: maps a ref of one run of one requester to its handle. Whether its grant counts is decided by `service`."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ from .ended import Ended
 
 
 class Handles:
-    """Makes, finds and lets go of handles. Stored is a ref's hash only, so a stolen database opens nothing."""
+    """Creates, finds and releases handles. Only a hash of each ref is stored, so a stolen database opens nothing."""
 
     def __init__(self, *, store: HandleStore, ended: Ended, clock: Clock, randomness: Randomness) -> None:
         self._store = store
         self._ended = ended
         self._clock = clock
         self._randomness = randomness
-        # How many callers share a ref (coalesced questions). Lost with the process: then the first release ends it.
+        # How many callers share a ref (coalesced questions). Lost with the process; then the first release ends it.
         self._sharers: dict[bytes, int] = {}
 
     def give(
         self, connection: Connection, requester: Requester, grant: Grant, *, sharers: int = 1
     ) -> HandleRef:
         """A ref for a grant's handle, stored in the caller's transaction."""
-        # Without the agent claim: the grant says whose it is.
+        # Without the agent claim: the grant has it.
         return self._add(connection, requester, grant.mode, grant.expires_at, grant.id, sharers, None, None)
 
     def give_reveal_only(
         self, connection: Connection, requester: Requester, agent_hash: str | None, agent_sealed: str | None
     ) -> HandleRef:
-        """A ref that can only ask a person, each time. It needs no grant, so it keeps the claim (`Claims.kept`)."""
+        """A ref that can only ask a person, each time. It has no grant, so it keeps the claim itself
+        (`Claims.kept`)."""
         return self._add(connection, requester, "reveal", None, None, 1, agent_hash, agent_sealed)
 
     def find(self, ref: str, requester: Requester) -> Handle:
-        """What `ref` stands for, if it is this run's.
+        """The handle of `ref`, if it belongs to this run.
 
-        Raises:
-            HandleInvalid: why it is good for this run no more, or never was.
+        Raises: HandleInvalid: why it is no longer valid for this
+        run, or never was.
         """
         hashed = ref_hash(ref)
         found = self._store.get(hashed)
@@ -60,8 +61,8 @@ class Handles:
         return found
 
     def same(self, ref: str, connection: Connection, requester: Requester, grant: Grant | None) -> bool:
-        """Whether `ref` is a handle by which this run has just what it asks for now. `grant` `None`: a handle that can
-        only ask to reveal, and is no agent's."""
+        """Whether `ref` is a handle that already gives this run what it asks for now. `grant` `None`: a handle that
+        can only ask to reveal, without an agent claim."""
         found = self._store.get(ref_hash(ref))
         return (
             found is not None
@@ -79,12 +80,12 @@ class Handles:
         return self._store.of(requester.instance, connection.id)
 
     def evict(self, handle: Handle) -> None:
-        """Ends a handle to make room for another one, in the caller's transaction."""
+        """Ends a handle to make room for another, in the caller's transaction."""
         self._sharers.pop(handle.ref_hash, None)
         self._store.remove(handle.ref_hash, "evicted")
 
     def let_go(self, ref: str) -> bool:
-        """Whether nobody has it any more: one that several callers share ends with the last of them."""
+        """Releases it for one caller; whether it was the last one that shared it."""
         hashed = ref_hash(ref)
         left = self._sharers.get(hashed, 1) - 1
         if left > 0:
@@ -111,7 +112,7 @@ class Handles:
             return "unknown"
         if ended.requester_instance == requester.instance:
             return ended.why
-        # The kernel was restarted: its runs have its id in common. Of anybody else's nothing is told.
+        # The kernel was restarted: its runs share its id. Nothing is said about anybody else's handle.
         return "kernel_gone" if _same_kernel(ended.requester_instance, requester.instance) else "unknown"
 
     def _add(
@@ -146,6 +147,6 @@ class Handles:
 
 
 def _same_kernel(instance: str, other: str) -> bool:
-    """Whether two runs are of one kernel, started again (`Peers.instance_of`)."""
+    """Whether two runs belong to one kernel that was restarted (`Peers.instance_of`)."""
     kind, kernel, *_ = [*instance.split(":"), ""]
     return kind == "kernel" and bool(kernel) and other.startswith(f"kernel:{kernel}:")

@@ -1,5 +1,4 @@
-"""All that tells what a requester may do: grants, their handles, how many, how often used, how they end. No rule is
-here."""
+"""Everything about what a requester may do: grants, handles, limits, counts, revocation. No rules here."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from .use_counter import UseCounter
 
 @dataclass(frozen=True, kw_only=True)
 class Permissions:
-    """One argument for whoever gives, uses or ends permissions."""
+    """Bundles these as one argument."""
 
     grants: Grants
     handles: Handles

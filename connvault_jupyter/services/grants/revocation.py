@@ -1,7 +1,8 @@
-"""How grants end: taken back by a person or their own notebook, void, of a run that ended, expired.
+"""How grants end: revoked by a person or by their own notebook, void, ended with their run, or expired.
 
-First for all that is open, then in the database: that works on a full disk (the effect first, the record where it can
-be written), and what can't be stored while somebody holds the database is tried again. Nothing is granted here.
+Open connections are cut first, then the database is changed. So it works on a full disk (the effect first, the log
+where it can be written), and what can't be stored while another process blocks the database is tried again. Nothing is
+granted here.
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ class Revocation:
         self._unstored: dict[tuple[str, ...], Callable[[], object]] = {}
 
     def revoke(self, grant_id: str, *, actor: str) -> None:
-        """Takes a grant back; the next use of its handles fails. Called without the lock, whose holder may wait for the
-        database: what is open is cut before.
+        """Revokes a grant; the next use of its handles fails. Called without the lock, whose holder may be waiting for
+        the database: open connections are cut before that.
 
-        Raises: GrantNotFound. StorageError: it has ended, which could not be stored yet.
+        Raises: GrantNotFound. StorageError: it has ended, but that could not be stored yet.
         """
 
         def store() -> None:
@@ -83,7 +84,7 @@ class Revocation:
         self._publish(Event(event="grants:changed", id=grant_id))
 
     def revoke_own(self, connection: Connection, requester: Requester) -> int:
-        """Gives back what this requester may do with the connection; how many grants.
+        """Revokes this requester's grants for the connection; returns how many.
 
         A stored no stays: code must not be able to undo it.
         """
@@ -115,9 +116,9 @@ class Revocation:
         return removed
 
     def release(self, ref: str, requester: Requester) -> bool:
-        """Lets go of a handle, and of the `once` that was for it alone; whether it ended with this caller.
+        """Releases a handle, and the `once` grant that covered only it; whether it ended with this caller.
 
-        Raises: HandleInvalid. StorageError: it has ended, which could not be stored yet.
+        Raises: HandleInvalid. StorageError: it has ended, but that could not be stored yet.
         """
         handle = self._handles.find(ref, requester)
         stored = None if handle.grant_id is None else self._grants.get(handle.grant_id)
@@ -146,8 +147,8 @@ class Revocation:
         return released
 
     def void(self, connection: Connection, *, except_for: str | None, why: HandleEnd = "changed") -> int:
-        """Ends the grants that were given for something else than what is shown with this digest, in the caller's
-        transaction; how many."""
+        """Ends the grants that were given for anything but what this digest covers, in the caller's transaction;
+        returns how many."""
         gone = [
             stored.grant
             for stored in self._grants.all(connection.id)
@@ -159,13 +160,13 @@ class Revocation:
         return len(gone)
 
     def documents_gone(self, paths: Sequence[str]) -> None:
-        """Voids the durable grants of documents that were deleted, replaced or renamed, or lay in such a folder.
+        """Voids the durable grants of documents that were deleted, replaced or renamed, or were in such a folder.
 
-        Raises: StorageError: they have ended, which could not be stored yet.
+        Raises: StorageError: they have ended, but that could not be stored yet.
         """
         keys = {self._running.key_of_document(path) for path in paths}
         folders = tuple(f"{key}/" for key in keys)
-        # A document that comes back under the name is another document. A stored no is kept all the same.
+        # A document that later has the same name is another document. A stored no is kept nevertheless.
         gone = [
             stored.grant
             for stored in self._grants.all()
@@ -188,8 +189,7 @@ class Revocation:
         self._publish(Event(event="grants:changed"))
 
     def instance_ended(self, instance: str) -> None:
-        """Ends what was given to this run. That it is over is seen by itself, so this waits for nothing and never
-        fails."""
+        """Ends everything given to this run. An ended run is recognised on its own, so this never waits or fails."""
         with suppress(StorageError):
             if self._end(
                 (instance,),
@@ -200,16 +200,16 @@ class Revocation:
                 self._publish(Event(event="grants:changed"))
 
     def reconcile(self, alive: Callable[[str], bool]) -> None:
-        """Ends what was given to runs that ended while no broker looked."""
+        """Ends everything given to runs that ended while no broker was running."""
         for instance in self._handles.instances():
             if not alive(instance):
                 self.instance_ended(instance)
 
     def sweep(self) -> tuple[bool, datetime | None]:
-        """Drops what has expired and what was given to runs that are over: what was possible until when is on record.
+        """Removes what has expired or belonged to ended runs, and logs until when it was valid.
 
-        Whether anything went, and when the next grant expires (`None` if none does). While the vault is locked all
-        stay: a forged one must not go unseen, and only the keys tell it.
+        Returns whether anything was removed, and when the next grant expires (`None` if none does). Nothing is removed
+        while the vault is locked: a forged grant must be noticed, and only the keys can tell.
         """
         now = self._clock()
         ends: list[datetime] = []
@@ -221,7 +221,7 @@ class Revocation:
             if self._grants.over(stored):
                 over.append((stored.grant, "expired" if end is not None and end <= now else "kernel_gone"))
         if over:
-            # They count for nothing by themselves; those that stay are met again by the next sweep.
+            # They no longer count in any case; the next sweep finds those that remain.
             with suppress(StorageError):
                 self._audit.effect_first(
                     lambda: [self._grants.remove(grant.id, why) for grant, why in over], lambda: None
@@ -229,21 +229,21 @@ class Revocation:
         return bool(over), min(ends, default=None)
 
     def store_the_rest(self) -> None:
-        """Tries again what has ended and could not be stored."""
+        """Tries again to store what has ended."""
         for names, store in tuple(self._unstored.items()):
             try:
                 store()
             except StorageError:
-                # The others would wait for the same.
+                # The others would fail for the same reason.
                 return
             except GrantNotFound:
-                # Another server has removed it meanwhile.
+                # Another server has already removed it.
                 pass
             self._settled(names)
             self._publish(Event(event="grants:changed"))
 
     def _end(self, names: tuple[str, ...], store: Callable[[], T]) -> T:
-        """What is open is cut, and whoever is asked next refuses; then `store`."""
+        """Cuts open connections and refuses every next use; then calls `store`."""
         self._ended.add(names)
         return self._store(names, store)
 

@@ -1,11 +1,11 @@
-"""Grants: made, authenticated, matched and judged. Nobody is asked here, and nothing is taken back here.
+"""Grants: created, authenticated, matched and judged. This module asks nobody and revokes nothing.
 
-A grant counts if its MAC is right, it has not expired, and all that its dialog showed of the connection is still so.
-A `deny_always` is the exception in the safe direction: it counts with a wrong MAC and for any destination, mode and
-agent, because a no that code could switch off by editing a row, or by calling itself another agent, would be none.
+A grant counts if its MAC is right, it has not expired, and everything that its dialog showed of the connection is
+unchanged. A `deny_always` is the exception in the safe direction: it counts with a wrong MAC and for any destination,
+mode and agent. Otherwise code could switch it off by editing a row or by claiming to be another agent.
 
-A grant without `shown_digest` was made by a version before. Its MAC is of another form, so that what it covers can't
-be taken for what the present form covers, and it counts for nothing until connections.upgrade has made it anew.
+A grant without `shown_digest` was made by an earlier version. Its MAC has another format, so that the two can't be
+confused, and it does not count until connections.upgrade has replaced it.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ ReasonNot = Literal["", "forged", "expired", "destination_changed", "ended", "ch
 _DOMAIN = b"connvault-grant-2\0"
 _DOMAIN_BEFORE = b"connvault-grant-1\0"
 
-# Stored instead of a MAC while the vault is locked: only a `deny_always` can be made then.
+# Stored instead of a MAC while the vault is locked, when only a `deny_always` can be created.
 NO_MAC = b""
 
-# Grants whose MAC is not worked out again. As many as a busy server has at a time.
+# Grants whose MAC is not computed again. As many as a busy server has at a time.
 _REMEMBERED = 512
 
-# The grant that lets most through comes first.
+# The widest grant comes first.
 _PREFERENCE: dict[DecisionKind, int] = {"always": 0, "for": 1, "session": 2}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is asked: who wants to use what, where, and how."""
+    """The subject of a request: who asks to use what, where, and how."""
 
     connection: Connection
     destination: Destination
@@ -79,8 +79,8 @@ class Grants:
         self._verified: dict[str, tuple[Grant, bytes]] = {}
 
     def give(self, subject: Subject, decision: DecisionKind, *, seconds: int | None, actor: str) -> Grant:
-        """Makes and stores a grant, in the caller's transaction. `seconds` belongs to `for`; the agent claim has been
-        admitted."""
+        """Creates and stores a grant, in the caller's transaction. `seconds` belongs to `for`; the agent claim has
+        been admitted."""
         now = self._clock()
         lasts = {"once": self._settings.once_limit_s, "for": seconds or self._settings.for_s}.get(decision)
         requester = subject.requester
@@ -107,15 +107,15 @@ class Grants:
         return grant
 
     def get(self, grant_id: str) -> StoredGrant | None:
-        """One grant, whether it counts or not."""
+        """One grant, valid or not."""
         return self._store.get(grant_id)
 
     def all(self, connection_id: str | None = None) -> Sequence[StoredGrant]:
-        """Oldest first, whether they count or not."""
+        """Oldest first, valid or not."""
         return self._store.all(connection_id)
 
     def remove(self, grant_id: str, why: HandleEnd = "revoked") -> bool:
-        """With its handles, which end for this reason, in the caller's transaction."""
+        """Removes it and its handles, which end for this reason, in the caller's transaction."""
         return self._store.remove(grant_id, why)
 
     def never(self, connection_id: str, requester: Requester) -> Grant | None:
@@ -124,7 +124,7 @@ class Grants:
             grant = stored.grant
             if (
                 grant.decision == "deny_always"
-                # Asked again here: the rows may have been edited, and an index may compare loosely.
+                # Compared again here: the rows may have been edited, and an index may compare loosely.
                 and grant.connection_id == connection_id
                 and grant.requester_key == requester.key
             ):
@@ -132,10 +132,11 @@ class Grants:
         return None
 
     def standing(self, subject: Subject) -> Grant | None:
-        """The grant by which a new handle needs no question; never a `once`, which covers its one handle only."""
+        """The grant that allows a new handle without a question; never a `once`, which covers only its one handle."""
         fitting = [
             stored.grant
-            # All of the connection's, not `matching`: a notebook renamed in its session has another key now.
+            # All grants of the connection, not `matching`: a notebook that was renamed during its session has another
+            # key now.
             for stored in self._store.all(subject.connection.id)
             if stored.grant.decision in _PREFERENCE
             and stored.grant.mode == subject.mode
@@ -149,10 +150,11 @@ class Grants:
     def reason_not(
         self, stored: StoredGrant, connection_id: str, destination: Destination | None
     ) -> ReasonNot:
-        """Why the grant does not count; empty if it does.
+        """Why the grant is not valid; empty if it is.
 
-        `destination` `None`: the connection has none now (its provider is gone). While the vault is locked MACs can't
-        be checked, and nothing is delivered either; one of a version before is judged by what it has then.
+        `destination` `None`: the connection has none now (its provider is missing). While the vault is locked MACs
+        can't be checked, but nothing is delivered either; a grant of an earlier version is then judged by its other
+        fields.
         """
         grant = stored.grant
         keys = self._keys()
@@ -176,23 +178,23 @@ class Grants:
         return ""
 
     def genuine_of_before(self, stored: StoredGrant, keys: Keys) -> bool:
-        """Whether a version before has made it, and nobody has edited it since."""
+        """Whether an earlier version created it, and nobody has edited it since."""
         return stored.grant.shown_digest is None and hmac.compare_digest(stored.mac, _mac(stored.grant, keys))
 
     def put_in_place(self, grant: Grant, keys: Keys, *, authentic: bool) -> None:
-        """Stores `grant` in the place of the one of its id, in the caller's transaction."""
+        """Replaces the grant that has its id, in the caller's transaction."""
         self._store.replace(grant, _mac(grant, keys) if authentic else NO_MAC)
 
     def rekeyed(self, old: Keys, new: Keys) -> None:
-        """The keys change, in the caller's transaction: what is genuine stays so, what was forged stays forged. Claims
-        keep the marks and envelopes of their generation."""
+        """Moves all grants to new keys, in the caller's transaction: genuine ones stay genuine, forged ones stay
+        forged. Claims keep the marks and envelopes of their generation."""
         for stored in self._store.all():
             if stored.mac != NO_MAC and self._authentic(stored, old):
                 self._store.replace(stored.grant, _mac(stored.grant, new))
 
     def _authentic(self, stored: StoredGrant, keys: Keys) -> bool:
-        # What was found right before is this very value (it is frozen) with this MAC, by these keys: 15 us saved at
-        # each use. The keys are only held weakly: locking must let go of them.
+        # The same frozen value was verified earlier with this MAC and these keys: saves 15 us at each use. The keys
+        # are held weakly: locking must be able to free them.
         if self._verifier is None or self._verifier() is not keys:
             self._verifier = weakref.ref(keys)
             self._verified.clear()
@@ -207,11 +209,11 @@ class Grants:
         return True
 
     def ended(self, grant: Grant) -> bool:
-        """Whether the run that the grant was given to is over."""
+        """Whether the run to which the grant was given has ended."""
         return grant.instance is not None and not self._running.instance_alive(grant.instance)
 
     def over(self, stored: StoredGrant) -> bool:
-        """Whether the grant is known to have ended by itself, and to be genuine: a `deny_always` never ends so."""
+        """Whether the grant is genuine and has ended without a revoke; never true for a `deny_always`."""
         grant, ends = stored.grant, self.ends_at(stored)
         if grant.decision == "deny_always" or not (
             (ends is not None and self._clock() >= ends) or self.ended(grant)
@@ -221,9 +223,10 @@ class Grants:
         return keys is not None and self._authentic(stored, keys)
 
     def ends_at(self, stored: StoredGrant) -> datetime | None:
-        """When the grant expires if nothing uses it; `None`: never by time."""
+        """When the grant expires if it is not used; `None`: never."""
         if stored.grant.decision == "always":
-            # No MAC covers when it was used last. A time to come was written by hand, and would keep it for ever.
+            # No MAC covers the time of the last use. A time in the future was written by hand, and would keep the
+            # grant for ever.
             used = stored.last_used_at
             last = stored.grant.created_at if used is None or used > self._clock() else used
             return last + timedelta(days=self._settings.always_unused_days)

@@ -1,6 +1,6 @@
-"""Counts uses, and stores the counts once in a while. The record has each use; these counts are for lists only.
+"""Counts uses and stores the counts once in a while. The activity log has each use; these counts are only for lists.
 
-So they may lag behind by a second and be lost with the process. Two rows less to write at each use of a secret.
+So they may lag by a second and be lost with the process. This saves two writes at each use of a secret.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..ports import ConnectionStore, GrantStore, Transactions
 
 
 class UseCounter:
-    """The uses that are not stored yet. Whoever shows counts calls `store` before; so does the timer."""
+    """Uses that are not stored yet. Call `store` before showing counts; a timer calls it too."""
 
     def __init__(
         self, *, grants: GrantStore, connections: ConnectionStore, transactions: Transactions
@@ -24,13 +24,13 @@ class UseCounter:
         self._of_connections: dict[str, datetime] = {}
 
     def note(self, grant_id: str, connection_id: str, at: datetime) -> None:
-        """One use."""
+        """Counts one use."""
         uses, _ = self._of_grants.get(grant_id, (0, at))
         self._of_grants[grant_id] = (uses + 1, at)
         self._of_connections[connection_id] = at
 
     def store(self) -> None:
-        """Writes what was counted. What can't be written (a full disk) is tried again the next time."""
+        """Writes the counts. What can't be written (a full disk) is tried again next time."""
         if not self._of_grants:
             return
         try:

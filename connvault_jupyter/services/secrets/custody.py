@@ -1,6 +1,6 @@
-"""Which custodian holds the master key, how that is shown, and getting the key from it.
+"""Which custodian holds the master key, how it is shown, and how the key is fetched from it.
 
-Unlocking and recording are `service`'s.
+Unlocking and logging are done by `service`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from ...errors import (
 )
 from ..vault_ports import CheckValue, Custodian, VaultRecord
 
-# NIST SP 800-63B asks for 8 at least where guessing can be slowed; here the wrapped key may be copied and guessed at.
+# NIST SP 800-63B asks for at least 8 where guessing can be slowed down; here the wrapped key may be copied and
+# attacked offline.
 MINIMUM_PASSPHRASE_CHARS = 10
 
-# With "auto": the first that answers.
+# With "auto": the first one that is available.
 _ORDER: tuple[CustodianKind, ...] = ("os_keyring", "passphrase")
 
 
 class Custody:
-    """The custodians of this installation. A custodian that is missing is never replaced by another one."""
+    """The custodians of this installation. A missing custodian is never replaced by another one."""
 
     def __init__(
         self,
@@ -44,11 +45,12 @@ class Custody:
 
     @property
     def last_seen(self) -> list[CustodianChoice]:
-        """What `choices` found last, for whoever may not wait; empty before it was ever asked."""
+        """What `choices` found last, for callers that must not wait; empty until it was first called."""
         return self._last_seen
 
     def choices(self) -> list[CustodianChoice]:
-        """All custodians and whether they answer. Never asks a person, but may take seconds: never with the lock."""
+        """All custodians and whether they are available. Never prompts, but may take seconds: never call it with the
+        lock held."""
         found = []
         for kind, custodian in self._custodians.items():
             state = custodian.availability()
@@ -59,7 +61,7 @@ class Custody:
         return found
 
     def default(self, choices: list[CustodianChoice]) -> CustodianKind | None:
-        """The custodian that a new vault gets: the configured one, or none if that does not answer."""
+        """The custodian for a new vault: the configured one, or none if that is unavailable."""
         available = {choice.kind for choice in choices if choice.available}
         wanted = _ORDER if self._preferred == "auto" else (self._preferred,)
         return next((kind for kind in wanted if kind in available), None)
@@ -72,7 +74,7 @@ class Custody:
         *,
         authenticated: bool,
     ) -> VaultState:
-        """The vault as people see it. Asks nobody."""
+        """The vault as people see it. Calls no custodian."""
         default = self.default(choices)
         kept_by = default if record is None else record.custodian
         detail = ""
@@ -94,11 +96,11 @@ class Custody:
         )
 
     def custodian(self, kind: CustodianKind | None, passphrase: str | None) -> Custodian:
-        """The custodian of this kind, if it can work with what was given.
+        """The custodian of this kind, if the passphrase argument suits it.
 
         Raises:
             CustodianUnavailable: there is none of this kind.
-            InvalidRequest: a passphrase is missing, or given where none is needed.
+            InvalidRequest: the passphrase is missing, or given where none is needed.
         """
         found = None if kind is None else self._custodians.get(kind)
         if found is None:

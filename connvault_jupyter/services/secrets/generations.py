@@ -1,8 +1,9 @@
-"""Generations of a vault's keys: which a record stands for, and the record of the next one. Pure; nothing is stored.
+"""Generations of a vault's keys: the one that a vault record describes, and the record of the next one. Pure; stores
+nothing.
 
-Each generation has keys of its own: another master key after a changed passphrase, another salt in any case. What it
-sealed and MAC-ed is made anew for the next one (`rekeying`); of its keys only those of the record are kept, together
-with the last row that they are good for (`audit.chain`).
+Each generation has its own keys: another master key after a changed passphrase, another salt in any case. Everything
+sealed or MAC-ed is renewed for the next one (`rekeying`); of the old keys only those of the activity log are kept,
+together with the last event for which they are valid (`audit.chain`).
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from ..vault_ports import (
     VaultRecord,
 )
 
-# A vault that was made before connections carried MACs. Nothing else tells it, because everything else could be put
-# back by whoever edits rows: a vault of a later generation that is made to look like this one has other keys.
+# A vault that was made before connections carried MACs. Only this number says so, because everything else could be
+# restored by whoever edits rows: a vault of a later generation that is made to look like this one has other keys.
 FROM_BEFORE = 1
 
 FIRST = FROM_BEFORE + 1
@@ -35,7 +36,7 @@ SALT_BYTES = 32
 
 @dataclass(frozen=True)
 class Unlocked:
-    """The keys of an unlocked vault. `check` tells whether they are still those of the vault as it is stored."""
+    """The keys of an unlocked vault. `check` says whether they still belong to the vault as it is stored."""
 
     keys: Keys
     check: bytes
@@ -43,22 +44,22 @@ class Unlocked:
 
     @property
     def generation(self) -> int:
-        """That of `keys`."""
+        """The generation of `keys`."""
         return self.keys.generation
 
     def of(self, generation: int) -> RecordKeys | None:
-        """What verifies and reads rows of the record of this generation; `None`: it was never kept, or is damaged."""
+        """The keys that verify and read audit events of this generation; `None`: never kept, or damaged."""
         return self.keys if generation == self.generation else self.older.get(generation)
 
     @cached_property
     def ends(self) -> Mapping[int, Position]:
-        """Where the record was when earlier generations ended, as far as that was noted."""
+        """The last audit events of earlier generations, as far as they were noted."""
         return {generation: kept.ended for generation, kept in self.older.items() if kept.ended is not None}
 
     @property
     def complete(self) -> bool:
-        """Whether nobody has taken the generation before out of the vault's record, whose end holds all before it in
-        place. Of a vault's first two that can't be told: it may have begun with either."""
+        """Whether the previous generation is still in the vault's record; its end anchors everything before it. This
+        can't be told of a vault's first two generations: it may have begun with either."""
         return self.generation <= FIRST or self.generation - 1 in self.older
 
 
@@ -67,7 +68,7 @@ def opened(record: VaultRecord, master_key: bytes, derive_keys: DeriveKeys) -> U
     keys = derive_keys(master_key, record.vault_id, record.epoch)
     older = {}
     for generation, kept in record.older.items():
-        # One that was damaged is missing: its rows do not verify any more, which is what has to be told.
+        # A damaged one is left out: its events then fail to verify, which is what must be reported.
         with suppress(SecretInvalid):
             older[generation] = keys.record_keys(kept, generation, record.vault_id)
     return Unlocked(keys=keys, check=record.check, older=older)
@@ -84,8 +85,8 @@ def succeeding(
     derive_keys: DeriveKeys,
     check_value: CheckValue,
 ) -> tuple[VaultRecord, Unlocked]:
-    """The record of the next generation, and its keys. `ended`: the last row of the record, in the transaction in which
-    the keys change: no row by the old ones follows."""
+    """The vault record of the next generation, and its keys. `ended`: the last audit event, read in the transaction in
+    which the keys change, so that no event by the old keys can follow."""
     following = replace(record, parameters=parameters, generation=record.generation + 1, salt=salt, older={})
     keys = derive_keys(master_key, record.vault_id, following.epoch)
     kept: dict[int, tuple[RecordKeys, Position | None]] = {

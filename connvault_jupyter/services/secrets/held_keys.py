@@ -1,7 +1,7 @@
-"""The keys of the unlocked vault, as long as they are those of the vault as it is stored. Nothing is derived here.
+"""The keys of the unlocked vault, as long as they belong to the vault as it is stored. Nothing is derived here.
 
-Another server on the vault can change its keys at any time. Whoever asks for the keys here gets none from that moment
-on, so nothing is sealed, MAC-ed or judged with keys that are gone. Inside a transaction the answer holds for all of it.
+Another server on the vault can change its keys at any time. From then on, this returns none, so nothing is sealed,
+MAC-ed or judged with outdated keys. Inside a transaction the answer is valid throughout.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .generations import Unlocked
 
 
 class HeldKeys:
-    """Asked with the broker's lock held. As long as nobody changed anything the store is not asked."""
+    """Used with the broker's lock held. Reads the store only if something has changed."""
 
     def __init__(self, *, store: VaultStore, transactions: Transactions) -> None:
         self._store = store
@@ -22,7 +22,7 @@ class HeldKeys:
         self._held: Unlocked | None = None
         self._version: object = None
         self.superseded = False
-        """Whether the keys had to be let go because another server changed them."""
+        """Whether the keys were dropped because another server changed them."""
 
     @property
     def now(self) -> Unlocked | None:
@@ -40,12 +40,12 @@ class HeldKeys:
 
     @property
     def keys(self) -> Keys | None:
-        """`now`, without what is kept of older ones."""
+        """`now`, without the keys of earlier generations."""
         found = self.now
         return None if found is None else found.keys
 
     def every(self) -> Sequence[RecordKeys]:
-        """The present keys, then what is kept of former generations, newest first; none while the vault is locked or
+        """The present keys, then those kept from earlier generations, newest first; none while the vault is locked or
         absent. Raises: StorageError."""
         found = self.now
         if found is None:
@@ -54,15 +54,15 @@ class HeldKeys:
 
     @property
     def before_the_look(self) -> Unlocked | None:
-        """As `now`, without a look at the store: for locking, which waits for nothing, and for whoever has looked in
-        the transaction before."""
+        """As `now`, without reading the store: for locking, which must not wait, and for callers that have already
+        checked in this transaction."""
         return self._held
 
     def hold(self, unlocked: Unlocked) -> None:
-        """These are the keys from now on."""
+        """Holds these keys from now on."""
         self._held, self._version, self.superseded = unlocked, None, False
 
     def let_go(self) -> None:
-        """There are none from now on."""
+        """Drops the keys."""
         self._held = self._version = None
         self.superseded = False

@@ -1,7 +1,7 @@
-"""Opens all sealed secrets of a connection, and marks a connection whose secrets do not open any more.
+"""Unseals all secrets of a connection, and marks a connection whose secrets can no longer be unsealed.
 
-The access path and the connection test use this, each after the use was recorded, and `consent.open_questions`
-to mask claims. Nothing is decided here.
+Used by the access path and the connection test, each after the use was logged, and by `consent.open_questions` to mask
+claims. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .service import SecretsService
 
 
 class SecretReader:
-    """Unseals; a blob that does not open is never deleted, its connection asks for a new secret instead."""
+    """Unseals. A blob that can't be unsealed is never deleted; its connection asks for a new secret instead."""
 
     def __init__(self, *, context: Context, documents: Documents, secrets: SecretsService) -> None:
         self._secrets = secrets
@@ -33,10 +33,10 @@ class SecretReader:
     def open(
         self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination
     ) -> dict[str, str]:
-        """The secrets by field, of the fields that the provider still has.
+        """The secrets by field, for the fields that the provider still has.
 
         Raises: VaultLocked, VaultNotSetUp.
-            SecretInvalid: one does not open; the connection is `invalid` from now on.
+            SecretInvalid: one can't be unsealed; the connection is `invalid` from now on.
         """
         found = {}
         for secret in sealed:
@@ -45,13 +45,13 @@ class SecretReader:
                     found[secret.field] = self._secrets.sealed.unseal(connection, secret, destination)
                 except SecretInvalid:
                     self._mark(connection, secret.field, destination)
-                    # Where the keys are gone that is what has to be said.
+                    # If the keys are gone, that is the error to report.
                     _ = self._secrets.keys
                     raise
         return found
 
     def readable(self, connection: Connection, destination: Destination) -> list[str]:
-        """The secrets that open, to be masked; marks nothing, and that one does not open changes nothing.
+        """The secrets that can be unsealed, to be masked; marks nothing, and skips those that can't.
 
         Raises: VaultLocked, VaultNotSetUp.
         """
@@ -62,7 +62,7 @@ class SecretReader:
         return found
 
     def opens(self, connection: Connection, sealed: Sequence[SealedSecret], destination: Destination) -> bool:
-        """Whether all secrets open; marks nothing."""
+        """Whether all secrets can be unsealed; marks nothing."""
         try:
             for secret in sealed:
                 self._secrets.sealed.unseal(connection, secret, destination)
@@ -73,7 +73,8 @@ class SecretReader:
     def _mark(self, connection: Connection, field: str, destination: Destination) -> None:
         try:
             with self._transactions.transaction():
-                # Another server may have changed the keys or the secret since it was read: asked again where none can.
+                # Another server may have changed the keys or the secret since it was read: check again in a
+                # transaction.
                 sealed = [one for one in self._secrets.sealed.of(connection.id) if one.field == field]
                 if self._secrets.keys_if_unlocked is None or self.opens(connection, sealed, destination):
                     return
@@ -86,6 +87,6 @@ class SecretReader:
                     code=SecretInvalid.code,
                 )
         except StorageError:
-            # The caller gets SecretInvalid all the same, and the next use tries to mark again.
+            # The caller gets SecretInvalid nevertheless, and the next use tries to mark it again.
             return
         self._publish(Event(event="connections:changed", id=connection.id))

@@ -1,6 +1,6 @@
-"""The change of a vault's keys: all that is sealed or MAC-ed is made anew for the next generation, in one transaction.
+"""Changes a vault's keys: everything sealed or MAC-ed is renewed for the next generation, in one transaction.
 
-Nobody is asked here and no master key is made here; `service` does that before, without the lock.
+No person is asked and no master key is made here; `service` does that before, without the lock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .sealing import opened
 
 
 class Rekeying:
-    """What was not the broker's own before is not afterwards: forged grants stay forged, edited documents edited."""
+    """Makes nothing genuine that was not: forged grants stay forged, edited documents stay edited."""
 
     def __init__(
         self,
@@ -46,17 +46,19 @@ class Rekeying:
         self._audit = audit
 
     def run(self, before: VaultRecord, old: Unlocked, after: VaultRecord, new: Unlocked) -> list[Connection]:
-        """In the caller's transaction. Those of which a secret could not be opened, to be marked by the caller.
+        """To be called in a transaction. Returns the connections of which a secret could not be unsealed, for the
+        caller to mark.
 
-        Nothing is lost: a secret that does not open (its provider is not installed here) is taken over as it is.
+        Nothing is lost: a secret that can't be unsealed (its provider is not installed here) is wrapped as it is.
 
-        Raises: Conflict: the vault is not the one that was read. StorageError.
+        Raises: Conflict: the vault was changed since it was read. StorageError.
         """
         if self._vault.load() != before:
             raise Conflict
         from_before = before.generation == FROM_BEFORE
         self._documents.unlocked(old.keys)
-        # By the old keys, whether or not they are held: while locked an edited document looks like any other.
+        # By the old keys, whether or not they are held: while the vault is locked, an edited document looks like any
+        # other.
         connections = self._documents.judged_by(None if from_before else old.keys)
         unread = self._reseal(before.vault_id, connections, old, new)
         self._documents.rekeyed(old.keys, new.keys, from_before=from_before)
@@ -66,8 +68,8 @@ class Rekeying:
         return unread
 
     def finish(self, before: VaultRecord, unread: list[Connection], keys: Keys) -> None:
-        """After `run`, when the new `keys` are held: brings what a version before has left into the present form, then
-        records and marks what `run` answered."""
+        """After `run`, when the new `keys` are held: upgrades what an earlier version has stored, then logs and marks
+        what `run` returned."""
         if before.generation == FROM_BEFORE:
             self._upgrade.run(keys)
         for connection in unread:
@@ -100,7 +102,7 @@ class Rekeying:
                         old.keys, sealed.envelope, _belonging(vault_id, connection, sealed)
                     )
                 except SecretInvalid:
-                    # Damaged: it opens nowhere any more.
+                    # Damaged: it can't be unsealed anywhere.
                     continue
             self._secrets.put(replace(sealed, envelope=envelope))
         return [*unread.values()]
@@ -112,7 +114,7 @@ class Rekeying:
 
 
 def _belonging(vault_id: str, connection: Connection, sealed: SealedSecret) -> SealContext:
-    """What is known of a secret's context without its destination, which is all that a wrapped one is bound to anew."""
+    """A secret's context without its destination, which is all that a wrapped one is bound to."""
     return SealContext(
         vault_id=vault_id,
         scope=connection.scope,

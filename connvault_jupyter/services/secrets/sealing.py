@@ -1,6 +1,6 @@
 """The sealed secrets: sealed for exactly one connection, field and destination, stored, and unsealed again.
 
-Who may have one is `access.service`'s business; a secret is never returned by anything here but `unseal`.
+Who may have one is decided by `access.service`. Only `unseal` returns a secret.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .guessability import maskable
 
 
 class SealedSecrets:
-    """`keys` raises while the vault is locked or absent; `vault_id` is only asked when there are keys.
+    """`keys` raises while the vault is locked or absent; `vault_id` is only called when there are keys.
 
-    `keys_after_the_look` does not look whether they are still the vault's: whoever unseals has just recorded that, in a
-    transaction in which they were. What is sealed with keys that are gone does not open, and tells nothing.
+    `keys_after_the_look` does not check whether they are still the vault's: whoever unseals has just logged the use in
+    a transaction in which they were. Data sealed with outdated keys can't be unsealed, so nothing leaks.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SealedSecrets:
         self._clock = clock
         self._randomness = randomness
         self._authenticated = authenticated
-        # By ref, which is another one for each value.
+        # By ref, which differs for each value.
         self._maskable: dict[str, bool] = {}
 
     def put(self, connection: Connection, field: str, value: str, destination: Destination) -> None:
@@ -72,7 +72,7 @@ class SealedSecrets:
         )
 
     def unseal(self, connection: Connection, sealed: SealedSecret, destination: Destination) -> str:
-        """The secret itself. The caller has recorded the use already.
+        """The secret itself. The caller has already logged the use.
 
         Raises: VaultLocked, VaultNotSetUp, SecretInvalid.
         """
@@ -82,9 +82,9 @@ class SealedSecrets:
     def is_maskable(
         self, connection: Connection, sealed: SealedSecret, destination: Destination
     ) -> bool | None:
-        """What `guessability` says of it; `None`: the vault is locked, or it does not open.
+        """Whether `guessability` allows masking it; `None`: the vault is locked, or the secret can't be unsealed.
 
-        Judged once for each value and never stored: whoever can read the database must not learn it.
+        Computed once for each value and never stored: whoever can read the database must not learn it.
         """
         if sealed.ref not in self._maskable:
             try:
@@ -94,22 +94,22 @@ class SealedSecrets:
         return self._maskable[sealed.ref]
 
     def of(self, connection_id: str) -> Sequence[SealedSecret]:
-        """Those of one connection."""
+        """The sealed secrets of one connection."""
         return self._store.of(connection_id)
 
     def all(self) -> Sequence[SealedSecret]:
-        """Those of all connections."""
+        """The sealed secrets of all connections."""
         return self._store.all()
 
     def remove(self, connection_id: str, field: str) -> bool:
-        """Whether there was one. Works locked."""
+        """Returns whether there was one. Also works while the vault is locked."""
         return self._store.remove(connection_id, field)
 
 
 def opened(
     keys: Keys, vault_id: str, connection: Connection, sealed: SealedSecret, destination: Destination
 ) -> bytes:
-    """What was sealed for this destination, or for what it was by a default of before. Raises: SecretInvalid."""
+    """Unseals for this destination, or for the one under an earlier default. Raises: SecretInvalid."""
     try:
         return keys.unseal(sealed.envelope, destination.seal_context(vault_id, connection, sealed.field))
     except SecretInvalid:

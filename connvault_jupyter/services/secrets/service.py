@@ -1,6 +1,6 @@
-"""The vault's state: SecretsService sets up, unlocks and locks. Sealing with its keys is `sealing`'s.
+"""The vault's state: SecretsService sets up, unlocks and locks. Sealing with its keys is done by `sealing`.
 
-The master key is here only while keys are derived from it, and no secret of a connection ever is.
+The master key is held only while keys are derived from it; secrets of connections never come here.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ from .single_flight import SingleFlight
 # AES-256.
 MASTER_KEY_BYTES = 32
 
-# Without a person to name: the vault opened by itself when the server started.
+# There is no person to name: the vault was unlocked when the server started.
 AT_START = "server start"
 
 SUPERSEDED = "The passphrase was changed by another server. Unlock the vault again."
 
 
 class SecretsService:
-    """Holder of the keys of one vault while it is unlocked.
+    """Holds the keys of one vault while it is unlocked.
 
     `set_up`, `unlock`, `change_passphrase` and `open_at_start` wait for a custodian: they are called without the lock,
-    one of them runs at a time (so guesses can't be made in parallel), and the lock is held for the short parts only.
-    `state` asks the custodians too, and is called without the lock; so is `lock`, which must not wait for it.
+    one of them runs at a time (so guesses can't be made in parallel), and the lock is held only for the short parts.
+    `state` calls the custodians too, so it is called without the lock, as is `lock`, which must not wait for it.
 
-    The keys are let go as soon as another server has changed them, and what would need them raises `VaultLocked`.
+    The keys are dropped as soon as another server has changed them; whatever needs them then raises `VaultLocked`.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class SecretsService:
             randomness=context.randomness,
             authenticated=context.settings.authenticated,
         )
-        """The sealed secrets, opened and closed by this vault's keys."""
+        """The sealed secrets, sealed and unsealed with this vault's keys."""
         self._vault_id = ""
 
     @property
@@ -135,13 +135,13 @@ class SecretsService:
 
     @property
     def short_state(self) -> Literal["absent", "locked", "unlocked"]:
-        """The state, without asking any custodian."""
+        """The state, without calling any custodian."""
         if self._held.now is not None:
             return "unlocked"
         return "absent" if self._store.check() is None else "locked"
 
     def state(self) -> VaultState:
-        """The vault, and which custodians answer here. Never asks a person."""
+        """The vault, and which custodians are available here. Never prompts a person."""
         choices = self._custody.choices()
         with self._lock:
             return self._shown(choices)
@@ -154,7 +154,7 @@ class SecretsService:
     def set_up(self, request: SetUpVault, *, actor: str) -> VaultState:
         """Creates the master key, gives it to the custodian and unlocks.
 
-        If another server was first, its vault is used: opened where the same custodian and passphrase open it.
+        If another server was first, its vault is used, and unlocked if the same custodian and passphrase unlock it.
 
         Raises: AuthenticationOff, VaultExists, CustodianUnavailable, WeakPassphrase, InvalidRequest, StorageError.
         """
@@ -191,7 +191,8 @@ class SecretsService:
         return self._changed()
 
     def unlock(self, request: UnlockVault, *, actor: str) -> VaultState:
-        """Unlocks; does nothing if the vault is unlocked. A wrong passphrase is recorded, and as slow as a right one.
+        """Unlocks; does nothing if the vault is unlocked. A wrong passphrase is logged, and takes as long as the right
+        one.
 
         Raises: VaultNotSetUp, WrongPassphrase, CustodianUnavailable, InvalidRequest, StorageError.
         """
@@ -205,9 +206,11 @@ class SecretsService:
         return self._changed()
 
     def open_at_start(self) -> VaultState:
-        """Unlocks a vault that the OS keyring keeps, without a question of ours; else the vault stays as it is.
+        """Unlocks a vault whose key is in the OS keyring, without asking anything ourselves; any other vault stays as
+        it is.
 
-        Never raises because of the custodian: a server must start without its keyring, and the panel shows the state.
+        Never raises because of the custodian: a server must be able to start without its keyring; the panel shows the
+        state.
         """
         with self._lock:
             record = self._store.load()
@@ -217,9 +220,9 @@ class SecretsService:
         return self.state()
 
     def change_passphrase(self, request: ChangePassphrase, *, actor: str) -> VaultState:
-        """Another master key under another passphrase, and all that is kept sealed anew; a locked vault stays locked.
+        """Creates another master key under another passphrase and seals everything again; a locked vault stays locked.
 
-        Who has an old copy of the database and knew the passphrase opens nothing that is stored from now on.
+        Whoever has an old copy of the database and knew the old passphrase can't unseal anything stored from now on.
 
         Raises: VaultNotSetUp, WrongPassphrase, WeakPassphrase, InvalidRequest, Conflict, StorageError.
         """
@@ -250,13 +253,13 @@ class SecretsService:
     def lock(self, *, actor: str) -> VaultState:
         """Forgets the keys. Works on a full disk. Other servers on the vault stay as they are.
 
-        Called without the lock: from here on nothing is open or opened, whoever has the lock and waits for the
-        database. Locking waits for no custodian, so those are shown that were seen last; the event that follows makes
-        whoever shows them ask anew.
+        Called without the lock: from here on no connection stays open or is opened, even if somebody holds the lock
+        and waits for the database. Locking waits for no custodian, so it returns their last known state; the event
+        that follows makes clients fetch it again.
         """
         with self._ended.everything(), self._lock:
             if self._held.before_the_look is not None:
-                # Locking never fails for the record.
+                # Locking never fails because it can't be logged.
                 with suppress(StorageError), self._transactions.escape():
                     self._audit.record("vault:locked", decided_by=actor)
                 self._held.let_go()
@@ -294,7 +297,7 @@ class SecretsService:
             from_before = record.generation == FROM_BEFORE
             block = self._transactions.erasing if from_before else self._transactions.transaction
             with self._lock, self._holding(None), block():
-                # Another server may have changed it meanwhile: its keys are the ones that count.
+                # Another server may have changed the vault in the meantime: its keys are the valid ones.
                 if self._store.load() != record:
                     continue
                 if from_before:
@@ -306,11 +309,11 @@ class SecretsService:
                 return
 
     def _take_over(self, record: VaultRecord, old: Unlocked, master_key: bytes, actor: str) -> None:
-        """A vault from before connections carried MACs: all that is there is taken as it is, this once.
+        """Takes over a vault from before connections carried MACs: everything in it is accepted as it is, this once.
 
-        The master key stays (a keyring's item and the database can't be changed at once), the keys are others all the
-        same: whoever puts the old description of the vault back later has one whose keys open nothing. So documents
-        can't be made to look as if they were from before.
+        The master key stays (a keyring's item and the database can't be changed atomically), but the derived keys
+        change: whoever restores the old vault record later has keys that unseal nothing. So documents can't be made to
+        look as if they were from before.
         """
         following, following_keys = self._succeeding(record, old, master_key, record.parameters)
         unread = self._rekeying.run(record, old, following, following_keys)
@@ -321,7 +324,7 @@ class SecretsService:
     def _succeeding(
         self, record: VaultRecord, old: Unlocked, master_key: bytes, parameters: Mapping[str, Any]
     ) -> tuple[VaultRecord, Unlocked]:
-        """In the transaction of the change: what the record has by then is what the old keys are good for."""
+        """Called in the transaction of the change: the old keys are valid for the events logged until then."""
         return succeeding(
             record,
             old,
@@ -335,7 +338,7 @@ class SecretsService:
 
     @contextmanager
     def _holding(self, otherwise: Unlocked | None) -> Iterator[None]:
-        """A block that holds other keys; if it fails, and nothing of it was stored, `otherwise` are held."""
+        """A block that holds other keys; if it fails and nothing was stored, `otherwise` are held again."""
         try:
             yield
         except BaseException:

@@ -1,4 +1,4 @@
-"""One at a time, for what takes long and must not hold the broker's lock. It knows nothing of what is done."""
+"""One caller at a time, for work that takes long and must not hold the broker's lock. It does not know the work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ..ports import Lock
 
 
 class SingleFlight:
-    """Lets one caller in at a time; the others wait. Made of the broker's lock and a Future, so it starts no thread."""
+    """Lets one caller in at a time; the others wait. Built from the broker's lock and a Future, so it starts no
+    thread."""
 
     def __init__(self, *, lock: Lock) -> None:
         self._lock = lock

@@ -1,4 +1,4 @@
-"""What a store of the record must do."""
+"""What a store of audit events must do."""
 # ruff: noqa: S101 - a suite asserts
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class ConnectionStoreSuite:
         assert stores.connections.all() == [stored(mac=b"mac")]
 
     def test_without_a_mac_it_has_none(self, stores: Stores) -> None:
-        """None is another thing than an empty one; an update puts one there, or takes it away."""
+        """None differs from an empty one; an update adds or removes it."""
         stores.connections.add(connection())
         assert stores.connections.get("c1") == stored(mac=None)
         for revision, mac in ((2, b"mac"), (3, b""), (4, None)):
@@ -46,7 +46,7 @@ class ConnectionStoreSuite:
         assert found.connection.created_at == NOON
 
     def test_a_name_in_another_case_is_taken(self, stores: Stores) -> None:
-        """Two names that people can't tell apart must not exist."""
+        """Names that people can't tell apart must not coexist."""
         stores.connections.add(connection("c1", name="Warehouse"))
         with refusing(NameTaken):
             stores.connections.add(connection("c2", name="wAREHOUSE"))
@@ -72,13 +72,13 @@ class ConnectionStoreSuite:
         assert stores.connections.by_name("lake") == StoredConnection(changed)
 
     def test_an_update_may_change_the_case_of_its_own_name(self, stores: Stores) -> None:
-        """A connection does not stand in its own way."""
+        """Its own name does not count as taken."""
         stores.connections.add(connection(name="warehouse"))
         stores.connections.update(connection(name="Warehouse", revision=2), expected_revision=1)
         assert stores.connections.by_name("Warehouse") is not None
 
     def test_an_update_with_another_revision_is_refused(self, stores: Stores) -> None:
-        """Neither an old one nor one that no store could hold changes anything."""
+        """Neither an old revision nor one too large to store changes anything."""
         stores.connections.add(connection(revision=3))
         for expected in (2, 4, 2**70):
             with refusing(RevisionConflict):
@@ -94,13 +94,13 @@ class ConnectionStoreSuite:
         assert stores.connections.get("c2") == stored("c2", name="two")
 
     def test_an_update_of_a_missing_one_is_refused(self, stores: Stores) -> None:
-        """It does not come into being by a change."""
+        """An update never creates a connection."""
         with refusing(ConnectionNotFound):
             stores.connections.update(connection(), expected_revision=1)
         assert stores.connections.all() == []
 
     def test_removing_needs_the_revision_that_was_seen(self, stores: Stores) -> None:
-        """What was changed meanwhile is not removed; what is missing is said to be."""
+        """What has since been changed is not removed; what is missing is reported as missing."""
         stores.connections.add(connection(revision=2))
         with refusing(RevisionConflict):
             stores.connections.remove("c1", expected_revision=1)

@@ -1,7 +1,7 @@
-"""Which addresses belong to a connection: one origin, and what lies below one path. Nothing is sent from here.
+"""Which addresses belong to a connection: one origin, and everything below one path. Nothing is sent from here.
 
-The relay judges anew, knows more disguises (relays/http/paths.py) and has the last word; here it is for a clear error
-in the cell, and so that a redirect elsewhere is not mistaken for the service's own.
+The relay checks again, knows more disguises (relays/http/paths.py) and has the last word. The check here is for a
+clear error in the cell, and so that a redirect elsewhere is not mistaken for the service's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = "/%:@!$&'()*+,;=~-._"
 
-# Servers in front of servers decode more than once.
+# Chains of servers may decode more than once.
 _DECODINGS = 8
 
 
@@ -31,7 +31,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # No address at all: equal to no stored one.
+        # Not an address at all: equal to no stored one.
         return "", "", -1
     scheme = parts.scheme.lower()
     return (
@@ -42,7 +42,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 def covers(base_url: str, url: str) -> bool:
-    """Whether `url` has the origin of `base_url` and lies below its path, whatever dots it is dressed with."""
+    """Whether `url` has the origin of `base_url` and is below its path, even with dot segments."""
     if origin(base_url) != origin(url):
         return False
     base_path = urlsplit(base_url).path.rstrip("/")
@@ -53,13 +53,13 @@ def covers(base_url: str, url: str) -> bool:
 
 
 def loopback(base_url: str, port: int) -> str:
-    """The base URL's place on loopback: with its path, without a slash at the end."""
+    """The base URL's counterpart on loopback: with its path, without a trailing slash."""
     path = quote(urlsplit(base_url).path, safe=_PATH).rstrip("/")
     return f"http://127.0.0.1:{port}{path}"
 
 
 def _leaves(path: str) -> bool:
-    """Whether some server could read dots in it, or parameters after them."""
+    """Whether some server could interpret dot segments in it, or parameters after them."""
     for _ in range(_DECODINGS):
         further = unquote(path, "latin-1")
         if further == path:

@@ -1,6 +1,6 @@
-"""HTTP APIs: clients whose requests the broker's relay completes with the credential. None is in this process.
+"""HTTP APIs: clients to whose requests the broker's relay adds the credential. This process has none.
 
-The libraries are imported when their opener is used; the parts for each are `kernel.http_*`.
+The libraries are imported when their opener is used; each has its own module beside this one.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """See `HttpHandle.base_url`. Adds loopback to this process's `NO_PROXY`: a proxy of the environment would get
-        the request, token included."""
+        """See `HttpHandle.base_url`. Adds loopback to this process's `NO_PROXY`: a proxy from the environment would
+        get the request, including the token."""
         spare()
         opened, port = self._handle_ref.open_loopback()
         self._handle_ref.give_out()

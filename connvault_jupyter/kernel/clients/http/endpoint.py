@@ -1,4 +1,4 @@
-"""Where a handle's HTTP relay listens: found again when it is gone. No client library is known here."""
+"""Where a handle's HTTP relay listens; it is reopened when it is gone. It knows no client library."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ...responses import RelayEndpoint
 
 
 class HttpEndpoint:
-    """The Unix socket of a handle. One that is gone is opened again, once for each connection.
+    """The Unix socket of a handle. If it is gone, it is reopened, once for each connection.
 
-    `opened`: as it was found when this was made. Safe to use from several threads.
+    `opened`: the endpoint at construction. Thread-safe.
     """
 
     def __init__(self, *, handle_ref: HandleRef) -> None:
@@ -33,7 +33,7 @@ class HttpEndpoint:
 
     @property
     def base_url(self) -> str:
-        """As it is stored, without a slash at the end."""
+        """As stored, without a trailing slash."""
         return str(self._base_url).rstrip("/")
 
     @property
@@ -43,7 +43,7 @@ class HttpEndpoint:
     def connect(self, timeout_s: float | None) -> socket.socket:
         """A new connection to the relay.
 
-        Raises: HandleInvalid, VaultLocked, ...: it was gone, and the broker refuses to open it again. OSError.
+        Raises: HandleInvalid, VaultLocked, ...: it was gone, and the broker refuses to reopen it. OSError.
         """
         try:
             stream = _connected(self._opened.socket, timeout_s)
@@ -65,11 +65,12 @@ class HttpEndpoint:
         mark(error, self._handle_ref)
 
     def refuse_if_released(self) -> None:
-        """For a client that has a connection already. Raises: HandleInvalid."""
+        """For a client that already has a connection. Raises: HandleInvalid."""
         self._handle_ref.refuse_if_released()
 
     def renew(self) -> str:
-        """Opens the endpoint again; the path of its socket. Raises: HandleInvalid: also if the address has changed."""
+        """Reopens the endpoint; returns the path of its socket. Raises: HandleInvalid: also if the address has
+        changed."""
         with self._lock:
             opened = self._handle_ref.open()
             if opened.fields.get("base_url") != self._base_url:
@@ -78,7 +79,7 @@ class HttpEndpoint:
             return opened.socket
 
     def error(self, headers: Mapping[str, Any], content: bytes) -> ConnvaultError:
-        """What an answer of the relay's own says; see `refusals.answered`."""
+        """The error in a response of the relay itself; see `relay_errors.answered`."""
         return answered(headers, content, connection=self.connection)
 
 

@@ -1,6 +1,6 @@
 """httpx clients for one base URL, whose requests go to the handle's relay. No credential is in this process.
 
-Other addresses are refused, also where a redirect leads there: httpx asks its transport alike for both.
+Other addresses are refused, also in redirects: httpx calls its transport for both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ try:
 except ImportError as exc:
     raise ImportError('httpx is not installed in this kernel: pip install "connvault-jupyter[http]"') from exc
 
-# How to ask, not where, by what way and as whom.
+# How to send requests, not where, by which route or as whom.
 ALLOWED = frozenset(
     {
         "cookies",
@@ -53,7 +53,7 @@ class ApiClient(httpx.Client):
 
 
 class AsyncApiClient(httpx.AsyncClient):
-    """As `ApiClient`."""
+    """Like `ApiClient`."""
 
     def __init__(self, *, endpoint: HttpEndpoint, arguments: dict[str, Any]) -> None:
         api = str(httpx.URL(endpoint.base_url)).rstrip("/")
@@ -81,12 +81,12 @@ class _Transport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         sent = _to_relay(request, self._api, self._endpoint)
         if not os.path.exists(self._path):
-            # httpcore forgets to close a socket that it could not connect.
+            # httpcore does not close a socket that it could not connect.
             self._move(self._endpoint.renew())
         try:
             response = self._inner.handle_request(sent)
         except httpx.ConnectError:
-            # Nothing was sent: the endpoint is gone. Opened again, once.
+            # Nothing was sent, because the endpoint is gone. Reopen it, once.
             self._move(self._endpoint.renew())
             response = self._inner.handle_request(sent)
         self._endpoint.opens(response)
@@ -130,7 +130,8 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
     async def _renew(self) -> None:
         from anyio import to_thread
 
-        # The broker is asked on a blocking socket; it answers within milliseconds, but other tasks must not wait.
+        # The broker is asked on a blocking socket, in a thread: it answers within milliseconds, but other tasks must
+        # not wait.
         path = await to_thread.run_sync(self._endpoint.renew)
         if path != self._path:
             await self._inner.aclose()
@@ -138,7 +139,7 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
 
 
 def _to_relay(request: httpx.Request, api: str, endpoint: HttpEndpoint) -> httpx.Request:
-    """The request for the Unix socket, without TLS: that is the relay's. Raises: NotAllowed, HandleInvalid."""
+    """The request for the Unix socket, without TLS, which is up to the relay. Raises: NotAllowed, HandleInvalid."""
     endpoint.refuse_if_released()
     if not covers(api, str(request.url)):
         raise NotAllowed(

@@ -1,7 +1,7 @@
 """A requests session for one base URL. Its requests go to the handle's relay, which adds the credential.
 
-Addresses stay the real ones, in responses and in errors; no credential is in this process. What leads elsewhere (a
-redirect to a file store) goes there directly, and has nothing that could log in.
+Responses and errors show the real addresses; this process has no credential. Requests that lead elsewhere (a redirect
+to a file store) go there directly, without anything that could log in.
 """
 
 from __future__ import annotations
@@ -35,42 +35,43 @@ _POOL_CONNECTIONS = 10
 
 
 class ApiSession(requests.Session):
-    """Bound to one address. Elsewhere proxies and CA bundles of the environment count, `.netrc` does not."""
+    """Bound to one address. For other addresses, proxies and CA bundles of the environment are used, but not
+    `.netrc`."""
 
     def __init__(self, *, endpoint: HttpEndpoint) -> None:
-        """Raises: requests.exceptions.InvalidURL: the stored address is none."""
+        """Raises: requests.exceptions.InvalidURL: the stored address is not valid."""
         super().__init__()
         self.base_url = _as_sent(endpoint.base_url)
         self._endpoint = endpoint
         self._relay = _RelayAdapter(endpoint=endpoint)
-        # Any callable keeps requests from reading .netrc and credentials in URLs.
+        # Any callable keeps requests from using .netrc and credentials in URLs.
         self.auth = _no_auth
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        """Like `requests.Session.request`. Raises also: NotAllowed (another address), and what the relay refuses."""
+        """Like `requests.Session.request`. Also raises: NotAllowed (another address), and the relay's refusals."""
         return super().request(method, self._joined(url), *args, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         try:
             return super().send(request, **kwargs)
         except requests.RequestException as exc:
-            # A redirect may have led elsewhere, and failed there.
+            # A redirect may have led elsewhere and failed there.
             asked = exc.request or request
             if covers(self.base_url, asked.url or ""):
                 self._endpoint.mark(exc)
             raise
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """On a redirect to another origin, or out of the stored address, no header goes along that looks like a login
-        or has the handle's token.
+        """On a redirect to another origin, or out of the stored address, removes headers that look like a login or
+        contain the handle's token.
 
-        requests itself strips `Authorization` only, and would read `.netrc` for the new host."""
+        requests itself only strips `Authorization`, and would use `.netrc` for the new host."""
         url, headers = prepared_request.url or "", prepared_request.headers
         if origin(url) == origin(response.request.url or "") and covers(self.base_url, url):
             return
         token = self._endpoint.opened.token.encode()
         for name, value in list(headers.items()):
-            # Some pass bytes.
+            # Some callers pass bytes.
             text: Any = value
             if _LOGIN_HEADER.search(name) or token in (text if isinstance(text, bytes) else text.encode()):
                 del headers[name]
@@ -79,7 +80,7 @@ class ApiSession(requests.Session):
         mounted = super().get_adapter(url)
         if not covers(self.base_url, url):
             return mounted
-        # A caller may mount an adapter with retries: they count here too.
+        # A caller may have mounted an adapter with retries: they apply here too.
         retries = getattr(mounted, "max_retries", None)
         return self._relay if retries is None else self._relay.retrying(retries)
 
@@ -101,7 +102,7 @@ class ApiSession(requests.Session):
 
 
 class _RelayAdapter(HTTPAdapter):
-    """Sends everything to the relay's Unix socket. Neither proxies nor certificates matter: it goes nowhere else."""
+    """Sends everything to the relay's Unix socket. Proxies and certificates don't matter: it connects nowhere else."""
 
     def __init__(self, *, endpoint: HttpEndpoint) -> None:
         super().__init__()
@@ -137,7 +138,7 @@ class _RelayAdapter(HTTPAdapter):
         return str(request.path_url)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """The relay verifies the service's certificate; here is none."""
+        """The relay verifies the service's certificate; there is none here."""
 
     def close(self) -> None:
         for pool in self._pools.values():
@@ -146,7 +147,7 @@ class _RelayAdapter(HTTPAdapter):
 
 
 class _RelayConnection(HTTPConnection):
-    """A connection whose socket is the relay's, whatever its host is called."""
+    """A connection to the relay's socket, whatever the host's name."""
 
     endpoint: HttpEndpoint
 
@@ -178,7 +179,7 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _as_sent(base_url: str) -> str:
-    """In the form in which requests sends it (IDNA, percent-encoding), so that the two can be compared."""
+    """As requests sends it (IDNA, percent-encoding), so that the two can be compared."""
     prepared = requests.PreparedRequest()
     prepared.prepare_url(base_url, None)
     return str(prepared.url).rstrip("/")

@@ -1,7 +1,7 @@
 """S3-compatible storage: boto3 clients and an s3fs filesystem whose requests the broker signs.
 
-No key of the service is in this process. The libraries sign with the handle's token, which opens the handle's
-loopback place and nothing else.
+This process has no key of the service. The libraries sign with the handle's token, which is only valid at the handle's
+loopback endpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EXTRA = "s3"
 
-# How to read and cache, not where and as whom.
+# How to read and cache, not where or as whom.
 ALLOWED = frozenset(
     (
         "asynchronous",
@@ -142,8 +142,9 @@ class Client:
         )
 
     def _endpoint(self) -> S3Endpoint:
-        """One for all clients: when it moves, they all follow. Opened anew, so that a broker that refuses says so."""
-        # Not every library that gets the address can be told so.
+        """One for all clients: if it moves, all of them follow. Opened again here, so that a refusing broker is
+        reported."""
+        # Not every library that has the address can be told of a new one.
         spare()
         if self._at is None:
             self._at = S3Endpoint(handle_ref=self._handle_ref)

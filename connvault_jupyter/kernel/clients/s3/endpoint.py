@@ -1,7 +1,7 @@
 """Lets botocore's sessions (boto3's, aiobotocore's) talk to a handle's loopback endpoint, and follow it when it moves.
 
-They sign with the handle's token as both keys: the relay takes it for the handle's and signs anew. Nothing of the
-machine's AWS configuration counts (files, profiles, variables, metadata service). botocore is not imported here.
+They sign with the handle's token as both keys; the relay recognises it and signs again. The machine's AWS
+configuration (files, profiles, variables, metadata service) is ignored. botocore is not imported here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ...responses import RelayEndpoint
 
 _KEY_ID = re.compile(r"Credential=[^/,\s]*/")
 
-# What a client meets when nobody listens any more. By name: aiobotocore has the same ones.
+# Errors of a client when nobody listens any more. By name: aiobotocore has the same ones.
 _GONE = frozenset(
     {"ConnectionClosedError", "ConnectionError", "EndpointConnectionError", "ProxyConnectionError"}
 )
 
 _CODE = re.compile(rb"<Code>\s*([A-Za-z0-9.]{1,60})\s*</Code>")
 
-# Amazon S3's list of error codes: what a wrong, ended or unknown key is answered with.
+# Amazon S3's error codes for a wrong, expired or unknown key.
 _WRONG_KEY = frozenset(
     (
         "AuthFailure",
@@ -44,20 +44,20 @@ _WRONG_KEY = frozenset(
 )
 _WRONG_TIME = frozenset(("RequestTimeTooSkewed", "RequestExpired"))
 
-# Over loopback the payload's SHA-256 is signed anyway, and servers that only resemble S3 stumble over newer checksums.
+# Over loopback the payload's SHA-256 is signed anyway, and some S3-compatible servers don't support newer checksums.
 _HOW: dict[str, Any] = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
 }
 
-# Where to go, by what way, and as whom: the connection's. Last, so that nothing else counts.
+# Where, by which route and as whom: from the connection. Last, so that nothing else takes precedence.
 _WHERE: dict[str, Any] = {
     "proxies": {},
     "signature_version": "s3v4",
     "use_dualstack_endpoint": False,
     "use_fips_endpoint": False,
 }
-# How to ask.
+# How to send requests.
 _CONFIG = frozenset(
     (
         *_HOW,
@@ -87,7 +87,7 @@ _NO_FILES: dict[str, tuple[None, None, str | None, None]] = {
 
 @functools.cache
 def _portable(kind: Any) -> Any:
-    """A session's class whose sessions can go to a worker, which gets one that reads no files either."""
+    """A session class whose instances can be pickled for a worker; there they read no files either."""
 
     class Session(kind):  # type: ignore[misc]
         def __reduce_ex__(self, protocol: object) -> Any:
@@ -97,12 +97,12 @@ def _portable(kind: Any) -> Any:
 
 
 def session_without_files(kind: Any) -> Any:
-    """A session of this class for which nothing of the machine's AWS configuration counts."""
+    """A session of this class that ignores the machine's AWS configuration."""
     return kind(session_vars=_NO_FILES)
 
 
 class S3Endpoint:
-    """Where a handle listens for clients that sign. `address` and `keys` are for the clients that are made."""
+    """Where a handle listens for clients that sign. `address` and `keys` are for the clients."""
 
     def __init__(self, *, handle_ref: HandleRef) -> None:
         """Raises: HandleInvalid, VaultLocked, BrokerUnavailable, ...: the broker refuses."""
@@ -120,11 +120,11 @@ class S3Endpoint:
 
     @property
     def token(self) -> str:
-        """The handle's: no key of the service. It opens the endpoint, for whom the handle is."""
+        """The handle's own, not a key of the service. It is valid at the endpoint, for the handle's processes."""
         return str(self._opened.token)
 
     def renew(self) -> bool:
-        """Opens it again if it is gone; whether it is another one now. Raises: as when it is made."""
+        """Reopens it if it is gone; returns whether it has changed. Raises: as the constructor."""
         with self._lock:
             before = (self._port, self._opened.token)
             self._opened, self._port = self._handle_ref.open_loopback()
@@ -135,12 +135,12 @@ class S3Endpoint:
         self._handle_ref.give_out()
 
     def session(self, kind: Any) -> Any:
-        """A botocore session of this class, bound to the endpoint. A pickled one is not: where it is unpickled, clients
-        go where they are told, and stay there."""
+        """A botocore session of this class, bound to the endpoint. An unpickled one is not: its clients keep the
+        address that they were given."""
         made = _portable(kind)(session_vars=_NO_FILES)
         events = made.get_component("event_emitter")
         events.register("before-send.s3", self._before_send)
-        # First: botocore's own handler would wait before it tries again, or give up.
+        # First, because botocore's own handler would wait before retrying, or give up.
         events.register_first("needs-retry.s3", self._needs_retry)
         events.register("before-parse.s3", self._before_parse)
         events.register("before-parameter-build.s3", self._before_parameters)
@@ -148,13 +148,13 @@ class S3Endpoint:
         return made
 
     def config(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Arguments of botocore's `Config`. Raises: TypeError: one that would say where or as whom."""
+        """Arguments of botocore's `Config`. Raises: TypeError: one would set the server or the login."""
         check_arguments(given, _CONFIG)
-        # As botocore does it itself where it sees TLS; on loopback it would hash each body first, and can't send one
-        # that is read only once. Without TLS to the service the hash is what nobody on the way can change.
+        # As botocore does with TLS; on loopback it would hash each body first, and could not send one that can be read
+        # only once. Without TLS to the service, the hash protects the body on its way.
         encrypted = str(self._opened.fields.get("base_url") or "").startswith("https:")
         how = {"payload_signing_enabled": False} if encrypted else {}
-        # A bucket in the host's name would be another host than the pinned one.
+        # With the bucket in the host name, it would not be the connection's host.
         s3 = {**how, **given.get("s3", {}), "addressing_style": "path"}
         return {**_HOW, **given, **_WHERE, "s3": s3}
 
@@ -165,7 +165,7 @@ class S3Endpoint:
         raise TypeError("a client of a handle can't be pickled: it works in this kernel only")
 
     def _before_send(self, request: Any, **_kwargs: object) -> None:
-        """Every request goes to where the endpoint is now: a client is made once, and may outlive a relay."""
+        """Every request goes to the present endpoint: a client is created once, and may outlive a relay."""
         self._handle_ref.refuse_if_released()
         parts = urlsplit(request.url)
         netloc = f"127.0.0.1:{self._port}"
@@ -175,16 +175,16 @@ class S3Endpoint:
         signed = request.headers.get("Authorization")
         if signed is not None:
             text = signed.decode() if isinstance(signed, bytes) else str(signed)
-            # The signature is not looked at, so that it does not fit any more is no harm.
+            # The signature is not checked, so it need not match any more.
             request.headers["Authorization"] = _KEY_ID.sub(f"Credential={self.token}/", text)
 
     def _before_parameters(self, context: Any, **_kwargs: object) -> None:
-        """A presigned URL goes to whoever gets it."""
+        """A presigned URL may be given to anybody."""
         if context.get("is_presign_request"):
             self._handle_ref.give_out()
 
     def _after_call(self, parsed: Any, **_kwargs: object) -> None:
-        """A body is read when its client may be gone."""
+        """A body may be read after its client is gone."""
         body = parsed.get("Body")
         if body is not None:
             self._handle_ref.opens(body)
@@ -192,19 +192,19 @@ class S3Endpoint:
     def _needs_retry(
         self, response: Any = None, caught_exception: Any = None, **_kwargs: object
     ) -> int | None:
-        """Nobody listens: the relay was ended or has crashed. `0` is a retry at once, `None` leaves it to botocore.
+        """Nobody listens: the relay was ended or has crashed. `0`: retry at once; `None`: leave it to botocore.
 
-        Raises: HandleInvalid, ...: the broker refuses to open the endpoint again.
+        Raises: HandleInvalid, ...: the broker refuses to reopen the endpoint.
         """
         if response is not None and response[0].headers.get(ERROR_HEADER):
-            # See `_before_parse`: it is another endpoint now.
+            # See `_before_parse`: the endpoint has changed.
             return 0
         if type(caught_exception).__name__ not in _GONE:
             return None
         return 0 if self.renew() else None
 
     def _before_parse(self, response_dict: Any, **_kwargs: object) -> None:
-        """Raises: what the relay itself answered; UpstreamAuthFailed, UpstreamRefused: the service refused the key."""
+        """Raises: the relay's own error; UpstreamAuthFailed, UpstreamRefused: the service refused the key."""
         headers, status = response_dict["headers"], response_dict["status_code"]
         if status < 400:
             return
@@ -212,7 +212,7 @@ class S3Endpoint:
         content = body if isinstance(body, bytes) else b""
         if headers.get(ERROR_HEADER):
             if headers[ERROR_HEADER] == HandleInvalid.code and self.renew():
-                # This was the port of before: a handle that was locked away is good again at another one.
+                # This was the old port: after an unlock, the handle is valid again at another one.
                 return
             raise answered(headers, content, connection=self._handle_ref.connection)
         found = _CODE.search(content[:65536])

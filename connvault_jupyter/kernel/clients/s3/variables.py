@@ -1,7 +1,7 @@
-"""Variables that keep AWS programs at a handle's endpoint, whatever the machine is set up for. Nothing is set here.
+"""Variables that keep AWS programs at a handle's endpoint, whatever the machine's configuration. Nothing is set here.
 
-Keys and endpoint of the environment count before a person's files, but a profile that is named must be there, and may
-have settings with which a request goes elsewhere or not at all (AWS SDKs and Tools Reference, "Precedence").
+Keys and endpoint from the environment take precedence over a person's files, but a named profile must exist, and may
+have settings that lead requests elsewhere or block them (AWS SDKs and Tools Reference, "Precedence").
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# In the place of ~/.aws/config and ~/.aws/credentials.
+# Instead of ~/.aws/config and ~/.aws/credentials.
 _FILE = str(Path(__file__).with_name("aws.ini"))
 _FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 
-# How they are when they say nothing; an empty profile would be looked for.
+# Their neutral values; an empty profile would be looked up.
 _NEUTRAL: Mapping[str, str] = {
     "AWS_CREDENTIAL_EXPIRATION": "",
     "AWS_DEFAULT_PROFILE": "default",
@@ -29,10 +29,10 @@ _NEUTRAL: Mapping[str, str] = {
     "FSSPEC_S3_TOKEN": "",
 }
 
-# Those that choose the service or the key: they may be set where the variables go, and not here.
+# Variables that choose the service or the key: they may be set in the program's environment, but not here.
 _ALWAYS = frozenset({"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN"})
 
-# Other names of what a handle's variables say.
+# Other names for a handle's variables.
 _SAME_AS: Mapping[str, str] = {
     "AWS_ACCESS_KEY": "AWS_ACCESS_KEY_ID",
     "AWS_ENDPOINT": "AWS_ENDPOINT_URL",
@@ -46,7 +46,7 @@ _SAME_AS: Mapping[str, str] = {
 
 
 def overridden(found: Mapping[str, str]) -> dict[str, str]:
-    """Besides those of the handle, `found`: the files, and what this process has in its environment."""
+    """In addition to the handle's own (`found`): the files, and whatever this process has in its environment."""
     neutral = {
         name: value
         for name, value in _NEUTRAL.items()

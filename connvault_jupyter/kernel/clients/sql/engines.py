@@ -1,7 +1,7 @@
-"""SQLAlchemy engines over a handle. Which database it is, and how to log in, is the client's.
+"""SQLAlchemy engines over a handle. The database and the login are up to the client.
 
-A pooled checkout does not call the creator again, so each one asks the broker: without that a revoked permission would
-go on working.
+A pooled checkout does not call the creator again, so each one asks the broker: otherwise a revoked permission would
+continue to work.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     import sqlalchemy
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-# They say where or how to log in.
+# Arguments that set where or how to log in.
 _NOT_GIVEN = ("async_creator", "creator", "module", "url")
 
 
 class Engines:
     """The engines of one client.
 
-    `address` is the parts of a `sqlalchemy.URL` that leads to the handle's own place, for other libraries that read it;
-    `connect` logs in with these arguments; `login_of` is the `<revision>.<rotation>` that a connection was logged in
-    with, or empty. `allowed` are the arguments that may be given for `connect`.
+    `address`: the parts of a `sqlalchemy.URL` that leads to the handle's endpoint, for other libraries that read it;
+    `connect` logs in with these arguments; `login_of` is the `<revision>.<rotation>` with which a connection was
+    logged in, or empty. `allowed`: the arguments accepted for `connect`.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Engines:
         self._shared: tuple[int, sqlalchemy.Engine] | None = None
 
     def engine(self, arguments: dict[str, Any]) -> sqlalchemy.Engine:
-        """Without arguments the same one each time.
+        """Without arguments it is the same one each time.
 
         Raises: TypeError: a refused argument; ImportError; what `address` raises.
         """
         if arguments:
             return self._new(arguments)
-        # A forked child must not use its parent's pooled connections.
+        # A forked child must not use the pooled connections of its parent.
         if self._shared is None or self._shared[0] != os.getpid():
             self._shared = (os.getpid(), self._new({}))
         return self._shared[1]
@@ -64,8 +64,8 @@ class Engines:
     def async_engine(
         self, arguments: dict[str, Any], *, connect: Callable[..., Awaitable[Any]]
     ) -> AsyncEngine:
-        """A new one each time, because its pool belongs to the event loop that it is first used in. `connect` logs in,
-        as `Engines` has it for others.
+        """A new one each time, because its pool belongs to the event loop in which it is first used. `connect` logs
+        in, as for `Engines`.
 
         Raises: as `engine`.
         """
@@ -75,7 +75,7 @@ class Engines:
         await_only = library.util.await_only
 
         def still_good(connection: Any, _record: object, _proxy: object) -> None:
-            # The broker is asked on a blocking socket, and other tasks must not wait for it.
+            # The broker is asked on a blocking socket, in a thread, so that other tasks don't wait for it.
             state = await_only(asyncio.to_thread(self._handle_ref.check))
             self._refuse_outdated(library, connection.driver_connection, state)
 
@@ -99,7 +99,7 @@ class Engines:
         return engine
 
     def _connect_args(self, opener: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Takes `connect_args` out of the arguments of an engine. Raises: ArgumentRefused: of either."""
+        """Removes `connect_args` from the arguments of an engine. Raises: ArgumentRefused: for either."""
         for name in _NOT_GIVEN:
             if name in arguments:
                 raise ArgumentRefused(f"{opener}() does not accept {name!r}: {why(name)}")
@@ -108,6 +108,6 @@ class Engines:
         return given
 
     def _refuse_outdated(self, library: Any, connection: Any, state: HandleState) -> None:
-        """Raises: sqlalchemy.exc.InvalidatePoolError: it was logged in with something else; the pool logs in anew."""
+        """Raises: sqlalchemy.exc.InvalidatePoolError: it was logged in with something else; the pool logs in again."""
         if self._login_of(connection) != f"{state.revision}.{state.rotation}":
             raise library.exc.InvalidatePoolError("the connection was changed; logging in again")

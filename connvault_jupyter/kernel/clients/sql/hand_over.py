@@ -1,7 +1,7 @@
-"""Takes over a socket that the broker has logged in: the client library goes on with it as if it were its own.
+"""Takes over a socket that the broker has logged in: the client library continues with it as its own.
 
-The relay is out of the way then: a round trip costs what it costs without connvault. The broker keeps a duplicate, by
-which it can end the connection at any moment.
+The relay is then no longer involved: a round trip takes as long as without connvault. The broker keeps a duplicate,
+with which it can end the connection at any time.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _GIVEN_BACK = b"<"
 
 
 class TakenSocket:
-    """A socket that was taken over. When `owner` is gone, the broker is told."""
+    """A socket that was taken over. When `owner` is garbage-collected, the broker is told."""
 
     def __init__(self, *, lifeline: int, owner: object) -> None:
         self._lifeline = lifeline
         self._finalizer = weakref.finalize(owner, _let_go, os.getpid(), lifeline)
 
     def end(self) -> None:
-        """The library has closed it: the broker ends it too, should nobody have said goodbye to the server."""
+        """The library has closed it: the broker ends it too, in case the server was not told."""
         self._finalizer()
 
     def give_back(self, descriptor: int) -> None:
-        """Takes the socket out of `descriptor` again, unspoilt, for the relay to keep it warm for the next client.
+        """Takes the intact socket out of `descriptor` again, so that the relay can keep it for the next client.
 
-        Nothing may be under way on it. What the library says from now on, its goodbye, goes nowhere.
+        It must be idle. Whatever the library sends from now on (its goodbye) is discarded.
         """
         if self._finalizer.detach() is None:
             return
@@ -51,8 +51,8 @@ class TakenSocket:
 
 
 class HandOverClient:
-    """A line to the relay on which a socket can be asked for, once. Opened before the library connects: meanwhile the
-    relay gets ready to answer it. It gives up after 5 s without a word."""
+    """A connection to the relay on which a socket can be requested, once. Open it before the library connects, so that
+    the relay can prepare. It gives up after 5 s without an answer."""
 
     def __init__(self, opened: RelayEndpoint) -> None:
         self._line: socket.socket | None = None
@@ -87,7 +87,7 @@ class HandOverClient:
             return None
         upstream, lifeline = descriptors
         os.set_inheritable(lifeline, False)
-        # As the library has its own socket: one that waits where it was told not to would hang.
+        # In the blocking mode of the library's own socket: otherwise the library could hang.
         os.set_blocking(upstream, os.get_blocking(descriptor))
         os.dup2(upstream, descriptor, inheritable=False)
         os.close(upstream)
@@ -95,27 +95,27 @@ class HandOverClient:
 
 
 def hand_over(opened: RelayEndpoint, session: int, descriptor: int, owner: object) -> TakenSocket | None:
-    """Puts the upstream socket of `session` in the place of `descriptor`; `None`: that was not possible.
+    """Replaces `descriptor` with the upstream socket of `session`; `None`: that was not possible.
 
-    `session` is the number that the relay gave this client (contracts by protocol: see the relay's module). Nothing
-    may be under way on `descriptor`. `owner` is the library's connection: when it is gone, the broker is told.
+    `session` is the number that the relay gave this client (by protocol: see the relay's module). `descriptor` must be
+    idle. `owner` is the library's connection: when it is garbage-collected, the broker is told.
     """
     with HandOverClient(opened) as hand_over:
         return hand_over.take(session, descriptor, owner)
 
 
 def forget_sessions(opened: RelayEndpoint) -> None:
-    """Returns when the relay has ended what it keeps for the next client; harmless if it is gone."""
+    """Returns when the relay has ended the sessions that it keeps for the next client; harmless if it is gone."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(_PATIENCE_S)
         line.connect(os.path.join(opened.directory, _NAME))
         line.sendall(struct.pack(">Q", _FORGET))
-        # It says nothing, and ends the line when it is done.
+        # It sends nothing, and closes the connection when done.
         line.recv(1)
 
 
 def _let_go(owner_pid: int, lifeline: int) -> None:
-    # A forked child has a copy of its own, which ends with the child.
+    # A forked child has its own copy, which ends with the child.
     if os.getpid() == owner_pid:
         with contextlib.suppress(OSError):
             os.close(lifeline)

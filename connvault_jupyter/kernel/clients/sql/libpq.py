@@ -1,7 +1,7 @@
-"""What libpq takes from the environment, as far as it could lead past a handle. Nothing is connected or set here.
+"""What libpq reads from the environment, as far as it could bypass a handle. Nothing is connected or set here.
 
-libpq looks at a variable for whatever its caller does not give, and believes a service file before that (libpq,
-"Environment Variables", "The Connection Service File"). `hostaddr` goes where it says, whatever the host is called.
+For everything that its caller does not give, libpq uses a service file, then a variable (libpq, "Environment
+Variables", "The Connection Service File"). `hostaddr` decides where to connect, whatever the host's name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping
 
 from ....errors import NotAllowed
 
-# How they are when they say nothing. One that is set otherwise would lead psql elsewhere, or ask of a relay what only a
-# server can give (encryption, another way to log in).
+# Their neutral values. Other values would lead psql elsewhere, or demand from a relay what only a server offers
+# (encryption, another authentication method).
 NEUTRAL: Mapping[str, str] = {
     "PGCHANNELBINDING": "prefer",
     "PGGSSENCMODE": "disable",
@@ -28,29 +28,29 @@ NEUTRAL: Mapping[str, str] = {
     "PGTARGETSESSIONATTRS": "any",
 }
 
-# Those that choose the server: they may be set where the variables go, and not here.
+# Variables that choose the server: they may be set in the program's environment, but not here.
 _ALWAYS = frozenset({"PGHOSTADDR", "PGTARGETSESSIONATTRS"})
 
-# Nothing that it could be set to would say nothing: the empty service is looked for, too.
+# It has no neutral value: even an empty service name is looked up.
 SERVICE = "PGSERVICE"
 
-# An address in libpq's form can't say for every library that reads it that these do not count.
+# An address in libpq's format can't disable these for every library that reads it.
 _LEADS_PAST_ADDRESSES = ("PGHOSTADDR", SERVICE)
 
-# libpq takes no empty value for these.
+# libpq accepts no empty value for these.
 _NEVER_EMPTY = {
     "sslcertmode": "allow",
     "min_protocol_version": "3.0",
     "max_protocol_version": "3.0",
 }
-# The name of a service can't be given as empty. A service fills in only what is not given.
+# A service name can't be empty. A service only supplies what is not given.
 _SERVICE_PARAMETERS = frozenset({"service", "servicefile"})
 
 
 def overridden() -> dict[str, str]:
-    """Variables for other programs, so that what this process has in its environment says nothing to them.
+    """Variables for other programs that neutralise this process's own environment.
 
-    Raises: NotAllowed: one that can't be overridden, by name.
+    Raises: NotAllowed: one can't be overridden; the message names it.
     """
     _refuse((SERVICE,))
     return {
@@ -61,36 +61,36 @@ def overridden() -> dict[str, str]:
 
 
 def check_addresses() -> None:
-    """Raises: NotAllowed: an address would lead elsewhere in this process, because of a variable that it names."""
+    """Raises: NotAllowed: an address would lead elsewhere in this process, because of the variable named in the
+    message."""
     _refuse(_LEADS_PAST_ADDRESSES)
 
 
 def parameters_of_addresses() -> dict[str, str]:
-    """What an address has to have besides, so that these variables do not count for it."""
+    """The additional parameters that make an address independent of these variables."""
     found = {}
     if os.environ.get("PGTARGETSESSIONATTRS"):
         found["target_session_attrs"] = NEUTRAL["PGTARGETSESSIONATTRS"]
-    # On a Unix socket nobody encrypts, but asyncpg looks for the certificates all the same. Otherwise it is left out:
-    # not every library knows it in an address, and libpq takes it with no certificates of the system's.
+    # Unix sockets are never encrypted, but asyncpg looks for the certificates anyway. Otherwise it is left out: not
+    # every library accepts it in an address, and libpq does not accept it with the system's certificates.
     if os.environ.get("PGSSLMODE", "").startswith("verify-") and os.environ.get("PGSSLROOTCERT") != "system":
         found["sslmode"] = "disable"
     return found
 
 
 def parameters_of_urls() -> dict[str, str]:
-    """The same for an address that is an attribute of an object, which can't be refused when it is read: where it would
-    lead elsewhere, it leads nowhere, and libpq's error has the reason."""
+    """The same for an address that is an attribute of an object, where reading can't be refused: if it would lead
+    elsewhere, it leads nowhere, and libpq's error has the reason."""
     named = [name for name in _LEADS_PAST_ADDRESSES if os.environ.get(name)]
     nowhere = {"hostaddr": f"{named[0]} is set and would make libpq connect elsewhere"} if named else {}
     return {**parameters_of_addresses(), **nowhere}
 
 
 def pinned(free: Collection[str]) -> Mapping[str, str]:
-    """Every parameter of psycopg's libpq that a variable of the environment could set, at its default, if one is set;
-    not those of `free`.
+    """If any such environment variable is set: every parameter of psycopg's libpq that one could set, at its default,
+    except those in `free`.
 
-    Without any such variable nothing needs to be given: libpq takes longer to read thirty parameters than the relay to
-    answer.
+    Without any, nothing is given: libpq takes longer to parse thirty parameters than the relay to answer.
     """
     variables, defaults = _environment(frozenset(free))
     return {} if variables.isdisjoint(os.environ) else defaults

@@ -1,7 +1,7 @@
-"""Variables that lead MariaDB's and MySQL's programs to a handle, in spite of option files. Nothing is connected here.
+"""Variables that lead MariaDB's and MySQL's programs to a handle, despite option files. Nothing is connected here.
 
-They believe files more than variables, and the last file most: the machine's, then that of `MARIADB_HOME` or
-`MYSQL_HOME`, which the broker writes for each handle (relays.option_files), then `~/.my.cnf`, which nothing beats
+Files take precedence over variables, later files over earlier ones: the machine's, then the one in `MARIADB_HOME` or
+`MYSQL_HOME`, which the broker writes for each handle (relays.option_files), then `~/.my.cnf`, which nothing overrides
 (MariaDB, "Configuring MariaDB with Option Files").
 """
 
@@ -17,11 +17,12 @@ from ....errors import NotAllowed
 _SUFFIX = ".options"
 _OVER_TCP = "tcp"
 
-# Where to go, by what way; and what to log in with, where the handle's token is asked for. Names may be cut short.
+# Where and by which route to connect; and the credentials, where the handle's token is required. Names may be
+# abbreviated.
 _WHERE = ("host", "socket", "protocol", "pipe")
 _WHERE_OVER_TCP = ("host", "port", "protocol", "password", "pipe")
 _SHORTEST = 3
-# What both ways have in common says nothing.
+# Options common to both routes have no effect.
 _HARMLESS = {("host", "localhost"), ("protocol", "socket")}
 _HARMLESS_OVER_TCP = {("host", "127.0.0.1"), ("protocol", "tcp")}
 
@@ -31,14 +32,14 @@ _OF_CLIENTS = re.compile(
 )
 _INCLUDE = re.compile(r"!(include|includedir)\s+(.+)")
 
-# A file that includes itself.
+# Against a file that includes itself.
 _DEEPEST = 8
 
 
 def overridden(directory: str, socket: str, *, tcp: bool) -> dict[str, str]:
-    """Variables by which the programs read the option file of a handle, after the machine's, and no other one.
+    """Variables that make the programs read the handle's option file, after the machine's, and no other one.
 
-    Raises: NotAllowed: the person's own leads elsewhere.
+    Raises: NotAllowed: the person's own file leads elsewhere.
     """
     _check_own_file(tcp=tcp)
     folder = directory + _SUFFIX
@@ -47,16 +48,16 @@ def overridden(directory: str, socket: str, *, tcp: bool) -> dict[str, str]:
         "MARIADB_HOME": home,
         "MARIADB_UNIX_PORT": socket,
         "MYSQL_HOME": home,
-        # They would have groups read that are for other servers.
+        # They would select groups that are for other servers.
         "MARIADB_GROUP_SUFFIX": "",
         "MYSQL_GROUP_SUFFIX": "",
-        # MySQL's programs read that file last of all; one that is not there is none.
+        # MySQL's programs read that file last; a missing one has no effect.
         "MYSQL_TEST_LOGIN_FILE": f"{home}/login",
     }
 
 
 def _check_own_file(*, tcp: bool) -> None:
-    """Raises: NotAllowed, with what to do."""
+    """Raises: NotAllowed; the message says what to do."""
     path = Path("~/.my.cnf").expanduser()
     names = _WHERE_OVER_TCP if tcp else _WHERE
     harmless = _HARMLESS_OVER_TCP if tcp else _HARMLESS
@@ -75,7 +76,7 @@ def _check_own_file(*, tcp: bool) -> None:
 
 
 def _options(path: Path, depth: int) -> Iterator[tuple[str, str, str]]:
-    """(group, option, value) of a file and those that it includes."""
+    """(group, option, value) of a file and of the files that it includes."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines() if depth < _DEEPEST else []
     except OSError:

@@ -1,7 +1,7 @@
 """MySQL and MariaDB: a PyMySQL connection or a SQLAlchemy engine on a session that the broker has logged in.
 
-No password is in this process. Where the broker passes its socket on, the library goes on with that one; else it talks
-to the handle's relay. Where and as whom to log in is the connection's, and no argument changes it.
+This process has no password. If the broker hands over its socket, the library continues on that one; else it talks to
+the handle's relay. Server and user come from the connection, and no argument changes them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _EXTRA = "mysql"
 
-# How to talk, not with whom.
+# How to talk, not to whom.
 ALLOWED = frozenset(
     {
         "autocommit",
@@ -54,7 +54,7 @@ _NO_LOCAL_FILES = (
     "it, switch it on in the connection's form."
 )
 
-# What PyMySQL says when nobody listens, or the other end is gone: CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR,
+# PyMySQL's errors when nobody listens, or the other end is gone: CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR,
 # CR_SERVER_LOST.
 _GONE = frozenset({2003, 2006, 2013})
 
@@ -77,7 +77,7 @@ class Client:
 
     @property
     def delivery(self) -> str:
-        """How the last connection was made, `relay` or `hand_over`; empty before the first."""
+        """How the last connection was opened, `relay` or `hand_over`; empty before the first one."""
         return self._delivery
 
     def connect(self, **arguments: Any) -> pymysql.Connection[Any]:
@@ -116,7 +116,7 @@ class Client:
         }
 
     def _pooled(self, arguments: Mapping[str, Any]) -> Any:
-        # SQLAlchemy's own creator asks for it: a row that is set to what it was counts as found.
+        # SQLAlchemy's own creator sets this flag: rows updated to the same values count as matched.
         flags = {"client_flag": _pymysql().constants.CLIENT.FOUND_ROWS}
         connection, opened = self._log_in({**arguments, **flags})
         self._logins[connection] = f"{opened.revision}.{opened.rotation}"
@@ -126,7 +126,7 @@ class Client:
         opened = self._handle_ref.open()
         connection = self._connected(opened, arguments)
         if connection is None:
-            # The relay has ended meanwhile. Asked again, the broker makes another one.
+            # The relay has ended in the meantime. If asked again, the broker starts another one.
             opened = self._handle_ref.open()
             connection = self._connected(opened, arguments)
         if connection is None:
@@ -142,7 +142,8 @@ class Client:
         return connection, opened
 
     def _connected(self, opened: RelayEndpoint, arguments: Mapping[str, Any]) -> Any:
-        """A connection through the relay; `None` if nobody is there. Raises: what the relay tells, or the server."""
+        """A connection through the relay; `None` if nobody listens. Raises: the error of the relay or of the
+        server."""
         local_infile = bool(arguments.get("local_infile"))
         if local_infile and opened.fields.get("local_infile") is not True:
             raise ArgumentRefused(_NO_LOCAL_FILES)
@@ -156,7 +157,8 @@ class Client:
                     "unix_socket": opened.socket,
                     "user": str(opened.fields.get("user") or ""),
                     "local_infile": local_infile,
-                    # The way to the relay never leaves this machine; without it PyMySQL reads the system's CAs first.
+                    # Traffic to the relay never leaves this machine; without this argument PyMySQL would read the
+                    # system's CAs first.
                     "ssl_disabled": True,
                 }
             )
@@ -175,8 +177,8 @@ class Client:
 
 @functools.cache
 def _marking_type() -> Any:
-    """PyMySQL's connection, whose errors are marked as its handle's when it is lost. All that it sends and reads goes
-    through these two methods; in a version that has others nothing is marked."""
+    """PyMySQL's connection, whose errors are marked with its handle when it is lost. Everything it sends and reads
+    goes through these two methods; in a version with others, nothing is marked."""
     library = _pymysql()
     lost = (library.err.OperationalError, library.err.InterfaceError)
 
@@ -207,14 +209,14 @@ def _pymysql() -> Any:
 
 
 def _taken_over(opened: RelayEndpoint, connection: Any) -> bool:
-    """Whether the broker's socket took the place of the relay's. Contract: relays/mysql/relay.py."""
+    """Whether the broker's socket has replaced the relay's. Contract: relays/mysql/relay.py."""
     stream = getattr(connection, "_sock", None)
     if stream is None:
-        # Another PyMySQL: the relay does as well.
+        # Another version of PyMySQL: the relay works as well.
         return False
     session = int.from_bytes(connection.salt[:8], "big")
     if not hand_over(opened, session, stream.fileno(), connection):
         return False
-    # Time-outs are kept by the socket's mode, which is another one's now.
+    # Time-outs are part of the socket's mode, and this is another socket now.
     stream.settimeout(stream.gettimeout())
     return True

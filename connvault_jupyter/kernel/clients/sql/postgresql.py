@@ -1,8 +1,7 @@
-"""PostgreSQL: psycopg connections, a SQLAlchemy engine, and an address for everything else that speaks it.
+"""PostgreSQL: psycopg connections, a SQLAlchemy engine, and an address for other libraries.
 
-The broker logs in; libpq reaches its relay by a Unix socket, and where that is possible goes on with the logged-in
-socket itself. No secret is here. Where it leads comes from the broker alone: neither arguments nor PG* variables
-change it.
+The broker logs in; libpq reaches its relay by a Unix socket, and if possible continues on the logged-in socket itself.
+This process has no secret. Only the broker decides where it leads: neither arguments nor PG* variables change it.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
 
 _EXTRA = "postgresql"
 
-# psycopg's own arguments and the libpq parameters that say how to talk, not with whom. Everything else is refused:
-# a list of what leads elsewhere would be out of date with the next libpq.
+# psycopg's own arguments and the libpq parameters that say how to talk, not to whom. Everything else is refused: a
+# list of dangerous ones would be out of date with the next libpq.
 _PSYCOPG_ARGUMENTS = frozenset(
     {"autocommit", "row_factory", "cursor_factory", "prepare_threshold", "context"}
 )
@@ -65,22 +64,22 @@ _LIBPQ_PARAMETERS = frozenset(
 )
 ALLOWED = _PSYCOPG_ARGUMENTS | _LIBPQ_PARAMETERS
 
-# Given, it counts; from the environment it would be about other servers.
+# As an argument it is accepted; from the environment it would concern other servers.
 _FREE = ALLOWED - {"target_session_attrs"}
 
-# A server that drops packets must not hold a cell for the system's two minutes.
+# A server that drops packets must not block a cell for the system's two minutes.
 _CONNECT_TIMEOUT_S = 15
 
-# What libpq says of a relay that has let it in and ended then.
+# libpq's errors if a relay has accepted it and then ended.
 _ENDED = ("closed the connection unexpectedly", "Connection reset by peer", "Broken pipe")
 
-# relays.postgresql.relay: the port in its socket's name, and the setting that names the login of a session.
+# relays.postgresql.relay: the port in its socket's name, and the setting that identifies the login of a session.
 _PORT = 5432
 _LOGIN_SETTING = "connvault.login"
 
 
 class Client:
-    """Openers of a PostgreSQL handle. `delivery` is how the last connection went: `relay` or `hand_over`."""
+    """Openers of a PostgreSQL handle. `delivery`: how the last connection was opened, `relay` or `hand_over`."""
 
     def __init__(self, *, handle_ref: HandleRef) -> None:
         self._handle_ref = handle_ref
@@ -131,8 +130,8 @@ class Client:
                     return given
             if fresh or not isinstance(error, BrokerUnavailable | NotAllowed):
                 raise error
-            # The endpoint is gone: its worker or the broker has been restarted. Or the connection was edited, and its
-            # user or database is another one now than is named here.
+            # The endpoint is gone: its worker or the broker has been restarted. Or the connection was edited, and now
+            # has another user or database than named here.
             opened, fresh = self._endpoint(anew=True)
 
     async def async_connect(self, **arguments: Any) -> psycopg.AsyncConnection[Any]:
@@ -180,7 +179,7 @@ class Client:
         }
 
     def _endpoint(self, *, anew: bool = False) -> tuple[RelayEndpoint, bool]:
-        """Where the handle listens, and whether that was asked for just now."""
+        """Where the handle listens, and whether the broker was asked just now."""
         self._handle_ref.refuse_if_released()
         opened = None if anew else self._opened
         if opened is not None:
@@ -191,36 +190,36 @@ class Client:
     def _note(self, opened: RelayEndpoint, connection: Any, handed_over: bool) -> None:
         self.delivery = "hand_over" if handed_over else "relay"
         if _login_of(connection).partition(".")[0] != str(opened.revision):
-            # Edited meanwhile: another user or database is to be named next time.
+            # The connection was edited: name the new user or database next time.
             self._opened = None
 
     def _typed(self, error: Exception, library: Any, opened: RelayEndpoint) -> Exception:
-        """The error that the relay has named; BrokerUnavailable if there was no relay; else the driver's own.
+        """The relay's error; BrokerUnavailable if there was no relay; else the driver's own.
 
-        Raises: ConnvaultError: what the broker says of the handle itself.
+        Raises: ConnvaultError: the broker's error about the handle itself.
         """
         text = str(error)
         found = said_in(text, connection=self._handle_ref.connection)
         if found is not None:
             if not isinstance(found, UpstreamError | BrokerUnavailable):
-                # It knows more than fits into a message: why a handle is no longer valid, say.
+                # The broker knows more than fits into a message, such as why a handle is no longer valid.
                 self._handle_ref.check()
             return found
         if isinstance(error, library.errors.ConnectionTimeout) or "timeout expired" in text:
             found = UpstreamTimeout()
         elif "FATAL" in text or "session is" in text or "server is" in text:
-            # The server's own word after the login; or it is not of the kind that `target_session_attrs` asks for.
+            # The server's own error after the login; or it is not of the kind required by `target_session_attrs`.
             found = UpstreamRefused()
         elif any(words in text for words in _ENDED) or not _somebody_listens(opened):
             found = BrokerUnavailable()
         else:
-            # It has failed before it connected, or over what it was told. None of its words is a server's.
+            # It failed before connecting, or because of its arguments. None of the text comes from a server.
             return error
         return of_connection(found, self._handle_ref.connection)
 
 
 def _somebody_listens(opened: RelayEndpoint) -> bool:
-    """Libraries say it in any language."""
+    """The driver's message may be in any language."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:
             stream.connect(f"{opened.directory}/.s.PGSQL.{_PORT}")
@@ -230,7 +229,7 @@ def _somebody_listens(opened: RelayEndpoint) -> bool:
 
 
 def hand_over_to(opened: RelayEndpoint, connection: Any) -> TakenSocket | None:
-    """Lets a fresh connection of psycopg's go on with the upstream socket; `None`: that was not possible."""
+    """Lets a new psycopg connection continue on the upstream socket; `None`: that was not possible."""
     if not opened.hand_over:
         return None
     return hand_over(opened, connection.info.backend_pid, connection.fileno(), connection)
@@ -238,8 +237,8 @@ def hand_over_to(opened: RelayEndpoint, connection: Any) -> TakenSocket | None:
 
 @functools.cache
 def _connection_type() -> Any:
-    """psycopg's connection that gives a socket on loan back when it is closed with nothing under way. What it raises
-    when it is lost is marked as its handle's."""
+    """psycopg's connection, which gives back a handed-over socket when it is closed while idle. Its errors are marked
+    with its handle when it is lost."""
     import psycopg
 
     class Connection(psycopg.Connection[Any]):
@@ -273,7 +272,7 @@ def _connection_type() -> Any:
 
 @functools.cache
 def _async_type() -> Any:
-    """psycopg's other connection; its errors are marked too."""
+    """psycopg's asynchronous connection; its errors are marked too."""
     import psycopg
 
     class AsyncConnection(psycopg.AsyncConnection[Any]):

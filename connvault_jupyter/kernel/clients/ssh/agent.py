@@ -1,6 +1,6 @@
 """The client's end of a handle's SSH agent (draft-ietf-sshm-ssh-agent 5): its key's public half, signatures, refusals.
 
-For our own opener; ssh, git and asyncssh bring theirs. No private key can come through here: the protocol has no
+For our own opener; ssh, git and asyncssh have theirs. No private key can pass through here: the protocol has no
 message for it.
 """
 
@@ -29,17 +29,17 @@ _REFUSAL = b"refusal@connvault-jupyter"
 # relays.ssh.agent.MAX_MESSAGE_BYTES.
 _MAX_BYTES = 256 * 1024
 
-# A key with a passphrase takes the relay a quarter of a second, and fifty at once take their turns.
+# A key with a passphrase takes the relay a quarter of a second, and fifty at once are served one by one.
 _ANSWER_S = 30.0
 
-# The relay ends a client that has been silent for twelve hours.
+# The relay disconnects a client that has been silent for twelve hours.
 _KEEP_ALIVE_S = 3600.0
 
 
 class SshAgent:
-    """One connection. Not for several threads at once, but `close` may come from any.
+    """One connection. Not thread-safe, except for `close`.
 
-    Raises: BrokerUnavailable: (when made) nobody listens there.
+    Raises: BrokerUnavailable: (from the constructor) nobody listens there.
     """
 
     def __init__(self, path: str) -> None:
@@ -52,14 +52,15 @@ class SshAgent:
             raise BrokerUnavailable from None
 
     def public_key(self) -> bytes:
-        """As on the wire (RFC 4253 6.6). Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
+        """In wire format (RFC 4253 6.6). Raises: HandleInvalid, SecretMissing, SecretInvalid, VaultLocked, ..."""
         kind, answer = self._ask(bytes([_REQUEST_IDENTITIES]))
         if kind != _IDENTITIES_ANSWER or answer[:4] == b"\0\0\0\0":
             raise self._why()
         return _string(answer, 4)
 
     def sign(self, key: bytes, data: bytes, flags: int) -> bytes:
-        """The signature as on the wire. Raises: NotAllowed: `data` is no login for the connection; as `public_key`."""
+        """The signature in wire format. Raises: NotAllowed: `data` is not a login for the connection; otherwise as
+        `public_key`."""
         request = bytes([_SIGN_REQUEST]) + _packed(key) + _packed(data) + struct.pack(">I", flags)
         kind, answer = self._ask(request)
         if kind != _SIGN_RESPONSE:
@@ -67,14 +68,14 @@ class SshAgent:
         return _string(answer, 0)
 
     def bind(self, host_key: bytes, session: bytes, signature: bytes) -> bool:
-        """Tells which host a session is with, by the host's signature of the session's identifier; whether the agent
-        was convinced. From the first one on, it signs for sessions that it was told of alone."""
+        """Proves which host a session is with, by the host's signature of the session's identifier; returns whether
+        the agent accepted it. From the first call on, the agent only signs for sessions bound like this."""
         told = _packed(host_key) + _packed(session) + _packed(signature) + b"\0"
         kind, _ = self._ask(bytes([_EXTENSION]) + _packed(_SESSION_BIND) + told)
         return kind == _SUCCESS
 
     def refusal(self) -> ConnvaultError | None:
-        """Why the connection's last request was refused, whoever's of this process it was; `None` if none was."""
+        """Why the connection's last request from this process was refused; `None` if none was."""
         kind, answer = self._ask(bytes([_EXTENSION]) + _packed(_REFUSAL))
         if kind != _EXTENSION_RESPONSE:
             return None
@@ -85,7 +86,7 @@ class SshAgent:
         return self._stream.fileno()
 
     def wait_for_end(self) -> None:
-        """Returns when the relay has ended this connection, or `close` was called."""
+        """Returns when the relay has closed this connection, or `close` was called."""
         with contextlib.suppress(OSError, BrokerUnavailable):
             while True:
                 self._stream.settimeout(_KEEP_ALIVE_S)
@@ -96,9 +97,9 @@ class SshAgent:
                     self._ask(bytes([_EXTENSION]) + _packed(_QUERY))
 
     def close(self) -> None:
-        """Harmless when it is closed already."""
+        """Harmless if already closed."""
         with contextlib.suppress(OSError):
-            # Wakes up who waits; closing alone doesn't.
+            # Wakes a waiting thread, which closing alone does not.
             self._stream.shutdown(socket.SHUT_RDWR)
         self._stream.close()
 

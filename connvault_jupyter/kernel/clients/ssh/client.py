@@ -1,8 +1,9 @@
-"""SSH: an agent's socket for any program, and a paramiko client that logs in with it. No private key is ever here.
+"""SSH: an agent's socket for any program, and a paramiko client that logs in with it. This process never has a private
+key.
 
-The session goes from this process to the host; the broker signs the login. Where it goes is decided here; where the
-connection names the host's key, the broker signs only when that host has signed the session, as this module shows it
-(OpenSSH PROTOCOL.agent 1). Taking the permission back ends what `connect()` gave because this module closes it then.
+The session goes directly from this process to the host; the broker only signs the login. The host is chosen here; if
+the connection has the host's key, the broker signs only after this module has proved that the host signed the session
+(OpenSSH PROTOCOL.agent 1). After a revoke, this module closes the clients that `connect()` returned.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _logged_in(
             port=int(fields.get("port") or 22),
             username=str(fields["user"]),
             pkey=key,
-            # Nothing else of this user's: neither another agent's keys nor those in ~/.ssh.
+            # No other keys of this user: neither another agent's nor those in ~/.ssh.
             allow_agent=False,
             look_for_keys=False,
             transport_factory=_ending_with_its_handle(paramiko, agent, proof, handle_ref),
@@ -123,13 +124,13 @@ def _logged_in(
     else:
         return client  # type: ignore[no-any-return]
     client.close()
-    # Outside of the handler: the cause could quote the server.
+    # Outside the handler: the cause could quote the server.
     raise error
 
 
 def _client(paramiko: Any) -> Any:
-    # paramiko logs what its thread meets as an error with a traceback. Here it is raised, in words; with nobody
-    # listening, logging itself would print the traceback too.
+    # paramiko logs errors in its thread with a traceback. Here they are raised as typed errors; without a handler,
+    # logging itself would print the traceback.
     log = logging.getLogger(_LOG)
     if not log.handlers:
         log.addHandler(logging.NullHandler())
@@ -139,29 +140,30 @@ def _client(paramiko: Any) -> Any:
 
 
 class _HostProof:
-    """The host's own signature of the session, from the key exchange that began it (RFC 4253 8)."""
+    """The host's own signature of the session, from its first key exchange (RFC 4253 8)."""
 
     def __init__(self, agent: SshAgent) -> None:
         self._agent = agent
         self._found: tuple[bytes, bytes, bytes] | None = None
 
     def found(self, host_key: bytes, session: bytes, signature: bytes) -> None:
-        """Of later exchanges of the same session, the host signs other hashes."""
+        """In later exchanges of the same session, the host signs other hashes."""
         if self._found is None:
             self._found = host_key, session, signature
 
     def show(self) -> None:
-        """To the agent. What that makes of it, it says when it is asked to sign."""
+        """Sends it to the agent, which reports problems when it is asked to sign."""
         if self._found is not None:
             self._agent.bind(*self._found)
 
 
 def _ending_with_its_handle(paramiko: Any, agent: SshAgent, proof: _HostProof, handle_ref: HandleRef) -> Any:
-    class LeashedTransport(paramiko.Transport):  # type: ignore[misc]
-        """A session that lets go of its agent when it ends, for whatever reason. See `_close_at_the_end`."""
+    class BoundTransport(paramiko.Transport):  # type: ignore[misc]
+        """A session that closes its connection to the agent when it ends, for whatever reason. See
+        `_close_at_the_end`."""
 
-        # paramiko's own, and the one place where it has the signature. Were it gone, nothing would be shown to the
-        # agent, which then refuses to sign, and says why.
+        # Private to paramiko, and the only method that has the signature. If it disappears, the agent gets no proof,
+        # refuses to sign, and reports why.
         def _verify_key(self, host_key: bytes, sig: bytes) -> None:
             super()._verify_key(host_key, sig)
             proof.found(host_key, self.session_id, sig)
@@ -179,7 +181,7 @@ def _ending_with_its_handle(paramiko: Any, agent: SshAgent, proof: _HostProof, h
             finally:
                 agent.close()
 
-    return LeashedTransport
+    return BoundTransport
 
 
 def _brokered_key(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
@@ -187,7 +189,7 @@ def _brokered_key(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
     inner = paramiko.PKey.from_type_string(_kind(blob), blob)
 
     class BrokeredKey(paramiko.PKey):  # type: ignore[misc]
-        """What it signs, the broker signs. `refused` is why it didn't."""
+        """A key for which the broker signs. `refused`: why it did not."""
 
         public_blob = None
         refused: ConnvaultError | None = None
@@ -206,12 +208,12 @@ def _brokered_key(paramiko: Any, agent: SshAgent, proof: _HostProof) -> Any:
 
         def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> bytes:
             try:
-                # Not before: by now the host's key is known to be the right one.
+                # Not earlier: only now has the host's key been verified.
                 proof.show()
                 return agent.sign(blob, data, _FLAGS.get(algorithm or "", 0))
             except ConnvaultError as exc:
                 self.refused = exc
-            # On paramiko's own thread, which knows its own errors alone.
+            # Runs in paramiko's own thread, which only handles its own errors.
             raise paramiko.SSHException("the broker did not sign this login")
 
         @property
@@ -243,7 +245,7 @@ def _trust(paramiko: Any, client: Any, opened: RelayEndpoint) -> None:
 
 
 def _typed(paramiko: Any, error: Exception) -> ConnvaultError:
-    """The stable error; the server's own words are dropped."""
+    """The typed error; the server's own text is dropped."""
     if isinstance(error, paramiko.BadHostKeyException):
         return UpstreamTlsFailed(_OTHER_HOST_KEY)
     if isinstance(error, paramiko.AuthenticationException):
@@ -256,7 +258,7 @@ def _typed(paramiko: Any, error: Exception) -> ConnvaultError:
 
 
 def _close_at_the_end(agent: SshAgent, transport: Any) -> None:
-    # Not the client: what it has opened lives on without it.
+    # Not the client: its channels outlive it.
     agent.wait_for_end()
     transport.close()
 
