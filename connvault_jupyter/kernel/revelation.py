@@ -18,16 +18,16 @@ from .masked import MaskedStr
 T = TypeVar("T")
 
 _UNNAMED = (
-    "reveal() without the name of a secret field goes with the next version. Name it, as in reveal('password', "
-    "reason='...'), or take all of them: reveal_all(reason='...')."
+    "reveal() without the name of a secret field will be removed in the next version. Name it, as in "
+    "reveal('password', reason='...'), or take all of them: reveal_all(reason='...')."
 )
 
 
 class Revelation(Generic[T]):
-    """A question for plain text that is asked when the `with` block begins. A mapping is empty after the block.
+    """A request for plain text, made when the `with` block begins. A mapping is emptied after the block.
 
-    `field` is the secret that the block gets; `whole`: all of them, by name. With neither, which goes with the next
-    version, a connection with one secret gives a string, one with several a mapping.
+    `field` is the secret that the block gets; `whole`: all of them, by name. Without either, which will be removed in
+    the next version, a connection with one secret gives a string, one with several a mapping.
     """
 
     __slots__ = ("_field", "_granted", "_handle_ref", "_reason", "_timeout_s", "_values", "_whole")
@@ -89,12 +89,12 @@ class Revelation(Generic[T]):
             raise _no_such_field(self._handle_ref.connection, names)
         from .api import shortened
 
-        # The first argument was the reason before there were fields to name.
+        # The first argument used to be the reason.
         return None, shortened(field)
 
 
 def _no_such_field(connection: str, names: Iterable[str]) -> SecretNotFound:
-    """It says which there are, and not what was given: that could be anything."""
+    """It lists the fields that exist and does not quote what was given, which could be anything."""
     there_are = ", ".join(sorted(names)) or "none"
     return SecretNotFound(
         f"“{connection}” has no secret field of this name. It has: {there_are}.", connection=connection
