@@ -115,6 +115,17 @@ def test_each_use_is_on_record_with_its_grant(world: World) -> None:
     assert world.connections.uses(ConnectionRef(id=view.connection.id)).days[-1].uses == 2
 
 
+def test_the_view_of_a_connection_has_its_last_use_at_once(world: World) -> None:
+    """Before the count is stored, which is once a second."""
+    connection = world.connection("other")
+    asked = world.request(notebook(), world.answer("session"), "other")
+    world.consent.tick()
+    world.clock.forward(0.5)
+    world.deliver(notebook(), asked.ref)
+    world.consent.tick()
+    assert world.view(connection).last_used_at == world.clock.now
+
+
 def test_the_ref_itself_is_not_stored(world: World) -> None:
     """Who reads the database gets no handle."""
     asked = world.request(notebook(), world.answer("session"))

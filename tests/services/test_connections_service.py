@@ -243,6 +243,9 @@ def test_when_user_or_database_change_the_secret_stays(world: World) -> None:
     """They do not say where it is sent."""
     connection = world.connection()
     assert update(world, connection, fields={**POSTGRES, "user": "bob", "database": "x"}).status == "ready"
+    # Also in its row, which whoever lists connections without the keys believes.
+    (stored,) = world.stores.connections.all()
+    assert (stored.connection.status, stored.connection.status_reason) == ("ready", None)
 
 
 def test_of_a_change_that_fails_nothing_is_stored(world: World) -> None:

@@ -269,6 +269,14 @@ def test_a_grant_that_fits_by_the_notebooks_name_of_now_ends_with_that_name(worl
     assert reason_of(world, asked) == "revoked"
 
 
+def test_a_notebooks_lasting_grant_does_not_fit_another_kind_of_requester_of_its_key(world: World) -> None:
+    """A key is a name within its kind."""
+    world.request(notebook(), world.answer("always"))
+    script = notebook(run=2).model_copy(update={"kind": "script"})
+    with pytest.raises(AccessDenied):
+        world.request(script, world.answer("deny"))
+
+
 def test_a_lasting_grant_does_not_fit_a_requester_that_is_no_longer_durable(world: World) -> None:
     """Two sessions on one kernel: nobody knows which notebook it is."""
     world.request(notebook(), world.answer("always"))
