@@ -8,6 +8,7 @@ export default defineConfig({
     environment: 'jsdom',
     include: ['test/**/*.test.{ts,tsx}'],
     setupFiles: ['test/setup.ts'],
+    testTimeout: 60_000,
     // JupyterLab's packages are ES modules with imports that node alone cannot follow.
     server: { deps: { inline: [/@jupyterlab\//, /@jupyter\//, /@jupyter-widgets\//, /@microsoft\//, /@rjsf\//] } }
   }

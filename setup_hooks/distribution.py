@@ -98,8 +98,8 @@ def of_python(wheel: Path, target: Path) -> None:
 
 
 def of_labextension(target: Path) -> None:
-    """What the page's bundle is made of."""
-    command = ["npm", "sbom", "--sbom-format=cyclonedx", "--omit=dev"]
+    """What the page is made of, as it is locked."""
+    command = ["npm", "sbom", "--package-lock-only", "--sbom-format=cyclonedx", "--omit=dev"]
     with target.open("w") as output:
         subprocess.run(command, cwd=ROOT / "labextension", stdout=output, check=True)
 

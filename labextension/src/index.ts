@@ -1,3 +1,6 @@
+/**
+ * The plugins, and what other extensions may import.
+ */
 import { consentPlugin } from './plugins/consent';
 import { deepLinkPlugin } from './plugins/deepLink';
 import { fixItPlugin } from './plugins/fixit';
@@ -6,6 +9,6 @@ import { panelPlugin } from './plugins/panel';
 import { widgetsPlugin } from './plugins/widgets';
 
 export { CommandIDs, IConnvault, IConsentPrompt } from './tokens';
-export type { IActivity, IConnections, IOpenQuestion, IQuestions, IVault } from './tokens';
+export type { IActivity, IConnections, IOpenQuestion, IProposals, IQuestions, IVault } from './tokens';
 
 export default [modelsPlugin, panelPlugin, consentPlugin, fixItPlugin, widgetsPlugin, deepLinkPlugin];

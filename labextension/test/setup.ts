@@ -1,4 +1,4 @@
-import { cleanup } from '@testing-library/react';
+import { cleanup, configure } from '@testing-library/react';
 import { afterEach } from 'vitest';
 
 // What JupyterLab's packages expect of a browser and jsdom does not have.
@@ -22,5 +22,8 @@ if (typeof HTMLDialogElement !== 'undefined') {
     this.open = false;
   };
 }
+
+// What is waited for comes at once, or, on a busy machine, later. Never is a failure, late is none.
+configure({ asyncUtilTimeout: 20_000 });
 
 afterEach(() => cleanup());

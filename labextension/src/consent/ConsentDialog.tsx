@@ -20,7 +20,7 @@ import { isMove, KeyGuard } from './keyGuard';
 /** The clock of the countdown; finer than a second, so that no second is skipped. */
 const TICK_MS = 250;
 
-export interface ConsentDialogOptions {
+interface ConsentDialogOptions {
   trans: TranslationBundle;
   provider: (id: string) => ProviderDefinition | undefined;
   /** Sends the answer. Resolves to `'changed'` when another question stands in its place by now. */

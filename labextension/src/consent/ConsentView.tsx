@@ -12,7 +12,7 @@ import { Banner } from '../ui/notices';
 import { modeWords } from '../words/modes';
 import { QuestionCard } from './QuestionCard';
 
-export interface ConsentViewProps {
+interface ConsentViewProps {
   items: readonly IOpenQuestion[];
   index: number;
   duration: Duration | null;

@@ -11,7 +11,7 @@ import { durationWord, hiddenWord, requesterIcon } from '../words/decisions';
 import { modeWords, questionHow } from '../words/modes';
 import { length } from '../words/times';
 
-export interface QuestionCardProps {
+interface QuestionCardProps {
   question: Question;
   provider: ProviderDefinition | undefined;
   duration: Duration | null;
@@ -30,7 +30,7 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
       <h2 id={titleId} className="jp-connvault-question">
         <Sentence question={question} trans={trans} />
       </h2>
-      <div id={bodyId} className="jp-connvault-questionBody">
+      <div id={bodyId}>
         <div className="jp-connvault-flow">
           <div className="jp-connvault-party">
             <Glyph name={requesterIcon(requester.kind)} />

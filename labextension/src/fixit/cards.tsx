@@ -21,7 +21,7 @@ const CALM: { [code: string]: IconName } = {
   secret_missing: 'key'
 };
 
-export interface FixItCardProps {
+interface FixItCardProps {
   fixIt: FixIt;
   trans: TranslationBundle;
   onAct: (action: FixItAction) => void;
@@ -64,7 +64,7 @@ export function FixItCard({ fixIt, onAct }: FixItCardProps): JSX.Element {
   );
 }
 
-export interface HandleCardProps {
+interface HandleCardProps {
   handle: HandleInfo;
   provider: ProviderDefinition | undefined;
   trans: TranslationBundle;

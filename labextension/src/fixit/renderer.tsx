@@ -13,7 +13,7 @@ import type { IConnections } from '../tokens';
 import { FixItCard, HandleCard } from './cards';
 import { FIXIT_MIME, HANDLE_MIME, readFixIt, readHandle } from './payload';
 
-export interface CardOptions {
+interface CardOptions {
   trans: TranslationBundle;
   connections: IConnections;
   open: (args: ReadonlyPartialJSONObject) => void;

@@ -10,10 +10,10 @@ import { ProblemError } from '../errors';
 import { foreignText } from '../foreignText';
 import { Banner } from '../ui/notices';
 import { submitOnEnter } from '../ui/outputKeys';
+import { maskingHint } from '../words/status';
 import { ago } from '../words/times';
 import { targetsOf } from './destination';
 import { FieldFrame } from './FieldFrame';
-import { maskingHint } from './maskingHint';
 import type { Pasted } from './paste';
 import { PASTEABLE } from './paste';
 import { PasteBox } from './PasteBox';
@@ -247,7 +247,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
           }}
         />
         {!revealOnly(provider) && (
-          <div className="jp-connvault-field jp-mod-check">
+          <div className="jp-connvault-field">
             <label className="jp-connvault-check">
               <input
                 type="checkbox"

@@ -1,9 +1,12 @@
+/**
+ * What stands around an input, in the form and wherever else a value is typed.
+ */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactNode } from 'react';
 
 import { Icon } from '../ui/icons';
 
-export interface FieldFrameProps {
+interface FieldFrameProps {
   id: string;
   label: string;
   /** `false` marks the field as optional; what is not said is required. */

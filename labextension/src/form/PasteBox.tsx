@@ -9,7 +9,7 @@ import { FieldFrame } from './FieldFrame';
 import type { Pasted } from './paste';
 import { parsePasted, PASTEABLE } from './paste';
 
-export interface PasteBoxProps {
+interface PasteBoxProps {
   providerId: string;
   trans: TranslationBundle;
   onTake: (pasted: Pasted) => void;
@@ -37,7 +37,7 @@ export function PasteBox(props: PasteBoxProps): JSX.Element {
   };
 
   return (
-    <div className="jp-connvault-paste">
+    <div>
       <FieldFrame
         id={id}
         label={trans.__('URL or command')}

@@ -34,7 +34,7 @@ export interface FormChecker {
   fields(data: FormData): { [name: string]: FieldValue };
 }
 
-export interface SchemaFormProps {
+interface SchemaFormProps {
   provider: ProviderDefinition;
   idPrefix: string;
   data: FormData;

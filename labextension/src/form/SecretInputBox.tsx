@@ -1,7 +1,10 @@
+/**
+ * The input of one secret. What is typed is in its node alone, never in React state.
+ */
 import { Icon } from '../ui/icons';
 import type { SecretInputs } from './secretInputs';
 
-export interface SecretInputBoxProps {
+interface SecretInputBoxProps {
   id: string;
   field: string;
   multiline?: boolean;

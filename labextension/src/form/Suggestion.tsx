@@ -23,7 +23,7 @@ export function suggestedBy({ kind, label, path }: Requester, trans: Translation
   }
 }
 
-export interface SuggestionBannerProps {
+interface SuggestionBannerProps {
   proposal: Proposal;
   /** Where a secret would go by the suggestion; empty where it says nothing about that. */
   targets: readonly Target[];

@@ -7,7 +7,7 @@ import type { RJSFSchema, UiSchema } from '@rjsf/utils';
 import type { FieldValue, ProviderDefinition } from '../contracts';
 import { isObject } from '../decoders';
 
-export interface FormSchema {
+interface FormSchema {
   /** What the data is checked against, with the provider's own messages beside its rules. */
   schema: RJSFSchema;
   /** What is drawn: the same, with the same `x-` keywords wherever a field is named. */

@@ -4,7 +4,7 @@
  */
 import type { SecretDraft } from '../contracts';
 
-export type SecretInput = HTMLInputElement | HTMLTextAreaElement;
+type SecretInput = HTMLInputElement | HTMLTextAreaElement;
 
 export class SecretInputs {
   /** A ref callback for the input of `field`. */

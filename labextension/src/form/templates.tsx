@@ -46,7 +46,7 @@ function fieldOf(id: string): string {
   return id.slice(id.indexOf('_') + 1);
 }
 
-export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
+function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   const { id, children, label, schema, hidden, required } = props;
   const { trans, problems, isSecret, requiredSecrets, kept, isMoved, suggested, isLocked } = context(props);
   if (hidden) {
@@ -59,7 +59,7 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   const isSuggested = suggested.includes(field);
   if (schema.type === 'boolean') {
     return (
-      <div className="jp-connvault-field jp-mod-check">
+      <div className="jp-connvault-field">
         {children}
         {isSuggested && <SuggestedMark trans={trans} />}
         {schema.description && (
@@ -92,7 +92,7 @@ export function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   );
 }
 
-export function ObjectFieldTemplate(props: ObjectFieldTemplateProps): JSX.Element {
+function ObjectFieldTemplate(props: ObjectFieldTemplateProps): JSX.Element {
   const { properties, schema } = props;
   const keyword = (name: string, key: string): unknown =>
     (schema.properties?.[name] as { [key: string]: unknown } | undefined)?.[key];
@@ -111,7 +111,7 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps): JSX.Elemen
     }
   }
   return (
-    <div className="jp-connvault-fields">
+    <div>
       {lines.map(line => (
         <div key={line[0].name} className={line.length > 1 ? 'jp-connvault-two' : undefined}>
           {line.map(item => (
@@ -125,12 +125,12 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps): JSX.Elemen
   );
 }
 
-export function ArrayFieldTemplate(props: ArrayFieldTemplateProps): JSX.Element {
+function ArrayFieldTemplate(props: ArrayFieldTemplateProps): JSX.Element {
   const { trans } = context(props);
   return (
-    <div className="jp-connvault-list" role="group" aria-label={props.title}>
+    <div role="group" aria-label={props.title}>
       {props.items.map(item => (
-        <div key={item.key} className="jp-connvault-listItem">
+        <div key={item.key}>
           {item.children}
           <button
             type="button"
@@ -155,7 +155,7 @@ function describedBy(id: string): string {
   return `${id}__error ${id}__help`;
 }
 
-export function BaseInputTemplate(props: BaseInputTemplateProps): JSX.Element {
+function BaseInputTemplate(props: BaseInputTemplateProps): JSX.Element {
   const { id, schema, value, placeholder, readonly, disabled, required, onChange } = props;
   const field = fieldOf(id);
   const isNumber = schema.type === 'integer' || schema.type === 'number';

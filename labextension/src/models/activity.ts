@@ -29,6 +29,7 @@ export class ActivityModel extends EventModel implements IActivity {
   verify(): Promise<AuditVerification> {
     return this.api.verifyAudit();
   }
+
   /** Nothing is held: whoever looks fetches it again. */
   protected async load(): Promise<void> {
     this.tellChanged();

@@ -5,7 +5,7 @@
 const LOADS = /^[ \t]*%(re)?load_ext[ \t]+connvault_jupyter\b/m;
 
 /** A cell, as far as it matters here. */
-export interface Cell {
+interface Cell {
   isCode: boolean;
   source: string;
 }

@@ -59,7 +59,7 @@ function who(event: AuditEvent, trans: TranslationBundle): string {
   return event.requester_kind === 'script' ? trans.__('%1 (script)', name) : name;
 }
 
-export interface ActivityRowsProps {
+interface ActivityRowsProps {
   events: readonly AuditEvent[];
   now: number;
   /** At most so many rows; all when it is left out. */
@@ -111,7 +111,7 @@ export function ActivityRows({ events, now, limit, trans }: ActivityRowsProps): 
   );
 }
 
-export interface ActivityTabProps extends Omit<ActivityRowsProps, 'limit'> {
+interface ActivityTabProps extends Omit<ActivityRowsProps, 'limit'> {
   trouble: string;
   hasMore: boolean;
   onMore: () => void;

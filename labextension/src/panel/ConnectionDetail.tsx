@@ -20,7 +20,7 @@ import { ScreenHeader } from './ScreenHeader';
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
-export interface ConnectionDetailProps {
+interface ConnectionDetailProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
   /** Whether the server lets code ask for plain text at all. */

@@ -15,7 +15,7 @@ import { CATEGORIES, categoryTitle } from './kinds';
 // More than fills any window; the rest follows when the browser has time.
 const FIRST_ROWS = 80;
 
-export interface ConnectionListProps {
+interface ConnectionListProps {
   items: readonly ConnectionView[];
   providers: readonly ProviderDefinition[];
   /** Whether the server lets code ask for plain text at all. */

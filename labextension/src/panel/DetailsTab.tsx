@@ -9,7 +9,6 @@ import type { AuditEvent, ConnectionView, ProviderDefinition, TestOutcome } from
 import { messageOf } from '../errors';
 import { foreignText } from '../foreignText';
 import { FieldFrame } from '../form/FieldFrame';
-import { maskingHint } from '../form/maskingHint';
 import { fieldTitle, propertiesOf, requiredSecrets, revealOnly } from '../form/schema';
 import { SecretInputBox } from '../form/SecretInputBox';
 import { SecretInputs } from '../form/secretInputs';
@@ -18,13 +17,13 @@ import { Icon } from '../ui/icons';
 import { Banner, NotSealed } from '../ui/notices';
 import { submitOnEnter } from '../ui/outputKeys';
 import { howWord, modeWords, deliveryAdvice } from '../words/modes';
-import { isForeign, mayBeRevealed, statusAdvice } from '../words/status';
+import { isForeign, maskingHint, mayBeRevealed, statusAdvice } from '../words/status';
 import { ago, exactly } from '../words/times';
 import { ActivityRows } from './ActivityTab';
 
 const RECENT_ROWS = 3;
 
-export interface DetailsTabProps {
+interface DetailsTabProps {
   view: ConnectionView;
   provider: ProviderDefinition | undefined;
   /** Whether the server lets code ask for plain text at all. */

@@ -12,7 +12,7 @@ import { decisionWord, grantTrouble, hiddenWord, requesterIcon } from '../words/
 import { howWord } from '../words/modes';
 import { ago, exactly, stamp } from '../words/times';
 
-export interface GrantsTabProps {
+interface GrantsTabProps {
   grants: readonly GrantView[];
   /** How the connection is delivered now; a permission ends when that changes. */
   delivery: DeliveryForm;

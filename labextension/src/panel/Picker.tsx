@@ -15,7 +15,7 @@ import { intoRows, walkTiles } from './arrowKeys';
 import { byName, CATEGORIES, categoryTitle, searched } from './kinds';
 import { ScreenHeader } from './ScreenHeader';
 
-export interface PickerProps {
+interface PickerProps {
   providers: readonly ProviderDefinition[];
   skipped: readonly SkippedProvider[];
   /** What code suggests: how the new one is called. */

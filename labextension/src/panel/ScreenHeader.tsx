@@ -7,7 +7,7 @@ import type { ReactNode } from 'react';
 import { foreignText } from '../foreignText';
 import { Icon } from '../ui/icons';
 
-export interface ScreenHeaderProps {
+interface ScreenHeaderProps {
   title: string;
   onBack?: () => void;
   trans: TranslationBundle;

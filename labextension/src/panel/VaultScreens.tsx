@@ -15,7 +15,7 @@ import { submitOnEnter } from '../ui/outputKeys';
 import type { Rating, Strength } from './strength';
 import { strengthOf } from './strength';
 
-export interface SetupScreenProps {
+interface SetupScreenProps {
   vault: VaultState;
   /** Whether a passphrase leaves this page sealed. */
   seals: boolean;
@@ -220,7 +220,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
   );
 }
 
-export interface UnlockFormProps {
+interface UnlockFormProps {
   vault: VaultState;
   /** Whether a passphrase leaves this page sealed. */
   seals: boolean;

@@ -19,7 +19,7 @@ export function useChanged<T>(signal: ISignal<T, void>): number {
   return count;
 }
 
-export interface Loaded<T> {
+interface Loaded<T> {
   value: T | null;
   trouble: string;
 }

@@ -1,3 +1,6 @@
+/**
+ * What the panel is given, and passes on to its panes.
+ */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Navigation } from '../models/navigation';

@@ -1,3 +1,6 @@
+/**
+ * The plugin of the consent dialog: which tab asks, and when.
+ */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILabShell } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';

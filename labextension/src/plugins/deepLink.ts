@@ -1,3 +1,6 @@
+/**
+ * The plugin of links into the panel.
+ */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { isProposalId } from '../models/openArgs';

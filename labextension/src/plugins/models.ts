@@ -1,3 +1,6 @@
+/**
+ * The plugin of the models: others get the connections, the requests and the vault from here.
+ */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { EventStream } from '../events';

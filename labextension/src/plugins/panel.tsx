@@ -1,3 +1,6 @@
+/**
+ * The plugin of the panel: side bar, commands, and the cell that uses a connection.
+ */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
 import { CommandToolbarButton, ICommandPalette, MainAreaWidget, Notification, ReactWidget } from '@jupyterlab/apputils';

@@ -8,7 +8,7 @@ import type { IconName } from './icons';
 import { Icon } from './icons';
 import type { Tone } from './Pill';
 
-export interface BannerProps {
+interface BannerProps {
   tone: Tone;
   icon: IconName;
   /** Whether it is read out at once, as what went wrong is. */

@@ -17,7 +17,7 @@ import { Panel } from '../panel/Panel';
 import type { IConnvault } from '../tokens';
 import { MODULE_NAME, MODULE_VERSION } from './module';
 
-export interface WidgetServices {
+interface WidgetServices {
   connvault: IConnvault;
   trans: TranslationBundle;
   insertCode: (connectionId: string) => void;

@@ -8,7 +8,7 @@ import { fileName } from '../foreignText';
 import type { IconName } from '../ui/icons';
 import type { Tone } from '../ui/Pill';
 
-export interface ModeWords {
+interface ModeWords {
   icon: IconName;
   tone: Tone;
   word: string;

@@ -1,9 +1,9 @@
 /**
- * The words for the state of a connection and of the vault, and what they ask of a person.
+ * The words for the state of a connection, of its secret and of the vault, and what they ask of a person.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Connection, ConnectionView, ProviderDefinition, VaultState } from '../contracts';
+import type { Connection, ConnectionView, ProviderDefinition, SecretState, VaultState } from '../contracts';
 import { revealOnly } from '../form/schema';
 import type { Word } from '../ui/Pill';
 
@@ -82,6 +82,15 @@ export function statusAdvice(view: ConnectionView, trans: TranslationBundle): st
     default:
       return '';
   }
+}
+
+/** What is said beside a secret that is not masked where the service sends it back; `''` where it is, or is not there. */
+export function maskingHint(secret: SecretState | undefined, trans: TranslationBundle): string {
+  return secret === undefined || secret.masked
+    ? ''
+    : trans.__(
+        'Too short or too easy to guess to be masked in responses. A random secret of at least 24 characters is masked.'
+      );
 }
 
 export function custodianWord(state: VaultState, trans: TranslationBundle): string {

@@ -132,6 +132,9 @@ export function connectionView(
   };
 }
 
+/** The outcome of a test that the service refused. */
+export const FAILED_TEST = { ok: false, at: T0, code: 'upstream_auth_failed', detail: 'The service refused the login.', elapsed_ms: 9, server: '' };
+
 export function question(change: Partial<Question> = {}, requester: Partial<Question['requester']> = {}): Question {
   return {
     id: 'q1',

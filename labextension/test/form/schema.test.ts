@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 
-import { destinationChanged, formSchema, readPrefill, requiredSecrets, SECRET_WIDGET } from '../src/form/schema';
-import { catalogue } from './support/catalogue';
-import { connectionView, provider } from './support/records';
+import { destinationChanged, formSchema, readPrefill, requiredSecrets, SECRET_WIDGET } from '../../src/form/schema';
+import { catalogue } from '../support/catalogue';
+import { connectionView, provider } from '../support/records';
 
 describe('the schema of a form', () => {
   const made = formSchema(provider());

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 
-import { mayHoldPassword, parsePasted, PASTEABLE } from '../src/form/paste';
-import { propertiesOf } from '../src/form/schema';
-import { catalogue } from './support/catalogue';
+import { mayHoldPassword, parsePasted, PASTEABLE } from '../../src/form/paste';
+import { propertiesOf } from '../../src/form/schema';
+import { catalogue } from '../support/catalogue';
 
 test.each([
   [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { insertBelowIndex, insertedSource } from '../src/models/insertion';
+import { insertBelowIndex, insertedSource } from '../../src/models/insertion';
 
 const code = (source: string) => ({ isCode: true, source });
 const text = (source: string) => ({ isCode: false, source });

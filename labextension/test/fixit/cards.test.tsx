@@ -1,9 +1,9 @@
 import { fireEvent, render, screen } from '@testing-library/react';
 import { describe, expect, test } from 'vitest';
 
-import { FixItCard, HandleCard } from '../src/fixit/cards';
-import { readFixIt, readHandle } from '../src/fixit/payload';
-import { provider, trans } from './support/records';
+import { FixItCard, HandleCard } from '../../src/fixit/cards';
+import { readFixIt, readHandle } from '../../src/fixit/payload';
+import { provider, trans } from '../support/records';
 
 const CARD = {
   code: 'connection_not_found',

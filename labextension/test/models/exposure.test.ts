@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { exposureOf } from '../src/models/exposure';
+import { exposureOf } from '../../src/models/exposure';
 
 describe('what the server says of itself', () => {
   test.each([

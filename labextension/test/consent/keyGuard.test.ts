@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 
-import type { KeyLike } from '../src/consent/keyGuard';
-import { KeyGuard, QUIET_MS } from '../src/consent/keyGuard';
+import type { KeyLike } from '../../src/consent/keyGuard';
+import { KeyGuard, QUIET_MS } from '../../src/consent/keyGuard';
 
 let now = 0;
 let guard: KeyGuard;

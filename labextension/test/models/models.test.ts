@@ -1,17 +1,17 @@
 import { Signal } from '@lumino/signaling';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
-import type { Event as ConnvaultEvent } from '../src/contracts';
-import type { EventStream } from '../src/events';
-import { ActivityModel } from '../src/models/activity';
-import { ConnectionsModel } from '../src/models/connections';
-import { EventModel } from '../src/models/eventModel';
-import { QuestionsModel } from '../src/models/questions';
-import { VaultModel } from '../src/models/vault';
-import type { RestApi } from '../src/restapi';
-import { ProblemError } from '../src/errors';
-import type { Questions } from '../src/validate';
-import { connectionView, provider, question, vaultState } from './support/records';
+import type { Event as ConnvaultEvent } from '../../src/contracts';
+import type { EventStream } from '../../src/events';
+import { ActivityModel } from '../../src/models/activity';
+import { ConnectionsModel } from '../../src/models/connections';
+import { EventModel } from '../../src/models/eventModel';
+import { QuestionsModel } from '../../src/models/questions';
+import { VaultModel } from '../../src/models/vault';
+import type { RestApi } from '../../src/restapi';
+import { ProblemError } from '../../src/errors';
+import type { Questions } from '../../src/validate';
+import { connectionView, provider, question, vaultState } from '../support/records';
 
 class FakeStream {
   readonly received = new Signal<FakeStream, ConnvaultEvent>(this);
