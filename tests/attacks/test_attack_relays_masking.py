@@ -16,6 +16,7 @@ import websockets.sync.client
 import websockets.sync.server
 
 from connvault_jupyter.relays.http.bodies import Chunked
+from tests.support.broker.processes import wait_until
 from tests.support.relays.http_relay import HttpRelays, RawClient, http_relays
 from tests.support.relays.redis_relay import Raw, RedisRelays, redis_relays
 from tests.support.servers.redis_server import RedisServer, redis_server
@@ -255,4 +256,5 @@ def test_the_broker_is_told_and_nobody_else(relays: HttpRelays) -> None:
             made.recv(WAIT_S)
             made.send(TOKEN[:-1])
             assert made.recv(WAIT_S) == TOKEN[:-1]
+    wait_until(lambda: len(relays.vault.sighted) > before, deadline_s=WAIT_S, what="the alarm")
     assert len(relays.vault.sighted) == before + 1

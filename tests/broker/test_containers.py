@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from tests.support.broker.namespaces import contained
 from tests.support.broker.requester import Asker, asker
 
@@ -78,8 +80,11 @@ def container(
 
 def removed(owner: Asker) -> None:
     """All its processes at once, without a word."""
+    inside = psutil.Process(owner.process.pid).children(recursive=True)
     owner.process.kill()
     owner.process.wait()
+    _, left = psutil.wait_procs(inside, timeout=20)
+    assert left == []
 
 
 def test_a_second_containers_start_leaves_the_firsts_handles_and_permissions(short_tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_when_the_server_has_no_tls_the_mode_is_blamed(postgres_login: Login, mo
     """A server in plain text, asked for encryption: never a silent fallback."""
     outcome = attempt(postgres_login, sslmode=mode)
     assert outcome.code == "upstream_tls_failed"
-    assert "no encryption" in outcome.detail
+    assert "does not offer encryption" in outcome.detail
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_where_a_process_can_not_be_closed_that_is_said(monkeypatch: pytest.Monk
     """macOS: also of a launched one."""
     monkeypatch.setattr(exposure, "become_non_dumpable", lambda: False)
     found = exposure.looked_at(allow_debuggers=False)
-    assert "no way" in found.detail
+    assert "close a server" in found.detail
     assert found.refusal is None
 
 
