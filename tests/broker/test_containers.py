@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from tests.support.broker.namespaces import contained
 from tests.support.broker.requester import Asker, asker
@@ -80,7 +80,7 @@ def container(
 
 def removed(owner: Asker) -> None:
     """All its processes at once, without a word."""
-    inside = psutil.Process(owner.process.pid).children(recursive=True)
+    inside = psutil.Process(owner.process.pid).children(recursive=True) if owner.process.poll() is None else []
     owner.process.kill()
     owner.process.wait()
     _, left = psutil.wait_procs(inside, timeout=20)
