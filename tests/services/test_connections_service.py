@@ -248,6 +248,14 @@ def test_when_user_or_database_change_the_secret_stays(world: World) -> None:
     assert (stored.connection.status, stored.connection.status_reason) == ("ready", None)
 
 
+def test_a_secret_that_is_set_makes_the_row_of_its_connection_ready(world: World) -> None:
+    """Whoever lists connections without the keys believes the row."""
+    connection = world.connection(secrets={})
+    set_secret(world, connection, "the missing one")
+    (stored,) = world.stores.connections.all()
+    assert (stored.connection.status, stored.connection.status_reason) == ("ready", None)
+
+
 def test_of_a_change_that_fails_nothing_is_stored(world: World) -> None:
     """Secrets, grants and fields together."""
     connection = world.connection()
