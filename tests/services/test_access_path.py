@@ -126,6 +126,20 @@ def test_the_view_of_a_connection_has_its_last_use_at_once(world: World) -> None
     assert world.view(connection).last_used_at == world.clock.now
 
 
+def test_a_last_use_that_is_stored_is_not_stored_again_with_another(world: World) -> None:
+    """Another server on the vault may have used the connection since."""
+    connection = world.connection("other")
+    refs = [world.request(notebook(), world.answer("session"), name).ref for name in ("other", "warehouse")]
+    world.deliver(notebook(), refs[0])
+    world.consent.tick()
+    world.clock.forward(60)
+    with world.lock:
+        world.stores.connections.touch(connection.id, world.clock.now)
+    world.deliver(notebook(), refs[1])
+    world.consent.tick()
+    assert world.view(connection).last_used_at == world.clock.now
+
+
 def test_the_ref_itself_is_not_stored(world: World) -> None:
     """Who reads the database gets no handle."""
     asked = world.request(notebook(), world.answer("session"))

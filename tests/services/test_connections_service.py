@@ -33,6 +33,7 @@ from connvault_jupyter.errors import (
     RevisionConflict,
     SecretMissing,
     SecretNotFound,
+    StorageFull,
     VaultLocked,
     VaultNotSetUp,
 )
@@ -246,6 +247,32 @@ def test_when_user_or_database_change_the_secret_stays(world: World) -> None:
     # Also in its row, which whoever lists connections without the keys believes.
     (stored,) = world.stores.connections.all()
     assert (stored.connection.status, stored.connection.status_reason) == ("ready", None)
+
+
+def test_a_secret_that_is_set_makes_the_row_of_its_connection_ready(world: World) -> None:
+    """Whoever lists connections without the keys believes the row."""
+    connection = world.connection(secrets={})
+    set_secret(world, connection, "the missing one")
+    (stored,) = world.stores.connections.all()
+    assert (stored.connection.status, stored.connection.status_reason) == ("ready", None)
+
+
+def test_of_a_deletion_that_fails_nothing_is_gone(world: World) -> None:
+    """Neither the connection nor what was given for it."""
+    connection = world.connection()
+    asked = world.request(notebook(), world.answer("session"))
+    world.storage.record_full = True
+    with pytest.raises(StorageFull):
+        world.connections.delete(DeleteConnection(id=connection.id, revision=1), actor="ada")
+    world.storage.record_full = False
+    assert world.view(connection).connection.status == "ready"
+    world.deliver(notebook(), asked.ref)
+
+
+def test_a_connection_that_is_not_there_can_not_be_tested(world: World) -> None:
+    """It was deleted in another tab, say."""
+    with pytest.raises(ConnectionNotFound):
+        world.connections.test(ConnectionRef(id="c" * 22), actor="ada")
 
 
 def test_of_a_change_that_fails_nothing_is_stored(world: World) -> None:

@@ -200,6 +200,17 @@ def test_a_broker_that_was_told_of_no_tab_has_no_approver() -> None:
         world.request(notebook(), world.later(3))
 
 
+def test_hearing_again_of_no_tab_does_not_begin_the_grace_anew(world: World) -> None:
+    """The server says so whenever a tab closes, also one that could show nothing."""
+    world.consent.approvers(0)
+    caller = leave_open(world)
+    world.clock.forward(2.9)
+    world.consent.approvers(0)
+    world.clock.forward(0.1)
+    world.consent.tick()
+    assert caller.error is NoApprover
+
+
 def test_when_no_tab_is_open_for_the_grace_there_is_no_approver(world: World) -> None:
     """Three seconds from the asking on, and there is no pause afterwards."""
     world.consent.approvers(0)

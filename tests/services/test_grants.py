@@ -9,6 +9,7 @@ import pytest
 
 from connvault_jupyter.contracts.access import (
     AccessResponse,
+    DecisionKind,
     Grant,
     GrantFilter,
     GrantRef,
@@ -267,6 +268,17 @@ def test_a_grant_that_fits_by_the_notebooks_name_of_now_ends_with_that_name(worl
     world.deliver(notebook(), asked.ref)
     world.runs.renamed[notebook().instance] = third
     assert reason_of(world, asked) == "revoked"
+
+
+@pytest.mark.parametrize(("decision", "told"), [("once", True), ("session", False)])
+def test_a_released_handle_is_told_to_the_page_if_its_permission_ends(
+    world: World, decision: DecisionKind, told: bool
+) -> None:
+    """A page that heard of every release would ask anew all the time."""
+    asked = world.request(notebook(), world.answer(decision))
+    world.events.clear()
+    world.access.release(notebook(), HandleUse(ref=asked.ref))
+    assert ("grants:changed" in [event.event for event in world.events]) is told
 
 
 def test_a_notebooks_lasting_grant_does_not_fit_another_kind_of_requester_of_its_key(world: World) -> None:

@@ -115,6 +115,19 @@ def test_under_other_connection_names_a_loop_asks_a_few_times_more(
     world.request(ASKERS[asker](1), world.answer("once"), "c0")
 
 
+def test_a_summed_row_names_what_all_its_refusals_have_in_common(world: World) -> None:
+    """The connection, the requester and the reason, here; what differs is left out."""
+    with pytest.raises(AccessDenied):
+        world.request(notebook(), world.answer("deny_always"), "c0")
+    for _ in range(MAX_NOTED + 5):
+        with pytest.raises(AccessDenied):
+            world.request(notebook(), unasked, "c0")
+    world.clock.forward(NOTED_EVERY_S)
+    world.consent.tick()
+    (summed,) = [row for row in world.record() if row.count is not None]
+    assert (summed.connection, summed.requester_key, summed.code) == ("c0", notebook().key, "access_denied")
+
+
 @pytest.mark.parametrize("asker", ASKERS)
 def test_the_record_of_a_loop_is_short_and_says_how_often(world: World, asker: str) -> None:
     """The questions themselves, a few refusals, and one row that sums up the others."""

@@ -84,6 +84,14 @@ def test_a_reveal_offers_no_longer_answer_than_once(world: World, decision: str)
         world.reveal(notebook(), handle.ref, world.meanwhile(try_it))
 
 
+def test_the_row_of_a_reveal_has_the_agent_of_its_handle(world: World) -> None:
+    """The claim is the grant's, not what the code says when it reveals."""
+    world.connection("login", secrets={"password": CANARY}, reveal_allowed=True)
+    asked = world.request(notebook(), world.answer("session"), "login", agent="helper")
+    world.reveal(notebook(), asked.ref, world.answer("once"))
+    assert (world.record()[-1].type, world.record()[-1].agent) == ("access:revealed", "helper")
+
+
 def test_the_row_of_a_reveal_is_synced_first(world: World) -> None:
     """A reveal is never grouped with others."""
     handle = world.request(notebook(), unasked, name="token")

@@ -59,6 +59,15 @@ def test_a_secret_that_is_masked_again_and_again_is_a_row_once_in_a_while(world:
     assert len(alarms(world)) == 2
 
 
+def test_a_masked_secret_that_can_not_be_recorded_is_no_error_for_the_relay(world: World) -> None:
+    """The session goes on; nobody there could do anything about it."""
+    order = opened(world, notebook())
+    world.storage.record_full = True
+    world.sightings.note(order)
+    world.storage.record_full = False
+    assert not alarms(world)
+
+
 def test_rows_of_masked_secrets_are_bounded_for_all_requesters_together(world: World) -> None:
     """Whoever makes up ever new ones gets no more rows for it."""
     order = opened(world, notebook())
