@@ -152,7 +152,7 @@ def test_an_md5_answer_goes_to_no_server_that_nobody_verified(
 
     with far(monkeypatch), upstream(behave) as port:
         with pytest.raises(
-            UpstreamTlsFailed, match="verifies it, or configure the server to use scram-sha-256"
+            UpstreamTlsFailed, match="verifies the server, or configure the server to use scram-sha-256"
         ) as caught:
             log_in(login_to(port, sslmode=mode), (), limits=Limits())
         wait_until(lambda: heard, deadline_s=10, what="the end of the connection")
