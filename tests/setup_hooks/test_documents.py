@@ -33,7 +33,11 @@ OF_NOW = [name for name in DOCUMENTS if name != "CHANGELOG.md"]
 FOR_CONTRIBUTORS = ["CONTRIBUTING.md", "DECISIONS.md", "docs/architecture.md", "docs/extending.md"]
 
 # Where a path that a document names may begin.
-STARTS = (ROOT, PACKAGE, ROOT / "labextension", ROOT / "docs", ROOT / "tests", ROOT / "tests" / "attacks")
+STARTS = (
+    ROOT,
+    PACKAGE,
+    *(ROOT / place for place in ("labextension", "docs", "tests", "tests/attacks", "tests/support")),
+)
 TOP = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py")} - {
     "labextension",
     "__pycache__",
