@@ -13,4 +13,6 @@ myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
+# The first page is below docs/: whoever opens the site itself is led there.
+html_extra_path = ["site"]
 html_title = "connvault-jupyter"

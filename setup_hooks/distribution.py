@@ -88,7 +88,8 @@ def of_python(wheel: Path, target: Path) -> None:
     packages, tool = MADE_IN / "packages", MADE_IN / "cyclonedx"
     venv.create(packages)
     lock = f"requirements/{LOCKS.get(PYTHON, 'dev.lock')}"
-    run([*pip(packages / "bin"), "-c", lock, f"{wheel}[{EXTRAS}]"])
+    # Nothing is run from there.
+    run([*pip(packages / "bin"), "--no-compile", "-c", lock, f"{wheel}[{EXTRAS}]"])
     venv.create(tool)
     run([*pip(tool / "bin"), "--no-deps", "-r", "requirements/cyclonedx.lock"])
     described = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible"]

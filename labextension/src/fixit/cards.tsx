@@ -70,8 +70,10 @@ interface HandleCardProps {
   trans: TranslationBundle;
 }
 
-// The openers that are no methods.
-const ATTRIBUTES = new Set(['dsn', 'base_url']);
+// The openers that are no methods: the properties of kernel/families.py.
+const ATTRIBUTES = new Set([
+  'agent_socket', 'base_url', 'bucket', 'dsn', 'last_refusal', 'storage_options', 'token', 'url'
+]);
 
 const DECISIONS = ['once', 'session', 'for', 'always'] as const;
 

@@ -1,4 +1,6 @@
 import { fireEvent, render, screen } from '@testing-library/react';
+import { readFileSync } from 'node:fs';
+import { cwd } from 'node:process';
 import { describe, expect, test } from 'vitest';
 
 import { FixItCard, HandleCard } from '../../src/fixit/cards';
@@ -112,6 +114,17 @@ describe('a handle', () => {
   ])('that is %s by %s says %s', (mode, delivery, words) => {
     render(<HandleCard handle={readHandle({ ...HANDLE, mode, delivery })!} provider={provider()} trans={trans} />);
     expect(document.querySelector('.jp-connvault-pill')?.textContent).toBe(words);
+  });
+
+  test('shows with brackets what is called, and without what is read', () => {
+    const families = readFileSync(`${cwd()}/../connvault_jupyter/kernel/families.py`, 'utf8');
+    const found = [...families.matchAll(/(@property\n)? {4}(?:async )?def ([a-z]\w*)\(self/g)];
+    const openers = [...new Set(found.map(([, , name]) => name))];
+    const read = new Set(found.filter(([, property]) => property).map(([, , name]) => name));
+    expect([openers.includes('engine'), read.has('url')]).toEqual([true, true]);
+    render(<HandleCard handle={readHandle({ ...HANDLE, openers })!} provider={provider()} trans={trans} />);
+    const shown = [...screen.getByTestId('connvault-handle').querySelectorAll('code')].map(code => code.textContent);
+    expect(shown).toEqual(openers.map(name => (read.has(name) ? `.${name}` : `.${name}()`)));
   });
 
   test('that has ended says that and nothing of how or for how long', () => {
