@@ -80,7 +80,9 @@ def container(
 
 def removed(owner: Asker) -> None:
     """All its processes at once, without a word."""
-    inside = psutil.Process(owner.process.pid).children(recursive=True) if owner.process.poll() is None else []
+    inside = (
+        psutil.Process(owner.process.pid).children(recursive=True) if owner.process.poll() is None else []
+    )
     owner.process.kill()
     owner.process.wait()
     _, left = psutil.wait_procs(inside, timeout=20)
