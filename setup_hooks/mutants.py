@@ -257,8 +257,9 @@ def table(mutants: Sequence[Mutant], plan: Plan, results: Sequence[Result]) -> s
             f"| {len(tried) - tried.count('survived')} | {tried.count('survived')} |"
         )
     survived = sum(one.outcome == "survived" for one in results)
+    equivalent = sum(one.named in plan.equivalent for one in mutants)
     lines.append(
-        f"| all | {len(mutants)} | {len(plan.equivalent)} | {len(results)} | {len(results) - survived} | {survived} |"
+        f"| all | {len(mutants)} | {equivalent} | {len(results)} | {len(results) - survived} | {survived} |"
     )
     return "\n".join(lines) + "\n"
 
