@@ -21,7 +21,7 @@ import sys
 from typing import NamedTuple
 
 from .hardening import become_non_dumpable, deny_debuggers, end_with_parent, is_open, show_as, tracer_of
-from .waiter import continue_in_child
+from .waiting_parent import continue_in_child
 
 CHANNEL = b"+"
 TRACED = b"T"

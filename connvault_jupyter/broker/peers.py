@@ -24,7 +24,7 @@ from ..errors import BrokerUnavailable, NotAllowed
 from ..services.visible_names import visible
 from .kernels import Kernels, KnownKernel
 from .os_processes import Peer, PidNamespace, Processes, Running
-from .scripts import Started, script_of
+from .script_identity import Started, script_of
 
 # The session is saved after the kernel has started; a first cell may run before it is reported here.
 _PATIENCE_S = 2.0

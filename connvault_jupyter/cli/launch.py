@@ -24,7 +24,7 @@ from ..broker.hardening import (
     tracer_of,
 )
 from ..broker.unreadable_exec import unreadable_loader
-from ..broker.waiter import continue_in_child
+from ..broker.waiting_parent import continue_in_child
 
 APPS = ("lab", "notebook", "server")
 

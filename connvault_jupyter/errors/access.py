@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..handle_ends import WORDS
+from ..handle_end_reasons import WORDS
 from .error import ConnvaultError
 
 
@@ -77,7 +77,7 @@ class TooManyHandles(NotAllowed):
 
 
 class HandleInvalid(NotAllowed):
-    """`details["reason"]` is one of `handle_ends.HandleEnd`; without a `message`, the reason's own words are used."""
+    """`details["reason"]` is one of `handle_end_reasons.HandleEnd`, whose words are used without a `message`."""
 
     code = "handle_invalid"
     default_message = "This handle is no longer valid. Call connection() again."

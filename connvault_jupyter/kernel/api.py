@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..contracts.request_limits import CONNECTION_NAME, MAX_AGENT_CHARS, MAX_CLAIM_CHARS, MAX_WAIT_S
 from ..errors import ConnectionNotFound, ConnvaultError, HandleInvalid, InvalidFields, WrongKind
-from . import lost, responses
-from .client import BrokerClient
+from . import lost_connections, responses
+from .broker_client import BrokerClient
 from .display import ConnectionTable, plain
 from .handle import Handle
 from .handle_ref import WAIT_GRACE_S
@@ -183,7 +183,7 @@ def ended(error: BaseException) -> list[ConnvaultError]:
 
     Otherwise other handles that have ended in the meantime are reported too, once each.
     """
-    tied = lost.handle_refs_of(error, held().handle_refs())
+    tied = lost_connections.handle_refs_of(error, held().handle_refs())
     found = [(handle_ref, why) for handle_ref in tied if (why := handle_ref.why_ended()) is not None]
     if not found:
         return []

@@ -20,7 +20,7 @@ from ..errors import (
     VaultLocked,
 )
 from . import responses
-from .client import BrokerClient
+from .broker_client import BrokerClient
 from .masked import MaskedStr
 
 # The broker ends the wait itself; this is extra time for its answer, and for unlocking the vault first.

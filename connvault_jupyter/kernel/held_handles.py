@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Iterator
 
 from ..errors import ConnvaultError
-from .client import BrokerClient
+from .broker_client import BrokerClient
 from .families import family_of
 from .handle import Handle
 from .handle_ref import HandleRef

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..contracts.relay_wire import ERROR_HEADER, PROBLEM_HEADER, refusal_in
 from ..errors import ConnvaultError, HandleInvalid, from_problem
-from ..handle_ends import end_of
+from ..handle_end_reasons import end_of
 
 
 def said_in(text: str, *, connection: str) -> ConnvaultError | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..contracts.problem import FieldError
 from ..contracts.providers import ProviderDefinition, SkippedProvider
-from ..services.claims import cleaned
+from ..services.requester_claims import cleaned
 from .definition_rules import definition_from
 from .field_rules import FieldRules
 from .schema_rules import Unusable

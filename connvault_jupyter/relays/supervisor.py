@@ -28,8 +28,8 @@ from ..services.relay_ports import RelayEndpoint, RelayOrder
 from .broker_answers import BrokerAnswers
 from .ended_ports import EndedPorts
 from .handle_directories import HandleDirectories
+from .keyed_locks import KeyedLocks
 from .option_files import OptionFiles
-from .turns import Turns
 from .worker_client import WorkerClient, gone, refused
 from .zygote_client import StartZygote, ZygoteClient
 
@@ -72,7 +72,7 @@ class RelaySupervisor:
         self._log = log
         self._lock = threading.Lock()
         # One for each worker: a stuck worker delays only its own handles.
-        self._turns: Turns[_WorkerKey] = Turns()
+        self._openings: KeyedLocks[_WorkerKey] = KeyedLocks()
         self._zygote: ZygoteClient | None = None
         self._workers: dict[_WorkerKey, WorkerClient] = {}
         self._open: dict[str, _Open] = {}
@@ -108,7 +108,7 @@ class RelaySupervisor:
     def open(self, order: RelayOrder) -> RelayEndpoint:
         """The endpoint of a handle. Raises: BrokerUnavailable."""
         handle = handle_id(order.ref, order.grant_id)
-        with self._turns.of(_key(order)):
+        with self._openings.of(_key(order)):
             found = self._listening(handle, order)
         name = SOCKETS.get(order.protocol, SOCKET)
         endpoint = RelayEndpoint(

@@ -14,7 +14,6 @@ from .access.service import AccessService
 from .access.use import HandleUses
 from .audit.service import AuditService
 from .audit.sightings import Sightings
-from .claims import Claims
 from .connections.connection_check import ConnectionChecks
 from .connections.destinations import Destinations
 from .connections.directory import Directory
@@ -37,6 +36,7 @@ from .grants.use_counter import UseCounter
 from .outside_changes import OutsideChanges
 from .ports import ConnectionCheck, ProviderRegistry, RunningRequesters
 from .relay_ports import Relays
+from .requester_claims import Claims
 from .secrets.custody import Custody
 from .secrets.held_keys import HeldKeys
 from .secrets.reader import SecretReader

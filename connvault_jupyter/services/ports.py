@@ -23,7 +23,7 @@ from ..contracts.events import Event
 from ..contracts.problem import FieldError
 from ..contracts.providers import Mode, ProviderDefinition, SkippedProvider
 from ..contracts.sealed import SealedText, SealingKey
-from ..handle_ends import HandleEnd
+from ..handle_end_reasons import HandleEnd
 
 Clock = Callable[[], datetime]
 """Aware UTC now."""

@@ -3,7 +3,7 @@
     trusted\\u00a0.ipynb  ->  trusted[U+00A0].ipynb
 
 The page has the same rule (`labextension/src/foreignText.ts`); `tests/support/visible_names.json` has vectors for both.
-Homoglyphs of other scripts are not flagged. For sentences use `claims.cleaned` instead.
+Homoglyphs of other scripts are not flagged. For sentences use `requester_claims.cleaned` instead.
 """
 
 from __future__ import annotations

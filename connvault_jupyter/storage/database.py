@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import StorageBusy, StorageError, StorageFull
 from .checkpoints import Checkpoints
-from .reserve import Reserve
+from .disk_reserve import Reserve
 from .schema import Acting, acting
 from .sqlite_errors import translated, translated_os
 
@@ -97,7 +97,7 @@ class Database:
         """Runs one writing statement, in its own durable transaction if none is open; returns the number of rows
         changed.
 
-        `telling` false: `version` stays the same, because no cache depends on this row.
+        `revealing_commands` false: `version` stays the same, because no cache depends on this row.
 
         Raises: StorageFull, StorageBusy, StorageError.
         """

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from ..contracts.access import Grant
 from ..contracts.contract import ConnectionId, GrantId
 from ..contracts.providers import Mode
-from ..handle_ends import WORDS, HandleEnd
+from ..handle_end_reasons import WORDS, HandleEnd
 from ..services.ports import EndedHandle, Handle, StoredGrant
 from .database import Database, Row
 from .rows import (

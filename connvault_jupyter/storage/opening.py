@@ -12,9 +12,9 @@ from pathlib import Path
 from ..errors import StorageBusy, StorageFull
 from .checkpoints import LONGEST_WAL_PAGES, Checkpoints
 from .database import Database, sync_file
+from .disk_reserve import Reserve
 from .file_systems import on_network_file_system
 from .private_files import claim_private, create_private, private_directory, unusable
-from .reserve import Reserve
 from .schema import Migration, acting_of, migrate, shipped_migrations
 from .sqlite_errors import is_busy, is_forbidden, translated, translated_os
 

@@ -277,7 +277,7 @@ def test_changed_code_of_the_package_is_the_kernels_own_affair(rest: Rest, kerne
     """A client library that was patched in the process can say what it likes; the broker asks all the same."""
     kernel.run(
         """
-from connvault_jupyter.kernel import client, handle, responses
+from connvault_jupyter.kernel import broker_client, handle, responses
 from connvault_jupyter import errors
 import socket
 class Liar(str): pass

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts import frames
-from connvault_jupyter.kernel.client import BrokerClient
+from connvault_jupyter.kernel.broker_client import BrokerClient
 
 from . import relay_contenders
 from .relay_contenders import Call, Options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connvault_jupyter.kernel.client import BrokerClient
+from connvault_jupyter.kernel.broker_client import BrokerClient
 
 from .interleaved import Call, interleaved
 

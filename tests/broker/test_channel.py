@@ -21,7 +21,7 @@ from connvault_jupyter.broker.os_processes import here
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.access import Requester
 from connvault_jupyter.errors import RequestTooLarge
-from connvault_jupyter.kernel.client import BrokerClient
+from connvault_jupyter.kernel.broker_client import BrokerClient
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until

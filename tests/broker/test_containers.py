@@ -183,7 +183,7 @@ def test_containers_may_share_a_runtime_folder(short_tmp_path: Path) -> None:
 WAITED_FOR = """
 import os, signal, sys
 from pathlib import Path
-from connvault_jupyter.broker.waiter import continue_in_child
+from connvault_jupyter.broker.waiting_parent import continue_in_child
 from tests.support.broker.processes import wait_until
 assert os.getpid() == 1
 continue_in_child()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.handle_ends import WORDS
+from connvault_jupyter.handle_end_reasons import WORDS
 from tests.support.broker.operator import operated_broker
 from tests.support.broker.processes import wait_until
 from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks

@@ -17,7 +17,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from connvault_jupyter.broker import hardened_start, hardening, spawn, unreadable_exec, waiter
+from connvault_jupyter.broker import hardened_start, hardening, spawn, unreadable_exec, waiting_parent
 from connvault_jupyter.errors import BrokerUnavailable, ProcessTraced
 from tests.support.broker.processes import wait_until
 from tests.support.broker.unprivileged import run_unprivileged
@@ -81,7 +81,7 @@ def test_a_process_that_was_open_goes_on_in_a_copy_of_itself(
     own, parent, owner = map(int, channel.recv(99).split())
     assert (own, parent, owner) == (pid, spawned.process.pid, os.getpid())
     assert pid != spawned.process.pid
-    assert psutil.Process(spawned.process.pid).name() == waiter.NAME
+    assert psutil.Process(spawned.process.pid).name() == waiting_parent.NAME
 
 
 def test_a_process_that_never_was_open_stays_one(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_killed_waiting_process_takes_its_copy_along(
 # In a terminal of its own: one Ctrl-C, then a signal to the process that was started.
 WAITED_FOR = """
 import signal
-from connvault_jupyter.broker.waiter import continue_in_child
+from connvault_jupyter.broker.waiting_parent import continue_in_child
 continue_in_child()
 heard = []
 signal.signal(signal.SIGINT, lambda *_: heard.append("int"))

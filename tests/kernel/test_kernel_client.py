@@ -24,7 +24,7 @@ from connvault_jupyter.errors import (
     InvalidRequest,
     VersionMismatch,
 )
-from connvault_jupyter.kernel.client import BrokerClient
+from connvault_jupyter.kernel.broker_client import BrokerClient
 from tests.support.broker.processes import ends
 from tests.support.broker.scripted_broker import ScriptedBroker, new_ref
 
@@ -102,7 +102,7 @@ def test_on_windows_the_message_says_wsl(
     client: BrokerClient, scripted_broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No Unix sockets with peer credentials there."""
-    monkeypatch.setattr("connvault_jupyter.kernel.client.sys.platform", "win32")
+    monkeypatch.setattr("connvault_jupyter.kernel.broker_client.sys.platform", "win32")
     with pytest.raises(BrokerUnavailable, match="WSL"):
         client.ask("access.check", {"ref": new_ref()})
 
@@ -316,7 +316,7 @@ def test_at_the_end_of_the_process_no_connection_is_left_open(
     """Python would warn of it, in the middle of whatever output the program has."""
     scripted_broker.answers["access.check"] = lambda body: CHECK
     code = (
-        "from connvault_jupyter.kernel.client import BrokerClient\n"
+        "from connvault_jupyter.kernel.broker_client import BrokerClient\n"
         f"client = BrokerClient(locate=lambda: {str(scripted_broker.path)!r})\n"
         f"client.ask('access.check', {{'ref': {new_ref()!r}}})\n{last}"
     )

@@ -294,7 +294,7 @@ def test_tab_without_a_broker_is_quiet_and_quick(shell: Shell, monkeypatch: pyte
 
     waited: list[float] = []
     monkeypatch.setattr(api.broker(), "_locate", lambda: "/tmp/connvault-nobody-listens.sock")
-    monkeypatch.setattr("connvault_jupyter.kernel.client.time.sleep", waited.append)
+    monkeypatch.setattr("connvault_jupyter.kernel.broker_client.time.sleep", waited.append)
     shell.complete("%connections use ")
     assert waited == []
 

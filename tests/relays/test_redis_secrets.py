@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.redis.relay import Session
 from connvault_jupyter.relays.redis.resp import Commands, encode
-from connvault_jupyter.relays.redis.telling import could_tell
+from connvault_jupyter.relays.redis.revealing_commands import could_tell
 from tests.support.relays.redis_relay import Raw, RedisRelays, redis_relays
 from tests.support.servers.redis_server import RedisServer, redis_server
 

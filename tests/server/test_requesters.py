@@ -20,7 +20,7 @@ DEADLINE_S = 30.0
 
 ASK = """
 import json
-from connvault_jupyter.kernel.client import BrokerClient
+from connvault_jupyter.kernel.broker_client import BrokerClient
 def ask(op, **body):
     try:
         print(json.dumps(BrokerClient().ask(op, body, timeout_s=40)))

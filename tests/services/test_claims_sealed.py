@@ -10,7 +10,7 @@ from connvault_jupyter.contracts.access import GrantFilter
 from connvault_jupyter.contracts.request_limits import MAX_AGENT_CHARS, MAX_CLAIM_CHARS
 from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import AccessDenied, VaultLocked
-from connvault_jupyter.services.claims import Claims, Kind
+from connvault_jupyter.services.requester_claims import Claims, Kind
 from connvault_jupyter.vault.envelope import VaultKeys, derive_keys
 from tests.support import properties as properties
 from tests.support.canary import CANARY

@@ -34,7 +34,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
     VaultLocked,
 )
-from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED
+from connvault_jupyter.services.consent.throttle import MAX_UNANSWERED
 from tests.support import properties as properties
 from tests.support.services.service_world import POSTGRES, Caller, World, notebook
 

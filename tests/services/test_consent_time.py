@@ -31,7 +31,7 @@ from connvault_jupyter.errors import (
     NotAllowed,
     TooManyQuestions,
 )
-from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED
+from connvault_jupyter.services.consent.throttle import MAX_UNANSWERED
 from tests.support.services.service_world import PERSON, Caller, World, gone, notebook, unasked
 
 

@@ -22,7 +22,7 @@ from connvault_jupyter.errors import (
     TooManyQuestions,
 )
 from connvault_jupyter.services.access.refusal_log import MAX_NOTED, NOTED_EVERY_S
-from connvault_jupyter.services.consent.open_questions import MAX_UNANSWERED, MAX_UNANSWERED_IN_ALL
+from connvault_jupyter.services.consent.throttle import MAX_UNANSWERED, MAX_UNANSWERED_IN_ALL
 from tests.support.services.service_world import World, gone, notebook, unasked
 
 TRIES = 60

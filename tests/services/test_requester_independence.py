@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 
-from connvault_jupyter.services.claims import cleaned
+from connvault_jupyter.services.requester_claims import cleaned
 from tests.support import properties as properties
 from tests.support.traces.trace_requests import Ask, Claim, Reworded, Visit, seen, visits
 

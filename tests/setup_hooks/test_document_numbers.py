@@ -17,7 +17,7 @@ from connvault_jupyter.server.extension import ConnvaultExtension
 from connvault_jupyter.services.access import refusal_log
 from connvault_jupyter.services.audit import sightings
 from connvault_jupyter.services.connections import proposals
-from connvault_jupyter.services.consent import open_questions
+from connvault_jupyter.services.consent import throttle
 from connvault_jupyter.services.grants import handle_limit
 from connvault_jupyter.services.secrets import guessability
 from connvault_jupyter.vault import passphrase
@@ -42,8 +42,8 @@ NUMBERS: list[tuple[str, str, float]] = [
     ("SECURITY.md", r"(\w+) in ten minutes for a notebook", proposals.MAX_OF_ONE),
     ("SECURITY.md", r"sixteen in (\w+) minutes for a notebook", proposals.KEPT_S / 60),
     ("SECURITY.md", r"together; (\d+) in all; one event each", proposals.MAX_IN_ALL),
-    ("SECURITY.md", r"(\w+) that end without an answer in 30 s", open_questions.MAX_UNANSWERED + 1),
-    ("SECURITY.md", r"about all together, ([\w-]+);", open_questions.MAX_UNANSWERED_IN_ALL + 1),
+    ("SECURITY.md", r"(\w+) that end without an answer in 30 s", throttle.MAX_UNANSWERED + 1),
+    ("SECURITY.md", r"about all together, ([\w-]+);", throttle.MAX_UNANSWERED_IN_ALL + 1),
     ("SECURITY.md", r"(\w+) events in 30 s for one requester", refusal_log.MAX_NOTED),
     ("SECURITY.md", r"ten events in (\d+) s for one requester", refusal_log.NOTED_EVERY_S),
     (
@@ -76,7 +76,7 @@ NUMBERS: list[tuple[str, str, float]] = [
     ("docs/deliveries.md", r"A kernel can have (\d+) handles of a connection", handle_limit.MAX_LIVE),
     ("docs/processes.md", r"with growing pauses, (\w+) times", broker_process._MAX_STARTS),
     ("DECISIONS.md", r"kept in the broker's memory for (\w+) minutes", proposals.KEPT_S / 60),
-    ("DECISIONS.md", r"(\w+) questions in 30 s about one connection", open_questions.MAX_UNANSWERED + 1),
+    ("DECISIONS.md", r"(\w+) questions in 30 s about one connection", throttle.MAX_UNANSWERED + 1),
     ("DECISIONS.md", r"Refusals make (\w+) rows in 30 s", refusal_log.MAX_NOTED),
     ("DECISIONS.md", r"We refuse fewer than ([\d,]+) SCRAM iterations", authentication._MIN_ITERATIONS),
     ("DECISIONS.md", r"limit stays at (\d+) for a run and a connection", handle_limit.MAX_LIVE),

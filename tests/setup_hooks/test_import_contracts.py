@@ -152,7 +152,7 @@ def test_the_layers_of_the_house_are_those_that_the_docs_draw(page: str) -> None
     """Lowest first there, highest first in the contract."""
     (house,) = (contract for contract in CONTRACTS if contract.get("containers") == [PACKAGE])
     text = (ROOT / page).read_text(encoding="utf-8")
-    drawn = re.search(r"^    handle_ends -> .*\n(?:    .*\n)*", text, re.MULTILINE)
+    drawn = re.search(r"^    handle_end_reasons -> .*\n(?:    .*\n)*", text, re.MULTILINE)
     assert drawn is not None
     layers = [" ".join(layer.strip("( )").split()) for layer in " ".join(drawn[0].split()).split("->")]
     assert layers == house["layers"][::-1]
@@ -163,9 +163,9 @@ def test_the_notebook_side_imports_itself_errors_and_what_both_ends_share(graph:
     sides = ("kernel", "widgets", "notebook", "cli")
     allowed = {
         "contracts.frames", "contracts.relay_wire", "contracts.request_limits", "contracts.secret_words",
-        "handle_ends", "_version",
+        "handle_end_reasons", "_version",
         # The launcher's, which closes its own process as a broker does.
-        "broker.hardening", "broker.unreadable_exec", "broker.waiter",
+        "broker.hardening", "broker.unreadable_exec", "broker.waiting_parent",
     }  # fmt: skip
     found = {
         imported.removeprefix(f"{PACKAGE}.")
@@ -185,4 +185,7 @@ def test_what_both_ends_share_imports_the_standard_library_alone(
     """But for the errors, which import nothing either."""
     found = graph.find_upstream_modules(f"{PACKAGE}.contracts.{module}")
     others = {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert {name.split(".")[1] if "." in name else name for name in others} <= {"errors", "handle_ends"}
+    assert {name.split(".")[1] if "." in name else name for name in others} <= {
+        "errors",
+        "handle_end_reasons",
+    }

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ...errors import ConnvaultError
 from ..client_arguments import check_arguments, imported
 from ..handle_ref import HandleRef
-from ..lost import mark
+from ..lost_connections import mark
 from ..relay_errors import said_in
 from ..responses import RelayEndpoint
 

@@ -13,7 +13,7 @@ from ...contracts.relay_wire import OUR_HEADERS
 from .authorization import NOWHERE, Places
 from .client_auth import HandleToken
 from .heads import Headers, RequestHead, ResponseHead
-from .second_addresses import has_second_address
+from .target_headers import has_second_address
 
 # RFC 9110 7.6.1, and names used by older software.
 _HOP_BY_HOP = frozenset(

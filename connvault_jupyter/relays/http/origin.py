@@ -1,7 +1,7 @@
 """Where a connection's requests may go: one origin, and everything below one path. Nothing is sent here.
 
 A path is checked as the most careless server would read it (`paths`). So is an address in a header that a server
-treats like the target (`second_addresses`).
+treats like the target (`target_headers`).
 """
 
 from __future__ import annotations

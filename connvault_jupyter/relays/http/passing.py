@@ -2,7 +2,7 @@
 
 Values where the login goes are replaced. Elsewhere a client may add credentials of its own: a gateway's key and a
 user's token are two logins of one request. The handle's token is removed wherever it occurs. Second addresses that a
-server acts on are checked like the target (`second_addresses`).
+server acts on are checked like the target (`target_headers`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .headers import NEVER_UP, accepted, judged
 from .heads import Headers, RequestHead
 from .origin import Origin
 from .request import Request
-from .second_addresses import check_query, second_address
+from .target_headers import check_query, second_address
 
 # By these a service recognises its own pages, to detect forged requests.
 _SAY_FROM_WHERE = frozenset({"origin", "referer"})

@@ -26,7 +26,7 @@ from .heads import (
     ResponseHead,
     response_head,
 )
-from .shown import Shown
+from .masked_content import Shown
 from .streams import Exchange, Silent
 
 # For 100, 103 and future ones: a server that sends more of them is broken.

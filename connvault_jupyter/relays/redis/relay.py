@@ -4,8 +4,8 @@ A client's own login is answered here: on the Unix socket any password is accept
 keep the order of answers, a marker (`markers`) is sent upstream instead of such a command, and the server's answer to
 it (`unknown command`, which also aborts a transaction, as a refusal must) is replaced. Nothing is counted, so pushes,
 subscriptions and `CLIENT REPLY OFF` need no special care. A command whose answer could contain the password
-(`telling`) is put between two markers, and everything between their answers is masked, or rewritten without its
-secrets (`rules`, `blanking`); everything else is data, and passes unchanged. A marker would abort a transaction, so
+(`revealing_commands`) is put between two markers, and everything between their answers is masked, or rewritten without
+its secrets (`rules`, `blanking`); everything else is data, and passes unchanged. A marker would abort a transaction, so
 there EXEC's answer is masked, and what comes just before it.
 
 There is no hand-over: `CONFIG GET requirepass` and other users' ACL entries could no longer be refused or masked.
@@ -34,8 +34,8 @@ from .answers import Answers
 from .blanking import blanked
 from .login import DEFAULT_USER, log_in, server_of
 from .resp import Commands, ProtocolError, encode
+from .revealing_commands import MAX_NAME_BYTES, could_tell
 from .rules import WATCHED, Rule, as_server_reads, ruled
-from .telling import MAX_NAME_BYTES, could_tell
 
 _OK = b"+OK\r\n"
 _ATTEMPTS = 8

@@ -17,8 +17,8 @@ from ...contracts.access import Requester
 from ...contracts.connections import Connection
 from ...errors import AccessDenied, ConnvaultError, StorageError
 from ..audit.service import AuditService
-from ..consent.throttle import MAX_REMEMBERED, Often, Until, asker_of
 from ..ports import Clock, RunningRequesters
+from ..short_memory import MAX_REMEMBERED, Often, Until, asker_of
 
 # As long as the pause after a no: a loop makes two events a minute.
 NOTED_EVERY_S = 30

@@ -15,7 +15,6 @@ from ...contracts.access import (
 from ...contracts.connections import Connection
 from ...contracts.contract import HandleRef
 from ...errors import ConnvaultError, ConsentInterrupted, ConsentWithdrawn, NotAllowed
-from ..claims import Claim
 from ..connections.destinations import Destination
 from ..consent.question import Granted, Ticket
 from ..consent.service import ConsentService
@@ -24,6 +23,7 @@ from ..grants.permissions import Permissions
 from ..grants.service import Subject
 from ..ports import Wait
 from ..relay_ports import Relays
+from ..requester_claims import Claim
 from ..secrets.service import SecretsService
 from .deliveries import delivery_of, mode_of
 from .refusal_log import said_never

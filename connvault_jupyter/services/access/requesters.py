@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..claims import Claims
 from ..ports import RunningRequesters
+from ..requester_claims import Claims
 from .refusal_log import RefusalLog
 
 

@@ -16,13 +16,13 @@ from ...errors import (
     SecretMissing,
     VaultLocked,
 )
-from ..claims import Claim, agent_of_grant, agent_of_handle
 from ..connections.destinations import Destination
 from ..connections.directory import Directory
 from ..grants.ended import Ended
 from ..grants.handles import Handles
 from ..grants.service import Grants, belongs
 from ..ports import Handle, RunningRequesters, StoredGrant
+from ..requester_claims import Claim, agent_of_grant, agent_of_handle
 from ..secrets.service import SecretsService
 
 EDITED = (

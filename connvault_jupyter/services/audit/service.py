@@ -22,7 +22,6 @@ from ...contracts.connections import Connection
 from ...contracts.events import Event
 from ...contracts.providers import Mode
 from ...errors import StorageError
-from ..claims import Claims
 from ..ports import (
     AuditStore,
     Checkpoint,
@@ -32,6 +31,7 @@ from ..ports import (
     Publish,
     Transactions,
 )
+from ..requester_claims import Claims
 from ..secrets.generations import Unlocked
 from . import chain
 from .chain import Walk

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from ...errors import ConnvaultError, StorageError
 from ..access.resolve import HandleResolver
-from ..consent.throttle import Often, Until
 from ..ports import Clock, ConnectionStore
 from ..relay_ports import RelayOrder
+from ..short_memory import Often, Until
 from .service import AuditService
 
 # A debug page that is fetched again and again makes one event in ten minutes.

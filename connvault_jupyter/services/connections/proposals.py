@@ -25,10 +25,10 @@ from ...errors import (
     TooManyProposals,
 )
 from ..access.refusal_log import RefusalLog
-from ..consent.throttle import asker_of
 from ..context import Context
 from ..identifiers import new_ref
 from ..ports import ProviderRegistry, RunningRequesters
+from ..short_memory import asker_of
 from ..visible_names import is_visible
 
 # Long enough to read a cell's output and to click; a link in a notebook that is opened tomorrow shows nothing.

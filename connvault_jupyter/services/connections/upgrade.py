@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from ...contracts.access import Grant
 from ..audit.service import AuditService
-from ..claims import MASK, Claims
 from ..grants.service import Grants
 from ..ports import StoredGrant
+from ..requester_claims import MASK, Claims
 from ..vault_ports import Keys
 from .destinations import Destination
 from .directory import Directory

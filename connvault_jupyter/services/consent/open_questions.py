@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 
 from ...contracts.access import DecisionKind, Grant
 from ...contracts.events import Event
 from ...errors import (
-    AccessDenied,
     ConnvaultError,
     ConsentInterrupted,
     ConsentTimeout,
@@ -22,39 +21,28 @@ from ...errors import (
     StorageError,
     TooManyQuestions,
 )
-from ..claims import Claim, Claims
 from ..connections.directory import Directory
 from ..context import Context
 from ..grants.service import Subject
 from ..identifiers import new_id
 from ..ports import RunningRequesters
+from ..requester_claims import Claim, Claims
 from ..secrets.reader import SecretReader
+from ..short_memory import asker_of
+from .approvers import Approvers
 from .log import QuestionLog
+from .preselection import Preselection
 from .question import (
     MAX_REASONS,
     Granted,
     Happening,
-    Key,
     Pending,
     Questions,
     Ticket,
     digest_of,
     key_of,
 )
-from .throttle import Often, Until, asker_of
-
-# In the other cases nobody saw a dialog, so nobody needs a pause before the next one.
-_PAUSING = frozenset({Happening.REFUSED, Happening.TIMED_OUT})
-
-# Whoever interrupts a cell may run it again at once, and so may whoever has just opened a tab. More than that within
-# one pause is not a person: dialogs that come and go in a loop are a flood too, and questions that nobody could see
-# would fill the log.
-_UNANSWERED = frozenset({Happening.ABANDONED, Happening.UNATTENDED})
-MAX_UNANSWERED = 5
-
-# Questions of one requester that ended without a yes within one pause, over all connections: more than a notebook has
-# that asks for all of its connections at once and is interrupted.
-MAX_UNANSWERED_IN_ALL = 20
+from .throttle import Throttle
 
 
 class OpenQuestions:
@@ -82,13 +70,9 @@ class OpenQuestions:
         self._randomness = context.randomness
         self._publish = context.publish
         self._questions = Questions()
-        self._cooldown: Until[tuple[str, str]] = Until()
-        self._cooldown_in_all: Until[str] = Until()
-        self._unanswered: Often[tuple[str, str]] = Often(limit=MAX_UNANSWERED)
-        self._unanswered_in_all: Often[str] = Often(limit=MAX_UNANSWERED_IN_ALL)
-        self._allowed_once: Until[Key] = Until()
-        self._approvers = 0
-        self._unattended_since = context.clock()
+        self._throttle = Throttle(pause_s=context.settings.consent.cooldown_s)
+        self._preselection = Preselection(repeat_s=context.settings.consent.repeat_s)
+        self._approvers = Approvers(grace_s=context.settings.consent.approver_grace_s, now=context.clock())
 
     def put(self, subject: Subject, *, reason: Claim | None, timeout_s: float | None) -> Ticket:
         """Asks, or joins the caller to an equal question that is already open.
@@ -106,21 +90,12 @@ class OpenQuestions:
         if same is not None:
             self._join(same, ticket, reason)
             return ticket
+        self._throttle.check(subject, now)
         mine = asker_of(subject.requester)
-        pause_s = max(
-            self._cooldown.remaining_s(_pause_key(subject), now),
-            self._cooldown_in_all.remaining_s(mine, now),
-        )
-        if pause_s > 0:
-            raise AccessDenied(
-                "The last request like this was not allowed. Wait a little, then run the cell again.",
-                reason="cooldown",
-                retry_after_s=ceil(pause_s),
-            )
         own = [one.expires_at for one in self._questions.all() if asker_of(one.subject.requester) == mine]
         if len(own) >= self._settings.max_open_questions:
             raise TooManyQuestions(retry_after_s=max(1, ceil((min(own) - now).total_seconds())))
-        again = self._allowed_once.remaining_s(key_of(subject), now) > 0
+        preselected = self._preselection.of(key_of(subject), now)
         with self._log.together():
             subject = replace(subject, agent=self._admitted(subject, subject.agent))
             ticket.reason = self._admitted(subject, reason)
@@ -128,7 +103,7 @@ class OpenQuestions:
                 id=new_id(self._randomness),
                 subject=subject,
                 asked_at=now,
-                preselected="session" if again else "once",
+                preselected=preselected,
                 tickets=[ticket],
                 reasons=[] if ticket.reason is None else [ticket.reason],
                 told_until=ticket.deadline,
@@ -166,9 +141,7 @@ class OpenQuestions:
 
     def approvers(self, count: int) -> None:
         """How many tabs could show a question."""
-        if self._approvers > 0 and count == 0:
-            self._unattended_since = self._clock()
-        self._approvers = count
+        self._approvers.are(count, self._clock())
 
     def granted(self, pending: Pending, decision: DecisionKind, actor: str, grant: Grant | None) -> None:
         """Logs the yes, in the caller's transaction; call `answer` once that is committed."""
@@ -178,7 +151,7 @@ class OpenQuestions:
         """Wakes the callers, after the yes is stored."""
         pending.happened(Happening.ALLOWED)
         if answer.decision == "once":
-            self._allowed_once.remember(pending.key, self._clock(), self._settings.repeat_s)
+            self._preselection.allowed_once(pending.key, self._clock())
         self._settle(pending, lambda: answer)
 
     def close(
@@ -196,7 +169,7 @@ class OpenQuestions:
         Raises: StorageError: `also` could not be done; the question is closed nevertheless.
         """
         pending.happened(happening)
-        self._pause(pending.subject, happening)
+        self._throttle.ended(pending.subject, happening, self._clock())
         try:
             self._log.ended(pending, happening, error().code, decision=decision, actor=actor, also=also)
         except StorageError:
@@ -256,18 +229,6 @@ class OpenQuestions:
         secrets = self._reader.readable(subject.connection, subject.destination)
         return self._claims.admitted(claim, subject.connection.id, secrets)
 
-    def _pause(self, subject: Subject, happening: Happening) -> None:
-        """Notes how a question ended, and who must now wait before the next one."""
-        if happening is Happening.CUT_OFF:
-            return
-        now, pause_s = self._clock(), self._settings.cooldown_s
-        key, asker = _pause_key(subject), asker_of(subject.requester)
-        too_often = happening in _UNANSWERED and self._unanswered.once_more(key, now, pause_s)
-        if happening in _PAUSING or too_often:
-            self._cooldown.remember(key, now, pause_s)
-        if self._unanswered_in_all.once_more(asker, now, pause_s):
-            self._cooldown_in_all.remember(asker, now, pause_s)
-
     def _refresh(self, pending: Pending) -> None:
         """Updates what is asked to the present state; closes the question if it can no longer be asked."""
         old = pending.subject
@@ -293,17 +254,12 @@ class OpenQuestions:
             late = [ticket for ticket in pending.tickets if ticket.deadline <= now]
             if len(late) == len(pending.tickets):
                 self.close(pending, Happening.TIMED_OUT, ConsentTimeout)
-            elif self._approvers == 0 and now >= self._gives_up_at(pending):
+            elif self._approvers.gave_up(pending.asked_at, now):
                 self.close(pending, Happening.UNATTENDED, NoApprover)
             else:
                 for ticket in late:
                     pending.tickets.remove(ticket)
                     ticket.settle(ConsentTimeout())
-
-    def _gives_up_at(self, pending: Pending) -> datetime:
-        # Counted from the request at the earliest: a page that is being reloaded returns within the grace period.
-        since = max(self._unattended_since, pending.asked_at)
-        return since + timedelta(seconds=self._settings.approver_grace_s)
 
     def _settle(self, pending: Pending, answer: Callable[[], Granted | ConnvaultError]) -> None:
         self._questions.close(pending)
@@ -312,7 +268,3 @@ class OpenQuestions:
             # One error for each caller: a shared one, raised in several threads, would collect all their tracebacks.
             ticket.settle(answer())
         self._publish(Event(event="access_request:resolved", id=pending.id))
-
-
-def _pause_key(subject: Subject) -> tuple[str, str]:
-    return asker_of(subject.requester), subject.connection.id

@@ -20,8 +20,8 @@ from ...contracts.contract import HandleRef, Hidden
 from ...contracts.supervision import ConsentSettings
 from ...errors import AccessRequestDecided, ConnvaultError
 from ..canonical import canonical
-from ..claims import Claim, Claims, Kind
 from ..grants.service import Subject
+from ..requester_claims import Claim, Claims, Kind
 
 _DOMAIN = b"connvault-question-2\0"
 

@@ -34,12 +34,12 @@ from ...errors import (
     DecisionNotOffered,
 )
 from ..access.refusal_log import RefusalLog, said_never
-from ..claims import Claim, Claims, cleaned
 from ..connections.directory import Directory
 from ..context import Context
 from ..grants.permissions import Permissions
 from ..grants.service import Subject
 from ..outside_changes import OutsideChanges
+from ..requester_claims import Claim, Claims, cleaned
 from ..secrets.service import SecretsService
 from .open_questions import OpenQuestions
 from .question import Granted, Happening, Pending, Ticket, digest_of, durations, shown

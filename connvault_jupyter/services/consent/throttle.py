@@ -1,71 +1,66 @@
-"""What the broker remembers briefly about requests: pauses after a no, how often, what was just allowed once.
+"""The pause after a no, and after too many questions without an answer.
 
-In memory only: after a restart of the broker nobody has to wait and all counts are gone. No stored permission belongs
-here.
+In memory only: after a restart of the broker nobody has to wait.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from datetime import datetime
+from math import ceil
 
-from ...contracts.access import Requester
+from ...errors import AccessDenied
+from ..grants.service import Subject
+from ..short_memory import Often, Until, asker_of
+from .question import Happening
 
-K = TypeVar("K")
+# In the other cases nobody saw a dialog, so nobody needs a pause before the next one.
+_PAUSING = frozenset({Happening.REFUSED, Happening.TIMED_OUT})
 
-# Enough for every notebook of a busy server; code that invents keys can't make it grow.
-MAX_REMEMBERED = 4096
+# Whoever interrupts a cell may run it again at once, and so may whoever has just opened a tab. More than that within
+# one pause is not a person: dialogs that come and go in a loop are a flood too, and questions that nobody could see
+# would fill the log.
+_UNANSWERED = frozenset({Happening.ABANDONED, Happening.UNATTENDED})
+MAX_UNANSWERED = 5
 
-# A process below a kernel always has its kernel's identity. Others choose theirs: each new process is another detached
-# one, each new copy of a file another script. So they share one identity in these counts.
-_NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
-_OUTSIDE_OF_KERNELS = "outside"
-
-
-def asker_of(requester: Requester) -> str:
-    """Who is throttled: the requester, or all processes outside kernels together."""
-    return requester.key if requester.kind in _NAMED_BY_A_KERNEL else _OUTSIDE_OF_KERNELS
-
-
-class Until(Generic[K]):
-    """Keys, each remembered until its own time."""
-
-    def __init__(self) -> None:
-        self._until: dict[K, datetime] = {}
-
-    def remember(self, key: K, now: datetime, seconds: float) -> None:
-        """Remembers `key` for `seconds` from `now`."""
-        if len(self._until) >= MAX_REMEMBERED:
-            self._until = {kept: until for kept, until in self._until.items() if until > now}
-            while len(self._until) >= MAX_REMEMBERED:
-                del self._until[next(iter(self._until))]
-        self._until[key] = now + timedelta(seconds=seconds)
-
-    def remaining_s(self, key: K, now: datetime) -> float:
-        """Seconds that `key` is still remembered; 0 if it is not."""
-        until = self._until.get(key)
-        return 0.0 if until is None else max(0.0, (until - now).total_seconds())
-
-    def first(self, key: K, now: datetime, seconds: float) -> bool:
-        """True if `key` was not remembered; it is from now on. Repeated refusals make one event, not a flood."""
-        if self.remaining_s(key, now) > 0:
-            return False
-        self.remember(key, now, seconds)
-        return True
+# Questions of one requester that ended without a yes within one pause, over all connections: more than a notebook has
+# that asks for all of its connections at once and is interrupted.
+MAX_UNANSWERED_IN_ALL = 20
 
 
-class Often(Generic[K]):
-    """Keys with the times of their occurrences: tells when there were more than `limit` of them recently."""
+class Throttle:
+    """Who has to wait before a question like the last one is asked again. `pause_s`: for how long."""
 
-    def __init__(self, *, limit: int) -> None:
-        self._limit = limit
-        self._times: dict[K, list[datetime]] = {}
+    def __init__(self, *, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._pausing: Until[tuple[str, str]] = Until()
+        self._pausing_in_all: Until[str] = Until()
+        self._unanswered: Often[tuple[str, str]] = Often(limit=MAX_UNANSWERED)
+        self._unanswered_in_all: Often[str] = Often(limit=MAX_UNANSWERED_IN_ALL)
 
-    def once_more(self, key: K, now: datetime, seconds: float) -> bool:
-        """Notes an occurrence at `now`; whether there were more than `limit` in the last `seconds`."""
-        since = now - timedelta(seconds=seconds)
-        times = [at for at in self._times.pop(key, []) if at > since][-self._limit :]
-        while len(self._times) >= MAX_REMEMBERED:
-            del self._times[next(iter(self._times))]
-        self._times[key] = [*times, now]
-        return len(times) >= self._limit
+    def check(self, subject: Subject, now: datetime) -> None:
+        """Raises: AccessDenied (`cooldown`): this is not asked yet."""
+        remaining_s = max(
+            self._pausing.remaining_s(_key(subject), now),
+            self._pausing_in_all.remaining_s(asker_of(subject.requester), now),
+        )
+        if remaining_s > 0:
+            raise AccessDenied(
+                "The last request like this was not allowed. Wait a little, then run the cell again.",
+                reason="cooldown",
+                retry_after_s=ceil(remaining_s),
+            )
+
+    def ended(self, subject: Subject, happening: Happening, now: datetime) -> None:
+        """Notes how a question ended without a yes."""
+        if happening is Happening.CUT_OFF:
+            return
+        key, asker = _key(subject), asker_of(subject.requester)
+        too_often = happening in _UNANSWERED and self._unanswered.once_more(key, now, self._pause_s)
+        if happening in _PAUSING or too_often:
+            self._pausing.remember(key, now, self._pause_s)
+        if self._unanswered_in_all.once_more(asker, now, self._pause_s):
+            self._pausing_in_all.remember(asker, now, self._pause_s)
+
+
+def _key(subject: Subject) -> tuple[str, str]:
+    return asker_of(subject.requester), subject.connection.id

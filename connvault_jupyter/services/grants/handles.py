@@ -10,7 +10,7 @@ from ...contracts.connections import Connection
 from ...contracts.contract import ConnectionId, GrantId, HandleRef
 from ...contracts.providers import Mode
 from ...errors import HandleInvalid
-from ...handle_ends import HandleEnd
+from ...handle_end_reasons import HandleEnd
 from ..identifiers import new_ref, ref_hash
 from ..ports import Clock, Handle, HandleStore, Randomness
 from .ended import Ended

@@ -16,7 +16,7 @@ from ...contracts.access import Grant, Requester
 from ...contracts.connections import Connection
 from ...contracts.events import Event
 from ...errors import GrantNotFound, StorageError
-from ...handle_ends import HandleEnd
+from ...handle_end_reasons import HandleEnd
 from ..context import Context
 from ..ports import ConnectionStore, RunningRequesters
 from .ended import Ended, name_of

@@ -20,13 +20,13 @@ from typing import Literal
 from ...contracts.access import DecisionKind, Grant, Requester
 from ...contracts.connections import Connection
 from ...contracts.providers import Mode
-from ...handle_ends import HandleEnd
+from ...handle_end_reasons import HandleEnd
 from ..canonical import canonical_contract
-from ..claims import Claim, same_agent
 from ..connections.destinations import Destination
 from ..context import Context
 from ..identifiers import new_id
 from ..ports import GrantStore, RunningRequesters, StoredGrant
+from ..requester_claims import Claim, same_agent
 from ..vault_ports import Keys
 from .ended import Ended
 

@@ -15,10 +15,8 @@ import type { DecisionKind, Duration, ProviderDefinition, Question } from '../co
 import { messageOf } from '../errors';
 import type { IOpenQuestion } from '../tokens';
 import { ConsentView } from './ConsentView';
+import { remainingSeconds, TICK_MS } from './Countdown';
 import { isMove, KeyGuard } from './keyGuard';
-
-/** The clock of the countdown; finer than a second, so that no second is skipped. */
-const TICK_MS = 250;
 
 interface ConsentDialogOptions {
   trans: TranslationBundle;
@@ -184,7 +182,7 @@ export class ConsentDialog extends Widget {
           items={this._items}
           index={this._index}
           duration={this._duration}
-          remainingS={current ? Math.ceil((current.endsAt - this._now()) / 1000) : 0}
+          remainingS={current ? remainingSeconds(current.endsAt, this._now()) : 0}
           isSettled={this._guard.isSettled}
           isBusy={this._isBusy}
           notice={this._notice}

@@ -10,6 +10,7 @@ import type { IOpenQuestion } from '../tokens';
 import { Icon } from '../ui/icons';
 import { Banner } from '../ui/notices';
 import { modeWords } from '../words/modes';
+import { Countdown } from './Countdown';
 import { QuestionCard } from './QuestionCard';
 
 interface ConsentViewProps {
@@ -123,9 +124,7 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
           onClick={trusted(() => props.onDecide('deny'))}
         >
           {trans.__('Deny')}
-          <span className="jp-connvault-clock" aria-hidden="true" data-testid="connvault-countdown">
-            {trans.__('%1 s', Math.max(0, remainingS))}
-          </span>
+          <Countdown remainingS={remainingS} trans={trans} />
         </button>
         <button
           type="button"

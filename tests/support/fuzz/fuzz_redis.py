@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from connvault_jupyter.relays.downstream import Login
 from connvault_jupyter.relays.limits import Limits
 from connvault_jupyter.relays.masking import holding, masker
-from connvault_jupyter.relays.redis import answers, markers, relay, resp, rules, telling
+from connvault_jupyter.relays.redis import answers, markers, relay, resp, revealing_commands, rules
 from connvault_jupyter.relays.redis import login as redis_login
 from connvault_jupyter.relays.redis.relay import Relay
 from connvault_jupyter.relays.redis.resp import Commands, ProtocolError, encode
@@ -238,7 +238,7 @@ TARGET = Target(
         "reply": _reply,
         "server": _server,
     },
-    (resp, markers, rules, relay, redis_login, answers, telling, masker, holding),
+    (resp, markers, rules, relay, redis_login, answers, revealing_commands, masker, holding),
     (
         b"\r\n", b"*1\r\n", b"*2\r\n", b"*3\r\n", b"$0\r\n\r\n", b"$4\r\n", b"$6\r\n", b"*0\r\n", b"-ERR ",
         b"\0", b"\\x", b"CONFIG", b"GET", b"SET", b"requirepass", b"AUTH", b"HELLO", b"ACL", b"RESET",

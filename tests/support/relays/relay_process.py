@@ -17,7 +17,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from connvault_jupyter.broker.spawn import Spawner
-from connvault_jupyter.broker.waiter import NAME as WAITER
+from connvault_jupyter.broker.waiting_parent import NAME as WAITER
 from connvault_jupyter.contracts.connections import TestOutcome
 from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import NotAllowed

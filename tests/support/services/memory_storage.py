@@ -22,7 +22,7 @@ from connvault_jupyter.errors import (
     StorageError,
     StorageFull,
 )
-from connvault_jupyter.handle_ends import HandleEnd
+from connvault_jupyter.handle_end_reasons import HandleEnd
 from connvault_jupyter.services.ports import (
     ChainLink,
     Checkpoint,

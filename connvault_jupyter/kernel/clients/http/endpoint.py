@@ -9,7 +9,7 @@ from typing import Any
 
 from ....errors import BrokerUnavailable, ConnvaultError, HandleInvalid
 from ...handle_ref import HandleRef
-from ...lost import mark
+from ...lost_connections import mark
 from ...relay_errors import answered
 from ...responses import RelayEndpoint
 

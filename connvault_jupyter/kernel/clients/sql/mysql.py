@@ -16,7 +16,7 @@ from ....contracts.relay_wire import mysql_session
 from ....errors import BrokerUnavailable, UpstreamTimeout
 from ...client_arguments import ArgumentRefused, check_arguments, imported
 from ...handle_ref import HandleRef
-from ...lost import mark
+from ...lost_connections import mark
 from ...relay_errors import said_in
 from ...responses import RelayEndpoint
 from .engines import Engines

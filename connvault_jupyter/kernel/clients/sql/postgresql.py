@@ -24,7 +24,7 @@ from ....errors import (
 )
 from ...client_arguments import check_arguments, imported
 from ...handle_ref import HandleRef
-from ...lost import mark
+from ...lost_connections import mark
 from ...relay_errors import of_connection, said_in
 from ...responses import RelayEndpoint
 from .engines import Engines

@@ -25,7 +25,7 @@ from ....errors import (
 )
 from ...client_arguments import imported
 from ...handle_ref import HandleRef
-from ...lost import mark
+from ...lost_connections import mark
 from ...responses import RelayEndpoint
 from .agent import SshAgent
 

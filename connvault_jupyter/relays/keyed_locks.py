@@ -17,7 +17,7 @@ class _Turn:
     wanted_by: int = 0
 
 
-class Turns(Generic[K]):
+class KeyedLocks(Generic[K]):
     """Thread-safe."""
 
     def __init__(self) -> None:

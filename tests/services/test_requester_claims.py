@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connvault_jupyter.contracts.request_limits import MAX_CLAIM_CHARS
-from connvault_jupyter.services.claims import MASK, cleaned, masked
+from connvault_jupyter.services.requester_claims import MASK, cleaned, masked
 from connvault_jupyter.services.secrets.guessability import maskable
 from tests.support import properties as properties
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connvault_jupyter.errors import HandleInvalid
-from connvault_jupyter.handle_ends import WORDS, end_of
+from connvault_jupyter.handle_end_reasons import WORDS, end_of
 from connvault_jupyter.kernel.relay_errors import said_in
 
 

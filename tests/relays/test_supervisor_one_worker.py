@@ -83,7 +83,7 @@ def test_when_two_open_while_the_lost_worker_is_swept_there_is_one_worker(
         wait_until(
             lambda: (
                 starts.begun == 2
-                or [turn.wanted_by for turn in relays.supervisor._turns._turns.values()] == [2]
+                or [turn.wanted_by for turn in relays.supervisor._openings._turns.values()] == [2]
             ),
             deadline_s=5,
             what="the second opener",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connvault_jupyter.broker.scripts import Script, Started, script_of
+from connvault_jupyter.broker.script_identity import Script, Started, script_of
 
 PYTHON = "/usr/bin/python3.11"
 
