@@ -2,6 +2,8 @@
 # PYTHON is the interpreter that .venv is made from; WORKERS the parallel test processes.
 PYTHON ?= python3
 WORKERS ?= 2
+# On two cores: a part of the tests wait for servers to start. Browsers don't, so they are as many as cores.
+TEST_WORKERS ?= 3
 FUZZ_EXAMPLES ?= 100000
 BROWSER_TESTS ?= tests
 # Other Pythons than those on PATH, and what to run there.
@@ -44,7 +46,7 @@ test: ready ## Every test: Python, notebooks (nbval), labextension, browser
 	$(MAKE) e2e
 
 test-python: ready ## The tests in Python, notebooks included
-	$(PY) -m pytest $(PARALLEL) -m "not e2e and not bench and not fuzz"
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "not e2e and not bench and not fuzz"
 
 test-labextension: ready-check ## The tests of the labextension
 	cd labextension && npm test -- --reporter=default --reporter=json --outputFile.json=$(CURDIR)/build/vitest.json

@@ -282,8 +282,8 @@ from connvault_jupyter import errors
 import socket
 class Liar(str): pass
 responses.granted.__globals__["MODES"]["brokered"] = "in the clear"
-client.__version__ = Liar(client.__version__)
-client._REPEATABLE = frozenset({"access.request"})
+broker_client.__version__ = Liar(broker_client.__version__)
+broker_client._REPEATABLE = frozenset({"access.request"})
 socket.gethostname = lambda: "another machine"
 """
     )
