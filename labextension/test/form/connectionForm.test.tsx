@@ -21,7 +21,7 @@ describe('a new connection', () => {
   test('ties each label to its input', () => {
     draw();
     for (const label of ['Name used in code', 'Host', 'Port', 'Database', 'Password', 'Encryption']) {
-      expect(screen.getByLabelText(label)).toBeTruthy();
+      expect(screen.queryByLabelText(label)).not.toBeNull();
     }
   });
 
@@ -96,7 +96,7 @@ describe('a new connection', () => {
     type('database', 'sales');
     await press('connvault-save-test');
     expect(sent).toEqual([]);
-    expect(screen.getByText('Enter the password.')).toBeTruthy();
+    expect(screen.queryByText('Enter the password.')).not.toBeNull();
     await press('connvault-save');
     expect(sent[0].draft.secrets).toEqual({});
   });
@@ -205,7 +205,7 @@ describe('problems', () => {
     await press('connvault-save');
     type('host', 'db');
     expect(input('host').getAttribute('aria-invalid')).toBeNull();
-    expect(screen.getByText('Enter the database.')).toBeTruthy();
+    expect(screen.queryByText('Enter the database.')).not.toBeNull();
   });
 
   test('that the server finds stand at their fields', async () => {
@@ -218,8 +218,8 @@ describe('problems', () => {
     fill();
     await press('connvault-save');
     await waitFor(() => expect(screen.getByText('Is not known.')).toBeTruthy());
-    expect(screen.getByText('Is too long.')).toBeTruthy();
-    expect(screen.getByText('Is taken.')).toBeTruthy();
+    expect(screen.queryByText('Is too long.')).not.toBeNull();
+    expect(screen.queryByText('Is taken.')).not.toBeNull();
   });
 
   test('of the whole stand above the fields, and the secret has to be typed once more', async () => {
@@ -228,7 +228,7 @@ describe('problems', () => {
     fill();
     await press('connvault-save');
     await waitFor(() => expect(screen.getByRole('alert').textContent).toContain('The vault is locked.'));
-    expect(screen.getByText('Enter it again, then save.')).toBeTruthy();
+    expect(screen.queryByText('Enter it again, then save.')).not.toBeNull();
     expect(input('password').value).toBe('');
   });
 });
@@ -332,12 +332,12 @@ describe('an existing connection', () => {
     draw({ existing: connectionView() });
     expect(input('password').placeholder).toBe('Leave empty to keep it');
     type('host', 'db.other');
-    expect(screen.getByTestId('connvault-moved')).toBeTruthy();
+    expect(screen.queryByTestId('connvault-moved')).not.toBeNull();
     expect(input('password').placeholder).toBe('');
-    expect(screen.getByText('Enter it again for the new destination.')).toBeTruthy();
+    expect(screen.queryByText('Enter it again for the new destination.')).not.toBeNull();
     await press('connvault-save-test');
     expect(sent).toEqual([]);
-    expect(screen.getByText('Enter the password.')).toBeTruthy();
+    expect(screen.queryByText('Enter the password.')).not.toBeNull();
     typeSecret('password', CANARY);
     await press('connvault-save-test');
     expect(sent[0].draft.secrets).toEqual({ password: { value: CANARY } });

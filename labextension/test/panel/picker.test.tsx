@@ -102,8 +102,8 @@ describe('the picker', () => {
     connvault.connections.skipped = [{ source: 'odd.json', reason: 'no fields' }];
     navigation.go({ name: 'picker' });
     await draw();
-    expect(screen.getByText('1 kind could not be used')).toBeTruthy();
-    expect(screen.getByText(/no fields/)).toBeTruthy();
+    expect(screen.queryByText('1 kind could not be used')).not.toBeNull();
+    expect(screen.queryByText(/no fields/)).not.toBeNull();
   });
 
   test('takes a pasted URL apart; its password is in no state', async () => {
@@ -142,7 +142,7 @@ describe('the search of the picker', () => {
     ['https://app:hunter2-canary@api.example.com', 'base_url', 'https://api.example.com']
   ])('takes %j apart, pasted or with Enter', async (text, field, value) => {
     typeIn(text);
-    expect(screen.getByText('Press Enter to fill in a form with it.')).toBeTruthy();
+    expect(screen.queryByText('Press Enter to fill in a form with it.')).not.toBeNull();
     await act(async () => void fireEvent.keyDown(box(), { key: 'Enter' }));
     await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
     expect((screen.getByTestId(`connvault-field-${field}`) as HTMLInputElement).value).toBe(value);
@@ -162,7 +162,7 @@ describe('the search of the picker', () => {
       typeIn(text);
       expect(box().value).toBe('');
       expect(document.documentElement.outerHTML).not.toContain('hunter2-canary');
-      expect(screen.getByTestId('connvault-provider-mysql')).toBeTruthy();
+      expect(screen.queryByTestId('connvault-provider-mysql')).not.toBeNull();
     }
   );
 
@@ -170,7 +170,7 @@ describe('the search of the picker', () => {
     typeIn('mongodb://app:hunter2-canary@');
     expect(box().value).toBe('');
     typeIn('db/sales');
-    expect(screen.getByRole('alert')).toBeTruthy();
+    expect(screen.queryByRole('alert')).not.toBeNull();
     typeIn('');
     expect(screen.queryByRole('alert')).toBeNull();
   });
@@ -181,13 +181,13 @@ describe('the search of the picker', () => {
       connvault.connections.changed.emit();
     });
     await paste('mysql://app:hunter2-canary@db/sales');
-    expect(screen.getByRole('alert')).toBeTruthy();
+    expect(screen.queryByRole('alert')).not.toBeNull();
     expect(box().value).toBe('');
   });
 
   test('leaves an address without a password to be read', () => {
     typeIn('mongodb://db:27017');
     expect(box().value).toBe('mongodb://db:27017');
-    expect(screen.getByText(/No kind has this name/)).toBeTruthy();
+    expect(screen.queryByText(/No kind has this name/)).not.toBeNull();
   });
 });

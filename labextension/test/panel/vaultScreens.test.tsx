@@ -8,10 +8,10 @@ describe('the vault', () => {
   test('that is not set up is the first thing to see', async () => {
     connvault.vault.state = vaultState({ state: 'absent', custodian: null });
     await draw();
-    expect(screen.getByText('Protect your secrets')).toBeTruthy();
-    expect(screen.getByText(/No system keyring answers/)).toBeTruthy();
+    expect(screen.queryByText('Protect your secrets')).not.toBeNull();
+    expect(screen.queryByText(/No system keyring answers/)).not.toBeNull();
     await press('connvault-setup-later');
-    expect(screen.getByTestId('connvault-row-warehouse')).toBeTruthy();
+    expect(screen.queryByTestId('connvault-row-warehouse')).not.toBeNull();
     expect(screen.getByTestId('connvault-vault').textContent).toContain('not protected yet');
   });
 
@@ -24,7 +24,7 @@ describe('the vault', () => {
     (screen.getByTestId('connvault-passphrase') as HTMLInputElement).value = first;
     (screen.getByTestId('connvault-passphrase-again') as HTMLInputElement).value = again;
     await press('connvault-setup-submit');
-    expect(screen.getByText(words)).toBeTruthy();
+    expect(screen.queryByText(words)).not.toBeNull();
     expect(connvault.calls.map(([name]) => name)).not.toContain('setUp');
   });
 
@@ -53,7 +53,7 @@ describe('the vault', () => {
     await press('connvault-setup-submit');
     expect(connvault.calls).toContainEqual(['setUp', 'os_keyring', null]);
     await press('connvault-other-custodian');
-    expect(screen.getByTestId('connvault-passphrase')).toBeTruthy();
+    expect(screen.queryByTestId('connvault-passphrase')).not.toBeNull();
   });
 
   test('that must not store says why and offers no button', async () => {
@@ -64,7 +64,7 @@ describe('the vault', () => {
       storing_detail: 'This server runs without authentication.'
     });
     await draw();
-    expect(screen.getByText('This server runs without authentication.')).toBeTruthy();
+    expect(screen.queryByText('This server runs without authentication.')).not.toBeNull();
     expect((screen.getByTestId('connvault-setup-submit') as HTMLButtonElement).disabled).toBe(true);
   });
 
@@ -111,5 +111,5 @@ test('the form of a locked vault offers to unlock it first', async () => {
   navigation.go({ name: 'create', providerId: 'postgresql' });
   await draw();
   await waitFor(() => expect(screen.getByTestId('connvault-form')).toBeTruthy());
-  expect(screen.getByTestId('connvault-unlock')).toBeTruthy();
+  expect(screen.queryByTestId('connvault-unlock')).not.toBeNull();
 });
