@@ -16,6 +16,8 @@ PARALLEL := -n $(WORKERS) --dist loadgroup
 # node may come from the Python wheel in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
+# Else each of the hundreds of processes that tests start would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help ready ready-lab ready-bench ready-check lab test test-python test-labextension e2e check \
@@ -57,7 +59,7 @@ e2e: ready ## The browser tests (screenshots of failures in build/e2e)
 	$(PY) -m pytest $(PARALLEL) -m e2e $(BROWSER_TESTS)
 
 check: ready-check ## Linters, types, the house, generated contracts and reference, workflows
-	$(MAKE) --keep-going --no-print-directory check-python check-labextension check-contracts check-workflows
+	$(MAKE) --jobs=$(WORKERS) --keep-going --no-print-directory check-python check-labextension check-contracts check-workflows
 
 check-python: ## What make check does for Python
 	.venv/bin/ruff check .

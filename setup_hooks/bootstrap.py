@@ -60,14 +60,16 @@ class Program:
         return any(shutil.which(name) for name in self.names)
 
 
+# The one without windows is what Playwright uses when it runs without a screen, and needs the least.
 CHROMIUM = Program(
     (
+        "chromium-headless-shell",
         "chromium",
         "chromium-browser",
         "google-chrome",
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     ),
-    "chromium",
+    "chromium-headless-shell",
     "browser tests",
 )
 KEYRING = Program(("gnome-keyring-daemon",), "gnome-keyring", "a real Secret Service")
@@ -118,9 +120,17 @@ def main() -> int:
 
 
 def make_ready() -> None:
-    """Everything that lives in the checkout, in the order in which one needs the other."""
-    install_lock()
-    environment = with_node()
+    """Everything that lives in the checkout, in the order in which one needs the other. A node of the system's needs
+    nothing from Python, so its packages come at the same time."""
+    folders = [one for one in os.environ.get("PATH", os.defpath).split(os.pathsep) if one != str(BIN)]
+    system = {**os.environ, "PATH": os.pathsep.join(folders)}
+    with ThreadPoolExecutor() as pool:
+        packages = pool.submit(install_npm_packages, system) if node_works(system) else None
+        install_lock()
+        if packages is not None:
+            packages.result()
+    environment = {**system, "PATH": os.pathsep.join([str(BIN), *folders])}
+    install_node(environment)
     install_npm_packages(environment)
     build_labextension(environment)
     install_package()
@@ -145,15 +155,13 @@ def install_lock() -> None:
                 pip("install", "--no-deps", "-r", str(one))
 
 
-def with_node() -> dict[str, str]:
-    """The environment in which `node` and `npm` work: the system's if new enough, else those of a Python wheel."""
-    environment = {**os.environ, "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)])}
+def install_node(environment: Mapping[str, str]) -> None:
+    """Those of the Python wheel, unless there are others that are new enough."""
     if not node_works(environment):
         say("no node of its own: installing the Python wheel")
         pip("install", "--no-deps", "-r", str(ROOT / "requirements" / "node.lock"))
     if not node_works(environment):
         raise Missing(f"no node >= {NODE_FLOOR} with npm: install one, and run this again")
-    return environment
 
 
 def node_works(environment: Mapping[str, str]) -> bool:

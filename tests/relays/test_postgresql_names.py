@@ -177,6 +177,23 @@ def test_where_any_database_is_allowed_the_named_one_is_logged_in_to(
         assert found.execute(WHO).fetchone() == (login.user, login.database)
 
 
+def test_where_any_database_is_allowed_a_session_is_kept_in_the_connections_own_alone(
+    wide: Relays, login: Login, other: str
+) -> None:
+    """In another one it would be in the way of who drops it or makes a copy of it."""
+    place, times = wide.place(), 8
+
+    def sessions(database: str) -> int:
+        found = set()
+        for _ in range(times):
+            with psycopg.connect(**conninfo(place, user=login.user, dbname=database)) as client:
+                found.add(client.info.backend_pid)
+        return len(found)
+
+    assert sessions(login.database) < times
+    assert sessions(other) == times
+
+
 def test_where_any_database_is_allowed_one_for_tests_comes_and_goes(
     postgres: PostgresServer, postgres_login: Login
 ) -> None:

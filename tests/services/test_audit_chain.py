@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.contracts.audit import AuditEvent, AuditFilter, OwnAuditFilter
 from connvault_jupyter.contracts.connections import ConnectionRef
-from connvault_jupyter.errors import ConsentWithdrawn
+from connvault_jupyter.contracts.providers import Mode
+from connvault_jupyter.errors import ConsentWithdrawn, StorageError
 from connvault_jupyter.services.audit import chain
 from connvault_jupyter.services.audit.service import ROWS_BETWEEN_SIZE_CHECKS, USE_DAYS, VERIFIED_AT_ONCE
 from connvault_jupyter.services.canonical import canonical_contract
@@ -62,6 +63,33 @@ def test_an_untouched_record_is_consistent_and_keyed() -> None:
         True,
         None,
     )
+
+
+def test_a_row_for_which_no_room_can_be_made_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row and what keeps the record bounded are one step, also outside of any other."""
+    world = World()
+    monkeypatch.setattr(world.stores.audit, "size_bytes", lambda: 1 << 62)
+
+    def fails(*_given: object) -> None:
+        raise StorageError("the disk does not answer")
+
+    monkeypatch.setattr(world.stores.audit, "prune", fails)
+    written = len(world.storage.tables.audit)
+    with pytest.raises(StorageError):
+        rows(world, written + ROWS_BETWEEN_SIZE_CHECKS)
+    assert len(world.storage.tables.audit) == ROWS_BETWEEN_SIZE_CHECKS - 1
+    assert world.audit.verify().consistent
+
+
+@pytest.mark.parametrize("mode", [None, "reveal"])
+def test_an_event_has_the_mode_of_its_grant_unless_it_says_another(mode: Mode | None) -> None:
+    """As an event that tells a connection's own mode does."""
+    world = World()
+    world.connection()
+    world.request(notebook(), world.answer("always"))
+    (grant,) = world.grants()
+    assert grant.mode != mode
+    assert world.audit.record("access:used", grant=grant, mode=mode).mode == (mode or grant.mode)
 
 
 def test_an_empty_record_is_consistent_but_not_keyed() -> None:

@@ -50,6 +50,21 @@ def test_as_many_questions_are_open_as_configured() -> None:
     world.consent.interrupt_all()
 
 
+def test_who_has_too_many_questions_open_is_told_when_the_first_one_ends() -> None:
+    """In whole seconds, rounded up, so that who waits as long is not refused again."""
+    world = world_with(ConsentSettings(max_open_questions=2, timeout_s=60))
+    for number in range(3):
+        world.connection(f"c{number}")
+    assert world.start(notebook(), name="c0").waits
+    world.clock.forward(20)
+    assert world.start(notebook(), name="c1").waits
+    world.clock.forward(9.5)
+    with pytest.raises(TooManyQuestions) as refused:
+        world.request(notebook(), unasked, name="c2")
+    assert refused.value.details["retry_after_s"] == 31
+    world.consent.interrupt_all()
+
+
 def test_without_a_page_a_question_waits_for_the_grace_that_was_set() -> None:
     """Ten seconds in the place of three."""
     world = world_with(ConsentSettings(approver_grace_s=10))

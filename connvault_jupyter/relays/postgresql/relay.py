@@ -217,7 +217,8 @@ class Relay:
             plain.append(stream)
             downstream.adopt(stream)
 
-        greeted = note_settings if self._warm.kept and _keeps(login) else None
+        kept = self._warm.kept and _keeps(login) and _in_its_own(login, downstream)
+        greeted = note_settings if kept else None
         session = log_in(login, parameters, limits=self._limits, connected=connected, greeted=greeted)
         if session.encrypted:
             # TLS has wrapped it in another object.
@@ -304,6 +305,12 @@ def _led(login: Login, named: Named) -> Login:
 
 def _keeps(login: Login) -> bool:
     return login.fields.get("keep_sessions") is not False
+
+
+def _in_its_own(login: Login, downstream: Downstream) -> bool:
+    """Whether it is for the connection's own database. Another one may be dropped or copied by the code that named it,
+    and a session in it would be in the way."""
+    return bool(login.fields.get("database") == downstream.handle.fields.get("database"))
 
 
 def _ended_by_server(session: Session) -> bool:

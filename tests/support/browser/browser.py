@@ -50,7 +50,9 @@ def chromium_path() -> str:
         found = shutil.which(program)
         if found:
             return found
-    pytest.fail("no Chromium is installed: run 'make e2e' as root, or install Debian's package 'chromium'")
+    pytest.fail(
+        f"no Chromium is installed: run 'make e2e' as root, or install Debian's package '{bootstrap.CHROMIUM.package}'"
+    )
 
 
 @pytest.fixture(scope="session")
