@@ -1,5 +1,6 @@
 /**
- * The parts that contracts are checked with: each takes `unknown` and gives what it checked for, or says where it is not.
+ * The decoders that contracts are checked with: each takes `unknown` and returns the checked value, or throws an error
+ * that names the place.
  */
 import type { FieldValue } from './contracts';
 
@@ -15,7 +16,7 @@ export class ContractError extends Error {
 
 export type Decoder<T> = (value: unknown, path?: string) => T;
 
-/** The readable records of a list, and how many were not. */
+/** The readable records of a list, and the number of unreadable ones. */
 export interface Readable<T> {
   items: T[];
   unreadable: number;

@@ -1,10 +1,10 @@
 /**
- * What went wrong, in words for people: a refusal of the server, or whatever else was thrown.
+ * Errors in words for people: a refusal by the server, or whatever else was thrown.
  */
 import type { FieldError } from './contracts';
 
 /**
- * A refusal as the server put it (RFC 9457). `code` is stable; `detail` says what to do next.
+ * A refusal as the server worded it (RFC 9457). `code` is stable; `detail` says what to do next.
  */
 export class ProblemError extends Error {
   constructor(
@@ -19,7 +19,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** What is said about something that was thrown. */
+/** Returns the message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,5 @@
 /**
- * The WebSocket that tells what changed: ids only, whoever hears of one fetches the rest.
+ * The WebSocket that reports what changed. It carries only ids; whoever is interested fetches the rest.
  *
  * It reconnects by itself, and the server replays what is pending when it opens.
  */
@@ -13,19 +13,19 @@ import type { Event as ConnvaultEvent } from './contracts';
 import { REST_PREFIX } from './contracts';
 import * as validate from './validate';
 
-// The first retry is quick (a server that restarts), the last slow enough not to matter.
+// The first retry is quick (the server may be restarting); the longest wait is long enough not to be a burden.
 const RETRY_FIRST_MS = 250;
 const RETRY_LONGEST_MS = 15_000;
 
 export class EventStream implements IDisposable {
   constructor(private readonly settings: ServerConnection.ISettings) {}
 
-  /** One event; also what the server replays. */
+  /** Emitted for each event, including those that the server replays. */
   get received(): ISignal<this, ConnvaultEvent> {
     return this._received;
   }
 
-  /** Open (again): whatever was held before may be out of date. */
+  /** Emitted when the stream opens (again): whatever was held before may be out of date. */
   get opened(): ISignal<this, void> {
     return this._opened;
   }
@@ -68,7 +68,7 @@ export class EventStream implements IDisposable {
     try {
       event = validate.event(JSON.parse(String(data)));
     } catch (error) {
-      // An event of a newer server is nothing that this page could act upon.
+      // An event of a newer server is nothing that this page could act on.
       console.warn(String(error));
       return;
     }

@@ -1,5 +1,5 @@
 /**
- * One typed function an operation. What comes back is validated here and nowhere else; what goes out is a contract.
+ * One typed function per operation. What comes back is validated here and nowhere else; what is sent is a contract.
  */
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
@@ -29,7 +29,7 @@ import { ProblemError } from './errors';
 import { canSeal, seal } from './sealing';
 import * as validate from './validate';
 
-/** A change of a connection; what is left out stays. */
+/** A change of a connection; what is left out stays as it is. */
 export interface ConnectionChange {
   name?: string;
   display_name?: string;
@@ -44,22 +44,22 @@ interface Call {
   revision?: number;
 }
 
-// The broker was started again, or has changed its key by itself: it is asked for the new one.
+// The broker was restarted, or has changed its key by itself; the new key has to be fetched.
 const KEY_CHANGED = 'sealing_key_changed';
 
 export type Requester = typeof ServerConnection.makeRequest;
 
 export class RestApi {
   /**
-   * @param settings - the server; `null` takes JupyterLab's own
-   * @param request - `ServerConnection.makeRequest`, which adds token and XSRF
+   * @param settings - the server; JupyterLab's own if left out
+   * @param request - `ServerConnection.makeRequest`, which adds the token and the XSRF header
    */
   constructor(
     readonly settings: ServerConnection.ISettings = ServerConnection.makeSettings(),
     private readonly request: Requester = ServerConnection.makeRequest
   ) {}
 
-  /** Whether what a person types leaves this page sealed. Where the browser can't, it is sent as it is. */
+  /** Whether what a person types leaves this page sealed. If the browser can't do that, it is sent as it is. */
   get seals(): boolean {
     return canSeal();
   }
@@ -88,7 +88,7 @@ export class RestApi {
     return this.call('connections.delete', { id }, { revision }, validate.nothing);
   }
 
-  /** @param revision - of the connection as it was shown: for another one the secret was not meant. */
+  /** @param revision - of the connection as it was shown; the secret was not meant for any other */
   setSecret(id: string, field: string, body: SecretDraft & { revision?: number }): Promise<ConnectionView> {
     return this.call('secrets.set', { id, field }, { body }, validate.connectionView);
   }
@@ -113,7 +113,7 @@ export class RestApi {
     return this.call('access_requests.list', {}, {}, validate.questionList);
   }
 
-  /** @param digest - of the question as it was shown; another one now is a 409. */
+  /** @param digest - of the question as it was shown; if it is another one by now, the server answers 409 */
   decide(id: string, decision: DecisionKind, digest: string, seconds?: number): Promise<Decided> {
     const body = seconds === undefined ? { decision, digest } : { decision, digest, seconds };
     return this.call('access_requests.decide', { id }, { body }, validate.decided);
@@ -185,7 +185,7 @@ export class RestApi {
     try {
       return await seal(this._key, operation, request);
     } catch {
-      // Never in the open instead; and the cause could hold the request.
+      // It is never sent unsealed instead. The cause is left out, because it could contain the request.
       throw new ProblemError('not_sealed', 'This page could not seal what you typed. Reload it and try again.', 0);
     }
   }
@@ -217,7 +217,7 @@ export class RestApi {
         this.settings
       );
     } catch {
-      // The cause could quote the request.
+      // The cause is left out, because it could quote the request.
       throw new ProblemError('server_unreachable', 'The Jupyter server does not answer. Is it still running?', 0);
     }
     const text = await response.text();

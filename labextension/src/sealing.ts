@@ -1,15 +1,15 @@
 /**
- * Seals a whole request to the broker's key, so that neither the server's process nor what stands before it can read it.
+ * Seals a whole request to the broker's key: neither the server's process nor anything in front of it can read it.
  *
- * HPKE (RFC 9180) in base mode, one message a context; what is sealed, to what it is bound and why is described in
- * connvault_jupyter/vault/sealed_requests.py, which opens it. Nothing is kept here.
+ * HPKE (RFC 9180) in base mode, one message per context. connvault_jupyter/vault/sealed_requests.py opens it, and
+ * describes what is sealed, what it is bound to, and why. Nothing is kept here.
  */
 import type { OperationName, Sealed, SealingKey } from './contracts';
 
-/** What a text is bound to begins with it; the operation's name follows. */
+/** The beginning of what a sealed text is bound to; the operation's name follows. */
 export const SEALING_INFO = 'connvault-jupyter v1 sealed request\0';
 
-/** A form without its secret is shorter nearly always, so the length of what is sent tells nothing of the secret's. */
+/** Nearly every form without its secret is shorter, so the length of what is sent says nothing about the secret's. */
 const BLOCK_BYTES = 1024;
 
 /** Whether this page can seal at all: browsers have that cryptography on secure origins only (https, localhost). */
@@ -18,8 +18,8 @@ export function canSeal(): boolean {
 }
 
 /**
- * @param request - as the operation's contract wants it, with what path and headers carry
- * @throws when the key is none that this page knows, or the chunk with the cryptography can't be loaded
+ * @param request - as the operation's contract requires it, with what the path and the headers carry
+ * @throws if the key is not one that this page can use, or the chunk with the cryptography can't be loaded
  */
 export async function seal(key: SealingKey, operation: OperationName, request: object): Promise<Sealed> {
   // Loaded when something is sealed for the first time.
@@ -35,7 +35,7 @@ export async function seal(key: SealingKey, operation: OperationName, request: o
   };
 }
 
-/** JSON, and spaces, which JSON ignores at its end. */
+/** Returns the request as JSON, padded with spaces, which JSON ignores at the end. */
 function padded(request: object): Uint8Array<ArrayBuffer> {
   const text = bytes(JSON.stringify(request));
   const whole = new Uint8Array(Math.ceil(text.length / BLOCK_BYTES) * BLOCK_BYTES).fill(0x20);

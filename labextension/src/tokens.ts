@@ -1,5 +1,5 @@
 /**
- * What the parts of this extension, and other extensions, may ask of it.
+ * What the parts of this extension, and other extensions, can ask of it.
  */
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
@@ -22,20 +22,20 @@ import type {
 } from './contracts';
 import type { ConnectionChange } from './restapi';
 
-/** The connections and the kinds of them. */
+/** The connections and their kinds. */
 export interface IConnections {
   readonly changed: ISignal<IConnections, void>;
-  /** By name. */
+  /** Sorted by name. */
   readonly items: readonly ConnectionView[];
   readonly providers: readonly ProviderDefinition[];
   readonly skipped: readonly SkippedProvider[];
-  /** Whether the server lets code ask for plain text at all, except for kinds that offer nothing else. */
+  /** Whether the server lets code ask for plain text at all; kinds that offer nothing else are exempt. */
   readonly revealAllowed: boolean;
   /** How many records could not be read. */
   readonly unreadable: number;
-  /** Whether the first answer has come. */
+  /** Whether the first attempt to load has finished. */
   readonly isReady: boolean;
-  /** Why the list could not be loaded, for people; `''` if it could. */
+  /** Why the list could not be loaded, in words for people; `''` if it could. */
   readonly trouble: string;
   get(idOrName: string): ConnectionView | undefined;
   provider(id: string): ProviderDefinition | undefined;
@@ -43,7 +43,7 @@ export interface IConnections {
   create(connection: CreateConnection): Promise<ConnectionView>;
   update(id: string, revision: number, change: ConnectionChange): Promise<ConnectionView>;
   remove(id: string, revision: number): Promise<void>;
-  /** `revision`: of the connection as it was shown when the secret was typed; for another one it was not meant. */
+  /** `revision`: of the connection as it was shown when the secret was typed; it is not meant for another one. */
   setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView>;
   test(id: string): Promise<TestOutcome>;
 }
@@ -54,10 +54,10 @@ export interface IProposals {
   get(id: string): Promise<Proposal>;
 }
 
-/** A question with its deadline by this page's own clock. */
+/** A question with its deadline on this page's own clock. */
 export interface IOpenQuestion {
   readonly question: Question;
-  /** `performance.now()` at which the broker's deadline is reached. */
+  /** The `performance.now()` at which the broker's deadline is reached. */
   readonly endsAt: number;
 }
 
@@ -66,11 +66,11 @@ export interface IQuestions {
   readonly changed: ISignal<IQuestions, void>;
   /** Oldest first. */
   readonly items: readonly IOpenQuestion[];
-  /** The number of questions, since the page was opened, that could not be read and were refused. */
+  /** How many questions could not be read, and were refused, since the page was opened. */
   readonly refused: number;
   refresh(): Promise<void>;
   /**
-   * Answers a question as it was shown. Resolves to `'changed'` when it is another one by now: the new one is in `items`.
+   * Answers a question as it was shown. Resolves to `'changed'` if it is another one by now, which is then in `items`.
    */
   decide(question: Question, decision: DecisionKind): Promise<'decided' | 'changed' | 'gone'>;
 }
@@ -78,9 +78,9 @@ export interface IQuestions {
 /** The vault. */
 export interface IVault {
   readonly changed: ISignal<IVault, void>;
-  /** `null` until the first answer. */
+  /** `null` until the first response. */
   readonly state: VaultState | null;
-  /** Whether what is typed leaves this page sealed to the broker, unreadable for the server that forwards it. */
+  /** Whether what is typed leaves this page sealed to the broker, unreadable by the server that forwards it. */
   readonly seals: boolean;
   refresh(): Promise<void>;
   setUp(custodian: CustodianKind, passphrase: string | null): Promise<void>;
@@ -88,7 +88,7 @@ export interface IVault {
   lock(): Promise<void>;
 }
 
-/** Permissions and activity. Only reports that they changed; keeps nothing. */
+/** Permissions and the activity log. Only reports that they changed, and keeps nothing. */
 export interface IActivity {
   readonly changed: ISignal<IActivity, void>;
   grants(connectionId: string): Promise<GrantView[]>;
@@ -111,7 +111,7 @@ export const IConnvault = new Token<IConnvault>(
   'The connections of connvault, the waiting requests, the vault and the activity.'
 );
 
-/** Draws questions, and can be asked to draw waiting ones. */
+/** Draws questions, and can be asked to draw the waiting ones. */
 export interface IConsentPrompt {
   /** Shows the waiting questions in this tab, wherever their notebook is. */
   answer(): void;
@@ -126,8 +126,8 @@ export const IConsentPrompt = new Token<IConsentPrompt>(
 export const CommandIDs = {
   /**
    * Opens the panel: `{connectionId?, name?, new?: providerId | true, proposal?: id, screen?: 'unlock' | 'setup' |
-   * 'questions' | 'secret' | 'edit', tab?: 'details' | 'grants' | 'activity'}`. Any document can run a command, so none of
-   * these says what is in a form.
+   * 'questions' | 'secret' | 'edit', tab?: 'details' | 'grants' | 'activity'}`. Any document can run a command, so none
+   * of these arguments says what is in a form.
    */
   open: 'connvault:open',
   /** Opens another panel, beside the notebooks. */

@@ -1,8 +1,8 @@
 /**
- * What the server sent, from `unknown` to a contract, or an error that names the place.
+ * Checks what the server sent: turns `unknown` into a contract, or throws an error that names the place.
  *
- * Fields that are not known here are left out, so that a newer server can add some. In a list one bad record does not
- * take the others down: it is counted as unreadable.
+ * Fields that are not known here are left out, so that a newer server can add some. A bad record in a list does not
+ * affect the others: it is counted as unreadable.
  */
 import type {
   AuditEvent,
@@ -69,7 +69,7 @@ const delivery = object<Delivery>({
   mode,
   client: text,
   openers: orElse(list(text), []),
-  // Closed on the server; the form of a kind with a protocol of tomorrow is drawn all the same.
+  // A closed set on the server; a kind with a protocol that is unknown here still gets its form.
   protocol: orNull(text as Decoder<NonNullable<Delivery['protocol']>>),
   recipe: orElse(mapping(fieldValue as Decoder<string | number | boolean>), {}),
   variables: orElse(mapping(text), {}),
@@ -139,7 +139,7 @@ export const connectionView = object<ConnectionView>({
   destination: text,
   secrets: orElse(mapping(object<SecretState>({ ref: text, set_at: time, masked: orElse(flag, true) })), {}),
   modes: orElse(list(mode), []),
-  // An older server tells none; what it has is in the clear or plain text.
+  // An older server does not send it; with `login`, only the mode is shown.
   delivery: orElse(deliveryForm, 'login'),
   last_used_at: orNull(time),
   last_test: orNull(testOutcome)
@@ -251,7 +251,7 @@ export function grantList(value: unknown): Readable<GrantView> {
 const auditEvent = object<AuditEvent>({
   sequence: number,
   at: time,
-  // Closed on the server; a newer type is still a row that a person may want to see.
+  // A closed set on the server; a newer type is still a row that a person may want to see.
   type: text as Decoder<AuditEvent['type']>,
   outcome: orElse(oneOf('ok', 'refused', 'failed'), 'ok'),
   code: orNull(text),
@@ -308,7 +308,7 @@ export const vaultState = object<VaultState>({
 
 export const sealingKey = object<SealingKey>({
   key_id: text,
-  // Closed here too: what this page can't seal to, it does not send to.
+  // A closed set here too: this page does not send what it can't seal.
   suite: oneOf('hpke-p256-sha256-aes256gcm'),
   public_key: text
 });
@@ -325,7 +325,7 @@ export const event = object<Event>({
   id: orNull(text)
 });
 
-/** The Problem, or `null` when the body is none (a proxy's page, say). */
+/** Returns the problem, or `null` if the body is not one (a proxy's page, for example). */
 export function problem(value: unknown): Required<Pick<Problem, 'code' | 'detail' | 'title' | 'errors'>> | null {
   try {
     return object<Pick<Problem, 'code' | 'detail' | 'title' | 'errors'>>({

@@ -1,8 +1,8 @@
 /**
- * The modal that asks. It is a native modal dialog: it stands above everything on the page, JupyterLab's own dialogs
- * included (which would make it wait in their queue), and what is behind it takes no focus, key or click.
+ * The modal dialog that shows a question. It is a native one: it is above everything on the page, including the dialogs
+ * of JupyterLab (which would queue it behind them), and nothing behind it gets focus, keys or clicks.
  *
- * It is no boundary against code that runs in the page; see SECURITY.
+ * It is not a security boundary against code that runs in the page; see SECURITY.md.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
@@ -21,7 +21,7 @@ import { isMove, KeyGuard } from './keyGuard';
 interface ConsentDialogOptions {
   trans: TranslationBundle;
   provider: (id: string) => ProviderDefinition | undefined;
-  /** Sends the answer. Resolves to `'changed'` when another question stands in its place by now. */
+  /** Sends the answer. Resolves to `'changed'` if another question has taken its place since. */
   decide: (question: Question, decision: DecisionKind) => Promise<'decided' | 'changed' | 'gone'>;
   now?: () => number;
 }
@@ -42,7 +42,7 @@ export class ConsentDialog extends Widget {
     this._root = createRoot(this.node);
   }
 
-  /** Draws these questions now; none closes the dialog. */
+  /** Shows these questions; an empty list closes the dialog. */
   ask(items: readonly IOpenQuestion[]): void {
     this._items = items;
     if (!items.length) {
@@ -67,7 +67,7 @@ export class ConsentDialog extends Widget {
       return;
     }
     this.shut();
-    // React refuses to unmount while it draws.
+    // React refuses to unmount while it is rendering.
     const root = this._root;
     window.setTimeout(() => root.unmount(), 0);
     super.dispose();
@@ -80,7 +80,7 @@ export class ConsentDialog extends Widget {
         break;
       case 'keyup':
       case 'keypress':
-        // A button acts on the keyup of a space bar.
+        // The space bar clicks a button on keyup.
         event.stopImmediatePropagation();
         if ((event as KeyboardEvent).key === ' ' && document.activeElement instanceof HTMLButtonElement) {
           event.preventDefault();
@@ -88,7 +88,7 @@ export class ConsentDialog extends Widget {
         break;
       case 'focus':
       case 'mousedown':
-        // A dialog of JupyterLab below would take the focus back.
+        // A JupyterLab dialog underneath would take the focus back.
         if (event.target instanceof Node && this.node.contains(event.target)) {
           event.stopImmediatePropagation();
         }
@@ -97,7 +97,7 @@ export class ConsentDialog extends Widget {
         event.preventDefault();
         break;
       case 'close':
-        // Closed by the browser (a back gesture, say): that is no answer.
+        // Closed by the browser (by a back gesture, for example), which is not an answer.
         if (this.isAttached && this._items.length) {
           this.open();
         }
@@ -150,7 +150,7 @@ export class ConsentDialog extends Widget {
     }
   }
 
-  /** Draws the current question; another one than before begins with a fresh guard and the focus on Deny. */
+  /** Draws the current question; a new one starts with a fresh guard and the focus on Deny. */
   private draw(): void {
     const question = this.current?.question;
     if (!question) {
@@ -200,7 +200,7 @@ export class ConsentDialog extends Widget {
     );
   }
 
-  /** Inside of React's own event handling nothing can be drawn at once. */
+  /** Renders soon, because nothing can be rendered synchronously inside React's own event handling. */
   private renderSoon(): void {
     queueMicrotask(() => !this.isDisposed && this.render());
   }
@@ -234,13 +234,13 @@ export class ConsentDialog extends Widget {
   }
 
   private onKey(event: KeyboardEvent): void {
-    // While a question is open the page behind it sees no key.
+    // While a question is open, the page behind it gets no keys.
     event.stopImmediatePropagation();
     const counts = this._guard.accepts(event);
     const { key } = event;
     const decides = key === 'Enter' || key === ' ' || key === 'Escape';
     if (!decides && (event.ctrlKey || event.metaKey || /^F\d+$/.test(key))) {
-      // The browser's own (reload, copy, zoom).
+      // A shortcut of the browser (reload, copy, zoom).
       return;
     }
     const focused = document.activeElement;
@@ -276,12 +276,12 @@ export class ConsentDialog extends Widget {
     }
   }
 
-  /** What Enter does where the focus is: nothing but an answer that the focus was moved to can allow. */
+  /** Returns what Enter does on the focused element. Only a button that the focus was moved to can allow. */
   private actOf(focused: Element | null): string {
     return (focused instanceof HTMLElement && this.node.contains(focused) && focused.dataset.act) || 'deny';
   }
 
-  /** Without it the browser's own bars come between the last control and the first. */
+  /** Keeps Tab inside the dialog; otherwise the browser's own bars come between the last control and the first. */
   private wrapTab(event: KeyboardEvent): void {
     const stops = [...this.node.querySelectorAll<HTMLElement>('button:not(:disabled), input:checked')];
     const [from, to] = event.shiftKey ? [stops[0], stops[stops.length - 1]] : [stops[stops.length - 1], stops[0]];

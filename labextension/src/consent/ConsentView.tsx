@@ -1,5 +1,5 @@
 /**
- * The questions that are drawn in this tab, one at a time, with the answers below.
+ * Shows the questions that are drawn in this tab, one at a time, with the answers below.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { MouseEvent } from 'react';
@@ -38,7 +38,7 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
   }
   const isReveal = question.mode === 'reveal';
   const isOver = remainingS <= 0;
-  // Only a person's own click counts, and not one that was on its way when the question appeared.
+  // Only a person's own click counts.
   const trusted =
     (act: () => void) =>
     (event: MouseEvent): void => {
@@ -46,6 +46,7 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
         act();
       }
     };
+  // A click that was already under way when the question appeared does not count either, except on Deny.
   const isShut = !isSettled || isOver || isBusy;
 
   return (
@@ -141,7 +142,7 @@ export function ConsentView(props: ConsentViewProps): JSX.Element | null {
   );
 }
 
-/** One of several questions: what it asks for, and how the secret would travel. */
+/** One of several waiting questions: what it asks for, and how the secret would travel. */
 function Waiting({ question, isCurrent, trans }: { question: Question; isCurrent: boolean; trans: TranslationBundle }): JSX.Element {
   const { icon, tone, word } = modeWords(question.mode, trans);
   const name = foreignText(question.connection);

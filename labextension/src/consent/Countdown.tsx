@@ -1,12 +1,12 @@
 /**
- * How long a question can still be answered, on the button that is meant if nobody does.
+ * How long a question can still be answered; shown on the Deny button, because no answer means deny.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-/** How often it is drawn, in milliseconds; finer than a second, so that no second is skipped. */
+/** How often it is drawn, in milliseconds: more than once a second, so that no second is skipped. */
 export const TICK_MS = 250;
 
-/** Whole seconds until then; 0 or less if it is over. Both times in milliseconds, by one clock. */
+/** Returns the whole seconds left; 0 or less if the time is over. Both times are milliseconds of the same clock. */
 export function remainingSeconds(endsAt: number, now: number): number {
   return Math.ceil((endsAt - now) / 1000);
 }

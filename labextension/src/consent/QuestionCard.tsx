@@ -1,5 +1,6 @@
 /**
- * One question as a person sees it. Everything that decides is in view: who, what, where, how, why, for how long.
+ * One question as a person sees it. Everything that matters for the decision is in view: who, what, where, how, why and
+ * for how long.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useId } from 'react';
@@ -70,7 +71,7 @@ export function QuestionCard(props: QuestionCardProps): JSX.Element {
         {question.reasons.length > 0 && (
           <div className="jp-connvault-quote">
             {question.reasons.map((reason, index) => (
-              // Several may read the same once something was masked in them.
+              // Two reasons may read the same once parts of them are masked.
               <p key={index}>
                 {trans.__('The code says:')} <bdi>“{foreignText(reason)}”</bdi>
               </p>
@@ -94,7 +95,7 @@ function Sentence({ question, trans }: { question: Question; trans: TranslationB
       <bdi>{foreignName(question.connection)}</bdi>
     </em>
   );
-  // Translated as a whole, then parted at the name.
+  // Translated as a whole, then split at the name.
   const [before, after] = pattern(question, trans).split('%1');
   return (
     <>
@@ -216,7 +217,7 @@ function Durations({ question, duration, trans, onDuration }: QuestionCardProps)
   );
 }
 
-/** Whether it is for want of a name that nothing longer is offered. */
+/** Whether nothing longer is offered because the notebook has no name yet. */
 function isUnnamed({ requester, durations }: Question): boolean {
   const isShort = !durations.includes('for') && !durations.includes('always');
   return isShort && requester.kind === 'notebook' && /^Untitled/.test(fileName(requester.label));

@@ -1,5 +1,5 @@
 /**
- * Decides which questions are drawn in this tab: those of a notebook that it shows, and those that no tab shows.
+ * Decides which questions are drawn in this tab: those of notebooks that it shows, and those that no tab shows.
  */
 import type { IDisposable } from '@lumino/disposable';
 
@@ -7,7 +7,7 @@ import type { Question } from '../contracts';
 import type { IConsentPrompt, IOpenQuestion, IQuestions } from '../tokens';
 import type { Presence } from './presence';
 
-/** What draws the questions. */
+/** Draws the questions. */
 export interface Drawer extends IDisposable {
   ask(items: readonly IOpenQuestion[]): void;
 }
@@ -26,7 +26,7 @@ export class ConsentController implements IConsentPrompt, IDisposable {
     return this._disposed;
   }
 
-  /** Draws all that wait, wherever their notebook is. */
+  /** Draws all waiting questions, wherever their notebook is. */
   answer(): void {
     for (const { question } of this._questions.items) {
       this._drawn.add(question.id);
@@ -34,7 +34,7 @@ export class ConsentController implements IConsentPrompt, IDisposable {
     this.draw();
   }
 
-  /** What this tab shows has changed. */
+  /** Decides again, after what this tab or another one shows has changed. */
   lookAgain(): void {
     this._elsewhere.clear();
     this.look();
@@ -97,13 +97,13 @@ export class ConsentController implements IConsentPrompt, IDisposable {
   private readonly _presence: Presence;
   private readonly _make: () => Drawer;
   private readonly _drawn = new Set<string>();
-  /** Asked about, or said to be shown by another tab. */
+  /** Ids of the questions whose notebook another tab shows, or that other tabs are being asked about. */
   private readonly _elsewhere = new Set<string>();
   private _drawer: Drawer | null = null;
   private _disposed = false;
 }
 
-/** The document that asks; `''` where any tab may show the question. */
+/** Returns the path of the notebook that asks; `''` if any tab may show the question. */
 function pathOf(question: Question): string {
   const { requester } = question;
   return requester.kind === 'notebook' ? requester.path || requester.label : '';

@@ -1,11 +1,11 @@
 /**
- * Keeps keys that were meant for something else from answering a question that appears under typing hands.
+ * Keeps keys that were meant for something else from answering a question that appears while somebody is typing.
  *
- * A key counts only when nothing was typed for a while, both since the question was drawn and before the key. Moving
- * about with Tab and arrows, once begun, needs no further pause; deciding always does.
+ * A key counts only after a pause, both since the question was drawn and since the previous key. Moving about with Tab
+ * and the arrow keys needs no further pause once begun; deciding always does.
  */
 
-/** Longer than the pause between two keys of somebody who types slowly (about 350 ms), short enough not to be felt. */
+/** Longer than the pause between two keys of a slow typist (about 350 ms), short enough not to be noticed. */
 export const QUIET_MS = 500;
 
 const MOVES = new Set([
@@ -20,12 +20,12 @@ const MOVES = new Set([
   'PageDown'
 ]);
 
-/** Whether the key moves the focus or the view, and decides nothing. */
+/** Whether the key only moves the focus or the view. */
 export function isMove(key: string): boolean {
   return MOVES.has(key);
 }
 
-// They say nothing by themselves; the key that they go with does.
+// These mean nothing by themselves; what counts is the key that they modify.
 const MODIFIERS = new Set(['Shift', 'Control', 'Alt', 'AltGraph', 'Meta', 'CapsLock', 'NumLock', 'Fn']);
 
 export interface KeyLike {
@@ -36,23 +36,23 @@ export interface KeyLike {
 }
 
 export class KeyGuard {
-  /** @param now - milliseconds of a clock that is never set back */
+  /** @param now - milliseconds of a monotonic clock */
   constructor(private readonly now: () => number) {
     this._drawnAt = now();
   }
 
-  /** The question, or another one in its place, was drawn just now. */
+  /** Tells the guard that the question, or another one in its place, was drawn just now. */
   drawn(): void {
     this._drawnAt = this.now();
     this._isMoving = false;
   }
 
-  /** Whether a click may decide: not one that was on its way when the question appeared. */
+  /** Whether a click may decide; one that was already under way when the question appeared may not. */
   get isSettled(): boolean {
     return this.now() - this._drawnAt >= QUIET_MS;
   }
 
-  /** Whether the key counts. Every trusted key begins the pause anew, those that do not count too. */
+  /** Whether the key counts. Every trusted key except a modifier restarts the pause, even one that does not count. */
   accepts(event: KeyLike): boolean {
     if (!event.isTrusted || MODIFIERS.has(event.key)) {
       return false;

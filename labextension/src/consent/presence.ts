@@ -1,12 +1,12 @@
 /**
- * Which tab of the browser shows the notebook that asks. Tabs of one server talk over a channel; only paths and ids of
- * questions go over it.
+ * Finds out which tab of the browser shows the notebook that asks. Tabs of the same server talk over a channel, which
+ * carries only paths and the ids of these inquiries.
  */
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-/** What a tab needs of `BroadcastChannel`. */
+/** The part of `BroadcastChannel` that a tab uses. */
 export interface Channel {
   postMessage(message: unknown): void;
   onmessage: ((event: MessageEvent) => void) | null;
@@ -15,13 +15,13 @@ export interface Channel {
 
 type Message = { kind: 'who'; ask: string; path: string } | { kind: 'mine'; ask: string } | { kind: 'changed' };
 
-// Another tab answers within a few milliseconds, a busy one within a hundred. A tab that takes longer can't draw either.
+// Another tab answers within a few milliseconds, a busy one within a hundred. A slower one can't draw in time either.
 const ANSWER_MS = 150;
 
 export class Presence implements IDisposable {
   /**
    * @param options.shows - whether this tab shows the document at `path`
-   * @param options.channel - `null` where there is none: then no other tab is known of
+   * @param options.channel - `null` if there is none; no other tab is known then
    */
   constructor(options: { shows: (path: string) => boolean; channel: Channel | null }) {
     this._shows = options.shows;
@@ -31,7 +31,7 @@ export class Presence implements IDisposable {
     }
   }
 
-  /** Another tab was closed, or shows another document now. */
+  /** Emitted when another tab was closed, or shows another document now. */
   get changed(): ISignal<this, void> {
     return this._changed;
   }
@@ -44,7 +44,7 @@ export class Presence implements IDisposable {
     return path !== '' && this._shows(path);
   }
 
-  /** Whether another tab shows the document; `false` when none says so in time. */
+  /** Whether another tab shows the document; `false` if none says so in time. */
   isShownElsewhere(path: string): Promise<boolean> {
     const channel = this._channel;
     if (!channel || path === '') {
@@ -70,13 +70,13 @@ export class Presence implements IDisposable {
     this._channel?.postMessage({ kind: 'changed' } satisfies Message);
   }
 
-  /** This tab goes away: it shows nothing to anybody from now on. */
+  /** Tells the other tabs that this one goes away; it no longer claims to show anything. */
   leave(): void {
     this._isAway = true;
     this.tell();
   }
 
-  /** It came back, from the browser's cache of pages. */
+  /** Tells the other tabs that this one came back from the browser's page cache. */
   comeBack(): void {
     this._isAway = false;
     this.tell();

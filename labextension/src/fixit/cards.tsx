@@ -1,5 +1,5 @@
 /**
- * The card under a failed cell (what happened, what to do, the button that does it), and what a handle looks like.
+ * The card under a failed cell (what happened, what to do, a button that does it), and the card of a handle.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -13,7 +13,7 @@ import { howWord, modeWords, deliveryAdvice } from '../words/modes';
 import { exactly } from '../words/times';
 import type { FixIt, FixItAction, HandleInfo } from './payload';
 
-// Nothing is broken; something has to be done first.
+// Nothing is broken; something just has to be done first.
 const CALM: { [code: string]: IconName } = {
   vault_locked: 'lock',
   vault_not_set_up: 'shield',
@@ -70,7 +70,7 @@ interface HandleCardProps {
   trans: TranslationBundle;
 }
 
-// The openers that are no methods: the properties of kernel/families.py.
+// The openers that are properties rather than methods; see kernel/families.py.
 const ATTRIBUTES = new Set([
   'agent_socket', 'base_url', 'bucket', 'dsn', 'last_refusal', 'storage_options', 'token', 'url'
 ]);

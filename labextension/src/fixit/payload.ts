@@ -1,5 +1,5 @@
 /**
- * What a card in a notebook says, read with distrust: it is part of the notebook, and anyone may have written it.
+ * Reads the content of a card in a notebook. It is not trusted: it is part of the notebook; anyone may have written it.
  */
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
@@ -13,7 +13,7 @@ export const HANDLE_MIME = 'application/vnd.connvault.handle+json';
 
 export interface FixIt {
   code: string;
-  /** The name of the error's class, as code would catch it. */
+  /** The class name of the error, as code would catch it. */
   error: string;
   /** What happened. */
   title: string;
@@ -21,7 +21,7 @@ export interface FixIt {
   message: string;
   /** The first is what most people want. */
   actions: FixItAction[];
-  /** Whether the card says all that the error's line above it says. */
+  /** Whether the card says everything that the error line above it says. */
   instead: boolean;
 }
 
@@ -35,12 +35,12 @@ export interface HandleInfo {
   kind: string;
   destination: string;
   mode: Mode;
-  /** How a brokered handle becomes a client; `null` where an older notebook does not say. */
+  /** How a brokered handle becomes a client; `null` if an older notebook does not say. */
   delivery: DeliveryForm | null;
   decision: string;
   expiresAt: string | null;
   openers: string[];
-  /** Known to be over when it was drawn; an older notebook does not say. */
+  /** Whether the handle had ended when the card was drawn; an older notebook does not say. */
   ended: boolean;
 }
 
@@ -51,7 +51,7 @@ function text(value: unknown): string {
   return typeof value === 'string' ? foreignText(value) : '';
 }
 
-/** `null` for what is no card. A card may open a screen; any other command is dropped. */
+/** Returns `null` for what is not a card. A card may open a screen; any other command is dropped. */
 export function readFixIt(data: unknown): FixIt | null {
   if (!isObject(data) || !text(data.title)) {
     return null;
@@ -71,7 +71,7 @@ function readAction(action: unknown): FixItAction[] {
   return opens ? [{ label: text(action.label), args: plainArgs(action.args) }] : [];
 }
 
-/** Names of what there is, ids and screens only. Values for a form's fields don't come from a card. */
+/** Keeps only names, ids and screens. Values for a form's fields never come from a card. */
 function plainArgs(args: unknown): ReadonlyPartialJSONObject {
   if (!isObject(args)) {
     return {};

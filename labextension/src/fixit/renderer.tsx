@@ -1,6 +1,6 @@
 /**
- * Renders the two MIME types of the notebook side. Safe in an untrusted notebook too: text only, and a button that can
- * only open a screen.
+ * Renders the two MIME types of the notebook side. This is safe in an untrusted notebook too: text only, and buttons
+ * that can only open a screen.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
@@ -67,7 +67,7 @@ class RenderedCard extends Widget implements IRenderMime.IRenderer {
       return handle && <HandleCard handle={handle} provider={provider} trans={trans} />;
     }
     const fixIt = readFixIt(this._data);
-    // The line stays in the notebook file, for whoever has no cards; beside the card it would say everything twice.
+    // The error line stays in the notebook file, for viewers without cards; beside the card it would repeat everything.
     this.toggleClass('jp-mod-instead', fixIt?.instead ?? false);
     return fixIt && <FixItCard fixIt={fixIt} trans={trans} onAct={action => open(action.args)} />;
   }
@@ -76,7 +76,7 @@ class RenderedCard extends Widget implements IRenderMime.IRenderer {
   private _root: Root | null = null;
 }
 
-/** Before JSON, HTML and plain text, which the same bundle brings for other front ends. */
+/** Ranks before JSON, HTML and plain text, which the same bundle contains for other front ends. */
 export const CARD_RANK = 0;
 
 export function cardFactory(options: CardOptions): IRenderMime.IRendererFactory {

@@ -1,5 +1,5 @@
 /**
- * The form of a new or an existing connection. It sends nothing itself: `onSave` does.
+ * The form of a new or an existing connection. It sends nothing itself; `onSave` does.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent, ReactNode } from 'react';
@@ -25,24 +25,24 @@ import { SchemaForm, startingData } from './SchemaForm';
 import { SecretInputs } from './secretInputs';
 import { GoesTo, SuggestionBanner } from './Suggestion';
 
-/** What is sent. The secrets are in it only while it is being sent. */
+/** What is sent. It holds the secrets only while it is being sent. */
 export interface ConnectionDraft {
   name: string;
   fields: { [name: string]: FieldValue };
   secrets: { [field: string]: SecretDraft };
-  /** Left out where code can get nothing but plain text. */
+  /** Left out if code can get nothing but plain text. */
   reveal_allowed?: boolean;
 }
 
 export interface ConnectionFormProps {
   provider: ProviderDefinition;
-  /** The connection that is edited; none for a new one. */
+  /** The connection to edit; left out for a new one. */
   existing?: ConnectionView;
-  /** What code suggests for a new one; shown as that. */
+  /** What code suggests for a new connection; shown as a suggestion. */
   proposal?: Proposal;
   /** Whether the server lets code ask for plain text at all. */
   revealAllowed: boolean;
-  /** A secret that was pasted before the form was drawn; taken once. */
+  /** Returns what was pasted before the form was drawn, with its secret; only once. */
   takePasted?: () => Pasted | null;
   takenNames: readonly string[];
   /** Drawn above the fields: what has to happen before a secret can be saved. */
@@ -63,12 +63,12 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
     startingData(provider, { ...readPrefill(provider, proposal?.fields), ...existing?.connection.fields })
   );
   const [mayReveal, setMayReveal] = useState(existing?.connection.reveal_allowed ?? revealsByDefault(provider));
-  // What is shown as suggested: until the person writes something else there.
+  // A value is shown as suggested until the person changes it.
   const [suggestion] = useState(() => readPrefill(provider, proposal?.fields));
   const suggested = Object.keys(suggestion).filter(field => data[field] === suggestion[field]);
   const targets = targetsOf(provider, data);
   const [isConfirmed, setConfirmed] = useState(false);
-  // A port is not what leads elsewhere: the person has to have written, or looked at, what names the place.
+  // A port alone does not lead elsewhere: the person must have typed or confirmed the text that names the place.
   const isLocked =
     !isConfirmed &&
     targets.some(({ fields }) => fields.some(field => suggested.includes(field) && typeof data[field] === 'string'));
@@ -78,7 +78,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const wasAsked = useRef(false);
   const { destination } = formSchema(provider);
 
-  // A connection need not have every field: what is not stored is the default, which the form writes down.
+  // A connection need not have every field; one that is not stored has its default, which the form fills in.
   const [stored] = useState(() => startingData(provider, { ...existing?.connection.fields }));
   const isMoved = existing !== undefined && destinationChanged(stored, data, destination);
   const storedSecret = (field: string): string => {
@@ -95,7 +95,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
     }
     setProblems({});
     setPasting(false);
-    // What a person has pasted, a person has chosen.
+    // What a person pasted, a person chose.
     setConfirmed(true);
   };
 
@@ -105,7 +105,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
     if (pasted) {
       take(pasted);
     }
-    // Once: what was pasted belongs to the opening of this form.
+    // Only once: what was pasted belongs to this opening of the form.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
 
@@ -312,12 +312,12 @@ function without(problems: Problems, field: string): Problems {
   return Object.fromEntries(Object.entries(problems).filter(([name]) => name !== field));
 }
 
-/** Of the problems that are shown, those that are still there: a field that was not tried yet is left in peace. */
+/** Keeps those of the shown problems that still exist; a field that was not tried yet is left alone. */
 function keepOnly(shown: Problems, now: Problems): Problems {
   return Object.fromEntries(Object.entries(now).filter(([field]) => field in shown));
 }
 
-/** The inputs were emptied when the secret was sent, so after a refusal it has to be typed once more. */
+/** Asks for a secret again after a refusal, because the inputs were emptied when it was sent. */
 function enterAgain(
   provider: ProviderDefinition,
   existing: ConnectionView | undefined,

@@ -1,5 +1,5 @@
 /**
- * What stands around an input, in the form and wherever else a value is typed.
+ * What surrounds an input, in the form and wherever else a value is typed.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactNode } from 'react';
@@ -9,11 +9,11 @@ import { Icon } from '../ui/icons';
 interface FieldFrameProps {
   id: string;
   label: string;
-  /** `false` marks the field as optional; what is not said is required. */
+  /** `false` marks the field as optional; if left out, the field counts as required. */
   required?: boolean;
   hint?: ReactNode;
   problem?: string;
-  /** Whether it holds what code has suggested. */
+  /** Whether it holds a value that code suggested. */
   isSuggested?: boolean;
   trans: TranslationBundle;
   children: ReactNode;
@@ -45,7 +45,7 @@ export function FieldFrame(props: FieldFrameProps): JSX.Element {
   );
 }
 
-/** Says of a value that code has put it there. */
+/** Marks a value as suggested by code. */
 export function SuggestedMark({ trans }: { trans: TranslationBundle }): JSX.Element {
   return (
     <span className="jp-connvault-suggested" data-testid="connvault-suggested">

@@ -1,6 +1,6 @@
 /**
- * A place to paste a URL or a command into. What is pasted may hold a password: it is taken apart at once, is never in
- * React state, and is not left standing.
+ * A box to paste a URL or a command into. The text may hold a password, so it is parsed at once, is never in React
+ * state, and does not stay in the box.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useId, useRef, useState } from 'react';

@@ -1,7 +1,7 @@
 /**
  * The fields of one provider, drawn by JupyterLab's form component from the provider's schema.
  *
- * This module brings the validator (the heavy part) and is loaded when the first form is opened.
+ * This module brings in the validator (the heavy part) and is loaded when the first form is opened.
  */
 import { FormComponent } from '@jupyterlab/ui-components';
 import type { ReadonlyJSONObject } from '@lumino/coreutils';
@@ -21,16 +21,16 @@ import type { SecretInputs } from './secretInputs';
 import type { FormContext } from './templates';
 import { templates, widgets } from './templates';
 
-// The default validator knows no 2020-12 schema and ignores what it does not know.
+// The default validator does not support 2020-12 schemas, and ignores what it does not know.
 const validator = customizeValidator<ReadonlyJSONObject>({ AjvClass: Ajv2020 });
 
 export type FormData = { [name: string]: FieldValue | undefined };
 
-/** What the form can be asked when it is to be sent. */
+/** What the form is asked for when it is about to be sent. */
 export interface FormChecker {
-  /** Problems of the data. A draft may lack its secrets, which are looked at in their inputs. */
+  /** Returns the problems of the data. A draft may lack its secrets, which are checked in their inputs. */
   check(data: FormData, options: { isDraft: boolean }): Problems;
-  /** The fields that the schema knows for this data, as they go on the wire. */
+  /** Returns the fields that have a value, without the secrets, as they are sent. */
   fields(data: FormData): { [name: string]: FieldValue };
 }
 
@@ -40,11 +40,11 @@ interface SchemaFormProps {
   data: FormData;
   problems: Problems;
   secrets: SecretInputs;
-  /** What to say at a secret that is stored and may stay; `''` where one has to be entered. */
+  /** Returns the hint for a secret that is stored and may stay; `''` if one has to be entered. */
   storedSecret: (field: string) => string;
-  /** Fields that still hold what code has suggested. */
+  /** Fields that still hold a value that code suggested. */
   suggested: readonly string[];
-  /** Whether the person has not yet looked at where a secret would go by a suggestion. */
+  /** Whether the person has not yet confirmed a suggested destination of a secret. */
   isLocked: boolean;
   /** Id of the line that says where a secret goes. */
   goesToId: string;
@@ -91,7 +91,7 @@ export function SchemaForm(props: SchemaFormProps): JSX.Element {
     trans,
     problems,
     secrets,
-    // Values and no function: the form library draws a field again only for what it can tell apart.
+    // Values rather than a function: the form library redraws a field only if it can see a difference.
     kept: Object.fromEntries(made.secrets.map(field => [field, storedSecret(field)])),
     isMoved: props.isMoved,
     suggested: props.suggested,
@@ -123,7 +123,7 @@ export function SchemaForm(props: SchemaFormProps): JSX.Element {
   );
 }
 
-/** The data that a new form starts with: the schema's defaults under what is given. */
+/** Returns the data that a new form starts with: the schema's defaults, overridden by `given`. */
 export function startingData(provider: ProviderDefinition, given: FormData): FormData {
   const { drawn } = formSchema(provider);
   return { ...(getDefaultFormState(validator, drawn, given as ReadonlyJSONObject, drawn) as FormData) };

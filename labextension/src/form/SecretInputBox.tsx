@@ -1,5 +1,5 @@
 /**
- * The input of one secret. What is typed is in its node alone, never in React state.
+ * The input of one secret. What is typed is only in its DOM node, never in React state.
  */
 import { Icon } from '../ui/icons';
 import type { SecretInputs } from './secretInputs';
@@ -12,13 +12,13 @@ interface SecretInputBoxProps {
   invalid?: boolean;
   placeholder?: string;
   disabled?: boolean;
-  /** Id of what else describes it. */
+  /** Id of another element that describes it. */
   describedBy?: string;
   autoFocus?: boolean;
   onInput?: () => void;
 }
 
-/** An input that holds its own value; `secrets` can read it when it is to be sent. */
+/** An input that holds its own value; `secrets` can read it when it is about to be sent. */
 export function SecretInputBox(props: SecretInputBoxProps): JSX.Element {
   const { id, field, secrets } = props;
   const shared = {
@@ -40,7 +40,7 @@ export function SecretInputBox(props: SecretInputBoxProps): JSX.Element {
       {props.multiline ? (
         <textarea {...shared} rows={4} autoComplete="off" ref={input => secrets.register(field, input)} />
       ) : (
-        // "new-password": what is typed here is another service's; a browser must not fill in the one of this site.
+        // "new-password": this password is another service's, so the browser must not fill in the one for this site.
         <input {...shared} type="password" autoComplete="new-password" ref={input => secrets.register(field, input)} />
       )}
     </span>

@@ -1,5 +1,5 @@
 /**
- * What a form says about values that code has suggested: whose they are, and where a secret would go with them.
+ * What a form says about values that code suggested: who suggested them, and where a secret would go with them.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -8,7 +8,7 @@ import { foreignName } from '../foreignText';
 import { Icon } from '../ui/icons';
 import type { Target } from './destination';
 
-/** The whole path: of two files with one name only the path tells which it is. */
+/** Returns who made the suggestion, with the whole path: it is all that distinguishes two files of the same name. */
 export function suggestedBy({ kind, label, path }: Requester, trans: TranslationBundle): string {
   const name = foreignName(path || label);
   switch (kind) {
@@ -25,7 +25,7 @@ export function suggestedBy({ kind, label, path }: Requester, trans: Translation
 
 interface SuggestionBannerProps {
   proposal: Proposal;
-  /** Where a secret would go by the suggestion; empty where it says nothing about that. */
+  /** Where a secret would go with the form's current values; empty if they name no destination. */
   targets: readonly Target[];
   isConfirmed: boolean;
   trans: TranslationBundle;
@@ -70,7 +70,7 @@ export function SuggestionBanner(props: SuggestionBannerProps): JSX.Element {
   );
 }
 
-/** The line above the buttons, whoever has filled the form. */
+/** The line above the buttons, whoever filled in the form. */
 export function GoesTo({ id, targets, trans }: { id: string; targets: readonly Target[]; trans: TranslationBundle }): JSX.Element | null {
   if (!targets.length) {
     return null;

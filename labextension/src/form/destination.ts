@@ -1,25 +1,25 @@
 /**
- * Where a secret that is typed into a form would go, in words for people. Whole, with all that is in it.
+ * Where a secret that is typed into a form would go, in words for people, and never shortened.
  */
 import type { ProviderDefinition } from '../contracts';
 import { ownName } from '../foreignText';
 import { fieldTitle, formSchema, propertiesOf, secretFields } from './schema';
 
 export interface Target {
-  /** `db.internal:5432`; `''` as long as nothing says where. */
+  /** `db.internal:5432`; `''` as long as nothing names a destination. */
   text: string;
-  /** The fields that it is made of. */
+  /** The fields that the text is made of. */
   fields: string[];
 }
 
 const PLACE = /\{([a-z][a-z0-9_]*)\}/g;
 
-// As on the server: a form may lack what the pattern names.
+// As on the server: a form may lack fields that the pattern names.
 const MISSING = '…';
 
 /**
- * The places: of the provider's pattern the part from the first destination field to the last (a user or a database
- * around it is no place, and could be made to read like one), and every other address among the destination fields.
+ * Returns the destinations: the part of the provider's pattern from the first destination field to the last (a user or
+ * a database around it is not a place, but could be made to look like one), and every other address among these fields.
  */
 export function targetsOf(provider: ProviderDefinition, data: { readonly [name: string]: unknown }): Target[] {
   const properties = propertiesOf(provider.fields);
@@ -37,7 +37,7 @@ export function targetsOf(provider: ProviderDefinition, data: { readonly [name: 
     const pattern = (provider.destination ?? '').slice(named[0].index, last.index + last[0].length);
     targets.unshift({ text: filled(pattern, data, inLine), fields: inLine });
   } else if (!others.length) {
-    // No pattern and no address: each field by its name.
+    // No pattern and no address: each field with its title.
     const given = destination.filter(name => shown(data[name]) !== '');
     const text = given.map(name => `${fieldTitle(provider, name)}: ${ownName(shown(data[name]))}`).join(', ');
     targets.push({ text, fields: given });
@@ -55,12 +55,12 @@ function filled(pattern: string, data: { readonly [name: string]: unknown }, nam
   return withServers.replace(PLACE, (_, name: string, at: number) => {
     const value = ownName(shown(data[name]));
     const following = withServers.slice(at + name.length + 2);
-    // An IPv6 address before a port.
+    // An IPv6 address before a port gets brackets.
     return value.includes(':') && !value.includes('/') && following.startsWith(':') ? `[${value}]` : value || MISSING;
   });
 }
 
-/** Each of several servers with its own port, a path in brackets; `''` for one name or address, as anywhere else. */
+/** Lists servers, each with its own port, a path in brackets; `''` for one plain name or address, as anywhere else. */
 function servers(data: { readonly [name: string]: unknown }): string {
   const host = ownName(shown(data.host));
   const port = shown(data.port) || MISSING;

@@ -1,16 +1,16 @@
 /**
- * A pasted URL or command, taken apart: which kind of connection it is for, its fields, and the secret apart from them.
+ * Parses a pasted URL or command: the kind of connection it is for, its fields and, kept apart from these, the secret.
  */
 import type { FieldValue } from '../contracts';
 
 export interface Pasted {
   providerId: string;
   fields: { [name: string]: FieldValue };
-  /** Goes straight into the secret input. */
+  /** Go straight into the secret inputs. */
   secrets: { [name: string]: string };
 }
 
-/** The kinds of connections that `parsePasted` knows, each with what a URL of it looks like. */
+/** The kinds of connections that `parsePasted` recognises, each with an example of its URLs. */
 export const PASTEABLE: ReadonlyMap<string, string> = new Map([
   ['postgresql', 'postgresql://user@host:5432/database'],
   ['mysql', 'mysql://user@host:3306/database'],
@@ -18,7 +18,7 @@ export const PASTEABLE: ReadonlyMap<string, string> = new Map([
   ['http', 'https://api.example.com/v1']
 ]);
 
-/** What the text says, or `null` when it is neither a URL nor a command that is known here. */
+/** Parses the text; `null` if it is neither a URL nor a command that is known here. */
 export function parsePasted(text: string): Pasted | null {
   const line = text.trim().replace(/^%?(?:export\s+)?[A-Z_]+=/, '').replace(/^(['"])(.*)\1$/s, '$2');
   if (/^postgres(ql)?(\+\w+)?:\/\//i.test(line)) {
@@ -43,8 +43,8 @@ export function parsePasted(text: string): Pasted | null {
 }
 
 /**
- * Whether a password may stand in a text that `parsePasted` does not know: a URL with one before its host, or a call of
- * `curl`, which takes one in a dozen ways.
+ * Whether a text that `parsePasted` does not recognise may hold a password: a URL with one before its host, or a call
+ * of `curl`, which takes one in a dozen ways.
  */
 export function mayHoldPassword(text: string): boolean {
   return /:\/\/[^\s:/]*:\S+@/.test(text) || /^\s*(\$\s*)?curl\s+\S/.test(text);
@@ -66,10 +66,10 @@ function url(text: string): URL | null {
   }
 }
 
-// `URL` knows host and port of a few schemes only, differently in each browser.
+// `URL` parses host and port of only a few schemes, and differently in each browser.
 const DATABASE_URL =
   /^[a-z0-9+]+:\/\/(?:(?<login>[^/?#]*)@)?(?<hosts>[^/?#@]*)(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?/i;
-// One of several, with commas between them (libpq).
+// One of several hosts, separated by commas (libpq).
 const HOST = /^(?<host>\[[^\]]*\]|[^:]*)(?::(?<port>\d+))?/;
 
 type Found = { [key: string]: string | null | undefined };
@@ -105,7 +105,7 @@ function fromPostgresUrl(text: string): Pasted | null {
   );
 }
 
-// MySQL's own words for `--ssl-mode`.
+// MySQL's own values of `--ssl-mode`.
 const MYSQL_SSL_MODES: { [mode: string]: string } = {
   DISABLED: 'disable',
   PREFERRED: 'prefer',
@@ -186,7 +186,7 @@ function isPort(text: string | undefined): boolean {
   return !!text && Number.isInteger(port) && port > 0 && port < 65_536;
 }
 
-/** One of several hosts, with the port that is its own. */
+/** Returns one of several hosts with its own port. */
 function withPort(host: string, port: string | undefined): string {
   if (!isPort(port) || host.startsWith('/')) {
     return host;
@@ -242,7 +242,7 @@ function fromHttpUrl(text: string): Pasted | null {
   return { providerId: 'http', fields, secrets };
 }
 
-/** A command line into words, quotes taken off. */
+/** Splits a command line into words and removes their quotes. */
 function words(line: string): string[] {
   return [...line.matchAll(/"((?:\\.|[^"\\])*)"|'([^']*)'|((?:\\.|[^\s"'])+)/g)].map(
     match => match[1] ?? match[2] ?? match[3] ?? ''

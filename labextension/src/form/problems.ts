@@ -7,10 +7,10 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FieldError } from '../contracts';
 import { propertiesOf } from './schema';
 
-/** A sentence a field; `''` is the whole form, `name` the name used in code. */
+/** One sentence per field; `''` stands for the whole form, `NAME_FIELD` for the name used in code. */
 export type Problems = { [field: string]: string };
 
-/** The name of the form's own field that is not the provider's; no provider field can have a space in its name. */
+/** The key of the form's one field that is not the provider's; no provider field can have a space in its name. */
 export const NAME_FIELD = 'connection name';
 
 const NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;
@@ -25,7 +25,7 @@ export function nameProblem(name: string, taken: readonly string[], trans: Trans
   return taken.includes(name) ? trans.__('Another connection has this name. Choose another one.') : '';
 }
 
-/** The first problem of each field, from what the validator found. */
+/** Returns the first problem of each field from what the validator found. */
 export function problemsOf(
   errors: readonly RJSFValidationError[],
   schema: unknown,
@@ -34,7 +34,7 @@ export function problemsOf(
   const found: Problems = {};
   for (const error of errors) {
     const field = (error.property ?? '').replace(/^\./, '').split(/[.[]/)[0].replace(/^'|'$/g, '');
-    // A condition that fails says nothing by itself: what it asks for is reported too.
+    // A failed condition says nothing by itself; what it requires is reported too.
     if (!field || error.name === 'if' || field in found) {
       continue;
     }
@@ -46,13 +46,13 @@ export function problemsOf(
   return found;
 }
 
-/** The provider's own words for a kind of problem with a field; `''` where it has none. */
+/** Returns the provider's own message for a kind of problem with a field; `''` if it has none. */
 export function ownMessage(schema: unknown, field: string, kind: string): string {
-  // An empty text is as missing as none.
+  // An empty text counts as missing.
   return messageIn(propertiesOf(schema)[field]?.['x-messages'], kind === 'minLength' ? 'required' : kind);
 }
 
-/** The words beside the rule that failed, which may be one of a condition. */
+/** Returns the message beside the rule that failed, which may be part of a condition. */
 function wordsAt(schema: unknown, error: RJSFValidationError): string {
   const parts = (error.schemaPath ?? '').replace(/^#\//, '').split('/').slice(0, -1);
   let at: unknown = schema;
@@ -102,14 +102,14 @@ function sentence(
   }
 }
 
-/** What the server found, at the fields it named; the rest is about the whole form. */
+/** Returns what the server found, by the fields that it named; if it named none, `detail` is about the whole form. */
 export function serverProblems(errors: readonly FieldError[], detail: string): Problems {
   const found: Problems = {};
   for (const { path, message } of errors) {
     const parts = path.split('.');
     const field = (parts[0] === 'fields' || parts[0] === 'secrets') && parts[1] ? parts[1] : parts[0] === 'name' ? NAME_FIELD : '';
     if (field && !(field in found)) {
-      // The server's messages continue a name ("is missing"); beside the field they stand alone.
+      // The server's messages continue a name ("is missing"); beside the field they are sentences of their own.
       found[field] = message.charAt(0).toUpperCase() + message.slice(1) + (/[.!?]$/.test(message) ? '' : '.');
     }
   }

@@ -1,6 +1,6 @@
 /**
- * A provider's schema, made ready for a form: secrets are never required of the form data (they are never in it), and
- * the order, the hints and the secret inputs come from its `x-` keywords.
+ * A provider's schema, prepared for a form: secrets are never required in the form data (they are never in it), and the
+ * order, the placeholders and the multi-line inputs come from its `x-` keywords.
  */
 import type { RJSFSchema, UiSchema } from '@rjsf/utils';
 
@@ -10,7 +10,7 @@ import { isObject } from '../decoders';
 interface FormSchema {
   /** What the data is checked against, with the provider's own messages beside its rules. */
   schema: RJSFSchema;
-  /** What is drawn: the same, with the same `x-` keywords wherever a field is named. */
+  /** What is drawn: the same schema, with the same `x-` keywords wherever a field is named. */
   drawn: RJSFSchema;
   uiSchema: UiSchema;
   /** Names of the secret fields, in order. */
@@ -26,22 +26,22 @@ interface Property {
   default?: unknown;
   format?: unknown;
   type?: unknown;
-  /** Own words for a kind of problem: `required`, `pattern`. */
+  /** The provider's own messages by kind of problem: `required`, `pattern`. */
   'x-messages'?: unknown;
-  /** Neighbours of one group stand on one line. */
+  /** Neighbouring fields of the same group share a line. */
   'x-group'?: unknown;
   [keyword: string]: unknown;
 }
 
-/** The name of the widget of secret fields. */
+/** The name of the widget for secret fields. */
 export const SECRET_WIDGET = 'connvaultSecret';
 
 const CONDITIONAL = ['then', 'else', 'not'] as const;
 const LISTED = ['allOf', 'anyOf', 'oneOf'] as const;
 
 /**
- * All properties, those of conditional parts too. Where one is declared (with its type) counts over a condition that
- * only adds a rule to it.
+ * Returns all properties, including those of conditional parts. A declaration (which has a type) takes precedence over
+ * a condition that only adds a rule.
  */
 export function propertiesOf(schema: unknown): { [name: string]: Property } {
   if (!isObject(schema)) {
@@ -67,7 +67,7 @@ export function propertiesOf(schema: unknown): { [name: string]: Property } {
   return found;
 }
 
-/** Whether this says what the field is; every provider's declaration has a type, of its own or by a reference. */
+/** Whether this declares the field; every provider's declaration has a type, its own or by reference. */
 export function isDeclared(property: unknown): boolean {
   return isObject(property) && (property.type !== undefined || property.$ref !== undefined);
 }
@@ -76,12 +76,12 @@ export function secretFields(provider: ProviderDefinition): string[] {
   return inOrder(propertiesOf(provider.fields)).filter(([, property]) => property.writeOnly === true).map(([name]) => name);
 }
 
-/** Whether code may ask for the plain text of a new connection unless somebody says no; as `CreateConnection` has it. */
+/** Whether code may ask for the plain text of a new connection by default; the same rule as in `CreateConnection`. */
 export function revealsByDefault(provider: ProviderDefinition): boolean {
   return !provider.deliveries.some(delivery => delivery.mode === 'brokered');
 }
 
-/** Whether code can get nothing but plain text of such a connection. */
+/** Whether code can get nothing but plain text from such a connection. */
 export function revealOnly(provider: ProviderDefinition | undefined): boolean {
   return provider !== undefined && provider.deliveries.every(delivery => delivery.mode === 'reveal');
 }
@@ -96,7 +96,7 @@ function inOrder(properties: { [name: string]: Property }): [string, Property][]
   return Object.entries(properties).sort(([, one], [, other]) => order(one) - order(other));
 }
 
-/** `required` without the secrets, everywhere, and nothing that belongs to the document only. */
+/** Returns the schema with no secret in any `required`, and without keywords that only concern the document. */
 function withoutSecrets(schema: unknown, secrets: ReadonlySet<string>): unknown {
   if (Array.isArray(schema)) {
     return schema.map(item => withoutSecrets(item, secrets));
@@ -119,10 +119,10 @@ function withoutSecrets(schema: unknown, secrets: ReadonlySet<string>): unknown 
 }
 
 /**
- * The same schema with each field's `x-` keywords as they are in all parts together, messages left out.
+ * Returns the schema with the same `x-` keywords for a field in all of its parts, without the messages.
  *
- * The form library merges the parts that hold, and gives all of them up when two name a keyword differently that it
- * does not know: a condition with its own message at the address would take the token's input out of the form.
+ * The form library merges the parts that apply, and gives up on all of them if two disagree on a keyword that it does
+ * not know: a condition with its own message for the address would drop the token's input from the form.
  */
 function alikeEverywhere(schema: unknown, properties: { [name: string]: Property }): unknown {
   if (Array.isArray(schema)) {
@@ -146,7 +146,7 @@ function alikeEverywhere(schema: unknown, properties: { [name: string]: Property
   return made;
 }
 
-/** The keywords of a field that are `x-` (without its messages), or all others. */
+/** Returns the `x-` keywords of a field (without its messages), or all the others. */
 function extras(property: Property, wanted: boolean): { [keyword: string]: unknown } {
   return Object.fromEntries(
     Object.entries(property).filter(([key]) => key.startsWith('x-') === wanted && key !== 'x-messages')
@@ -184,9 +184,9 @@ export function formSchema(provider: ProviderDefinition): FormSchema {
 }
 
 /**
- * The secrets that have to be there for `data`: one of a conditional part only while its condition holds.
+ * Returns the secrets that `data` requires; one in a conditional part only while its condition holds.
  *
- * @param holds - tells whether a condition holds; the default knows a few keywords of named fields
+ * @param holds - tells whether a condition holds; the default supports a few keywords, on named fields
  */
 export function requiredSecrets(
   provider: ProviderDefinition,
@@ -215,7 +215,7 @@ export function requiredSecrets(
   return [...found];
 }
 
-/** Enough to tell which secret a stored connection lacks, without the validator: `const`, `enum` and `pattern`. */
+/** Needs no validator: `required`, `const`, `enum` and `pattern` tell which secret a stored connection lacks. */
 function simplyHolds(schema: unknown, data: { [name: string]: unknown }): boolean {
   if (!isObject(schema)) {
     return schema !== false;
@@ -239,7 +239,7 @@ function simplyHolds(schema: unknown, data: { [name: string]: unknown }): boolea
   );
 }
 
-/** Given values as the form needs them: plain fields only, a text read as the field's own type. */
+/** Converts given values for the form: no secrets, and text is converted to the field's own type. */
 export function readPrefill(
   provider: ProviderDefinition,
   given: { [name: string]: unknown } | undefined
@@ -265,7 +265,7 @@ export function readPrefill(
   return found;
 }
 
-/** Whether the destination fields of `data` differ from those of a connection, both with the schema's defaults. */
+/** Whether the destination fields of `data` differ from those of a connection; both have the schema's defaults. */
 export function destinationChanged(
   fields: { [name: string]: unknown },
   data: { [name: string]: unknown },

@@ -1,6 +1,6 @@
 /**
- * The secret fields of one form, by their inputs. A secret is read at the moment of sending and is nowhere else: not in
- * React state, not in the form data, not in an event.
+ * The inputs of one form's secret fields. A secret is read when it is sent, and is nowhere else: not in React state,
+ * not in the form data, not in an event.
  */
 import type { SecretDraft } from '../contracts';
 
@@ -21,7 +21,7 @@ export class SecretInputs {
     }
   }
 
-  /** Whether something is typed there. */
+  /** Whether anything is typed into the input of `field`. */
   isFilled(field: string): boolean {
     return (this._inputs.get(field)?.value ?? '') !== '';
   }
@@ -40,7 +40,7 @@ export class SecretInputs {
     }
   }
 
-  /** What is typed, as it goes on the wire. Call `clear` right after it was sent. */
+  /** Returns what is typed, as it is sent. Call `clear` right after sending it. */
   drafts(): { [field: string]: SecretDraft } {
     const filled = [...this._inputs].filter(([field]) => this.isFilled(field));
     return Object.fromEntries(filled.map(([field, input]) => [field, { value: input.value }]));

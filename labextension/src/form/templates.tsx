@@ -1,7 +1,7 @@
 /**
- * How a field looks: a label tied to its input, what is required, a hint, and what is wrong in words.
+ * How a field looks: a label tied to its input, whether it is required, a hint, and what is wrong, in words.
  *
- * JupyterLab's own templates belong to the settings editor and tie no label to an input.
+ * JupyterLab's own templates belong to the settings editor and do not tie labels to inputs.
  */
 import type {
   ArrayFieldTemplateProps,
@@ -20,18 +20,18 @@ import { isDeclared } from './schema';
 import { SecretInputBox } from './SecretInputBox';
 import type { SecretInputs } from './secretInputs';
 
-/** What the form tells its fields, beside the data. */
+/** What the form passes to its fields besides the data. */
 export interface FormContext {
   trans: TranslationBundle;
   problems: Problems;
   secrets: SecretInputs;
-  /** What to say at each secret: that one is stored, and may stay; `''` where it has to be entered. */
+  /** The hint for each secret that is stored and may stay; `''` for one that has to be entered. */
   kept: { readonly [field: string]: string };
   /** Whether stored secrets no longer fit, because the destination was changed. */
   isMoved: boolean;
-  /** Fields that still hold what code has suggested. */
+  /** Fields that still hold a value that code suggested. */
   suggested: readonly string[];
-  /** Whether no secret can be entered yet: where it would go was suggested, and nobody has looked at that. */
+  /** Whether no secret can be entered yet, because its destination was suggested and nobody has confirmed it. */
   isLocked: boolean;
   goesToId: string;
   isSecret: (field: string) => boolean;
@@ -41,7 +41,7 @@ export interface FormContext {
 
 const context = (props: { formContext?: unknown }): FormContext => props.formContext as FormContext;
 
-/** The field's name, from the id that the form gave it. */
+/** Returns the field's name from the id that the form gave it. */
 function fieldOf(id: string): string {
   return id.slice(id.indexOf('_') + 1);
 }
@@ -75,7 +75,7 @@ function FieldTemplate(props: FieldTemplateProps): JSX.Element {
   const promise = isMoved
     ? trans.__('Enter it again for the new destination.')
     : trans.__('Goes straight to the vault and is never shown again.');
-  // What is wrong says what to do; the general description would only stand in its way.
+  // The problem says what to do; the general description would only distract from it.
   const hint = problems[field] ? '' : locked || (secret ? kept[field] || promise : schema.description);
   return (
     <FieldFrame
@@ -98,7 +98,7 @@ function ObjectFieldTemplate(props: ObjectFieldTemplateProps): JSX.Element {
     (schema.properties?.[name] as { [key: string]: unknown } | undefined)?.[key];
   const lines: (typeof properties)[] = [];
   for (const item of properties) {
-    // A rule for a field that is not there now, such as one of another way to log in.
+    // A rule for a field that is not shown now, such as one for another way to log in.
     if (!isDeclared(schema.properties?.[item.name])) {
       continue;
     }
@@ -165,7 +165,7 @@ function BaseInputTemplate(props: BaseInputTemplateProps): JSX.Element {
       name={field}
       className="jp-connvault-input"
       data-testid={`connvault-field-${field}`}
-      // A number input hides what it can't read, and a wheel over it changes the port.
+      // A number input hides what it can't read, and scrolling over it changes the port.
       type="text"
       inputMode={isNumber ? 'numeric' : schema.format === 'uri' ? 'url' : undefined}
       autoComplete="off"
@@ -183,7 +183,7 @@ function BaseInputTemplate(props: BaseInputTemplateProps): JSX.Element {
   );
 }
 
-/** An emptied field is a missing one; a number is a number as soon as it can be read as one. */
+/** Converts typed text: an emptied field is a missing one, and a number becomes one as soon as it can be read. */
 function typed(text: string, isNumber: boolean): string | number | undefined {
   if (text === '') {
     return undefined;
@@ -264,7 +264,7 @@ function CheckboxWidget(props: WidgetProps): JSX.Element {
   );
 }
 
-/** The form library never hears of what is typed here: `onChange` is not called, and the input holds its own value. */
+/** An input that holds its own value: `onChange` is not called, so the form library never learns what is typed. */
 function SecretWidget(props: WidgetProps): JSX.Element {
   const { id, schema } = props;
   const field = fieldOf(id);

@@ -1,11 +1,11 @@
 /**
- * Permissions and activity: fetched when shown, never kept.
+ * Permissions and the activity log: fetched when shown, never kept.
  */
 import type { AuditPage, AuditVerification, GrantView, UseDay } from '../contracts';
 import type { IActivity } from '../tokens';
 import { EventModel } from './eventModel';
 
-/** A screenful; older rows are asked for when wanted. */
+/** One screenful; older rows are fetched on demand. */
 const PAGE_ROWS = 50;
 
 export class ActivityModel extends EventModel implements IActivity {
@@ -30,7 +30,7 @@ export class ActivityModel extends EventModel implements IActivity {
     return this.api.verifyAudit();
   }
 
-  /** Nothing is held: whoever looks fetches it again. */
+  /** Only reports the change: nothing is kept, and whoever shows it fetches it again. */
   protected async load(): Promise<void> {
     this.tellChanged();
   }

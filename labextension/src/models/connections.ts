@@ -1,5 +1,5 @@
 /**
- * The connections and their kinds as last told by the server. No DOM, no secrets: those pass through and are not kept.
+ * The connections and their kinds as the server last reported them. No DOM; secrets pass through and are not kept.
  */
 import type {
   ConnectionView,
@@ -90,7 +90,7 @@ export class ConnectionsModel extends EventModel implements IConnections {
       this._unreadable = connections.unreadable + providers.unreadable;
       this._trouble = '';
     } catch (error) {
-      // What was known stays on show; that it may be out of date is said.
+      // What was known stays visible, with a message that it may be out of date.
       this._trouble = messageOf(error);
     }
     this._isReady = true;

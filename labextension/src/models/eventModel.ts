@@ -1,5 +1,5 @@
 /**
- * What the models have in common that follow the server: they hear its events, load again, tell that they changed, end.
+ * What the models that follow the server have in common: they hear its events, load again and report that they changed.
  */
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
@@ -33,8 +33,8 @@ export abstract class EventModel implements IDisposable {
   }
 
   /**
-   * Loads at most once at a time; who asks meanwhile gets one more run after it, so that no change is missed and a burst
-   * of events costs two requests.
+   * Loads at most once at a time. A call in the meantime gets one more run afterwards, so that no change is missed and
+   * a burst of events costs two loads.
    */
   refresh(): Promise<void> {
     if (!this._running) {
@@ -60,10 +60,10 @@ export abstract class EventModel implements IDisposable {
     Signal.clearData(this);
   }
 
-  /** Fetches what is held and tells that it changed. What goes wrong is the model's own business: it does not reject. */
+  /** Fetches what the model holds and reports that it changed. It handles its own errors and does not reject. */
   protected abstract load(): Promise<void>;
 
-  /** The events after which what is held is out of date. */
+  /** The events that make what the model holds out of date. */
   protected abstract readonly refreshedBy: ReadonlySet<EventName>;
 
   protected onEvent(_: EventStream, { event }: ConnvaultEvent): void {
@@ -72,14 +72,14 @@ export abstract class EventModel implements IDisposable {
     }
   }
 
-  /** Nobody hears of it once the model is disposed. */
+  /** Reports a change; nobody hears of it once the model is disposed. */
   protected tellChanged(): void {
     this._changed.emit();
   }
 
   protected readonly api: RestApi;
 
-  /** What was missed while the stream was down is not told again. */
+  /** Loads again: events that were missed while the stream was down are not repeated. */
   private onOpened(): void {
     void this.refresh();
   }

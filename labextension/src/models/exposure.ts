@@ -1,8 +1,8 @@
 /**
- * What the server says of itself in the page's configuration, which is text.
+ * What the server says about itself in the page's configuration, which is text.
  */
 
-/** Who could read what passes through the server, in its words; empty if nobody, or if it says nothing. */
+/** Returns who could read what passes through the server, in its own words; empty if nobody, or if it does not say. */
 export function exposureOf(option: string): string {
   try {
     const found = (JSON.parse(option) as { exposure?: unknown } | null)?.exposure;

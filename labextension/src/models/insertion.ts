@@ -1,24 +1,24 @@
 /**
- * Where in a notebook a new cell goes that uses a connection, and what stands in it.
+ * Where in a notebook a new cell that uses a connection goes, and what is in it.
  */
 
 const LOADS = /^[ \t]*%(re)?load_ext[ \t]+connvault_jupyter\b/m;
 
-/** A cell, as far as it matters here. */
+/** The parts of a cell that matter here. */
 interface Cell {
   isCode: boolean;
   source: string;
 }
 
 /**
- * The index of the cell to insert below: the active one, unless the extension is loaded further down only. What is
- * inserted above `%load_ext` would run without it.
+ * Returns the index of the cell to insert below: the active one, unless the extension is loaded only further down. Code
+ * above `%load_ext` would run without it.
  */
 export function insertBelowIndex(cells: readonly Cell[], active: number): number {
   return Math.max(active, cells.findIndex(isLoading));
 }
 
-/** The code to insert; where no cell loads the extension, it does so itself. */
+/** Returns the code to insert, which loads the extension itself if no cell does. */
 export function insertedSource(cells: readonly Cell[], code: string): string {
   return cells.some(isLoading) ? code : `%load_ext connvault_jupyter\n\n${code}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Which screen a panel shows, of what. Each panel has its own.
+ * Which screen a panel shows, and of what. Each panel has its own.
  */
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
@@ -10,10 +10,10 @@ export type DetailTab = 'details' | 'grants' | 'activity';
 
 export type Screen =
   | { name: 'list' }
-  /** `proposal`: what code suggests, as the server told it. Nothing else fills a form but the person. */
+  /** `proposal`: what code suggests, as the server returned it. Nothing else but the person fills in a form. */
   | { name: 'picker'; proposal?: Proposal }
   | { name: 'create'; providerId: string; proposal?: Proposal }
-  /** A suggestion that is to be fetched; `providerId`: the kind of the form that is offered if it has expired. */
+  /** A suggestion still to be fetched; `providerId`: the kind of the form to offer if it has expired. */
   | { name: 'proposal'; id: string; providerId?: string }
   | { name: 'edit'; connectionId: string }
   /** `asks`: the input for the secret is open. */
@@ -21,7 +21,7 @@ export type Screen =
   | { name: 'setup' }
   | { name: 'unlock' };
 
-/** The id (or, in a link, the name) of the connection that a screen is about; `''` where it is about none. */
+/** Returns the id (or, in a link, the name) of the connection that a screen is about; `''` if it is about none. */
 export function connectionOf(screen: Screen): string {
   return screen.name === 'detail' || screen.name === 'edit' ? screen.connectionId : '';
 }
@@ -50,7 +50,7 @@ export class Navigation {
     this._changed.emit();
   }
 
-  /** Whether the focus was asked for; asking ends with that. */
+  /** Returns whether the focus was asked for since the last call. */
   takeFocus(): boolean {
     const wanted = this._wantsFocus;
     this._wantsFocus = false;

@@ -1,20 +1,20 @@
 /**
- * Where a request to open something leads. The request may come from a document (a card, a link, any command link), so it
- * is read with distrust: it names what there is, and never says what is in a form.
+ * Where a request to open something leads. It may come from a document (a card, a link, any command link), so it is not
+ * trusted: it names things that exist, and never says what is in a form.
  */
 import type { IConnvault } from '../tokens';
 import type { DetailTab, Screen } from './navigation';
 
 const PROPOSAL = /^proposal-[A-Za-z0-9_-]{43}$/;
 
-/** Whether this is the id of a suggestion, and not a connection's. */
+/** Whether this is the id of a suggestion rather than of a connection. */
 export function isProposalId(id: unknown): id is string {
   return typeof id === 'string' && PROPOSAL.test(id);
 }
 
 const TABS: readonly DetailTab[] = ['details', 'grants', 'activity'];
 
-/** `null` leaves the panel where it is. */
+/** Returns the screen to go to; `null` leaves the panel where it is. */
 export function screenOf(
   args: { readonly [name: string]: unknown },
   { connections, vault }: Pick<IConnvault, 'connections' | 'vault'>

@@ -1,5 +1,5 @@
 /**
- * The questions that wait for a person. No DOM: who draws them is told that they changed.
+ * The questions that wait for a person. No DOM: whoever draws them is told that they changed.
  */
 import type { DecisionKind, Event as ConnvaultEvent, Question } from '../contracts';
 import { ProblemError } from '../errors';
@@ -10,7 +10,7 @@ import { EventModel } from './eventModel';
 
 export class QuestionsModel extends EventModel implements IQuestions {
   /**
-   * @param options.now - milliseconds of a clock that is never set back
+   * @param options.now - milliseconds of a monotonic clock
    */
   constructor(options: EventModelOptions & { now?: () => number }) {
     super(options);
@@ -46,13 +46,13 @@ export class QuestionsModel extends EventModel implements IQuestions {
 
   protected async load(): Promise<void> {
     const asked = this._now();
-    // What is resolved while the answer is on its way must not come back with it.
+    // What is resolved while the response is on its way must not come back with it.
     this._resolvedMeanwhile.clear();
     let found;
     try {
       found = await this.api.listAccessRequests();
     } catch (error) {
-      // The next event or the next opening of the stream asks again.
+      // The next event, or the stream when it opens again, makes another attempt.
       console.warn(String(error));
       return;
     }
@@ -62,7 +62,7 @@ export class QuestionsModel extends EventModel implements IQuestions {
       .map(question => {
         const before = known.get(question.id);
         const endsAt = asked + question.remaining_ms;
-        // The same question keeps its object, so that nothing is drawn anew under a hand.
+        // An unchanged question keeps its object, so that nothing is redrawn while somebody is using it.
         const same =
           before?.question.digest === question.digest && before.question.claims_hidden === question.claims_hidden;
         return same ? before : { question, endsAt };
@@ -74,7 +74,7 @@ export class QuestionsModel extends EventModel implements IQuestions {
     this.tellChanged();
   }
 
-  /** What can't be shown can't be consented to. Where even the id or the digest is unreadable, its time-out refuses it. */
+  /** Refuses what can't be shown, and so can't be consented to. If its id or digest is unreadable too, it times out. */
   private refuse(id: string, digest: string): void {
     if (this._refused.has(id)) {
       return;
@@ -102,7 +102,7 @@ export class QuestionsModel extends EventModel implements IQuestions {
     }
   }
 
-  // What the code says is hidden while the vault is locked.
+  // What code says about itself is hidden while the vault is locked.
   protected readonly refreshedBy = new Set(['access_request:asked', 'access_request:resolved', 'vault:changed'] as const);
   private readonly _now: () => number;
   private readonly _resolvedMeanwhile = new Set<string>();

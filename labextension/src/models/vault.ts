@@ -30,7 +30,7 @@ export class VaultModel extends EventModel implements IVault {
     try {
       this.put(await this.api.getVault());
     } catch (error) {
-      // The list of connections says that the server does not answer; once is enough.
+      // The list of connections already says that the server does not answer.
       console.warn(String(error));
     }
   }

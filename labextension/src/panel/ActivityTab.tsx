@@ -1,5 +1,5 @@
 /**
- * What happened with a connection: when, who, what, how, and how it went.
+ * What happened with a connection: when, who, what, how, and with which outcome.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Fragment } from 'react';
@@ -14,7 +14,7 @@ import { eventWords } from '../words/events';
 import { modeWords } from '../words/modes';
 import { exactly, stamp } from '../words/times';
 
-/** Rows that say the same, one after the other. */
+/** Consecutive rows that say the same. */
 interface Run {
   event: AuditEvent;
   count: number;
@@ -24,7 +24,7 @@ interface Run {
 const USES = new Set<AuditEvent['type']>(['access:used', 'access:checked']);
 
 function runs(events: readonly AuditEvent[]): Run[] {
-  // A question is shown as its answer; without one, it is still waiting.
+  // A question is shown by its answer; one without an answer is still waiting.
   const answered = new Set(events.filter(event => event.type !== 'access:asked').map(event => event.question_id));
   const found: Run[] = [];
   for (const event of events) {
@@ -62,7 +62,7 @@ function who(event: AuditEvent, trans: TranslationBundle): string {
 interface ActivityRowsProps {
   events: readonly AuditEvent[];
   now: number;
-  /** At most so many rows; all when it is left out. */
+  /** At most this many rows; all of them if left out. */
   limit?: number;
   trans: TranslationBundle;
 }

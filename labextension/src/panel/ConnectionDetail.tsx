@@ -1,5 +1,5 @@
 /**
- * One connection with its tabs and what can be done with it.
+ * One connection with its tabs and actions.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { KeyboardEvent } from 'react';
@@ -30,7 +30,7 @@ interface ConnectionDetailProps {
   seals: boolean;
   activity: IActivity;
   tab: DetailTab;
-  /** Changes when the place to enter the secret is to be opened; `null` while it is not. */
+  /** Changes whenever the input for the secret should open; `null` while it should not. */
   asked: object | null;
   trans: TranslationBundle;
   onTab: (tab: DetailTab) => void;
@@ -38,7 +38,7 @@ interface ConnectionDetailProps {
   onEdit: () => void;
   onInsertCode: () => void;
   onTest: () => Promise<unknown>;
-  /** Whether the connection is ready with it; `seen` is its revision when the secret was begun. */
+  /** Resolves to whether the connection is ready then; `seen` is its revision when the input for the secret opened. */
   onReplace: (field: string, value: string, seen: number) => Promise<boolean>;
   onDelete: () => Promise<void>;
 }
@@ -187,7 +187,7 @@ function DetailFoot(props: ConnectionDetailProps & { attempt: (action: () => Pro
   const { view, provider, trans, attempt } = props;
   const [isDeleting, setDeleting] = useState(false);
   const isReady = view.connection.status === 'ready' && view.last_test?.ok !== false;
-  // What failed or is not complete wants to be edited, not used; a secret is entered above.
+  // A connection that failed its test or is incomplete should be edited, not used; a missing secret is entered above.
   const asksToEdit = !isReady && !lacksSecret(view.connection);
 
   if (isDeleting) {

@@ -1,5 +1,5 @@
 /**
- * All connections: search, groups, one row each with its state in a word.
+ * All connections: a search, and groups with one row for each connection and its state.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { memo, useEffect, useId, useMemo, useState } from 'react';
@@ -12,7 +12,7 @@ import { mayBeRevealed, statusWord } from '../words/status';
 import { intoRows, walkRows } from './arrowKeys';
 import { CATEGORIES, categoryTitle } from './kinds';
 
-// More than fills any window; the rest follows when the browser has time.
+// More than fits any window; the rest follows when the browser has time.
 const FIRST_ROWS = 80;
 
 interface ConnectionListProps {
@@ -155,7 +155,7 @@ const Row = memo(function Row({ item, provider, revealAllowed, vault, isSelected
   );
 });
 
-/** Those that have every word of the query in their name, kind or destination. */
+/** Returns those that have every word of the query in their name, kind or destination. */
 function matching(
   items: readonly ConnectionView[],
   kinds: ReadonlyMap<string, ProviderDefinition>,

@@ -1,5 +1,5 @@
 /**
- * The pane beside the list: the screen that the panel is at.
+ * The pane beside the list, which shows the panel's current screen.
  */
 import { useRef } from 'react';
 

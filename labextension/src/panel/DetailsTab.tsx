@@ -1,5 +1,5 @@
 /**
- * One connection: where it goes, its secrets (that they are set, never what they are), how notebooks get it, its last test.
+ * One connection: where it goes, whether its secrets are set (never their values), how notebooks use it, its last test.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent } from 'react';
@@ -33,11 +33,11 @@ interface DetailsTabProps {
   /** Whether a secret leaves this page sealed. */
   seals: boolean;
   trans: TranslationBundle;
-  /** Opens the place to enter the secret whenever it changes to another object. */
+  /** Opens the input for the secret whenever it changes to another object. */
   asked: object | null;
-  /** Whether the connection is ready with it; `seen` is its revision when the secret was begun. */
+  /** Resolves to whether the connection is ready then; `seen` is its revision when the input for the secret opened. */
   onReplace: (field: string, value: string, seen: number) => Promise<boolean>;
-  /** Tests once; what goes wrong with that is shown by whoever gave it. */
+  /** Runs one test; whoever passed this function shows what goes wrong. */
   onTest: () => Promise<void>;
   onShowActivity: () => void;
 }
@@ -47,9 +47,9 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   const { connection } = view;
   const [isTesting, setTesting] = useState(false);
   const advice = statusAdvice(view, trans);
-  // Those that are stored, and those that the schema asks for in this case.
+  // The secrets that are stored, and those that the schema requires in this case.
   const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
-  // What was changed outside is looked through first, in the form.
+  // A connection that was changed outside connvault has to be reviewed in the form first.
   const secrets =
     connection.status_reason === 'edited' ? [] : [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
   const hasFailed = view.last_test?.ok === false;
@@ -200,7 +200,7 @@ interface SecretLineProps {
   isTested: boolean;
   now: number;
   seals: boolean;
-  /** Of the connection as it is shown now. */
+  /** The revision of the connection as it is shown now. */
   revision: number;
   trans: TranslationBundle;
   onReplace: (value: string, seen: number) => Promise<void>;
@@ -213,8 +213,8 @@ function SecretLine(props: SecretLineProps): JSX.Element {
   const [problem, setProblem] = useState('');
   const [secrets] = useState(() => new SecretInputs());
   const id = useId();
-  // The secret is for the destination that stood there when it was begun, not for one that is there when it is sent.
-  // After a refusal, which says so, it is begun anew.
+  // The secret is meant for the destination shown when the input opened, not for one that has replaced it by the time
+  // the secret is sent. After a refusal, which says so, it is meant for the one shown then.
   const seen = useRef(revision);
   if (!isOpen || problem) {
     seen.current = revision;

@@ -1,5 +1,5 @@
 /**
- * The form of a new or an existing connection in the panel: where it comes from, what happens when it is saved.
+ * The form of a new or an existing connection in the panel: where its values come from, and what happens on saving.
  */
 import { lazy, Suspense, useState } from 'react';
 
@@ -12,7 +12,7 @@ import type { PanelProps } from './panelProps';
 import { NotFound, ScreenHeader } from './ScreenHeader';
 import { UnlockForm } from './VaultScreens';
 
-// The form brings the validator, the heaviest part.
+// The form brings in the validator, the heaviest part.
 const ConnectionForm = lazy(async () => ({ default: (await import('../form/ConnectionForm')).ConnectionForm }));
 
 type FormScreen = Extract<Screen, { name: 'create' | 'edit' }>;
@@ -22,7 +22,7 @@ export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: (
   const { connections } = connvault;
   const existing = screen.name === 'edit' ? connections.get(screen.connectionId) : undefined;
   const provider = connections.provider(screen.name === 'edit' ? (existing?.connection.provider_id ?? '') : screen.providerId);
-  // What is edited stays what it was when the form was opened; a change by somebody else is found out by its revision.
+  // The form keeps editing what it was opened with; a change by somebody else is detected by its revision.
   const [opened] = useState(existing);
   const back = (): void =>
     navigation.go(
@@ -41,7 +41,7 @@ export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: (
     const { id, status } = saved.connection;
     navigation.go({ name: 'detail', connectionId: id, tab: 'details' });
     if (andTest && status === 'ready') {
-      // Its outcome is shown with the connection; that it was saved stands.
+      // The outcome is shown with the connection, which stays saved in any case.
       connections.test(id).catch((error: unknown) => console.warn(String(error)));
     }
   };
@@ -62,7 +62,7 @@ export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: (
       <Suspense fallback={<Waiting trans={trans} />}>
         <ConnectionForm
           provider={provider}
-          // A secret that was stored for something else is not kept when it is saved.
+          // A secret that was stored for something else is not kept on saving.
           existing={before && isForeign(before.connection) ? { ...before, secrets: {} } : before}
           proposal={screen.name === 'create' ? screen.proposal : undefined}
           revealAllowed={connections.revealAllowed}
@@ -80,7 +80,7 @@ export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: (
   );
 }
 
-/** That a secret can't be saved while the vault is not open, or is not sealed on its way: said before anything is typed. */
+/** Says, before anything is typed, if a secret can't be saved because the vault is not open, or would not be sealed. */
 function VaultNotice({ connvault, navigation, trans }: PanelProps): JSX.Element | null {
   const { vault } = connvault;
   const state = vault.state;

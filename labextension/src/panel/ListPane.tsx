@@ -1,5 +1,5 @@
 /**
- * The pane with the list: what waits, what is wrong, all connections, and the vault below.
+ * The pane with the list: what is waiting, what is wrong, all connections, and the vault at the bottom.
  */
 import { useState } from 'react';
 

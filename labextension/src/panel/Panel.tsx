@@ -1,8 +1,8 @@
 /**
  * The panel: one component for the side bar, the main area and a notebook's output.
  *
- * The list and the screen beside it are both drawn; a container query shows both where there is room, else the one that
- * `data-screen` names.
+ * The list and the screen beside it are both drawn; a container query shows both if there is room, otherwise only the
+ * one that `data-screen` names.
  */
 import type { ReactNode, RefObject } from 'react';
 import { useEffect, useRef, useState } from 'react';
@@ -83,9 +83,9 @@ function PanelFrame({ root, shown, isInline, isFormOnly, trans, children }: Pane
   );
 }
 
-/** After going somewhere the focus goes along, unless the new screen has put it somewhere already. */
+/** Moves the focus to a new screen, unless the screen has already placed it somewhere. */
 function useScreenFocus(root: RefObject<HTMLDivElement>, navigation: Navigation, shown: string): void {
-  // The first one shown may be another than the navigation's: a vault is set up before anything else.
+  // The first screen shown may differ from the navigation's: a vault is set up before anything else.
   const before = useRef({ shown, screen: navigation.screen });
   useEffect(() => {
     const node = root.current;
@@ -105,13 +105,13 @@ function useScreenFocus(root: RefObject<HTMLDivElement>, navigation: Navigation,
   });
 }
 
-/** Where the focus lands: in the first field, at a connection's name, in the list at the row that was left. */
+/** Returns where the focus lands: in the first field, on a connection's name, or on the list's row that was left. */
 function landing(node: HTMLElement, shown: string, from: Screen): HTMLElement | null {
   const find = (selector: string): HTMLElement | null => node.querySelector<HTMLElement>(selector);
   switch (shown) {
     case 'list': {
       const left = connectionOf(from);
-      // Compared and not searched for: a link may have named what was left, and put anything into a selector.
+      // Compared rather than selected: a link may have named what was left, and could put anything into a selector.
       const rows = [...node.querySelectorAll<HTMLElement>('[data-connection]')];
       return rows.find(row => left !== '' && row.dataset.connection === left) ?? find('[data-testid="connvault-new"]');
     }

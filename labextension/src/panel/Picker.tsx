@@ -1,5 +1,5 @@
 /**
- * The kinds of connections to choose from: by category, or by what is searched for. The search also takes a pasted URL.
+ * The kinds of connections to choose from, by category or by search. The search also accepts a pasted URL.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
@@ -18,11 +18,11 @@ import { ScreenHeader } from './ScreenHeader';
 interface PickerProps {
   providers: readonly ProviderDefinition[];
   skipped: readonly SkippedProvider[];
-  /** What code suggests: how the new one is called. */
+  /** What code suggests; its name for the new connection is shown. */
   proposal?: Proposal;
   trans: TranslationBundle;
   onPick: (providerId: string) => void;
-  /** A URL or command that was pasted; it may hold a password. */
+  /** Takes a URL or command that was pasted; it may hold a password. */
   onPaste: (pasted: Pasted) => void;
   onBack: () => void;
 }
@@ -48,7 +48,7 @@ export function Picker(props: PickerProps): JSX.Element {
     setQuery('');
     setRefused(true);
   };
-  /** Takes a URL or command out of the box; `false` for what is only searched for. */
+  /** Takes a URL or command out of the box; `false` if the text is only searched for. */
   const take = (text: string): boolean => {
     const pasted = known(text);
     if (pasted) {
@@ -76,7 +76,7 @@ export function Picker(props: PickerProps): JSX.Element {
           placeholder={trans.__('Search or paste a URL …')}
           value={query}
           onPaste={event => {
-            // It may hold a password, which must not come into the search's state.
+            // It may hold a password, which must not get into the state of the search.
             if (take(event.clipboardData.getData('text/plain'))) {
               event.preventDefault();
             }
@@ -87,7 +87,7 @@ export function Picker(props: PickerProps): JSX.Element {
               refuse();
             } else {
               setQuery(text);
-              // Who types it to its end is still to read why it went.
+              // Somebody who types it to the end should still be able to read why it was removed.
               setRefused(isRefused && text !== '');
             }
           }}
@@ -130,7 +130,7 @@ export function Picker(props: PickerProps): JSX.Element {
                     type="button"
                     className="jp-connvault-tile"
                     data-testid={`connvault-provider-${item.id}`}
-                    // What Enter in the search takes.
+                    // What Enter in the search chooses.
                     data-first={(isSearching && at === 0) || undefined}
                     onClick={() => props.onPick(item.id)}
                   >

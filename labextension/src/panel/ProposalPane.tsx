@@ -1,5 +1,5 @@
 /**
- * What code suggests for a new connection: fetched from the server by its id, then the form or the picker with it.
+ * What code suggests for a new connection: fetched from the server by its id, then shown in the form or the picker.
  */
 import { useEffect, useState } from 'react';
 

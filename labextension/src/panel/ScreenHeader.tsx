@@ -1,5 +1,5 @@
 /**
- * The line at the top of a screen beside the list: back, and what the screen is about.
+ * The line at the top of a screen beside the list: a back button, and what the screen is about.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactNode } from 'react';
@@ -37,7 +37,7 @@ export function ScreenHeader({ title, onBack, trans, children }: ScreenHeaderPro
   );
 }
 
-/** The whole screen, where what was wanted does not exist. */
+/** The whole screen, if what was asked for does not exist. */
 export function NotFound({ trans, onBack }: { trans: TranslationBundle; onBack: () => void }): JSX.Element {
   return (
     <div className="jp-connvault-screen">

@@ -1,6 +1,6 @@
 /**
- * Protecting the secrets for the first time, and unlocking them. The passphrase is read from its input when it is sent
- * and the input is emptied at once; it is never in React state.
+ * Sets up the protection of the secrets, and unlocks them. A passphrase is read from its input when it is sent, and the
+ * input is emptied at once; it is never in React state.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent } from 'react';
@@ -30,7 +30,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
   const [problem, setProblem] = useState('');
   const [mismatch, setMismatch] = useState('');
   const [rating, setRating] = useState<Rating | null>(null);
-  // Which of the ratings that are being worked out is of what stands there now.
+  // The number of the latest rating asked for; an earlier one no longer fits what is typed.
   const asked = useRef(0);
   const first = useRef<HTMLInputElement>(null);
   const again = useRef<HTMLInputElement>(null);
@@ -50,7 +50,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
       show(null);
       return;
     }
-    // Without the estimator (the page is offline) there is no meter; the minimum still counts.
+    // If the estimator can't be loaded (the page is offline), there is no meter; the minimum still applies.
     strengthOf(passphrase, vault.minimum_passphrase_chars).then(show, () => show(null));
   };
 
@@ -228,7 +228,7 @@ interface UnlockFormProps {
   onUnlock: (passphrase: string | null) => Promise<void>;
 }
 
-/** Unlocking, wherever it is needed: on its own screen or above a form. Not a `<form>`, so that it may stand in one. */
+/** Unlocks the vault, on its own screen or above a form. It is not a `<form>`, so that it may be inside one. */
 export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): JSX.Element {
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');

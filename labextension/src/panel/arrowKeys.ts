@@ -1,12 +1,12 @@
 /**
- * Arrow keys among what can be chosen: from the search into it, up and down in rows, in all directions in a grid of tiles.
+ * Arrow keys for choosing: from the search to the results, up and down in rows, in all directions in a grid of tiles.
  */
 import type { KeyboardEvent } from 'react';
 
 const ROW = 'button.jp-connvault-row';
 const TILE = 'button.jp-connvault-tile';
 
-/** The arrow down leads from the search into the first row or tile. */
+/** Moves the focus with the down arrow from the search to the first row or tile. */
 export function intoRows(event: KeyboardEvent<HTMLElement>): void {
   if (event.key === 'ArrowDown') {
     const first = event.currentTarget.closest('section')?.querySelector<HTMLElement>(`${ROW}, ${TILE}`);
@@ -17,7 +17,7 @@ export function intoRows(event: KeyboardEvent<HTMLElement>): void {
   }
 }
 
-/** From row to row. */
+/** Moves the focus from row to row. */
 export function walkRows(event: KeyboardEvent<HTMLElement>): void {
   const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
   if (!step) {
@@ -32,7 +32,7 @@ export function walkRows(event: KeyboardEvent<HTMLElement>): void {
   }
 }
 
-/** To the neighbour that the eye finds in that direction; above the first tile is the search. */
+/** Moves the focus to the neighbouring tile in that direction, and up from the first line to the search. */
 export function walkTiles(event: KeyboardEvent<HTMLElement>): void {
   const tiles = [...event.currentTarget.querySelectorAll<HTMLElement>(TILE)];
   const at = tiles.indexOf(document.activeElement as HTMLElement);
@@ -68,7 +68,7 @@ function target(key: string, tiles: readonly HTMLElement[], at: number): HTMLEle
   }
 }
 
-/** Of the next line in this direction the tile whose left edge is nearest. */
+/** Returns the tile on the next line in this direction whose left edge is nearest. */
 function nearest(tiles: readonly HTMLElement[], at: number, step: 1 | -1): HTMLElement | undefined {
   const from = tiles[at].getBoundingClientRect();
   const beyond = (step > 0 ? tiles.slice(at + 1) : tiles.slice(0, at).reverse())

@@ -1,12 +1,12 @@
 /**
- * How React hears of the models.
+ * Hooks that connect React to the models.
  */
 import type { ISignal } from '@lumino/signaling';
 import { useCallback, useEffect, useReducer, useState } from 'react';
 
 import { messageOf } from '../errors';
 
-/** Draws again when the signal is emitted; returns how often that was. */
+/** Redraws when the signal is emitted; returns how often it has been. */
 export function useChanged<T>(signal: ISignal<T, void>): number {
   const [count, bump] = useReducer((value: number) => value + 1, 0);
   useEffect(() => {
@@ -25,8 +25,8 @@ interface Loaded<T> {
 }
 
 /**
- * What `load` last resolved to. It runs again when one of `deps` changes; the older value stays on show until then, and
- * an answer that comes too late is dropped.
+ * Returns what `load` last resolved to. It runs again when one of `deps` changes; the previous value stays visible in
+ * the meantime, and a result that comes too late is dropped.
  */
 export function useLoaded<T>(load: () => Promise<T>, deps: readonly unknown[]): Loaded<T> {
   const [state, setState] = useState<Loaded<T>>({ value: null, trouble: '' });

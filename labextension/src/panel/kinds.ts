@@ -1,5 +1,5 @@
 /**
- * The kinds of connections in the order in which they are looked for, and a search among them.
+ * The kinds of connections in the order in which people look for them, and a search among them.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -20,10 +20,10 @@ export function categoryTitle(category: string, trans: TranslationBundle): strin
   }
 }
 
-// What fits where nothing else does stands behind what was made for it.
+// Kinds that fit anything come after those made for something in particular.
 const FITS_ALL: ReadonlySet<string> = new Set(['http', 'secret']);
 
-/** By name; within a category those last that fit anything. */
+/** Sorts by category, then by name; within a category, kinds that fit anything come last. */
 export function byName(kinds: readonly ProviderDefinition[]): readonly ProviderDefinition[] {
   return [...kinds].sort(
     (one, other) =>
@@ -34,8 +34,9 @@ export function byName(kinds: readonly ProviderDefinition[]): readonly ProviderD
 }
 
 /**
- * Those that have every word of the query in their name, description or category. First whose name begins with it, then
- * where a word of the name does, then where it is in the name at all.
+ * Returns the kinds that have every word of the query in their id, name, description or category: first those whose
+ * name or id begins with the query, then those with a word in their name that begins with its first word, then those
+ * whose name contains that word.
  */
 export function searched(
   kinds: readonly ProviderDefinition[],
@@ -56,7 +57,7 @@ export function searched(
   };
   const text = (kind: ProviderDefinition): string =>
     [kind.id, kind.name, kind.description, categoryTitle(kind.category, trans)].join(' ').toLowerCase();
-  // The sort is stable: equals keep the order by name.
+  // The sort is stable: equal ones stay ordered by name.
   return byName(kinds)
     .filter(kind => words.every(word => text(kind).includes(word)))
     .sort((one, other) => place(one) - place(other));

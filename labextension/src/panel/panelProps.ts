@@ -1,5 +1,5 @@
 /**
- * What the panel is given, and passes on to its panes.
+ * What the panel is given and passes on to its panes.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -12,10 +12,10 @@ export interface PanelProps {
   trans: TranslationBundle;
   onInsertCode: (connectionId: string) => void;
   onAnswer: () => void;
-  /** In a notebook's output: as high as its content, up to a bound. */
+  /** Whether it is in a notebook's output, where its height is limited. */
   isInline?: boolean;
-  /** One form and what follows from it, without the list. */
+  /** Whether it shows one form and what follows from it, without the list. */
   isFormOnly?: boolean;
-  /** Who could read what passes through the server's process, in the server's words; empty: nobody. */
+  /** Who could read what passes through the server's process, in the server's words; empty if nobody. */
   exposure?: string;
 }

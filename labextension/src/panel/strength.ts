@@ -1,7 +1,7 @@
 /**
- * How long a passphrase holds, as zxcvbn estimates it. It guides a person; the server's minimum is what counts.
+ * Estimates with zxcvbn how long a passphrase resists guessing. It guides people; only the server's minimum counts.
  *
- * The estimator and its word lists are loaded when the first passphrase is typed, once in the life of a vault.
+ * The estimator and its word lists are loaded when the first passphrase is typed, once in the lifetime of a vault.
  */
 
 export type Strength = 'short' | 'weak' | 'fair' | 'strong';
@@ -12,8 +12,8 @@ export interface Rating {
   share: number;
 }
 
-// Powers of ten of guesses that an attacker with the file needs. Each guess is an Argon2id of 64 MiB, so a thousand
-// graphics cards try about 100,000 a second: a day, and three years.
+// Guesses that an attacker with the vault file needs, as powers of ten. Each guess is an Argon2id of 64 MiB, so a
+// thousand graphics cards try about 100,000 a second: that takes a day, or three years.
 const FAIR_LOG10 = 10;
 const STRONG_LOG10 = 13;
 

@@ -13,7 +13,7 @@ import { Presence } from '../consent/presence';
 import { ownName } from '../foreignText';
 import { CommandIDs, IConnvault, IConsentPrompt } from '../tokens';
 
-/** Draws the questions. Not lazily: a question is drawn within a blink of being asked. */
+/** Draws the questions. It is not loaded lazily, so that a question is drawn as soon as it is asked. */
 export const consentPlugin: JupyterFrontEndPlugin<IConsentPrompt> = {
   id: 'connvault-jupyter:consent',
   description: 'Asks whether code may use a connection.',
@@ -31,7 +31,7 @@ export const consentPlugin: JupyterFrontEndPlugin<IConsentPrompt> = {
     const { baseUrl } = app.serviceManager.serverSettings;
     const shows = (path: string): boolean => {
       for (const widget of app.shell.widgets('main')) {
-        // A question names its notebook as people are shown it.
+        // A question names its notebook the way people see it.
         if (widget.isVisible && ownName(pathOf(app, widget)) === path) {
           return true;
         }
@@ -79,7 +79,7 @@ export const consentPlugin: JupyterFrontEndPlugin<IConsentPrompt> = {
   }
 };
 
-/** The path of a document's widget below the server's root; `''` of any other widget. */
+/** Returns the path of a document's widget below the server's root; `''` for any other widget. */
 function pathOf(app: JupyterFrontEnd, widget: Widget): string {
   const { context } = widget as { context?: { path?: unknown } };
   return typeof context?.path === 'string' ? app.serviceManager.contents.localPath(context.path) : '';

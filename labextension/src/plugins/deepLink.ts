@@ -1,5 +1,5 @@
 /**
- * The plugin of links into the panel.
+ * The plugin for links into the panel.
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
@@ -7,8 +7,8 @@ import { isProposalId } from '../models/openArgs';
 import { CommandIDs, IConnvault } from '../tokens';
 
 /**
- * The page's address can open the panel: `?connvault=<id of a connection or a suggestion | new>`. It also says that all
- * plugins are active.
+ * Opens the panel from the page's address: `?connvault=<id of a connection or a suggestion | new>`. It also marks the
+ * page as ready once all plugins are active.
  */
 export const deepLinkPlugin: JupyterFrontEndPlugin<void> = {
   id: 'connvault-jupyter:deep-link',
@@ -18,7 +18,7 @@ export const deepLinkPlugin: JupyterFrontEndPlugin<void> = {
   activate: (app: JupyterFrontEnd): void => {
     const wanted = new URLSearchParams(window.location.search).get('connvault');
     void app.restored.then(async () => {
-      // Browser tests wait for it.
+      // Browser tests wait for this.
       document.body.dataset.connvaultReady = 'true';
       if (wanted === null) {
         return;

@@ -8,7 +8,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { CARD_RANK, cardFactory } from '../fixit/renderer';
 import { CommandIDs, IConnvault } from '../tokens';
 
-/** Cards under cells: what to do about an error, and what a handle is. */
+/** Renders cards under cells: what to do about an error, and what a handle is. */
 export const fixItPlugin: JupyterFrontEndPlugin<void> = {
   id: 'connvault-jupyter:fixit',
   description: 'Renders handles, and cards that tell you what to do after an error.',

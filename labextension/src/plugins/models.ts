@@ -1,5 +1,5 @@
 /**
- * The plugin of the models: others get the connections, the requests and the vault from here.
+ * The plugin of the models, which gives other plugins the connections, the requests and the vault.
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 
@@ -23,15 +23,15 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
     const events = new EventStream(serverSettings);
     const connvault = {
       connections: new ConnectionsModel({ api, events }),
-      // A suggestion expires, so it is fetched when it is looked at, and not kept.
+      // A suggestion expires, so it is fetched when it is looked at and not kept.
       proposals: { get: (id: string) => api.getProposal(id) },
       questions: new QuestionsModel({ api, events }),
       vault: new VaultModel({ api, events }),
       activity: new ActivityModel({ api, events })
     };
-    // Without waiting for the layout: a question may be open already, and its clock runs.
+    // This does not wait for the layout: a question may be open already, with its time running.
     events.connect();
-    // The stream says when it is open; where it can't be opened the panel should still say why.
+    // The models load when the stream opens; if it can't be opened, the panel should still say why.
     void connvault.connections.refresh();
     void connvault.vault.refresh();
     return connvault;

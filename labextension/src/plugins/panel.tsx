@@ -1,5 +1,5 @@
 /**
- * The plugin of the panel: side bar, commands, and the cell that uses a connection.
+ * The plugin of the panel: the side bar, the commands, and the cell that uses a connection.
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
@@ -22,10 +22,10 @@ import { connectionsIcon } from '../ui/icons';
 
 const Panel = lazy(async () => ({ default: (await import('../panel/Panel')).Panel }));
 
-// After JupyterLab's own (files 100, running 200, table of contents 400) and before extensions (1000).
+// After JupyterLab's own panels (files 100, running 200, table of contents 400) and before extensions (1000).
 const SIDE_BAR_RANK = 500;
 
-/** The side bar, its commands, and the code that a connection is used with. */
+/** Adds the side bar, its commands, and the code that uses a connection. */
 export const panelPlugin: JupyterFrontEndPlugin<void> = {
   id: 'connvault-jupyter:panel',
   description: 'Adds the Connections panel to the side bar.',
@@ -87,14 +87,14 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
           await connvault.connections.refresh();
         }
         if (typeof args.screen === 'string') {
-          // A card may tell of a state that this page has not heard of yet.
+          // A card may refer to a state that this page has not heard of yet.
           await connvault.vault.refresh();
         }
         const screen = screenOf(args, connvault);
         if (screen) {
           navigation.go(screen);
         }
-        // Not before the command palette has given the focus back to the notebook in front.
+        // Not before the command palette has returned the focus to the notebook in front.
         requestAnimationFrame(() => requestAnimationFrame(() => navigation.focus()));
       }
     });
@@ -137,7 +137,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       }
     });
     if (!labShell) {
-      // Notebook 7 hides its side bars until one is asked for, so the way there is in the notebook's toolbar.
+      // Notebook 7 hides its side bars until one is asked for, so a button in the notebook's toolbar leads there.
       app.docRegistry.addWidgetExtension('Notebook', {
         createNew: panel => {
           const { toolbar } = panel as NotebookPanel;
@@ -193,7 +193,7 @@ const INSERT_ARGS = {
   required: ['connectionId']
 } as const;
 
-/** A dot on the side bar, and the words in its title: how many questions wait. */
+/** Shows how many questions wait: a dot on the side bar, and words in its title. */
 function showWaiting(panel: Widget, connvault: IConnvault, trans: TranslationBundle): void {
   const waiting = connvault.questions.items.length;
   panel.title.className = waiting ? 'jp-connvault-asks' : '';

@@ -1,11 +1,11 @@
 /**
- * Names from outside as they are drawn: whole, with what can't be seen in them spelt out.
+ * Names from outside as they are drawn: in full, with characters that can't be seen spelt out.
  */
 import { Fragment } from 'react';
 
 import { foreignName } from '../foreignText';
 
-/** A name or a value from outside: whole, with all that is in it, and its direction kept to itself. */
+/** A name or a value from outside, in full, with its text direction isolated. */
 export function ForeignName({ text, className }: { text: string; className?: string }): JSX.Element {
   const clean = foreignName(text);
   return (
@@ -15,7 +15,7 @@ export function ForeignName({ text, className }: { text: string; className?: str
   );
 }
 
-/** A file's name that may go on in the next line after a full stop, a dash or an underscore, before it is cut in a word. */
+/** A file name that can wrap after a full stop, a dash, an underscore or a slash, before it is broken inside a word. */
 export function BreakableName({ text }: { text: string }): JSX.Element {
   return (
     <>

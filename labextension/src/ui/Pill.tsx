@@ -1,5 +1,5 @@
 /**
- * A state in a word or two, in the colour of how good or bad it is.
+ * A state in a word or two, in a colour that says how good or bad it is.
  */
 import type { IconName } from './icons';
 import { Icon } from './icons';

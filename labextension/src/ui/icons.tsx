@@ -1,5 +1,5 @@
 /**
- * The drawings of the interface, 16 by 16, one line weight. Providers bring their own icons.
+ * The drawings of the interface: 16 by 16, one line weight. Providers bring their own icons.
  */
 import { LabIcon } from '@jupyterlab/ui-components';
 
@@ -46,7 +46,7 @@ const icons = Object.fromEntries(
 ) as Record<IconName, LabIcon>;
 
 /**
- * The icon of the side bar; JupyterLab's own classes colour it there.
+ * The icon of the side bar, where JupyterLab's own classes colour it.
  */
 export const connectionsIcon = new LabIcon({
   name: 'connvault-jupyter:connections',
@@ -58,7 +58,7 @@ export const connectionsIcon = new LabIcon({
 });
 
 /**
- * A drawing beside words; it says nothing by itself, so assistive technology skips it.
+ * A drawing beside words. It says nothing by itself, so assistive technology skips it.
  */
 export function Icon({ name, className }: { name: IconName; className?: string }): JSX.Element {
   const Drawing = icons[name].react;
@@ -80,7 +80,7 @@ export function Glyph({ name }: { name: IconName }): JSX.Element {
 
 const CATEGORY_ICONS: { [category: string]: IconName } = { database: 'plug', api: 'code', storage: 'plug', other: 'key' };
 
-/** A provider's own icon, as an image (never as markup), or a drawing of its category. */
+/** A provider's own icon as an image (never as markup), or else a drawing for its category. */
 export function ProviderIcon({ provider }: { provider: ProviderDefinition | undefined }): JSX.Element {
   const svg = provider?.icon;
   return (
@@ -89,7 +89,7 @@ export function ProviderIcon({ provider }: { provider: ProviderDefinition | unde
         <img
           alt=""
           draggable={false}
-          // An image can't take the colour of the text: one drawn in a single colour is inverted in dark themes.
+          // An image can't take on the text colour, so an icon drawn in a single colour is inverted in dark themes.
           className={svg.includes('currentColor') ? 'jp-mod-oneColour' : undefined}
           src={`data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`}
         />

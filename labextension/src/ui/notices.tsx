@@ -1,5 +1,5 @@
 /**
- * What a part of the interface says about itself: what is wrong or has to be known, and that it waits for the server.
+ * What a part of the interface says about itself: what is wrong or important to know, or that it waits for the server.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactNode } from 'react';
@@ -11,7 +11,7 @@ import type { Tone } from './Pill';
 interface BannerProps {
   tone: Tone;
   icon: IconName;
-  /** Whether it is read out at once, as what went wrong is. */
+  /** Whether it is read out at once, as errors are. */
   isAlert?: boolean;
   children: ReactNode;
   action?: ReactNode;
@@ -32,7 +32,7 @@ export function Banner(props: BannerProps): JSX.Element {
   );
 }
 
-/** Beside what is typed: that it leaves this page readable, where it does. */
+/** Warns, beside an input, if what is typed leaves this page unsealed. */
 export function NotSealed({ seals, trans }: { seals: boolean; trans: TranslationBundle }): JSX.Element | null {
   return seals ? null : (
     <p className="jp-connvault-hint jp-connvault-notSealed" role="note" data-testid="connvault-not-sealed">

@@ -1,16 +1,16 @@
 /**
- * Keys where a form or a card may stand in a notebook's output, whose own shortcuts listen too.
+ * Keys in forms and cards that may be in a notebook's output, where the notebook's own shortcuts listen too.
  */
 import type { FocusEvent, KeyboardEvent } from 'react';
 
-/** In an output, keys on a focused control would run the notebook's shortcuts ("b" adds a cell). */
+/** Suppresses the notebook's shortcuts on a focused control in an output, where "b" would add a cell. */
 export function suppressShortcuts(event: FocusEvent<HTMLElement>): void {
   event.target.setAttribute('data-lm-suppress-shortcuts', 'true');
 }
 
 /**
- * Enter in a form submits it. In a notebook's output the browser's own submit never comes (a listener of the notebook
- * stops it), and the key would run a shortcut of the notebook; so it is done here, wherever the form is.
+ * Submits a form on Enter. In a notebook's output the browser's own submit never happens (a listener of the notebook
+ * stops it) and the key would run a shortcut of the notebook, so it is done here, wherever the form is.
  */
 export function submitOnEnter(event: KeyboardEvent<HTMLFormElement>): void {
   event.stopPropagation();

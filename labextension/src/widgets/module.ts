@@ -1,5 +1,5 @@
 /**
- * The module that the widgets are in, as a notebook names it: this package, in its version.
+ * The module that contains the widgets, as a notebook names it: this package and its version.
  */
 import pack from '../../package.json';
 

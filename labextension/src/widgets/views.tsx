@@ -1,7 +1,7 @@
 /**
- * The widgets of the notebook side. Their views are the same panel and form, which talk straight to the server.
+ * The widgets of the notebook side. Their views are the same panel and form, which talk directly to the server.
  *
- * A model's state is saved into the notebook, so anybody may have written it: it names what there is (a connection, a
+ * A model's state is saved in the notebook, so anybody may have written it: it names things that exist (a connection, a
  * kind, a suggestion that the broker knows), and no value of a form is taken from it.
  */
 import type { WidgetModel, WidgetView } from '@jupyter-widgets/base';
@@ -58,7 +58,7 @@ class ConnectionFormModel extends DOMWidgetModel {
   }
 }
 
-/** The classes, bound to the services of this page. */
+/** Returns the classes, bound to the services of this page. */
 export function widgetClasses(services: WidgetServices): { [name: string]: typeof WidgetModel | typeof WidgetView } {
   const { connvault, trans } = services;
 

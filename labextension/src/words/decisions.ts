@@ -11,7 +11,7 @@ export function requesterIcon(kind: RequesterKind | null | undefined): IconName 
   return kind === 'notebook' || kind === 'console' ? 'notebook' : kind === 'script' ? 'code' : 'process';
 }
 
-/** A duration as it is offered to `kind`. */
+/** A duration as it is offered to a requester of this `kind`. */
 export function durationWord(
   duration: Duration,
   forSeconds: number,
@@ -31,7 +31,7 @@ export function durationWord(
   }
 }
 
-/** How long a stored decision holds, in one word. */
+/** How long a stored decision holds, in a few words. */
 export function decisionWord(decision: DecisionKind, trans: TranslationBundle): string {
   switch (decision) {
     case 'once':
@@ -49,7 +49,7 @@ export function decisionWord(decision: DecisionKind, trans: TranslationBundle): 
   }
 }
 
-/** Why a stored decision does not count (any more); `''` when it does. */
+/** Why a stored decision does not count (any more); `''` if it does. */
 export function grantTrouble(view: GrantView, trans: TranslationBundle): string {
   switch (view.reason_not) {
     case 'forged':
@@ -67,7 +67,7 @@ export function grantTrouble(view: GrantView, trans: TranslationBundle): string 
   }
 }
 
-/** Stands for what code said of itself where that can't be shown. */
+/** Stands in for what code said about itself, if that can't be shown. */
 export function hiddenWord(why: Hidden, trans: TranslationBundle): string {
   return why === 'locked' ? trans.__('(hidden while locked)') : trans.__('(can’t be read)');
 }

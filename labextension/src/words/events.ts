@@ -1,5 +1,5 @@
 /**
- * The words for events in a connection's activity.
+ * The words for events in a connection's activity log.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -8,7 +8,7 @@ import type { Tone, Word } from '../ui/Pill';
 import { decisionWord } from './decisions';
 import { modeWords } from './modes';
 
-/** What happened, in one word, and how it went; `null` when there is no more to say than that it did. */
+/** What happened, in a few words, and how it went; `outcome` is `null` if there is nothing more to say. */
 export function eventWords(event: AuditEvent, trans: TranslationBundle): { what: string; outcome: Word | null } {
   const what: { [type: string]: string } = {
     'vault:set_up': trans.__('vault set up'),
@@ -86,7 +86,7 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
   return null;
 }
 
-/** The usual colour, but not that of consent if a secret was revealed, or if the consent has ended. */
+/** Returns the usual colour, but not that of consent if a secret was revealed or the consent has ended. */
 function consentTone({ type }: AuditEvent, usual: Tone): Tone {
   switch (type) {
     case 'access:revealed':

@@ -1,5 +1,5 @@
 /**
- * The words for how a secret travels: by the broker, through the notebook's process, or as plain text.
+ * The words for how a secret travels: through the broker, through the notebook's process, or as plain text.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -42,7 +42,7 @@ export function modeWords(mode: Mode, trans: TranslationBundle): ModeWords {
   }
 }
 
-/** How the secret travels, in a word or two: the mode, and of what is brokered the delivery, where that is known. */
+/** How the secret travels, in a word or two: the mode and, for a brokered one, the delivery if it is known. */
 export function howWord(mode: Mode, delivery: DeliveryForm | null, trans: TranslationBundle): string {
   if (mode === 'brokered' && delivery === 'hand_over') {
     return trans.__('brokered, hand-over');
@@ -53,7 +53,7 @@ export function howWord(mode: Mode, delivery: DeliveryForm | null, trans: Transl
   return modeWords(mode, trans).word;
 }
 
-/** What more there is to say about a delivery, after the mode's own sentence; `''` where that says it all. */
+/** What there is to add about a delivery after the mode's own sentence; `''` if nothing. */
 export function deliveryAdvice(mode: Mode, delivery: DeliveryForm | null, trans: TranslationBundle): string {
   if (mode === 'brokered' && delivery === 'hand_over') {
     return trans.__('It then hands over the open connection, so queries are as fast as without connvault.');
@@ -92,7 +92,7 @@ export function questionHow(
 }
 
 function brokeredSentence(isNotebook: boolean, provider: ProviderDefinition | undefined, trans: TranslationBundle): string {
-  // What a person logs in to a database with is called a password everywhere.
+  // For a database, everybody calls the secret a password.
   if (provider?.category === 'database') {
     return isNotebook
       ? trans.__('connvault logs in; the password never enters the notebook.')

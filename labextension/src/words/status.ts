@@ -1,5 +1,5 @@
 /**
- * The words for the state of a connection, of its secret and of the vault, and what they ask of a person.
+ * The words for the state of a connection, of its secret and of the vault, and for what a person has to do about it.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -7,7 +7,7 @@ import type { Connection, ConnectionView, ProviderDefinition, SecretState, Vault
 import { revealOnly } from '../form/schema';
 import type { Word } from '../ui/Pill';
 
-/** The state of a connection in one word. One that is complete is not called ready while its last test failed. */
+/** The state of a connection in a word or two. A complete one is not called ready if its last test failed. */
 export function statusWord(
   { connection, last_test }: { connection: Pick<Connection, 'status' | 'status_reason'> } & Pick<ConnectionView, 'last_test'>,
   vault: VaultState['state'] | undefined,
@@ -37,12 +37,12 @@ export function statusWord(
     : { text: trans.__('Ready'), tone: 'ok' };
 }
 
-/** Whether a secret is what has to be entered before the connection can be used. */
+/** Whether a secret has to be entered before the connection can be used. */
 export function lacksSecret({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
   return status_reason === 'secret_missing' || status_reason === 'destination_changed' || status_reason === 'secret_unreadable';
 }
 
-/** Whether code may ask for its secrets as plain text: where they are good for more, connection and server must allow it. */
+/** Whether code may ask for plain text. Unless the kind offers nothing else, connection and server must allow it. */
 export function mayBeRevealed(
   { connection }: Pick<ConnectionView, 'connection'>,
   provider: ProviderDefinition | undefined,
@@ -51,12 +51,12 @@ export function mayBeRevealed(
   return revealOnly(provider) || (allowedByServer && connection.reveal_allowed);
 }
 
-/** Whether the row is not connvault's own, or nobody knows: nothing of it counts until a person has looked through it. */
+/** Whether the row was or may have been changed outside connvault; it does not count until a person has reviewed it. */
 export function isForeign({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
   return status_reason === 'edited' || status_reason === 'unconfirmed';
 }
 
-/** What has to be done before the connection can be used; `''` when nothing. */
+/** What has to be done before the connection can be used; `''` if nothing. */
 export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
   switch (view.connection.status_reason) {
     case 'secret_missing':
@@ -84,7 +84,7 @@ export function statusAdvice(view: ConnectionView, trans: TranslationBundle): st
   }
 }
 
-/** What is said beside a secret that is not masked where the service sends it back; `''` where it is, or is not there. */
+/** The hint beside a secret that is not masked when the service sends it back; `''` if it is masked or not set. */
 export function maskingHint(secret: SecretState | undefined, trans: TranslationBundle): string {
   return secret === undefined || secret.masked
     ? ''

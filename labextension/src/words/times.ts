@@ -1,5 +1,5 @@
 /**
- * Moments and lengths of time in few words, in the language of the interface.
+ * Points in time and lengths of time in few words, in the language of the interface.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -26,7 +26,7 @@ export function ago(time: string, now: number, trans: TranslationBundle): string
   return new Intl.RelativeTimeFormat(language(), { numeric: 'auto' }).format(-Math.floor(seconds / length), unit);
 }
 
-/** "09:41" today, "Mon" within a week, else "3 May". */
+/** "09:41" today, "Mon" within six days, otherwise "3 May". */
 export function stamp(time: string, now: number): string {
   const moment = new Date(time);
   const today = new Date(now);
@@ -39,7 +39,7 @@ export function stamp(time: string, now: number): string {
   return moment.toLocaleDateString(language(), { day: 'numeric', month: 'short' });
 }
 
-/** The whole of it, for a tooltip. */
+/** The full date and time, for a tooltip. */
 export function exactly(time: string): string {
   return new Date(time).toLocaleString(language());
 }
