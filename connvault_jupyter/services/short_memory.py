@@ -21,7 +21,7 @@ _NAMED_BY_A_KERNEL = frozenset({"notebook", "console", "server"})
 _OUTSIDE_OF_KERNELS = "outside"
 
 
-def asker_of(requester: Requester) -> str:
+def throttle_key(requester: Requester) -> str:
     """Who is throttled: the requester, or all processes outside kernels together."""
     return requester.key if requester.kind in _NAMED_BY_A_KERNEL else _OUTSIDE_OF_KERNELS
 

@@ -19,7 +19,7 @@ from tests.support.broker.in_clear import IN_CLEAR_API
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.browser.rest import PASSPHRASE
 from tests.support.canary import CANARY, found_in
 
@@ -36,15 +36,15 @@ def database(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def a(notebooks: Notebooks) -> Iterator[Asker]:
+def a(notebooks: Notebooks) -> Iterator[RequesterProcess]:
     """The notebook that is the attacker."""
     with notebooks.open("a.ipynb") as process:
         yield process
 
 
-def refused(asker: Asker, code: str) -> tuple[str, str]:
+def refused(process: RequesterProcess, code: str) -> tuple[str, str]:
     with pytest.raises(Refused) as caught:
-        asker.run(code)
+        process.run(code)
     return caught.value.kind, caught.value.details.get("reason", "").strip("'")
 
 
@@ -77,7 +77,9 @@ GRANT_EDITS: dict[str, tuple[str, GrantEdit]] = {
 
 
 @pytest.mark.parametrize("name", GRANT_EDITS)
-def test_an_edited_grant_does_not_count(notebooks: Notebooks, a: Asker, folder: Path, name: str) -> None:
+def test_an_edited_grant_does_not_count(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path, name: str
+) -> None:
     """It carries a MAC over all of it. The person sees it as forged, and is asked."""
     decision, edit = GRANT_EDITS[name]
     connection = f"edit-{len(notebooks.record(type='connection:created'))}"
@@ -108,7 +110,7 @@ def test_an_edited_grant_does_not_count(notebooks: Notebooks, a: Asker, folder: 
 
 
 def test_a_grant_copied_to_another_connection_does_not_count(
-    notebooks: Notebooks, a: Asker, folder: Path
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
 ) -> None:
     """The connection is part of what its MAC covers, in the column and in the document."""
     mine, other = made(notebooks, "copy-mine"), made(notebooks, "copy-other")
@@ -124,7 +126,7 @@ def test_a_grant_copied_to_another_connection_does_not_count(
 
 
 def test_a_grant_of_another_vault_does_not_count(
-    notebooks: Notebooks, a: Asker, folder: Path, tmp_path: Path
+    notebooks: Notebooks, a: RequesterProcess, folder: Path, tmp_path: Path
 ) -> None:
     """Made with a vault and a passphrase of one's own, for the right ids: its MAC is made with another key."""
     connection = made(notebooks, "from-elsewhere")
@@ -145,7 +147,9 @@ def test_a_grant_of_another_vault_does_not_count(
     assert refused(a, "connection('from-elsewhere', reason='deny')")[0] == "AccessDenied"
 
 
-def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_another_host_in_the_row_gets_no_secret(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
+) -> None:
     """Neither by the old grant nor by a new yes, which nobody is asked for. It has to be saved and entered again, and
     what was sealed for the old host does not open then either."""
     connection = made(notebooks, "moved")
@@ -183,7 +187,7 @@ def test_another_host_in_the_row_gets_no_secret(notebooks: Notebooks, a: Asker, 
 
 
 def test_a_sealed_secret_in_another_connection_does_not_open(
-    notebooks: Notebooks, a: Asker, folder: Path
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
 ) -> None:
     """Copied to a connection of one's own, which one may use."""
     theirs, own = made(notebooks, "sealed-theirs"), made(notebooks, "sealed-own", token="harmless")
@@ -197,7 +201,9 @@ def test_a_sealed_secret_in_another_connection_does_not_open(
     assert refused(a, "h.arguments(); h._handle_ref.deliver()")[0] == "SecretInvalid"
 
 
-def test_a_sealed_secret_in_another_field_does_not_open(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_a_sealed_secret_in_another_field_does_not_open(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
+) -> None:
     """The field is part of what it is bound to, and so is the kind of connection."""
     connection = made(notebooks, "field")
     a.run("h = connection('field', reason='always')")
@@ -210,7 +216,9 @@ def test_a_sealed_secret_in_another_field_does_not_open(notebooks: Notebooks, a:
     assert refused(a, "h._handle_ref.deliver()")[0] == "SecretInvalid"
 
 
-def test_fields_of_ones_own_in_the_row_reach_no_library(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_fields_of_ones_own_in_the_row_reach_no_library(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
+) -> None:
     """A field that the provider does not have makes the whole of it not the broker's own, and cannot be saved."""
     connection = made(notebooks, "extra")
     with database(folder) as opened:
@@ -238,7 +246,7 @@ def test_the_files_hold_no_secret(notebooks: Notebooks, folder: Path) -> None:
     assert b"api.test" in content
 
 
-def test_a_removed_no_asks_again(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_a_removed_no_asks_again(notebooks: Notebooks, a: RequesterProcess, folder: Path) -> None:
     """Not stopped: a row that is not there can't be missed. A person is asked again, and the first no is on record."""
     made(notebooks, "never")
     refused(a, "connection('never', reason='deny_always')")
@@ -254,7 +262,7 @@ def test_a_removed_no_asks_again(notebooks: Notebooks, a: Asker, folder: Path) -
     ]
 
 
-def test_an_edited_no_counts_all_the_same(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_an_edited_no_counts_all_the_same(notebooks: Notebooks, a: RequesterProcess, folder: Path) -> None:
     """A no must not be switched off by making it look forged."""
     made(notebooks, "forged-never")
     refused(a, "connection('forged-never', reason='deny_always')")
@@ -263,7 +271,9 @@ def test_an_edited_no_counts_all_the_same(notebooks: Notebooks, a: Asker, folder
     assert refused(a, "connection('forged-never', reason='always')") == ("AccessDenied", "never")
 
 
-def test_a_revoked_grant_that_is_put_back_counts(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_a_revoked_grant_that_is_put_back_counts(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
+) -> None:
     """Not stopped: it was real, and its MAC is. That it was revoked, and used afterwards, is on record."""
     connection = made(notebooks, "replayed")
     a.run("connection('replayed', reason='always')")
@@ -423,7 +433,9 @@ TRIGGERS = {
 
 
 @pytest.mark.parametrize("name", TRIGGERS)
-def test_a_planted_trigger_stops_every_use(notebooks: Notebooks, a: Asker, folder: Path, name: str) -> None:
+def test_a_planted_trigger_stops_every_use(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path, name: str
+) -> None:
     """SQL that runs whenever the broker writes could swallow rows of the record, or a revoke: nothing is released."""
     connection = f"trigger-{list(TRIGGERS).index(name)}"
     made(notebooks, connection)
@@ -445,7 +457,9 @@ def grants_of(notebooks: Notebooks, connection: str) -> list[str]:
     return [str(one["grant"]["id"]) for one in grants if one["connection"] == connection]
 
 
-def test_a_record_without_its_guards_stops_every_use(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_a_record_without_its_guards_stops_every_use(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
+) -> None:
     """The triggers that keep rows from being changed by mistake belong to the database as it was made."""
     made(notebooks, "guards")
     a.run("h = connection('guards', reason='session')")

@@ -22,7 +22,7 @@ from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker
+from tests.support.broker.requester import RequesterProcess
 from tests.support.browser.rest import PASSPHRASE
 from tests.support.canary import CANARY
 from tests.support.services.service_world import POSTGRES
@@ -31,7 +31,7 @@ CHANGED = "a passphrase that nobody else knows"
 
 
 @pytest.fixture
-def a(notebooks: Notebooks) -> Iterator[Asker]:
+def a(notebooks: Notebooks) -> Iterator[RequesterProcess]:
     """The notebook that is the attacker; it has an `always` for what it attacks."""
     with notebooks.open("a.ipynb") as process:
         yield process
@@ -89,7 +89,9 @@ def shown(notebooks: Notebooks, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edited_connection_has_no_power(notebooks: Notebooks, a: Asker, folder: Path, name: str) -> None:
+def test_an_edited_connection_has_no_power(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path, name: str
+) -> None:
     """With an old `always`: nothing is delivered, tested, revealed or asked. It is seen, and on record."""
     connection = f"edited-{list(EDITS).index(name)}"
     before = made(notebooks, connection, reveal=name != "reveal switched on")
@@ -117,7 +119,7 @@ def test_an_edited_connection_has_no_power(notebooks: Notebooks, a: Asker, folde
     assert [row["code"] for row in rows] == ["connection_edited"]
 
 
-def test_an_edited_status_has_no_effect(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_an_edited_status_has_no_effect(notebooks: Notebooks, a: RequesterProcess, folder: Path) -> None:
     """Made ready by hand, a connection without its secret is not."""
     before = made(notebooks, "status")
     notebooks.operator.call("secrets.delete", {"id": before["id"], "field": "password"})
@@ -125,7 +127,9 @@ def test_an_edited_status_has_no_effect(notebooks: Notebooks, a: Asker, folder: 
     assert refused(a, "connection('status', reason='always')")[0] == "SecretMissing"
 
 
-def test_a_stripped_or_planted_connection_has_no_power(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_a_stripped_or_planted_connection_has_no_power(
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
+) -> None:
     """Without a MAC it is neither from before nor from while the vault was locked, whatever happens to the vault."""
     before = made(notebooks, "stripped")
     a.run("h = connection('stripped', reason='always')")
@@ -146,7 +150,7 @@ def test_a_stripped_or_planted_connection_has_no_power(notebooks: Notebooks, a: 
     notebooks.operator.call("connections.delete", {"id": "planted", "revision": before["revision"]})
 
 
-def test_exchanged_names_lead_nowhere(notebooks: Notebooks, a: Asker, folder: Path) -> None:
+def test_exchanged_names_lead_nowhere(notebooks: Notebooks, a: RequesterProcess, folder: Path) -> None:
     """Code that asks for one must not get what was made for the other."""
     one, other = made(notebooks, "exchange-a"), made(notebooks, "exchange-b")
     a.run("h = connection('exchange-a', reason='always')")
@@ -158,7 +162,7 @@ def test_exchanged_names_lead_nowhere(notebooks: Notebooks, a: Asker, folder: Pa
 
 
 def test_saving_an_edited_connection_asks_for_the_secret_anew(
-    notebooks: Notebooks, a: Asker, folder: Path
+    notebooks: Notebooks, a: RequesterProcess, folder: Path
 ) -> None:
     """A form that is skimmed and saved hands nothing over."""
     before = made(notebooks, "skimmed")

@@ -24,7 +24,7 @@ from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker
 from tests.support.broker.processes import clean_environment, wait_until
 from tests.support.broker.raw_requester import asking, lets_in
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.canary import CANARY
 
 PENDING = 5
@@ -72,21 +72,21 @@ def unanswered() -> Iterator[Notebooks]:
         yield Notebooks(operator, home=Path(name), socket_path=path)
 
 
-def why(asker: Asker, code: str) -> str:
+def why(process: RequesterProcess, code: str) -> str:
     with pytest.raises(Refused) as caught:
-        asker.run(code)
+        process.run(code)
     return caught.value.details.get("reason", caught.value.kind).strip("'")
 
 
 def test_after_a_no_no_other_name_asks_earlier(strict: Notebooks) -> None:
     """The pause is the notebook's and the connection's: not the claim's, the spelling's or the child process's."""
-    with strict.open("a.ipynb") as asker:
-        assert why(asker, "connection('api', reason='deny')") == "denied"
-        assert why(asker, "connection('api')") == "cooldown"
-        assert why(asker, "connection('api', agent='another')") == "cooldown"
-        assert why(asker, "connection('API')") == "ConnectionNotFound"
-        asker.run("import subprocess, sys")
-        asked = asker.run(
+    with strict.open("a.ipynb") as process:
+        assert why(process, "connection('api', reason='deny')") == "denied"
+        assert why(process, "connection('api')") == "cooldown"
+        assert why(process, "connection('api', agent='another')") == "cooldown"
+        assert why(process, "connection('API')") == "ConnectionNotFound"
+        process.run("import subprocess, sys")
+        asked = process.run(
             f"subprocess.run([sys.executable, '-c', {ASK!r}], capture_output=True, text=True).stdout"
         )
         assert asked.strip() == "cooldown"
@@ -123,9 +123,9 @@ def test_a_script_that_rewrites_itself_does_not_get_round_the_pause(
 
 def test_revealing_in_a_loop_asks_once(strict: Notebooks) -> None:
     """The louder question has the same pause."""
-    with strict.open("a.ipynb") as asker:
-        asker.run("h = connection('token')")
-        found = [why(asker, "h.reveal('value', reason='deny').__enter__()") for _ in range(20)]
+    with strict.open("a.ipynb") as process:
+        process.run("h = connection('token')")
+        found = [why(process, "h.reveal('value', reason='deny').__enter__()") for _ in range(20)]
     assert found == ["denied", *["cooldown"] * 19]
     assert len(strict.asked()) == 1
 
@@ -178,8 +178,8 @@ def test_asking_and_hanging_up_in_a_loop_is_stopped(unanswered: Notebooks) -> No
     unanswered.operator.create("flicker", IN_CLEAR_API, API, {"token": CANARY})
     shown = 0
     for _ in range(12):
-        with asking(unanswered.socket_path) as asker:
-            stream = asker.stream
+        with asking(unanswered.socket_path) as process:
+            stream = process.stream
             frames.send(stream, {"op": "access.request", "body": {"connection": "flicker"}})
             while not questions() and not answered(stream):
                 pass
@@ -194,10 +194,10 @@ def test_a_guess_of_the_secret_is_not_confirmed(strict: Notebooks) -> None:
     wrong = CANARY[:-1] + "?"
     sizes = []
     for number, guess in enumerate((CANARY, wrong)):
-        with strict.open(f"guess-{number}.ipynb") as asker:
-            assert why(asker, f"connection('api', reason={guess!r}, agent={guess[:60]!r})") == "denied"
-            asker.run("from connvault_jupyter.kernel.api import broker")
-            rows = asker.run("broker().ask('audit.list_own', {})")["events"]
+        with strict.open(f"guess-{number}.ipynb") as process:
+            assert why(process, f"connection('api', reason={guess!r}, agent={guess[:60]!r})") == "denied"
+            process.run("from connvault_jupyter.kernel.api import broker")
+            rows = process.run("broker().ask('audit.list_own', {})")["events"]
         assert rows
         claims = ("reason_claim", "agent", "reason_sealed", "agent_sealed", "claims_hidden")
         assert {row[name] for row in rows for name in claims} == {None}
@@ -257,10 +257,10 @@ def test_a_loop_with_nobody_there_is_limited_and_summed_up() -> None:
         operator.call("supervision.approvers", {"count": 0})
         codes = []
         for process in range(3):
-            with asking(path) as asker:
+            with asking(path) as requester:
                 for number in range(20):
                     body = {"connection": "api", "agent": f"agent {process} {number}", "reason": f"{number}"}
-                    codes.append(asker.ask("access.request", body)["problem"]["code"])
+                    codes.append(requester.ask("access.request", body)["problem"]["code"])
         assert codes == ["no_approver"] * 6 + ["access_denied"] * 54
         rows = [row["type"] for row in found.record() if row["type"].startswith("access:")]
         assert {kind: rows.count(kind) for kind in set(rows)} == {
@@ -272,11 +272,11 @@ def test_a_loop_with_nobody_there_is_limited_and_summed_up() -> None:
 
 def test_a_no_for_ever_is_not_undone_by_the_notebook(strict: Notebooks) -> None:
     """Giving back, releasing, asking with another claim, to reveal: it stays, and nobody is asked again."""
-    with strict.open("a.ipynb") as asker:
-        assert why(asker, "connection('api', reason='deny_always')") == "never"
-        asker.run("from connvault_jupyter.kernel.api import broker")
-        assert asker.run("broker().ask('access.revoke_own', {'connection': 'api'})") == {"released": 0}
-        assert why(asker, "connection('api', reason='always', agent='x')") == "never"
+    with strict.open("a.ipynb") as process:
+        assert why(process, "connection('api', reason='deny_always')") == "never"
+        process.run("from connvault_jupyter.kernel.api import broker")
+        assert process.run("broker().ask('access.revoke_own', {'connection': 'api'})") == {"released": 0}
+        assert why(process, "connection('api', reason='always', agent='x')") == "never"
     with strict.open("a.ipynb") as restarted:
         assert why(restarted, "connection('api', reason='always')") == "never"
     assert len(strict.asked()) == 1

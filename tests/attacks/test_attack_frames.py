@@ -13,7 +13,7 @@ from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts import frames
 from connvault_jupyter.contracts.operations import BY_DOOR
 from tests.support.broker.notebook_processes import Notebooks
-from tests.support.broker.raw_requester import RawAsker, asking
+from tests.support.broker.raw_requester import RawRequester, asking
 
 HELLO = frames.encode({"protocol": frames.PROTOCOL, "version": __version__})
 LIST = {"op": "connections.list", "body": {}}
@@ -82,7 +82,7 @@ NEXT_FRAMES: dict[str, bytes] = {
 def test_a_forged_frame_ends_the_connection_and_nothing_else(notebooks: Notebooks, name: str) -> None:
     """Refused with a code, hung up on, and the broker is the same process."""
     pid = notebooks.operator.broker.pid
-    asker = RawAsker(notebooks.socket_path)
+    asker = RawRequester(notebooks.socket_path)
     try:
         if name in NEXT_FRAMES:
             assert asker.hello()["ok"] is True
@@ -100,7 +100,7 @@ def test_half_a_frame_and_a_hang_up_leave_nothing(notebooks: Notebooks) -> None:
     pid = notebooks.operator.broker.pid
     whole = frames.encode({"op": "access.revoke_own", "body": {"connection": "api"}})
     for cut in (1, 4, 5, len(whole) - 1):
-        asker = RawAsker(notebooks.socket_path)
+        asker = RawRequester(notebooks.socket_path)
         asker.hello()
         asker.stream.sendall(whole[:cut])
         asker.stream.shutdown(socket.SHUT_WR)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker.notebook_processes import Notebooks
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.canary import CANARY
 
 GET = "h = connection('api', reason='session')"
@@ -23,9 +23,9 @@ def use(operation, **body):
 """
 
 
-def refused(asker: Asker, code: str) -> tuple[str, str]:
+def refused(process: RequesterProcess, code: str) -> tuple[str, str]:
     with pytest.raises(Refused) as caught:
-        asker.run(code)
+        process.run(code)
     return caught.value.kind, caught.value.details.get("reason", "").strip("'")
 
 
@@ -107,20 +107,20 @@ def test_a_handle_row_written_by_hand_opens_nothing(
 
 def test_a_ref_that_can_only_ask_to_reveal_gives_no_login(notebooks: Notebooks) -> None:
     """Plain text needs a person's yes each time, whatever operation is used."""
-    with notebooks.open("a.ipynb") as asker:
-        asker.run("h = connection('token')")
-        asker.run(USE)
+    with notebooks.open("a.ipynb") as process:
+        process.run("h = connection('token')")
+        process.run(USE)
         before = len(notebooks.asked())
-        assert refused(asker, f"use('access.deliver', ref={REF})")[0] == "NotAllowed"
+        assert refused(process, f"use('access.deliver', ref={REF})")[0] == "NotAllowed"
         assert len(notebooks.asked()) == before
-        assert refused(asker, f"use('access.reveal', ref={REF})")[0] == "AccessDenied"
+        assert refused(process, f"use('access.reveal', ref={REF})")[0] == "AccessDenied"
         assert len(notebooks.asked()) == before + 1
 
 
 def test_in_the_clear_the_code_can_take_the_secret(notebooks: Notebooks) -> None:
     """Not stopped: the login passes through the code's own process, as the dialog said. It is on record."""
-    with notebooks.open("a.ipynb") as asker:
-        asker.run(GET)
-        assert asker.run("str.__str__(h._handle_ref.deliver().secrets['token'])") == CANARY
+    with notebooks.open("a.ipynb") as process:
+        process.run(GET)
+        assert process.run("str.__str__(h._handle_ref.deliver().secrets['token'])") == CANARY
     row = notebooks.record(type="access:used")[0]
     assert (row["requester_label"], row["mode"]) == ("a.ipynb", "in_clear")

@@ -20,7 +20,7 @@ from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts import frames
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.processes import clean_environment, wait_until
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 
 # What an asking program does, as a file or as -c. Without a grant somebody is asked, and a `deny` is a no.
 ASK = """
@@ -46,7 +46,7 @@ def run(notebooks: Notebooks, argv: list[str], *, home: Path, **extra: Any) -> s
 
 
 @pytest.fixture
-def trusted(notebooks: Notebooks) -> Iterator[Asker]:
+def trusted(notebooks: Notebooks) -> Iterator[RequesterProcess]:
     """The kernel of a notebook that may always use `api`."""
     with notebooks.open("trusted.ipynb") as process:
         process.run("h = connection('api', reason='always')")
@@ -69,7 +69,9 @@ def last_asked(notebooks: Notebooks) -> dict[str, Any]:
     return found
 
 
-def test_a_process_that_leaves_its_kernel_leaves_its_grants_too(notebooks: Notebooks, trusted: Asker) -> None:
+def test_a_process_that_leaves_its_kernel_leaves_its_grants_too(
+    notebooks: Notebooks, trusted: RequesterProcess
+) -> None:
     """Forked twice, in a session of its own: it is a process without a name, for which nothing lasting is offered."""
     daemon = """
 import os
@@ -110,7 +112,9 @@ def test_forged_arguments_and_environment_make_no_kernel(notebooks: Notebooks, f
     assert last_asked(notebooks)["kind"] == "detached"
 
 
-def test_another_notebooks_kernel_is_asked_for_itself(notebooks: Notebooks, trusted: Asker) -> None:
+def test_another_notebooks_kernel_is_asked_for_itself(
+    notebooks: Notebooks, trusted: RequesterProcess
+) -> None:
     """An `always` is for one notebook."""
     with notebooks.open("other.ipynb") as other, pytest.raises(Refused, match="AccessDenied"):
         other.run("connection('api', reason='deny')")
@@ -119,7 +123,7 @@ def test_another_notebooks_kernel_is_asked_for_itself(notebooks: Notebooks, trus
 
 @pytest.mark.parametrize("agent", ["assistant", "trusted.ipynb", "None"])
 def test_a_grant_without_a_claim_is_none_for_an_agent(
-    notebooks: Notebooks, trusted: Asker, agent: str
+    notebooks: Notebooks, trusted: RequesterProcess, agent: str
 ) -> None:
     """Calling itself something asks anew, whatever the name."""
     with pytest.raises(Refused, match="AccessDenied"):

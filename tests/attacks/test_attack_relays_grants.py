@@ -17,7 +17,7 @@ from connvault_jupyter.contracts.supervision import ConsentSettings
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.broker.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
 from tests.support.broker.notebook_processes import Notebooks
-from tests.support.broker.requester import Asker
+from tests.support.broker.requester import RequesterProcess
 from tests.support.servers.mariadb import Account
 from tests.support.servers.mariadb import account as account
 from tests.support.servers.mariadb import mariadb as mariadb
@@ -84,7 +84,7 @@ def notebooks(home: Path, postgres_login: Login) -> Iterator[Notebooks]:
 
 
 @pytest.fixture
-def kernel(notebooks: Notebooks) -> Iterator[Asker]:
+def kernel(notebooks: Notebooks) -> Iterator[RequesterProcess]:
     """`h` is the notebook's own handle, with a session of it; `g` an agent's, by a permission of its own."""
     with notebooks.open("a.ipynb") as found:
         found.run(ATTACKER + MYSQL)
@@ -106,7 +106,7 @@ def revoke(notebooks: Notebooks, agent: str | None, connection: str = "warehouse
     notebooks.operator.call("grants.revoke", {"id": grant_of(notebooks, connection, agent)})
 
 
-def take(kernel: Asker, handle: str = "g") -> None:
+def take(kernel: RequesterProcess, handle: str = "g") -> None:
     kernel.run(f"c = {handle}.connect(autocommit=True); mine = copy_of(c)")
     assert kernel.run("c.taken is not None"), "the socket was not handed over"
 
@@ -116,7 +116,7 @@ KEPT = ["in use", "given back", "kept after the goodbye"]
 
 @pytest.mark.parametrize("how", KEPT)
 def test_a_copy_ends_with_its_own_permission_though_there_is_another_one(
-    notebooks: Notebooks, kernel: Asker, postgres: PostgresServer, how: str
+    notebooks: Notebooks, kernel: RequesterProcess, postgres: PostgresServer, how: str
 ) -> None:
     """The agent's is taken back; what the notebook has opened by its own goes on."""
     take(kernel)
@@ -131,7 +131,7 @@ def test_a_copy_ends_with_its_own_permission_though_there_is_another_one(
 
 
 def test_a_copy_of_the_notebooks_own_ends_though_the_agent_goes_on(
-    notebooks: Notebooks, kernel: Asker, postgres: PostgresServer
+    notebooks: Notebooks, kernel: RequesterProcess, postgres: PostgresServer
 ) -> None:
     """The other way round, and back in the pool."""
     take(kernel, "h")
@@ -143,7 +143,7 @@ def test_a_copy_of_the_notebooks_own_ends_though_the_agent_goes_on(
 
 
 def test_a_copy_of_one_use_ends_when_its_handle_is_released(
-    notebooks: Notebooks, kernel: Asker, postgres: PostgresServer
+    notebooks: Notebooks, kernel: RequesterProcess, postgres: PostgresServer
 ) -> None:
     """ "This time" is a permission of its own: a second one beside it changes nothing."""
     kernel.run("one = connection('warehouse', agent='b', reason='once')")
@@ -154,7 +154,7 @@ def test_a_copy_of_one_use_ends_when_its_handle_is_released(
     assert kernel.run("own.execute('select 1').fetchone()[0]") == 1
 
 
-def test_a_copy_ends_when_its_permission_expires(kernel: Asker, postgres: PostgresServer) -> None:
+def test_a_copy_ends_when_its_permission_expires(kernel: RequesterProcess, postgres: PostgresServer) -> None:
     """Nobody does anything."""
     kernel.run("short = connection('warehouse', agent='c', reason='for')")
     take(kernel, "short")
@@ -164,7 +164,7 @@ def test_a_copy_ends_when_its_permission_expires(kernel: Asker, postgres: Postgr
 
 
 def test_a_session_that_code_had_in_its_hands_is_no_other_permissions(
-    kernel: Asker, postgres: PostgresServer
+    kernel: RequesterProcess, postgres: PostgresServer
 ) -> None:
     """A copy would read and write along, as somebody who has more time or another name."""
     take(kernel)
@@ -176,7 +176,7 @@ def test_a_session_that_code_had_in_its_hands_is_no_other_permissions(
 
 @pytest.mark.parametrize("first", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_copy_whose_relay_is_killed_or_stopped_ends_with_its_own_permission(
-    notebooks: Notebooks, kernel: Asker, postgres: PostgresServer, first: signal.Signals
+    notebooks: Notebooks, kernel: RequesterProcess, postgres: PostgresServer, first: signal.Signals
 ) -> None:
     """The broker knows by which permission it was passed on."""
     take(kernel)
@@ -188,7 +188,7 @@ def test_a_copy_whose_relay_is_killed_or_stopped_ends_with_its_own_permission(
 
 
 def test_a_handles_row_led_to_another_permission_keeps_no_session(
-    notebooks: Notebooks, kernel: Asker, home: Path
+    notebooks: Notebooks, kernel: RequesterProcess, home: Path
 ) -> None:
     """Rows of handles have no MAC: the copy was opened by the first permission and ends with it."""
     kernel.run("one = connection('warehouse', agent='b', reason='once')")
@@ -219,7 +219,7 @@ def held(home: Path) -> Iterator[None]:
         yield
 
 
-def test_a_database_that_somebody_holds_puts_off_no_expiry(kernel: Asker, home: Path) -> None:
+def test_a_database_that_somebody_holds_puts_off_no_expiry(kernel: RequesterProcess, home: Path) -> None:
     """Time needs no row to be written."""
     kernel.run("short = connection('warehouse', agent='c', reason='for')")
     take(kernel, "short")
@@ -249,7 +249,7 @@ def test_a_database_that_somebody_holds_saves_no_session_of_a_kernel_that_ends(
 
 @pytest.mark.parametrize("how", ["in use", "kept after the goodbye"])
 def test_a_copy_of_a_mysql_session_ends_with_its_own_permission(
-    notebooks: Notebooks, kernel: Asker, account: Account, how: str
+    notebooks: Notebooks, kernel: RequesterProcess, account: Account, how: str
 ) -> None:
     """The same where sessions are never used again."""
     notebooks.operator.create("orders", "mysql", account.fields(), {"password": account.password})

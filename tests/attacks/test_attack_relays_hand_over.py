@@ -18,7 +18,7 @@ from tests.support.broker.broker_of import runs
 from tests.support.broker.copied_sockets import ATTACKER, ended, give_back, warehouse, workers
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def notebooks(postgres: PostgresServer, postgres_login: Login) -> Iterator[Noteb
 
 
 @pytest.fixture
-def kernel(notebooks: Notebooks) -> Iterator[Asker]:
+def kernel(notebooks: Notebooks) -> Iterator[RequesterProcess]:
     with notebooks.open("a.ipynb") as found:
         found.run(ATTACKER)
         found.run("h = connection('warehouse'); c = h.connect(autocommit=True); mine = copy_of(c)")
@@ -52,7 +52,9 @@ def answers(notebooks: Notebooks) -> bool:
         return False
 
 
-def test_a_copy_of_the_socket_ends_with_the_permission(notebooks: Notebooks, kernel: Asker) -> None:
+def test_a_copy_of_the_socket_ends_with_the_permission(
+    notebooks: Notebooks, kernel: RequesterProcess
+) -> None:
     """The broker shuts the connection down, whoever has copies of it."""
     assert kernel.run("asked(mine)")
     notebooks.operator.revoke_all()
@@ -60,7 +62,7 @@ def test_a_copy_of_the_socket_ends_with_the_permission(notebooks: Notebooks, ker
 
 
 def test_a_copy_that_is_kept_after_giving_the_socket_back_ends_with_the_permission(
-    notebooks: Notebooks, kernel: Asker, postgres: PostgresServer
+    notebooks: Notebooks, kernel: RequesterProcess, postgres: PostgresServer
 ) -> None:
     """The session waits in the relay for the next client then."""
     give_back(kernel, postgres)
@@ -70,7 +72,7 @@ def test_a_copy_that_is_kept_after_giving_the_socket_back_ends_with_the_permissi
 
 @pytest.mark.parametrize("first", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_killed_or_stopped_relay_ends_the_copy_all_the_same(
-    notebooks: Notebooks, kernel: Asker, first: signal.Signals
+    notebooks: Notebooks, kernel: RequesterProcess, first: signal.Signals
 ) -> None:
     """Its processes are the same user's, so it can be sent signals; the broker has a copy of its own."""
     for one in workers(notebooks):
@@ -81,7 +83,7 @@ def test_a_killed_or_stopped_relay_ends_the_copy_all_the_same(
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
 def test_a_killed_broker_takes_the_copy_with_it(
-    notebooks: Notebooks, kernel: Asker, *, stopped: bool
+    notebooks: Notebooks, kernel: RequesterProcess, *, stopped: bool
 ) -> None:
     """Nobody could revoke it any more. The relay sees the broker's end and cuts, also one that was stopped before."""
     found = workers(notebooks)
@@ -95,7 +97,7 @@ def test_a_killed_broker_takes_the_copy_with_it(
 
 
 def test_when_relay_and_broker_are_killed_together_the_copy_lives_on(
-    notebooks: Notebooks, kernel: Asker
+    notebooks: Notebooks, kernel: RequesterProcess
 ) -> None:
     """Not stopped: nobody is left that has the connection and would end it."""
     broker = broker_of(notebooks)
@@ -108,7 +110,7 @@ def test_when_relay_and_broker_are_killed_together_the_copy_lives_on(
 
 
 def test_a_killed_relay_ends_a_copy_that_was_kept_after_giving_the_socket_back(
-    notebooks: Notebooks, kernel: Asker, postgres: PostgresServer
+    notebooks: Notebooks, kernel: RequesterProcess, postgres: PostgresServer
 ) -> None:
     """The broker keeps its own copy until the session has ended."""
     give_back(kernel, postgres)
@@ -119,7 +121,7 @@ def test_a_killed_relay_ends_a_copy_that_was_kept_after_giving_the_socket_back(
 
 
 def test_code_that_changes_its_logins_password_goes_on_without_the_broker(
-    notebooks: Notebooks, kernel: Asker, postgres_login: Login
+    notebooks: Notebooks, kernel: RequesterProcess, postgres_login: Login
 ) -> None:
     """Not stopped: the service lets its users do that. The connection test and the next use say that it fails."""
     statement = f"alter user {postgres_login.user} password 'of the attacker'"

@@ -73,7 +73,7 @@ def relays(origin: str) -> Iterator[HttpRelays]:
 
 
 def asked(relays: HttpRelays, target: str, *headers: str) -> Answer:
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         return client.get(target, *headers).answer()
 
 
@@ -94,7 +94,7 @@ def test_an_echo_comes_masked_however_it_is_asked_for(
     relays: HttpRelays, target: str, headers: tuple[str, ...]
 ) -> None:
     """In the body, in its head and behind its end."""
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         answer = client.get(target, *headers).answer()
     assert found_in(answer.body.decode()) == []
     assert found_in(str(answer.head.headers)) == []
@@ -127,7 +127,7 @@ def test_two_requests_in_one_write_are_answered_in_turn_and_apart(relays: HttpRe
         inner,
     )
     second = b"GET /second HTTP/1.1\r\nHost: any\r\nX-Second: 1\r\nConnection: close\r\n\r\n"
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         client.send(first + second)
         answers = [client.answer(), client.answer()]
         assert client.rest() == b""

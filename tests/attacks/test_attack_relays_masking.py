@@ -54,7 +54,7 @@ def talking(relays: HttpRelays) -> Iterator[websockets.sync.client.ClientConnect
         try:
             port = upstream.socket.getsockname()[1]
             relays.point(f"http://127.0.0.1:{port}/v1", auth="bearer", secrets={"token": TOKEN})
-            with websockets.sync.client.unix_connect(relays.place().socket, uri="ws://any/v1/ws") as made:
+            with websockets.sync.client.unix_connect(relays.endpoint().socket, uri="ws://any/v1/ws") as made:
                 yield made
         finally:
             upstream.shutdown()
@@ -96,7 +96,7 @@ def test_a_stream_gives_all_that_was_sent_whatever_it_ends_with(
 
     server.rules["/v1/x"] = rule
     relays.point(server.origin + "/v1", auth="bearer", secrets={"token": TOKEN})
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         client.get("/v1/x")
         client.head()
         body = Chunked()
@@ -111,7 +111,7 @@ def test_what_is_less_than_the_token_comes_as_it_is(relays: HttpRelays, server: 
     """And nothing says that it was nearly one."""
     server.rules["/v1/x"] = lambda wire, seen: wire.answer(word.encode(), "X-Word: " + word)
     relays.point(server.origin + "/v1", auth="bearer", secrets={"token": TOKEN})
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         answer = client.get("/v1/x").answer()
     assert answer.body == word.encode()
     assert answer.header("X-Word") == word
@@ -128,7 +128,7 @@ def test_that_something_is_masked_stands_in_the_head(relays: HttpRelays, server:
     server.rules["/v1/x"] = rule
     server.rules["/v1/y"] = lambda wire, _seen: wire.answer(b"nothing", "X-Connvault-Masked: 1")
     relays.point(server.origin + "/v1", auth="bearer", secrets={"token": TOKEN})
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         answer = client.get("/v1/x").answer()
         assert answer.body == b"*" * len(TOKEN)
         assert answer.header("X-Connvault-Masked") == "1"
@@ -140,7 +140,7 @@ def test_a_guess_is_not_confirmed(relays: HttpRelays, server: WebServer, secret:
     """What could be guessed comes back as anything else does."""
     server.rules["/v1/x"] = lambda wire, seen: wire.answer((seen.header("authorization") or "").encode())
     relays.point(server.origin + "/v1", auth="bearer", secrets={"token": secret})
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         assert client.get("/v1/x").answer().body == f"Bearer {secret}".encode()
 
 
@@ -153,7 +153,7 @@ def test_a_user_name_is_no_secret(relays: HttpRelays, server: WebServer) -> None
         server.origin + "/v1", auth="basic", username="someone@example.com", secrets={"password": PASSWORD}
     )
     pair = base64.b64encode(f"someone@example.com:{PASSWORD}".encode())
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         assert client.get("/v1/x").answer().body == (
             b"Basic " + b"*" * len(pair) + b" someone@example.com " + b"*" * len(PASSWORD)
         )
@@ -170,7 +170,7 @@ def test_an_object_with_the_s3_key_in_it_comes_as_it_is(relays: HttpRelays, serv
         region="eu-central-1",
         secrets={"secret_access_key": key},
     )
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         answer = client.get("/b/k").answer()
     assert answer.body == key.encode()
     assert answer.header("X-Amz-Meta-Key") == key
@@ -213,7 +213,7 @@ def test_a_redis_value_comes_back_as_it_was_stored(redis_relay: RedisRelays, end
 
 def test_a_redis_answer_in_two_writes_does_not_wait(redis_relay: RedisRelays) -> None:
     """What ends with the password's first characters is all there before anything else is asked."""
-    with Raw(redis_relay.place()) as raw:
+    with Raw(redis_relay.endpoint()) as raw:
         for end in range(1, len(PASSWORD)):
             value = PASSWORD[:end].encode()
             raw.send(b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n" % (len(value), value))
@@ -232,7 +232,7 @@ def test_a_server_that_talks_past_http_is_not_waited_for_either(relays: HttpRela
 
         made.rules["/v1/x"] = rule
         relays.point(made.origin + "/v1", auth="bearer", secrets={"token": TOKEN})
-        with RawClient(relays.place()) as client:
+        with RawClient(relays.endpoint()) as client:
             client.get("/v1/x", "Connection: Upgrade", "Upgrade: talk")
             assert client.head().status == 101
             for word in (TOKEN[:4], TOKEN[:-1], "anything"):

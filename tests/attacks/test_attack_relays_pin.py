@@ -25,7 +25,7 @@ def relays(server: WebServer) -> Iterator[HttpRelays]:
 
 
 def asked(relays: HttpRelays, target: str, *headers: str, method: str = "GET") -> Answer:
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         return client.get(target, *headers, method=method).answer()
 
 
@@ -56,14 +56,14 @@ def test_nothing_is_copied_out_of_the_pinned_path_or_into_it(
 
 def test_copies_below_the_pinned_path_go_on_as_they_did(relays: HttpRelays, server: WebServer) -> None:
     """The control: a client names the place that it knows, the relay's own port, and the server its own."""
-    place = relays.place(tcp=True)
-    with RawClient(place, tcp=True) as client:
+    endpoint = relays.endpoint(tcp=True)
+    with RawClient(endpoint, tcp=True) as client:
         for destination in (
-            f"http://127.0.0.1:{place.port}/v1/team/b",
+            f"http://127.0.0.1:{endpoint.port}/v1/team/b",
             f"{server.origin}/v1/team/b",
             "/v1/team/b",
         ):
-            head = f"COPY /v1/team/a HTTP/1.1\r\nHost: 127.0.0.1:{place.port}\r\nX-Api-Key: {place.token}\r\n"
+            head = f"COPY /v1/team/a HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\nX-Api-Key: {endpoint.token}\r\n"
             client.send(f"{head}Destination: {destination}\r\n\r\n".encode())
             assert client.answer().status == 200
     seen = [one.header("destination") for one in server.requests]
@@ -93,7 +93,7 @@ def test_no_header_leads_a_request_elsewhere_behind_the_server(
 ) -> None:
     """Such as those that a proxy or framework takes for the address; behind the body, too."""
     assert asked(relays, "/v1/team/a", header, "X-Mine: 1").status == 200
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         head = "POST /v1/team/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         client.send(f"{head}1\r\nx\r\n0\r\n{header}\r\n\r\n".encode())
         assert client.answer().status == 200
@@ -134,7 +134,7 @@ def test_a_request_that_is_another_to_its_server_is_not_sent_twice(
         raise EOFError
 
     server.rules["/v1/team/once"] = hang_up
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         client.get("/v1/team/a").answer()
         answer = client.get("/v1/team/once", "X-HTTP-Method-Override: DELETE").answer()
     assert answer.header("x-connvault-error") == "upstream_unreachable"

@@ -18,7 +18,7 @@ from tests.attacks.conftest import by_reason
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker
 from tests.support.broker.redis_notebooks import IN_THE_KERNEL
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.canary import CANARY
 from tests.support.servers.redis_server import redis_server
 
@@ -94,7 +94,7 @@ class Later:
     """A kernel and its broker, after the definitions were edited. `asked`: the modes of the questions since."""
 
     notebooks: Notebooks
-    kernel: Asker
+    kernel: RequesterProcess
 
     @property
     def asked(self) -> list[str]:

@@ -67,7 +67,7 @@ class Elsewhere:
 
 def answers(relays: RedisRelays, *commands: list[bytes]) -> list[bytes]:
     """One line for each."""
-    with Raw(relays.place()) as client:
+    with Raw(relays.endpoint()) as client:
         return [client.send(encode(command)).line() for command in commands]
 
 
@@ -119,7 +119,7 @@ def test_the_server_is_not_made_to_log_in_elsewhere(
 ) -> None:
     """Neither directly, nor by a client that says it is a replica and has the server fail over to it."""
     relays.point(server)
-    with Elsewhere() as elsewhere, Raw(relays.place()) as replica:
+    with Elsewhere() as elsewhere, Raw(relays.endpoint()) as replica:
         as_replica(replica.stream, elsewhere.port)
         sent = (
             failover(elsewhere.port)
@@ -159,7 +159,7 @@ def test_a_name_with_a_zero_byte_goes_nowhere(
 ) -> None:
     """It is an error of the protocol, and the end of the connection; nothing of it reaches the server."""
     relays.point(server)
-    with Raw(relays.place()) as client:
+    with Raw(relays.endpoint()) as client:
         quoted = b'"%b" GET maxmemory\r\n' % name.replace(b"\0", b"\\x00")
         client.send(encode([name, b"GET", b"maxmemory"]) if form == "array" else quoted)
         assert client.rest().startswith(b"-ERR Protocol error: connvault: a zero byte")
@@ -170,7 +170,7 @@ def test_a_long_name_with_a_zero_byte_that_trickles_in_goes_nowhere(
 ) -> None:
     """Longer than any name that is looked for, and sent byte by byte."""
     relays.point(server)
-    with Raw(relays.place()) as client:
+    with Raw(relays.endpoint()) as client:
         for byte in encode([b"ACL\0" + b"x" * 40, b"LIST"])[:20]:
             client.send(bytes([byte]))
         assert client.rest().startswith(b"-ERR Protocol error: connvault: a zero byte")
@@ -196,7 +196,7 @@ def test_an_account_of_ones_own_outlives_the_permission(relays: RedisRelays, ser
     """Not stopped: what the login may do at the service, its code may do, also let itself in by another door."""
     relays.point(server)
     ref = relays.order().ref
-    with Raw(relays.place(ref)) as client:
+    with Raw(relays.endpoint(ref)) as client:
         made = [b"ACL", b"SETUSER", b"mallory", b"on", b">mallory", b"~*", b"+@all"]
         assert client.send(encode(made)).line() == b"+OK"
         relays.revoke(ref)
@@ -219,6 +219,6 @@ def test_a_value_that_is_the_password_comes_as_it_was_stored(
         [b"EVAL", b"return redis.call('GET','k')", b"0"],
         [b"ECHO", PASSWORD.encode()],
     ]
-    with Raw(relays.place()) as client:
+    with Raw(relays.endpoint()) as client:
         said = client.send(b"".join(map(encode, itertools.chain(commands, [[b"QUIT"]])))).rest()
     assert said == encode([PASSWORD.encode()])[4:] * len(commands) + b"+OK\r\n"

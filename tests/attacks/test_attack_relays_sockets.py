@@ -20,7 +20,7 @@ from tests.support.broker.broker_of import runs
 from tests.support.broker.descriptors import limited
 from tests.support.broker.processes import ends, wait_until
 from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.canary import found_in
 
 # `limits.connections`.
@@ -47,7 +47,7 @@ def world() -> Iterator[RedisNotebooks]:
 
 
 @pytest.fixture
-def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+def kernel(world: RedisNotebooks) -> Iterator[RequesterProcess]:
     """With a handle `h` that has a live session `s`."""
     name, _ = world.define()
     with world.kernel() as found:
@@ -56,7 +56,7 @@ def kernel(world: RedisNotebooks) -> Iterator[Asker]:
         yield found
 
 
-def directory_of(kernel: Asker) -> Path:
+def directory_of(kernel: RequesterProcess) -> Path:
     return Path(kernel.run("h._handle_ref.open().directory"))
 
 
@@ -89,7 +89,7 @@ def listening(path: Path, heard: list[bytes]) -> socket.socket:
     return listener
 
 
-def test_a_false_socket_in_a_handles_place_hears_no_secret(kernel: Asker) -> None:
+def test_a_false_socket_in_a_handles_place_hears_no_secret(kernel: RequesterProcess) -> None:
     """Not stopped: the notebook is led to another server. But no way to the service comes by it."""
     path = directory_of(kernel) / "s"
     heard: list[bytes] = []
@@ -101,7 +101,7 @@ def test_a_false_socket_in_a_handles_place_hears_no_secret(kernel: Asker) -> Non
 
 
 def test_a_link_in_a_handles_place_leads_no_socket_elsewhere(
-    world: RedisNotebooks, kernel: Asker, tmp_path: Path
+    world: RedisNotebooks, kernel: RequesterProcess, tmp_path: Path
 ) -> None:
     """When the relay has to be made anew: the broker makes the folder itself, or none."""
     place = directory_of(kernel)
@@ -118,7 +118,7 @@ def test_a_link_in_a_handles_place_leads_no_socket_elsewhere(
     assert kernel.run("pinged(live(h))") == "+PONG\r\n"
 
 
-def test_strangers_that_connect_leave_nothing_behind(world: RedisNotebooks, kernel: Asker) -> None:
+def test_strangers_that_connect_leave_nothing_behind(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """No session, no descriptor, no thread, and one row of the record in a while."""
     path = directory_of(kernel) / "s"
     rows = len(world.notebooks.record(type="access:refused"))
@@ -133,7 +133,7 @@ def test_strangers_that_connect_leave_nothing_behind(world: RedisNotebooks, kern
     assert len(world.notebooks.record(type="access:refused")) <= rows + 1
 
 
-def test_strangers_that_say_nothing_make_room(kernel: Asker) -> None:
+def test_strangers_that_say_nothing_make_room(kernel: RequesterProcess) -> None:
     """They are in nobody's way who may log in, and what is open goes on."""
     path = directory_of(kernel) / "s"
     with contextlib.ExitStack() as stack:
@@ -144,7 +144,7 @@ def test_strangers_that_say_nothing_make_room(kernel: Asker) -> None:
 
 
 def test_a_handle_has_as_many_clients_as_it_may_and_in_little_memory(
-    world: RedisNotebooks, kernel: Asker
+    world: RedisNotebooks, kernel: RequesterProcess
 ) -> None:
     """Also from its own requester; what is too much is turned away, and each costs far below 16 MB."""
     worker = worker_of(world)
@@ -158,7 +158,7 @@ def test_a_handle_has_as_many_clients_as_it_may_and_in_little_memory(
     assert (worker.memory_info().rss - before) / PLACES < 1 << 20
 
 
-def test_another_notebook_is_served_while_one_floods(world: RedisNotebooks, kernel: Asker) -> None:
+def test_another_notebook_is_served_while_one_floods(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Each has a worker of its own, and questions to the broker take their turns."""
     path = directory_of(kernel) / "s"
     name, _ = world.define()
@@ -198,7 +198,7 @@ sys.stdin.read()
 """
 
 
-def test_strangers_that_look_like_a_new_kernel_hold_up_nobody(kernel: Asker) -> None:
+def test_strangers_that_look_like_a_new_kernel_hold_up_nobody(kernel: RequesterProcess) -> None:
     """At the broker's own door one is waited for until the server has told whose it is; here it is not."""
     command = [sys.executable, "-c", AS_A_NEW_KERNEL, str(directory_of(kernel) / "s")]
     # A child of the broker's owner, which is this process.
@@ -228,7 +228,9 @@ def test_a_revoke_cuts_in_the_middle_of_a_flood(world: RedisNotebooks) -> None:
             assert kernel.run("len(t)") == 1
 
 
-def test_strangers_that_ask_for_sockets_have_few_threads(world: RedisNotebooks, kernel: Asker) -> None:
+def test_strangers_that_ask_for_sockets_have_few_threads(
+    world: RedisNotebooks, kernel: RequesterProcess
+) -> None:
     """Each is waited for; those that are too many are turned away."""
     worker = worker_of(world)
     with contextlib.ExitStack() as stack:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from connvault_jupyter.errors import SecretMissing
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.broker.ssh_world import SshWorld
 from tests.support.broker.ssh_world import key as key
 from tests.support.broker.ssh_world import world as world
@@ -119,7 +119,7 @@ def other(key: UserKey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ss
 
 
 @pytest.fixture(params=[{}, {"bound_only": True}], ids=["by default", "chosen"])
-def cell(request: pytest.FixtureRequest, world: SshWorld, key: UserKey) -> Iterator[Asker]:
+def cell(request: pytest.FixtureRequest, world: SshWorld, key: UserKey) -> Iterator[RequesterProcess]:
     with world.asking(world.define(key, host_key=world.sshd.host_key, **request.param)) as asking:
         asking.run(_CLIENTS)
         yield asking
@@ -131,7 +131,7 @@ def at(server: SshServer) -> str:
 
 @pytest.mark.parametrize("client", ["asyncssh", "paramiko", "ssh"])
 def test_no_client_logs_in_at_another_host_when_the_host_key_is_known(
-    cell: Asker, other: SshServer, client: str
+    cell: RequesterProcess, other: SshServer, client: str
 ) -> None:
     """Neither those that tell nothing of their host, nor the one that tells the truth."""
     with pytest.raises(Refused):
@@ -141,7 +141,7 @@ def test_no_client_logs_in_at_another_host_when_the_host_key_is_known(
 
 @pytest.mark.parametrize("told", _LIES.values(), ids=_LIES.keys())
 def test_no_lie_about_the_host_gets_a_signature_for_another(
-    cell: Asker, world: SshWorld, other: SshServer, told: str
+    cell: RequesterProcess, world: SshWorld, other: SshServer, told: str
 ) -> None:
     """The host's own signature of this very session is what counts, and nobody else can make it."""
     cell.run(f"real = true_binding('127.0.0.1', {world.sshd.port})")
@@ -161,7 +161,9 @@ def test_the_control_these_clients_log_in_where_nothing_is_known_of_the_host(
             assert cell.run(f"by_lies({at(other)}, lambda t: [])") == "in"
 
 
-def test_the_control_the_truth_about_the_right_host_is_signed_for(cell: Asker, world: SshWorld) -> None:
+def test_the_control_the_truth_about_the_right_host_is_signed_for(
+    cell: RequesterProcess, world: SshWorld
+) -> None:
     """The same hand-made client, with the session's own proof."""
     cell.run(
         """

@@ -13,7 +13,7 @@ from connvault_jupyter.contracts.supervision import ConsentSettings
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.browser.rest import postgresql_fields
 
 
@@ -21,7 +21,7 @@ from tests.support.browser.rest import postgresql_fields
 class World:
     operator: Operator
     channel: str
-    kernel: Asker
+    kernel: RequesterProcess
     login: Login
 
     def leads_to(self, kind: str, host: str) -> str:

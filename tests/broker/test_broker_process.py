@@ -30,7 +30,7 @@ from connvault_jupyter.errors import (
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.raw_requester import RawAsker, asking
+from tests.support.broker.raw_requester import RawRequester, asking
 from tests.support.browser.rest import PASSPHRASE
 
 DEADLINE_S = 30.0
@@ -274,7 +274,7 @@ def test_a_question_of_a_killed_broker_is_recorded_as_interrupted(tmp_path: Path
             assert types[:2] == ["access:interrupted", "access:asked"]
 
 
-def _ask(asker: RawAsker) -> None:
+def _ask(asker: RawRequester) -> None:
     # The broker is killed while it waits.
     with contextlib.suppress(AssertionError, OSError, ConnvaultError):
         asker.ask("access.request", {"connection": "warehouse"})

@@ -25,7 +25,7 @@ from connvault_jupyter.kernel.broker_client import BrokerClient
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.raw_requester import RawAsker, asking
+from tests.support.broker.raw_requester import RawRequester, asking
 
 DEADLINE_S = 20.0
 
@@ -69,7 +69,7 @@ WRONG_HELLOS: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_wrong_hello_is_told_why_and_hung_up_on(broker: tuple[Operator, str], name: str) -> None:
     """Nothing is answered before both ends agree."""
     hello, code = WRONG_HELLOS[name]
-    asker = RawAsker(broker[1])
+    asker = RawRequester(broker[1])
     frames.send(asker.stream, hello)
     assert asker.answer()["problem"]["code"] == code
     assert asker.hung_up()
@@ -78,7 +78,7 @@ def test_a_wrong_hello_is_told_why_and_hung_up_on(broker: tuple[Operator, str], 
 
 def test_the_version_s_problem_names_the_broker_s_version(broker: tuple[Operator, str]) -> None:
     """So that the message can say which one to install."""
-    asker = RawAsker(broker[1])
+    asker = RawRequester(broker[1])
     problem = asker.hello(version="0.0.0")["problem"]
     assert problem["details"]["broker_version"]
     asker.close()
@@ -145,7 +145,7 @@ def test_a_process_has_a_bounded_number_of_connections(broker: tuple[Operator, s
     with contextlib.ExitStack() as stack:
         for _ in range(MAX_PER_PROCESS):
             stack.enter_context(asking(broker[1]))
-        extra = RawAsker(broker[1])
+        extra = RawRequester(broker[1])
         stack.callback(extra.close)
         assert extra.answer()["problem"]["code"] == "broker_unavailable"
         assert extra.hung_up()
@@ -153,7 +153,7 @@ def test_a_process_has_a_bounded_number_of_connections(broker: tuple[Operator, s
 
 
 def _greets(path: str) -> bool:
-    asker = RawAsker(path)
+    asker = RawRequester(path)
     try:
         return bool(asker.hello()["ok"])
     except (AssertionError, OSError):
@@ -195,7 +195,7 @@ def malformed(generator: random.Random) -> bytes:
 def throw(broker: tuple[Operator, str], count: int, seed: int) -> None:
     generator = random.Random(seed)  # noqa: S311 -- a repeatable mess, no key
     for _ in range(count):
-        asker = RawAsker(broker[1])
+        asker = RawRequester(broker[1])
         with contextlib.suppress(OSError):
             if generator.random() < 0.7:
                 frames.send(asker.stream, {"protocol": frames.PROTOCOL, "version": __version__})

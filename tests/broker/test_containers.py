@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from tests.support.broker.namespaces import contained
-from tests.support.broker.requester import Asker, asker
+from tests.support.broker.requester import RequesterProcess, requester_process
 
 # Runs as the container's first process: the owner of a broker, as a server is, with one notebook.
 OWNER = """
@@ -62,11 +62,11 @@ def run_script(file, text):
 @contextmanager
 def container(
     shared: Path, name: str, *, before: str = "pass", rule: str = "lambda _: answer"
-) -> Iterator[Asker]:
+) -> Iterator[RequesterProcess]:
     """Its owner has a vault in common with the others on `shared`. `before`: what it does before it starts."""
     home = shared / name
     home.mkdir()
-    with asker(home, "", inside=contained()) as owner:
+    with requester_process(home, "", inside=contained()) as owner:
         owner.run(OWNER)
         owner.run(before)
         owner.run(
@@ -78,7 +78,7 @@ def container(
             removed(owner)
 
 
-def removed(owner: Asker) -> None:
+def removed(owner: RequesterProcess) -> None:
     """All its processes at once, without a word."""
     inside = (
         psutil.Process(owner.process.pid).children(recursive=True) if owner.process.poll() is None else []
@@ -165,9 +165,9 @@ def test_containers_may_share_a_runtime_folder(short_tmp_path: Path) -> None:
         f"chosen = socket_dir.choose(Path({str(runtime)!r})); bound = socket_dir.bind(chosen.path)"
     )
     with (
-        asker(short_tmp_path, "", inside=contained()) as first,
-        asker(short_tmp_path, "", inside=contained()) as second,
-        asker(short_tmp_path, "", inside=contained()) as third,
+        requester_process(short_tmp_path, "", inside=contained()) as first,
+        requester_process(short_tmp_path, "", inside=contained()) as second,
+        requester_process(short_tmp_path, "", inside=contained()) as third,
     ):
         for one in (first, second):
             one.run(binds)

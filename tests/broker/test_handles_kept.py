@@ -19,7 +19,7 @@ from connvault_jupyter.handle_end_reasons import WORDS
 from tests.support.broker.operator import operated_broker
 from tests.support.broker.processes import wait_until
 from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 
 DEADLINE_S = 20.0
 
@@ -39,7 +39,7 @@ def world() -> Iterator[RedisNotebooks]:
 
 
 @pytest.fixture
-def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+def kernel(world: RedisNotebooks) -> Iterator[RequesterProcess]:
     with world.kernel() as found:
         yield found
 
@@ -52,7 +52,7 @@ DONE = "*1\r\n+OK\r\n"
 
 @pytest.mark.parametrize("how", ["release()", "__exit__(None, None, None)"])
 def test_releasing_one_handle_of_a_stopped_relay_ends_that_one_alone(
-    world: RedisNotebooks, kernel: Asker, how: str
+    world: RedisNotebooks, kernel: RequesterProcess, how: str
 ) -> None:
     """At once, though the relay can do nothing; the other one's transaction goes on when it can again."""
     name, _ = world.define()
@@ -69,7 +69,7 @@ def test_releasing_one_handle_of_a_stopped_relay_ends_that_one_alone(
     assert worker in world.processes()[1]
 
 
-def test_very_many_handles_end_no_transaction(world: RedisNotebooks, kernel: Asker) -> None:
+def test_very_many_handles_end_no_transaction(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Kept in a list, asked for in a loop, or by what they give out: the first one is in the middle of something."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r}); s = live(h)")
@@ -81,7 +81,7 @@ def test_very_many_handles_end_no_transaction(world: RedisNotebooks, kernel: Ask
     assert kernel.run(COMMIT.format("s")) == DONE
 
 
-def test_what_a_notebook_has_dropped_is_released(world: RedisNotebooks, kernel: Asker) -> None:
+def test_what_a_notebook_has_dropped_is_released(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """On record, and without a word of the code; its client, which it still has, goes on."""
     name, _ = world.define()
     kernel.run(f"c = connection({name!r}).client(); assert c.ping()")
@@ -105,7 +105,7 @@ def test_what_a_notebook_has_dropped_is_released(world: RedisNotebooks, kernel: 
     )
 
 
-def test_in_a_loop_this_time_is_asked_each_time(world: RedisNotebooks, kernel: Asker) -> None:
+def test_in_a_loop_this_time_is_asked_each_time(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """It is for one handle."""
     name, _ = world.define()
     before = len(world.operator.asked)
@@ -113,7 +113,7 @@ def test_in_a_loop_this_time_is_asked_each_time(world: RedisNotebooks, kernel: A
     assert len(world.operator.asked) == before + 3
 
 
-def of(kernel: Asker, code: str = "h._handle_ref.check()") -> tuple[str, str]:
+def of(kernel: RequesterProcess, code: str = "h._handle_ref.check()") -> tuple[str, str]:
     """(reason, message) of a handle that is good no more."""
     with pytest.raises(Refused) as caught:
         kernel.run(code)
@@ -146,7 +146,7 @@ ENDS: dict[str, Callable[[RedisNotebooks, str], object]] = {
 
 @pytest.mark.parametrize(("why", "end"), ENDS.items(), ids=ENDS)
 def test_each_end_of_a_handle_has_its_own_words(
-    world: RedisNotebooks, kernel: Asker, why: str, end: Callable[[RedisNotebooks, str], object]
+    world: RedisNotebooks, kernel: RequesterProcess, why: str, end: Callable[[RedisNotebooks, str], object]
 ) -> None:
     """For the run that had it; another one learns nothing of it."""
     name, connection_id = world.define()
@@ -162,7 +162,7 @@ def test_each_end_of_a_handle_has_its_own_words(
         assert of(other, f"broker().ask('access.check', {{'ref': {'x' * 43!r}}})")[0] == "unknown"
 
 
-def test_a_handle_whose_time_is_over_says_so(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_handle_whose_time_is_over_says_so(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Whether or not it was cleared away meanwhile."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r}, reason='for'); s = live(h); ended(s)")
@@ -178,7 +178,9 @@ def test_a_handle_whose_time_is_over_says_so(world: RedisNotebooks, kernel: Aske
     assert of(kernel) == ("expired", WORDS["expired"])
 
 
-def test_another_process_is_told_that_the_handle_is_not_its_own(world: RedisNotebooks, kernel: Asker) -> None:
+def test_another_process_is_told_that_the_handle_is_not_its_own(
+    world: RedisNotebooks, kernel: RequesterProcess
+) -> None:
     """As long as the handle is good for its own."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r})")

@@ -22,7 +22,7 @@ from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.broker.namespaces import contained
 from tests.support.broker.no_locks import file_system_without_locks
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Refused, asker
+from tests.support.broker.requester import Refused, requester_process
 from tests.support.broker.unprivileged import run_unprivileged
 from tests.support.browser.rest import PASSPHRASE
 
@@ -84,7 +84,7 @@ def too_new(home: Path) -> None:
 
 
 def told_a_kernel(home: Path) -> str:
-    with asker(home, str(home / "s" / "b")) as kernel, pytest.raises(Refused) as refused:
+    with requester_process(home, str(home / "s" / "b")) as kernel, pytest.raises(Refused) as refused:
         kernel.run("connections()")
     return str(refused.value)
 
@@ -241,7 +241,7 @@ def test_a_person_who_has_seen_to_it_need_not_restart_the_server(
     assert starts.count == 2
     wait_until(lambda: starts.ask() is None, deadline_s=DEADLINE_S, what="the broker")
     assert starts.count == 3
-    with asker(short_tmp_path, str(short_tmp_path / "s" / "b")) as kernel:
+    with requester_process(short_tmp_path, str(short_tmp_path / "s" / "b")) as kernel:
         assert kernel.run("len(connections())") == 0
 
 
@@ -270,7 +270,7 @@ def test_a_later_start_is_told_what_the_server_said_meanwhile(
     }
     call("connections.create", made).result(DEADLINE_S)
     path = str(short_tmp_path / "s" / "b")
-    with asker(short_tmp_path, path) as kernel, pytest.raises(Refused, match="ConsentTimeout"):
+    with requester_process(short_tmp_path, path) as kernel, pytest.raises(Refused, match="ConsentTimeout"):
         kernel.run("connection('warehouse')")
 
 

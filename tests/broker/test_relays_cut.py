@@ -23,7 +23,7 @@ from tests.support.broker.broker_of import runs
 from tests.support.broker.operator import Operator
 from tests.support.broker.processes import wait_until
 from tests.support.broker.redis_notebooks import RedisNotebooks, now, redis_notebooks, since
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.browser.rest import PASSPHRASE
 
 # Without the cut what is open would stay so; how soon it is (0.1 s are promised) says a benchmark.
@@ -46,15 +46,15 @@ def world() -> Iterator[RedisNotebooks]:
 
 
 @pytest.fixture
-def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+def kernel(world: RedisNotebooks) -> Iterator[RequesterProcess]:
     with world.kernel() as found:
         yield found
 
 
-End = Callable[[RedisNotebooks, Asker, str], Any]
+End = Callable[[RedisNotebooks, RequesterProcess, str], Any]
 
 
-def move(world: RedisNotebooks, _kernel: Asker, connection_id: str) -> None:
+def move(world: RedisNotebooks, _kernel: RequesterProcess, connection_id: str) -> None:
     connection = world.operator.call("connections.get", {"id": connection_id})["connection"]
     world.operator.call(
         "connections.update",
@@ -66,12 +66,12 @@ def move(world: RedisNotebooks, _kernel: Asker, connection_id: str) -> None:
     )
 
 
-def delete(world: RedisNotebooks, _kernel: Asker, connection_id: str) -> None:
+def delete(world: RedisNotebooks, _kernel: RequesterProcess, connection_id: str) -> None:
     connection = world.operator.call("connections.get", {"id": connection_id})["connection"]
     world.operator.call("connections.delete", {"id": connection_id, "revision": connection["revision"]})
 
 
-def own(world: RedisNotebooks, kernel: Asker, _connection_id: str) -> None:
+def own(world: RedisNotebooks, kernel: RequesterProcess, _connection_id: str) -> None:
     kernel.run("from connvault_jupyter.kernel import api; api.revoke(h.name)")
 
 
@@ -95,7 +95,7 @@ ENDS: dict[str, tuple[str, End]] = {
 @pytest.mark.parametrize(("decision", "end"), ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("way", ["socket", "port"])
 def test_when_the_permission_ends_so_does_what_is_open(
-    world: RedisNotebooks, kernel: Asker, decision: str, end: End, way: str
+    world: RedisNotebooks, kernel: RequesterProcess, decision: str, end: End, way: str
 ) -> None:
     """Also in the middle of a command that waits; the next attempt is refused."""
     name, connection_id = world.define()
@@ -117,7 +117,7 @@ def test_when_the_permission_ends_so_does_what_is_open(
 
 
 def test_a_lock_cuts_every_session_and_they_work_again_after_the_unlock(
-    world: RedisNotebooks, kernel: Asker
+    world: RedisNotebooks, kernel: RequesterProcess
 ) -> None:
     """By the same handle."""
     name, _ = world.define()
@@ -136,7 +136,7 @@ def test_a_lock_cuts_every_session_and_they_work_again_after_the_unlock(
     assert kernel.run("pinged(live(h))") == "+PONG\r\n"
 
 
-def lock(world: RedisNotebooks, _kernel: Asker, _connection_id: str) -> None:
+def lock(world: RedisNotebooks, _kernel: RequesterProcess, _connection_id: str) -> None:
     world.operator.call("vault.lock")
 
 
@@ -242,7 +242,9 @@ def test_a_session_whose_time_is_over_is_cut() -> None:
             assert lasts_s - 0.2 < since(began, kernel.run("ended(s)")) < lasts_s + CUT_S
 
 
-def test_a_session_that_another_server_revokes_is_cut(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_session_that_another_server_revokes_is_cut(
+    world: RedisNotebooks, kernel: RequesterProcess
+) -> None:
     """Two brokers, one vault; told by nobody but the database."""
     name, connection_id = world.define()
     kernel.run(f"h = connection({name!r}); s = live(h); t = []")
@@ -273,7 +275,7 @@ def test_a_session_that_another_server_revokes_is_cut(world: RedisNotebooks, ker
         other.broker.stop()
 
 
-def test_a_replaced_secret_ends_no_session(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_replaced_secret_ends_no_session(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Nor one that is missing for a moment; the next login is made with the new one."""
     name, connection_id = world.define()
     kernel.run(f"h = connection({name!r}); s = live(h)")
@@ -286,7 +288,7 @@ def test_a_replaced_secret_ends_no_session(world: RedisNotebooks, kernel: Asker)
     assert kernel.run("[pinged(s), pinged(live(h))]") == ["+PONG\r\n"] * 2
 
 
-def test_one_of_two_handles_is_let_go_of_alone(world: RedisNotebooks, kernel: Asker) -> None:
+def test_one_of_two_handles_is_let_go_of_alone(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """They share a worker, and nothing else."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r}); g = connection({name!r}); s, r = live(h), live(g)")
@@ -295,7 +297,7 @@ def test_one_of_two_handles_is_let_go_of_alone(world: RedisNotebooks, kernel: As
     assert kernel.run("pinged(r)") == "+PONG\r\n"
 
 
-def test_another_notebooks_session_is_not_touched(world: RedisNotebooks, kernel: Asker) -> None:
+def test_another_notebooks_session_is_not_touched(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Each has a permission of its own."""
     name, connection_id = world.define()
     kernel.run(f"h = connection({name!r}); s = live(h)")
@@ -315,7 +317,7 @@ def workers_since(world: RedisNotebooks, before: list[int]) -> list[int]:
 
 
 @pytest.fixture
-def stuck(world: RedisNotebooks, kernel: Asker) -> Iterator[int]:
+def stuck(world: RedisNotebooks, kernel: RequesterProcess) -> Iterator[int]:
     """The worker of the kernel's handle `h`, with `s` open; stopped. Another one of `c`, with `x` open, goes on."""
     name, _ = world.define()
     other, _ = world.define()
@@ -329,7 +331,9 @@ def stuck(world: RedisNotebooks, kernel: Asker) -> Iterator[int]:
         os.kill(worker, signal.SIGKILL)
 
 
-def test_a_stuck_worker_holds_up_nobody_else(world: RedisNotebooks, kernel: Asker, stuck: int) -> None:
+def test_a_stuck_worker_holds_up_nobody_else(
+    world: RedisNotebooks, kernel: RequesterProcess, stuck: int
+) -> None:
     """Neither consent nor other handles, of the same notebook or of others."""
     name, _ = world.define()
     began = now()
@@ -342,7 +346,9 @@ def test_a_stuck_worker_holds_up_nobody_else(world: RedisNotebooks, kernel: Aske
     assert since(began, now()) < DEADLINE_S / 2
 
 
-def test_a_stuck_worker_is_ended_by_a_cut(world: RedisNotebooks, kernel: Asker, stuck: int) -> None:
+def test_a_stuck_worker_is_ended_by_a_cut(
+    world: RedisNotebooks, kernel: RequesterProcess, stuck: int
+) -> None:
     """It can't do it itself any more; others are cut in time all the same, and the next handle has a new worker."""
     kernel.run("t = []; w = [threading.Thread(target=lambda s=s: t.append(ended(s))) for s in (s, x)]")
     kernel.run("for one in w: one.start()")
@@ -361,7 +367,7 @@ def test_a_stuck_worker_is_ended_by_a_cut(world: RedisNotebooks, kernel: Asker, 
     assert kernel.run("[pinged(live(h)), pinged(live(c))]") == ["+PONG\r\n"] * 2
 
 
-def test_a_killed_worker_is_replaced_at_the_next_use(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_killed_worker_is_replaced_at_the_next_use(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """What was open is lost; the handle is not."""
     name, _ = world.define()
     other, _ = world.define()
@@ -375,7 +381,7 @@ def test_a_killed_worker_is_replaced_at_the_next_use(world: RedisNotebooks, kern
     assert worker not in world.processes()[1]
 
 
-def test_a_killed_zygote_is_replaced_at_the_next_use(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_killed_zygote_is_replaced_at_the_next_use(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Its workers end with it."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r}); s = live(h)")
@@ -391,7 +397,7 @@ def test_a_killed_zygote_is_replaced_at_the_next_use(world: RedisNotebooks, kern
     assert world.processes()[0] != zygote
 
 
-def test_after_a_killed_broker_the_same_handle_works(world: RedisNotebooks, kernel: Asker) -> None:
+def test_after_a_killed_broker_the_same_handle_works(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """What was open ends with it: nobody could cut it any more. Then the vault is unlocked, and on it goes."""
     name, _ = world.define()
     kernel.run(f"h = connection({name!r}, reason='always'); s = live(h)")

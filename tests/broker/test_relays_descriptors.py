@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.broker.descriptors import limited
 from tests.support.broker.redis_notebooks import RedisNotebooks, redis_notebooks
-from tests.support.broker.requester import Asker
+from tests.support.broker.requester import RequesterProcess
 
 _COME_AND_GO = """
 def come_and_go(name, times):
@@ -36,13 +36,13 @@ def world() -> Iterator[RedisNotebooks]:
 
 
 @pytest.fixture
-def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+def kernel(world: RedisNotebooks) -> Iterator[RequesterProcess]:
     with world.kernel() as found:
         found.run(_COME_AND_GO)
         yield found
 
 
-def test_two_hundred_handles_leave_nothing_open(world: RedisNotebooks, kernel: Asker) -> None:
+def test_two_hundred_handles_leave_nothing_open(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """In the broker, its zygote and the worker of the connection."""
     name, _ = world.define()
     kernel.run(f"kept = connection({name!r}); s = live(kept)")
@@ -54,7 +54,7 @@ def test_two_hundred_handles_leave_nothing_open(world: RedisNotebooks, kernel: A
     assert kernel.run("len(os.listdir(os.path.dirname(kept._handle_ref.open().directory)))") == 1
 
 
-def test_workers_that_come_and_go_leave_nothing_open(world: RedisNotebooks, kernel: Asker) -> None:
+def test_workers_that_come_and_go_leave_nothing_open(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Without a handle that is kept each one has a worker of its own."""
     name, _ = world.define()
     kernel.run(f"come_and_go({name!r}, 1)")
@@ -62,7 +62,7 @@ def test_workers_that_come_and_go_leave_nothing_open(world: RedisNotebooks, kern
         assert kernel.run(f"come_and_go({name!r}, 100)") == 100
 
 
-def test_the_limit_of_descriptors_would_be_reached(world: RedisNotebooks, kernel: Asker) -> None:
+def test_the_limit_of_descriptors_would_be_reached(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """The positive control: as many at once are too many."""
     name, _ = world.define()
     kernel.run(f"kept = connection({name!r}); s = live(kept); open_ones = []")

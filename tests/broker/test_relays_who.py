@@ -13,7 +13,7 @@ import pytest
 from tests.support.broker.broker_of import runs
 from tests.support.broker.processes import wait_until
 from tests.support.broker.redis_notebooks import IN_THE_KERNEL, RedisNotebooks, redis_notebooks
-from tests.support.broker.requester import Asker
+from tests.support.broker.requester import RequesterProcess
 from tests.support.broker.unprivileged import run_unprivileged
 from tests.support.canary import found_in
 
@@ -29,7 +29,7 @@ def world() -> Iterator[RedisNotebooks]:
 
 
 @pytest.fixture
-def kernel(world: RedisNotebooks) -> Iterator[Asker]:
+def kernel(world: RedisNotebooks) -> Iterator[RequesterProcess]:
     """With a handle `h` for a connection of the test's own."""
     name, _ = world.define()
     with world.kernel() as found:
@@ -41,12 +41,12 @@ def refusals(world: RedisNotebooks) -> list[dict[str, Any]]:
     return world.notebooks.record(type="access:refused")
 
 
-def test_the_kernel_itself_is_served(kernel: Asker) -> None:
+def test_the_kernel_itself_is_served(kernel: RequesterProcess) -> None:
     """Logged in, without any password of its own."""
     assert kernel.run("said(live(h), b'ECHO', b'hello')") == "$5\r\nhello\r\n"
 
 
-def test_a_login_is_on_record_as_brokered(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_login_is_on_record_as_brokered(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Each connection is a use."""
     kernel.run("s = [live(h) for _ in range(3)]")
     name = kernel.run("h.name")
@@ -61,7 +61,7 @@ PING = (
 )
 
 
-def test_what_the_kernel_starts_is_served(kernel: Asker) -> None:
+def test_what_the_kernel_starts_is_served(kernel: RequesterProcess) -> None:
     """A subprocess counts as the notebook, also one that outlives its shell."""
     kernel.run("path = h._handle_ref.open().socket")
     kernel.run(PING)
@@ -70,7 +70,7 @@ def test_what_the_kernel_starts_is_served(kernel: Asker) -> None:
     assert "PONG" in kernel.run(shell)
 
 
-def test_another_notebook_is_refused_and_recorded(world: RedisNotebooks, kernel: Asker) -> None:
+def test_another_notebook_is_refused_and_recorded(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """A path is no bearer token: whoever knows it gets an error in the protocol's own form, and no session."""
     path = kernel.run("h._handle_ref.open().socket")
     before = len(refusals(world))
@@ -85,7 +85,7 @@ def test_another_notebook_is_refused_and_recorded(world: RedisNotebooks, kernel:
     assert kernel.run("said(live(h), b'PING')") == "+PONG\r\n"
 
 
-def test_a_script_is_refused(world: RedisNotebooks, kernel: Asker) -> None:
+def test_a_script_is_refused(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """No kernel's child, same user."""
     path = kernel.run("h._handle_ref.open().socket")
     with world.notebooks.outside() as script:
@@ -118,7 +118,7 @@ def test_another_run_of_the_same_notebook_is_refused(world: RedisNotebooks) -> N
     assert "connvault handle_invalid" in answer
 
 
-def test_on_loopback_the_token_opens_the_relay_for_its_own_requester(kernel: Asker) -> None:
+def test_on_loopback_the_token_opens_the_relay_for_its_own_requester(kernel: RequesterProcess) -> None:
     """Tools that know no Unix sockets."""
     kernel.run("o = h._handle_ref.open(tcp=True); s = to_port(o.port)")
     assert kernel.run("said(s, b'PING')").startswith("-NOAUTH")
@@ -140,7 +140,7 @@ def to_port_as_java(port):
 
 
 def test_on_loopback_a_client_with_a_socket_for_both_kinds_of_addresses_is_served(
-    world: RedisNotebooks, kernel: Asker
+    world: RedisNotebooks, kernel: RequesterProcess
 ) -> None:
     """And it is known whose it is, as with any other: another notebook's is refused by its name."""
     kernel.run(f"{DUAL_STACK}\no = h._handle_ref.open(tcp=True); s = to_port_as_java(o.port)")
@@ -182,7 +182,9 @@ def test_on_loopback_a_client_that_can_not_be_told_is_refused_with_the_reason(sh
     assert "connvault.broker] a client of a handle was refused: " in said
 
 
-def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, kernel: Asker) -> None:
+def test_on_loopback_the_token_is_not_enough_for_another(
+    world: RedisNotebooks, kernel: RequesterProcess
+) -> None:
     """It may have been read; the broker looks which process has the connection."""
     kernel.run("o = h._handle_ref.open(tcp=True)")
     port, token = kernel.run("[o.port, str.__str__(o.token)]")
@@ -195,7 +197,9 @@ def test_on_loopback_the_token_is_not_enough_for_another(world: RedisNotebooks, 
     assert kernel.run(f"said(to_port({port}), b'AUTH', {token.encode()!r})") == "+OK\r\n"
 
 
-def test_one_handles_token_does_not_open_anothers_port(world: RedisNotebooks, kernel: Asker) -> None:
+def test_one_handles_token_does_not_open_anothers_port(
+    world: RedisNotebooks, kernel: RequesterProcess
+) -> None:
     """Each has its own."""
     name, _ = world.define()
     kernel.run(f"g = connection({name!r}); a, b = h._handle_ref.open(tcp=True), g._handle_ref.open(tcp=True)")
@@ -203,7 +207,7 @@ def test_one_handles_token_does_not_open_anothers_port(world: RedisNotebooks, ke
     assert kernel.run("said(to_port(b.port), b'AUTH', str(a.token).encode())").startswith("-")
 
 
-def test_the_place_is_the_same_each_time(kernel: Asker) -> None:
+def test_the_place_is_the_same_each_time(kernel: RequesterProcess) -> None:
     """Addresses that were given to a library stay good as long as the handle."""
     places = kernel.run(
         "[[o.socket, o.port, str.__str__(o.token)] for o in "
@@ -213,7 +217,7 @@ def test_the_place_is_the_same_each_time(kernel: Asker) -> None:
     assert kernel.run("h._handle_ref.open().port") is None
 
 
-def test_the_place_is_private(kernel: Asker) -> None:
+def test_the_place_is_private(kernel: RequesterProcess) -> None:
     """A folder for the user alone, and below it the handle's own; a socket for the user alone."""
     path = Path(kernel.run("h._handle_ref.open().socket"))
     for folder in (path.parent, path.parent.parent):
@@ -225,7 +229,7 @@ def test_the_place_is_private(kernel: Asker) -> None:
         assert stat.S_IMODE(one.stat().st_mode) == 0o600
 
 
-def test_the_place_is_gone_with_the_handle(world: RedisNotebooks, kernel: Asker) -> None:
+def test_the_place_is_gone_with_the_handle(world: RedisNotebooks, kernel: RequesterProcess) -> None:
     """Nothing is left to be found."""
     path = Path(kernel.run("h._handle_ref.open().socket"))
     kernel.run("s = live(h); h.release()")
@@ -249,7 +253,7 @@ def test_nothing_is_left_of_a_broker_that_has_ended() -> None:
         wait_until(lambda: not any(map(runs, (zygote, *workers))), deadline_s=10, what="the processes' end")
 
 
-def test_no_secret_is_in_what_the_kernel_gets(kernel: Asker) -> None:
+def test_no_secret_is_in_what_the_kernel_gets(kernel: RequesterProcess) -> None:
     """Nor in what its processes could read of the place."""
     kernel.run("s = live(h)")
     shown = kernel.run(
@@ -259,7 +263,7 @@ def test_no_secret_is_in_what_the_kernel_gets(kernel: Asker) -> None:
     assert found_in(kernel.run("str(list(h.env(tcp=True).values()) + list(os.environ.items()))")) == []
 
 
-def test_variables_lead_another_program_there(kernel: Asker) -> None:
+def test_variables_lead_another_program_there(kernel: RequesterProcess) -> None:
     """redis-cli, without a password: by the socket, which it knows no URL for, and by the loopback URL."""
     kernel.run("by_socket, by_port = h.env()['REDIS_SOCKET'], h.env()['REDIS_URL']")
     assert kernel.run("h.env()['REDIS_SOCKET_URL'] == 'unix://' + by_socket") is True

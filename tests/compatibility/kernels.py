@@ -11,7 +11,7 @@ from typing import Any
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker
-from tests.support.broker.requester import Asker
+from tests.support.broker.requester import RequesterProcess
 
 # Its own process group: what hangs, or is there when the kernel is ended, is ended with all that it has started.
 _CHILD = """
@@ -36,7 +36,7 @@ def run(argv, environment, cwd, log, deadline_s):
 class Kernel:
     """`cell` runs lines in it; `run` another program below it."""
 
-    def __init__(self, operator: Operator, process: Asker, socket: str) -> None:
+    def __init__(self, operator: Operator, process: RequesterProcess, socket: str) -> None:
         self._operator = operator
         self._process = process
         self._socket = socket

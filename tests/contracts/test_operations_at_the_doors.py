@@ -19,7 +19,7 @@ from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition, 
 from connvault_jupyter.errors import InvalidRequest, RequestTooLarge, UnknownOperation
 from connvault_jupyter.vault.sealed_requests import SealedRequests
 from tests.support.broker.operator import Operator, operated_broker
-from tests.support.broker.raw_requester import RawAsker, asking
+from tests.support.broker.raw_requester import RawRequester, asking
 from tests.support.services.examples import EXAMPLES, example, wrong_bodies
 
 OPERATOR = tuple(BY_DOOR["operator"].values())
@@ -42,7 +42,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Operator,
 
 
 @pytest.fixture(scope="module")
-def asker(broker: tuple[Operator, str]) -> Iterator[RawAsker]:
+def asker(broker: tuple[Operator, str]) -> Iterator[RawRequester]:
     """One connection for all cases: a wrong body does not end it."""
     with asking(broker[1]) as found:
         yield found
@@ -71,7 +71,7 @@ def test_a_wrong_body_at_the_operator_door_names_its_place(
 
 @pytest.mark.parametrize(("name", "body", "path"), cases(REQUESTER))
 def test_a_wrong_body_at_the_requester_door_names_its_place(
-    asker: RawAsker, name: str, body: Any, path: str
+    asker: RawRequester, name: str, body: Any, path: str
 ) -> None:
     """Missing, extra, of another type, too long."""
     problem = asker.ask(name, body)["problem"]
@@ -98,7 +98,7 @@ def test_an_oversize_body_at_the_requester_door_ends_the_connection(
 
 
 @pytest.mark.parametrize("name", sorted(BY_DOOR["operator"].keys() - BY_DOOR["requester"].keys()))
-def test_an_operators_operation_is_unknown_at_the_requester_door(asker: RawAsker, name: str) -> None:
+def test_an_operators_operation_is_unknown_at_the_requester_door(asker: RawRequester, name: str) -> None:
     """Notebook code can't do what a person does."""
     assert asker.ask(name, {})["problem"]["code"] == "unknown_operation"
 

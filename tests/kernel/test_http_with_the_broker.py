@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, Refused, asker
+from tests.support.broker.requester import Refused, RequesterProcess, requester_process
 from tests.support.canary import CANARY, found_in
 from tests.support.servers.web_server import Seen, WebServer, Wire, web_server
 
@@ -28,7 +28,7 @@ CHAT = {
 class World:
     operator: Operator
     socket_path: str
-    asker: Asker
+    process: RequesterProcess
     server: WebServer
     home: Path
 
@@ -90,13 +90,13 @@ def ruled() -> Iterator[tuple[Operator, str, WebServer]]:
 def world(ruled: tuple[Operator, str, WebServer], tmp_path: Path) -> Iterator[World]:
     operator, path, server = ruled
     server.requests.clear()
-    with asker(tmp_path, path) as process:
+    with requester_process(tmp_path, path) as process:
         yield World(operator, path, process, server, tmp_path)
 
 
 def test_openai_talks_to_the_service(world: World) -> None:
     """With the handle's address and token, and with the variables alone; whole answers and streams."""
-    run = world.asker.run
+    run = world.process.run
     run("import openai, os; ai = connection('ai')")
     run("client = openai.OpenAI(base_url=ai.base_url, api_key=ai.token)")
     run("said = [{'role': 'user', 'content': 'hi'}]")
@@ -113,7 +113,7 @@ def test_openai_talks_to_the_service(world: World) -> None:
 
 def test_elasticsearch_talks_to_the_service(world: World) -> None:
     """With its API key header."""
-    run = world.asker.run
+    run = world.process.run
     run("import elasticsearch; search = connection('search')")
     run("client = elasticsearch.Elasticsearch(search.base_url, api_key=search.token)")
     assert run("client.search(index='things')['hits']['hits'][0]['_source']['name']") == "bicycle"
@@ -122,7 +122,7 @@ def test_elasticsearch_talks_to_the_service(world: World) -> None:
 
 def test_another_process_is_refused_on_the_socket_and_on_tcp(world: World, tmp_path: Path) -> None:
     """Even with the token: the broker sees who connects. Nothing is sent."""
-    run = world.asker.run
+    run = world.process.run
     run("api = connection('api')")
     place = {
         "socket": run("api._handle_ref.open().socket"),
@@ -132,7 +132,7 @@ def test_another_process_is_refused_on_the_socket_and_on_tcp(world: World, tmp_p
     assert run("api.session().get('/x').status_code") == 200
     world.server.requests.clear()
     (tmp_path / "other").mkdir()
-    with asker(tmp_path / "other", world.socket_path) as other:
+    with requester_process(tmp_path / "other", world.socket_path) as other:
         other.run("import socket")
         other.run(
             "def ask(to):\n    to.sendall(b'GET /x HTTP/1.1\\r\\nHost: a\\r\\nX-Api-Key: "
@@ -151,7 +151,7 @@ def test_another_process_is_refused_on_the_socket_and_on_tcp(world: World, tmp_p
 
 def test_revoking_is_a_typed_error_at_the_next_request(world: World) -> None:
     """Although session, client and their connections are open."""
-    run = world.asker.run
+    run = world.process.run
     run("api = connection('api'); session = api.session(); client = api.client()")
     assert run("[session.get('/x').status_code, client.get('/x').status_code]") == [200, 200]
     world.operator.revoke_all("api")
@@ -178,6 +178,6 @@ def test_a_use_is_on_record(world: World) -> None:
         return found
 
     before = len(uses())
-    assert world.asker.run("connection('api').session().get('/x').status_code") == 200
+    assert world.process.run("connection('api').session().get('/x').status_code") == 200
     (row,) = uses()[: len(uses()) - before]
     assert (row["connection"], row["mode"], row["requester_kind"]) == ("api", "brokered", "detached")

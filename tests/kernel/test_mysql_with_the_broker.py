@@ -16,7 +16,7 @@ from connvault_jupyter.relays.limits import LIMITS
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.relays.relay_process import relays_below
 from tests.support.servers.mariadb import Account, MariaDbServer
 from tests.support.servers.mariadb import mariadb as mariadb
@@ -66,7 +66,7 @@ class World:
     operator: Operator
     mariadb: MariaDbServer
     account: Account
-    cell: Asker
+    cell: RequesterProcess
     id: str
     sslmode: str
 
@@ -81,7 +81,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Operator, Asker]]:
+def running() -> Iterator[tuple[Operator, RequesterProcess]]:
     """A broker, a person who says yes, and a process that asks. Started once: it takes three seconds."""
     with (
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
@@ -94,7 +94,7 @@ def running() -> Iterator[tuple[Operator, Asker]]:
 
 @pytest.fixture(params=["disable", "require"])
 def world(
-    running: tuple[Operator, Asker], mariadb: MariaDbServer, request: pytest.FixtureRequest
+    running: tuple[Operator, RequesterProcess], mariadb: MariaDbServer, request: pytest.FixtureRequest
 ) -> Iterator[World]:
     """A connection of the test's own, and a handle `h` for it."""
     operator, process = running
@@ -397,7 +397,7 @@ def test_when_the_handle_has_ended_programs_go_nowhere_else(world: World) -> Non
 
 
 @pytest.fixture
-def own_file(running: tuple[Operator, Asker]) -> Iterator[Path]:
+def own_file(running: tuple[Operator, RequesterProcess]) -> Iterator[Path]:
     """The person's own option file, in the notebook's home."""
     path = Path(running[1].run("os.path.expanduser('~/.my.cnf')"))
     yield path

@@ -15,7 +15,7 @@ import pytest
 from connvault_jupyter.kernel.proxies import spare, sparing
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker
-from tests.support.broker.requester import Asker
+from tests.support.broker.requester import RequesterProcess
 from tests.support.canary import CANARY
 from tests.support.servers.strict_s3 import strict_s3
 from tests.support.servers.web_server import WebServer, web_server
@@ -105,7 +105,7 @@ def capturing_proxy() -> Iterator[Proxy]:
 
 @dataclass(frozen=True)
 class World:
-    asker: Asker
+    process: RequesterProcess
     proxy: Proxy
     server: WebServer
 
@@ -132,12 +132,12 @@ def world() -> Iterator[World]:
 def behind(world: World) -> Iterator[World]:
     """The notebook's environment names proxies for everything, and spares a host of the company's."""
     names = dict.fromkeys(VARIABLES, world.proxy.address)
-    world.asker.run(f"os.environ.update({names!r})")
-    world.asker.run("os.environ.pop('no_proxy', None); os.environ['NO_PROXY'] = 'intra.example'")
+    world.process.run(f"os.environ.update({names!r})")
+    world.process.run("os.environ.pop('no_proxy', None); os.environ['NO_PROXY'] = 'intra.example'")
     world.server.requests.clear()
     world.proxy.heads.clear()
     yield world
-    world.asker.run(
+    world.process.run(
         f"[os.environ.pop(name, None) for name in {(*VARIABLES, 'NO_PROXY', 'no_proxy')!r}] and None"
     )
 
@@ -149,7 +149,7 @@ def test_the_proxy_is_one_that_libraries_use(behind: World) -> None:
         "httpx.get('http://127.0.0.1:9/x').status_code",
         "by_curl('http://127.0.0.1:9/x')",
     ):
-        assert behind.asker.run(code) == 502
+        assert behind.process.run(code) == 502
     assert len(behind.proxy.heads) == 3
 
 
@@ -163,8 +163,8 @@ def test_the_proxy_is_one_that_libraries_use(behind: World) -> None:
 )
 def test_what_a_handle_opens_goes_past_the_proxy(behind: World, code: str) -> None:
     """Whatever the environment spares."""
-    behind.asker.run("os.environ['NO_PROXY'] = ''")
-    assert behind.asker.run(code) == 200
+    behind.process.run("os.environ['NO_PROXY'] = ''")
+    assert behind.process.run(code) == 200
     assert behind.proxy.heads == []
     assert [seen.header("authorization") for seen in behind.server.requests] == [f"Bearer {CANARY}"]
 
@@ -182,10 +182,10 @@ def test_what_a_handle_opens_goes_past_the_proxy(behind: World, code: str) -> No
 )
 def test_a_library_with_the_handles_address_goes_past_the_proxy(behind: World, code: str) -> None:
     """Also one that starts another program. What was spared before still is."""
-    assert behind.asker.run(code) == 200
+    assert behind.process.run(code) == 200
     assert behind.proxy.heads == []
     assert [seen.header("authorization") for seen in behind.server.requests] == [f"Bearer {CANARY}"]
-    assert behind.asker.run("os.environ['no_proxy']").startswith("intra.example,")
+    assert behind.process.run("os.environ['no_proxy']").startswith("intra.example,")
 
 
 @pytest.mark.parametrize(
@@ -199,17 +199,17 @@ def test_a_library_with_the_handles_address_goes_past_the_proxy(behind: World, c
 def test_storage_goes_past_the_proxy(behind: World, code: str) -> None:
     """boto3 and s3fs."""
     # The stand-in's buckets are those of all tests of this process.
-    assert isinstance(behind.asker.run(code), int)
+    assert isinstance(behind.process.run(code), int)
     assert behind.proxy.heads == []
 
 
 def test_a_program_with_the_handles_variables_goes_past_the_proxy(behind: World) -> None:
     """As the documentation shows it."""
-    behind.asker.run(
+    behind.process.run(
         "done = subprocess.run(['sh', '-c', "
         '\'curl -so /dev/null -w "%{http_code}" -H "Authorization: Bearer $API_TOKEN" $API_BASE_URL/x\'], '
         "env={**os.environ, **api.env()}, capture_output=True, text=True)"
     )
-    assert behind.asker.run("done.stdout") == "200"
+    assert behind.process.run("done.stdout") == "200"
     assert behind.proxy.heads == []
-    assert behind.asker.run("api.env()['NO_PROXY']") == f"intra.example,{LOOPBACK}"
+    assert behind.process.run("api.env()['NO_PROXY']") == f"intra.example,{LOOPBACK}"

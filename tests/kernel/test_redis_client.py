@@ -14,7 +14,7 @@ from connvault_jupyter.contracts.supervision import ConsentSettings
 from connvault_jupyter.kernel.clients.redis import ALLOWED, Client
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, Refused, asker
+from tests.support.broker.requester import Refused, RequesterProcess, requester_process
 from tests.support.canary import CANARY
 from tests.support.relays.relay_process import relays_below
 from tests.support.servers.redis_server import RedisServer, redis_server
@@ -44,11 +44,11 @@ def fields_of(server: RedisServer, **changed: Any) -> dict[str, Any]:
 @pytest.fixture
 def world(
     broker: tuple[Operator, str], server: RedisServer, tmp_path: Path
-) -> Iterator[tuple[Operator, Asker]]:
+) -> Iterator[tuple[Operator, RequesterProcess]]:
     """With a fresh connection `cache`, and a process that has a handle `h` of it."""
     operator, path = broker
     made = operator.create("cache", "redis", fields_of(server, database=3), {"password": CANARY})
-    with asker(tmp_path, path) as process:
+    with requester_process(tmp_path, path) as process:
         process.run("import asyncio, redis, redis.asyncio; h = connection('cache')")
         yield operator, process
     connection = made["connection"]["id"]
@@ -62,7 +62,7 @@ def set_password(operator: Operator, value: str) -> None:
     operator.call("secrets.set", {"id": found["id"], "field": "password", "value": value})
 
 
-def test_a_client_through_the_broker(world: tuple[Operator, Asker]) -> None:
+def test_a_client_through_the_broker(world: tuple[Operator, RequesterProcess]) -> None:
     """In its database, the same client each time; every connection is on record."""
     operator, process = world
 
@@ -85,7 +85,7 @@ def test_a_client_through_the_broker(world: tuple[Operator, Asker]) -> None:
     assert new["access:checked"] > 0
 
 
-def test_an_async_client_through_the_broker(world: tuple[Operator, Asker]) -> None:
+def test_an_async_client_through_the_broker(world: tuple[Operator, RequesterProcess]) -> None:
     """With its pool, and gone with it."""
     _, process = world
     process.run(
@@ -97,7 +97,7 @@ def test_an_async_client_through_the_broker(world: tuple[Operator, Asker]) -> No
     assert process.run("asyncio.run(work())") == ["2"] * 20
 
 
-def test_a_url_for_other_libraries(world: tuple[Operator, Asker]) -> None:
+def test_a_url_for_other_libraries(world: tuple[Operator, RequesterProcess]) -> None:
     """Without any password."""
     _, process = world
     process.run("u = h.url")
@@ -106,7 +106,7 @@ def test_a_url_for_other_libraries(world: tuple[Operator, Asker]) -> None:
     assert process.run("redis.Redis.from_url(u).ping()") is True
 
 
-def test_another_library_that_reads_the_pool_comes_here(world: tuple[Operator, Asker]) -> None:
+def test_another_library_that_reads_the_pool_comes_here(world: tuple[Operator, RequesterProcess]) -> None:
     """As rq and django-redis make connections of their own out of it."""
     _, process = world
     process.run("k = dict(h.client().connection_pool.connection_kwargs)")
@@ -117,7 +117,7 @@ def test_another_library_that_reads_the_pool_comes_here(world: tuple[Operator, A
     assert process.run("a == k['path'] and 'unix://' + a == h.url") is True
 
 
-def test_the_handle_says_how(world: tuple[Operator, Asker]) -> None:
+def test_the_handle_says_how(world: tuple[Operator, RequesterProcess]) -> None:
     """Brokered; no password anywhere in it or in the client."""
     _, process = world
     assert "brokered" in process.run("repr(h)")
@@ -141,7 +141,7 @@ def test_no_argument_says_where_or_as_whom(argument: str, opener: str) -> None:
 
 
 @pytest.mark.parametrize("opener", ["client().ping()", "client(protocol=2).ping()", "asyncio"])
-def test_a_failed_login_is_our_typed_error(world: tuple[Operator, Asker], opener: str) -> None:
+def test_a_failed_login_is_our_typed_error(world: tuple[Operator, RequesterProcess], opener: str) -> None:
     """At once, with the connection's name, and without redis-py's ten attempts."""
     operator, process = world
     set_password(operator, "wrong-one")
@@ -155,7 +155,7 @@ def test_a_failed_login_is_our_typed_error(world: tuple[Operator, Asker], opener
     assert process.run("h.client().connection_pool._in_use_connections") == "set()"
 
 
-def test_when_released_the_next_use_is_refused(world: tuple[Operator, Asker]) -> None:
+def test_when_released_the_next_use_is_refused(world: tuple[Operator, RequesterProcess]) -> None:
     """A client that had a connection open too."""
     _, process = world
     process.run("c = h.client(); c.ping(); h.release()")
@@ -164,7 +164,7 @@ def test_when_released_the_next_use_is_refused(world: tuple[Operator, Asker]) ->
     assert caught.value.kind == "HandleInvalid"
 
 
-def test_when_revoked_a_waiting_call_ends(world: tuple[Operator, Asker]) -> None:
+def test_when_revoked_a_waiting_call_ends(world: tuple[Operator, RequesterProcess]) -> None:
     """With our error: redis-py connects again, and is told."""
     operator, process = world
     process.run("c = h.client(socket_timeout=None); c.delete('queue')")
@@ -175,7 +175,7 @@ def test_when_revoked_a_waiting_call_ends(world: tuple[Operator, Asker]) -> None
     assert caught.value.kind == "HandleInvalid"
 
 
-def test_when_the_relay_was_killed_the_same_client_goes_on(world: tuple[Operator, Asker]) -> None:
+def test_when_the_relay_was_killed_the_same_client_goes_on(world: tuple[Operator, RequesterProcess]) -> None:
     """Its place is opened again."""
     operator, process = world
     process.run("c = h.client(); c.ping()")
@@ -197,7 +197,7 @@ def kill_workers(operator: Operator) -> None:
 
 
 def test_when_the_password_was_replaced_the_pool_logs_in_anew(
-    world: tuple[Operator, Asker], server: RedisServer
+    world: tuple[Operator, RequesterProcess], server: RedisServer
 ) -> None:
     """Within a second of use, without a new handle."""
     operator, process = world
@@ -220,7 +220,7 @@ def test_a_server_without_a_password(broker: tuple[Operator, str], tmp_path: Pat
     with redis_server() as open_server:
         made = operator.create("open", "redis", fields_of(open_server), {})
         assert made["connection"]["status"] == "ready"
-        with asker(tmp_path, path) as process:
+        with requester_process(tmp_path, path) as process:
             assert process.run("connection('open').client().ping()") is True
 
 

@@ -14,7 +14,7 @@ import pytest
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, asker
+from tests.support.broker.requester import RequesterProcess, requester_process
 from tests.support.canary import CANARY
 from tests.support.servers.strict_s3 import strict_s3
 from tests.support.servers.web_server import web_server
@@ -61,17 +61,17 @@ CALLS = {
 @dataclass(frozen=True)
 class World:
     operator: Operator
-    asker: Asker
+    process: RequesterProcess
     ids: dict[str, str]
 
     def made(self, sdk: str) -> str:
         """A client of a handle, used once as far as its opening; its call."""
         name, client, call = CALLS[sdk]
-        self.asker.run(f"handle = connection({name!r}, reason='session'); client = {client}")
+        self.process.run(f"handle = connection({name!r}, reason='session'); client = {client}")
         return call
 
     def ends_with(self, call: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.asker.run(f"ends_with(lambda: {call})"))
+        found: dict[str, Any] = json.loads(self.process.run(f"ends_with(lambda: {call})"))
         return found
 
 
@@ -82,7 +82,7 @@ def world() -> Iterator[World]:
         strict_s3() as store,
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
         operated_broker(Path(folder), consent=ConsentSettings(cooldown_s=0)) as (operator, path),
-        asker(Path(folder), path) as process,
+        requester_process(Path(folder), path) as process,
     ):
         store.secret_access_key = CANARY
         fields = {"base_url": server.origin, "allow_http": True}

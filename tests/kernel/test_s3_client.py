@@ -66,14 +66,14 @@ class ScriptedRef:
         if self.ref in self._relays.vault.ended:
             raise HandleInvalid(reason="revoked")
         self.opened += 1
-        place = self._relays.place(self.ref, tcp=True)
-        assert place.port is not None
+        endpoint = self._relays.endpoint(self.ref, tcp=True)
+        assert endpoint.port is not None
         opened = RelayEndpoint(
-            connection="lake", provider_id="s3", protocol="http", directory=place.directory, socket=place.socket,
-            hand_over=False, port=place.port, token=HandleToken(place.token), fields=self._relays.vault.fields,
+            connection="lake", provider_id="s3", protocol="http", directory=endpoint.directory, socket=endpoint.socket,
+            hand_over=False, port=endpoint.port, token=HandleToken(endpoint.token), fields=self._relays.vault.fields,
             variables={}, revision=1, rotation="r",
         )  # fmt: skip
-        return opened, place.port
+        return opened, endpoint.port
 
     def refuse_if_released(self) -> None:
         if self.released:

@@ -16,7 +16,7 @@ from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.process_sinks import memory
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, Refused, asker
+from tests.support.broker.requester import Refused, RequesterProcess, requester_process
 from tests.support.canary import CANARY, found_in
 from tests.support.servers.strict_s3 import REGION, StrictS3, strict_s3
 
@@ -31,8 +31,8 @@ class World:
     operator: Operator
     notebooks: Notebooks
     server: StrictS3
-    asker: Asker
-    fresh: Asker
+    process: RequesterProcess
+    fresh: RequesterProcess
     """Has asked for nothing yet, and has no pandas."""
 
 
@@ -42,8 +42,8 @@ def world() -> Iterator[World]:
         strict_s3() as server,
         tempfile.TemporaryDirectory(prefix="cv-") as folder,
         operated_broker(Path(folder), consent=ConsentSettings(cooldown_s=0)) as (operator, path),
-        asker(Path(folder), path) as process,
-        asker(Path(folder), path) as fresh,
+        requester_process(Path(folder), path) as process,
+        requester_process(Path(folder), path) as fresh,
     ):
         server.secret_access_key, server.session_token = CANARY, SESSION
         operator.create("lake", "s3", server.fields(bucket="lake-of-all"), server.secrets())
@@ -58,7 +58,7 @@ def world() -> Iterator[World]:
 
 def test_when_used_the_whole_way_the_objects_arrive(world: World) -> None:
     """boto3, s3fs and pandas in a process that has asked for it."""
-    run = world.asker.run
+    run = world.process.run
     assert run("s3.get_object(Bucket='lake-of-all', Key='a b')['Body'].read().decode()") == "hello"
     assert "lake-of-all/a b" in run("lake.filesystem().ls('lake-of-all')")
     run("import pandas")
@@ -70,9 +70,9 @@ def test_when_used_the_whole_way_the_objects_arrive(world: World) -> None:
 
 def test_an_s3_handle_says_how_it_is_delivered(world: World) -> None:
     """Brokered; to whom the question was put that too."""
-    assert "brokered" in world.asker.run("repr(lake)")
+    assert "brokered" in world.process.run("repr(lake)")
     assert world.operator.asked[-1]["mode"] == "brokered"
-    assert world.asker.run("lake.client.__self__.delivery") == "relay"
+    assert world.process.run("lake.client.__self__.delivery") == "relay"
 
 
 def test_when_used_the_secrets_are_not_in_the_process(world: World) -> None:
@@ -88,7 +88,7 @@ def test_when_used_the_secrets_are_not_in_the_process(world: World) -> None:
     assert found_written(world.fresh, CANARY)
 
 
-def found_written(process: Asker, secret: str) -> bool:
+def found_written(process: RequesterProcess, secret: str) -> bool:
     """Whether it is in any area that is no file's: programs and libraries are hundreds of megabytes."""
     pid = process.process.pid
     return any(
@@ -98,7 +98,7 @@ def found_written(process: Asker, secret: str) -> bool:
 
 def test_when_a_library_reads_the_environment_the_variables_are_enough(world: World) -> None:
     """boto3 as it comes, and s3fs: no line of ours in it."""
-    run = world.asker.run
+    run = world.process.run
     run("import os, boto3, s3fs")
     run("os.environ.update(lake.env())")
     assert "lake-of-all" in run("[one['Name'] for one in boto3.client('s3').list_buckets()['Buckets']]")
@@ -108,7 +108,7 @@ def test_when_a_library_reads_the_environment_the_variables_are_enough(world: Wo
 
 def test_another_process_with_the_token_is_refused(world: World) -> None:
     """The place is the requester's: whoever connects is looked at."""
-    url = world.asker.run(
+    url = world.process.run(
         "s3.generate_presigned_url('get_object', Params={'Bucket': 'lake-of-all', 'Key': 'a b'})"
     )
     before = len(world.server.seen)
@@ -150,7 +150,7 @@ def test_when_revoked_the_next_use_is_refused(world: World) -> None:
 
     def refused(code: str) -> str:
         try:
-            world.asker.run(code)
+            world.process.run(code)
         except Refused as exc:
             return exc.kind
         return ""
@@ -162,7 +162,7 @@ def test_when_revoked_the_next_use_is_refused(world: World) -> None:
         assert refused("lake.base_url") == "HandleInvalid"
     finally:
         # As it was, for whichever test is next.
-        world.asker.run(_ASK)
+        world.process.run(_ASK)
 
 
 def test_worker_processes_get_what_they_need(world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker.processes import wait_until
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.broker.ssh_world import SshWorld, ssh_world
 from tests.support.broker.ssh_world import key as key
 from tests.support.broker.ssh_world import world as world
@@ -23,12 +23,12 @@ _COUNTS = "[sum('connvault-ssh' in t.name or 'paramiko' in repr(t) for t in thre
 
 
 @pytest.fixture
-def cell(world: SshWorld, key: UserKey) -> Iterator[Asker]:
+def cell(world: SshWorld, key: UserKey) -> Iterator[RequesterProcess]:
     with world.asking(world.define(key, host_key=world.sshd.host_key)) as asking:
         yield asking
 
 
-def settled(cell: Asker) -> list[int]:
+def settled(cell: RequesterProcess) -> list[int]:
     """The counts when no session is left: threads end a moment after what they served."""
 
     def counted() -> list[int] | None:
@@ -38,13 +38,13 @@ def settled(cell: Asker) -> list[int]:
     return wait_until(counted, deadline_s=20, what="the sessions' threads to end")
 
 
-def refused(cell: Asker, line: str = "h.connect(timeout_s=5)") -> Refused:
+def refused(cell: RequesterProcess, line: str = "h.connect(timeout_s=5)") -> Refused:
     with pytest.raises(Refused) as caught:
         cell.run(line)
     return caught.value
 
 
-def test_a_connected_client_runs_commands_and_moves_files(cell: Asker, tmp_path: Path) -> None:
+def test_a_connected_client_runs_commands_and_moves_files(cell: RequesterProcess, tmp_path: Path) -> None:
     """A paramiko client like any other."""
     cell.run("import paramiko; c = h.connect()")
     assert cell.run("isinstance(c, paramiko.SSHClient)") is True
@@ -123,7 +123,7 @@ def test_where_logins_must_be_bound_the_client_shows_the_hosts_signature(
         server.stop()
 
 
-def test_without_the_hosts_signature_the_error_says_what_to_do(cell: Asker) -> None:
+def test_without_the_hosts_signature_the_error_says_what_to_do(cell: RequesterProcess) -> None:
     """A later paramiko may keep it elsewhere: no login then, and no other way of asking for one."""
     cell.run("import connvault_jupyter.kernel.clients.ssh.client as s\ns._HostProof.found = lambda *_: None")
     found = refused(cell)
@@ -131,7 +131,7 @@ def test_without_the_hosts_signature_the_error_says_what_to_do(cell: Asker) -> N
     assert "name their host's key" in str(found)
 
 
-def test_when_the_session_changes_its_keys_the_first_exchange_counts(cell: Asker) -> None:
+def test_when_the_session_changes_its_keys_the_first_exchange_counts(cell: RequesterProcess) -> None:
     """Its hash is the session's name for good (RFC 4253 7.2)."""
     cell.run("c = h.connect(); c.get_transport().renegotiate_keys()")
     assert cell.run("c.exec_command('echo hello')[1].read().decode()") == "hello\n"
@@ -161,7 +161,9 @@ def test_a_host_that_does_not_speak_ssh_is_given_up(world: SshWorld, key: UserKe
     assert "mail.example.com" not in str(caught.value)
 
 
-def test_when_the_permission_is_taken_back_the_client_is_closed(cell: Asker, world: SshWorld) -> None:
+def test_when_the_permission_is_taken_back_the_client_is_closed(
+    cell: RequesterProcess, world: SshWorld
+) -> None:
     """Within moments, though the broker is not on the session's way; and the next one is refused."""
     cell.run("c = h.connect()")
     assert cell.run(_ALIVE) is True
@@ -170,7 +172,7 @@ def test_when_the_permission_is_taken_back_the_client_is_closed(cell: Asker, wor
     assert refused(cell).kind == "HandleInvalid"
 
 
-def test_what_a_closed_client_says_is_about_its_handle(cell: Asker, world: SshWorld) -> None:
+def test_what_a_closed_client_says_is_about_its_handle(cell: RequesterProcess, world: SshWorld) -> None:
     """paramiko only knows that there is no session any more."""
     cell.run("from connvault_jupyter.kernel import api\nc = h.connect()")
     world.operator.revoke_all()
@@ -183,7 +185,7 @@ def test_what_a_closed_client_says_is_about_its_handle(cell: Asker, world: SshWo
     assert cell.run("why()") == ["revoked"]
 
 
-def test_when_the_vault_is_locked_the_client_is_closed(cell: Asker, world: SshWorld) -> None:
+def test_when_the_vault_is_locked_the_client_is_closed(cell: RequesterProcess, world: SshWorld) -> None:
     """As every session of a handle."""
     cell.run("c = h.connect()")
     world.operator.call("vault.lock")
@@ -194,7 +196,7 @@ def test_when_the_vault_is_locked_the_client_is_closed(cell: Asker, world: SshWo
         world.operator.set_up()
 
 
-def test_when_sessions_end_nothing_is_left(cell: Asker) -> None:
+def test_when_sessions_end_nothing_is_left(cell: RequesterProcess) -> None:
     """Neither threads nor descriptors, whoever ends them: this side, or the server's."""
     cell.run("import threading, gc; h.connect().close()")
     before = settled(cell)
@@ -205,7 +207,9 @@ def test_when_sessions_end_nothing_is_left(cell: Asker) -> None:
     assert settled(cell) == before
 
 
-def test_when_the_client_is_forgotten_the_session_is_still_cut(cell: Asker, world: SshWorld) -> None:
+def test_when_the_client_is_forgotten_the_session_is_still_cut(
+    cell: RequesterProcess, world: SshWorld
+) -> None:
     """paramiko keeps it open, and what was opened on it can be used."""
     cell.run("import gc\nout = h.connect().exec_command('echo hello; cat')[1]; gc.collect()")
     assert cell.run("out.readline()") == "hello\n"
@@ -224,7 +228,7 @@ def test_when_a_login_fails_nothing_is_left(world: SshWorld) -> None:
         assert settled(cell) == before
 
 
-def test_when_paramiko_is_missing_the_message_is_the_command(cell: Asker) -> None:
+def test_when_paramiko_is_missing_the_message_is_the_command(cell: RequesterProcess) -> None:
     """To run in this kernel."""
     found = refused(cell, "import sys\nsys.modules['paramiko'] = None\nh.connect()")
     assert found.kind == "ImportError"

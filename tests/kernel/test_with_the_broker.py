@@ -16,7 +16,7 @@ from connvault_jupyter.contracts.supervision import ConsentSettings
 from setup_hooks.postgresql import Login, PostgresServer
 from tests.support.broker.operator import Operator, operated_broker
 from tests.support.broker.processes import ends, wait_until
-from tests.support.broker.requester import Asker, Refused, asker
+from tests.support.broker.requester import Refused, RequesterProcess, requester_process
 from tests.support.browser.rest import PASSPHRASE, postgresql_fields
 from tests.support.canary import CANARY, found_in
 from tests.support.servers.echo_api import echo_api
@@ -26,7 +26,7 @@ from tests.support.servers.echo_api import echo_api
 class World:
     operator: Operator
     socket_path: str
-    asker: Asker
+    process: RequesterProcess
     home: Path
 
 
@@ -76,7 +76,7 @@ def world(ruled: Running, tmp_path: Path) -> Iterator[World]:
     """With a process that asks, of the test's own."""
     operator, path = ruled
     operator.asked.clear()
-    with asker(tmp_path, path) as process:
+    with requester_process(tmp_path, path) as process:
         yield World(operator, path, process, tmp_path)
 
 
@@ -84,7 +84,7 @@ def world(ruled: Running, tmp_path: Path) -> Iterator[World]:
 def patient(unanswered: Running, tmp_path: Path) -> Iterator[World]:
     """The same, where nobody answers."""
     operator, path = unanswered
-    with asker(tmp_path, path) as process:
+    with requester_process(tmp_path, path) as process:
         yield World(operator, path, process, tmp_path)
 
 
@@ -107,19 +107,19 @@ def _audit(operator: Operator) -> list[str]:
 
 def test_a_query_through_the_handle(world: World) -> None:
     """The story: ask, be granted, use; every step on record."""
-    shown = world.asker.run("h = connection('warehouse', reason='session'); None") or world.asker.run("h")
+    shown = world.process.run("h = connection('warehouse', reason='session'); None") or world.process.run("h")
     assert "PostgreSQL" in shown
     assert "brokered, hand-over, until this kernel stops" in shown
-    world.asker.run("import sqlalchemy")
-    assert world.asker.run("h.engine().connect().execute(sqlalchemy.text('select 41 + 1')).scalar()") == 42
-    world.asker.run("h.engine().dispose()")
+    world.process.run("import sqlalchemy")
+    assert world.process.run("h.engine().connect().execute(sqlalchemy.text('select 41 + 1')).scalar()") == 42
+    world.process.run("h.engine().dispose()")
     assert {"access:asked", "access:granted", "access:used", "access:checked"} <= set(_audit(world.operator))
 
 
 def test_a_no_is_a_typed_error(world: World) -> None:
     """With the connection's name for the card."""
     with pytest.raises(Refused) as caught:
-        world.asker.run("connection('warehouse', reason='deny')")
+        world.process.run("connection('warehouse', reason='deny')")
     assert caught.value.kind == "AccessDenied"
     assert caught.value.details["connection"] == "'warehouse'"
 
@@ -127,37 +127,37 @@ def test_a_no_is_a_typed_error(world: World) -> None:
 def test_a_misspelt_name_leads_on(world: World) -> None:
     """Without a question to anyone."""
     with pytest.raises(Refused, match="Did you mean “warehouse”"):
-        world.asker.run("connection('wharehouse')")
+        world.process.run("connection('wharehouse')")
     assert world.operator.asked == []
 
 
 def test_the_list_has_names_and_states(world: World) -> None:
     """And nothing but the destination."""
-    shown = world.asker.run("repr(connections())")
+    shown = world.process.run("repr(connections())")
     assert "ready" in shown
     assert found_in(shown) == []
 
 
 def test_revoking_bites_at_the_next_checkout_and_connect(world: World) -> None:
     """The person takes it back in the panel."""
-    world.asker.run("h = connection('warehouse'); e = h.engine(); e.connect().close()")
+    world.process.run("h = connection('warehouse'); e = h.engine(); e.connect().close()")
     world.operator.revoke_all()
     for line in ("e.connect()", "h.connect()"):
         with pytest.raises(Refused) as caught:
-            world.asker.run(line)
+            world.process.run(line)
         assert caught.value.kind == "HandleInvalid"
 
 
 @pytest.mark.parametrize("way", ["connect()", "engine().connect().connection.driver_connection"])
 def test_revoking_ends_a_query_that_runs(world: World, postgres: PostgresServer, way: str) -> None:
     """Also on a socket that was handed over: the broker has kept its duplicate."""
-    world.asker.run(f"c = connection('warehouse').{way}; pid = c.info.backend_pid")
-    runs = f"select 1 from pg_stat_activity where pid = {world.asker.run('pid')} and wait_event = 'PgSleep'"
-    world.asker.begin("c.execute('select pg_sleep(30)')")
+    world.process.run(f"c = connection('warehouse').{way}; pid = c.info.backend_pid")
+    runs = f"select 1 from pg_stat_activity where pid = {world.process.run('pid')} and wait_event = 'PgSleep'"
+    world.process.begin("c.execute('select pg_sleep(30)')")
     wait_until(lambda: postgres.execute(runs), deadline_s=10, what="the query to run")
     world.operator.revoke_all()
     with ends(within_s=20), pytest.raises(Refused, match=r"closed|lost|terminated|consuming"):
-        world.asker.finish()
+        world.process.finish()
 
 
 def test_a_replaced_secret_is_picked_up(
@@ -166,22 +166,24 @@ def test_a_replaced_secret_is_picked_up(
     """In the vault and at the server, between two checkouts."""
     fields, secrets = postgresql_fields(postgres_login), {"password": postgres_login.password}
     made = world.operator.create("rotating", "postgresql", fields, secrets)
-    world.asker.run("import sqlalchemy; q = sqlalchemy.text('select pg_backend_pid()')")
-    world.asker.run("e = connection('rotating').engine()")
+    world.process.run("import sqlalchemy; q = sqlalchemy.text('select pg_backend_pid()')")
+    world.process.run("e = connection('rotating').engine()")
     pid = "[(c.execute(q).scalar(), c.close())[0] for c in [e.connect()]][0]"
-    before = world.asker.run(pid)
-    assert world.asker.run(pid) == before
+    before = world.process.run(pid)
+    assert world.process.run(pid) == before
     rotated = postgres.set_password(postgres_login).password
     world.operator.call(
         "secrets.set", {"id": made["connection"]["id"], "field": "password", "value": rotated}
     )
-    assert world.asker.run(pid) != before
+    assert world.process.run(pid) != before
 
 
 def test_a_foreign_handle_is_refused(world: World) -> None:
     """A ref is no bearer token: another process gets nothing for it."""
-    ref = world.asker.run("h = connection('warehouse'); None") or world.asker.run("str(h._handle_ref._ref)")
-    with asker(world.home, world.socket_path) as thief:
+    ref = world.process.run("h = connection('warehouse'); None") or world.process.run(
+        "str(h._handle_ref._ref)"
+    )
+    with requester_process(world.home, world.socket_path) as thief:
         thief.run(
             "from connvault_jupyter.kernel.handle_ref import HandleRef; from connvault_jupyter.kernel.api import broker"
         )
@@ -194,73 +196,73 @@ def test_a_foreign_handle_is_refused(world: World) -> None:
 def test_released_is_gone(world: World) -> None:
     """`once` ends with the block."""
     with pytest.raises(Refused) as caught:
-        world.asker.run("with connection('warehouse', reason='once') as h: pass\nh.connect()")
+        world.process.run("with connection('warehouse', reason='once') as h: pass\nh.connect()")
     assert caught.value.kind == "HandleInvalid"
 
 
 def test_own_record_and_own_revoke(world: World) -> None:
     """What %connections audit and revoke ask for."""
-    world.asker.run(
+    world.process.run(
         "from connvault_jupyter.kernel import api; h = connection('warehouse'); h.connect().close()"
     )
-    assert world.asker.run("[e.type for e in api.record('warehouse')]")[:1] == ["access:used"]
-    assert world.asker.run("api.revoke('warehouse')") >= 1
+    assert world.process.run("[e.type for e in api.record('warehouse')]")[:1] == ["access:used"]
+    assert world.process.run("api.revoke('warehouse')") >= 1
     with pytest.raises(Refused) as caught:
-        world.asker.run("h.connect()")
+        world.process.run("h.connect()")
     assert caught.value.kind == "HandleInvalid"
 
 
 def test_providers_tell_their_secret_fields(world: World) -> None:
     """The magic refuses a secret by them."""
-    world.asker.run("from connvault_jupyter.kernel import api; kinds = {k.id: k for k in api.providers()}")
-    assert world.asker.run("list(kinds['postgresql'].secret_fields)") == ["password"]
+    world.process.run("from connvault_jupyter.kernel import api; kinds = {k.id: k for k in api.providers()}")
+    assert world.process.run("list(kinds['postgresql'].secret_fields)") == ["password"]
 
 
 def test_reveal_asks_each_time(world: World) -> None:
     """Granted for use is not granted for plain text."""
-    world.asker.run("h = connection('warehouse')")
+    world.process.run("h = connection('warehouse')")
     before = len(world.operator.asked)
-    world.asker.run("with h.reveal('password', reason='once') as v: n = (len(v), repr(v))")
-    assert world.asker.run("list(n)") == [len(CANARY), "<secret, hidden>"]
+    world.process.run("with h.reveal('password', reason='once') as v: n = (len(v), repr(v))")
+    assert world.process.run("list(n)") == [len(CANARY), "<secret, hidden>"]
     with pytest.raises(Refused) as caught:
-        world.asker.run("h.reveal('password', reason='deny').__enter__()")
+        world.process.run("h.reveal('password', reason='deny').__enter__()")
     assert caught.value.kind == "AccessDenied"
     assert [question["mode"] for question in world.operator.asked[before:]] == ["reveal", "reveal"]
 
 
 def test_a_killed_broker_is_known_at_once_and_the_handle_lives_on(world: World) -> None:
     """`kill -9`: a typed error; and after unlocking the next broker the same handle works."""
-    world.asker.run("h = connection('warehouse'); h.connect().close()")
+    world.process.run("h = connection('warehouse'); h.connect().close()")
     pid = world.operator.broker.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     with ends(), pytest.raises(Refused) as caught:
-        world.asker.run("h.connect()")
+        world.process.run("h.connect()")
     assert caught.value.kind in ("BrokerUnavailable", "VaultLocked")
     _unlock_the_next(world.operator, pid)
-    assert world.asker.run("h.connect().execute('select 1').fetchone()[0]") == 1
+    assert world.process.run("h.connect().execute('select 1').fetchone()[0]") == 1
 
 
 def test_a_question_that_is_open_when_the_broker_dies_fails_typed(patient: World) -> None:
     """At once, and it is not asked again behind the person's back."""
-    patient.asker.begin("connection('api')")
+    patient.process.begin("connection('api')")
     _question(patient.operator)
     pid = patient.operator.broker.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(Refused) as caught:
-        patient.asker.finish()
+        patient.process.finish()
     assert caught.value.kind == "BrokerUnavailable"
     _unlock_the_next(patient.operator, pid)
 
 
 def test_an_interrupt_withdraws_the_question(patient: World) -> None:
     """The stop button closes the dialog."""
-    patient.asker.begin("connection('api')")
+    patient.process.begin("connection('api')")
     _question(patient.operator)
-    patient.asker.process.send_signal(signal.SIGINT)
+    patient.process.process.send_signal(signal.SIGINT)
     with pytest.raises(Refused) as caught:
-        patient.asker.finish()
+        patient.process.finish()
     assert caught.value.kind == "KeyboardInterrupt"
     wait_until(
         lambda: not patient.operator.call("access_requests.list")["access_requests"],
@@ -273,7 +275,7 @@ def test_an_interrupt_withdraws_the_question(patient: World) -> None:
 def test_nobody_answers_in_time(patient: World) -> None:
     """A time-out is not a no."""
     with pytest.raises(Refused) as caught:
-        patient.asker.run("connection('api', timeout_s=0.3)")
+        patient.process.run("connection('api', timeout_s=0.3)")
     assert caught.value.kind == "ConsentTimeout"
 
 
@@ -281,9 +283,9 @@ def test_a_locked_vault_is_its_own_error(patient: World) -> None:
     """So that the button says Unlock."""
     patient.operator.call("vault.lock")
     with pytest.raises(Refused) as caught:
-        patient.asker.run("connection('api', timeout_s=0.5)")
+        patient.process.run("connection('api', timeout_s=0.5)")
     assert caught.value.kind == "VaultLocked"
-    assert "locked" in patient.asker.run("repr(connections())")
+    assert "locked" in patient.process.run("repr(connections())")
     patient.operator.call("vault.unlock", {"passphrase": PASSPHRASE})
 
 
@@ -292,18 +294,18 @@ def test_http_through_the_broker(world: World) -> None:
     with echo_api() as api:
         fields = {"base_url": f"{api.origin}/v1", "auth": "bearer", "allow_http": True}
         world.operator.create("github", "http", fields, {"token": "q9Zx-token"})
-        world.asker.run("s = connection('github').session()")
-        assert world.asker.run("s.get('/user/repos').json()") == {"path": "/v1/user/repos"}
+        world.process.run("s = connection('github').session()")
+        assert world.process.run("s.get('/user/repos').json()") == {"path": "/v1/user/repos"}
         assert api.headers_of("/v1/user/repos")["Authorization"] == "Bearer q9Zx-token"
 
 
 def test_a_secret_without_a_client_can_only_be_revealed(world: World) -> None:
     """The handle needs no consent; each reveal does."""
     world.operator.create("licence", "secret", {"description": "solver"}, {"value": CANARY})
-    world.asker.run("h = connection('licence')")
+    world.process.run("h = connection('licence')")
     assert world.operator.asked == []
-    assert world.asker.run("repr(h)") == "<licence: Secret value solver, plain text only>"
-    assert world.asker.run("dir(h)").count("reveal") == 1
-    world.asker.run("with h.reveal('value', reason='once') as v: n = len(v)")
-    assert world.asker.run("n") == len(CANARY)
+    assert world.process.run("repr(h)") == "<licence: Secret value solver, plain text only>"
+    assert world.process.run("dir(h)").count("reveal") == 1
+    world.process.run("with h.reveal('value', reason='once') as v: n = len(v)")
+    assert world.process.run("n") == len(CANARY)
     assert len(world.operator.asked) == 1

@@ -21,10 +21,10 @@ from tests.support.relays.http_relay import WAIT_S, HttpRelays, RawClient
 from tests.support.relays.relay_handles import new_ref
 
 
-def is_told(place: RelayEndpoint) -> bool:
+def is_told(endpoint: RelayEndpoint) -> bool:
     """Whether the handle's port is another one's by now; while it is cut a client may be lost."""
     try:
-        with RawClient(place, tcp=True) as client:
+        with RawClient(endpoint, tcp=True) as client:
             return client.get("/v1/x").answer().status == 403
     except (OSError, AssertionError):
         return False
@@ -33,19 +33,19 @@ def is_told(place: RelayEndpoint) -> bool:
 def ended(relays: HttpRelays) -> RelayEndpoint:
     """A place whose handle is revoked."""
     ref = new_ref()
-    place = relays.place(ref, tcp=True)
+    endpoint = relays.endpoint(ref, tcp=True)
     relays.revoke(ref)
-    wait_until(lambda: is_told(place), deadline_s=WAIT_S, what="the port to be told at")
-    return place
+    wait_until(lambda: is_told(endpoint), deadline_s=WAIT_S, what="the port to be told at")
+    return endpoint
 
 
 @pytest.mark.parametrize("others", [0, 1], ids=["the last handle", "one of two"])
 def test_who_asks_after_a_revoke_is_told_and_does_not_try_again(relays: HttpRelays, others: int) -> None:
     """A status that no library tries again, and why; whatever it has for a token."""
-    kept = [relays.place(tcp=True) for _ in range(others)]
-    place = ended(relays)
-    for header in (f"Authorization: Bearer {place.token}", "X-Mine: 1"):
-        with RawClient(place, tcp=True) as client:
+    kept = [relays.endpoint(tcp=True) for _ in range(others)]
+    endpoint = ended(relays)
+    for header in (f"Authorization: Bearer {endpoint.token}", "X-Mine: 1"):
+        with RawClient(endpoint, tcp=True) as client:
             answer = client.get("/v1/x", header).answer()
             assert (answer.status, answer.header("x-connvault-error")) == (403, "handle_invalid")
             assert (answer.header("connection"), answer.header("x-should-retry")) == ("close", "false")
@@ -58,11 +58,11 @@ def test_who_asks_after_a_revoke_is_told_and_does_not_try_again(relays: HttpRela
 
 def test_the_end_of_a_handle_is_told_in_the_type_that_the_client_accepts(relays: HttpRelays) -> None:
     """As the relay does; to HEAD without a body."""
-    place = ended(relays)
-    with RawClient(place, tcp=True) as client:
+    endpoint = ended(relays)
+    with RawClient(endpoint, tcp=True) as client:
         answer = client.get("/v1/x", "Accept: text/xml").answer()
     assert answer.body.startswith(b"<?xml")
-    with RawClient(place, tcp=True) as client:
+    with RawClient(endpoint, tcp=True) as client:
         head = client.get("/v1/x", method="HEAD").answer(bodyless=True)
         assert json.loads(head.header("x-connvault-problem"))["code"] == "handle_invalid"
         assert client.rest() == b""

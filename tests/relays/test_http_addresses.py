@@ -126,19 +126,19 @@ def test_a_slash_redirect_is_followed_at_the_handles_port(
     relays: HttpRelays, server: WebServer, name: str
 ) -> None:
     """As FastAPI does it: an absolute address made of the `Host` that it sees."""
-    place = relays.place(tcp=True)
+    endpoint = relays.endpoint(tcp=True)
     server.rules["/v1/items"] = lambda wire, seen: wire.answer(
         b"", f"Location: http://{seen.header('host')}/v1/items/", status="307 Temporary Redirect"
     )
-    with RawClient(place, tcp=True) as client:
-        token = f"Authorization: Bearer {place.token}"
-        client.send(f"GET /v1/items HTTP/1.1\r\nHost: {name}:{place.port}\r\n{token}\r\n\r\n".encode())
-        assert client.answer().header("location") == f"http://{name}:{place.port}/v1/items/"
+    with RawClient(endpoint, tcp=True) as client:
+        token = f"Authorization: Bearer {endpoint.token}"
+        client.send(f"GET /v1/items HTTP/1.1\r\nHost: {name}:{endpoint.port}\r\n{token}\r\n\r\n".encode())
+        assert client.answer().header("location") == f"http://{name}:{endpoint.port}/v1/items/"
 
 
 def test_pages_are_followed_by_their_links(relays: HttpRelays, server: WebServer) -> None:
     """Also for the answers that are looked through and masked."""
     link = f'<{server.origin}/v1/pages?page=2>; rel="next"'
     server.rules["/v1/pages"] = answering(b"[]", f"Link: {link}")
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         assert client.get("/v1/pages").answer().header("link") == '<http://any/v1/pages?page=2>; rel="next"'

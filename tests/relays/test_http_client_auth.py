@@ -77,16 +77,16 @@ def test_the_token_opens_wherever_a_client_puts_its_key(
 ) -> None:
     """And goes no further: what the service gets is the connection's credential, at the connection's own place."""
     relays.point(f"{server.origin}/v1", secrets=TOKEN, **fields)
-    place = relays.place(tcp=True)
-    target, headers = way(place.token)
-    with RawClient(place, tcp=True) as client:
+    endpoint = relays.endpoint(tcp=True)
+    target, headers = way(endpoint.token)
+    with RawClient(endpoint, tcp=True) as client:
         answer = client.get(target, *headers, "X-Mine: 1").answer()
         assert answer.status == 200
         # It is no login of the code's own that would have been replaced.
         assert answer.header("x-connvault-replaced") == ""
     (seen,) = server.requests
-    assert place.token not in seen.raw.decode()
-    assert base64.b64encode(place.token.encode())[4:-4] not in seen.raw
+    assert endpoint.token not in seen.raw.decode()
+    assert base64.b64encode(endpoint.token.encode())[4:-4] not in seen.raw
     assert seen.header("x-mine") == "1"
     given = seen.target if "query" in fields else seen.header(fields.get("header", "Authorization"))
     assert (quote(CANARY, safe="") if "query" in fields else CANARY) in str(given)
@@ -94,10 +94,10 @@ def test_the_token_opens_wherever_a_client_puts_its_key(
 
 def test_what_stands_beside_the_token_arrives(relays: HttpRelays, server: WebServer) -> None:
     """Other parameters and cookies as they were written."""
-    place = relays.place(tcp=True)
-    with RawClient(place, tcp=True) as client:
-        target = f"/v1/x?a=%20&key={place.token}&b=+&c"
-        client.get(target, f"Cookie: theme=dark; key={place.token}; csrftoken=c").answer()
+    endpoint = relays.endpoint(tcp=True)
+    with RawClient(endpoint, tcp=True) as client:
+        target = f"/v1/x?a=%20&key={endpoint.token}&b=+&c"
+        client.get(target, f"Cookie: theme=dark; key={endpoint.token}; csrftoken=c").answer()
     (seen,) = server.requests
     assert seen.target == "/v1/x?a=%20&b=+&c"
     assert seen.header("cookie") == "theme=dark; csrftoken=c"
@@ -108,10 +108,16 @@ def test_a_token_that_is_not_this_handles_opens_nothing(
     relays: HttpRelays, server: WebServer, way: Way
 ) -> None:
     """Another handle's, nearly this one's, this one's within a longer word."""
-    place, other = relays.place(tcp=True), relays.place(tcp=True)
-    for token in (other.token, place.token[:-1], f"{place.token}x", f"x{place.token}", place.token.upper()):
+    endpoint, other = relays.endpoint(tcp=True), relays.endpoint(tcp=True)
+    for token in (
+        other.token,
+        endpoint.token[:-1],
+        f"{endpoint.token}x",
+        f"x{endpoint.token}",
+        endpoint.token.upper(),
+    ):
         target, headers = way(token)
-        with RawClient(place, tcp=True) as client:
+        with RawClient(endpoint, tcp=True) as client:
             assert client.get(target, *headers).answer().status == 401
     assert server.requests == []
     assert relays.vault.asked == []
@@ -119,7 +125,7 @@ def test_a_token_that_is_not_this_handles_opens_nothing(
 
 def test_a_token_in_the_path_opens_nothing(relays: HttpRelays, server: WebServer) -> None:
     """No connection's credential is there, so it would go upstream as it is."""
-    place = relays.place(tcp=True)
-    with RawClient(place, tcp=True) as client:
-        assert client.get(f"/v1/{place.token}/x").answer().status == 401
+    endpoint = relays.endpoint(tcp=True)
+    with RawClient(endpoint, tcp=True) as client:
+        assert client.get(f"/v1/{endpoint.token}/x").answer().status == 401
     assert server.requests == []

@@ -58,7 +58,7 @@ def test_content_without_a_secret_stays_as_it_is(relays: HttpRelays, server: Web
     """As it would be without connvault."""
     relays.point(server.origin)
     server.rules["/x"] = answering(brotli.compress(b"hello"), "Content-Encoding: br")
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         answer = client.get("/x").answer()
     assert (answer.header("content-encoding"), brotli.decompress(answer.body)) == ("br", b"hello")
 

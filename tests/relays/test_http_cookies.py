@@ -44,15 +44,15 @@ def test_a_crumb_is_good_within_its_handle(relays: HttpRelays, server: WebServer
     """Also for its other clients, and for no other handle."""
     server.rules |= {"/v1/crumb": _jenkins, "/v1/build": _jenkins}
     ref = new_ref()
-    with RawClient(relays.place(ref)) as client:
+    with RawClient(relays.endpoint(ref)) as client:
         answer = client.get("/v1/crumb").answer()
         crumb = f"Jenkins-Crumb: {json.loads(answer.body)['crumb']}"
         assert answer.header("set-cookie") == ""
         assert SESSION.encode() not in answer.body
         assert client.get("/v1/build", crumb, method="POST").answer().status == 201
-    with RawClient(relays.place(ref)) as another:
+    with RawClient(relays.endpoint(ref)) as another:
         assert another.get("/v1/build", crumb, method="POST").answer().status == 201
-    with RawClient(relays.place()) as stranger:
+    with RawClient(relays.endpoint()) as stranger:
         assert stranger.get("/v1/build", crumb, method="POST").answer().status == 403
 
 
@@ -90,7 +90,7 @@ def test_a_cookie_that_the_kind_names_stays_here_in_both_directions(
     server.rules["/in"] = answering(
         b"", "Set-Cookie: Shop_Session=s1", "Set-Cookie: lang=de", "Set-Cookie: SID=s2"
     )
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         assert client.get("/in").answer().header("set-cookie") == "lang=de"
         answer = client.get("/x", "Cookie: shop_session=mine; lang=de; sid=mine").answer()
     assert answer.header("x-connvault-left-out") == "cookie"
@@ -101,7 +101,7 @@ def test_a_login_that_is_a_cookie_goes_beside_the_others(relays: HttpRelays, ser
     """The client's, but for one of its name, and the sessions of the handle."""
     relays.point(server.origin, auth="header", header="Cookie", secrets={"token": f"sso={SESSION}; tenant=a"})
     server.rules["/in"] = answering(b"", "Set-Cookie: node=n1; HttpOnly")
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         client.get("/in", "Cookie: sso=mine; lang=de").answer()
         client.get("/x", "Cookie: lang=de").answer()
     cookies = [seen.header("cookie") for seen in server.requests]
@@ -123,13 +123,13 @@ def test_a_session_ends_with_its_login(relays: HttpRelays, server: WebServer, by
     """It was the old one's."""
     server.rules["/v1/in"] = answering(b"", f"Set-Cookie: sid={SESSION}; HttpOnly")
     ref = new_ref()
-    with RawClient(relays.place(ref)) as client:
+    with RawClient(relays.endpoint(ref)) as client:
         client.get("/v1/in").answer()
     if by == "another secret":
         relays.vault.rotation = new_ref()
     else:
         relays.vault.revision += 1
-    with RawClient(relays.place(ref)) as client:
+    with RawClient(relays.endpoint(ref)) as client:
         client.get("/v1/x").answer()
     assert server.requests[-1].header("cookie") is None
 

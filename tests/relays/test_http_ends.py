@@ -32,7 +32,7 @@ def test_revoking_ends_a_download(relays: HttpRelays, server: WebServer) -> None
 
     server.rules["/v1/down"] = rule
     ref = new_ref()
-    with RawClient(relays.place(ref)) as client:
+    with RawClient(relays.endpoint(ref)) as client:
         client.get("/v1/down").head()
         client.stream.recv(65536)
         relays.revoke(ref)
@@ -42,10 +42,10 @@ def test_revoking_ends_a_download(relays: HttpRelays, server: WebServer) -> None
 
 def test_a_replaced_secret_is_used_by_the_next_connection(relays: HttpRelays, server: WebServer) -> None:
     """And by an old one within a second."""
-    with RawClient(relays.place()) as old:
+    with RawClient(relays.endpoint()) as old:
         old.get("/v1/x").answer()
         relays.vault.secrets, relays.vault.rotation = {"token": "fresh-token"}, "r2"
-        with RawClient(relays.place()) as new:
+        with RawClient(relays.endpoint()) as new:
             new.get("/v1/x").answer()
         assert server.requests[-1].header("authorization") == "Bearer fresh-token"
 
@@ -58,7 +58,7 @@ def test_a_replaced_secret_is_used_by_the_next_connection(relays: HttpRelays, se
 
 def test_a_restarted_server_is_found_again(relays: HttpRelays, server: WebServer) -> None:
     """A kept connection that the server has closed costs nothing, whatever the method."""
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         client.get("/v1/x").answer()
         server.close()
         again = WebServer(port=server.port)
@@ -94,17 +94,17 @@ def test_no_descriptor_is_left_behind(relays: HttpRelays, server: WebServer) -> 
     """After clients that ended well, broke off, were refused, and uploads that were answered early."""
     server.rules["/v1/early"] = sending(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n", close=True)
     server.rules["/v1/broken"] = sending(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx", close=True)
-    place, (worker,) = relays.place(), workers()
+    endpoint, (worker,) = relays.endpoint(), workers()
     before = worker.num_fds()
 
     def use() -> None:
         for _ in range(10):
             for target in ("/v1/x", "/v2", "/v1/broken"):
-                with RawClient(place) as client:
+                with RawClient(endpoint) as client:
                     client.get(target).head()
-            with RawClient(place) as client:
+            with RawClient(endpoint) as client:
                 client.get("/v1/early", "Content-Length: 1000000", method="POST").head()
-            with RawClient(place) as client:
+            with RawClient(endpoint) as client:
                 client.send(b"GET /v1/x HT")
 
     for _ in range(2):

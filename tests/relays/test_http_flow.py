@@ -31,10 +31,10 @@ BIG = os.urandom(1 << 20)
 
 def test_connections_are_kept_and_shared(relays: HttpRelays, server: WebServer) -> None:
     """Of one client from request to request, and from one client to the next."""
-    place, (worker,) = relays.place(), workers()
+    endpoint, (worker,) = relays.endpoint(), workers()
     before = worker.num_fds()
     for _ in range(3):
-        with RawClient(place) as client:
+        with RawClient(endpoint) as client:
             for _ in range(3):
                 assert client.get("/v1/x").answer().status == 200
         # One more: the connection that is kept.
@@ -45,7 +45,7 @@ def test_connections_are_kept_and_shared(relays: HttpRelays, server: WebServer) 
 def test_a_login_is_asked_for_once_a_second_at_most(relays: HttpRelays) -> None:
     """A row a second in the record, not a row a request."""
     ref = new_ref()
-    with RawClient(relays.place(ref)) as client:
+    with RawClient(relays.endpoint(ref)) as client:
         for _ in range(20):
             client.get("/v1/x").answer()
     assert 1 <= relays.vault.asked.count(ref) <= 3
@@ -53,10 +53,10 @@ def test_a_login_is_asked_for_once_a_second_at_most(relays: HttpRelays) -> None:
 
 def test_fifty_at_once(relays: HttpRelays, server: WebServer) -> None:
     """Each gets its own answer."""
-    place = relays.place()
+    endpoint = relays.endpoint()
 
     def one(number: int) -> bool:
-        with RawClient(place) as client:
+        with RawClient(endpoint) as client:
             answers = [client.get(f"/v1/{number}-{turn}").answer() for turn in range(4)]
         return all(json.loads(a.body)["target"] == f"/v1/{number}-{t}" for t, a in enumerate(answers))
 
@@ -119,7 +119,7 @@ def test_an_upload_that_is_answered_early(relays: HttpRelays, server: WebServer)
         return False
 
     server.rules["/v1/up"] = rule
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         client.get("/v1/up", f"Content-Length: {200 * len(BIG)}", method="POST")
 
         def send() -> None:
@@ -217,7 +217,9 @@ def test_a_websocket_goes_through_and_is_masked(relays: HttpRelays) -> None:
             port = upstream.socket.getsockname()[1]
             relays.point(f"http://127.0.0.1:{port}/v1", auth="bearer", secrets=TOKEN)
             with (
-                websockets.sync.client.unix_connect(relays.place().socket, uri="ws://any/v1/ws") as talking,
+                websockets.sync.client.unix_connect(
+                    relays.endpoint().socket, uri="ws://any/v1/ws"
+                ) as talking,
             ):
                 for word in ("hello", "again"):
                     talking.send(word)

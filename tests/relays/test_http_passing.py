@@ -22,7 +22,7 @@ GATEWAY = {"auth": "header", "header": "Ocp-Apim-Subscription-Key"}
 def test_a_gateways_key_goes_with_the_users_own_token(relays: HttpRelays, server: WebServer) -> None:
     """The key is the connection's, the token the code's: two logins of one request."""
     relays.point(server.origin, secrets=TOKEN, **GATEWAY)
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         answer = client.get("/x", JWT, "X-Api-Key: mine", "X-Auth-Token: mine").answer()
     (seen,) = server.requests
     assert seen.header("ocp-apim-subscription-key") == CANARY
@@ -34,9 +34,9 @@ def test_a_gateways_key_goes_with_the_users_own_token(relays: HttpRelays, server
 def test_without_a_login_the_codes_own_arrives(relays: HttpRelays, server: WebServer) -> None:
     """At the port too, where one of the headers opens it."""
     relays.point(server.origin)
-    place = relays.place(tcp=True)
-    with RawClient(place, tcp=True) as client:
-        assert client.get("/x", JWT, f"X-Api-Key: {place.token}").answer().status == 200
+    endpoint = relays.endpoint(tcp=True)
+    with RawClient(endpoint, tcp=True) as client:
+        assert client.get("/x", JWT, f"X-Api-Key: {endpoint.token}").answer().status == 200
     (seen,) = server.requests
     assert f"Authorization: {seen.header('authorization')}" == JWT
     assert seen.header("x-api-key") is None
@@ -62,7 +62,7 @@ def test_what_the_login_replaces_is_told(
 ) -> None:
     """On the answer, by its name."""
     relays.point(server.origin, secrets=secrets, **fields)
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         answer = client.get(target, header).answer()
         assert answer.header("x-connvault-replaced") == told
         assert client.get("/x").answer().header("x-connvault-replaced") == ""

@@ -104,7 +104,7 @@ def test_an_open_service_keeps_its_cookies(relays: HttpRelays, server: WebServer
     """Nothing logs in there."""
     relays.point(server.origin)
     server.rules["/x"] = answering(b"ok", "Set-Cookie: a=1")
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         assert client.get("/x", "Cookie: a=1").answer().header("set-cookie") == "a=1"
     assert server.requests[0].header("cookie") == "a=1"
 

@@ -62,7 +62,7 @@ def test_each_way_to_log_in(
     """What the client has in the login's place is replaced, what it has elsewhere passes."""
     relays.point(f"{server.origin}/v1", secrets=secrets, **fields)
     own = ["Authorization: Bearer mine", "X-Api-Key: mine"]
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         assert client.get("/v1/x?a=1", *own, "Proxy-Authorization: Basic bWluZQ==").answer().status == 200
         client.get("/v1/x?a=1&key=mine&%6bey=mine", *own).answer()
     first, second = server.requests
@@ -166,20 +166,20 @@ def _ways(token: str) -> list[str]:
 
 def test_on_tcp_the_token_opens_in_each_sdks_way(relays: HttpRelays, server: WebServer) -> None:
     """And goes no further."""
-    place = relays.place(tcp=True)
-    for way in _ways(place.token):
-        with RawClient(place, tcp=True) as client:
+    endpoint = relays.endpoint(tcp=True)
+    for way in _ways(endpoint.token):
+        with RawClient(endpoint, tcp=True) as client:
             assert client.get("/v1/x", way).answer().status == 200
     assert len(server.requests) == len(_ways(""))
-    assert all(place.token not in seen.raw.decode() for seen in server.requests)
+    assert all(endpoint.token not in seen.raw.decode() for seen in server.requests)
 
 
 def test_on_tcp_nobody_gets_in_without_the_token(relays: HttpRelays, server: WebServer) -> None:
     """401, before the broker is asked."""
-    place = relays.place(tcp=True)
-    other = relays.place(tcp=True)
+    endpoint = relays.endpoint(tcp=True)
+    other = relays.endpoint(tcp=True)
     for way in [*_ways("guessed"), *_ways(""), *_ways(other.token), "X-Mine: 1", "Authorization: Basic %%%"]:
-        with RawClient(place, tcp=True) as client:
+        with RawClient(endpoint, tcp=True) as client:
             answer = client.get("/v1/x", way).answer()
             assert (answer.status, answer.header("x-connvault-error")) == (401, "handle_invalid")
     assert server.requests == []
@@ -193,9 +193,9 @@ def test_what_the_broker_refuses_is_said(
     relays: HttpRelays, server: WebServer, refusal: Any, status: int
 ) -> None:
     """As a Problem with the broker's own code; another process on the socket is one of these. Nothing is sent."""
-    place = relays.place()
+    endpoint = relays.endpoint()
     relays.vault.refusal = refusal
-    with RawClient(place) as client:
+    with RawClient(endpoint) as client:
         answer = client.get("/v1/x").answer()
     assert (answer.status, answer.header("x-connvault-error")) == (status, refusal.code)
     assert json.loads(answer.body)["detail"] == refusal.message
@@ -210,13 +210,13 @@ def test_an_encrypted_upstream_is_verified(running: HttpRelays, tmp_path: Path) 
     context.load_cert_chain(tmp_path / "pair.pem")
     with web_server(tls=context) as server:
         running.point(server.origin, auth="bearer", secrets=TOKEN)
-        with RawClient(running.place()) as client:
+        with RawClient(running.endpoint()) as client:
             answer = client.get("/x").answer()
         assert (answer.status, answer.header("x-connvault-error")) == (424, "upstream_tls_failed")
         assert server.requests == []
         running.point(server.origin, auth="bearer", secrets=TOKEN, ca_certificate=certificate.authority)
         server.rules["/up"] = lambda wire, seen: wire.answer(wire.body(seen.head))
-        with RawClient(running.place()) as client:
+        with RawClient(running.endpoint()) as client:
             assert client.get("/x").answer().status == 200
             sender = threading.Thread(
                 target=lambda: client.get("/up", f"Content-Length: {8 * len(BIG)}", method="PUT").send(

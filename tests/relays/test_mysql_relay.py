@@ -261,7 +261,11 @@ def test_when_a_client_leaves_the_server_knows(
 
 def test_the_command_line_client_works(served: MysqlRelays, account: Account) -> None:
     """`mariadb` by the socket's variable, without a password."""
-    variables = {"MYSQL_UNIX_PORT": served.place().socket, "MYSQL_HOST": "localhost", "PATH": "/usr/bin:/bin"}
+    variables = {
+        "MYSQL_UNIX_PORT": served.endpoint().socket,
+        "MYSQL_HOST": "localhost",
+        "PATH": "/usr/bin:/bin",
+    }
     done = subprocess.run(
         ["mariadb", "--no-defaults", "-N", "-B", "-e", "SELECT current_user(), database()"],
         env=variables,
@@ -275,7 +279,7 @@ def test_the_command_line_client_works(served: MysqlRelays, account: Account) ->
 
 def test_sqlalchemy_and_pandas_work(served: MysqlRelays) -> None:
     """A frame there and back, through the URL that `.dsn` gives."""
-    engine = sqlalchemy.create_engine(f"mysql+pymysql://x@localhost/?unix_socket={served.place().socket}")
+    engine = sqlalchemy.create_engine(f"mysql+pymysql://x@localhost/?unix_socket={served.endpoint().socket}")
     try:
         frame = pd.DataFrame({"n": range(100), "text": ["ü"] * 100})
         with engine.begin() as connection:
@@ -288,10 +292,10 @@ def test_sqlalchemy_and_pandas_work(served: MysqlRelays) -> None:
 
 def test_a_client_by_tcp_gives_the_token_as_its_password(served: MysqlRelays, account: Account) -> None:
     """For tools that know no Unix sockets."""
-    place = served.place(tcp=True)
-    assert place.port is not None
+    endpoint = served.endpoint(tcp=True)
+    assert endpoint.port is not None
     with pymysql.connect(
-        host="127.0.0.1", port=place.port, user="x", password=place.token, ssl_disabled=True
+        host="127.0.0.1", port=endpoint.port, user="x", password=endpoint.token, ssl_disabled=True
     ) as connection:
         assert one(connection, "SELECT current_user()") == f"{account.user}@127.0.0.1"
 
@@ -299,11 +303,11 @@ def test_a_client_by_tcp_gives_the_token_as_its_password(served: MysqlRelays, ac
 @pytest.mark.parametrize("password", ["", "guess", "the connection's own"])
 def test_a_client_by_tcp_without_the_token_is_refused(served: MysqlRelays, password: str) -> None:
     """The database's password does not open the relay either."""
-    place = served.place(tcp=True)
-    assert place.port is not None
+    endpoint = served.endpoint(tcp=True)
+    assert endpoint.port is not None
     with pytest.raises(pymysql.OperationalError, match="connvault handle_invalid") as caught:
         pymysql.connect(
-            host="127.0.0.1", port=place.port, user="x", ssl_disabled=True,
+            host="127.0.0.1", port=endpoint.port, user="x", ssl_disabled=True,
             password=served.vault.secrets["password"] if password.startswith("the") else password,
         )  # fmt: skip
     assert caught.value.args[0] == 1045

@@ -39,28 +39,28 @@ def point(relays: HttpRelays, server: TokenServer, secret: str = CLIENT_SECRET) 
 
 
 @pytest.fixture
-def place(relays: HttpRelays) -> Iterator[RelayEndpoint]:
+def endpoint(relays: HttpRelays) -> Iterator[RelayEndpoint]:
     ref = new_ref()
-    yield relays.place(ref)
+    yield relays.endpoint(ref)
     relays.revoke(ref)
 
 
-def asked(place: RelayEndpoint, target: str = "/users", method: str = "GET", body: bytes = b"") -> Answer:
-    with RawClient(place) as client:
+def asked(endpoint: RelayEndpoint, target: str = "/users", method: str = "GET", body: bytes = b"") -> Answer:
+    with RawClient(endpoint) as client:
         return client.get(target, method=method, body=body).answer()
 
 
-def test_when_asked_the_api_gets_a_token(place: RelayEndpoint, server: TokenServer) -> None:
+def test_when_asked_the_api_gets_a_token(endpoint: RelayEndpoint, server: TokenServer) -> None:
     """One fetch for all the requests of a worker."""
-    assert [asked(place).status for _ in range(3)] == [200, 200, 200]
+    assert [asked(endpoint).status for _ in range(3)] == [200, 200, 200]
     assert server.fetches == 1
 
 
 def test_when_the_token_is_refused_the_request_is_sent_again_with_another(
-    place: RelayEndpoint, server: TokenServer
+    endpoint: RelayEndpoint, server: TokenServer
 ) -> None:
     """The client sees one answer; a token is fetched anew once it is more than a second old."""
-    with RawClient(place) as client:
+    with RawClient(endpoint) as client:
         assert client.get("/users").answer().status == 200
         server.revoke_all()
         # A token that was fetched just now and is refused gives no second fetch: that would be each time.
@@ -70,15 +70,15 @@ def test_when_the_token_is_refused_the_request_is_sent_again_with_another(
 
 
 def test_when_an_upload_can_not_be_repeated_the_next_one_has_another_token(
-    place: RelayEndpoint, server: TokenServer
+    endpoint: RelayEndpoint, server: TokenServer
 ) -> None:
     """Its body is gone, so the client sees the 401; the token that was refused is dropped all the same."""
-    assert asked(place).status == 200
+    assert asked(endpoint).status == 200
     server.revoke_all()
     statuses: list[int] = []
 
     def taken() -> bool:
-        statuses.append(asked(place, method="POST", body=b"a" * 200_000).status)
+        statuses.append(asked(endpoint, method="POST", body=b"a" * 200_000).status)
         return statuses[-1] == 200
 
     wait_until(taken, deadline_s=5, what="another token")
@@ -86,22 +86,22 @@ def test_when_an_upload_can_not_be_repeated_the_next_one_has_another_token(
     assert server.fetches == 2
 
 
-def test_when_the_api_echoes_the_token_it_is_masked(place: RelayEndpoint) -> None:
+def test_when_the_api_echoes_the_token_it_is_masked(endpoint: RelayEndpoint) -> None:
     """Length for length."""
-    shown = json.loads(asked(place, "/users?echo=1").body)
+    shown = json.loads(asked(endpoint, "/users?echo=1").body)
     scheme, _, token = shown["echo"].partition(" ")
     assert scheme == "Bearer"
     assert token == "*" * 32
 
 
 def test_when_fifty_clients_come_at_once_one_token_is_fetched(
-    place: RelayEndpoint, server: TokenServer
+    endpoint: RelayEndpoint, server: TokenServer
 ) -> None:
     """They wait for one fetch."""
     barrier = threading.Barrier(50)
 
     def work(_number: int) -> int:
-        with RawClient(place) as client:
+        with RawClient(endpoint) as client:
             barrier.wait(20)
             return client.get("/users").answer().status
 
@@ -120,7 +120,7 @@ def test_when_fifty_clients_come_at_once_one_token_is_fetched(
     ],
 )
 def test_when_no_token_is_given_the_client_is_told(
-    place: RelayEndpoint,
+    endpoint: RelayEndpoint,
     server: TokenServer,
     answer: tuple[int, dict[str, str], bytes],
     status: int,
@@ -128,7 +128,7 @@ def test_when_no_token_is_given_the_client_is_told(
 ) -> None:
     """As a Problem of the relay; the API is not asked."""
     server.answer = answer
-    found = asked(place)
+    found = asked(endpoint)
     problem = json.loads(found.body)
     assert (found.status, problem["code"]) == (status, code)
     assert "token endpoint" in problem["detail"]
@@ -137,12 +137,12 @@ def test_when_no_token_is_given_the_client_is_told(
 
 
 def test_when_the_secret_is_replaced_the_next_token_is_of_the_new_one(
-    relays: HttpRelays, place: RelayEndpoint, server: TokenServer
+    relays: HttpRelays, endpoint: RelayEndpoint, server: TokenServer
 ) -> None:
     """What was kept belonged to the old one."""
-    assert asked(place).status == 200
+    assert asked(endpoint).status == 200
     server.secret = "another-secret"
     relays.vault.rotation = "r2"
     point(relays, server, "another-secret")
-    assert asked(place).status == 200
+    assert asked(endpoint).status == 200
     assert server.fetches == 2

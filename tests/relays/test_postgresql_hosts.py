@@ -114,9 +114,9 @@ def test_the_host_of_several_is_the_same_through_a_handle_and_stays_so(fleet: Fl
     """Also from what is kept for the next client."""
     hosts = fleet.hosts("dead standby primary")
     with relays(vault_of(fleet.login, host=hosts, target_session_attrs="read-write")) as found:
-        place = found.place()
+        endpoint = found.endpoint()
         for _ in range(4):
-            with psycopg.connect(**conninfo(place)) as connection:
+            with psycopg.connect(**conninfo(endpoint)) as connection:
                 row = connection.execute("select inet_server_port()").fetchone()
                 assert row == (fleet.ports["primary"],)
 

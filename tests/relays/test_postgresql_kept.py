@@ -16,29 +16,29 @@ from tests.support.relays.postgres_relay import conninfo, vault_of
 from tests.support.relays.relay_handles import Relays, relays
 
 
-def opened(place: RelayEndpoint, way: str = "relay", **more: Any) -> psycopg.Connection[Any]:
-    found = psycopg.connect(**conninfo(place, **more), autocommit=True)
+def opened(endpoint: RelayEndpoint, way: str = "relay", **more: Any) -> psycopg.Connection[Any]:
+    found = psycopg.connect(**conninfo(endpoint, **more), autocommit=True)
     if way == "hand_over":
-        assert handed(place, found)
+        assert handed(endpoint, found)
     return found
 
 
-def asked(place: RelayEndpoint, statement: str) -> Any:
-    with opened(place) as found:
+def asked(endpoint: RelayEndpoint, statement: str) -> Any:
+    with opened(endpoint) as found:
         row = found.execute(statement.encode()).fetchone()
         assert row is not None
         return row[0]
 
 
-def pid_of(place: RelayEndpoint) -> int:
-    with opened(place) as found:
+def pid_of(endpoint: RelayEndpoint) -> int:
+    with opened(endpoint) as found:
         return found.info.backend_pid
 
 
 def test_without_a_change_a_session_is_used_again(own: Relays) -> None:
     """The control of all that follows."""
-    place = own.place()
-    pids = [pid_of(place) for _ in range(8)]
+    endpoint = own.endpoint()
+    pids = [pid_of(endpoint) for _ in range(8)]
     assert len(set(pids)) < len(pids)
 
 
@@ -46,9 +46,9 @@ def test_a_database_can_be_copied_once_all_clients_have_gone(
     own: Relays, postgres: PostgresServer, postgres_login: Login
 ) -> None:
     """The server waits some seconds for the others to leave; whoever was kept has left by then."""
-    place = own.place()
+    endpoint = own.endpoint()
     for _ in range(3):
-        pid_of(place)
+        pid_of(endpoint)
     copy = f"copy_of_{postgres_login.database}"
     postgres.execute(f'create database "{copy}" template "{postgres_login.database}"')
     postgres.execute(f'drop database "{copy}"')
@@ -58,9 +58,9 @@ def test_a_database_can_be_dropped_once_all_clients_have_gone(
     own: Relays, postgres: PostgresServer, postgres_login: Login
 ) -> None:
     """Without force."""
-    place = own.place()
+    endpoint = own.endpoint()
     for _ in range(3):
-        pid_of(place)
+        pid_of(endpoint)
     postgres.execute(f'drop database "{postgres_login.database}"')
 
 
@@ -71,7 +71,7 @@ def test_a_client_that_stays_keeps_no_second_session_for_long(
     postgres.execute(f'alter role "{postgres_login.user}" createdb')
     copy = f"copy_of_{postgres_login.database}"
     there = f"select pid from pg_stat_activity where usename = '{postgres_login.user}'"
-    with opened(own.place()) as found:
+    with opened(own.endpoint()) as found:
         wait_until(lambda: len(postgres.execute(there)) == 2, deadline_s=10, what="a second session")
         found.execute(f'create database "{copy}" template "{postgres_login.database}"')
         found.execute(f'drop database "{copy}"')
@@ -84,40 +84,40 @@ def test_changed_settings_are_there_at_the_next_login(
     own: Relays, postgres: PostgresServer, postgres_login: Login, way: str, by: str, whose: str
 ) -> None:
     """Each of several in a row, and taken back again."""
-    place = own.place()
+    endpoint = own.endpoint()
     role, database = f'role "{postgres_login.user}"', f'database "{postgres_login.database}"'
     what = {"role": role, "database": database, "role in database": f"{role} in {database}"}[whose]
 
     def change(how: str) -> None:
         statement = f"alter {what} {how}"
         if by == "the client":
-            with opened(place, way) as found:
+            with opened(endpoint, way) as found:
                 found.execute(statement.encode())
         else:
             postgres.execute(statement)
 
-    before = asked(place, "show work_mem")
+    before = asked(endpoint, "show work_mem")
     for size in ("7MB", "9MB"):
         for _ in range(3):
-            pid_of(place)
+            pid_of(endpoint)
         change(f"set work_mem = '{size}'")
-        assert asked(place, "show work_mem") == size
+        assert asked(endpoint, "show work_mem") == size
     change("reset work_mem")
-    assert asked(place, "show work_mem") == before
+    assert asked(endpoint, "show work_mem") == before
 
 
 def test_a_configuration_that_was_read_anew_is_there_at_the_next_login(
     own: Relays, postgres: PostgresServer
 ) -> None:
     """Some of its settings count for new sessions only."""
-    place = own.place()
-    pids = {pid_of(place) for _ in range(3)}
+    endpoint = own.endpoint()
+    pids = {pid_of(endpoint) for _ in range(3)}
     before = postgres.execute("select pg_conf_load_time()")
     postgres.execute("select pg_reload_conf()")
     wait_until(
         lambda: postgres.execute("select pg_conf_load_time()") != before, deadline_s=10, what="the reload"
     )
-    assert pid_of(place) not in pids
+    assert pid_of(endpoint) not in pids
 
 
 @pytest.mark.parametrize(
@@ -135,15 +135,15 @@ def test_a_configuration_that_was_read_anew_is_there_at_the_next_login(
 )
 def test_nothing_of_the_client_before_is_left(own: Relays, leave: str, look: str, fresh: object) -> None:
     """Seen in the very session."""
-    place = own.place()
+    endpoint = own.endpoint()
 
     def left() -> int:
-        with opened(place) as found:
+        with opened(endpoint) as found:
             found.execute(leave.encode())
             return found.info.backend_pid
 
     def again(pid: int) -> bool:
-        with opened(place) as found:
+        with opened(endpoint) as found:
             row = found.execute(look.encode()).fetchone()
             assert row == (fresh,)
             return found.info.backend_pid == pid
@@ -153,8 +153,8 @@ def test_nothing_of_the_client_before_is_left(own: Relays, leave: str, look: str
 
 def test_random_numbers_do_not_go_on_from_where_a_client_has_begun(own: Relays) -> None:
     """`DISCARD ALL` knows nothing of them."""
-    place = own.place()
-    with opened(place) as found:
+    endpoint = own.endpoint()
+    with opened(endpoint) as found:
         row = found.execute("select setseed(0.5)::text || random()").fetchone()
         assert row is not None
         known = {row[0]}
@@ -162,12 +162,12 @@ def test_random_numbers_do_not_go_on_from_where_a_client_has_begun(own: Relays) 
             known |= {value for (value,) in found.execute("select random()::text").fetchall()}
 
     def seeded() -> int:
-        with opened(place) as one:
+        with opened(endpoint) as one:
             one.execute("select setseed(0.5)")
             return one.info.backend_pid
 
     def again(pid: int) -> bool:
-        with opened(place) as one:
+        with opened(endpoint) as one:
             (value,) = one.execute("select random()::text").fetchall()[0]
             assert value not in known
             return one.info.backend_pid == pid
@@ -181,8 +181,8 @@ def test_with_kept_sessions_switched_off_each_client_has_its_own(
     """And none is left when it has gone."""
     there = f"select pid from pg_stat_activity where usename = '{postgres_login.user}'"
     with relays(vault_of(postgres_login, keep_sessions=False)) as found:
-        place = found.place()
-        pids = [pid_of(place) for _ in range(6)]
+        endpoint = found.endpoint()
+        pids = [pid_of(endpoint) for _ in range(6)]
         assert len(set(pids)) == len(pids)
         wait_until(lambda: not postgres.execute(there), deadline_s=10, what="the last session's end")
 
@@ -195,6 +195,6 @@ def test_a_server_that_does_not_tell_its_settings_has_none_kept(
         "revoke select on pg_catalog.pg_db_role_setting from public", database=postgres_login.database
     )
     with relays(vault_of(postgres_login)) as found:
-        place = found.place()
-        pids = [pid_of(place) for _ in range(6)]
+        endpoint = found.endpoint()
+        pids = [pid_of(endpoint) for _ in range(6)]
     assert len(set(pids)) == len(pids)

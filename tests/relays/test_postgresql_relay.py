@@ -29,17 +29,17 @@ from tests.support.relays.relay_process import workers
 from tests.support.servers.postgres_upstream import exactly, read_message
 
 
-def _pid(place: RelayEndpoint, **more: Any) -> int:
-    with psycopg.connect(**conninfo(place, **more)) as found:
+def _pid(endpoint: RelayEndpoint, **more: Any) -> int:
+    with psycopg.connect(**conninfo(endpoint, **more)) as found:
         return found.info.backend_pid
 
 
-def own_workers(place: RelayEndpoint) -> list[Any]:
+def own_workers(endpoint: RelayEndpoint) -> list[Any]:
     """The workers that listen in this place."""
     return [
         worker
         for worker in workers()
-        if any(one.laddr == place.socket for one in worker.net_connections("unix"))
+        if any(one.laddr == endpoint.socket for one in worker.net_connections("unix"))
     ]
 
 
@@ -47,10 +47,10 @@ def own_workers(place: RelayEndpoint) -> list[Any]:
 def test_a_revoke_cuts_a_running_query(own: Relays, postgres: PostgresServer, way: str) -> None:
     """Here and at the server; how soon says a benchmark."""
     ref = new_ref()
-    place = own.place(ref)
-    found = psycopg.connect(**conninfo(place), autocommit=True)
+    endpoint = own.endpoint(ref)
+    found = psycopg.connect(**conninfo(endpoint), autocommit=True)
     if way == "hand_over":
-        assert handed(place, found)
+        assert handed(endpoint, found)
     pid = found.info.backend_pid
     revoked: list[float] = []
 
@@ -71,14 +71,14 @@ def test_a_revoke_cuts_a_running_query(own: Relays, postgres: PostgresServer, wa
     wait_until(lambda: not postgres.execute(gone), deadline_s=30, what="the end of the query at the server")
     found.close()
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(**conninfo(place))
+        psycopg.connect(**conninfo(endpoint))
 
 
 def test_when_a_client_is_killed_its_query_ends_at_the_server(own: Relays, postgres: PostgresServer) -> None:
     """Its kernel was restarted, say. Without a relay the server would go on until it has something to send."""
-    place = own.place()
+    endpoint = own.endpoint()
     code = "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('select pg_sleep(60)')"
-    address = " ".join(f"{name}={value}" for name, value in conninfo(place).items())
+    address = " ".join(f"{name}={value}" for name, value in conninfo(endpoint).items())
     with subprocess.Popen([sys.executable, "-c", code, address]) as client:
         running = "select pid from pg_stat_activity where wait_event = 'PgSleep' and usename like 'reader%'"
         ((pid,),) = wait_until(lambda: postgres.execute(running), deadline_s=20, what="the query")
@@ -91,13 +91,13 @@ def test_after_a_rotation_the_new_secret_is_used(
     own: Relays, postgres: PostgresServer, postgres_login: Login
 ) -> None:
     """No warm login of the old one is given out."""
-    place = own.place()
-    with psycopg.connect(**conninfo(place)) as found:
+    endpoint = own.endpoint()
+    with psycopg.connect(**conninfo(endpoint)) as found:
         before = found.info.backend_pid
     own.vault.secrets["password"] = postgres.set_password(postgres_login).password
     own.vault.rotation = "r2"
     for _ in range(3):
-        with psycopg.connect(**conninfo(place)) as found:
+        with psycopg.connect(**conninfo(endpoint)) as found:
             assert found.info.backend_pid != before
             assert found.info.parameter_status("connvault.login") == "1.r2"
 
@@ -107,15 +107,15 @@ def test_after_a_restart_of_the_server_the_next_connect_works(tmp_path: Path) ->
     with PostgresServer(log_file=tmp_path / "log") as server:
         vault = vault_of(server.admin)
         with relays(vault) as found:
-            place = found.place()
-            first = psycopg.connect(**conninfo(place), autocommit=True)
-            second = psycopg.connect(**conninfo(place))
+            endpoint = found.endpoint()
+            first = psycopg.connect(**conninfo(endpoint), autocommit=True)
+            second = psycopg.connect(**conninfo(endpoint))
             second.close()
             server.restart("immediate")
             with pytest.raises(psycopg.OperationalError):
                 first.execute("select 1")
             first.close()
-            with psycopg.connect(**conninfo(place)) as again:
+            with psycopg.connect(**conninfo(endpoint)) as again:
                 assert again.execute("select 1").fetchone() == (1,)
 
 
@@ -137,7 +137,7 @@ def test_each_failed_login_has_its_code(
     """By which the kernel makes the same error; none of the server's words."""
     vault = vault_of(login, **change)
     with relays(vault) as found, socket.socket(socket.AF_UNIX) as stream:
-        stream.connect(found.place().socket)
+        stream.connect(found.endpoint().socket)
         stream.sendall(startup_packet({"user": os_user()}))
         kind, body = read_message(stream)
         assert stream.recv(1) == b""
@@ -155,32 +155,32 @@ def test_what_the_broker_refuses_is_told(own: Relays, refusal: Any, sqlstate: st
     """With its own code and words."""
     own.vault.refusal = refusal
     with pytest.raises(psycopg.OperationalError) as caught:
-        psycopg.connect(**conninfo(own.place()))
+        psycopg.connect(**conninfo(own.endpoint()))
     assert f"connvault {refusal.code}: {refusal.message}" in str(caught.value)
 
 
 def test_the_login_is_asked_for_each_client(own: Relays) -> None:
     """A warm session is no way around the permission and its record."""
     ref = new_ref()
-    place = own.place(ref)
+    endpoint = own.endpoint(ref)
     for _ in range(3):
-        psycopg.connect(**conninfo(place)).close()
+        psycopg.connect(**conninfo(endpoint)).close()
     assert own.vault.asked == [ref] * 3
     own.vault.refusal = HandleInvalid(reason="revoked")
     with pytest.raises(psycopg.OperationalError, match="handle_invalid"):
-        psycopg.connect(**conninfo(place))
+        psycopg.connect(**conninfo(endpoint))
 
 
 def test_a_session_is_used_again_as_if_it_were_new(own: Relays) -> None:
     """Settings, temporary tables, prepared statements, locks and LISTEN are gone; the session is the same."""
-    place = own.place()
+    endpoint = own.endpoint()
     seen: set[int] = set()
     again = 0
     # Which spare is given out depends on which one is ready first.
     for _ in range(100):
         if again == 5:
             break
-        with psycopg.connect(**conninfo(place), autocommit=True) as found:
+        with psycopg.connect(**conninfo(endpoint), autocommit=True) as found:
             assert found.execute("select to_regclass('pg_temp.t')").fetchone() == (None,)
             assert found.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
             assert found.execute("select count(*) from pg_listening_channels()").fetchone() == (0,)
@@ -203,27 +203,27 @@ def test_a_session_is_used_again_as_if_it_were_new(own: Relays) -> None:
 
 def test_a_session_in_a_transaction_is_not_used_again(own: Relays) -> None:
     """It is ended, as the server would have."""
-    place = own.place()
+    endpoint = own.endpoint()
     for end in ("select 1", "select 1/0"):
-        found = psycopg.connect(**conninfo(place))
+        found = psycopg.connect(**conninfo(endpoint))
         pid = found.info.backend_pid
         with contextlib.suppress(psycopg.Error):
             found.execute(end.encode())
         found.pgconn.finish()
-        assert all(_pid(place) != pid for _ in range(3))
+        assert all(_pid(endpoint) != pid for _ in range(3))
 
 
 def test_other_startup_parameters_are_another_session(own: Relays) -> None:
     """What was set at the start can't be reset."""
-    place = own.place()
-    plain = {_pid(place) for _ in range(5)}
-    fast = {_pid(place, options="-c work_mem=7MB") for _ in range(5)}
+    endpoint = own.endpoint()
+    plain = {_pid(endpoint) for _ in range(5)}
+    fast = {_pid(endpoint, options="-c work_mem=7MB") for _ in range(5)}
     assert not plain & fast
 
 
 def test_two_requesters_never_share_a_session(own: Relays) -> None:
     """Each has a worker of its own."""
-    mine, yours = own.place(instance="kernel-1"), own.place(instance="kernel-2")
+    mine, yours = own.endpoint(instance="kernel-1"), own.endpoint(instance="kernel-2")
     found: list[set[int]] = [set(), set()]
     for _ in range(10):
         for one, pids in zip((mine, yours), found, strict=True):
@@ -234,24 +234,24 @@ def test_two_requesters_never_share_a_session(own: Relays) -> None:
 
 def test_no_descriptor_is_left_behind(own: Relays) -> None:
     """After 200 clients that came and went in every manner."""
-    place = own.place(tcp=True)
-    _pid(place)
-    before = {worker.pid: worker.num_fds() for worker in own_workers(place)}
+    endpoint = own.endpoint(tcp=True)
+    _pid(endpoint)
+    before = {worker.pid: worker.num_fds() for worker in own_workers(endpoint)}
     assert before
 
     def client(number: int) -> None:
         kind = number % 4
         if kind == 0:
-            _pid(place)
+            _pid(endpoint)
         elif kind == 1:
-            with psycopg.connect(**conninfo(place), autocommit=True) as found:
-                assert handed(place, found)
+            with psycopg.connect(**conninfo(endpoint), autocommit=True) as found:
+                assert handed(endpoint, found)
         elif kind == 2:
             with socket.socket(socket.AF_UNIX) as stream:
-                stream.connect(place.socket)
+                stream.connect(endpoint.socket)
                 stream.sendall(startup_packet({"user": os_user()})[: number % 9])
         else:
-            with socket.create_connection(("127.0.0.1", place.port or 0)) as stream:
+            with socket.create_connection(("127.0.0.1", endpoint.port or 0)) as stream:
                 stream.sendall(startup_packet({"user": os_user()}))
                 exactly(stream, 9)
 
@@ -260,7 +260,7 @@ def test_no_descriptor_is_left_behind(own: Relays) -> None:
 
     def settled() -> bool:
         # The warm logins, each one descriptor.
-        now = {worker.pid: worker.num_fds() for worker in own_workers(place)}
+        now = {worker.pid: worker.num_fds() for worker in own_workers(endpoint)}
         return now.keys() == before.keys() and all(
             now[pid] <= before[pid] + LIMITS.warm_logins for pid in before
         )

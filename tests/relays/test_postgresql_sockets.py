@@ -93,9 +93,9 @@ def test_a_login_by_the_socket(behind: Behind, how: str, sslmode: str) -> None:
     if how == "peer":
         vault.secrets = {}
     with relays(vault) as found:
-        place = found.place()
+        endpoint = found.endpoint()
         for _ in range(3):
-            with psycopg.connect(**conninfo(place)) as connection:
+            with psycopg.connect(**conninfo(endpoint)) as connection:
                 row = connection.execute("select current_user::text, inet_server_addr()").fetchone()
                 assert row == (login.user, None)
 
@@ -103,9 +103,9 @@ def test_a_login_by_the_socket(behind: Behind, how: str, sslmode: str) -> None:
 def test_a_postgresql_session_that_is_handed_over_is_the_servers_own_socket(behind: Behind) -> None:
     """And a query of it is cancelled at the server."""
     with relays(vault_of(behind.logins["scram"], host=behind.folder)) as found:
-        place = found.place()
-        with psycopg.connect(**conninfo(place), autocommit=True) as connection:
-            assert handed(place, connection)
+        endpoint = found.endpoint()
+        with psycopg.connect(**conninfo(endpoint), autocommit=True) as connection:
+            assert handed(endpoint, connection)
             with socket.socket(fileno=connection.fileno()) as stream:
                 assert stream.getpeername() == f"{behind.folder}/.s.PGSQL.{behind.logins['scram'].port}"
                 stream.detach()
@@ -128,10 +128,10 @@ def test_a_revoke_ends_the_query_at_the_server(behind: Behind, way: str) -> None
     """Who has closed a Unix socket can't be seen; so the server is told in any case."""
     with relays(vault_of(behind.logins["scram"], host=behind.folder)) as found:
         order = found.order()
-        place = found.supervisor.open(order)
-        connection = psycopg.connect(**conninfo(place), autocommit=True)
+        endpoint = found.supervisor.open(order)
+        connection = psycopg.connect(**conninfo(endpoint), autocommit=True)
         if way == "hand_over":
-            assert handed(place, connection)
+            assert handed(endpoint, connection)
         pid = connection.info.backend_pid
         query = f"select 1 from pg_stat_activity where pid = {pid} and query ~ 'sleep'"
 

@@ -37,7 +37,7 @@ def test_a_blocked_client_is_answered_when_there_is_something(relays: RedisRelay
 def test_when_a_blocked_client_leaves_the_server_is_told(relays: RedisRelays, how: str) -> None:
     """Else the next job would be given to nobody."""
     with relays.client() as other:
-        with Raw(relays.place()) as raw:
+        with Raw(relays.endpoint()) as raw:
             raw.send(b"BLPOP queue 0\r\n")
             wait_until(lambda: blocked(other) == 1, deadline_s=WAIT_S, what="a blocked client")
             if how == "reset":
@@ -53,7 +53,7 @@ def blocked(client: Any) -> int:
 
 def test_what_was_sent_before_a_half_close_is_answered(relays: RedisRelays) -> None:
     """`printf ... | nc` is a client too."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(b"PING a\r\nPING b\r\n")
         raw.stream.shutdown(socket.SHUT_WR)
         assert raw.rest() == b"$1\r\na\r\n$1\r\nb\r\n"
@@ -61,7 +61,7 @@ def test_what_was_sent_before_a_half_close_is_answered(relays: RedisRelays) -> N
 
 def test_a_client_that_speaks_nonsense_is_told_and_ended(relays: RedisRelays) -> None:
     """After the answers that it had waited for."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(b"PING a\r\n*1\r\n$-5\r\nCONFIG GET requirepass\r\n")
         said = raw.rest()
     assert said.startswith(b"$1\r\na\r\n-ERR Protocol error: connvault: ")
@@ -70,15 +70,15 @@ def test_a_client_that_speaks_nonsense_is_told_and_ended(relays: RedisRelays) ->
 
 def test_over_tcp_the_token_is_the_password(relays: RedisRelays) -> None:
     """In each way in which a client gives one, and pipelined with what follows."""
-    place = relays.place(tcp=True)
-    token = place.token.encode()
-    assert place.port
+    endpoint = relays.endpoint(tcp=True)
+    token = endpoint.token.encode()
+    assert endpoint.port
     ways: list[dict[str, Any]] = [{"protocol": 2}, {"protocol": 3}, {"username": "any"}]
     for arguments in ways:
-        with redis.Redis(port=place.port, password=place.token, **arguments) as client:
+        with redis.Redis(port=endpoint.port, password=endpoint.token, **arguments) as client:
             assert client.ping()
     for login in (b"AUTH " + token, b"AUTH any " + token, b'auth "' + token + b'"'):
-        with tcp(place.port) as stream:
+        with tcp(endpoint.port) as stream:
             stream.sendall(
                 b"PING\r\n" + login + b"\r\nPING x\r\nAUTH wrong\r\nAUTH " + token + b"\r\nQUIT\r\n"
             )
@@ -89,9 +89,9 @@ def test_over_tcp_the_token_is_the_password(relays: RedisRelays) -> None:
 
 def test_over_tcp_a_token_may_come_byte_by_byte(relays: RedisRelays) -> None:
     """Slow is not wrong."""
-    place = relays.place(tcp=True)
-    with tcp(place.port) as stream:
-        for one in b"AUTH " + place.token.encode() + b"\r\n":
+    endpoint = relays.endpoint(tcp=True)
+    with tcp(endpoint.port) as stream:
+        for one in b"AUTH " + endpoint.token.encode() + b"\r\n":
             stream.sendall(bytes([one]))
         assert stream.recv(100) == b"+OK\r\n"
 
@@ -112,8 +112,8 @@ def test_over_tcp_a_token_may_come_byte_by_byte(relays: RedisRelays) -> None:
 )
 def test_over_tcp_nothing_works_without_the_token(relays: RedisRelays, sent: bytes, told: bytes) -> None:
     """No login is even asked for."""
-    place = relays.place(ref := new_ref(), tcp=True)
-    with tcp(place.port) as stream:
+    endpoint = relays.endpoint(ref := new_ref(), tcp=True)
+    with tcp(endpoint.port) as stream:
         stream.sendall(sent)
         said = b""
         with contextlib.suppress(OSError):
@@ -125,9 +125,9 @@ def test_over_tcp_nothing_works_without_the_token(relays: RedisRelays, sent: byt
 
 def test_over_tcp_few_wrong_tokens_are_too_many(relays: RedisRelays) -> None:
     """Also if all of them come at once, and the right one after them."""
-    place = relays.place(ref := new_ref(), tcp=True)
-    wrong, right = encode([b"AUTH", b"guessed"]), encode([b"AUTH", place.token.encode()])
-    with tcp(place.port) as stream:
+    endpoint = relays.endpoint(ref := new_ref(), tcp=True)
+    wrong, right = encode([b"AUTH", b"guessed"]), encode([b"AUTH", endpoint.token.encode()])
+    with tcp(endpoint.port) as stream:
         stream.sendall(wrong * 20 + right + encode([b"PING"]))
         said = b""
         with contextlib.suppress(ConnectionResetError):
@@ -148,8 +148,8 @@ def tcp(port: int | None) -> socket.socket:
 def test_when_revoked_a_waiting_client_is_ended(relays: RedisRelays) -> None:
     """Upstream too, and at once; the socket is gone."""
     ref = new_ref()
-    place = relays.place(ref)
-    with Raw(place) as raw, relays.client() as other:
+    endpoint = relays.endpoint(ref)
+    with Raw(endpoint) as raw, relays.client() as other:
         raw.send(b"BLPOP queue 0\r\n")
         wait_until(lambda: blocked(other) == 1, deadline_s=WAIT_S, what="a blocked client")
         relays.revoke(ref)
@@ -157,16 +157,16 @@ def test_when_revoked_a_waiting_client_is_ended(relays: RedisRelays) -> None:
         wait_until(lambda: blocked(other) == 0, deadline_s=WAIT_S, what="its end")
         assert other.ping()
     with pytest.raises((FileNotFoundError, ConnectionRefusedError)):
-        Raw(place)
+        Raw(endpoint)
 
 
 def test_fifty_clients_at_once_are_not_mixed_up(relays: RedisRelays) -> None:
     """Each gets its own answers."""
-    place = relays.place()
+    endpoint = relays.endpoint()
     start = threading.Barrier(50)
 
     def work(number: int) -> bool:
-        with relays.client(place) as client:
+        with relays.client(endpoint) as client:
             start.wait(WAIT_S)
             return all(client.echo(f"{number}:{turn}") == b"%d:%d" % (number, turn) for turn in range(20))
 
@@ -176,18 +176,18 @@ def test_fifty_clients_at_once_are_not_mixed_up(relays: RedisRelays) -> None:
 
 def test_when_clients_come_and_go_no_descriptor_stays(relays: RedisRelays) -> None:
     """Whatever way they end."""
-    place = relays.place()
+    endpoint = relays.endpoint()
 
     def come_and_go() -> None:
         for _ in range(15):
-            with relays.client(place) as client:
+            with relays.client(endpoint) as client:
                 client.ping()
-            with Raw(place) as raw:
+            with Raw(endpoint) as raw:
                 raw.send(b"*1\r\n$-1\r\n").rest()
-            with Raw(place):
+            with Raw(endpoint):
                 pass
 
-    with relays.client(place) as client:
+    with relays.client(endpoint) as client:
         client.ping()
         (worker,) = workers()
         before = worker.num_fds()

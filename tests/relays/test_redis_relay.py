@@ -92,7 +92,7 @@ def test_a_value_of_64_mib_passes_in_little_memory(relays: RedisRelays) -> None:
     cuts=st.lists(st.integers(0, 600), max_size=5),
 )
 def test_answers_given_here_keep_their_place(
-    relays: RedisRelays, place: Any, plan: list[str], cuts: list[int]
+    relays: RedisRelays, endpoint: Any, plan: list[str], cuts: list[int]
 ) -> None:
     """Whatever is mixed in a pipeline, and however it arrives: one answer a command, in order."""
     sent, expected = [], []
@@ -118,7 +118,7 @@ def test_answers_given_here_keep_their_place(
                 sent.append(encode([b"MULTI"]) + encode([b"ECHO", echo]) + encode([b"EXEC"]))
                 expected.append([b"+OK", b"+QUEUED", b"*1", b"$%d" % len(echo), echo])
     data = b"".join(sent)
-    with Raw(place) as raw:
+    with Raw(endpoint) as raw:
         at = 0
         for cut in [*sorted(cut for cut in cuts if cut < len(data)), len(data)]:
             raw.send(data[at:cut])
@@ -130,13 +130,13 @@ def test_answers_given_here_keep_their_place(
 
 
 @pytest.fixture(scope="module")
-def place(started: RedisRelays, server: RedisServer) -> Any:
-    return started.point(server).place()
+def endpoint(started: RedisRelays, server: RedisServer) -> Any:
+    return started.point(server).endpoint()
 
 
 def test_a_refusal_spoils_a_transaction(relays: RedisRelays) -> None:
     """As any error does: EXEC runs nothing, and nothing is counted wrong."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(b"SET n 1\r\nMULTI\r\nINCR n\r\nCONFIG GET requirepass\r\nEXEC\r\nGET n\r\n")
         assert [raw.line() for _ in range(3)] == [b"+OK", b"+OK", b"+QUEUED"]
         assert raw.line().startswith(b"-ERR connvault not_allowed: ")
@@ -146,7 +146,7 @@ def test_a_refusal_spoils_a_transaction(relays: RedisRelays) -> None:
 
 def test_answers_that_are_switched_off_are_not_waited_for(relays: RedisRelays) -> None:
     """CLIENT REPLY OFF and SKIP count for what is answered here too."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(b"CLIENT REPLY SKIP\r\nAUTH x\r\nPING one\r\n")
         assert [raw.line(), raw.line()] == [b"$3", b"one"]
         raw.send(b"CLIENT REPLY OFF\r\nAUTH x\r\nCONFIG GET *\r\nCLIENT REPLY ON\r\nAUTH x\r\nPING two\r\n")
@@ -155,7 +155,7 @@ def test_answers_that_are_switched_off_are_not_waited_for(relays: RedisRelays) -
 
 def test_hello_without_its_login(relays: RedisRelays) -> None:
     """The version and the name count, the password is nobody's business."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(encode([b"HELLO", b"3", b"AUTH", b"default", b"whatever", b"SETNAME", b"joe"]))
         assert raw.line() == b"%7"
         raw.send(b"CLIENT GETNAME\r\n")
@@ -180,7 +180,7 @@ def test_messages_arrive_while_nothing_is_asked(client: Any) -> None:
 
 def test_invalidations_are_pushed(relays: RedisRelays) -> None:
     """Client side caching of RESP3."""
-    with Raw(relays.place()) as raw, relays.client() as other:
+    with Raw(relays.endpoint()) as raw, relays.client() as other:
         other.set("cached", 1)
         raw.send(encode([b"HELLO", b"3"]) + b"CLIENT TRACKING ON\r\nGET cached\r\nPING done\r\n")
         while raw.line() != b"done":
@@ -191,10 +191,10 @@ def test_invalidations_are_pushed(relays: RedisRelays) -> None:
 
 def test_redis_cli_over_the_socket(relays: RedisRelays, tmp_path: Path) -> None:
     """As it is installed; with a password given or without."""
-    place = relays.place()
+    endpoint = relays.endpoint()
     for extra in ([], ["-a", "anything", "--no-auth-warning"], ["-3"]):
         done = subprocess.run(
-            ["redis-cli", "-s", place.socket, *extra, "set", "from", "cli"],
+            ["redis-cli", "-s", endpoint.socket, *extra, "set", "from", "cli"],
             capture_output=True,
             timeout=WAIT_S,
             check=True,
@@ -206,6 +206,6 @@ def test_redis_cli_over_the_socket(relays: RedisRelays, tmp_path: Path) -> None:
 
 async def test_a_hundred_at_once_on_one_asyncio_client(relays: RedisRelays) -> None:
     """Each gets its own answer."""
-    async with redis.asyncio.Redis(unix_socket_path=relays.place().socket) as client:
+    async with redis.asyncio.Redis(unix_socket_path=relays.endpoint().socket) as client:
         await client.set("a", "b")
         assert await asyncio.gather(*(client.get("a") for _ in range(100))) == [b"b"] * 100

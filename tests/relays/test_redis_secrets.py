@@ -49,7 +49,7 @@ def relays(server: RedisServer) -> Iterator[RedisRelays]:
 
 def said_to(relays: RedisRelays, *commands: bytes) -> bytes:
     """All answers, of a connection that ends with QUIT."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(b"".join(commands) + encode([b"QUIT"]))
         said = raw.rest()
     assert said.endswith(b"+OK\r\n")
@@ -148,7 +148,7 @@ def test_a_command_for_the_password_is_refused_where_answers_may_be_left_out(
     relays: RedisRelays, told: bytes, command: bytes
 ) -> None:
     """Nobody could tell where the one with the secrets begins."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(told + command + command + encode([b"QUIT"]))
         said = raw.rest()
     assert b"-ERR connvault not_allowed: " in said
@@ -178,7 +178,7 @@ def test_the_answer_to_a_renamed_command_is_masked(
 @pytest.mark.parametrize("command", SPELLINGS)
 def test_a_password_that_comes_byte_by_byte_is_kept_back(relays: RedisRelays, command: bytes) -> None:
     """However slowly it comes."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         for at in range(len(command)):
             raw.send(command[at : at + 1])
         raw.send(b"QUIT\r\n")
@@ -208,7 +208,7 @@ def test_a_script_can_not_ask_for_the_password(relays: RedisRelays, script: str)
 
 def test_the_logs_of_the_server_have_the_password_redacted(relays: RedisRelays, server: RedisServer) -> None:
     """MONITOR and SLOWLOG while others log in: these pass, because the server keeps it back."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(b"CONFIG SET slowlog-log-slower-than 0\r\nMONITOR\r\n")
         assert [raw.line(), raw.line()] == [b"+OK", b"+OK"]
         for protocol in (2, 3):
@@ -239,7 +239,7 @@ def test_what_someone_has_stored_comes_back_as_it_is(
     """In a value, a list, a script's answer and an error: stars would be stored when it is written back."""
     with server.client() as other:
         other.set("stored", b"<" + form + b">")
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(
             encode([b"GET", b"stored"])
             + encode([b"MGET", b"stored", b"nothing", b"stored"])
@@ -256,7 +256,7 @@ def test_the_answer_to_a_renamed_command_in_a_transaction_is_masked(
 ) -> None:
     """The answer of EXEC has it; the transaction is none the worse for it."""
     try:
-        with Raw(relays.point(renamed).place()) as raw:
+        with Raw(relays.point(renamed).endpoint()) as raw:
             raw.send(b"MULTI\r\nSET a 1\r\nhush get requirepass\r\nEXEC\r\nPING\r\n")
             assert [raw.line() for _ in range(4)] == [b"+OK", b"+QUEUED", b"+QUEUED", b"*2"]
             assert [raw.line() for _ in range(6)] == [
@@ -277,7 +277,7 @@ def test_a_client_that_wants_no_answers_gets_none_for_a_marker(
 ) -> None:
     """However many such commands it sends; afterwards all is as before."""
     try:
-        with Raw(relays.point(renamed).place()) as raw:
+        with Raw(relays.point(renamed).endpoint()) as raw:
             raw.send(b"CLIENT REPLY OFF\r\n" + b"hush get maxmemory\r\n" * 500 + b"CLIENT REPLY ON\r\n")
             assert raw.line() == b"+OK"
             raw.send(b"GET nothing\r\nCLIENT REPLY SKIP\r\nhush get maxmemory\r\nPING\r\nQUIT\r\n")
@@ -288,7 +288,7 @@ def test_a_client_that_wants_no_answers_gets_none_for_a_marker(
 
 def test_a_large_command_that_nobody_knows_passes(relays: RedisRelays) -> None:
     """A module's, whose name has no dot: as it is, in whatever pieces."""
-    with Raw(relays.place()) as raw:
+    with Raw(relays.endpoint()) as raw:
         raw.send(encode([b"WHATEVER", b"x" * 100_000]) + encode([b"PING"]) + encode([b"QUIT"]))
         assert raw.line().startswith(b"-ERR unknown command")
         assert raw.rest() == b"+PONG\r\n+OK\r\n"
@@ -340,8 +340,8 @@ def test_a_password_is_masked_at_every_split(cut: int) -> None:
 def test_wherever_answers_are_cut_they_are_masked(cuts: list[int], pad: str) -> None:
     """Several times, and with anything around it."""
     answers = encode([(pad + PASSWORD + pad).encode()]) + ECHO
-    places = [0, *sorted(cut % len(answers) for cut in cuts), len(answers)]
-    shown = filtered([answers[start:end] for start, end in itertools.pairwise(places) if end > start])
+    endpoints = [0, *sorted(cut % len(answers) for cut in cuts), len(answers)]
+    shown = filtered([answers[start:end] for start, end in itertools.pairwise(endpoints) if end > start])
     assert len(shown) == len(answers)
     assert not any(trace in shown for trace in TRACES)
 

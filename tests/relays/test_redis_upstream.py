@@ -85,7 +85,7 @@ def test_a_user_who_may_do_little_is_logged_in_all_the_same(
 ) -> None:
     """PING is not needed for it, and refusals of ours need no permission."""
     started.point(server, user="silent", password="silent-canary-9")
-    with Raw(started.place()) as raw:
+    with Raw(started.endpoint()) as raw:
         raw.send(b"GET a\r\nPING\r\nCONFIG GET requirepass\r\n")
         assert raw.line() == b"$-1"
         assert raw.line().startswith(b"-NOPERM")
@@ -135,13 +135,15 @@ def test_when_the_login_fails_the_client_is_told_as_its_first_answer(
 ) -> None:
     """By our code, in a form that its library takes for a failed login; over TCP too."""
     started.point(server, password="wrong")
-    place = started.place(tcp=True)
-    with Raw(place) as raw:
+    endpoint = started.endpoint(tcp=True)
+    with Raw(endpoint) as raw:
         raw.send(b"PING\r\nPING\r\n")
         assert raw.rest().startswith(b"-NOAUTH connvault upstream_auth_failed: The service refused")
     for protocol in (2, 3):
         with (
-            redis.Redis(port=place.port or 0, password=place.token, protocol=protocol, retry=ONCE) as client,
+            redis.Redis(
+                port=endpoint.port or 0, password=endpoint.token, protocol=protocol, retry=ONCE
+            ) as client,
             pytest.raises(redis.AuthenticationError, match="connvault upstream_auth_failed: "),
         ):
             client.ping()
@@ -150,7 +152,7 @@ def test_when_the_login_fails_the_client_is_told_as_its_first_answer(
 def test_when_the_broker_refuses_the_client_is_told(started: RedisRelays, server: RedisServer) -> None:
     """What the broker says goes through."""
     started.point(server).vault.refusal = VaultLocked()
-    with Raw(started.place()) as raw:
+    with Raw(started.endpoint()) as raw:
         raw.send(b"PING\r\n")
         assert raw.rest() == f"-ERR connvault vault_locked: {VaultLocked().message}\r\n".encode()
 
@@ -167,7 +169,7 @@ def test_through_tls_all_arrives_and_who_leaves_is_noticed(
     with started.client() as client, started.client() as other:
         client.set("large", value)
         assert client.get("large") == value
-        with Raw(started.place()) as raw:
+        with Raw(started.endpoint()) as raw:
             raw.send(b"BLPOP queue 0\r\n")
             wait_until(
                 lambda: other.info("clients")["blocked_clients"] == 1,
@@ -218,11 +220,11 @@ def test_when_the_password_was_changed_the_next_connection_has_the_new_one(start
 def test_when_the_server_restarts_the_same_handle_goes_on(started: RedisRelays) -> None:
     """redis-py connects again by itself."""
     with redis_server(password=PASSWORD) as server:
-        place = started.point(server).place()
-        with redis.Redis(unix_socket_path=place.socket) as client:
+        endpoint = started.point(server).endpoint()
+        with redis.Redis(unix_socket_path=endpoint.socket) as client:
             assert client.ping()
             server.stop()
-            with Raw(place) as raw:
+            with Raw(endpoint) as raw:
                 raw.send(b"PING\r\n")
                 assert raw.rest().startswith(b"-ERR connvault upstream_unreachable: ")
             server.start()
@@ -275,7 +277,7 @@ def test_when_a_server_lies_about_a_length_only_its_client_waits(
         stream.recv(4096)
 
     with upstream(lie) as port:
-        liar = started.point(server, port=port).place()
+        liar = started.point(server, port=port).endpoint()
         with Raw(liar) as raw:
             raw.send(b"GET a\r\n")
             assert [raw.line(), raw.line()] == [b"$1000000", b"short"]
@@ -285,10 +287,10 @@ def test_when_a_server_lies_about_a_length_only_its_client_waits(
 
 def test_fifty_logins_at_once(started: RedisRelays, server: RedisServer) -> None:
     """Each on its own thread, none waits for another."""
-    place = started.point(server).place()
+    endpoint = started.point(server).endpoint()
 
     def work(_number: int) -> bool:
-        with started.client(place) as client:
+        with started.client(endpoint) as client:
             return bool(client.ping())
 
     with ThreadPoolExecutor(50) as pool:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.support.broker.process_sinks import memory
 from tests.support.broker.processes import clean_environment, wait_until
-from tests.support.broker.requester import Asker, Refused
+from tests.support.broker.requester import Refused, RequesterProcess
 from tests.support.broker.ssh_world import SshWorld
 from tests.support.broker.ssh_world import key as key
 from tests.support.broker.ssh_world import world as world
@@ -45,19 +45,19 @@ def name(world: SshWorld, key: UserKey) -> str:
 
 
 @pytest.fixture
-def unbound(world: SshWorld, key: UserKey) -> Iterator[Asker]:
+def unbound(world: SshWorld, key: UserKey) -> Iterator[RequesterProcess]:
     """Of a connection whose owner lets programs log in that can't name the host."""
     with world.asking(world.define(key, host_key=world.sshd.host_key, bound_only=False)) as asking:
         yield asking
 
 
 @pytest.fixture
-def cell(world: SshWorld, name: str) -> Iterator[Asker]:
+def cell(world: SshWorld, name: str) -> Iterator[RequesterProcess]:
     with world.asking(name) as asking:
         yield asking
 
 
-def test_the_ssh_program_logs_in_with_the_agent(cell: Asker) -> None:
+def test_the_ssh_program_logs_in_with_the_agent(cell: RequesterProcess) -> None:
     """The story; the handle says how it is delivered."""
     assert "brokered" in cell.run("repr(h)")
     assert cell.run(_HELLO) == [0, "hello", ""]
@@ -85,7 +85,9 @@ def test_a_key_of_any_kind_logs_in(world: SshWorld, key: UserKey, kind: tuple[st
         assert cell.run(_HELLO) == [0, "hello", ""]
 
 
-def test_git_clones_and_pushes_with_the_agent(cell: Asker, world: SshWorld, tmp_path: Path) -> None:
+def test_git_clones_and_pushes_with_the_agent(
+    cell: RequesterProcess, world: SshWorld, tmp_path: Path
+) -> None:
     """With the variable that the provider promises, and the user and port in the address."""
     bare, clone = tmp_path / "bare.git", tmp_path / "clone"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", bare], check=True)
@@ -105,14 +107,14 @@ git("-C", "{clone}", "push", "origin", "HEAD:main")
     assert log.stdout == b"pushed through the agent\n"
 
 
-def test_when_fifty_clients_log_in_at_once_all_get_in(unbound: Asker, world: SshWorld) -> None:
+def test_when_fifty_clients_log_in_at_once_all_get_in(unbound: RequesterProcess, world: SshWorld) -> None:
     """asyncssh, each with its own connection to the agent."""
     unbound.run(_FIFTY)
     unbound.run(f"known = asyncssh.read_known_hosts({str(world.sshd.known_hosts)!r})")
     assert unbound.run("asyncio.run(all_of_them(h._handle_ref.open().fields))") == list(range(50))
 
 
-def test_paramikos_own_agent_client_logs_in(unbound: Asker, world: SshWorld) -> None:
+def test_paramikos_own_agent_client_logs_in(unbound: RequesterProcess, world: SshWorld) -> None:
     """paramiko's own agent client, by SSH_AUTH_SOCK."""
     unbound.run(
         f"""
@@ -126,7 +128,7 @@ said = c.exec_command("echo hello")[1].read().decode(); c.close()
     assert unbound.run("said") == "hello\n"
 
 
-def test_a_signature_of_a_commit_is_refused_with_a_reason(cell: Asker, tmp_path: Path) -> None:
+def test_a_signature_of_a_commit_is_refused_with_a_reason(cell: RequesterProcess, tmp_path: Path) -> None:
     """A signature of a file is good everywhere: it is no login."""
     public = tmp_path / "key.pub"
     cell.run(
@@ -142,7 +144,9 @@ signed = subprocess.run(["ssh-keygen", "-Y", "sign", "-n", "git", "-f", {str(pub
 
 
 @pytest.mark.parametrize("words", ["-D", "-x", "-d {public}", "{private}"])
-def test_adding_removing_and_locking_keys_is_refused(cell: Asker, tmp_path: Path, words: str) -> None:
+def test_adding_removing_and_locking_keys_is_refused(
+    cell: RequesterProcess, tmp_path: Path, words: str
+) -> None:
     """ssh-add against the agent: the one key stays the one key."""
     other, public = new_key(), tmp_path / "key.pub"
     private = tmp_path / "other"
@@ -190,7 +194,7 @@ def test_when_only_bound_logins_are_signed_ssh_gets_in_and_asyncssh_does_not(
 
 
 def test_when_the_agent_is_forwarded_the_other_machine_gets_no_signature(
-    cell: Asker, world: SshWorld
+    cell: RequesterProcess, world: SshWorld
 ) -> None:
     """`ssh -A`: from over there, the same key opens nothing."""
     there = (
@@ -227,7 +231,7 @@ def test_when_the_secret_is_no_key_the_agent_is_empty_and_says_why(world: SshWor
         assert "public half" in cell.run("h.last_refusal")
 
 
-def test_when_the_server_restarts_the_next_login_works(cell: Asker, world: SshWorld) -> None:
+def test_when_the_server_restarts_the_next_login_works(cell: RequesterProcess, world: SshWorld) -> None:
     """The agent never knew of it."""
     assert cell.run(_HELLO)[0] == 0
     world.sshd.stop()
@@ -238,7 +242,7 @@ def test_when_the_server_restarts_the_next_login_works(cell: Asker, world: SshWo
     assert cell.run(_HELLO) == [0, "hello", ""]
 
 
-def test_another_process_at_the_agent_is_refused(cell: Asker, world: SshWorld) -> None:
+def test_another_process_at_the_agent_is_refused(cell: RequesterProcess, world: SshWorld) -> None:
     """Of the same user, with the right path: this test's own process has asked nobody."""
     listed = subprocess.run(
         ["ssh-add", "-L"],
@@ -275,7 +279,7 @@ def test_when_the_permission_is_taken_back_an_open_ssh_goes_on_and_the_next_does
         assert cell.run("subprocess.run(f, env=sock, stdin=subprocess.DEVNULL).returncode") == 255
 
 
-def test_when_signatures_are_given_each_is_on_record(cell: Asker, world: SshWorld) -> None:
+def test_when_signatures_are_given_each_is_on_record(cell: RequesterProcess, world: SshWorld) -> None:
     """As a use, before it is given."""
     events = world.operator.call("audit.list", {"limit": 500})["events"]
     before = sum(event["type"] == "access:used" for event in events)
@@ -305,7 +309,7 @@ def _found_in_memory(pid: int, needles: dict[str, bytes]) -> set[str]:
 
 
 def test_when_everything_was_used_the_key_is_nowhere_in_the_kernels_memory(
-    unbound: Asker, key: UserKey, tmp_path: Path
+    unbound: RequesterProcess, key: UserKey, tmp_path: Path
 ) -> None:
     """After ssh, asyncssh, paramiko and our own opener; the control shows that the search would find it."""
     cell, needles = unbound, _needles(key)

@@ -30,7 +30,7 @@ def relays(server: TokenServer) -> Iterator[HttpRelays]:
 
 def asked(relays: HttpRelays, grant: str) -> int:
     """By a new handle, whose place stays open."""
-    with RawClient(relays.place(grant=grant)) as client:
+    with RawClient(relays.endpoint(grant=grant)) as client:
         return client.get("/users").answer().status
 
 
@@ -51,8 +51,8 @@ def test_when_a_grant_ends_its_worker_does_and_the_others_stay(
 ) -> None:
     """The next handle under a new one begins anew."""
     with (
-        RawClient(relays.place(grant="one")) as one,
-        RawClient(relays.place(grant="two")) as two,
+        RawClient(relays.endpoint(grant="one")) as one,
+        RawClient(relays.endpoint(grant="two")) as two,
     ):
         assert [client.get("/users").answer().status for client in (one, two)] == [200, 200]
         relays.revoke("one")
@@ -65,7 +65,7 @@ def test_when_a_grant_ends_its_worker_does_and_the_others_stay(
 def test_one_ref_under_two_grants_is_two_handles(relays: HttpRelays) -> None:
     """Its row was led to another grant: what was opened before keeps its own place, to end with the first one."""
     ref = new_ref()
-    before, after = relays.place(ref, grant="one"), relays.place(ref, grant="two")
+    before, after = relays.endpoint(ref, grant="one"), relays.endpoint(ref, grant="two")
     assert before.directory != after.directory
     with RawClient(before) as client:
         relays.revoke("one")
@@ -78,8 +78,8 @@ def test_one_ref_under_two_grants_is_two_handles(relays: HttpRelays) -> None:
 def test_when_the_database_can_not_be_read_what_ends_by_itself_is_cut(relays: HttpRelays, how: str) -> None:
     """Nobody can be asked whether it may stay, and nobody needs to be."""
     soon = datetime.now(timezone.utc) + timedelta(seconds=1)
-    place = relays.place(expires_at=soon if how == "expires" else None)
-    with RawClient(place) as client:
+    endpoint = relays.endpoint(expires_at=soon if how == "expires" else None)
+    with RawClient(endpoint) as client:
         assert client.get("/users").answer().status == 200
         relays.vault.broken = True
         if how == "its run ends":
@@ -90,7 +90,7 @@ def test_when_the_database_can_not_be_read_what_ends_by_itself_is_cut(relays: Ht
 
 def test_a_grant_is_judged_each_time_while_the_database_can_not_be_read(relays: HttpRelays) -> None:
     """By what is known without it: a vault that is locked meanwhile ends everything."""
-    with RawClient(relays.place()) as client:
+    with RawClient(relays.endpoint()) as client:
         assert client.get("/users").answer().status == 200
         relays.vault.broken = True
         relays.vault.locked = True
@@ -99,10 +99,10 @@ def test_a_grant_is_judged_each_time_while_the_database_can_not_be_read(relays: 
 
 def test_a_worker_gets_no_login_of_another_grants_handle(relays: HttpRelays) -> None:
     """It names the handle itself: a bug in one of them must not reach what another one may."""
-    relays.place(grant="one")
-    relays.place(grant="two")
+    relays.endpoint(grant="one")
+    relays.endpoint(grant="two")
     supervisor = relays.supervisor
     one, two = supervisor._open
     key = next(key for key, worker in supervisor._workers.items() if worker is supervisor._open[one].worker)
-    with RawClient(relays.place(grant="one")) as client, pytest.raises(HandleInvalid):
+    with RawClient(relays.endpoint(grant="one")) as client, pytest.raises(HandleInvalid):
         supervisor._answer(key, two, client.stream)

@@ -27,9 +27,9 @@ def test_when_one_handle_ends_the_next_opens_at_the_same_moment(relays: HttpRela
     """Whoever releases a handle and asks again is not told that the broker is away."""
     for _ in range(40):
         ref = new_ref()
-        place = relays.place(ref)
+        endpoint = relays.endpoint(ref)
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(place.socket)
+            client.connect(endpoint.socket)
         # The watch ends this one, and its worker, while the next turn opens.
         relays.revoke(ref)
 
@@ -37,13 +37,13 @@ def test_when_one_handle_ends_the_next_opens_at_the_same_moment(relays: HttpRela
 def test_when_a_lost_relay_is_opened_again_its_sockets_stay(relays: HttpRelays) -> None:
     """The watch finds the lost one late; what stands in its place, under the same name, is not it."""
     ref = new_ref()
-    relays.place(ref)
+    relays.endpoint(ref)
     for _ in range(20):
         lose(relays.supervisor)
         relays.supervisor.changed()
-        place = relays.place(ref)
+        endpoint = relays.endpoint(ref)
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(place.socket)
+            client.connect(endpoint.socket)
     relays.revoke(ref)
 
 
@@ -70,16 +70,16 @@ def test_when_two_open_while_the_lost_worker_is_swept_there_is_one_worker(
     would be in nobody's list, and outlive the permission."""
     one = new_ref()
     other = one if same_handle else new_ref()
-    relays.place(one)
+    relays.endpoint(one)
     before = len(workers())
     lose(relays.supervisor)
     starts = SlowStarts(relays, monkeypatch)
     with ThreadPoolExecutor() as threads:
-        first = threads.submit(relays.place, one)
+        first = threads.submit(relays.endpoint, one)
         wait_until(lambda: starts.begun == 1, deadline_s=5, what="the first start")
         relays.supervisor.changed()
         wait_for_the_cut(relays.supervisor)
-        second = threads.submit(relays.place, other)
+        second = threads.submit(relays.endpoint, other)
         wait_until(
             lambda: (
                 starts.begun == 2
@@ -89,12 +89,12 @@ def test_when_two_open_while_the_lost_worker_is_swept_there_is_one_worker(
             what="the second opener",
         )
         starts.may_begin.set()
-        places: list[RelayEndpoint] = [first.result(30), second.result(30)]
+        endpoints: list[RelayEndpoint] = [first.result(30), second.result(30)]
     assert starts.begun == 1
     assert len(workers()) == before
-    for place in places:
+    for endpoint in endpoints:
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(place.socket)
+            client.connect(endpoint.socket)
     relays.revoke(one)
     relays.revoke(other)
     wait_until(lambda: len(workers()) == before - 1, deadline_s=5, what="the end of the worker")

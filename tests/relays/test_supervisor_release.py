@@ -54,16 +54,16 @@ def test_releasing_one_handle_leaves_the_others_of_a_slow_worker(relays: HttpRel
     """A transaction of another one would be lost with the worker."""
     one, other = new_ref(), new_ref()
 
-    def client(place: RelayEndpoint) -> RawClient:
-        made = RawClient(place, tcp=tcp)
+    def client(endpoint: RelayEndpoint) -> RawClient:
+        made = RawClient(endpoint, tcp=tcp)
         if tcp:
-            made.get("/", f"Authorization: Bearer {place.token}").answer()
+            made.get("/", f"Authorization: Bearer {endpoint.token}").answer()
         return made
 
-    def asked(made: RawClient, place: RelayEndpoint) -> int:
-        return made.get("/", f"Authorization: Bearer {place.token}").answer().status
+    def asked(made: RawClient, endpoint: RelayEndpoint) -> int:
+        return made.get("/", f"Authorization: Bearer {endpoint.token}").answer().status
 
-    first, second = relays.place(one, tcp=tcp), relays.place(other, tcp=tcp)
+    first, second = relays.endpoint(one, tcp=tcp), relays.endpoint(other, tcp=tcp)
     with client(first) as mine, client(second) as others:
         assert (asked(mine, first), asked(others, second)) == (200, 200)
         with stopped() as worker:
@@ -78,7 +78,7 @@ def test_releasing_one_handle_leaves_the_others_of_a_slow_worker(relays: HttpRel
 def test_a_worker_hears_of_what_was_released_while_it_was_slow(relays: HttpRelays) -> None:
     """Then nobody gets in there any more, and the same handle may be opened anew."""
     one, other = new_ref(), new_ref()
-    first, second = relays.place(one), relays.place(other)
+    first, second = relays.endpoint(one), relays.endpoint(other)
     with RawClient(first) as mine, RawClient(second) as others:
         assert served(mine)
         assert served(others)
@@ -87,7 +87,7 @@ def test_a_worker_hears_of_what_was_released_while_it_was_slow(relays: HttpRelay
             assert mine.rest() == b""
             wait_until(lambda: len(relays.supervisor._open) == 1, deadline_s=5, what="the end of the handle")
         relays.vault.ended.discard(one)
-        with RawClient(relays.place(one)) as again:
+        with RawClient(relays.endpoint(one)) as again:
             assert served(again)
         assert served(others)
 
@@ -95,13 +95,13 @@ def test_a_worker_hears_of_what_was_released_while_it_was_slow(relays: HttpRelay
 def test_releasing_many_handles_of_a_stopped_worker_holds_up_nobody(relays: HttpRelays) -> None:
     """More than its pipe has room for: another permission's handle is cut in the middle of it."""
     refs = [new_ref() for _ in range(150)]
-    others = relays.place()
+    others = relays.endpoint()
     for ref in refs:
-        relays.place(ref)
+        relays.endpoint(ref)
     with RawClient(others) as kept, stopped() as worker:
-        relays.place(grant="two")
+        relays.endpoint(grant="two")
         (second,) = [one for one in workers() if one != worker]
-        with RawClient(relays.place(grant="two")) as mine:
+        with RawClient(relays.endpoint(grant="two")) as mine:
             assert served(mine)
             relays.vault.ended.update(refs)
             relays.revoke("two")
@@ -114,7 +114,7 @@ def test_releasing_many_handles_of_a_stopped_worker_holds_up_nobody(relays: Http
 def test_the_last_handle_of_a_stopped_worker_ends_it(relays: HttpRelays) -> None:
     """Nothing else ends what it still does at the server, and nothing of another handle is lost."""
     ref = new_ref()
-    with RawClient(relays.place(ref)) as client:
+    with RawClient(relays.endpoint(ref)) as client:
         assert served(client)
         with stopped() as worker:
             relays.revoke(ref)
@@ -133,7 +133,7 @@ def test_no_client_waits_for_another_ones_worker(relays: HttpRelays, monkeypatch
         retire(worker, handle)
 
     monkeypatch.setattr(WorkerClient, "retire", patient)
-    with RawClient(relays.place(grant="one")) as one, RawClient(relays.place(grant="two")) as two:
+    with RawClient(relays.endpoint(grant="one")) as one, RawClient(relays.endpoint(grant="two")) as two:
         assert served(one)
         assert served(two)
         relays.vault.ended.add("one")
@@ -146,7 +146,7 @@ def test_no_client_waits_for_another_ones_worker(relays: HttpRelays, monkeypatch
 def test_who_comes_to_a_released_handle_is_told_why(relays: HttpRelays) -> None:
     """A slow worker still listens there; a login is given for nothing."""
     one = new_ref()
-    with RawClient(relays.place(one)) as mine, RawClient(relays.place()) as others:
+    with RawClient(relays.endpoint(one)) as mine, RawClient(relays.endpoint()) as others:
         assert served(mine)
         assert served(others)
         supervisor = relays.supervisor
@@ -164,12 +164,12 @@ def test_who_comes_to_a_released_handle_is_told_why(relays: HttpRelays) -> None:
 def test_a_handle_is_in_use_while_somebody_is_logged_in(relays: HttpRelays) -> None:
     """Who only connects counts for nothing: anybody of this user can."""
     ref = new_ref()
-    place = relays.place(ref)
-    relays.place()
+    endpoint = relays.endpoint(ref)
+    relays.endpoint()
     assert set(relays.supervisor.in_use()) == set()
-    with RawClient(place):
+    with RawClient(endpoint):
         assert set(relays.supervisor.in_use()) == set()
-    with RawClient(place) as client:
+    with RawClient(endpoint) as client:
         assert served(client)
         assert set(relays.supervisor.in_use()) == {ref}
     wait_until(lambda: not set(relays.supervisor.in_use()), deadline_s=5, what="the client to be gone")

@@ -17,7 +17,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from connvault_jupyter.contracts.events import Event
 from tests.server.test_routes import DENYING, with_authorizer
-from tests.support.broker.raw_requester import RawAsker
+from tests.support.broker.raw_requester import RawRequester
 from tests.support.browser.jupyter_server import JupyterServer, StartJupyterServer, serve
 from tests.support.browser.rest import Rest
 
@@ -82,7 +82,7 @@ def question(server: JupyterServer) -> Iterator[threading.Thread]:
     fields = {"host": "localhost", "port": 5432, "database": "d", "user": "u"}
     name = f"c{secrets.token_hex(4)}"
     Rest(server).create(name, "postgresql", fields, {"password": "a-password"})
-    asker = RawAsker(socket_path(server))
+    asker = RawRequester(socket_path(server))
     asker.hello()
 
     def ask() -> None:
@@ -185,7 +185,7 @@ async def test_a_tab_that_comes_later_is_told_what_is_open(
 async def test_a_question_without_any_tab_is_given_up(
     server: JupyterServer, question: threading.Thread
 ) -> None:
-    """Nobody could answer it: the asker is told so and does not wait for a minute."""
+    """Nobody could answer it: the requester is told so and does not wait for a minute."""
     question.start()
     await asyncio.wait_for(asyncio.to_thread(question.join), DEADLINE_S)
     events = (await asyncio.to_thread(Rest(server).call, "GET", "audit?limit=5"))["events"]

@@ -314,7 +314,7 @@ def test_a_shared_handle_ends_with_the_last_release(world: World) -> None:
 
 
 def test_a_grant_for_nobody_who_is_still_there_is_given_back(world: World) -> None:
-    """The asker went away in the moment in which the person said yes."""
+    """The requester went away in the moment in which the person said yes."""
 
     def too_late(settled: Future[None]) -> bool:
         world.decide("once")

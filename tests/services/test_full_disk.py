@@ -68,7 +68,7 @@ def test_a_lock_works_on_a_full_disk(world: World) -> None:
 
 @pytest.mark.parametrize("reserve", [True, False])
 def test_a_no_works_on_a_full_disk(world: World, reserve: bool) -> None:
-    """The asker is told, and the question is closed."""
+    """The requester is told, and the question is closed."""
 
     def fill() -> None:
         world.storage.full, world.storage.reserve = True, reserve

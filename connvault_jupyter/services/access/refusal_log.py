@@ -18,7 +18,7 @@ from ...contracts.connections import Connection
 from ...errors import AccessDenied, ConnvaultError, StorageError
 from ..audit.service import AuditService
 from ..ports import Clock, RunningRequesters
-from ..short_memory import MAX_REMEMBERED, Often, Until, asker_of
+from ..short_memory import MAX_REMEMBERED, Often, Until, throttle_key
 
 # As long as the pause after a no: a loop makes two events a minute.
 NOTED_EVERY_S = 30
@@ -59,12 +59,12 @@ class RefusalLog:
 
     def note(self, requester: Requester, connection: Connection | None, error: ConnvaultError) -> None:
         """Appends an event `access:refused`, or counts it if there was a similar one just now."""
-        asker, now = asker_of(requester), self._clock()
-        key = (asker, connection.id if connection is not None else "", error.code)
-        if self._noted.first(key, now, NOTED_EVERY_S) and not self._rows.once_more(asker, now, NOTED_EVERY_S):
+        who, now = throttle_key(requester), self._clock()
+        key = (who, connection.id if connection is not None else "", error.code)
+        if self._noted.first(key, now, NOTED_EVERY_S) and not self._rows.once_more(who, now, NOTED_EVERY_S):
             self._record(_Sum(now, 1, requester, connection, error.code), counted=False)
         else:
-            self._count(asker, requester, connection, error.code)
+            self._count(who, requester, connection, error.code)
 
     def noting(self, requester: Requester, about: Callable[[], Connection | None]) -> Noting:
         """A block in which each refusal is logged: around everything that a requester asks for, except the wait for a
@@ -78,9 +78,9 @@ class RefusalLog:
         """Appends the counts whose half minute has passed, one event per requester. What can't be logged stays
         counted."""
         now = self._clock()
-        for asker, found in tuple(self._sums.items()):
+        for who, found in tuple(self._sums.items()):
             if (all_of_them or now >= found.due) and self._record(found, counted=True):
-                del self._sums[asker]
+                del self._sums[who]
 
     def note_refused(
         self, requester: Requester, about: Callable[[], Connection | None], error: ConnvaultError
@@ -92,21 +92,21 @@ class RefusalLog:
         with suppress(StorageError):
             self.note(self._running.current(requester), about(), error)
 
-    def _count(self, asker: str, requester: Requester, connection: Connection | None, code: str) -> None:
-        found = self._sums.get(asker)
+    def _count(self, who: str, requester: Requester, connection: Connection | None, code: str) -> None:
+        found = self._sums.get(who)
         if found is None:
             due = self._clock() + timedelta(seconds=NOTED_EVERY_S)
             if len(self._sums) >= MAX_REMEMBERED:
                 self.sum_up(all_of_them=True)
             while len(self._sums) >= MAX_REMEMBERED:
                 del self._sums[next(iter(self._sums))]
-            self._sums[asker] = _Sum(due, 1, requester, connection, code)
+            self._sums[who] = _Sum(due, 1, requester, connection, code)
             return
         same_requester = found.requester is not None and found.requester.key == requester.key
         same_connection = (
             found.connection is not None and connection is not None and found.connection.id == connection.id
         )
-        self._sums[asker] = _Sum(
+        self._sums[who] = _Sum(
             found.due,
             found.count + 1,
             requester if same_requester else None,

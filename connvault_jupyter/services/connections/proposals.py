@@ -28,7 +28,7 @@ from ..access.refusal_log import RefusalLog
 from ..context import Context
 from ..identifiers import new_ref
 from ..ports import ProviderRegistry, RunningRequesters
-from ..short_memory import asker_of
+from ..short_memory import throttle_key
 from ..visible_names import is_visible
 
 # Long enough to read a cell's output and to click; a link in a notebook that is opened tomorrow shows nothing.
@@ -161,9 +161,9 @@ class ProposalsService:
         return None
 
     def _make_room(self, requester: Requester) -> None:
-        mine = asker_of(requester)
+        mine = throttle_key(requester)
         if (
-            sum(asker_of(kept.requester) == mine for kept in self._kept.values()) >= MAX_OF_ONE
+            sum(throttle_key(kept.requester) == mine for kept in self._kept.values()) >= MAX_OF_ONE
             or len(self._kept) >= MAX_IN_ALL
         ):
             raise TooManyProposals

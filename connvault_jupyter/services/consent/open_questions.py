@@ -28,7 +28,7 @@ from ..identifiers import new_id
 from ..ports import RunningRequesters
 from ..requester_claims import Claim, Claims
 from ..secrets.reader import SecretReader
-from ..short_memory import asker_of
+from ..short_memory import throttle_key
 from .approvers import Approvers
 from .log import QuestionLog
 from .preselection import Preselection
@@ -91,8 +91,8 @@ class OpenQuestions:
             self._join(same, ticket, reason)
             return ticket
         self._throttle.check(subject, now)
-        mine = asker_of(subject.requester)
-        own = [one.expires_at for one in self._questions.all() if asker_of(one.subject.requester) == mine]
+        mine = throttle_key(subject.requester)
+        own = [one.expires_at for one in self._questions.all() if throttle_key(one.subject.requester) == mine]
         if len(own) >= self._settings.max_open_questions:
             raise TooManyQuestions(retry_after_s=max(1, ceil((min(own) - now).total_seconds())))
         preselected = self._preselection.of(key_of(subject), now)

@@ -10,7 +10,7 @@ from math import ceil
 
 from ...errors import AccessDenied
 from ..grants.service import Subject
-from ..short_memory import Often, Until, asker_of
+from ..short_memory import Often, Until, throttle_key
 from .question import Happening
 
 # In the other cases nobody saw a dialog, so nobody needs a pause before the next one.
@@ -41,7 +41,7 @@ class Throttle:
         """Raises: AccessDenied (`cooldown`): this is not asked yet."""
         remaining_s = max(
             self._pausing.remaining_s(_key(subject), now),
-            self._pausing_in_all.remaining_s(asker_of(subject.requester), now),
+            self._pausing_in_all.remaining_s(throttle_key(subject.requester), now),
         )
         if remaining_s > 0:
             raise AccessDenied(
@@ -54,13 +54,13 @@ class Throttle:
         """Notes how a question ended without a yes."""
         if happening is Happening.CUT_OFF:
             return
-        key, asker = _key(subject), asker_of(subject.requester)
+        key, who = _key(subject), throttle_key(subject.requester)
         too_often = happening in _UNANSWERED and self._unanswered.once_more(key, now, self._pause_s)
         if happening in _PAUSING or too_often:
             self._pausing.remember(key, now, self._pause_s)
-        if self._unanswered_in_all.once_more(asker, now, self._pause_s):
-            self._pausing_in_all.remember(asker, now, self._pause_s)
+        if self._unanswered_in_all.once_more(who, now, self._pause_s):
+            self._pausing_in_all.remember(who, now, self._pause_s)
 
 
 def _key(subject: Subject) -> tuple[str, str]:
-    return asker_of(subject.requester), subject.connection.id
+    return throttle_key(subject.requester), subject.connection.id

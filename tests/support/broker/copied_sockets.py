@@ -15,7 +15,7 @@ from ..relays.relay_process import relays_below
 from .notebook_processes import Notebooks
 from .operator import Rule, allow_session, operated_broker
 from .processes import wait_until
-from .requester import Asker
+from .requester import RequesterProcess
 
 # Speaks PostgreSQL on a bare socket, and keeps copies of handed-over sockets.
 ATTACKER = """
@@ -61,7 +61,7 @@ def workers(notebooks: Notebooks) -> list[Any]:
     return relays_below(notebooks.operator.broker.pid)[1]
 
 
-def give_back(kernel: Asker, postgres: PostgresServer) -> None:
+def give_back(kernel: RequesterProcess, postgres: PostgresServer) -> None:
     """Returns when the relay has reset the session, the last of which is a number that it asks for."""
     pid = kernel.run("c.info.backend_pid")
     kernel.run("c.close()")
@@ -71,6 +71,6 @@ def give_back(kernel: Asker, postgres: PostgresServer) -> None:
     wait_until(lambda: postgres.execute(reset), deadline_s=10, what="the session's return")
 
 
-def ended(kernel: Asker, question: str = "asked(mine)") -> None:
+def ended(kernel: RequesterProcess, question: str = "asked(mine)") -> None:
     """The copy is of no use any more."""
     wait_until(lambda: not kernel.run(question), deadline_s=20, what="the end of the session")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .operator import Operator
-from .requester import Asker, asker
+from .requester import RequesterProcess, requester_process
 
 
 class Notebooks:
@@ -21,9 +21,9 @@ class Notebooks:
         self._rows: list[dict[str, Any]] = []
 
     @contextmanager
-    def open(self, path: str, *, kernel_id: str = "") -> Iterator[Asker]:
+    def open(self, path: str, *, kernel_id: str = "") -> Iterator[RequesterProcess]:
         """A process that is the kernel of the notebook at `path`, until the block ends."""
-        with asker(self._home, self.socket_path) as process:
+        with requester_process(self._home, self.socket_path) as process:
             row = {
                 "kernel_id": kernel_id or f"kernel-of-{path}",
                 "pid": process.process.pid,
@@ -39,9 +39,9 @@ class Notebooks:
                 self.tell()
 
     @contextmanager
-    def outside(self) -> Iterator[Asker]:
+    def outside(self) -> Iterator[RequesterProcess]:
         """A process that is no kernel's child."""
-        with asker(self._home, self.socket_path) as process:
+        with requester_process(self._home, self.socket_path) as process:
             yield process
 
     def asked(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from connvault_jupyter.contracts import frames
 DEADLINE_S = 20.0
 
 
-class RawAsker:
+class RawRequester:
     """One connection. `hello` first, then `ask`."""
 
     def __init__(self, path: str) -> None:
@@ -59,9 +59,9 @@ def lets_in(path: str) -> bool:
 
 
 @contextmanager
-def asking(path: str) -> Iterator[RawAsker]:
+def asking(path: str) -> Iterator[RawRequester]:
     """A connection after its hello."""
-    asker = RawAsker(path)
+    asker = RawRequester(path)
     try:
         assert asker.hello()["ok"] is True
         yield asker

@@ -17,7 +17,7 @@ from ..relays.relay_process import relays_below
 from ..servers.redis_server import RedisServer, redis_server
 from .notebook_processes import Notebooks
 from .operator import Operator, operated_broker
-from .requester import Asker
+from .requester import RequesterProcess
 
 # What a kernel gets to use a handle with nothing but the standard library. A `RedisError` is an answer that is one.
 IN_THE_KERNEL = """
@@ -84,7 +84,7 @@ class RedisNotebooks:
         return name, str(view["connection"]["id"])
 
     @contextmanager
-    def kernel(self, path: str = "a.ipynb") -> Iterator[Asker]:
+    def kernel(self, path: str = "a.ipynb") -> Iterator[RequesterProcess]:
         with self.notebooks.open(path) as found:
             found.run(IN_THE_KERNEL)
             yield found

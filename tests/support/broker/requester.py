@@ -43,7 +43,7 @@ class Refused(Exception):
 
 
 @dataclass
-class Asker:
+class RequesterProcess:
     """`run` waits for the line to end; `begin` and `finish` are its two halves."""
 
     process: subprocess.Popen[bytes] = field(repr=False)
@@ -69,7 +69,9 @@ class Asker:
 
 
 @contextmanager
-def asker(home: Path, socket_path: str, *, inside: Sequence[str] = ()) -> Iterator[Asker]:
+def requester_process(
+    home: Path, socket_path: str, *, inside: Sequence[str] = ()
+) -> Iterator[RequesterProcess]:
     """A process of its own, that finds the broker at `socket_path`. `inside`: a command that runs it in surroundings of
     its own.
     """
@@ -81,6 +83,6 @@ def asker(home: Path, socket_path: str, *, inside: Sequence[str] = ()) -> Iterat
         cwd=Path(__file__).resolve().parents[3],
     ) as process:
         try:
-            yield Asker(process)
+            yield RequesterProcess(process)
         finally:
             end(process)

@@ -14,7 +14,7 @@ import pytest
 from connvault_jupyter.contracts.supervision import ConsentSettings
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker
-from tests.support.broker.requester import Asker
+from tests.support.broker.requester import RequesterProcess
 from tests.support.servers.sshd import SshServer, UserKey, new_key
 from tests.support.servers.sshd import sshd as sshd
 
@@ -76,7 +76,7 @@ class SshWorld:
         return found
 
     @contextlib.contextmanager
-    def asking(self, name: str) -> Iterator[Asker]:
+    def asking(self, name: str) -> Iterator[RequesterProcess]:
         with self._notebooks.open(f"{name}-{next(self._numbers)}.ipynb") as process:
             process.run(_PRELUDE.format(name=name, known_hosts=self.sshd.known_hosts, port=self.sshd.port))
             yield process

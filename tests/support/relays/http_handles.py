@@ -35,5 +35,5 @@ def relays(running: HttpRelays, server: WebServer) -> HttpRelays:
 
 @pytest.fixture
 def client(relays: HttpRelays) -> Iterator[RawClient]:
-    with RawClient(relays.place()) as made:
+    with RawClient(relays.endpoint()) as made:
         yield made

@@ -45,14 +45,14 @@ class Answer:
 class RawClient:
     """Sends bytes as they are, and reads answers with a `Content-Length` or in chunks, with what they are framed by."""
 
-    def __init__(self, place: RelayEndpoint, *, tcp: bool = False) -> None:
+    def __init__(self, endpoint: RelayEndpoint, *, tcp: bool = False) -> None:
         if tcp:
-            assert place.port is not None
-            self.stream = socket.create_connection(("127.0.0.1", place.port), timeout=WAIT_S)
+            assert endpoint.port is not None
+            self.stream = socket.create_connection(("127.0.0.1", endpoint.port), timeout=WAIT_S)
         else:
             self.stream = socket.socket(socket.AF_UNIX)
             self.stream.settimeout(WAIT_S)
-            self.stream.connect(place.socket)
+            self.stream.connect(endpoint.socket)
         self.read = b""
 
     def __enter__(self) -> RawClient:

@@ -30,16 +30,18 @@ class MysqlRelays(Relays):
 
     def opened(self) -> RelayEndpoint:
         """As a kernel would get it."""
-        place = self.place(self.ref)
+        endpoint = self.endpoint(self.ref)
         return RelayEndpoint(
-            connection="warehouse", provider_id="mysql", protocol="mysql", directory=place.directory,
-            socket=place.socket, hand_over=place.hand_over, port=None, token=HandleToken(place.token),
+            connection="warehouse", provider_id="mysql", protocol="mysql", directory=endpoint.directory,
+            socket=endpoint.socket, hand_over=endpoint.hand_over, port=None, token=HandleToken(endpoint.token),
             fields=self.vault.fields, variables={}, revision=1, rotation="r",
         )  # fmt: skip
 
     def connect(self, **arguments: Any) -> pymysql.Connection[Any]:
         """PyMySQL over the Unix socket."""
-        return pymysql.connect(unix_socket=self.place(self.ref).socket, **{"ssl_disabled": True, **arguments})
+        return pymysql.connect(
+            unix_socket=self.endpoint(self.ref).socket, **{"ssl_disabled": True, **arguments}
+        )
 
 
 @contextmanager

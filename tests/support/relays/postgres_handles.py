@@ -41,8 +41,8 @@ def own(postgres_login: Login) -> Iterator[Relays]:
 
 
 @pytest.fixture
-def place(shared: Relays) -> RelayEndpoint:
-    return shared.place()
+def endpoint(shared: Relays) -> RelayEndpoint:
+    return shared.endpoint()
 
 
 def sleeps(postgres: PostgresServer, pid: int) -> None:
@@ -51,7 +51,7 @@ def sleeps(postgres: PostgresServer, pid: int) -> None:
     wait_until(lambda: postgres.execute(statement), deadline_s=10, what="the query to run")
 
 
-def handed(place: RelayEndpoint, found: Any) -> bool:
+def handed(endpoint: RelayEndpoint, found: Any) -> bool:
     """Whether the connection goes on with the server's own socket."""
-    opened: Any = SimpleNamespace(directory=place.directory)
+    opened: Any = SimpleNamespace(directory=endpoint.directory)
     return hand_over(opened, found.info.backend_pid, found.fileno(), found) is not None

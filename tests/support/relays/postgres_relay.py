@@ -31,10 +31,10 @@ def fields_of(login: Login, **changed: Any) -> dict[str, Any]:
     return {**fields, **changed}
 
 
-def conninfo(place: RelayEndpoint, **more: Any) -> dict[str, Any]:
+def conninfo(endpoint: RelayEndpoint, **more: Any) -> dict[str, Any]:
     """What libpq needs; who and where is not its business, so it says the name at the operating system."""
     return {
-        "host": place.directory,
+        "host": endpoint.directory,
         "port": 5432,
         "user": os_user(),
         "dbname": os_user(),

@@ -29,20 +29,20 @@ class RedisRelays(Relays):
         self.vault.refusal = None
         return self
 
-    def client(self, place: RelayEndpoint | None = None, **arguments: Any) -> redis.Redis:
+    def client(self, endpoint: RelayEndpoint | None = None, **arguments: Any) -> redis.Redis:
         """redis-py over the Unix socket, without second attempts."""
         plain: dict[str, Any] = {"retry": None, "socket_timeout": WAIT_S, **arguments}
-        return redis.Redis(unix_socket_path=(place or self.place()).socket, **plain)
+        return redis.Redis(unix_socket_path=(endpoint or self.endpoint()).socket, **plain)
 
 
 class Raw:
     """A client that sends bytes and reads answers, as they are."""
 
-    def __init__(self, place: RelayEndpoint) -> None:
+    def __init__(self, endpoint: RelayEndpoint) -> None:
         self.stream = socket.socket(socket.AF_UNIX)
         self.stream.settimeout(WAIT_S)
         try:
-            self.stream.connect(place.socket)
+            self.stream.connect(endpoint.socket)
         except OSError:
             self.stream.close()
             raise

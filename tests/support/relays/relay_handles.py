@@ -78,7 +78,7 @@ class Relays:
         """`others`: as `order_of`."""
         return order_of(self.vault.protocol, ref or new_ref(), self.vault.fields, **others)
 
-    def place(self, ref: str | None = None, **others: Any) -> RelayEndpoint:
+    def endpoint(self, ref: str | None = None, **others: Any) -> RelayEndpoint:
         """A new handle's, or that of this one."""
         return self.supervisor.open(self.order(ref, **others))
 

@@ -429,7 +429,7 @@ def _guarded(stores: Stores, lock: OwnedLock) -> Stores:
 
 
 def gone(settled: Future[None]) -> bool:
-    """A wait in which the asker goes away."""
+    """A wait in which the requester goes away."""
     return False
 
 
@@ -473,7 +473,7 @@ class Caller:
         return self._outcome.result(30)
 
     def go_away(self) -> None:
-        """The asker's end of the channel closes."""
+        """The requester's end of the channel closes."""
         self._leave.set_result(None)
         self._outcome.exception(30)
 

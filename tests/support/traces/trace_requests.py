@@ -44,7 +44,7 @@ Reworded = Callable[[str, Claim], Claim]
 
 @dataclass(frozen=True)
 class Ask:
-    """All of these at once, each by an asker of its own; then the person answers whatever is asked."""
+    """All of these at once, each by a requester of its own; then the person answers whatever is asked."""
 
     claims: tuple[tuple[Claim, Claim], ...]
     decision: str
