@@ -448,7 +448,7 @@ def test_httpx_has_the_same_rules(handles: RelayedHandles, here: EchoApi, elsewh
             client.get("/go", follow_redirects=True)
         handles.refusal = VaultLocked()
         # The login before is shared for up to a second.
-        wait_until(lambda: locked(client), deadline_s=5, what="the refusal")
+        wait_until(lambda: locked(client), deadline_s=20, what="the refusal")
     assert elsewhere.requests == []
 
 

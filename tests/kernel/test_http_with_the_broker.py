@@ -165,7 +165,7 @@ def test_revoking_is_a_typed_error_at_the_next_request(world: World) -> None:
                 return exc.kind == "HandleInvalid"
             return False
 
-        wait_until(refused, deadline_s=5, what="the refusal")
+        wait_until(refused, deadline_s=20, what="the refusal")
 
 
 def test_a_use_is_on_record(world: World) -> None:

@@ -168,7 +168,7 @@ def test_when_the_permission_is_taken_back_the_client_is_closed(
     cell.run("c = h.connect()")
     assert cell.run(_ALIVE) is True
     world.operator.revoke_all()
-    wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=5, what="the client's end")
+    wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=20, what="the client's end")
     assert refused(cell).kind == "HandleInvalid"
 
 
@@ -176,7 +176,7 @@ def test_what_a_closed_client_says_is_about_its_handle(cell: RequesterProcess, w
     """paramiko only knows that there is no session any more."""
     cell.run("from connvault_jupyter.kernel import api\nc = h.connect()")
     world.operator.revoke_all()
-    wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=5, what="the client's end")
+    wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=20, what="the client's end")
     cell.run(
         "def why():\n"
         "    try: c.exec_command('true')\n"
@@ -190,7 +190,7 @@ def test_when_the_vault_is_locked_the_client_is_closed(cell: RequesterProcess, w
     cell.run("c = h.connect()")
     world.operator.call("vault.lock")
     try:
-        wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=5, what="the client's end")
+        wait_until(lambda: cell.run(_ALIVE) is False, deadline_s=20, what="the client's end")
         assert refused(cell).kind == "VaultLocked"
     finally:
         world.operator.set_up()

@@ -53,7 +53,7 @@ def test_a_replaced_secret_is_used_by_the_next_connection(relays: HttpRelays, se
             old.get("/v1/x").answer()
             return server.requests[-1].header("authorization") == "Bearer fresh-token"
 
-        wait_until(picked_up, deadline_s=5, what="the new secret")
+        wait_until(picked_up, deadline_s=20, what="the new secret")
 
 
 def test_a_restarted_server_is_found_again(relays: HttpRelays, server: WebServer) -> None:

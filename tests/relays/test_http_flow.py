@@ -38,7 +38,7 @@ def test_connections_are_kept_and_shared(relays: HttpRelays, server: WebServer) 
             for _ in range(3):
                 assert client.get("/v1/x").answer().status == 200
         # One more: the connection that is kept.
-        wait_until(lambda: worker.num_fds() <= before + 1, deadline_s=5, what="the end of the client")
+        wait_until(lambda: worker.num_fds() <= before + 1, deadline_s=20, what="the end of the client")
     assert server.opened == 1
 
 

@@ -141,7 +141,7 @@ def test_a_client_that_has_gone_ends_its_request(served: Served, server: WebServ
 
     server.rules["/x"] = rule
     served.stream.sendall(REQUEST)
-    wait_until(lambda: server.requests, deadline_s=5, what="the request")
+    wait_until(lambda: server.requests, deadline_s=20, what="the request")
     served.stream.close()
     assert ended.wait(10)
 
@@ -158,7 +158,7 @@ def test_a_cut_ends_a_request_that_waits(served: Served, server: WebServer) -> N
     """Both ends, at once."""
     server.rules["/x"] = lambda wire, _seen: wire.stream.recv(1)
     served.stream.sendall(REQUEST)
-    wait_until(lambda: server.requests, deadline_s=5, what="the request")
+    wait_until(lambda: server.requests, deadline_s=20, what="the request")
     served.downstream.cut()
     assert served.stream.recv(100) == b""
     assert served.ended()
@@ -170,7 +170,7 @@ def test_the_secret_of_an_idle_connection_is_let_go_of(served: Served) -> None:
     served.stream.recv(65536)
     (secrets,) = served.given
     assert secrets() is not None
-    wait_until(lambda: gc.collect() >= 0 and secrets() is None, deadline_s=5, what="the secret to go")
+    wait_until(lambda: gc.collect() >= 0 and secrets() is None, deadline_s=20, what="the secret to go")
     served.stream.sendall(REQUEST)
     assert served.stream.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
     assert len(served.given) == 2

@@ -163,8 +163,8 @@ def test_one_that_came_back_while_there_was_none_is_ended_too(
 
     monkeypatch.setattr(warm, "_next_expiry_s", noted)
     warm.order(KEY, LOGIN)
-    session = wait_until(lambda: warm.take(KEY), deadline_s=5, what="the login")
-    wait_until(lambda: waits[-1:] == [None], deadline_s=5, what="the end of what it waits for")
+    session = wait_until(lambda: warm.take(KEY), deadline_s=20, what="the login")
+    wait_until(lambda: waits[-1:] == [None], deadline_s=20, what="the end of what it waits for")
     warm.give(KEY, session)
     assert server.ended(1)
 
@@ -200,7 +200,7 @@ def test_one_logged_in_beforehand_has_the_settings_that_were_seen_before(
 ) -> None:
     """A change while it is logged in is one afterwards."""
     warm.order(KEY, LOGIN, b"seen before")
-    session = wait_until(lambda: warm.take(KEY), deadline_s=5, what="the login")
+    session = wait_until(lambda: warm.take(KEY), deadline_s=20, what="the login")
     assert session.settings_seen == b"seen before"
     session.stream.close()
 
@@ -217,7 +217,7 @@ def test_one_that_was_logged_in_long_ago_is_not_kept(server: Server, warm: WarmL
 def test_one_is_logged_in_beforehand(server: Server, warm: WarmLogins) -> None:
     """And no second one while there is one."""
     warm.order(KEY, LOGIN)
-    session = wait_until(lambda: warm.take(KEY), deadline_s=5, what="the login")
+    session = wait_until(lambda: warm.take(KEY), deadline_s=20, what="the login")
     warm.give(KEY, session)
     warm.order(KEY, LOGIN)
     assert (taken(warm), taken(warm), server.asked) == (1, None, 1)
@@ -231,7 +231,7 @@ def test_a_client_waits_for_the_one_that_is_coming(server: Server, warm: WarmLog
     clients = [threading.Thread(target=lambda: found.append(taken(warm))) for _ in range(2)]
     for client in clients:
         client.start()
-    wait_until(lambda: found, deadline_s=5, what="one that does not wait")
+    wait_until(lambda: found, deadline_s=20, what="one that does not wait")
     server.allowed.set()
     for client in clients:
         client.join(5)
@@ -260,8 +260,8 @@ def test_the_secret_is_let_go_of(server: Server, warm: WarmLogins) -> None:
     gone = weakref.ref(secrets)
     warm.order(KEY, dataclasses.replace(LOGIN, secrets=secrets))
     del secrets
-    wait_until(lambda: server.far, deadline_s=5, what="the login")
-    wait_until(lambda: gc.collect() >= 0 and gone() is None, deadline_s=5, what="the secret to go")
+    wait_until(lambda: server.far, deadline_s=20, what="the login")
+    wait_until(lambda: gc.collect() >= 0 and gone() is None, deadline_s=20, what="the secret to go")
 
 
 def test_switched_off_there_are_none(server: Server) -> None:

@@ -202,4 +202,4 @@ def test_when_tests_are_over_no_descriptor_and_thread_is_left(sshd: SshServer, k
     before = counts()
     for _ in range(10):
         both()
-    wait_until(lambda: counts() == before, deadline_s=5, what="everything to be let go of")
+    wait_until(lambda: counts() == before, deadline_s=20, what="everything to be let go of")

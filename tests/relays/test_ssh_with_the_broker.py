@@ -269,7 +269,7 @@ def test_when_the_permission_is_taken_back_an_open_ssh_goes_on_and_the_next_does
         )
         assert cell.run("first") == "before\n"
         world.operator.revoke_all()
-        wait_until(lambda: not os.path.exists(cell.run("path")), deadline_s=5, what="the agent's end")
+        wait_until(lambda: not os.path.exists(cell.run("path")), deadline_s=20, what="the agent's end")
         cell.run("p.stdin.write(b'after\\n'); p.stdin.flush(); second = p.stdout.readline().decode()")
         assert cell.run("second") == "after\n"
         cell.run("p.stdin.close(); p.wait()")

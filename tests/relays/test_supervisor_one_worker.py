@@ -76,7 +76,7 @@ def test_when_two_open_while_the_lost_worker_is_swept_there_is_one_worker(
     starts = SlowStarts(relays, monkeypatch)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(relays.endpoint, one)
-        wait_until(lambda: starts.begun == 1, deadline_s=5, what="the first start")
+        wait_until(lambda: starts.begun == 1, deadline_s=20, what="the first start")
         relays.supervisor.changed()
         wait_for_the_cut(relays.supervisor)
         second = threads.submit(relays.endpoint, other)
@@ -85,7 +85,7 @@ def test_when_two_open_while_the_lost_worker_is_swept_there_is_one_worker(
                 starts.begun == 2
                 or [turn.wanted_by for turn in relays.supervisor._openings._turns.values()] == [2]
             ),
-            deadline_s=5,
+            deadline_s=20,
             what="the second opener",
         )
         starts.may_begin.set()
@@ -97,4 +97,4 @@ def test_when_two_open_while_the_lost_worker_is_swept_there_is_one_worker(
             client.connect(endpoint.socket)
     relays.revoke(one)
     relays.revoke(other)
-    wait_until(lambda: len(workers()) == before - 1, deadline_s=5, what="the end of the worker")
+    wait_until(lambda: len(workers()) == before - 1, deadline_s=20, what="the end of the worker")

@@ -37,7 +37,7 @@ def stopped() -> Iterator[psutil.Process]:
     """The one worker answers nothing meanwhile, as one that is busy for seconds."""
     (worker,) = workers()
     worker.send_signal(signal.SIGSTOP)
-    wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, deadline_s=5, what="the worker to stop")
+    wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, deadline_s=20, what="the worker to stop")
     try:
         yield worker
     finally:
@@ -85,7 +85,7 @@ def test_a_worker_hears_of_what_was_released_while_it_was_slow(relays: HttpRelay
         with stopped():
             relays.revoke(one)
             assert mine.rest() == b""
-            wait_until(lambda: len(relays.supervisor._open) == 1, deadline_s=5, what="the end of the handle")
+            wait_until(lambda: len(relays.supervisor._open) == 1, deadline_s=20, what="the end of the handle")
         relays.vault.ended.discard(one)
         with RawClient(relays.endpoint(one)) as again:
             assert served(again)
@@ -106,7 +106,7 @@ def test_releasing_many_handles_of_a_stopped_worker_holds_up_nobody(relays: Http
             relays.vault.ended.update(refs)
             relays.revoke("two")
             assert mine.rest() == b""
-        wait_until(lambda: second not in workers(), deadline_s=5, what="the end of its worker")
+        wait_until(lambda: second not in workers(), deadline_s=20, what="the end of its worker")
         worker.send_signal(signal.SIGCONT)
         assert served(kept)
 
@@ -120,7 +120,7 @@ def test_the_last_handle_of_a_stopped_worker_ends_it(relays: HttpRelays) -> None
             relays.revoke(ref)
             assert client.rest() == b""
             wait_for_the_cut(relays.supervisor)
-            wait_until(lambda: worker not in workers(), deadline_s=5, what="the stopped worker's end")
+            wait_until(lambda: worker not in workers(), deadline_s=20, what="the stopped worker's end")
 
 
 def test_no_client_waits_for_another_ones_worker(relays: HttpRelays, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_who_comes_to_a_released_handle_is_told_why(relays: HttpRelays) -> None:
         handle = next(name for name, found in supervisor._open.items() if found.order.ref == one)
         (key,) = supervisor._workers
         relays.revoke(one)
-        wait_until(lambda: handle not in supervisor._open, deadline_s=5, what="the end of the handle")
+        wait_until(lambda: handle not in supervisor._open, deadline_s=20, what="the end of the handle")
         for refusal, why in ((HandleInvalid(reason="released"), "released"), (None, "revoked")):
             relays.vault.refusal = refusal
             with pytest.raises(HandleInvalid) as refused:
@@ -172,4 +172,4 @@ def test_a_handle_is_in_use_while_somebody_is_logged_in(relays: HttpRelays) -> N
     with RawClient(endpoint) as client:
         assert served(client)
         assert set(relays.supervisor.in_use()) == {ref}
-    wait_until(lambda: not set(relays.supervisor.in_use()), deadline_s=5, what="the client to be gone")
+    wait_until(lambda: not set(relays.supervisor.in_use()), deadline_s=20, what="the client to be gone")

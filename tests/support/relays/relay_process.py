@@ -95,12 +95,12 @@ def lose(supervisor: RelaySupervisor) -> None:
     left = len(workers()) - len(clients)
     for client in clients:
         client.end()
-    wait_until(lambda: len(workers()) <= left, deadline_s=5, what="the end of the workers")
+    wait_until(lambda: len(workers()) <= left, deadline_s=20, what="the end of the workers")
 
 
 def wait_for_the_cut(supervisor: RelaySupervisor) -> None:
     """Until nothing is open any more."""
-    wait_until(lambda: not supervisor._open, deadline_s=5, what="the end of what was open")
+    wait_until(lambda: not supervisor._open, deadline_s=20, what="the end of what was open")
 
 
 def workers() -> list[psutil.Process]:
