@@ -11,7 +11,9 @@ MATRIX_PYTHONS ?=
 MATRIX_TESTS ?= tests
 
 PY := .venv/bin/python
-PARALLEL := -n $(WORKERS) --dist loadgroup
+PARALLEL := -n $(WORKERS)
+# One worker a file: most of what the tests of one share is a process. In their order, as the longest come first.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 # node may come from the Python wheel in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -48,7 +50,7 @@ test: ready ## Every test: Python, notebooks (nbval), labextension, browser
 	$(MAKE) e2e
 
 test-python: ready ## The tests in Python, notebooks included
-	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "not e2e and not bench and not fuzz"
+	$(PY) -m pytest -n $(TEST_WORKERS) $(BY_FILE) -m "not e2e and not bench and not fuzz"
 
 test-labextension: ready-check ## The tests of the labextension
 	cd labextension && npm test -- --reporter=default --reporter=json --outputFile.json=$(CURDIR)/build/vitest.json

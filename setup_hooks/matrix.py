@@ -28,6 +28,7 @@ OLDEST_LAB = "requirements/lab-4.2.lock"
 
 # As in the Makefile: Playwright's event loop and those of the asynchronous tests do not share a process.
 _SUITES = {"tests": "not e2e and not bench and not fuzz", "browser": "e2e"}
+_DISTRIBUTION = {"tests": ("--dist", "loadfile", "--no-loadscope-reorder"), "browser": ("--dist", "load")}
 
 # pytest(1): all passed, some failed, and none was there to run.
 _RAN = (0, 1)
@@ -129,7 +130,7 @@ def run(environment: Environment, suites: dict[str, str], tests: Sequence[str], 
         report.unlink(missing_ok=True)
         done = subprocess.run(
             [
-                *(str(environment.interpreter), "-m", "pytest", "-q", "-n", workers, "--dist", "loadgroup"),
+                *(str(environment.interpreter), "-m", "pytest", "-q", "-n", workers, *_DISTRIBUTION[name]),
                 *("-m", marks, f"--junitxml={report}", "-p", "no:cacheprovider", *tests),
             ],
             cwd=ROOT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 pytest_plugins = [
     "tests.support.no_skips",
-    "tests.support.one_worker_a_file",
     "tests.support.properties",
     "tests.support.folders",
     "tests.support.services.expected_waits",

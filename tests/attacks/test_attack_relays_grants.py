@@ -22,8 +22,6 @@ from tests.support.servers.mariadb import Account
 from tests.support.servers.mariadb import account as account
 from tests.support.servers.mariadb import mariadb as mariadb
 
-pytestmark = pytest.mark.xdist_group("mariadb")
-
 # Bare MySQL beside bare PostgreSQL: COM_QUERY, whose answer has the number in it.
 MYSQL = """
 def asked_mysql(stream):

@@ -12,8 +12,6 @@ from tests.support.servers.mariadb import Account
 from tests.support.servers.mariadb import account as account
 from tests.support.servers.mariadb import mariadb as mariadb
 
-pytestmark = pytest.mark.xdist_group("mariadb")
-
 
 @pytest.fixture
 def served(account: Account) -> Iterator[MysqlRelays]:

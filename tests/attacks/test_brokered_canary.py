@@ -23,9 +23,6 @@ from tests.support.browser.rest import Rest
 from tests.support.servers.brokered_services import SERVICES, Service, new_secret, services
 from tests.support.sinks import Sink, files_below, hits, of_processes
 
-# One server and one of each service for all of them.
-pytestmark = pytest.mark.xdist_group("brokered-canary")
-
 # In all, with the long run: over 200.
 LONG_RUNS = 34
 

@@ -21,8 +21,6 @@ from tests.support.relays.relay_process import relays_below
 from tests.support.servers.mariadb import Account, MariaDbServer
 from tests.support.servers.mariadb import mariadb as mariadb
 
-pytestmark = pytest.mark.xdist_group("mariadb")
-
 # By `sslmode`: a plain upstream's socket can be handed over, an encrypted one's can't.
 DELIVERIES = {"disable": "hand_over", "require": "relay"}
 

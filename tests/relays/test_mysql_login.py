@@ -25,8 +25,6 @@ from tests.support.servers.mariadb import mariadb as mariadb
 from tests.support.servers.mysql_server import CACHING_SHA2, NATIVE, MySql8, serving
 from tests.support.servers.tls import ServerCertificate, loopback_certificate
 
-pytestmark = pytest.mark.xdist_group("mariadb")
-
 PASSWORD = "pass wörd-0815"
 ED25519 = "VIA ed25519 USING PASSWORD('%s')"
 

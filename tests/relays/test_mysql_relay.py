@@ -24,8 +24,6 @@ from tests.support.servers.mariadb import account as account
 from tests.support.servers.mariadb import mariadb as mariadb
 from tests.support.servers.mysql_server import Wire, serving
 
-pytestmark = pytest.mark.xdist_group("mariadb")
-
 
 @pytest.fixture
 def served(account: Account) -> Iterator[MysqlRelays]:

@@ -30,8 +30,6 @@ from tests.support.servers.mariadb import MariaDbServer
 from tests.support.servers.mariadb import mariadb as mariadb
 from tests.support.servers.mysql_server import MySql8, Wire
 
-pytestmark = pytest.mark.xdist_group("mariadb")
-
 
 @pytest.fixture(scope="module")
 def fields(mariadb: MariaDbServer) -> Iterator[dict[str, Any]]:
