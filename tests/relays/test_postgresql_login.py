@@ -9,10 +9,15 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import scramp  # type: ignore[import-untyped]
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import NameOID
 
 from connvault_jupyter.errors import (
     ConnvaultError,
@@ -28,6 +33,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.relays.downstream import Login as RelayLogin
 from connvault_jupyter.relays.limits import Limits
+from connvault_jupyter.relays.postgresql.authentication import end_point
 from connvault_jupyter.relays.postgresql.login import Session, log_in
 from connvault_jupyter.relays.postgresql.messages import message, parameter_status, query
 from connvault_jupyter.relays.postgresql.relay import Relay
@@ -208,6 +214,28 @@ def test_the_channel_is_bound(server: PostgresServer, monkeypatch: pytest.Monkey
     for mode in ("require", "disable"):
         shut(log_in(relay_login(server.admin, sslmode=mode), (), limits=Limits()).stream)
     assert [one.mechanism_name for one in used] == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
+
+
+@pytest.mark.parametrize(
+    ("key", "signed_by", "bound_by"),
+    [
+        (ec.generate_private_key(ec.SECP256R1()), hashes.SHA384(), "sha384"),
+        (ec.generate_private_key(ec.SECP256R1()), hashes.SHA256(), "sha256"),
+        (ed25519.Ed25519PrivateKey.generate(), None, None),
+    ],
+    ids=["SHA-384", "SHA-256", "Ed25519"],
+)
+def test_a_certificate_binds_by_the_hash_of_its_signature(
+    key: Any, signed_by: Any, bound_by: str | None
+) -> None:
+    """RFC 5929 4.1; one whose signature names no hash does not bind."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "db")])
+    begin = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=1))
+    certificate = builder.sign(key, signed_by).public_bytes(serialization.Encoding.DER)
+    expected = None if bound_by is None else hashlib.new(bound_by, certificate).digest()
+    assert end_point(certificate) == expected
+    assert end_point(b"no certificate") is None
 
 
 @pytest.mark.parametrize(

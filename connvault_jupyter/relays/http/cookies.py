@@ -32,6 +32,8 @@ class Jar:
         self._names = names
         self._lock = threading.Lock()
         self._jar = CookieJar()
+        # Path and name of each, oldest first: Python 3.10 lists a jar by name.
+        self._order: dict[tuple[str, str], None] = {}
 
     def taken(self, headers: Headers, target: str) -> Headers:
         """Keeps the session cookies of an answer to a request for `target`; returns the headers without them."""
@@ -47,10 +49,14 @@ class Jar:
                     left.append((name, value))
             if len(ours):
                 self._jar.extract_cookies(cast(Any, _Answer(ours)), self._asked(target))
-                kept = list(self._jar)
-                for cookie in kept[: max(0, len(kept) - _MAX_COOKIES)]:
-                    self._jar.clear(cookie.domain, cookie.path, cookie.name)
+                self._end_oldest()
         return left
+
+    def _end_oldest(self) -> None:
+        kept = {(cookie.path, cookie.name): cookie for cookie in self._jar}
+        self._order = {key: None for key in (*self._order, *kept) if key in kept}
+        for key in list(self._order)[: max(0, len(kept) - _MAX_COOKIES)]:
+            self._jar.clear(kept[key].domain, *key)
 
     def for_target(self, target: str) -> dict[str, str]:
         """The cookies to send with a request for it, by name."""

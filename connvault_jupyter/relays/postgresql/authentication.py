@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import scramp  # type: ignore[import-untyped]
+from asn1crypto.x509 import Certificate  # type: ignore[import-untyped]
 
 from ...errors import SecretMissing, UpstreamAuthFailed, UpstreamError, UpstreamRefused, UpstreamTlsFailed
 from ..upstream import by_path, is_the_server
@@ -32,6 +33,7 @@ _MIN_ITERATIONS = 4096
 _MAX_ITERATIONS = 1_000_000
 _ITERATIONS = re.compile(r"(?:^|,)i=([0-9]{1,12})(?=,|$)")
 _MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
+_WITHOUT_HASH = ("ed25519", "ed448")
 # The server ignores the name in SCRAM and uses the one from the startup packet (its documentation, 55.3.1).
 _NO_NAME = "*"
 
@@ -137,11 +139,11 @@ def _md5(user: bytes, password: bytes, salt: bytes) -> bytes:
 def _scram(wire: Wire, stream: socket.socket, offered: bytes, password: bytes) -> None:
     """RFC 5802 and 7677. Returns when the server has proved that it knows the password too."""
     names = [name for name in _MECHANISMS if name.encode() in offered.split(b"\0")]
-    binding = ("tls-server-end-point", stream) if isinstance(stream, ssl.SSLSocket) else None
-    if not names or (binding is None and names == ["SCRAM-SHA-256-PLUS"]):
+    encrypted = stream if isinstance(stream, ssl.SSLSocket) else None
+    if not names or (encrypted is None and names == ["SCRAM-SHA-256-PLUS"]):
         raise UpstreamAuthFailed(_OTHER_LOGIN)
     try:
-        client = _scram_client(names, password.decode(), binding)
+        client = _scram_client(names, password.decode(), encrypted)
         first = client.get_client_first().encode()
         wire.send(
             message(b"p", client.mechanism_name.encode() + b"\0" + struct.pack(">I", len(first)) + first)
@@ -170,14 +172,24 @@ def _asks_too_little(server_first: str) -> bool:
     return any(int(count) < _MIN_ITERATIONS for count in counts)
 
 
-def _scram_client(names: list[str], password: str, binding: tuple[str, ssl.SSLSocket] | None) -> Any:
-    if binding is not None:
-        try:
-            return scramp.ScramClient(names, _NO_NAME, password, channel_binding=binding)
-        except scramp.ScramException:
-            # A certificate whose signature names no hash, such as Ed25519: RFC 5929 defines no binding for it.
-            names = [name for name in names if not name.endswith("-PLUS")]
-    return scramp.ScramClient(names, _NO_NAME, password)
+def _scram_client(names: list[str], password: str, encrypted: ssl.SSLSocket | None) -> Any:
+    data = None if encrypted is None else end_point(encrypted.getpeercert(binary_form=True) or b"")
+    if data is None:
+        return scramp.ScramClient([name for name in names if not name.endswith("-PLUS")], _NO_NAME, password)
+    return scramp.ScramClient(names, _NO_NAME, password, channel_binding=("tls-server-end-point", data))
+
+
+def end_point(certificate: bytes) -> bytes | None:
+    """What a login is bound to (RFC 5929 4.1): the certificate's hash (DER), by the hash function of its signature.
+    `None` if that names none, as Ed25519: no binding is defined for it."""
+    try:
+        found = Certificate.load(certificate)
+        if found["signature_algorithm"]["algorithm"].native in _WITHOUT_HASH:
+            return None
+        name = found.hash_algo
+        return hashlib.new("sha256" if name in ("md5", "sha1") else name, certificate).digest()
+    except ValueError:
+        return None
 
 
 def _sasl(wire: Wire, expected: int) -> str:
