@@ -117,16 +117,25 @@ def open_notebook(page: Page, server: JupyterServer, path: str, *, frontend: str
     from playwright.sync_api import expect
 
     where = f"lab/tree/{path}?reset" if frontend == "lab" else f"notebooks/{path}"
+    while not _opened_with_its_kernel(page, server, path, where):
+        page.goto("about:blank")
+        server.end_kernel(unquote(path))
+    expect(page.locator(f"{PANEL} .jp-Toolbar-kernelName")).not_to_have_text(re.compile("No Kernel"))
+    expect(page.locator(f'{PANEL} .jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_visible()
+
+
+def _opened_with_its_kernel(page: Page, server: JupyterServer, path: str, where: str) -> bool:
+    """Whether the kernel came up by itself: the page never learns of one that was restarted meanwhile."""
+    mark = server.log_file.stat().st_size
     open_page(page, server, where)
     page.locator(CELL).first.wait_for(timeout=READY_DEADLINE_MS)
     # JupyterLab calls a notebook idle before it has a kernel, and a cell that is run then is silently not run.
     wait_until(
-        lambda: _has_idle_kernel(server, unquote(path)),
+        lambda: _has_idle_kernel(server, unquote(path)) or server.lost_a_port(since=mark),
         deadline_s=READY_DEADLINE_MS / 1000,
         what=f"the kernel of {path}",
     )
-    expect(page.locator(f"{PANEL} .jp-Toolbar-kernelName")).not_to_have_text(re.compile("No Kernel"))
-    expect(page.locator(f'{PANEL} .jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_visible()
+    return not server.lost_a_port(since=mark)
 
 
 def _has_idle_kernel(server: JupyterServer, path: str) -> bool:

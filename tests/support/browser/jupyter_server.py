@@ -94,6 +94,22 @@ class JupyterServer:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
 
+    def lost_a_port(self, *, since: int) -> bool:
+        """Whether, since the log had this many bytes, a kernel found a port taken that Jupyter had chosen for it.
+
+        Jupyter asks the system for free ports, and the kernel binds them a second later. It is restarted with
+        others, and a page or WebSocket that was about to connect never hears of it.
+        """
+        with self.log_file.open("rb") as log:
+            log.seek(since)
+            return b"ZMQError: Address already in use" in log.read()
+
+    def end_kernel(self, path: str) -> None:
+        """Ends the sessions of the notebook at `path` below the root, and their kernels."""
+        for session in self.request("GET", "api/sessions").json():
+            if session["path"] == path:
+                self.request("DELETE", f"api/sessions/{session['id']}")
+
 
 @contextmanager
 def serve(

@@ -21,6 +21,9 @@ from .jupyter_server import JupyterServer
 # A kernel's first cell on two busy cores.
 CELL_DEADLINE_S = 60.0
 
+# The server holds a WebSocket back until its kernel answers, and after 60 s opens it without an answer.
+CONNECT_DEADLINE_S = 40.0
+
 
 class CellFailed(Exception):
     """The cell raised: `kind` is the error's type by name, `message` its text."""
@@ -88,6 +91,18 @@ class RemoteKernel:
 @contextmanager
 def notebook_kernel(server: JupyterServer, path: str) -> Iterator[RemoteKernel]:
     """A kernel for the notebook at `path` below the root (written before by `write_notebook`, or not saved at all)."""
+    kernel = _started(server, path)
+    try:
+        yield kernel
+    finally:
+        kernel.socket.close()
+        # The server may be gone, and its kernels with it.
+        with contextlib.suppress(OSError):
+            server.request("DELETE", f"api/sessions/{kernel.session_id}")
+
+
+def _started(server: JupyterServer, path: str) -> RemoteKernel:
+    mark = server.log_file.stat().st_size
     answer = server.request(
         "POST",
         "api/sessions",
@@ -96,14 +111,14 @@ def notebook_kernel(server: JupyterServer, path: str) -> Iterator[RemoteKernel]:
     assert answer.ok, answer.text
     session = answer.json()
     kernel_id = session["kernel"]["id"]
-    channels = _connect(server, f"api/kernels/{kernel_id}/channels?session_id={secrets.token_hex(8)}")
     try:
-        yield RemoteKernel(server, kernel_id, session["id"], channels)
-    finally:
-        channels.close()
-        # The server may be gone, and its kernels with it.
-        with contextlib.suppress(OSError):
-            server.request("DELETE", f"api/sessions/{session['id']}")
+        channels = _connect(server, f"api/kernels/{kernel_id}/channels?session_id={secrets.token_hex(8)}")
+    except websocket.WebSocketTimeoutException:
+        if not server.lost_a_port(since=mark):
+            raise
+        server.end_kernel(path)
+        return _started(server, path)
+    return RemoteKernel(server, kernel_id, session["id"], channels)
 
 
 @contextmanager
@@ -120,5 +135,5 @@ def _connect(server: JupyterServer, path: str) -> websocket.WebSocket:
     return websocket.create_connection(
         server.url.replace("http", "ws", 1) + path,
         header=[f"Authorization: token {server.token}"],
-        timeout=CELL_DEADLINE_S,
+        timeout=CONNECT_DEADLINE_S,
     )
