@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from importlib import metadata
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from setup_hooks import bootstrap, matrix
@@ -71,6 +73,17 @@ def test_what_a_lock_lacks_is_named(wanted: str, found: str) -> None:
     """The positive control."""
     (told,) = lacking([wanted], locked("dev.lock"), "3.13")
     assert re.fullmatch(found, told)
+
+
+def test_what_is_locked_runs_on_the_first_release_of_this_python() -> None:
+    """Distributions keep early ones: Debian 12 has Python 3.11.2, and a package may want 3.11.5."""
+    first = f"{sys.version_info.major}.{sys.version_info.minor}.0"
+    wanting = {
+        f"{found.metadata['Name']} {found.version}": found.metadata["Requires-Python"]
+        for found in metadata.distributions()
+        if not SpecifierSet(found.metadata["Requires-Python"] or "").contains(first)
+    }
+    assert wanting == {}
 
 
 def test_each_python_that_is_tested_is_one_that_the_package_names() -> None:

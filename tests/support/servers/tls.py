@@ -46,6 +46,7 @@ def _signed(
     *,
     authority: bool,
 ) -> x509.Certificate:
+    """As RFC 5280 wants it: from 3.13 on, Python's default context takes nothing else."""
     now = datetime.now(timezone.utc)
     return (
         x509.CertificateBuilder()
@@ -60,7 +61,26 @@ def _signed(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]),
             critical=False,
         )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .add_extension(_usage(authority=authority), critical=True)
         .sign(signer, hashes.SHA256())
+    )
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
     )
 
 
