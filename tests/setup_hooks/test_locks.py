@@ -75,15 +75,27 @@ def test_what_a_lock_lacks_is_named(wanted: str, found: str) -> None:
     assert re.fullmatch(found, told)
 
 
-def test_what_is_locked_runs_on_the_first_release_of_this_python() -> None:
-    """Distributions keep early ones: Debian 12 has Python 3.11.2, and a package may want 3.11.5."""
+def test_what_is_installed_is_enough_for_the_first_release_of_this_python() -> None:
+    """Distributions keep early ones: Debian 12 has Python 3.11.2, where a package may want 3.11.5, and redis needs
+    another one up to 3.11.2."""
     first = f"{sys.version_info.major}.{sys.version_info.minor}.0"
-    wanting = {
-        f"{found.metadata['Name']} {found.version}": found.metadata["Requires-Python"]
-        for found in metadata.distributions()
+    there = {canonicalize_name(found.metadata["Name"]): found for found in metadata.distributions()}
+    wanting = [
+        f"{found.name} {found.version}: Python {found.metadata['Requires-Python']}"
+        for found in there.values()
         if not SpecifierSet(found.metadata["Requires-Python"] or "").contains(first)
-    }
-    assert wanting == {}
+    ]
+    lacking = [
+        f"{found.name} {found.version}: {requirement}"
+        for found in there.values()
+        for requirement in map(Requirement, found.requires or [])
+        if (
+            requirement.marker is None
+            or requirement.marker.evaluate({"extra": "", "python_full_version": first})
+        )
+        and canonicalize_name(requirement.name) not in there
+    ]
+    assert wanting + lacking == []
 
 
 def test_each_python_that_is_tested_is_one_that_the_package_names() -> None:

@@ -91,11 +91,16 @@ def tried(
 
 def lose(supervisor: RelaySupervisor) -> None:
     """As if all workers had crashed. Returns when they have ended, and the broker knows."""
-    clients = {one.worker for one in supervisor._open.values()}
+    # What was lost before is in the list until the watch has found it.
+    clients = {one.worker for one in supervisor._open.values() if not one.worker.over}
     left = len(workers()) - len(clients)
     for client in clients:
         client.end()
-    wait_until(lambda: len(workers()) <= left, deadline_s=20, what="the end of the workers")
+    wait_until(
+        lambda: len(workers()) <= left and all(client.over for client in clients),
+        deadline_s=20,
+        what="the end of the workers",
+    )
 
 
 def wait_for_the_cut(supervisor: RelaySupervisor) -> None:
