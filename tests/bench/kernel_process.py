@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
 from connvault_jupyter.contracts.frames import SOCKET_VARIABLE
 from tests.support.broker.operator import Operator
 from tests.support.broker.processes import clean_environment
+from tests.support.relays.relay_process import relays_below
 
 from .children import ROOT
 
@@ -68,5 +67,5 @@ def kernel_process(operator: Operator, socket_path: str, home: Path) -> Iterator
 
 
 def workers_of(broker_pid: int) -> list[int]:
-    """The relays' workers of a broker: its grandchildren."""
-    return [worker.pid for child in psutil.Process(broker_pid).children() for worker in child.children()]
+    """The relays' workers of a broker."""
+    return [worker.pid for worker in relays_below(broker_pid)[1]]
