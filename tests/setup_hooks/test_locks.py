@@ -83,7 +83,8 @@ def test_what_is_installed_is_enough_for_the_first_release_of_this_python() -> N
     wanting = [
         f"{found.name} {found.version}: Python {found.metadata['Requires-Python']}"
         for found in there.values()
-        if not SpecifierSet(found.metadata["Requires-Python"] or "").contains(first)
+        if "Requires-Python" in found.metadata
+        and not SpecifierSet(found.metadata["Requires-Python"]).contains(first)
     ]
     lacking = [
         f"{found.name} {found.version}: {requirement}"
