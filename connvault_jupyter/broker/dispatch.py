@@ -21,6 +21,7 @@ from ..contracts.operations import BY_DOOR, OPERATIONS, Door, Operation
 from ..contracts.problem import invalid_request
 from ..errors import ConnvaultError, UnknownOperation
 from ..services.access.service import AccessService
+from ..services.audit.export import AuditExports
 from ..services.audit.service import AuditService
 from ..services.connections.proposals import ProposalsService
 from ..services.connections.service import ConnectionsService
@@ -43,6 +44,7 @@ class Services:
     access: AccessService
     proposals: ProposalsService
     audit: AuditService
+    exports: AuditExports
     supervision: Supervision
     unsealer: Unsealer
 
@@ -65,7 +67,7 @@ def table_of(services: Services) -> Table:
     """The function for each operation; a result of `None` becomes `Empty`."""
     secrets, connections, consent = services.secrets, services.connections, services.consent
     access, audit, supervision = services.access, services.audit, services.supervision
-    proposals = services.proposals
+    proposals, exports = services.proposals, services.exports
     return {
         ("operator", "providers.list"): lambda _: connections.providers(),
         ("operator", "connections.list"): lambda _: connections.list(),
@@ -86,6 +88,9 @@ def table_of(services: Services) -> Table:
         ("operator", "grants.revoke"): lambda asked: consent.revoke(asked.body, actor=asked.actor),
         ("operator", "audit.list"): lambda asked: audit.list(asked.body),
         ("operator", "audit.verify"): lambda _: audit.verify(),
+        ("operator", "audit.export"): lambda asked: exports.part(asked.body),
+        ("operator", "audit.head"): lambda _: exports.head(),
+        ("operator", "audit.compare"): lambda asked: exports.compare(asked.body),
         ("operator", "vault.state"): lambda _: secrets.state(),
         ("operator", "vault.sealing_key"): lambda _: services.unsealer.key(),
         ("operator", "vault.setup"): lambda asked: secrets.set_up(asked.body, actor=asked.actor),

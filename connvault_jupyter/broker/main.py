@@ -149,6 +149,7 @@ class Broker:
             access=self._services.access,
             proposals=self._services.proposals,
             audit=self._services.audit,
+            exports=self._services.exports,
             supervision=self._supervision,
             unsealer=unsealer,
         )

@@ -116,6 +116,117 @@ class AuditVerification(Contract):
     broken_at: int | None = None
 
 
+# 0: before the first event.
+ReachedSequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+# SHA-256 and HMAC-SHA256 as text.
+Hex256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+# ISO 8601 with an offset. Text, as it also comes in a query and, in a statement, is covered by a MAC.
+Instant = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$", max_length=40
+    ),
+]
+
+ExportFormat = Literal["jsonl", "csv"]
+
+
+class ExportAudit(Contract):
+    """A part of the activity log, as text, in several answers. `services/audit/exported.py` has the file's format.
+
+    `first` and `last` are sequences, `since` and `until` times (both included): the part reaches from the first to the
+    last event of that time, whatever the clock did between. `connection_id` leaves out the events of others. To
+    continue, send `after` and `last` as the previous answer gave them.
+    """
+
+    format: ExportFormat = "jsonl"
+    first: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
+    last: ReachedSequence | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+    connection_id: Id | None = None
+    after: ReachedSequence | None = None
+
+
+class ExportedAudit(Contract):
+    """`text`: whole lines, to be appended to those before. `next_after`: continue with it; `None`: that was the end."""
+
+    text: str
+    last: int
+    next_after: int | None
+
+
+class AuditHead(Contract):
+    """The end of the activity log at a time, to be kept elsewhere. `mac` is by the keys of `generation`; without it
+    (the vault was locked) the statement is only text. `vault_id` `None`: there is no vault yet."""
+
+    vault_id: Id | None
+    sequence: ReachedSequence
+    digest: Hex256
+    at: Instant
+    generation: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    mac: Hex256 | None = None
+
+
+class SeenClaims(Contract):
+    """The sealed claims of an event, and what an exported line shows of them."""
+
+    connection_id: Id | None = None
+    agent_sealed: SealedClaim | None = None
+    reason_sealed: SealedClaim | None = None
+    agent: Annotated[str, StringConstraints(max_length=200)] | None = None
+    reason: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class SeenEvent(Contract):
+    """An event as somebody has it elsewhere: where it is in the chain, and the MAC that came with it."""
+
+    sequence: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    digest: Hex256
+    generation: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    mac: Hex256 | None = None
+    claims: SeenClaims | None = None
+
+
+class Statement(Contract):
+    """What a vault stated under its keys: the text that the MAC covers, and the MAC."""
+
+    kind: Literal["export", "head"]
+    text: Annotated[str, StringConstraints(max_length=4096)]
+    generation: Annotated[int, Field(ge=1, le=2**31)]
+    mac: Hex256
+
+
+class CompareAudit(Contract):
+    """Events and statements kept elsewhere, to be compared with the keys and the log. Ascending sequences."""
+
+    events: Annotated[list[SeenEvent], Field(max_length=2000)] = []
+    statements: Annotated[list[Statement], Field(max_length=4)] = []
+
+
+class ComparedAudit(Contract):
+    """`generation`: of the present keys; `None`: the vault is locked, so that no MAC was checked.
+
+    By sequence: `forged` have a MAC that the vault's keys did not make, or not at that point; `ends` are the last
+    events of earlier generations; `claims` show another text than the sealed one; `differing` are others in the log;
+    `missing` are not in it, though they should be. The log holds the events after `pruned` up to `last`; of those
+    before, nothing is known. `statements`: whether each one's MAC is right; `None` while locked.
+    """
+
+    vault_id: Id | None
+    generation: int | None
+    last: int
+    pruned: int
+    forged: list[int] = []
+    ends: list[int] = []
+    claims: list[int] = []
+    differing: list[int] = []
+    missing: list[int] = []
+    statements: list[bool | None] = []
+
+
 class UseDay(Contract):
     """Uses on one UTC day (`2026-11-24`)."""
 

@@ -209,6 +209,30 @@ _OPERATOR = (
         waits=True,
     ),
     _operator(
+        "audit.export",
+        "audit.ExportAudit",
+        "audit.ExportedAudit",
+        "A part of the audit events as a file, in several answers",
+        Http("GET", "/audit/export"),
+        # It takes the lock for a few rows at a time.
+        waits=True,
+    ),
+    _operator(
+        "audit.head",
+        "contract.Empty",
+        "audit.AuditHead",
+        "The end of the audit events, to be kept elsewhere",
+        Http("GET", "/audit/head"),
+    ),
+    _operator(
+        "audit.compare",
+        "audit.CompareAudit",
+        "audit.ComparedAudit",
+        "Compare audit events kept elsewhere with the keys and the log",
+        Http("POST", "/audit/comparison"),
+        waits=True,
+    ),
+    _operator(
         "vault.state",
         "contract.Empty",
         "vault.VaultState",

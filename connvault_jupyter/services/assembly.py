@@ -12,6 +12,7 @@ from .access.resolve import HandleResolver
 from .access.resolve_cache import ResolveCache
 from .access.service import AccessService
 from .access.use import HandleUses
+from .audit.export import AuditExports
 from .audit.service import AuditService
 from .audit.sightings import Sightings
 from .connections.connection_check import ConnectionChecks
@@ -56,6 +57,7 @@ class Assembled:
     proposals: ProposalsService
     sightings: Sightings
     audit: AuditService
+    exports: AuditExports
 
 
 def assemble(
@@ -222,4 +224,18 @@ def assemble(
         ),
         sightings=Sightings(audit=audit, connections=documents, resolver=resolver, clock=runtime.clock),
         audit=audit,
+        exports=AuditExports(
+            audit=audit,
+            store=stores.audit,
+            claims=claims,
+            keys=lambda: held.now,
+            vault_id=lambda: _vault_id(stores),
+            clock=runtime.clock,
+            lock=runtime.lock,
+        ),
     )
+
+
+def _vault_id(stores: Stores) -> str | None:
+    record = stores.vault.load()
+    return None if record is None else record.vault_id

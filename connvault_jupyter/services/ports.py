@@ -291,6 +291,9 @@ class AuditStore(Protocol):
     def chain(self, after: int, limit: int) -> Sequence[ChainLink]:
         """Oldest first."""
 
+    def span(self, since: datetime | None, until: datetime | None) -> tuple[int, int] | None:
+        """(first, last) sequence of the events from `since` to `until`, both included; `None`: there are none."""
+
     def size_bytes(self) -> int: ...
 
     def checkpoint(self) -> Checkpoint | None: ...

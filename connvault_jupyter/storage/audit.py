@@ -115,6 +115,17 @@ class SqliteAuditStore:
         sql = f"{_LINK} WHERE sequence > ? ORDER BY sequence LIMIT ?"
         return self._filled(_link, sql, min(after, _LAST_SEQUENCE), [], limit)
 
+    def span(self, since: datetime | None, until: datetime | None) -> tuple[int, int] | None:
+        """Reads every row: there is no index by time, as nothing that happens often asks for one."""
+        row = self._database.one(
+            "SELECT min(sequence), max(sequence) FROM audit WHERE at >= ? AND at <= ?",
+            (
+                -_LAST_SEQUENCE if since is None else microseconds(since),
+                _LAST_SEQUENCE if until is None else microseconds(until),
+            ),
+        )
+        return None if row is None or row[0] is None else (row[0], row[1])
+
     def size_bytes(self) -> int:
         """The approximate size of the remaining rows in the file. Cheap enough to be called at each append."""
         row = self._database.one(

@@ -28,6 +28,9 @@ export const OPERATIONS = {
   'grants.revoke': { method: 'DELETE', path: '/grants/{id}' },
   'audit.list': { method: 'GET', path: '/audit' },
   'audit.verify': { method: 'GET', path: '/audit/verification' },
+  'audit.export': { method: 'GET', path: '/audit/export' },
+  'audit.head': { method: 'GET', path: '/audit/head' },
+  'audit.compare': { method: 'POST', path: '/audit/comparison' },
   'vault.state': { method: 'GET', path: '/vault' },
   'vault.sealing_key': { method: 'GET', path: '/vault/sealing-key' },
   'vault.setup': { method: 'POST', path: '/vault/setup' },
@@ -116,6 +119,10 @@ export type EventKind =
   | 'audit:changed'
   | 'vault:changed';
 
+export type ExportFormat =
+  | 'jsonl'
+  | 'csv';
+
 export type Hidden =
   | 'locked'
   | 'unreadable';
@@ -198,6 +205,19 @@ export interface AuditFilter {
 }
 
 /**
+ * The end of the activity log at a time, to be kept elsewhere. `mac` is by the keys of `generation`; without it
+ * (the vault was locked) the statement is only text. `vault_id` `None`: there is no vault yet.
+ */
+export interface AuditHead {
+  vault_id: string | null;
+  sequence: number;
+  digest: string;
+  at: string;
+  generation: number | null;
+  mac: string | null;
+}
+
+/**
  * Newest first. `next_before` is the sequence for the next page, `None` at the end.
  */
 export interface AuditPage {
@@ -220,6 +240,35 @@ export interface AuditVerification {
 export interface ChangePassphrase {
   current: string;
   new: string;
+}
+
+/**
+ * Events and statements kept elsewhere, to be compared with the keys and the log. Ascending sequences.
+ */
+export interface CompareAudit {
+  events?: SeenEvent[];
+  statements?: Statement[];
+}
+
+/**
+ * `generation`: of the present keys; `None`: the vault is locked, so that no MAC was checked.
+ *
+ * By sequence: `forged` have a MAC that the vault's keys did not make, or not at that point; `ends` are the last
+ * events of earlier generations; `claims` show another text than the sealed one; `differing` are others in the log;
+ * `missing` are not in it, though they should be. The log holds the events after `pruned` up to `last`; of those
+ * before, nothing is known. `statements`: whether each one's MAC is right; `None` while locked.
+ */
+export interface ComparedAudit {
+  vault_id: string | null;
+  generation: number | null;
+  last: number;
+  pruned: number;
+  forged: number[];
+  ends: number[];
+  claims: number[];
+  differing: number[];
+  missing: number[];
+  statements: (boolean | null)[];
 }
 
 /**
@@ -349,6 +398,32 @@ export interface Delivery {
 export interface Event {
   event: EventKind;
   id: string | null;
+}
+
+/**
+ * A part of the activity log, as text, in several answers. `services/audit/exported.py` has the file's format.
+ *
+ * `first` and `last` are sequences, `since` and `until` times (both included): the part reaches from the first to the
+ * last event of that time, whatever the clock did between. `connection_id` leaves out the events of others. To
+ * continue, send `after` and `last` as the previous answer gave them.
+ */
+export interface ExportAudit {
+  format?: ExportFormat;
+  first?: number | null;
+  last?: number | null;
+  since?: string | null;
+  until?: string | null;
+  connection_id?: string | null;
+  after?: number | null;
+}
+
+/**
+ * `text`: whole lines, to be appended to those before. `next_after`: continue with it; `None`: that was the end.
+ */
+export interface ExportedAudit {
+  text: string;
+  last: number;
+  next_after: number | null;
 }
 
 /**
@@ -570,6 +645,28 @@ export interface SecretState {
 }
 
 /**
+ * The sealed claims of an event, and what an exported line shows of them.
+ */
+export interface SeenClaims {
+  connection_id?: string | null;
+  agent_sealed?: string | null;
+  reason_sealed?: string | null;
+  agent?: string | null;
+  reason?: string | null;
+}
+
+/**
+ * An event as somebody has it elsewhere: where it is in the chain, and the MAC that came with it.
+ */
+export interface SeenEvent {
+  sequence: number;
+  digest: string;
+  generation?: number | null;
+  mac?: string | null;
+  claims?: SeenClaims | null;
+}
+
+/**
  * `revision`: the connection's revision as seen, so that no secret is set for a destination that has since
  * changed. `None`: set it for any revision.
  */
@@ -595,6 +692,16 @@ export interface SetUpVault {
 export interface SkippedProvider {
   source: string;
   reason: string;
+}
+
+/**
+ * What a vault stated under its keys: the text that the MAC covers, and the MAC.
+ */
+export interface Statement {
+  kind: 'export' | 'head';
+  text: string;
+  generation: number;
+  mac: string;
 }
 
 /**

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter.contracts.access import GrantRef
+from connvault_jupyter.contracts.audit import CompareAudit, ExportAudit
 from connvault_jupyter.contracts.connections import ConnectionRef
 from tests.support.services import expected_waits
 from tests.support.services.service_world import World, notebook, unasked
@@ -83,6 +84,8 @@ def test_a_service_that_waits_with_the_lock_held_is_noticed(world: World) -> Non
             lambda: world.consent.revoke(GrantRef(id="g" * 22), actor="ada"),
             world.secrets.state,
             world.audit.verify,
+            lambda: world.exports.part(ExportAudit()),
+            lambda: world.exports.compare(CompareAudit()),
         ):
             with pytest.raises(AssertionError, match="with the broker's lock held"):
                 call()

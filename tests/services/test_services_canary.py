@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connvault_jupyter.contracts.access import GrantFilter
-from connvault_jupyter.contracts.audit import AuditFilter, OwnAuditFilter
+from connvault_jupyter.contracts.audit import AuditFilter, ExportAudit, OwnAuditFilter
 from connvault_jupyter.contracts.connections import (
     ConnectionRef,
     CreateConnection,
@@ -92,6 +92,9 @@ def test_the_secret_is_in_no_answer_event_error_or_file(stores: Stores, tmp_path
         world.audit.verify,
         lambda: world.consent.grants(GrantFilter()),
         lambda: world.audit.list(AuditFilter(limit=500)),
+        lambda: world.exports.part(ExportAudit()),
+        lambda: world.exports.part(ExportAudit(format="csv")),
+        world.exports.head,
         lambda: world.audit.own(notebook(), OwnAuditFilter(limit=500)),
         lambda: world.events,
         lambda: [one.__dict__ for one in stores.secrets.all()],

@@ -14,14 +14,17 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from ...contracts.audit import AuditEvent
 from ..canonical import canonical_contract
 from ..ports import ChainLink, Checkpoint, Position
 from ..secrets.generations import FROM_BEFORE, Unlocked
+from ..vault_ports import RecordKeys
 
 _DOMAIN = b"connvault-audit-1\0"
 _CHECKPOINT_DOMAIN = b"connvault-audit-checkpoint-1\0"
+_STATEMENT_DOMAINS = {"export": b"connvault-audit-export-1\0", "head": b"connvault-audit-head-1\0"}
 
 # What the first event follows.
 _BEGINNING = Position()
@@ -70,7 +73,7 @@ class Walk:
             if (
                 not fits(found, self.position, keys)
                 or (generation or self._generation) < self._generation
-                or not _in_time(found, keys)
+                or not _in_time(found.event.sequence, generation, keys)
             ):
                 self.broken_at = self.position.sequence + 1
                 return
@@ -100,17 +103,12 @@ def _is_of(ends: Mapping[int, bytes], position: Position) -> bool:
     return ends.get(position.sequence, position.digest) == position.digest
 
 
-def _in_time(found: ChainLink, keys: Unlocked | None) -> bool:
+def _in_time(sequence: int, generation: int | None, keys: Unlocked | None) -> bool:
     """Whether its keys were still valid at that point; if their end was not noted, that of a later generation
     counts."""
-    generation = generation_of(found)
     if keys is None or generation is None:
         return True
-    return all(
-        end.sequence >= found.event.sequence
-        for following, end in keys.ends.items()
-        if following >= generation
-    )
+    return all(end.sequence >= sequence for following, end in keys.ends.items() if following >= generation)
 
 
 def generation_of(found: ChainLink) -> int | None:
@@ -121,7 +119,7 @@ def generation_of(found: ChainLink) -> int | None:
 def link(event: AuditEvent, previous: bytes, keys: Unlocked | None) -> ChainLink:
     """`event`, linked to `previous`; without keys it has no MAC of its own."""
     body = canonical_contract(event)
-    digest = hashlib.sha256(_DOMAIN + previous + body).digest()
+    digest = digest_of(previous, body)
     return ChainLink(
         event=event,
         body=body,
@@ -132,6 +130,46 @@ def link(event: AuditEvent, previous: bytes, keys: Unlocked | None) -> ChainLink
     )
 
 
+def digest_of(previous: bytes, body: bytes) -> bytes:
+    """The digest of the event with this body, after the one with the digest `previous`."""
+    return hashlib.sha256(_DOMAIN + previous + body).digest()
+
+
+def vouched(position: Position, mac: bytes | None, generation: int | None, keys: Unlocked) -> bool:
+    """Whether the keys say nothing against an event kept elsewhere: its MAC is right and was made in time, and if it
+    was the last of its generation, it is that one. An event without a MAC is not proven by this."""
+    if not keys.complete or not _is_of(_ends_by_sequence(keys), position):
+        return False
+    if mac is None:
+        return True
+    generation = FROM_BEFORE if generation is None else generation
+    made_by = keys.of(generation)
+    return (
+        made_by is not None
+        and hmac.compare_digest(mac, made_by.mac("audit", position.digest))
+        and _in_time(position.sequence, generation, keys)
+    )
+
+
+def is_end(position: Position, keys: Unlocked) -> bool:
+    """Whether it is the last event of an earlier generation: the keys that followed vouch for it and all before."""
+    return _ends_by_sequence(keys).get(position.sequence) == position.digest
+
+
+StatementKind = Literal["export", "head"]
+
+
+def statement_mac(kind: StatementKind, text: str, keys: RecordKeys) -> bytes:
+    """The MAC of what the vault states about its log: where it ends, or what was exported from it."""
+    return keys.mac("audit", _STATEMENT_DOMAINS[kind] + text.encode())
+
+
+def statement_fits(kind: StatementKind, text: str, mac: bytes, generation: int, keys: Unlocked) -> bool:
+    """Whether the keys of this generation made it. Whoever has those of an earlier one can make one at any time."""
+    made_by = keys.of(generation)
+    return made_by is not None and hmac.compare_digest(mac, statement_mac(kind, text, made_by))
+
+
 def fits(found: ChainLink, position: Position, keys: Unlocked | None) -> bool:
     """Whether `found` follows `position`, unchanged; its MAC is checked if there are keys."""
     if found.event.sequence != position.sequence + 1 or found.previous != position.digest:
@@ -139,7 +177,7 @@ def fits(found: ChainLink, position: Position, keys: Unlocked | None) -> bool:
     # The displayed event and the hashed body are stored separately: editing either must be noticed.
     if canonical_contract(found.event) != found.body:
         return False
-    if hashlib.sha256(_DOMAIN + found.previous + found.body).digest() != found.digest:
+    if digest_of(found.previous, found.body) != found.digest:
         return False
     generation = generation_of(found)
     if keys is None or found.mac is None or generation is None:

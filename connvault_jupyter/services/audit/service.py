@@ -183,7 +183,7 @@ class AuditService:
 
     def list(self, filters: AuditFilter) -> AuditPage:
         """A page of the activity log for a person, newest first."""
-        return _page([self._shown(event) for event in self._store.page(filters)], filters.limit)
+        return _page([self.shown(event) for event in self._store.page(filters)], filters.limit)
 
     def own(self, requester: Requester, filters: OwnAuditFilter) -> AuditPage:
         """The newest events about this requester, from all of its runs, without its own claims and alarms.
@@ -260,7 +260,8 @@ class AuditService:
         if start is not None and start.mac is not None and chain.checkpoint_fits(start, old):
             self._store.replace_checkpoint(chain.checkpoint(start.sequence, start.digest, new))
 
-    def _shown(self, event: AuditEvent) -> AuditEvent:
+    def shown(self, event: AuditEvent) -> AuditEvent:
+        """The event as a person sees it: claims masked, or why they are hidden."""
         if event.agent_sealed is None and event.reason_sealed is None:
             return event
         agent, reason, hidden, connection_id = (

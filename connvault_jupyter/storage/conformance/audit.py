@@ -88,6 +88,19 @@ class AuditStoreSuite:
             for row in page(all_of_them, requester_key="/b.ipynb", connection="warehouse")
         ] == [("warehouse", "/b.ipynb", "access:denied")]
 
+    def test_a_span_reaches_from_the_first_to_the_last_event_of_a_time(self, stores: Stores) -> None:
+        """Both ends included, an open end is the log's own, and a clock that was put back takes nothing away."""
+        assert stores.audit.span(None, None) is None
+        for minutes in (0, 10, 5, 20):
+            append(stores, at=NOON + timedelta(minutes=minutes))
+        span = stores.audit.span
+        assert span(None, None) == (1, 4)
+        assert span(NOON + timedelta(minutes=10), None) == (2, 4)
+        assert span(None, NOON) == (1, 1)
+        assert span(NOON + timedelta(minutes=1), NOON + timedelta(minutes=5)) == (3, 3)
+        assert span(NOON + timedelta(minutes=5), NOON + timedelta(minutes=10)) == (2, 3)
+        assert span(NOON + timedelta(hours=1), None) is None
+
     def test_pruning_drops_the_oldest_and_keeps_a_checkpoint(self, stores: Stores) -> None:
         """The chain verifies from it on."""
         made = [append(stores) for _ in range(5)]

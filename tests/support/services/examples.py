@@ -19,6 +19,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "GrantRef": {"id": "g1"},
     "GrantFilter": {"connection_id": "c1"},
     "AuditFilter": {"before": 9, "limit": 5, "connection_id": "c1", "type": "access:used"},
+    "ExportAudit": {
+        "format": "csv",
+        "first": 1,
+        "last": 9,
+        "since": "2026-11-24T12:00:00Z",
+        "until": "2026-11-25T12:00:00+01:00",
+        "connection_id": "c1",
+        "after": 2,
+    },
+    "CompareAudit": {
+        "events": [{"sequence": 1, "digest": DIGEST, "generation": 2, "mac": DIGEST}],
+        "statements": [{"kind": "head", "text": "{}", "generation": 2, "mac": DIGEST}],
+    },
     "OwnAuditFilter": {"connection": "warehouse", "limit": 5},
     "CreateConnection": {
         "provider_id": "postgresql",

@@ -403,6 +403,14 @@ class MemoryAuditStore(_Store):
     def chain(self, after: int, limit: int) -> Sequence[ChainLink]:
         return [one for one in self._tables.audit if one.event.sequence > after][:limit]
 
+    def span(self, since: datetime | None, until: datetime | None) -> tuple[int, int] | None:
+        found = [
+            one.event.sequence
+            for one in self._tables.audit
+            if (since is None or one.event.at >= since) and (until is None or one.event.at <= until)
+        ]
+        return (min(found), max(found)) if found else None
+
     def size_bytes(self) -> int:
         return sum(len(one.body) + 350 for one in self._tables.audit)
 

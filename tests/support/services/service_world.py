@@ -276,6 +276,7 @@ class World:
             self.services.access, self.lock, without=("request", "reveal", "open", "has_ended")
         )
         self.audit = at_the_door(self.services.audit, self.lock, without=("verify",))
+        self.exports = at_the_door(self.services.exports, self.lock, without=("part", "compare"))
         self.proposals = at_the_door(self.services.proposals, self.lock)
         self.sightings = at_the_door(self.services.sightings, self.lock)
         if approvers is not None:
