@@ -2,6 +2,7 @@
 
 jupyter connvault env NAME             variables for the notebook's own shell or another language's kernel
 jupyter connvault run NAME -- COMMAND  one command that may use the connection, also in a terminal
+jupyter connvault activity ...         the activity log: list, export, verify, head
 jupyter connvault lab ...              `jupyter lab` (or notebook, server) with its memory closed from the start
 """
 
@@ -34,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in APPS:
         # All following arguments belong to the application.
         return launch(words[0], words[1:])
+    if words and words[0] == "activity":
+        # Imported only here: it needs the contracts, and a program that asks for a connection does not.
+        from .activity import run
+
+        return run(words[1:])
     # Our own arguments end at the first `--`; argparse would parse the command's options too.
     end = words.index("--") if "--" in words else len(words)
     asked = _parser().parse_args(words[:end])
@@ -89,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs.add_parser(
             app, help=f"start jupyter {app} with its memory closed to other programs from the beginning"
         )
+    verbs.add_parser("activity", help="list, export and verify the activity log, and publish where it ends")
     env = verbs.add_parser("env", help="print environment variables that let other programs use a connection")
     env.add_argument("--format", choices=("shell", "json"), default="shell")
     run = verbs.add_parser(

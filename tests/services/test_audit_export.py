@@ -564,7 +564,7 @@ def test_a_row_that_can_not_be_read_is_a_gap_in_the_part() -> None:
 def statement_of(head: AuditHead) -> Statement:
     assert head.mac is not None
     assert head.generation is not None
-    return Statement(kind="head", text=export.head_text(head), generation=head.generation, mac=head.mac)
+    return Statement(kind="head", text=exported.head_text(head), generation=head.generation, mac=head.mac)
 
 
 def compared(world: World, head: AuditHead) -> Any:

@@ -100,7 +100,9 @@ class AuditExports:
         if keys is None:
             return head
         head = head.model_copy(update={"generation": keys.generation})
-        return head.model_copy(update={"mac": chain.statement_mac("head", head_text(head), keys.keys).hex()})
+        return head.model_copy(
+            update={"mac": chain.statement_mac("head", exported.head_text(head), keys.keys).hex()}
+        )
 
     def compare(self, asked: CompareAudit) -> ComparedAudit:
         """What keys and log say about events and statements that were kept elsewhere."""
@@ -233,11 +235,6 @@ class AuditExports:
         shown = self._audit.shown(found.event)
         texts = {"agent": shown.agent, "reason": shown.reason_claim, "hidden": shown.claims_hidden}
         return {name: text for name, text in texts.items() if text is not None}
-
-
-def head_text(head: AuditHead) -> str:
-    """What the MAC of a head covers."""
-    return exported.statement_text({"record": "connvault-activity-head", **head.model_dump(mode="json")})
 
 
 def _records(

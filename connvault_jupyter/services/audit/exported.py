@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from ...contracts.audit import ExportFormat
+from ...contracts.audit import AuditHead, ExportFormat
 
 KIND = "connvault-activity"
 VERSION = 1
@@ -127,8 +127,13 @@ def parsed(text: str) -> Record | None:
 
 
 def statement_text(header: Record) -> str:
-    """What the MAC of a first line, or of a published head, covers."""
+    """What the MAC of a first line covers."""
     return _SORTED.encode({name: value for name, value in header.items() if name != "mac"})
+
+
+def head_text(head: AuditHead) -> str:
+    """What the MAC of a published head covers."""
+    return statement_text({"record": f"{KIND}-head", **head.model_dump(mode="json")})
 
 
 def body_of(event: Record) -> bytes:
