@@ -12,6 +12,8 @@ import type {
   CustodianKind,
   Decided,
   DecisionKind,
+  ExportedAudit,
+  ExportFormat,
   FieldValue,
   GrantView,
   OperationName,
@@ -134,6 +136,15 @@ export class RestApi {
 
   verifyAudit(): Promise<AuditVerification> {
     return this.call('audit.verify', {}, {}, validate.auditVerification);
+  }
+
+  /** A part of it as text; `after` and `last` continue where the previous answer ended. */
+  exportAudit(
+    format: ExportFormat,
+    asked: { connectionId?: string; last?: number; after?: number }
+  ): Promise<ExportedAudit> {
+    const query = { format, connection_id: asked.connectionId, last: asked.last, after: asked.after };
+    return this.call('audit.export', {}, { query }, validate.exportedAudit);
   }
 
   getVault(): Promise<VaultState> {

@@ -11,6 +11,7 @@ import type {
   CreateConnection,
   CustodianKind,
   DecisionKind,
+  ExportFormat,
   GrantView,
   Proposal,
   ProviderDefinition,
@@ -96,6 +97,8 @@ export interface IActivity {
   uses(connectionId: string): Promise<UseDay[]>;
   events(connectionId: string, before?: number): Promise<AuditPage>;
   verify(): Promise<AuditVerification>;
+  /** The pieces of a file; `null` is the activity of all connections. */
+  export(format: ExportFormat, connectionId: string | null): Promise<string[]>;
 }
 
 export interface IConnvault {

@@ -14,6 +14,7 @@ import type {
   Decided,
   Delivery,
   Event,
+  ExportedAudit,
   FieldError,
   Grant,
   GrantView,
@@ -288,6 +289,8 @@ export const auditVerification = object<AuditVerification>({
   keyed: flag,
   broken_at: orNull(number)
 });
+
+export const exportedAudit = object<ExportedAudit>({ text, last: number, next_after: orNull(number) });
 
 export function useDays(value: unknown): UseDay[] {
   return readable(value, 'days', object<UseDay>({ day: text, uses: number })).items;

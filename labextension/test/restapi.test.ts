@@ -66,6 +66,14 @@ test.each([
     { events: [], next_before: null }
   ],
   [
+    'exportAudit',
+    (it: RestApi) => it.exportAudit('csv', { connectionId: 'c1', last: 9, after: 4 }),
+    'GET',
+    'audit/export?format=csv&connection_id=c1&last=9&after=4',
+    undefined,
+    { text: 'a\n', last: 9, next_after: null }
+  ],
+  [
     'getProposal',
     (it: RestApi) => it.getProposal('p 1/2'),
     'GET',

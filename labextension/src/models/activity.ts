@@ -1,7 +1,7 @@
 /**
  * Permissions and the activity log: fetched when shown, never kept.
  */
-import type { AuditPage, AuditVerification, GrantView, UseDay } from '../contracts';
+import type { AuditPage, AuditVerification, ExportFormat, GrantView, UseDay } from '../contracts';
 import type { IActivity } from '../tokens';
 import { EventModel } from './eventModel';
 
@@ -28,6 +28,18 @@ export class ActivityModel extends EventModel implements IActivity {
 
   verify(): Promise<AuditVerification> {
     return this.api.verifyAudit();
+  }
+
+  async export(format: ExportFormat, connectionId: string | null): Promise<string[]> {
+    const pieces: string[] = [];
+    const which = connectionId === null ? {} : { connectionId };
+    let part = await this.api.exportAudit(format, which);
+    while (part.next_after !== null) {
+      pieces.push(part.text);
+      part = await this.api.exportAudit(format, { ...which, last: part.last, after: part.next_after });
+    }
+    pieces.push(part.text);
+    return pieces;
   }
 
   /** Only reports the change: nothing is kept, and whoever shows it fetches it again. */

@@ -12,6 +12,7 @@ import type { IActivity } from '../tokens';
 import { Banner } from '../ui/notices';
 import { Pill } from '../ui/Pill';
 import { lacksSecret, statusAdvice, statusWord } from '../words/status';
+import { ActivityExport } from './ActivityExport';
 import { ActivityTab, RecordLine } from './ActivityTab';
 import { DetailsTab } from './DetailsTab';
 import { GrantsTab } from './GrantsTab';
@@ -58,12 +59,14 @@ export function ConnectionDetail(props: ConnectionDetailProps): JSX.Element {
   );
   const [older, setOlder] = useState<{ events: readonly AuditEvent[]; next: number | null } | null>(null);
   const [failed, setFailed] = useState('');
+  const [isExporting, setExporting] = useState(false);
   const prefix = useId();
 
   useEffect(() => {
     setOlder(null);
     setFailed('');
   }, [id]);
+  useEffect(() => setExporting(false), [id, tab]);
 
   const attempt = async (action: () => Promise<unknown>): Promise<void> => {
     setFailed('');
@@ -156,9 +159,27 @@ export function ConnectionDetail(props: ConnectionDetailProps): JSX.Element {
       </div>
       {tab === 'details' ? (
         <DetailFoot {...props} attempt={attempt} />
+      ) : isExporting ? (
+        <ActivityExport
+          name={connection.name}
+          trans={trans}
+          onExport={(format, isFiltered) => activity.export(format, isFiltered ? id : null)}
+          attempt={attempt}
+          onDone={() => setExporting(false)}
+        />
       ) : (
         <div className="jp-connvault-foot">
           <RecordLine verification={record.value} trans={trans} />
+          {tab === 'activity' && (
+            <button
+              type="button"
+              className="jp-connvault-button"
+              data-testid="connvault-export-open"
+              onClick={() => setExporting(true)}
+            >
+              {trans.__('Export …')}
+            </button>
+          )}
           {tab === 'grants' && (grants.value ?? []).length > 1 && (
             <button
               type="button"

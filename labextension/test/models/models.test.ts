@@ -286,6 +286,27 @@ describe('who may use what, and what happened', () => {
     expect(changes).toBe(1);
   });
 
+  test('is exported piece by piece, to where it ended at the beginning', async () => {
+    const parts = [
+      { text: 'a', last: 9, next_after: 4 },
+      { text: 'b', last: 9, next_after: 7 },
+      { text: 'c', last: 9, next_after: null }
+    ];
+    const asked: unknown[] = [];
+    const exportAudit = async (...given: unknown[]) => (asked.push(given), parts[(asked.length - 1) % 3]);
+    const exporting = new ActivityModel({ api: { exportAudit } as unknown as RestApi, events: events() });
+    expect(await exporting.export('csv', 'c1')).toEqual(['a', 'b', 'c']);
+    expect(await exporting.export('jsonl', null)).toEqual(['a', 'b', 'c']);
+    expect(asked).toEqual([
+      ['csv', { connectionId: 'c1' }],
+      ['csv', { connectionId: 'c1', last: 9, after: 4 }],
+      ['csv', { connectionId: 'c1', last: 9, after: 7 }],
+      ['jsonl', {}],
+      ['jsonl', { last: 9, after: 4 }],
+      ['jsonl', { last: 9, after: 7 }]
+    ]);
+  });
+
   test('is not touched by other events', () => {
     stream.received.emit({ event: 'vault:changed', id: null });
     expect(changes).toBe(0);

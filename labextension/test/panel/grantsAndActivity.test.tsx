@@ -1,8 +1,16 @@
 import { act, fireEvent, screen } from '@testing-library/react';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { connvault, draw, navigation, press } from '../support/drawnPanel';
 import { auditEvent, grantView } from '../support/records';
+
+/** jsdom's Blob has no `text`. */
+const textOf = (blob: Blob): Promise<string> =>
+  new Promise(resolve => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result));
+    reader.readAsText(blob);
+  });
 
 describe('who may use it, and what happened', () => {
   beforeEach(() => navigation.go({ name: 'detail', connectionId: 'c1', tab: 'details' }));
@@ -69,6 +77,45 @@ describe('who may use it, and what happened', () => {
     expect(rows[0]).toMatch(/processes outside kernels · asked ×412refused/);
     expect(rows[1]).toContain('what the code said: (hidden while locked)');
     expect(rows[2]).toContain('what the code said: (can’t be read)');
+  });
+
+  test.each([
+    ['0', 'jsonl', null, /^connvault-activity-\d{4}-\d\d-\d\d\.jsonl$/],
+    ['3', 'csv', 'c1', /^connvault-activity-warehouse-\d{4}-\d\d-\d\d\.csv$/]
+  ])('saves the activity log as a file (%s)', async (kind, format, connectionId, name) => {
+    const saved: { name: string; content: Promise<string> }[] = [];
+    let made: Blob | undefined;
+    vi.stubGlobal('URL', { ...URL, createObjectURL: (blob: Blob) => ((made = blob), 'blob:x'), revokeObjectURL: () => undefined });
+    const click = vi.spyOn(HTMLAnchorElement.prototype, 'click').mockImplementation(function (this: HTMLAnchorElement) {
+      saved.push({ name: this.download, content: textOf(made!) });
+    });
+    try {
+      await draw();
+      await press('connvault-tab-activity');
+      await press('connvault-export-open');
+      fireEvent.change(screen.getByTestId('connvault-export-kind'), { target: { value: kind } });
+      await press('connvault-export');
+    } finally {
+      click.mockRestore();
+      vi.unstubAllGlobals();
+    }
+    expect(connvault.calls).toContainEqual(['export', format, connectionId]);
+    expect(saved).toHaveLength(1);
+    expect(saved[0].name).toMatch(name);
+    expect(await saved[0].content).toBe('a line\nanother\n');
+    expect(screen.getByTestId('connvault-export-open')).toBeTruthy();
+  });
+
+  test('an export that fails is told, and another tab ends it', async () => {
+    connvault.activity.export = () => Promise.reject(new Error('The oldest events were removed in the meantime.'));
+    await draw();
+    await press('connvault-tab-activity');
+    await press('connvault-export-open');
+    await press('connvault-export');
+    expect(screen.getByTestId('connvault-detail').textContent).toContain('The oldest events were removed');
+    await press('connvault-export-open');
+    await press('connvault-tab-grants');
+    expect(screen.queryByTestId('connvault-export')).toBeNull();
   });
 
   test('tells who, what, when and how it went', async () => {

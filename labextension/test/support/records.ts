@@ -338,6 +338,7 @@ export class FakeConnvault implements IConnvault {
     revoke: this.record('revoke', undefined),
     uses: this.record('uses', [{ day: '2026-11-24', uses: 3 }]),
     events: this.record('events', { events: [auditEvent()], next_before: null }),
-    verify: this.record('verify', { consistent: true, events: 214, first_sequence: 1, keyed: true, broken_at: null })
+    verify: this.record('verify', { consistent: true, events: 214, first_sequence: 1, keyed: true, broken_at: null }),
+    export: this.record('export', ['a line\n', 'another\n'])
   };
 }
