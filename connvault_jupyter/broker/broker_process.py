@@ -51,7 +51,7 @@ _NEVER_UP = (
 START = "start"
 
 # A broker loses these when it dies; the last body of each is sent to the next one.
-_TOLD_AGAIN = frozenset({"supervision.kernels", "supervision.approvers"})
+_TOLD_AGAIN = frozenset({"supervision.kernels", "supervision.approvers", "supervision.activity_stream"})
 
 PROGRAM = ("-m", "connvault_jupyter.broker")
 

@@ -101,6 +101,7 @@ def table_of(services: Services) -> Table:
         ),
         ("operator", "supervision.kernels"): lambda asked: supervision.kernels(asked.body),
         ("operator", "supervision.approvers"): lambda asked: supervision.approvers(asked.body),
+        ("operator", "supervision.activity_stream"): lambda asked: audit.streamed(asked.body),
         ("operator", "supervision.documents_gone"): lambda asked: supervision.documents_gone(asked.body),
         ("requester", "connections.list"): lambda _: connections.summaries(),
         ("requester", "providers.list"): lambda _: connections.provider_summaries(),

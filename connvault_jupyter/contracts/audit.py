@@ -105,17 +105,6 @@ class OwnAuditFilter(Contract):
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
-class AuditVerification(Contract):
-    """Whether the chain is consistent. Changes by code of the same user are detected, not prevented, so it is not
-    called verified."""
-
-    consistent: bool
-    events: int
-    first_sequence: int
-    keyed: bool
-    broken_at: int | None = None
-
-
 # 0: before the first event.
 ReachedSequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
@@ -129,6 +118,35 @@ Instant = Annotated[
         pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$", max_length=40
     ),
 ]
+
+
+class StreamState(Contract):
+    """How the stream of the activity log to somewhere else is, as the server's process last said.
+
+    `sent`: the last event that was sent when this was said; `failing_since`: the destination takes nothing since then.
+    `lost`: events that were removed from the log before they could be sent; `refused`: those that the destination did
+    not take.
+    """
+
+    destination: Annotated[str, StringConstraints(max_length=2048)]
+    sent: ReachedSequence
+    failing_since: Instant | None = None
+    lost: Annotated[int, Field(ge=0)] = 0
+    refused: Annotated[int, Field(ge=0)] = 0
+
+
+class AuditVerification(Contract):
+    """Whether the chain is consistent. Changes by code of the same user are detected, not prevented, so it is not
+    called verified. `stream`: the state of the stream to somewhere else; `None`: there is none, or another server has
+    it."""
+
+    consistent: bool
+    events: int
+    first_sequence: int
+    keyed: bool
+    broken_at: int | None = None
+    stream: StreamState | None = None
+
 
 ExportFormat = Literal["jsonl", "csv"]
 

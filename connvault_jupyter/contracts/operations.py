@@ -298,6 +298,13 @@ _OPERATOR = (
         writes=True,
     ),
     _operator(
+        "supervision.activity_stream",
+        "audit.StreamState",
+        "contract.Empty",
+        "How the stream of the activity log is",
+        writes=True,
+    ),
+    _operator(
         "supervision.documents_gone",
         "supervision.DocumentsGone",
         "contract.Empty",

@@ -25,11 +25,14 @@ from ..broker.socket_dir import SocketDir, choose
 from ..contracts.frames import SOCKET_VARIABLE
 from ..errors import BrokerUnavailable, ConnvaultError
 from . import documents, events, exposure, operations, refused_settings
+from .activity_stream.destinations import destination
 from .events import Tabs
 from .requesters import Requesters
 
 if TYPE_CHECKING:
+    from ..contracts.events import Event
     from ..contracts.supervision import BrokerReady, BrokerSettings
+    from .activity_stream.stream import ActivityStream
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 _LEVELS: tuple[Level, ...] = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -120,6 +123,14 @@ class ConnvaultExtension(ExtensionApp):
         "checkpoint remains. Default 64 MiB, at least 64 KiB.",
     ).tag(config=True)
 
+    activity_stream = Unicode(
+        "",
+        help="Where each event of the activity log is sent, so that nobody here can take it back: "
+        "`unix:/dev/log`, `udp://HOST:514` or `tcp://HOST:601` (syslog), or an address of OpenTelemetry logs "
+        "(`https://HOST:4318/v1/logs`, JSON; credentials in OTEL_EXPORTER_OTLP_HEADERS). What code says of itself "
+        "is not sent. Default: nowhere.",
+    ).tag(config=True)
+
     allowed_providers = List(
         Unicode(),
         default_value=None,
@@ -154,6 +165,7 @@ class ConnvaultExtension(ExtensionApp):
         "closed. Default on.",
     ).tag(config=True)
 
+    _stream: ActivityStream | None = None
     _opening: asyncio.Future[None] | None = None
     _refusal: ConnvaultError | None = None
 
@@ -167,6 +179,16 @@ class ConnvaultExtension(ExtensionApp):
         if math.isnan(proposal.value):
             raise TraitError
         return float(proposal.value)
+
+    @validate("activity_stream")
+    def _is_a_destination(self, proposal: Any) -> str:
+        text = str(proposal.value)
+        if text:
+            try:
+                destination(text)
+            except ValueError as exc:
+                raise TraitError(str(exc)) from None
+        return text
 
     def update_config(self, config: Config) -> None:
         """Applies the valid values. With an invalid one, connvault does not start: Jupyter would log it, continue with
@@ -192,7 +214,7 @@ class ConnvaultExtension(ExtensionApp):
             os.environ[SOCKET_VARIABLE] = str(self._socket_dir.path)
         log = logging.getLogger(f"{self.log.name}.broker")
         self._tabs = Tabs(broker=lambda: self._broker, log=log)
-        self._broker = BrokerProcess(on_event=self._tabs.publish, on_restart=self._restarted, log=log)
+        self._broker = BrokerProcess(on_event=self._heard, on_restart=self._restarted, log=log)
         self._broker.ready.add_done_callback(self._started)
         server = self.serverapp
         assert server is not None  # noqa: S101 -- Jupyter links it before it calls this
@@ -223,6 +245,8 @@ class ConnvaultExtension(ExtensionApp):
         if self._opening is not None:
             await self._opening
         await self._requesters.stop()
+        if self._stream is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._stream.stop)
         await asyncio.get_running_loop().run_in_executor(None, self._broker.stop)
         if self._socket_dir is not None:
             self._socket_dir.remove()
@@ -254,6 +278,26 @@ class ConnvaultExtension(ExtensionApp):
             # The log and every request report why it does not start.
             with contextlib.suppress(ConnvaultError):
                 self._broker.start(settings)
+                self._start_stream(settings)
+
+    def _start_stream(self, settings: BrokerSettings) -> None:
+        if not self.activity_stream:
+            return
+        # Not while the server starts: it needs the contracts.
+        from .activity_stream.start import stream_to
+
+        self._stream = stream_to(
+            destination(self.activity_stream),
+            folder=Path(settings.data_dir),
+            broker=self._broker,
+            log=logging.getLogger(f"{self.log.name}.activity_stream"),
+        )
+        self._stream.start()
+
+    def _heard(self, event: Event) -> None:
+        self._tabs.publish(event)
+        if self._stream is not None and event.event == "audit:changed":
+            self._stream.poke()
 
     def _refuse(self, reason: ConnvaultError, socket_path: Path | None) -> None:
         self.log.error("connvault: %s", reason.message)

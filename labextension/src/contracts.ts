@@ -227,7 +227,8 @@ export interface AuditPage {
 
 /**
  * Whether the chain is consistent. Changes by code of the same user are detected, not prevented, so it is not
- * called verified.
+ * called verified. `stream`: the state of the stream to somewhere else; `None`: there is none, or another server has
+ * it.
  */
 export interface AuditVerification {
   consistent: boolean;
@@ -235,6 +236,7 @@ export interface AuditVerification {
   first_sequence: number;
   keyed: boolean;
   broken_at: number | null;
+  stream: StreamState | null;
 }
 
 export interface ChangePassphrase {
@@ -702,6 +704,21 @@ export interface Statement {
   text: string;
   generation: number;
   mac: string;
+}
+
+/**
+ * How the stream of the activity log to somewhere else is, as the server's process last said.
+ *
+ * `sent`: the last event that was sent when this was said; `failing_since`: the destination takes nothing since then.
+ * `lost`: events that were removed from the log before they could be sent; `refused`: those that the destination did
+ * not take.
+ */
+export interface StreamState {
+  destination: string;
+  sent: number;
+  failing_since: string | null;
+  lost: number;
+  refused: number;
 }
 
 /**

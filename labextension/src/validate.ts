@@ -27,6 +27,7 @@ import type {
   SealingKey,
   SecretState,
   SkippedProvider,
+  StreamState,
   TestOutcome,
   UseDay,
   VaultState,
@@ -282,12 +283,21 @@ export function auditPage(value: unknown): AuditPage {
   return { events: readable(value, 'events', auditEvent).items, next_before: next };
 }
 
+const streamState = object<StreamState>({
+  destination: text,
+  sent: number,
+  failing_since: orNull(time),
+  lost: number,
+  refused: number
+});
+
 export const auditVerification = object<AuditVerification>({
   consistent: flag,
   events: number,
   first_sequence: number,
   keyed: flag,
-  broken_at: orNull(number)
+  broken_at: orNull(number),
+  stream: orNull(streamState)
 });
 
 export const exportedAudit = object<ExportedAudit>({ text, last: number, next_after: orNull(number) });

@@ -15,6 +15,7 @@ from ...contracts.audit import (
     AuditType,
     AuditVerification,
     OwnAuditFilter,
+    StreamState,
     UseDay,
     UseDays,
 )
@@ -82,6 +83,7 @@ class AuditService:
         self._rows_since_check = 0
         self._changed = False
         self._anchor = Position()
+        self._stream: StreamState | None = None
 
     def record(  # noqa: PLR0913 -- what a row can say, and no row says more than a few of it
         self,
@@ -247,7 +249,13 @@ class AuditService:
                 first_sequence=walk.first,
                 keyed=walk.broken_at is None and keys is not None and walk.keyed,
                 broken_at=walk.broken_at,
+                stream=self._stream,
             )
+
+    def streamed(self, state: StreamState) -> None:
+        """Takes note of how the stream of the log to somewhere else is. Tells the operator, who is shown it."""
+        self._stream = state
+        self._publish(Event(event="audit:changed"))
 
     def head(self) -> Position:
         """The last event. Inside a transaction nobody else can append."""

@@ -137,6 +137,16 @@ export function ActivityTab(props: ActivityTabProps): JSX.Element {
   );
 }
 
+/** What of the log did not get to where it is sent; nothing while it does. */
+function streamTrouble(verification: AuditVerification, trans: TranslationBundle): string {
+  const { stream } = verification;
+  const missing = stream ? stream.lost + stream.refused : 0;
+  if (stream?.failing_since) {
+    return trans.__('Not sent to %1 since %2', stream.destination, exactly(stream.failing_since));
+  }
+  return missing ? trans._n('%1 event did not get to %2', '%1 events did not get to %2', missing, stream!.destination) : '';
+}
+
 /** "Consistent", not "verified": changes by code of the same user are detected, not prevented. */
 export function RecordLine({
   verification,
@@ -148,11 +158,17 @@ export function RecordLine({
   if (!verification) {
     return <small className="jp-connvault-grow">{trans.__('Checking the activity log …')}</small>;
   }
+  const trouble = streamTrouble(verification, trans);
   return verification.consistent ? (
     <>
       <Icon name="check" className="jp-mod-ok" />
       <small className="jp-connvault-grow" data-testid="connvault-record">
         {trans._n('Activity log consistent, %1 event', 'Activity log consistent, %1 events', verification.events)}
+        {trouble && (
+          <>
+            . <bdi>{trouble}</bdi>
+          </>
+        )}
       </small>
     </>
   ) : (

@@ -2,7 +2,7 @@ import { act, fireEvent, screen } from '@testing-library/react';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { connvault, draw, navigation, press } from '../support/drawnPanel';
-import { auditEvent, grantView } from '../support/records';
+import { auditEvent, auditVerification, grantView, T0 } from '../support/records';
 
 /** jsdom's Blob has no `text`. */
 const textOf = (blob: Blob): Promise<string> =>
@@ -118,6 +118,18 @@ describe('who may use it, and what happened', () => {
     expect(screen.queryByTestId('connvault-export')).toBeNull();
   });
 
+  test.each([
+    [{ failing_since: T0, lost: 0, refused: 0 }, /events\. Not sent to unix:\/dev\/log since /],
+    [{ failing_since: null, lost: 2, refused: 1 }, /events\. 3 events did not get to unix:\/dev\/log$/],
+    [{ failing_since: null, lost: 0, refused: 0 }, /events$/]
+  ])('tells what of the activity log did not get to where it is sent (%#)', async (state, words) => {
+    connvault.activity.verify = async () =>
+      auditVerification({ stream: { destination: 'unix:/dev/log', sent: 4, ...state } });
+    await draw();
+    await press('connvault-tab-activity');
+    expect(screen.getByTestId('connvault-record').textContent).toMatch(words);
+  });
+
   test('tells who, what, when and how it went', async () => {
     connvault.activity.events = async () => ({
       events: [
@@ -169,7 +181,7 @@ describe('who may use it, and what happened', () => {
   });
 
   test('says that the record was changed', async () => {
-    connvault.activity.verify = async () => ({ consistent: false, events: 9, first_sequence: 1, keyed: true, broken_at: 7 as never });
+    connvault.activity.verify = async () => auditVerification({ consistent: false, broken_at: 7 });
     await draw();
     await press('connvault-tab-activity');
     expect(screen.getByTestId('connvault-record').textContent).toContain('at event 7');

@@ -4,6 +4,7 @@ import { Signal } from '@lumino/signaling';
 
 import type {
   AuditEvent,
+  AuditVerification,
   ConnectionView,
   GrantView,
   Proposal,
@@ -271,6 +272,10 @@ export function proposal(change: Partial<Proposal> = {}, requester: Partial<Prop
   };
 }
 
+export function auditVerification(change: Partial<AuditVerification> = {}): AuditVerification {
+  return { consistent: true, events: 214, first_sequence: 1, keyed: true, broken_at: null, stream: null, ...change };
+}
+
 /** Models that hold what they are given and record what is asked of them. */
 export class FakeConnvault implements IConnvault {
   readonly calls: unknown[][] = [];
@@ -338,7 +343,7 @@ export class FakeConnvault implements IConnvault {
     revoke: this.record('revoke', undefined),
     uses: this.record('uses', [{ day: '2026-11-24', uses: 3 }]),
     events: this.record('events', { events: [auditEvent()], next_before: null }),
-    verify: this.record('verify', { consistent: true, events: 214, first_sequence: 1, keyed: true, broken_at: null }),
+    verify: this.record('verify', auditVerification()),
     export: this.record('export', ['a line\n', 'another\n'])
   };
 }

@@ -32,6 +32,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "events": [{"sequence": 1, "digest": DIGEST, "generation": 2, "mac": DIGEST}],
         "statements": [{"kind": "head", "text": "{}", "generation": 2, "mac": DIGEST}],
     },
+    "StreamState": {
+        "destination": "unix:/dev/log",
+        "sent": 4,
+        "failing_since": "2026-11-24T12:00:00+00:00",
+        "lost": 1,
+        "refused": 2,
+    },
     "OwnAuditFilter": {"connection": "warehouse", "limit": 5},
     "CreateConnection": {
         "provider_id": "postgresql",
