@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -549,6 +550,13 @@ def test_a_server_streams_what_happens(tmp_path: Path) -> None:
         except BlockingIOError:
             return name in created()
 
+    def failing(rest: Rest) -> bool:
+        stream = rest.call("GET", "audit/verification")["stream"]
+        return stream is not None and stream["failing_since"] is not None
+
+    def well(rest: Rest) -> bool:
+        return not failing(rest)
+
     def created() -> list[str]:
         return [one["connection"] for one in got if one["type"] == "connection:created"]
 
@@ -558,20 +566,10 @@ def test_a_server_streams_what_happens(tmp_path: Path) -> None:
             with serve(tmp_path / "home", app="server", config=config) as server:
                 rest = Rest(server)
                 rest.set_up()
-                wait_until(
-                    lambda rest=rest: (rest.call("GET", "audit/verification")["stream"] or {}).get(
-                        "failing_since"
-                    ),
-                    deadline_s=30,
-                    what="the state of the stream",
-                )
+                wait_until(partial(failing, rest), deadline_s=30, what="the state of the stream")
                 rest.create(name, "redis", {"host": "db.example"}, {"password": CANARY})
                 receiver.bind(str(path))
-                wait_until(
-                    lambda receiver=receiver, name=name: receive(receiver, name),
-                    deadline_s=40,
-                    what="the events",
-                )
+                wait_until(partial(receive, receiver, name), deadline_s=40, what="the events")
                 wait_until(
                     lambda rest=rest: (
                         rest.call("GET", "audit/verification")["stream"]["failing_since"] is None
