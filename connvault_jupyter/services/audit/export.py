@@ -108,17 +108,19 @@ class AuditExports:
         """What keys and log say about events and statements that were kept elsewhere."""
         with self._lock:
             keys = self._keys()
-            start = self._store.checkpoint()
-            pruned = 0 if start is None else start.sequence
+            pruned = self._pruned()
             last = self._audit.head().sequence
             vault_id = self._vault_id()
         found: dict[str, list[int]] = {
             name: [] for name in ("forged", "ends", "claims", "differing", "missing")
         }
         for at in range(0, len(asked.events), ROWS_AT_ONCE):
-            for seen in asked.events[at : at + ROWS_AT_ONCE]:
-                with self._lock:
-                    for name in self._said_of(seen, keys, pruned):
+            part = asked.events[at : at + ROWS_AT_ONCE]
+            with self._lock:
+                pruned = self._pruned()
+                stored = self._digests(part)
+                for seen in part:
+                    for name in self._said_of(seen, keys, stored.get(seen.sequence), pruned):
                         found[name].append(seen.sequence)
         return ComparedAudit(
             vault_id=vault_id,
@@ -129,7 +131,23 @@ class AuditExports:
             statements=[_right(statement, keys) for statement in asked.statements],
         )
 
-    def _said_of(self, seen: SeenEvent, keys: Unlocked | None, pruned: int) -> list[str]:
+    def _pruned(self) -> int:
+        start = self._store.checkpoint()
+        return 0 if start is None else start.sequence
+
+    def _digests(self, part: Sequence[SeenEvent]) -> dict[int, bytes]:
+        """By sequence, what the log has in their places."""
+        numbers = [one.sequence for one in part]
+        first, span = min(numbers), max(numbers) - min(numbers) + 1
+        if span <= ROWS_AT_ONCE:
+            links = [*self._store.chain(first - 1, span)]
+        else:
+            links = [one for number in numbers for one in self._store.chain(number - 1, 1)]
+        return {one.event.sequence: one.digest for one in links}
+
+    def _said_of(
+        self, seen: SeenEvent, keys: Unlocked | None, stored: bytes | None, pruned: int
+    ) -> list[str]:
         said = []
         position = Position(seen.sequence, bytes.fromhex(seen.digest))
         if keys is not None:
@@ -140,12 +158,8 @@ class AuditExports:
                 said.append("ends")
             if seen.claims is not None and not self._shown_rightly(seen.claims):
                 said.append("claims")
-        if seen.sequence > pruned:
-            links = self._store.chain(seen.sequence - 1, 1)
-            if not links or links[0].event.sequence != seen.sequence:
-                said.append("missing")
-            elif links[0].digest != position.digest:
-                said.append("differing")
+        if seen.sequence > pruned and stored != position.digest:
+            said.append("missing" if stored is None else "differing")
         return said
 
     def _shown_rightly(self, claims: SeenClaims) -> bool:
