@@ -5,6 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
 
 import type { ExportFormat } from '../contracts';
+import { Icon } from '../ui/icons';
 import { saveFile } from '../ui/saveFile';
 
 interface Kind {
@@ -51,7 +52,7 @@ export function ActivityExport({ name, trans, onExport, attempt, onDone }: Activ
     onDone();
   };
   return (
-    <div className="jp-connvault-foot jp-mod-ask" role="group" aria-label={trans.__('Export the activity log')}>
+    <div className="jp-connvault-foot" role="group" aria-label={trans.__('Export the activity log')}>
       <span className="jp-connvault-select jp-connvault-grow">
         <select
           className="jp-connvault-input"
@@ -66,6 +67,7 @@ export function ActivityExport({ name, trans, onExport, attempt, onDone }: Activ
             </option>
           ))}
         </select>
+        <Icon name="next" className="jp-connvault-chevron" />
       </span>
       <button type="button" className="jp-connvault-button" onClick={onDone}>
         {trans.__('Cancel')}
