@@ -91,7 +91,9 @@ class Broker:
         path = Path(settings.socket_path)
         # First, so that a second broker on the path is detected early.
         self._bound = bind(path)
-        self._database, stores = open_stores(data_dir=Path(settings.data_dir))
+        self._database, stores = open_stores(
+            data_dir=Path(settings.data_dir), connection_store=settings.connection_store
+        )
         self._processes = processes
         self._publish = channel.publish
         self._relays = RelaySupervisor(

@@ -10,6 +10,8 @@ from pydantic import Field
 from .contract import Contract
 from .vault import CustodianKind
 
+ConnectionStoreKind = Literal["sqlite", "json"]
+
 
 class ConsentSettings(Contract):
     """All in seconds. `timeout_s`: how long a question waits; `once_limit_s`: how long *this time* may last;
@@ -40,6 +42,7 @@ class BrokerSettings(Contract):
     provider_dirs: list[str] = []
     allowed_providers: list[str] | None = None
     custodian: CustodianKind | Literal["auto"] = "auto"
+    connection_store: ConnectionStoreKind = "sqlite"
     consent: ConsentSettings = ConsentSettings()
     audit_max_bytes: Annotated[int, Field(ge=65_536)] = 64 * 1024 * 1024
     reveal_allowed: bool = True

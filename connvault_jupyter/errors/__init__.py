@@ -50,7 +50,8 @@
     ├── StorageError              500
     │   ├── StorageFull           507
     │   ├── StorageBusy           503
-    │   └── SchemaTooNew          500
+    │   ├── SchemaTooNew          500
+    │   └── ConnectionsFileInvalid
     ├── UpstreamError             502
     │   ├── UpstreamUnreachable
     │   ├── UpstreamAuthFailed
@@ -90,6 +91,7 @@ from .error import (
 from .failures import (
     AuthenticationOff,
     BrokerUnavailable,
+    ConnectionsFileInvalid,
     ProcessTraced,
     SchemaTooNew,
     StorageBusy,
@@ -150,6 +152,7 @@ __all__ = [
     "Conflict",
     "ConnectionNotFound",
     "ConnectionNotReady",
+    "ConnectionsFileInvalid",
     "ConnvaultError",
     "ConsentInterrupted",
     "ConsentTimeout",

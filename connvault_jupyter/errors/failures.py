@@ -36,6 +36,11 @@ class SchemaTooNew(StorageError):
     default_message = "The connvault database was written by a newer version. Update connvault-jupyter."
 
 
+class ConnectionsFileInvalid(StorageError):
+    code = "connections_file_invalid"
+    default_message = "The file of the connections can't be used. Correct it, or restore it from a backup."
+
+
 class UpstreamError(ConnvaultError):
     code = "upstream_error"
     status_hint = 502

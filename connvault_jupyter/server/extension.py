@@ -59,6 +59,14 @@ class ConnvaultExtension(ExtensionApp):
         "missing, that is an error, and no other takes its place.",
     ).tag(config=True)
 
+    connection_store = CaselessStrEnum(
+        ["sqlite", "json"],
+        default_value="sqlite",
+        help="Where connections and their sealed secrets are stored. `sqlite`: in the database, with everything else. "
+        "`json`: in `connections.json` beside it, a text file whose changes are small diffs. A vault that has "
+        "connections keeps to the store that they are in; the other one is refused. Default `sqlite`.",
+    ).tag(config=True)
+
     consent_timeout_s = Float(
         60.0,
         min=1,
@@ -313,6 +321,7 @@ class ConnvaultExtension(ExtensionApp):
             provider_dirs=jupyter_path("connvault", "providers"),
             allowed_providers=self.allowed_providers,
             custodian=self.custodian,
+            connection_store=self.connection_store,
             consent=ConsentSettings(
                 timeout_s=self.consent_timeout_s,
                 once_limit_s=self.once_limit_s,

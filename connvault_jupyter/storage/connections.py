@@ -104,7 +104,8 @@ class SqliteConnectionStore:
 
 # Cached by content, so it can't be stale, whoever wrote the row. A list of 1,000 then takes a third of the time.
 @lru_cache(maxsize=2048)
-def _parsed(document: str) -> Connection:
+def parsed(document: str) -> Connection:
+    """The connection in this JSON text. Raises: ValueError."""
     connection = Connection.model_validate_json(document)
     # Its MAC covers JSON, which has no such numbers, and we never store any.
     if any(isinstance(value, float) and not isfinite(value) for value in connection.fields.values()):
@@ -114,7 +115,7 @@ def _parsed(document: str) -> Connection:
 
 def _connection(row: Row) -> StoredConnection:
     connection_id, name, revision, document, mac = row
-    connection = _parsed(document)
+    connection = parsed(document)
     agree((connection_id, connection.id), (name, connection.name), (revision, connection.revision))
     # A value of another type can't be a MAC. Treat it as a wrong one, not as a missing one.
     return StoredConnection(connection, mac if isinstance(mac, bytes | None) else b"")

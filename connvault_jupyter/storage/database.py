@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import StorageBusy, StorageError, StorageFull
 from .checkpoints import Checkpoints
@@ -24,6 +24,19 @@ Parameters = Sequence[Any]
 
 # Longer than any of our transactions holds the write lock.
 _MOMENT_S = 0.05
+
+
+class Companion(Protocol):
+    """What changes together with the database. It is told of each outermost transaction."""
+
+    def began(self, *, erasing: bool) -> None:
+        """The write lock is held, and may have been taken after a transaction whose end was never told."""
+
+    def prepare(self) -> None:
+        """Before the COMMIT. If it raises, everything is rolled back."""
+
+    def ended(self, *, committed: bool) -> None:
+        """Without the write lock. Must not raise: what was committed can't be undone."""
 
 
 class Database:
@@ -63,6 +76,16 @@ class Database:
         self._escaping = False
         self._spoilt = False
         self._unsynced = False
+        self._companion: Companion | None = None
+
+    def accompany(self, companion: Companion) -> None:
+        """From now on, `companion` takes part in each transaction. There is at most one."""
+        self._companion = companion
+
+    @property
+    def inside(self) -> bool:
+        """Whether a transaction is open."""
+        return self._depth > 0
 
     def transaction(self, *, durable: bool = True) -> _Transaction:
         """See `Transactions.transaction`. In nested blocks the outermost one decides whether it is durable.
@@ -137,6 +160,12 @@ class Database:
             self._checkpoint_due = False
             self._checkpoints.run()
 
+    def sync_log(self) -> None:
+        """Syncs what any process has committed. Raises: StorageFull, StorageError."""
+        # Without a WAL each commit was synced.
+        if self._checkpoints is not None:
+            self._sync()
+
     def _sync(self) -> None:
         # Reset first, as commits during the sync may not be included in it.
         self._unsynced = False
@@ -174,6 +203,13 @@ class Database:
             self._escaping, self._spoilt, self._data_version = escaping, False, None
             self._check_schema()
         self._depth += 1
+        if self._depth == 1 and self._companion is not None:
+            try:
+                self._companion.began(erasing=erasing)
+            except BaseException:
+                self._depth = 0
+                self._roll_back()
+                raise
 
     def _wait_for_the_write_lock(self) -> None:
         """Waits only briefly if others hold it: whoever waits here holds the lock that all other threads need.
@@ -211,10 +247,27 @@ class Database:
         self._schema_version = version
 
     def _end(self, *, failed: bool) -> None:
-        self._depth -= 1
         self._spoilt |= failed
-        if self._depth:
+        if self._depth > 1:
+            self._depth -= 1
             return
+        committed = False
+        try:
+            if not self._spoilt and self._companion is not None:
+                # Still inside: it writes its own row.
+                self._companion.prepare()
+            self._depth = 0
+            self._finish(failed=failed)
+            committed = True
+        finally:
+            if self._depth:
+                self._depth = 0
+                self._changes += 1
+                self._roll_back()
+            if self._companion is not None:
+                self._companion.ended(committed=committed and not failed)
+
+    def _finish(self, *, failed: bool) -> None:
         if self._spoilt:
             # What was read during the transaction is not valid.
             self._changes += 1

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..contracts.supervision import ConnectionStoreKind
+from ..errors import StorageError
 from ..services.ports import (
     AuditStore,
     DocumentStore,
@@ -21,6 +23,9 @@ from .connections import SqliteConnectionStore
 from .database import Database
 from .file_systems import on_network_file_system
 from .grants import SqliteGrantStore, SqliteHandleStore
+from .json.connections_file import ConnectionsFile
+from .json.opening import FILE_NAME, is_in_use, open_connections_file
+from .json.stores import JsonConnectionStore, JsonSecretStore, JsonTransactions
 from .opening import open_database
 from .questions import SqliteOpenQuestionStore
 from .secrets import SqliteSecretStore
@@ -41,13 +46,15 @@ class Stores:
     questions: OpenQuestionStore
 
 
-def stores_of(database: Database) -> Stores:
-    """The stores of an open database."""
+def stores_of(database: Database, file: ConnectionsFile | None = None) -> Stores:
+    """The stores of an open database. With a `file`, connections and secrets are in it."""
     return Stores(
-        transactions=database,
+        transactions=database if file is None else JsonTransactions(database=database, file=file),
         vault=SqliteVaultStore(database=database),
-        connections=SqliteConnectionStore(database=database),
-        secrets=SqliteSecretStore(database=database),
+        connections=SqliteConnectionStore(database=database)
+        if file is None
+        else JsonConnectionStore(database=database, file=file),
+        secrets=SqliteSecretStore(database=database) if file is None else JsonSecretStore(file=file),
         grants=SqliteGrantStore(database=database),
         handles=SqliteHandleStore(database=database),
         audit=SqliteAuditStore(database=database),
@@ -56,11 +63,27 @@ def stores_of(database: Database) -> Stores:
 
 
 def open_stores(
-    *, data_dir: Path, network_file_system: Callable[[Path], bool] = on_network_file_system
+    *,
+    data_dir: Path,
+    connection_store: ConnectionStoreKind = "sqlite",
+    network_file_system: Callable[[Path], bool] = on_network_file_system,
 ) -> tuple[Database, Stores]:
     """Opens (or creates) the database in `data_dir`. The caller closes it, and flushes it while it is open.
 
-    Raises: what `open_database` raises.
+    `connection_store`: where connections and secrets are. A vault that has some keeps to the store that they are in.
+
+    Raises: what `open_database` and `open_connections_file` raise. StorageError: they are in the other store.
     """
     database = open_database(data_dir=data_dir, network_file_system=network_file_system)
+    try:
+        if connection_store == "json":
+            return database, stores_of(database, open_connections_file(database, data_dir))
+        if is_in_use(database):
+            raise StorageError(
+                f"The connections of this vault are in {data_dir / FILE_NAME}. Set "
+                'ConnvaultExtension.connection_store to "json", or move them first.'
+            )
+    except BaseException:
+        database.close()
+        raise
     return database, stores_of(database)

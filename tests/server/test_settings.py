@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from traitlets.config import Config
 
-from connvault_jupyter.contracts.supervision import BrokerSettings, ConsentSettings
+from connvault_jupyter.contracts.supervision import BrokerSettings, ConnectionStoreKind, ConsentSettings
 from connvault_jupyter.server.extension import ConnvaultExtension
 from tests.support.broker.processes import wait_until
 from tests.support.browser.jupyter_server import StartJupyterServer
@@ -56,6 +56,13 @@ def test_a_setting_about_questions_reaches_the_broker(
     """It alone: the other settings keep their defaults."""
     told = told_to_the_broker(configured(**{trait: value}), tmp_path).consent
     assert told == ConsentSettings().model_copy(update={field: value})
+
+
+@pytest.mark.parametrize("kind", get_args(ConnectionStoreKind))
+def test_the_store_of_connections_reaches_the_broker(kind: str, tmp_path: Path) -> None:
+    """Whichever the contract has; the database unless somebody chooses."""
+    assert told_to_the_broker(configured(connection_store=kind), tmp_path).connection_store == kind
+    assert told_to_the_broker(configured(), tmp_path).connection_store == "sqlite"
 
 
 @pytest.mark.parametrize("field", sorted(TRAITS))
