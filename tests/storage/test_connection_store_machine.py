@@ -1,4 +1,4 @@
-"""The store of connections against a dictionary: any order of operations, the same answers."""
+"""The stores of connections against a dictionary, and against each other: any order of operations, the same answers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_args
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from connvault_jupyter.contracts.connections import Connection
+from connvault_jupyter.contracts.supervision import ConnectionStoreKind
 from connvault_jupyter.errors import ConnectionNotFound, ConnvaultError, NameTaken, RevisionConflict
 from connvault_jupyter.services.ports import StoredConnection
-from connvault_jupyter.storage.conformance.samples import connection
-from connvault_jupyter.storage.stores import open_stores
+from connvault_jupyter.storage.conformance.samples import NOON, append, connection, grant, outcome, secret
+from connvault_jupyter.storage.database import Database
+from connvault_jupyter.storage.stores import Stores, open_stores
 
 IDS = st.sampled_from(["c1", "c2", "c3"])
 NAMES = st.sampled_from(["lake", "Lake", "LAKE", "warehouse", "x.y-z_1"])
@@ -29,6 +32,8 @@ REVISIONS = st.integers(min_value=1, max_value=4)
 class ConnectionStoreMachine(RuleBasedStateMachine):
     """The dictionary is the oracle: it knows nothing of SQL, collations or transactions."""
 
+    kind: ConnectionStoreKind = "sqlite"
+
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="connvault-"))
@@ -36,7 +41,9 @@ class ConnectionStoreMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.database, self.stores = open_stores(data_dir=self.directory / "connvault")
+        self.database, self.stores = open_stores(
+            data_dir=self.directory / "connvault", connection_store=self.kind
+        )
 
     def teardown(self) -> None:
         self.database.close()
@@ -108,7 +115,142 @@ class ConnectionStoreMachine(RuleBasedStateMachine):
         return None
 
 
-TestConnectionStoreMachine = ConnectionStoreMachine.TestCase
-TestConnectionStoreMachine.settings = settings(
+class JsonConnectionStoreMachine(ConnectionStoreMachine):
+    """The same with the file."""
+
+    kind = "json"
+
+
+class Interrupted(Exception):
+    """Ends a block early."""
+
+
+REFS = st.sampled_from(["r1", "r2", "r3"])
+SECRETS = st.sampled_from(["password", "token"])
+OPERATIONS = st.one_of(
+    st.tuples(st.just("add"), IDS, NAMES, FIELDS),
+    st.tuples(st.just("update"), IDS, NAMES, REVISIONS),
+    st.tuples(st.just("remove"), IDS, REVISIONS),
+    st.tuples(st.just("put"), IDS, SECRETS, REFS),
+    st.tuples(st.just("unput"), IDS, SECRETS),
+    st.tuples(st.just("touch"), IDS),
+    st.tuples(st.just("test"), IDS),
+    st.tuples(st.just("grant"), IDS),
+    st.tuples(st.just("revoke"), IDS),
+    st.tuples(st.just("record"), IDS),
+)
+BLOCKS = st.sampled_from(["transaction", "not durable", "escape", "erasing"])
+
+
+class BothStoresMachine(RuleBasedStateMachine):
+    """Does the same to both; each is the other's oracle, and neither knows what the other is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="connvault-"))
+        self.opened: dict[ConnectionStoreKind, tuple[Database, Stores]] = {}
+        self.open_again()
+
+    def teardown(self) -> None:
+        for database, _ in self.opened.values():
+            database.close()
+        shutil.rmtree(self.directory)
+
+    @rule()
+    def open_again(self) -> None:
+        for database, _ in self.opened.values():
+            database.close()
+        for kind in get_args(ConnectionStoreKind):
+            self.opened[kind] = open_stores(data_dir=self.directory / kind, connection_store=kind)
+
+    @rule(operation=OPERATIONS)
+    def alone(self, operation: tuple[Any, ...]) -> None:
+        self.both(lambda stores: self.do(stores, operation))
+
+    @rule(block=BLOCKS, operations=st.lists(OPERATIONS, max_size=4), interrupted=st.booleans())
+    def in_a_block(self, block: str, operations: list[tuple[Any, ...]], interrupted: bool) -> None:
+        def done(stores: Stores) -> list[object]:
+            transactions = stores.transactions
+            with {
+                "transaction": transactions.transaction,
+                "not durable": lambda: transactions.transaction(durable=False),
+                "escape": transactions.escape,
+                "erasing": transactions.erasing,
+            }[block]():
+                found = [self.do(stores, operation) for operation in operations]
+                found.append(self.state(stores))
+                if interrupted:
+                    raise Interrupted
+            return found
+
+        self.both(done)
+
+    @invariant()
+    def the_same_is_found(self) -> None:
+        self.both(self.state)
+
+    def both(self, call: Callable[[Stores], object]) -> None:
+        """The same answer, or the same error."""
+        found = []
+        for _, stores in self.opened.values():
+            try:
+                found.append(call(stores))
+            except (ConnvaultError, Interrupted) as error:
+                found.append(type(error))
+        assert found[0] == found[1]
+
+    @staticmethod
+    def do(stores: Stores, operation: tuple[Any, ...]) -> object:
+        name, identity, *more = operation
+        match name:
+            case "add":
+                stores.connections.add(connection(identity, name=more[0], fields=more[1]), b"mac")
+            case "update":
+                changed = connection(identity, name=more[0], revision=more[1] + 1)
+                stores.connections.update(changed, expected_revision=more[1])
+            case "remove":
+                stores.connections.remove(identity, expected_revision=more[0])
+            case "put":
+                stores.secrets.put(secret(identity, more[0], ref=more[1]))
+            case "unput":
+                return stores.secrets.remove(identity, more[0])
+            case "touch":
+                stores.connections.touch(identity, NOON)
+            case "test":
+                stores.connections.save_test(identity, outcome())
+            case "grant":
+                stores.grants.add(grant(f"g-{identity}", connection_id=identity), b"mac")
+            case "revoke":
+                return stores.grants.remove(f"g-{identity}")
+            case _:
+                return append(stores, connection_id=identity)
+        return None
+
+    @staticmethod
+    def state(stores: Stores) -> object:
+        connections, secrets = stores.connections, stores.secrets
+        return [
+            connections.all(),
+            [connections.get(identity) for identity in ("c1", "c2", "c3")],
+            [connections.by_name(name) for name in ("lake", "Lake", "LAKE")],
+            connections.last_used(),
+            connections.tests(),
+            secrets.all(),
+            [secrets.of(identity) for identity in ("c1", "c2", "c3")],
+            [secrets.get(identity, "token") for identity in ("c1", "c2", "c3")],
+            secrets.fields(),
+            secrets.fields("c1"),
+            stores.grants.all(),
+            stores.audit.head(),
+        ]
+
+
+SETTINGS = settings(
     max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+TestConnectionStoreMachine = ConnectionStoreMachine.TestCase
+TestJsonConnectionStoreMachine = JsonConnectionStoreMachine.TestCase
+TestBothStoresMachine = BothStoresMachine.TestCase
+TestConnectionStoreMachine.settings = SETTINGS
+TestJsonConnectionStoreMachine.settings = SETTINGS
+TestBothStoresMachine.settings = SETTINGS

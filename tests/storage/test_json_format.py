@@ -14,10 +14,11 @@ import pytest
 from connvault_jupyter.errors import ConnectionsFileInvalid, SchemaTooNew, StorageError
 from connvault_jupyter.services.ports import StoredConnection
 from connvault_jupyter.storage.conformance.samples import connection, secret, stored
-from connvault_jupyter.storage.json.format import UPGRADES, Entry, entries_of, text_of
+from connvault_jupyter.storage.json import format as json_format
+from connvault_jupyter.storage.json.format import Entry, entries_of, newest_version, text_of
 
 VERSIONS = Path(__file__).with_name("json_versions")
-NEWEST = len(UPGRADES) + 1
+NEWEST = newest_version()
 
 # What stands in every version's file.
 ENTRIES = {
@@ -237,18 +238,22 @@ def rename(whole: dict[str, Any]) -> dict[str, Any]:
     return {**{name: part for name, part in whole.items() if name != "old"}, "connections": whole["old"]}
 
 
-def test_an_older_version_is_brought_forward() -> None:
+def test_an_older_version_is_brought_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     """Step by step, from the version that it says."""
     older = edited(lambda whole: whole.update(old=whole.pop("connections")))
-    assert entries_of(older, "x", upgrades=[rename]) == (ENTRIES, 1)
-    newer = edited(lambda whole: whole.update(version=2))
-    assert entries_of(newer, "x", upgrades=[rename]) == (ENTRIES, 2)
+    monkeypatch.setattr(json_format, "UPGRADES", [*json_format.UPGRADES, rename])
+    assert entries_of(older, "x") == (ENTRIES, NEWEST)
+    assert entries_of(text_of(ENTRIES), "x") == (ENTRIES, NEWEST + 1)
 
 
-def test_an_older_version_that_can_not_be_brought_forward_is_refused() -> None:
+def test_an_older_version_that_can_not_be_brought_forward_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the file's name, like everything else."""
-    with pytest.raises(ConnectionsFileInvalid, match="/x has something that its version 1 does not allow"):
-        entries_of(edited(lambda whole: None), "/x", upgrades=[rename])
+    older = text_of(ENTRIES)
+    monkeypatch.setattr(json_format, "UPGRADES", [*json_format.UPGRADES, rename])
+    with pytest.raises(
+        ConnectionsFileInvalid, match=f"/x has something that its version {NEWEST} does not allow"
+    ):
+        entries_of(older, "/x")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ The COMMIT decides. Whoever reads, and whoever opens the store, compares the fil
 So nobody sees a state of which half is missing: who reads between 4 and 5 waits for the lock, and after a kill finds it
 free. If step 5 is impossible (the folder became read-only), the pending file is read in the file's place, and nothing
 can be changed until it works. A power cut is a kill at that point: the pending file is on the disk before the COMMIT,
-and the rename happens only once the COMMIT is.
+and the rename happens only once the COMMIT is. A COMMIT that fails leaves the pending file, as SQLite may find the
+commit in its log after a power cut; the next change or opening overwrites or removes it.
 
 A file with another digest, and no pending file that the database waits for, was changed by a person or by git. It is
 taken as it is: what it is worth, the MACs say. If that happened between 4 and 5 of a broker that was killed, the
@@ -45,7 +46,7 @@ from typing import NamedTuple, NoReturn
 from ...errors import ConnectionsFileInvalid, StorageBusy, StorageError
 from ..database import Database
 from .contents import Contents
-from .format import UPGRADES, entries_of, text_of
+from .format import entries_of, newest_version, text_of
 from .private_file import Found, PrivateFile, Signature
 
 _log = logging.getLogger(__name__)
@@ -157,12 +158,12 @@ class ConnectionsFile:
                 raise StorageBusy(
                     f"{self._file.path} was changed by another program at this moment. Try again."
                 )
-        if base.version <= len(UPGRADES):
+        if base.version < newest_version():
             self._file.back_up(base.found.data, f"backup-{base.version:04d}")
         self._file.write_pending(text)
         journal = Journal(base.found.digest, digest)
         self._database.change("UPDATE json_store SET previous_digest = ?, digest = ?", journal)
-        self._next = _Loaded(draft, len(UPGRADES) + 1, Found(text, digest, (0, 0, 0, 0)), None, journal)
+        self._next = _Loaded(draft, newest_version(), Found(text, digest, (0, 0, 0, 0)), None, journal)
 
     def ended(self, *, committed: bool) -> None:
         """See `Companion`: steps 4 and 5."""

@@ -47,6 +47,12 @@ Upgrade = Callable[[Blocks], Blocks]
 UPGRADES: Sequence[Upgrade] = ()
 """The step at index n takes the parsed file from version n + 1 to n + 2. Raises: ValueError, TypeError, LookupError."""
 
+
+def newest_version() -> int:
+    """The version that is written."""
+    return len(UPGRADES) + 1
+
+
 _MARKERS = ("<<<<<<< ", ">>>>>>> ")
 _NAMES = {"connections", "format", "version"}
 _HOW = "Correct it, or restore it from a backup; connvault changes nothing in it until then."
@@ -119,7 +125,7 @@ def text_of(entries: Mapping[str, Entry]) -> bytes:
         for identity in sorted(entries)
     )
     inside = f"{{\n{_JOIN.join(blocks)}\n  }}" if entries else "{}"
-    text = f'{{\n  "connections": {inside},\n  "format": "{FORMAT}",\n  "version": {len(UPGRADES) + 1}\n}}\n'
+    text = f'{{\n  "connections": {inside},\n  "format": "{FORMAT}",\n  "version": {newest_version()}\n}}\n'
     return text.encode()
 
 
@@ -127,9 +133,7 @@ _NEWLINE = "\n"
 _JOIN = ",\n"
 
 
-def entries_of(
-    data: bytes, path: object, *, upgrades: Sequence[Upgrade] = UPGRADES
-) -> tuple[dict[str, Entry], int]:
+def entries_of(data: bytes, path: object) -> tuple[dict[str, Entry], int]:
     """The entries of a file by id, and the version that it was written in. Nothing of `data` gets into a message.
 
     Raises:
@@ -143,7 +147,7 @@ def entries_of(
     whole = _json(text, path)
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
         _refuse(path, "is not a file of connvault. Move it away, and put yours in its place.", how="")
-    version, newest = whole.get("version"), len(upgrades) + 1
+    version, newest = whole.get("version"), newest_version()
     if type(version) is not int or version < 1:
         _refuse(path, "does not say its version.")
     if version > newest:
@@ -153,7 +157,7 @@ def entries_of(
             newest=newest,
         )
     try:
-        for upgrade in upgrades[version - 1 :]:
+        for upgrade in UPGRADES[version - 1 :]:
             whole = upgrade(whole)
     except (ValueError, TypeError, LookupError, AttributeError):
         _refuse(path, f"has something that its version {version} does not allow.")

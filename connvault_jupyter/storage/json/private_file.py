@@ -103,18 +103,18 @@ class PrivateFile:
                 f"{self.path} would be larger than {MAX_BYTES >> 20} MiB. Remove connections first."
             )
         try:
-            self.pending.unlink(missing_ok=True)
+            _remove(self.pending)
             _write(self.pending, data)
             _sync_folder(self.path.parent)
         except OSError as exc:
             with suppress(OSError):
-                self.pending.unlink(missing_ok=True)
+                _remove(self.pending)
             raise unusable(self.path.parent, exc) from exc
 
     def discard_pending(self) -> None:
         """Raises: StorageError."""
         try:
-            self.pending.unlink(missing_ok=True)
+            _remove(self.pending)
         except OSError as exc:
             raise unusable(self.path.parent, exc) from exc
 
@@ -124,7 +124,7 @@ class PrivateFile:
         Raises: OSError: it may be in its place or not."""
         replaced = _open_to_erase(self.path) if erasing else None
         try:
-            self.pending.replace(self.path)
+            os.replace(self.pending, self.path)
             _sync_folder(self.path.parent)
             if replaced is not None:
                 _erase(replaced)
@@ -136,7 +136,7 @@ class PrivateFile:
     def keep_aside(self, found: Found) -> Path:
         """Gives what is at `path` another name, after its digest. Raises: OSError."""
         kept = self.path.with_name(f"{self.path.name}.edited-{found.digest.hex()[:12]}")
-        self.path.replace(kept)
+        os.replace(self.path, kept)
         return kept
 
     def back_up(self, data: bytes, name: str) -> Path:
@@ -144,15 +144,15 @@ class PrivateFile:
         copy = self.path.with_name(f"{self.path.name}.{name}")
         draft = copy.with_name(f"{copy.name}.{os.getpid()}")
         try:
-            draft.unlink(missing_ok=True)
+            _remove(draft)
             _write(draft, data)
-            draft.replace(copy)
+            os.replace(draft, copy)
             _sync_folder(self.path.parent)
         except OSError as exc:
             raise unusable(self.path.parent, exc) from exc
         finally:
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
+                _remove(draft)
         return copy
 
 
@@ -230,6 +230,11 @@ def _has_lock(descriptor: int, folder: Path) -> bool:
     except OSError as exc:
         raise unusable(folder, exc) from exc
     return True
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,0 +1,437 @@
+"""connections.json beside the database: whose files are taken, which store counts, and what others do to the file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connvault_jupyter.errors import ConnectionsFileInvalid, SchemaTooNew, StorageBusy, StorageError
+from connvault_jupyter.storage.conformance.samples import (
+    NOON,
+    append,
+    connection,
+    grant,
+    handle,
+    outcome,
+    refusing,
+    secret,
+    stored,
+)
+from connvault_jupyter.storage.database import Database
+from connvault_jupyter.storage.json import format as json_format
+from connvault_jupyter.storage.json import private_file
+from connvault_jupyter.storage.stores import Stores, open_stores
+from tests.support.services.storage import ask
+
+Opened = tuple[Database, Stores]
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "connvault"
+
+
+@pytest.fixture
+def path(data_dir: Path) -> Path:
+    return data_dir / "connections.json"
+
+
+@pytest.fixture
+def opened(data_dir: Path) -> Iterator[Opened]:
+    """A connection with a secret, a permission and a handle, and another one with nothing."""
+    database, stores = opening(data_dir)
+    stores.connections.add(connection("c1"), b"mac")
+    stores.secrets.put(secret("c1"))
+    stores.grants.add(grant(), b"mac")
+    stores.handles.add(handle())
+    stores.connections.add(connection("c2"))
+    yield database, stores
+    database.close()
+
+
+def opening(data_dir: Path) -> Opened:
+    return open_stores(data_dir=data_dir, connection_store="json")
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """As an editor or git does it: another file takes the place."""
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    change(whole)
+    draft = path.with_name("draft")
+    draft.write_text(json.dumps(whole), encoding="utf-8")
+    draft.replace(path)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def names(stores: Stores) -> list[str]:
+    return [found.connection.id for found in stores.connections.all()]
+
+
+def test_only_the_owner_can_read_the_files(opened: Opened, data_dir: Path) -> None:
+    """The lock too; nothing else lies about."""
+    files = {file.name: mode(file) for file in data_dir.iterdir() if file.name.startswith("connections")}
+    assert files == {"connections.json": 0o600, "connections.json.lock": 0o600}
+    assert mode(data_dir) == 0o700
+
+
+def test_neither_connections_nor_secrets_are_in_the_database(opened: Opened, data_dir: Path) -> None:
+    """Anchors alone: what must be found in one place is in one place."""
+    assert ask(data_dir / "connvault.db", "SELECT DISTINCT document, mac FROM connections") == [("", None)]
+    assert ask(data_dir / "connvault.db", "SELECT * FROM secrets") == []
+
+
+def test_a_use_does_not_change_the_file(opened: Opened, path: Path) -> None:
+    """Nor a test, a permission or a row of the record."""
+    _, stores = opened
+    before = path.lstat()
+    stores.connections.touch("c1", NOON)
+    stores.connections.save_test("c1", outcome())
+    stores.grants.note_use("g1", NOON)
+    append(stores)
+    with stores.transactions.transaction():
+        assert stores.secrets.get("c1", "password") == secret("c1")
+    assert path.lstat() == before
+
+
+def test_a_block_that_fails_leaves_the_file_as_it_was(opened: Opened, path: Path) -> None:
+    """Not even written again."""
+    _, stores = opened
+    before = path.lstat()
+    with refusing(ZeroDivisionError), stores.transactions.transaction():
+        stores.connections.remove("c1", expected_revision=1)
+        _ = 1 // 0
+    assert path.lstat() == before
+    assert stores.grants.get("g1") is not None
+
+
+@pytest.mark.parametrize(("first", "second"), [("sqlite", "json"), ("json", "sqlite")])
+def test_connections_are_not_hidden_by_the_other_setting(data_dir: Path, first: Any, second: Any) -> None:
+    """An empty list would look like a loss. The message names the setting."""
+    database, stores = open_stores(data_dir=data_dir, connection_store=first)
+    stores.connections.add(connection())
+    database.close()
+    with pytest.raises(StorageError, match=f'connection_store to "{first}"'):
+        open_stores(data_dir=data_dir, connection_store=second)
+    database, stores = open_stores(data_dir=data_dir, connection_store=first)
+    assert names(stores) == ["c1"]
+    database.close()
+
+
+def test_a_broker_with_the_other_store_in_mind_can_not_write(data_dir: Path) -> None:
+    """It was started before the first one chose: what it stored would be seen by nobody."""
+    database, old = open_stores(data_dir=data_dir)
+    with closing(database):
+        other, new = opening(data_dir)
+        with closing(other):
+            new.connections.add(connection("c1"))
+            with pytest.raises(StorageError):
+                old.connections.add(connection("c2"))
+            with pytest.raises(StorageError):
+                old.secrets.put(secret("c1"))
+            assert names(new) == ["c1"]
+
+
+def test_a_new_vault_takes_the_file_that_is_there(data_dir: Path, path: Path) -> None:
+    """As it is after a clone; which of it counts, the MACs say."""
+    data_dir.mkdir(parents=True)
+    vector = Path(__file__).with_name("json_versions") / "1" / "connections.json"
+    path.write_bytes(vector.read_bytes())
+    database, stores = opening(data_dir)
+    assert names(stores) == ["c2", "c1"]
+    stores.grants.add(grant(), b"mac")
+    assert mode(path) == 0o600
+    database.close()
+
+
+@pytest.mark.parametrize("name", ["connections.json", "connections.json.pending", "connections.json.lock"])
+def test_a_link_is_refused_at_the_start(data_dir: Path, tmp_path: Path, name: str) -> None:
+    """Its target stays untouched."""
+    target = tmp_path / "target"
+    target.write_bytes(b"")
+    data_dir.mkdir(parents=True)
+    (data_dir / name).symlink_to(target)
+    with pytest.raises(StorageError, match=rf"{name} is a symbolic link"):
+        opening(data_dir)
+    assert target.read_bytes() == b""
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed(opened: Opened, path: Path, tmp_path: Path) -> None:
+    """Put there while the broker runs. Taken away, everything is there again."""
+    _, stores = opened
+    kept = path.rename(tmp_path / "kept")
+    path.symlink_to(kept)
+    with pytest.raises(ConnectionsFileInvalid, match=f"{path} is a symbolic link. Replace it"):
+        stores.connections.all()
+    with pytest.raises(ConnectionsFileInvalid):
+        stores.connections.add(connection("c3"))
+    kept.rename(path)
+    assert names(stores) == ["c1", "c2"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
+def test_what_is_no_file_is_refused(opened: Opened, path: Path, make: Callable[[Path], None]) -> None:
+    """At once: nobody waits for a FIFO's writer."""
+    _, stores = opened
+    path.unlink()
+    make(path)
+    with pytest.raises(ConnectionsFileInvalid, match=f"needs a file at {path}"):
+        stores.connections.all()
+
+
+def test_a_file_that_is_too_large_is_not_read(opened: Opened, path: Path) -> None:
+    """Sparse, so that it costs nothing here; it would cost the broker its memory."""
+    _, stores = opened
+    os.truncate(path, private_file.MAX_BYTES + 1)
+    with pytest.raises(ConnectionsFileInvalid, match=f"{path} is larger than 64 MiB"):
+        stores.connections.all()
+
+
+def test_a_file_that_would_be_too_large_is_not_written(
+    opened: Opened, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be read again."""
+    _, stores = opened
+    monkeypatch.setattr(private_file, "MAX_BYTES", path.stat().st_size + 10)
+    with pytest.raises(StorageError, match="Remove connections first"):
+        stores.connections.add(connection("c3"))
+    assert names(stores) == ["c1", "c2"]
+
+
+def test_a_missing_file_is_not_an_empty_one(opened: Opened, path: Path, tmp_path: Path) -> None:
+    """Permissions stay, and everything is there when the file is."""
+    _, stores = opened
+    kept = path.rename(tmp_path / "kept")
+    with pytest.raises(ConnectionsFileInvalid, match=f"{path} is missing"):
+        stores.connections.all()
+    append(stores)
+    assert stores.grants.get("g1") is not None
+    kept.rename(path)
+    assert names(stores) == ["c1", "c2"]
+
+
+def test_what_the_message_says_for_a_missing_file_works(opened: Opened, path: Path) -> None:
+    """To begin without connections."""
+    _, stores = opened
+    path.unlink()
+    with pytest.raises(ConnectionsFileInvalid) as caught:
+        stores.connections.all()
+    path.write_text(caught.value.message.split("write ")[1].split(" into")[0], encoding="utf-8")
+    stores.connections.add(connection("c3"))
+    assert names(stores) == ["c3"]
+
+
+BROKEN: dict[str, Callable[[str], str]] = {
+    "cut off": lambda text: text[:-100],
+    "merge conflict": lambda text: text.replace('    "c2"', '<<<<<<< HEAD\n    "c2"'),
+    "foreign": lambda text: "{}",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_can_not_be_read_loses_nothing(
+    opened: Opened, path: Path, name: str, data_dir: Path
+) -> None:
+    """While running and at a start: nothing is written, and a revoke works."""
+    _, stores = opened
+    before = path.read_text(encoding="utf-8")
+    broken = BROKEN[name](before)
+    path.write_text(broken, encoding="utf-8")
+    with pytest.raises(ConnectionsFileInvalid, match=f"^{path} "):
+        stores.connections.get("c1")
+    with pytest.raises(ConnectionsFileInvalid):
+        stores.connections.update(connection("c1", revision=2), expected_revision=1)
+    with pytest.raises(ConnectionsFileInvalid):
+        stores.secrets.remove("c1", "password")
+    with closing(opening(data_dir)[0]):
+        assert path.read_text(encoding="utf-8") == broken
+    with stores.transactions.escape():
+        append(stores)
+        assert stores.grants.remove("g1")
+    path.write_text(before, encoding="utf-8")
+    assert stores.connections.get("c1") == stored("c1", mac=b"mac")
+    assert stores.secrets.get("c1", "password") == secret("c1")
+
+
+def test_a_newer_file_is_refused_and_left_alone(opened: Opened, path: Path) -> None:
+    """Reading and writing."""
+    _, stores = opened
+    edit(path, lambda whole: whole.update(version=99))
+    before = path.read_bytes()
+    with pytest.raises(SchemaTooNew, match=f"^{path} was written by a newer version"):
+        stores.connections.all()
+    with pytest.raises(SchemaTooNew):
+        stores.connections.add(connection("c3"))
+    assert path.read_bytes() == before
+
+
+def test_an_older_file_is_kept_when_it_is_first_written(
+    opened: Opened, path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside it, private, as it was. Reading alone changes nothing."""
+    before = path.read_bytes()
+    monkeypatch.setattr(json_format, "UPGRADES", [*json_format.UPGRADES, lambda whole: whole])
+    database, stores = opening(data_dir)
+    with closing(database):
+        assert names(stores) == ["c1", "c2"]
+        assert path.read_bytes() == before
+        stores.connections.add(connection("c3"))
+    assert json.loads(path.read_bytes())["version"] == 2
+    backup = path.with_name("connections.json.backup-0001")
+    assert (backup.read_bytes(), mode(backup)) == (before, 0o600)
+
+
+def test_what_others_change_is_seen_and_is_another_version(opened: Opened, path: Path) -> None:
+    """Read again at the next look; what caches hold is not used."""
+    _, stores = opened
+    before = stores.transactions.version()
+    assert stores.transactions.version() == before
+    edit(path, lambda whole: whole["connections"]["c1"]["connection"].update(display_name="edited"))
+    assert stores.transactions.version() != before
+    found = stores.connections.get("c1")
+    assert found is not None
+    assert found.connection.display_name == "edited"
+    assert found.mac == b"mac"
+    assert mode(path) == 0o600
+
+
+def test_a_change_in_place_is_seen(opened: Opened, path: Path) -> None:
+    """As some editors write: the same inode, and here the same size."""
+    _, stores = opened
+    assert names(stores) == ["c1", "c2"]
+    text = path.read_text(encoding="utf-8")
+    with path.open("r+", encoding="utf-8") as file:
+        file.write(text.replace("warehouse-c1", "warehouse-c9"))
+    os.utime(path, ns=(1, 1))
+    assert stores.connections.by_name("warehouse-c9") is not None
+
+
+def test_what_others_added_can_be_used(opened: Opened, path: Path) -> None:
+    """A permission hangs on it like on any other."""
+    _, stores = opened
+    edit(path, lambda whole: whole["connections"].update(C1=renamed(whole)))
+    stores.grants.add(grant("g2", connection_id="C1"), b"mac")
+    assert stores.grants.get("g2") is not None
+
+
+def renamed(whole: dict[str, Any]) -> dict[str, Any]:
+    return {"connection": {**whole["connections"]["c1"]["connection"], "name": "another"}}
+
+
+def test_what_others_removed_has_no_permission_any_more(
+    opened: Opened, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its handles have ended too, from the next change of the database on."""
+    _, stores = opened
+    edit(path, lambda whole: whole["connections"].pop("c1"))
+    with caplog.at_level(logging.WARNING):
+        append(stores)
+    assert stores.grants.all() == []
+    ended = stores.handles.ended(handle().ref_hash)
+    assert ended is not None
+    assert ended.why == "deleted"
+    assert "1 connections are no longer in" in caplog.text
+
+
+def test_after_a_change_by_others_the_next_of_ours_keeps_it(opened: Opened, path: Path) -> None:
+    """The file as it is now is what is changed."""
+    _, stores = opened
+    edit(path, lambda whole: whole["connections"].pop("c2"))
+    stores.connections.add(connection("c3"))
+    assert names(stores) == ["c1", "c3"]
+    assert sorted(json.loads(path.read_bytes())["connections"]) == ["c1", "c3"]
+
+
+def test_a_change_by_others_during_a_block_is_not_overwritten(opened: Opened, path: Path) -> None:
+    """The block fails, whole, and works when it is tried again."""
+    _, stores = opened
+
+    def change() -> None:
+        stores.connections.update(connection("c1", revision=2, name="lake"), b"", expected_revision=1)
+        stores.grants.remove("g1")
+
+    with refusing(StorageBusy), stores.transactions.transaction():
+        change()
+        edit(path, lambda whole: whole["connections"].pop("c2"))
+    assert names(stores) == ["c1"]
+    assert stores.connections.get("c1") == stored("c1", mac=b"mac")
+    assert stores.grants.get("g1") is not None
+    with stores.transactions.transaction():
+        change()
+    assert stores.connections.by_name("lake") is not None
+
+
+def test_within_a_block_the_file_stays_as_it_was_read(opened: Opened, path: Path) -> None:
+    """A rule that reads twice reads the same, and its version stays."""
+    _, stores = opened
+    with stores.transactions.transaction():
+        before = stores.transactions.version()
+        edit(path, lambda whole: whole["connections"].pop("c2"))
+        assert names(stores) == ["c1", "c2"]
+        assert stores.transactions.version() == before
+    assert names(stores) == ["c1"]
+
+
+def test_each_change_within_a_block_is_another_version(opened: Opened) -> None:
+    """As it is with rows."""
+    _, stores = opened
+    with stores.transactions.transaction():
+        seen = [stores.transactions.version()]
+        stores.connections.update(connection("c1", revision=2), expected_revision=1)
+        seen.append(stores.transactions.version())
+        stores.secrets.remove("c1", "password")
+        seen.append(stores.transactions.version())
+    seen.append(stores.transactions.version())
+    assert len(set(seen)) == len(seen)
+
+
+def test_what_is_erased_is_overwritten(opened: Opened, path: Path) -> None:
+    """The old file has no name any more, and its content is gone; the new one is whole."""
+    _, stores = opened
+    with path.open("rb") as old:
+        with stores.transactions.erasing():
+            stores.secrets.put(secret("c1", ref="r2"))
+        assert set(old.read()) == {0}
+    assert stores.secrets.get("c1", "password") == secret("c1", ref="r2")
+
+
+def test_a_copy_that_somebody_made_is_not_erased(opened: Opened, path: Path, tmp_path: Path) -> None:
+    """A hard link is another name for the same content."""
+    _, stores = opened
+    before = path.read_bytes()
+    os.link(path, tmp_path / "copy")
+    with stores.transactions.erasing():
+        stores.secrets.put(secret("c1", ref="r2"))
+    assert (tmp_path / "copy").read_bytes() == before
+
+
+def test_a_change_that_is_not_durable_is_synced_before_the_file_changes(opened: Opened) -> None:
+    """After a power cut, the file would otherwise be newer than the database."""
+    database, stores = opened
+    with stores.transactions.transaction(durable=False):
+        stores.connections.add(connection("c3"))
+    assert not database.unsynced
+
+
+def test_while_the_lock_is_held_a_change_waits_and_then_says_so(
+    opened: Opened, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bounded wait, and nothing is stored of the block. Reading goes on."""
+    _, stores = opened
+    monkeypatch.setattr(private_file, "LOCK_TIMEOUT_S", 0.05)
+    with private_file.PrivateFile(path).locked():
+        with pytest.raises(StorageBusy):
+            stores.connections.add(connection("c3"))
+        assert names(stores) == ["c1", "c2"]
+    stores.connections.add(connection("c3"))
+    assert names(stores) == ["c1", "c2", "c3"]
