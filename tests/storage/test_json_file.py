@@ -423,6 +423,19 @@ def test_a_change_that_is_not_durable_is_synced_before_the_file_changes(opened: 
     assert not database.unsynced
 
 
+def test_a_value_that_the_file_can_not_hold_fails_the_block(opened: Opened, path: Path) -> None:
+    """All of it, and nothing is written."""
+    _, stores = opened
+    before = path.read_bytes()
+    half = connection("c3").model_copy(update={"display_name": "\ud800"})
+    with refusing(StorageError), stores.transactions.transaction():
+        stores.grants.remove("g1")
+        stores.connections.add(half)
+    assert path.read_bytes() == before
+    assert stores.grants.get("g1") is not None
+    assert names(stores) == ["c1", "c2"]
+
+
 def test_while_the_lock_is_held_a_change_waits_and_then_says_so(
     opened: Opened, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

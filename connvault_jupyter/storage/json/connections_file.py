@@ -143,6 +143,7 @@ class ConnectionsFile:
         base, draft = self._base, self._draft
         if base is None or draft is None:
             return
+        draft.check()
         text = text_of(draft.entries)
         digest = hashlib.sha256(text).digest()
         if digest == base.found.digest:

@@ -13,7 +13,10 @@ from .format import Entry
 
 
 class Contents:
-    """Entries by id. Names are unique without regard to case, refs of secrets are unique."""
+    """Entries by id. Names are unique without regard to case, refs of secrets are unique.
+
+    Whether JSON can hold what was put into it is seen by `check`, once for each entry that was changed.
+    """
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self._entries = dict(entries)
@@ -23,10 +26,17 @@ class Contents:
             for one, entry in entries.items()
             for name, secret in entry.secrets.items()
         }
+        self._unchecked: set[str] = set()
 
     def copy(self) -> Contents:
         """A copy to be changed."""
         return Contents(self._entries)
+
+    def check(self) -> None:
+        """Raises: StorageError: what was changed can't be written, or could not be read again."""
+        for one in self._unchecked & self._entries.keys():
+            self._entries[one].check()
+        self._unchecked.clear()
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -48,14 +58,14 @@ class Contents:
         return entry.stored if entry is not None and entry.stored.connection.name == name else None
 
     def add(self, connection: Connection, mac: bytes | None) -> None:
-        """Raises: NameTaken. StorageError: the id is taken, or JSON can't hold it."""
+        """Raises: NameTaken. StorageError: the id is taken."""
         self._refuse_taken(connection)
         if connection.id in self._entries:
             raise StorageError
         self._put(Entry(StoredConnection(connection, mac)))
 
     def update(self, connection: Connection, mac: bytes | None, *, expected_revision: int) -> None:
-        """Raises: RevisionConflict, NameTaken, ConnectionNotFound. StorageError: JSON can't hold it."""
+        """Raises: RevisionConflict, NameTaken, ConnectionNotFound."""
         before = self._expected(connection.id, expected_revision)
         self._refuse_taken(connection)
         self._put(replace(before, stored=StoredConnection(connection, mac)))
@@ -70,7 +80,7 @@ class Contents:
             del self._refs[secret.ref]
 
     def put_secret(self, secret: SealedSecret) -> None:
-        """Raises: StorageError: there is no such connection, another secret has this ref, or JSON can't hold it."""
+        """Raises: StorageError: there is no such connection, or another secret has this ref."""
         place = secret.connection_id, secret.field
         before = self._entries.get(secret.connection_id)
         if before is None or self._refs.get(secret.ref, place) != place:
@@ -91,7 +101,6 @@ class Contents:
         return True
 
     def _put(self, entry: Entry) -> None:
-        entry.check()
         self._forget()
         connection = entry.stored.connection
         before = self._entries.get(connection.id)
@@ -99,6 +108,7 @@ class Contents:
             del self._names[before.stored.connection.name.lower()]
         self._entries[connection.id] = entry
         self._names[connection.name.lower()] = connection.id
+        self._unchecked.add(connection.id)
 
     def _expected(self, connection_id: str, revision: int) -> Entry:
         found = self._entries.get(connection_id)

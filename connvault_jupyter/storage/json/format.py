@@ -27,7 +27,7 @@ import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NoReturn
 
 from pydantic import Field, ValidationError
@@ -55,6 +55,7 @@ def newest_version() -> int:
 
 _MARKERS = ("<<<<<<< ", ">>>>>>> ")
 _NAMES = {"connections", "format", "version"}
+_UNWRITABLE = "A connection has a value that connections.json can't hold. Change it."
 _HOW = "Correct it, or restore it from a backup; connvault changes nothing in it until then."
 
 
@@ -90,7 +91,7 @@ class Entry:
                 )
             ).encode()
         except (ValueError, TypeError, RecursionError):
-            raise StorageError from None
+            raise StorageError(_UNWRITABLE) from None
         return text
 
     def _block(self) -> Blocks:
@@ -115,7 +116,7 @@ class Entry:
                 return
         except (ValueError, TypeError, RecursionError):
             pass
-        raise StorageError
+        raise StorageError(_UNWRITABLE)
 
 
 def text_of(entries: Mapping[str, Entry]) -> bytes:
@@ -223,7 +224,13 @@ def _entries(blocks: Mapping[str, Any], text: str, path: object) -> dict[str, En
 def _entry(identity: str, block: Any) -> Entry:
     if not isinstance(block, dict):
         raise TypeError
-    found = _Block.model_validate_json(canonical_json(block))
+    return _parsed(identity, canonical_json(block))
+
+
+# Cached by content, as in `storage.connections`: of a file that another broker has changed, few blocks are new.
+@lru_cache(maxsize=2048)
+def _parsed(identity: str, block: str) -> Entry:
+    found = _Block.model_validate_json(block)
     if "id" in found.connection:
         raise ValueError
     connection = parsed(canonical_json({"id": identity, **found.connection}))
