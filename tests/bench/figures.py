@@ -89,6 +89,7 @@ BUDGETS: dict[str, Budget] = {
     "server_start_added_ms": Budget("server start, with over without the extension", "ms", 150),
     "dialog_drawn_ms": Budget("kernel request to dialog drawn, median", "ms", 60),
     "list_1000_ms": Budget("connections.list with 1,000 connections, operator channel", "ms", 20),
+    "list_1000_json_ms": Budget("the same with the connections in a JSON file", "ms", 20),
     "panel_1000_ms": Budget("panel, an empty list until 1,000 rows are made and painted", "ms", 200),
     "http_relay_added_us": Budget("HTTP relay, added to a small request, p50", "us", 60),
     "http_relay_gb_s": Budget("HTTP relay, download", "GB/s", 1, at="least"),

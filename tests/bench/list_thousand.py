@@ -18,7 +18,7 @@ from .contenders import timed
 from .figures import Figure, Plan
 from .sample import SECRETS, fields
 
-IDS = ("list_1000_ms", "list_1000_rest_ms")
+IDS = ("list_1000_ms", "list_1000_json_ms", "list_1000_rest_ms")
 
 COUNT = 1000
 
@@ -27,6 +27,8 @@ def measure(plan: Plan) -> Iterator[Figure]:
     rounds = plan.rounds_or(25)
     with thousand(plan.home) as operator:
         yield Figure("list_1000_ms", _median_ms(lambda: operator.call("connections.list"), rounds))
+    with thousand(plan.home / "json", connection_store="json") as operator:
+        yield Figure("list_1000_json_ms", _median_ms(lambda: operator.call("connections.list"), rounds))
     with serve(plan.home / "server", app="server", config=config(plan.home)) as server:
         Rest(server).set_up()
         session = requests.Session()
@@ -38,12 +40,12 @@ def measure(plan: Plan) -> Iterator[Figure]:
 
 
 @contextmanager
-def thousand(home: Path) -> Iterator[Operator]:
+def thousand(home: Path, **settings: Any) -> Iterator[Operator]:
     """The operator of a broker on a vault that has 1,000 connections, each with its secret.
 
     The vault stays for a server with `config(home)`.
     """
-    with operated_broker(home) as (operator, _):
+    with operated_broker(home, **settings) as (operator, _):
         for index in range(COUNT):
             # Names and destinations differ, as a person's do; in an order that is not the alphabet's.
             name = f"warehouse_{index * 617 % COUNT:04d}"

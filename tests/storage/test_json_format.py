@@ -18,6 +18,7 @@ from connvault_jupyter.storage.json import format as json_format
 from connvault_jupyter.storage.json.format import Entry, entries_of, newest_version, text_of
 
 VERSIONS = Path(__file__).with_name("json_versions")
+ROOT = Path(__file__).resolve().parents[2]
 NEWEST = newest_version()
 
 # What stands in every version's file.
@@ -61,6 +62,13 @@ def test_the_file_of_each_version_is_read() -> None:
 def test_what_is_written_is_the_newest_version_to_the_byte() -> None:
     """Another spelling would be a diff in every block."""
     assert text_of(ENTRIES) == (VERSIONS / str(NEWEST) / "connections.json").read_bytes()
+
+
+def test_the_example_of_the_documentation_is_a_file() -> None:
+    """To the byte."""
+    text = (ROOT / "docs" / "stores.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert text_of(entries_of(example.encode(), "x")[0]).decode() == example
 
 
 def test_without_connections_it_is_still_a_file_of_ours() -> None:
