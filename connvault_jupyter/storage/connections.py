@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import isfinite
 
 from ..contracts.connections import Connection, TestOutcome
-from ..errors import ConnectionNotFound, NameTaken, RevisionConflict
+from ..errors import ConnectionNotFound, NameTaken, RevisionConflict, StorageError
 from ..services.ports import StoredConnection
 from .database import Database, Row
 from .rows import agree, canonical, instant, microseconds, read_all, read_one
@@ -115,6 +115,12 @@ def parsed(document: str) -> Connection:
 
 def _connection(row: Row) -> StoredConnection:
     connection_id, name, revision, document, mac = row
+    if document == "":
+        # A list without it would look like a loss.
+        raise StorageError(
+            "The connections of this vault were moved to connections.json. Set "
+            'ConnvaultExtension.connection_store to "json", then restart the server.'
+        )
     connection = parsed(document)
     agree((connection_id, connection.id), (name, connection.name), (revision, connection.revision))
     # A value of another type can't be a MAC. Treat it as a wrong one, not as a missing one.

@@ -98,7 +98,7 @@ def _prepared(
             migrate(
                 connection,
                 migrations=migrations,
-                back_up=lambda version: _back_up(path, version, busy_timeout_s),
+                back_up=lambda version: back_up(path, f"backup-{version:04d}", busy_timeout_s),
             )
         except BaseException:
             connection.close()
@@ -138,9 +138,11 @@ def _set_journal_mode(connection: sqlite3.Connection, mode: str, timeout_s: floa
         time.sleep(0.01)
 
 
-def _back_up(path: Path, version: int, busy_timeout_s: float) -> None:
-    """Creates a copy next to the database, named after its schema version: complete, or not at all."""
-    copy = path.with_name(f"{path.name}.backup-{version:04d}")
+def back_up(path: Path, name: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Path:
+    """Creates a copy next to the database, `connvault.db.<name>`: complete, or not at all. The write lock may be held.
+
+    Raises: StorageFull, StorageError. sqlite3.Error: translated by the caller."""
+    copy = path.with_name(f"{path.name}.{name}")
     draft = copy.with_name(f"{copy.name}.{os.getpid()}")
     try:
         draft.unlink(missing_ok=True)
@@ -154,6 +156,7 @@ def _back_up(path: Path, version: int, busy_timeout_s: float) -> None:
             source.close()
         sync_file(draft)
         draft.replace(copy)
+        return copy
     except OSError as exc:
         raise translated_os(exc) from exc
     finally:

@@ -55,7 +55,7 @@ def acting_of(migrations: Sequence[Migration]) -> Acting:
 
 
 def migrate(
-    connection: sqlite3.Connection, *, migrations: Sequence[Migration], back_up: Callable[[int], None]
+    connection: sqlite3.Connection, *, migrations: Sequence[Migration], back_up: Callable[[int], object]
 ) -> None:
     """Applies the missing steps, each in one transaction together with its `PRAGMA user_version`; on a new database
     all of them in one.

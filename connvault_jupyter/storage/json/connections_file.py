@@ -272,10 +272,10 @@ class ConnectionsFile:
 
     def add_anchor(self, connection_id: str) -> None:
         """Raises: StorageError."""
-        # Names are without regard to case there, ids are not.
+        # Names are without regard to case there, ids are not; and no connection's name has a colon.
         self._database.change(
-            "INSERT INTO connections (id, name, revision, document) VALUES (?, ?, 0, '')",
-            (connection_id, connection_id.encode().hex()),
+            "INSERT INTO connections (id, name, revision, document) VALUES (?, ':' || hex(?), 0, '')",
+            (connection_id, connection_id),
         )
 
     def remove_anchor(self, connection_id: str) -> None:

@@ -19,6 +19,10 @@ class Contents:
     """
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._unchecked: set[str] = set()
+        self._set(entries)
+
+    def _set(self, entries: Mapping[str, Entry]) -> None:
         self._entries = dict(entries)
         self._names = {entry.stored.connection.name.lower(): one for one, entry in self._entries.items()}
         self._refs = {
@@ -26,7 +30,6 @@ class Contents:
             for one, entry in entries.items()
             for name, secret in entry.secrets.items()
         }
-        self._unchecked: set[str] = set()
 
     def copy(self) -> Contents:
         """A copy to be changed."""
@@ -69,6 +72,12 @@ class Contents:
         before = self._expected(connection.id, expected_revision)
         self._refuse_taken(connection)
         self._put(replace(before, stored=StoredConnection(connection, mac)))
+
+    def replace_all(self, entries: Mapping[str, Entry]) -> None:
+        """Everything is what `entries` has, whose names and refs are unique."""
+        self._set(entries)
+        self._forget()
+        self._unchecked = set(entries)
 
     def remove(self, connection_id: str, *, expected_revision: int) -> None:
         """With its secrets. Raises: RevisionConflict, ConnectionNotFound."""

@@ -38,14 +38,18 @@ def open_connections_file(database: Database, data_dir: Path) -> ConnectionsFile
                     "The connections of this vault are in its database. Set "
                     'ConnvaultExtension.connection_store to "sqlite", or move them first.'
                 )
-            _begin(database, private)
+            begin(database, private)
     file = ConnectionsFile(database=database, file=private)
     file.recover()
     database.accompany(file)
     return file
 
 
-def _begin(database: Database, private: PrivateFile) -> None:
+def begin(database: Database, private: PrivateFile) -> None:
+    """In a transaction: from its commit on, the connections of this vault are in the file, which is made if there is
+    none.
+
+    Raises: ConnectionsFileInvalid, StorageBusy, StorageFull, StorageError."""
     with private.locked():
         found = private.read()
         if found is None:

@@ -118,6 +118,14 @@ class PrivateFile:
         except OSError as exc:
             raise unusable(self.path.parent, exc) from exc
 
+    def remove(self) -> None:
+        """Raises: StorageError."""
+        try:
+            _remove(self.path)
+            _sync_folder(self.path.parent)
+        except OSError as exc:
+            raise unusable(self.path.parent, exc) from exc
+
     def install(self, *, erasing: bool = False) -> Signature | None:
         """Puts the pending file in its place; returns the new signature. `erasing`: what it replaces is overwritten.
 
