@@ -254,6 +254,8 @@ def killed_to(to: ConnectionStoreKind) -> Callable[[Path, Killer], None]:
 killed_to_json, killed_to_sqlite = killed_to("json"), killed_to("sqlite")
 
 
+# Each write is synced, in a process of its own for each of them: on a busy disk that takes its time.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("run", [killed_to_json, killed_to_sqlite], ids=["to json", "to sqlite"])
 def test_when_killed_at_any_write_it_is_here_or_there_and_is_done_again(
     tmp_path: Path, run: Callable[[Path, Killer], None]
