@@ -28,6 +28,7 @@ from ..services.connections.service import ConnectionsService
 from ..services.consent.service import ConsentService
 from ..services.ports import Lock, Unsealer, Wait
 from ..services.secrets.service import SecretsService
+from ..services.secrets.slot_service import SlotService
 from ..services.visible_names import visible
 from .operator_channel import refusal
 from .sealed_requests import opened
@@ -39,6 +40,7 @@ _MAX_ACTOR_CHARS = 200
 @dataclass(frozen=True)
 class Services:
     secrets: SecretsService
+    slots: SlotService
     connections: ConnectionsService
     consent: ConsentService
     access: AccessService
@@ -99,6 +101,10 @@ def table_of(services: Services) -> Table:
         ("operator", "vault.passphrase"): lambda asked: secrets.change_passphrase(
             asked.body, actor=asked.actor
         ),
+        ("operator", "slots.list"): lambda _: services.slots.list(),
+        ("operator", "slots.add"): lambda asked: services.slots.add(asked.body, actor=asked.actor),
+        ("operator", "slots.remove"): lambda asked: services.slots.remove(asked.body, actor=asked.actor),
+        ("operator", "vault.rotate"): lambda asked: services.slots.rotate(asked.body, actor=asked.actor),
         ("operator", "supervision.kernels"): lambda asked: supervision.kernels(asked.body),
         ("operator", "supervision.approvers"): lambda asked: supervision.approvers(asked.body),
         ("operator", "supervision.activity_stream"): lambda asked: audit.streamed(asked.body),

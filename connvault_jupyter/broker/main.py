@@ -35,6 +35,7 @@ from ..vault.envelope import check_value, derive_keys
 from ..vault.os_keyring import OsKeyringCustodian
 from ..vault.passphrase import PassphraseCustodian
 from ..vault.sealed_requests import SealedRequests
+from ..vault.slot_keys import X25519SlotKeys
 from .channel import RequesterListener
 from .dispatch import Dispatch, Services, table_of
 from .hardened_start import Started
@@ -126,6 +127,7 @@ class Broker:
                 custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
                 derive_keys=derive_keys,
                 check_value=check_value,
+                slot_keys=X25519SlotKeys(),
             ),
             registry=ProviderCatalogue(
                 directories=settings.provider_dirs, allowed=settings.allowed_providers
@@ -146,6 +148,7 @@ class Broker:
         unsealer = SealedRequests(randomness=os.urandom)
         services = Services(
             secrets=self._services.secrets,
+            slots=self._services.slots,
             connections=self._services.connections,
             consent=self._services.consent,
             access=self._services.access,

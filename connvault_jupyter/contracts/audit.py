@@ -17,6 +17,11 @@ AuditType = Literal[
     "vault:locked",
     "vault:passphrase_changed",
     "vault:upgraded",
+    "vault:rotated",
+    "slot:added",
+    "slot:removed",
+    "slot:refused",
+    "slot:changed_outside",
     "connection:created",
     "connection:changed",
     "connection:edited",
@@ -58,6 +63,7 @@ class AuditEvent(Contract):
     `count`: how often it happened within 30 s; such an event without a requester covers several processes outside
     kernels.
     `field`: the field concerned; for `access:masked`, the protocol of the handle.
+    `slot_id`: the key slot that was used, added, removed, or found to be foreign.
     """
 
     sequence: Annotated[int, Field(ge=1)]
@@ -84,6 +90,7 @@ class AuditEvent(Contract):
     reason_sealed: SealedClaim | None = None
     claims_hidden: Hidden | None = None
     count: Annotated[int, Field(ge=1)] | None = None
+    slot_id: Id | None = None
 
 
 class AuditPage(Contract):

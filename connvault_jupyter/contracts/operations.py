@@ -288,6 +288,44 @@ _OPERATOR = (
         sealable=True,
     ),
     _operator(
+        "slots.list",
+        "contract.Empty",
+        "vault.SlotList",
+        "The key slots: what opens the vault",
+        Http("GET", "/vault/slots"),
+    ),
+    _operator(
+        "slots.add",
+        "vault.AddSlot",
+        "vault.SlotList",
+        "Add a key slot",
+        Http("POST", "/vault/slots", success=201),
+        waits=True,
+        writes=True,
+        sealable=True,
+    ),
+    _operator(
+        "slots.remove",
+        "vault.RemoveSlot",
+        "vault.SlotList",
+        "Remove a key slot, and make another master key",
+        # Not DELETE: it has a body, with the proof.
+        Http("POST", "/vault/slots/{id}/removal"),
+        waits=True,
+        writes=True,
+        sealable=True,
+    ),
+    _operator(
+        "vault.rotate",
+        "vault.RotateKeys",
+        "vault.SlotList",
+        "Make another master key for the same slots",
+        Http("POST", "/vault/rotation"),
+        waits=True,
+        writes=True,
+        sealable=True,
+    ),
+    _operator(
         "supervision.kernels", "supervision.KernelTable", "contract.Empty", "Which kernels run", writes=True
     ),
     _operator(

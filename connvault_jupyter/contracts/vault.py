@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 
-from .contract import Contract, Timestamp
+from .contract import Contract, Id, Timestamp
 
-CustodianKind = Literal["passphrase", "os_keyring"]
+CustodianKind = Literal["passphrase", "os_keyring", "key_file"]
 Passphrase = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+
+SlotLabel = Annotated[str, StringConstraints(min_length=1, max_length=60)]
+SlotKey = Annotated[SecretStr, Field(min_length=44, max_length=44)]
+"""Base64 of the 32 bytes that a slot's custodian holds."""
 
 
 class CustodianChoice(Contract):
@@ -53,3 +57,53 @@ class UnlockVault(Contract):
 class ChangePassphrase(Contract):
     current: Passphrase
     new: Passphrase
+
+
+class SlotView(Contract):
+    """One way to unwrap the master key. `kind` says who holds its secret; `label` is for people.
+
+    `standing`: `genuine`: made by whoever had the vault unlocked; `foreign`: put there or changed from outside, gets no
+    new key; `unchecked`: unknown while the vault is locked.
+    """
+
+    id: Id
+    kind: CustodianKind
+    label: str
+    created_at: Timestamp
+    standing: Literal["genuine", "foreign", "unchecked"]
+
+
+class SlotList(Contract):
+    """In the order in which they are tried. `changed_outside`: one is foreign, missing, or elsewhere in the order."""
+
+    slots: list[SlotView]
+    changed_outside: bool = False
+
+
+class SlotProof(Contract):
+    """The secret of an existing slot, given again: the passphrase of one, or the key that the keyring or the key file
+    holds for the slot `slot`. The broker never fetches it itself: a token alone must not be enough."""
+
+    passphrase: Passphrase | None = None
+    slot: Id | None = None
+    key: SlotKey | None = None
+
+
+class AddSlot(Contract):
+    """`passphrase`: of the new slot, if it is of that kind. `label` `None`: the custodian's."""
+
+    kind: CustodianKind
+    label: SlotLabel | None = None
+    passphrase: Passphrase | None = None
+    proof: SlotProof
+
+
+class RemoveSlot(Contract):
+    """`proof` by a slot that stays."""
+
+    id: Id
+    proof: SlotProof
+
+
+class RotateKeys(Contract):
+    proof: SlotProof

@@ -14,6 +14,7 @@
     │   ├── GrantNotFound
     │   ├── AccessRequestNotFound
     │   ├── SecretNotFound
+    │   ├── SlotNotFound
     │   └── ProposalNotFound           it has expired, or whoever made it has ended
     ├── Conflict                  409
     │   ├── NameTaken
@@ -23,6 +24,7 @@
     │   ├── AccessRequestDecided
     │   ├── ConnectionNotReady         draft or invalid for another reason than its secret
     │   ├── SealingKeyChanged          sealed to a key that the broker no longer has
+    │   ├── LastSlot
     │   └── VaultExists
     ├── NotAllowed                403
     │   ├── AccessDenied               by a person or by a rule (see `reason`)
@@ -45,7 +47,10 @@
     │   ├── VaultNotSetUp         423
     │   ├── WrongPassphrase       403
     │   ├── WeakPassphrase        422
-    │   └── CustodianUnavailable  503
+    │   ├── CustodianUnavailable  503
+    │   ├── VaultReplaced         409  the keys behind a slot are another vault's
+    │   ├── ForeignSlot           409  a key slot that was put there or changed from outside
+    │   └── SlotProofRefused      403
     ├── AuthenticationOff         403  the server runs without authentication
     ├── StorageError              500
     │   ├── StorageFull           507
@@ -114,6 +119,7 @@ from .requests import (
     GrantNotFound,
     InvalidFields,
     InvalidRequest,
+    LastSlot,
     MalformedFrame,
     NameTaken,
     NotFound,
@@ -125,6 +131,7 @@ from .requests import (
     SealedRequestInvalid,
     SealingKeyChanged,
     SecretNotFound,
+    SlotNotFound,
     UnknownOperation,
     VaultExists,
     VersionMismatch,
@@ -132,12 +139,15 @@ from .requests import (
 )
 from .secrets import (
     CustodianUnavailable,
+    ForeignSlot,
     SecretInCode,
     SecretInvalid,
     SecretMissing,
+    SlotProofRefused,
     VaultError,
     VaultLocked,
     VaultNotSetUp,
+    VaultReplaced,
     WeakPassphrase,
     WrongPassphrase,
 )
@@ -159,10 +169,12 @@ __all__ = [
     "ConsentWithdrawn",
     "CustodianUnavailable",
     "DecisionNotOffered",
+    "ForeignSlot",
     "GrantNotFound",
     "HandleInvalid",
     "InvalidFields",
     "InvalidRequest",
+    "LastSlot",
     "MalformedFrame",
     "NameTaken",
     "NoApprover",
@@ -182,6 +194,8 @@ __all__ = [
     "SecretInvalid",
     "SecretMissing",
     "SecretNotFound",
+    "SlotNotFound",
+    "SlotProofRefused",
     "StorageBusy",
     "StorageError",
     "StorageFull",
@@ -199,6 +213,7 @@ __all__ = [
     "VaultExists",
     "VaultLocked",
     "VaultNotSetUp",
+    "VaultReplaced",
     "VersionMismatch",
     "WeakPassphrase",
     "WrongKind",

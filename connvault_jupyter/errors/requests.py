@@ -91,6 +91,11 @@ class ProposalNotFound(NotFound):
     default_message = "This suggestion has expired. Run the cell again."
 
 
+class SlotNotFound(NotFound):
+    code = "slot_not_found"
+    default_message = "The vault has no such key slot."
+
+
 class Conflict(ConnvaultError):
     code = "conflict"
     status_hint = 409
@@ -139,6 +144,13 @@ class SealingKeyChanged(Conflict):
 class VaultExists(Conflict):
     code = "vault_exists"
     default_message = "The vault is already set up. Unlock it instead."
+
+
+class LastSlot(Conflict):
+    code = "last_slot"
+    default_message = (
+        "This key slot has to stay: without it nobody could open the vault. Add another one first."
+    )
 
 
 class WrongKind(ConnvaultError):

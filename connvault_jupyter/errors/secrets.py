@@ -60,3 +60,28 @@ class CustodianUnavailable(VaultError):
     code = "custodian_unavailable"
     status_hint = 503
     default_message = "The system keyring does not answer. Unlock it and try again."
+
+
+class VaultReplaced(VaultError):
+    """The slot opens, but the keys behind it are not of the vault for which the slot was made."""
+
+    code = "vault_replaced"
+    status_hint = 409
+    default_message = (
+        "This is not the vault that this key slot was made for: somebody has put another one in its place. Enter no "
+        "secrets. Restore the data folder from a backup."
+    )
+
+
+class ForeignSlot(VaultError):
+    """`details["slots"]`: their ids."""
+
+    code = "foreign_slot"
+    status_hint = 409
+    default_message = "The vault has a key slot that was put there or changed from outside. Remove it first."
+
+
+class SlotProofRefused(VaultError):
+    code = "slot_proof_refused"
+    status_hint = 403
+    default_message = "The secret of an existing key slot is needed again: a passphrase, or a slot's own key."

@@ -40,9 +40,11 @@ from .relay_ports import Relays
 from .requester_claims import Claims
 from .secrets.custody import Custody
 from .secrets.held_keys import HeldKeys
+from .secrets.key_change import KeyChange
 from .secrets.reader import SecretReader
 from .secrets.rekeying import Rekeying
 from .secrets.service import SecretsService
+from .secrets.slot_service import SlotService
 from .vault_ports import VaultPorts
 
 
@@ -51,6 +53,7 @@ class Assembled:
     """The services that the channels and the relays call."""
 
     secrets: SecretsService
+    slots: SlotService
     connections: ConnectionsService
     consent: ConsentService
     access: AccessService
@@ -124,19 +127,12 @@ def assemble(
     refusal_log = RefusalLog(audit=audit, running=running, clock=runtime.clock)
     requesters = Requesters(running=running, claims=claims, refusal_log=refusal_log)
 
-    secrets = SecretsService(
+    custody = Custody(ports=vault, preferred=settings.custodian, hardening_detail=runtime.hardening_detail)
+    key_change = KeyChange(
         context=context,
         stores=stores,
         ports=vault,
-        custody=Custody(
-            custodians=vault.custodians,
-            preferred=settings.custodian,
-            check_value=vault.check_value,
-            hardening_detail=runtime.hardening_detail,
-        ),
         held=held,
-        ended=ended,
-        documents=documents,
         rekeying=Rekeying(
             stores=stores,
             directory=directory,
@@ -144,6 +140,19 @@ def assemble(
             upgrade=Upgrade(directory=directory, grants=grants, claims=claims, audit=audit),
             audit=audit,
         ),
+    )
+    secrets = SecretsService(
+        context=context,
+        stores=stores,
+        ports=vault,
+        custody=custody,
+        held=held,
+        ended=ended,
+        documents=documents,
+        key_change=key_change,
+    )
+    slots = SlotService(
+        context=context, stores=stores, ports=vault, custody=custody, held=held, key_change=key_change
     )
     reader = SecretReader(context=context, documents=documents, secrets=secrets)
     resolver = HandleResolver(
@@ -216,6 +225,7 @@ def assemble(
     )
     return Assembled(
         secrets=secrets,
+        slots=slots,
         connections=connections,
         consent=consent,
         access=access,

@@ -28,9 +28,9 @@ class SealContext:
     destination: Mapping[str, Any]
 
 
-MacPurpose = Literal["grant", "audit", "document", "claim"]
+MacPurpose = Literal["grant", "audit", "document", "claim", "slot"]
 """`document`: a whole connection; `claim`: what a requester says about itself, so that equal claims can be
-recognised."""
+recognised; `slot`: a key slot, and the list of them."""
 
 
 class RecordKeys(Protocol):
@@ -86,15 +86,45 @@ class Keys(RecordKeys, Protocol):
         """Raises: SecretInvalid: it belongs to another generation or vault, or is damaged."""
 
 
-@dataclass(frozen=True)
-class VaultRecord:
-    """What is stored of the vault. `parameters` belongs to the custodian (salt, costs, wrapped key): not secret by
-    itself.
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One way to unwrap the master key, as stored. Nothing in it is secret by itself.
+
+    `parameters` belongs to the custodian of this `kind` (salt, costs, wrapped secret), which holds the slot's secret of
+    32 bytes. From the secret follows the private key of `public_key`, to which the master key is `wrapped`. `mac`
+    covers what does not change with the master key: it is by the vault's keys, so only who had them open can have made
+    the slot. `pin` is by the slot's secret, over keys of the generation `pinned`: the last one that this slot opened.
     """
 
-    vault_id: str
-    custodian: CustodianKind
+    id: str
+    kind: CustodianKind
+    label: str
+    created_at: datetime
+    public_key: bytes = attribute(repr=False)
     parameters: Mapping[str, Any] = attribute(repr=False)
+    wrapped: bytes = attribute(default=b"", repr=False)
+    mac: bytes = attribute(default=b"", repr=False)
+    pinned: int = 0
+    pin: bytes = attribute(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class HeldByOne:
+    """How a vault from before key slots keeps its master key: with one custodian, which holds the key itself."""
+
+    kind: CustodianKind
+    parameters: Mapping[str, Any] = attribute(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultRecord:
+    """What is stored of the vault. Either it has slots, or `before_slots` says how it is kept until it is unlocked."""
+
+    vault_id: str
+    slots: tuple[Slot, ...] = ()
+    slots_mac: bytes = attribute(default=b"", repr=False)
+    """Covers number and order of the genuine slots."""
+    before_slots: HeldByOne | None = None
     check: bytes = attribute(repr=False)
     """Tells a right master key from a wrong one, for this vault, generation and salt."""
     created_at: datetime
@@ -120,7 +150,11 @@ class Availability:
 
 
 class Custodian(Protocol):
-    """Holder of the master key. Slow: call it without holding a lock."""
+    """Holder of a key of 32 bytes: of a slot's secret. Slow: call it without holding a lock.
+
+    `name` says whose it is: `<vault id>.<slot id>`, or the vault id alone for a vault's first slot. Letters, digits,
+    `-`, `_` and `.`.
+    """
 
     @property
     def kind(self) -> CustodianKind: ...
@@ -128,16 +162,34 @@ class Custodian(Protocol):
     def availability(self) -> Availability:
         """Cheap; never prompts, never writes."""
 
-    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
-        """Takes a new master key into custody; returns the parameters to store.
+    def keep(self, name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        """Takes a new key into custody; returns the parameters to store.
 
         Raises: CustodianUnavailable, WeakPassphrase."""
 
-    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
-        """The master key. Raises: WrongPassphrase, CustodianUnavailable."""
+    def recover(self, name: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+        """The key. Raises: WrongPassphrase, CustodianUnavailable."""
 
-    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
-        """Undoes `keep` (a lost setup race). Never raises."""
+    def forget(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Undoes `keep` (a lost setup race, a removed slot). Never raises."""
+
+
+class SlotKeys(Protocol):
+    """What a slot's secret and public key are for. `place`: the canonical bytes of vault id and slot id."""
+
+    def public_key(self, secret: bytes, place: bytes) -> bytes:
+        """The X25519 public key that belongs to a slot's secret, 32 bytes."""
+
+    def wrap(self, master_key: bytes, public_key: bytes, place: bytes, generation: int) -> bytes:
+        """The master key of this generation, for whoever has the secret of the public key.
+
+        Raises: SecretInvalid: this is no public key."""
+
+    def unwrap(self, wrapped: bytes, secret: bytes, place: bytes, generation: int) -> bytes:
+        """The master key. Raises: SecretInvalid."""
+
+    def pin(self, secret: bytes, place: bytes, message: bytes) -> bytes:
+        """A MAC by a slot's secret, 32 bytes."""
 
 
 DeriveKeys = Callable[[bytes, str, bytes], Keys]
@@ -154,6 +206,7 @@ class VaultPorts:
     custodians: Mapping[CustodianKind, Custodian]
     derive_keys: DeriveKeys
     check_value: CheckValue
+    slot_keys: SlotKeys
 
 
 class VaultStore(Protocol):

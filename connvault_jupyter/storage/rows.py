@@ -22,7 +22,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _LOGGED_ID_CHARS = 64
 
 # Exceptions that parsers raise; pydantic's ValidationError is a ValueError.
-_UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
+_UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError)
 
 _log = logging.getLogger(__name__)
 

@@ -1,5 +1,5 @@
-"""What all custodians share: checks of lengths, versions and error types. How a master key is kept is in each
-custodian's own file. Never put a fallback here: a missing custodian is an error, never a reason to use a weaker one.
+"""What all custodians share: checks of lengths, versions and error types. How a key is kept is in each custodian's own
+file. Never put a fallback here: a missing custodian is an error, never a reason to use a weaker one.
 
 Parameters (stored with the vault) are a flat JSON object with a `version`; a custodian may add names within a version,
 and refuses an unknown version.
@@ -29,7 +29,7 @@ DAMAGED = (
 
 
 class MasterKeyCustodian(ABC):
-    """Holds the master key (the port `Custodian`). Slow: call it without holding a lock. Thread-safe.
+    """Holds keys of 32 bytes (the port `Custodian`). Slow: call it without holding a lock. Thread-safe.
 
     A subclass defines `kind`, `parameters_version` and the four methods with an underscore.
     """
@@ -41,23 +41,22 @@ class MasterKeyCustodian(ABC):
     def availability(self) -> Availability:
         """Whether it is available here. Cheap; never prompts, never writes, never raises."""
 
-    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
-        """Takes a new master key into custody; returns the parameters to store, as JSON values and not secret by
-        themselves.
+    def keep(self, name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        """Takes a new key into custody; returns the parameters to store, as JSON values and not secret by themselves.
 
-        A second call for the same vault id replaces the old key.
+        A second call for the same name replaces the old key.
 
         Raises:
             WeakPassphrase: it is missing or too short (custodians that need a passphrase).
             CustodianUnavailable: it is unavailable, and nothing was kept. The message says what to do.
         """
-        if len(master_key) != KEY_BYTES:
-            raise ValueError(f"a master key has {KEY_BYTES} bytes")
-        kept = _typed(lambda: self._keep(vault_id, master_key, passphrase))
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes")
+        kept = _typed(lambda: self._keep(name, key, passphrase))
         return {**kept, "version": self.parameters_version}
 
-    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
-        """The master key, 32 bytes.
+    def recover(self, name: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+        """The key, 32 bytes.
 
         Raises:
             WrongPassphrase: it is missing or wrong (custodians that need a passphrase).
@@ -65,24 +64,24 @@ class MasterKeyCustodian(ABC):
         """
         if type(parameters.get("version")) is not int or parameters["version"] != self.parameters_version:
             raise CustodianUnavailable(DAMAGED)
-        master_key = _typed(lambda: self._recover(vault_id, parameters, passphrase))
-        if len(master_key) != KEY_BYTES:
+        key = _typed(lambda: self._recover(name, parameters, passphrase))
+        if len(key) != KEY_BYTES:
             raise CustodianUnavailable(DAMAGED)
-        return master_key
+        return key
 
-    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
-        """Undoes `keep` (a lost setup race, another custodian took over). Never raises."""
+    def forget(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Undoes `keep` (a lost setup race, a removed slot). Never raises."""
         with contextlib.suppress(Exception):
-            self._forget(vault_id, parameters)
+            self._forget(name, parameters)
 
     @abstractmethod
-    def _keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]: ...
+    def _keep(self, name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]: ...
 
     @abstractmethod
-    def _recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes: ...
+    def _recover(self, name: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes: ...
 
     @abstractmethod
-    def _forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None: ...
+    def _forget(self, name: str, parameters: Mapping[str, Any]) -> None: ...
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -68,6 +68,7 @@ _INFO_DOCUMENT = b"connvault-jupyter v1 mac documents"
 _INFO_CLAIM = b"connvault-jupyter v1 mac claims"
 _INFO_SEAL_CLAIM = b"connvault-jupyter v1 seal claims"
 _INFO_KEEP = b"connvault-jupyter v1 keep older keys"
+_INFO_SLOT = b"connvault-jupyter v1 mac key slots"
 _INFO_CHECK = b"connvault-jupyter v1 check value"
 
 
@@ -246,6 +247,7 @@ def derive_keys(
             "audit": derive(_INFO_AUDIT),
             "document": derive(_INFO_DOCUMENT),
             "claim": derive(_INFO_CLAIM),
+            "slot": derive(_INFO_SLOT),
         },
         generation=int.from_bytes(epoch[:8], "big") if epoch else 1,
         random=random,

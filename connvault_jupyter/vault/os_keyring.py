@@ -1,8 +1,9 @@
-"""The OS-keyring custodian: the master key as one item in the operating system's keyring. `keyring_backends` decides
-which keyrings may be used. Never store a second item, and never a secret of a connection.
+"""The OS-keyring custodian: a slot's secret as one item in the operating system's keyring. `keyring_backends` decides
+which keyrings may be used. Never store a second item for a slot, and never a secret of a connection.
 
-The item: service `connvault-jupyter`, user name = vault id, text `1:` and the key in base64 (another format needs
-another number). Parameters, version 1: `store`, the keyring that has the item; no other keyring is searched.
+The item: service `connvault-jupyter`, user name = the slot's name (of a vault's first slot: the vault id), text `1:`
+and the secret in base64 (another format needs another number). Parameters, version 1: `store`, the keyring that has
+the item; no other keyring is searched.
 """
 
 from __future__ import annotations
@@ -71,17 +72,17 @@ class OsKeyringCustodian(MasterKeyCustodian):
 
     def _keep(
         self,
-        vault_id: str,
-        master_key: bytes,
+        name: str,
+        key: bytes,
         passphrase: str | None,  # noqa: ARG002 - the keyring has none
     ) -> Mapping[str, Any]:
         chosen = self._choose(None)
-        item = _FORM + base64.b64encode(master_key).decode("ascii")
+        item = _FORM + base64.b64encode(key).decode("ascii")
 
         def keep() -> None:
-            self._probe(chosen, vault_id)
-            chosen.backend.set_password(SERVICE, vault_id, item)
-            if not _same(chosen.backend.get_password(SERVICE, vault_id), item):
+            self._probe(chosen, name)
+            chosen.backend.set_password(SERVICE, name, item)
+            if not _same(chosen.backend.get_password(SERVICE, name), item):
                 raise CustodianUnavailable(_unreliable(chosen))
 
         self._ask(chosen, keep, self._person_s)
@@ -89,12 +90,12 @@ class OsKeyringCustodian(MasterKeyCustodian):
 
     def _recover(
         self,
-        vault_id: str,
+        name: str,
         parameters: Mapping[str, Any],
         passphrase: str | None,  # noqa: ARG002 - the keyring has none
     ) -> bytes:
         chosen = self._choose(_store(parameters))
-        item = self._ask(chosen, lambda: chosen.backend.get_password(SERVICE, vault_id), self._person_s)
+        item = self._ask(chosen, lambda: chosen.backend.get_password(SERVICE, name), self._person_s)
         if item is None:
             raise CustodianUnavailable(
                 f"{chosen.known.label} no longer has the master key of this vault. Restore the keyring of "
@@ -103,18 +104,18 @@ class OsKeyringCustodian(MasterKeyCustodian):
             )
         return _key(item)
 
-    def _forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+    def _forget(self, name: str, parameters: Mapping[str, Any]) -> None:
         chosen = self._choose(_store(parameters))
-        self._ask(chosen, lambda: chosen.backend.delete_password(SERVICE, vault_id), self._quick_s)
+        self._ask(chosen, lambda: chosen.backend.delete_password(SERVICE, name), self._quick_s)
 
-    def _probe(self, chosen: Chosen, vault_id: str) -> None:
+    def _probe(self, chosen: Chosen, name: str) -> None:
         """Some keyrings accept a password and lose it, or can't delete. A random value detects that and leaves nothing
         behind."""
-        name, value = f"{vault_id}.probe", base64.b64encode(self._random(16)).decode("ascii")
-        chosen.backend.set_password(SERVICE, name, value)
-        found = chosen.backend.get_password(SERVICE, name)
-        chosen.backend.delete_password(SERVICE, name)
-        if not _same(found, value) or chosen.backend.get_password(SERVICE, name) is not None:
+        probe, value = f"{name}.probe", base64.b64encode(self._random(16)).decode("ascii")
+        chosen.backend.set_password(SERVICE, probe, value)
+        found = chosen.backend.get_password(SERVICE, probe)
+        chosen.backend.delete_password(SERVICE, probe)
+        if not _same(found, value) or chosen.backend.get_password(SERVICE, probe) is not None:
             raise CustodianUnavailable(_unreliable(chosen))
 
     def _choose(self, store: str | None) -> Chosen:

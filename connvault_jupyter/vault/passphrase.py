@@ -1,7 +1,7 @@
-"""The passphrase custodian: the master key wrapped under a passphrase. Never store or log a passphrase.
+"""The passphrase custodian: a slot's secret wrapped under a passphrase. Never store or log a passphrase.
 
 Parameters, version 1: `kdf` ("argon2id"), `iterations`, `memory_kib`, `lanes`, and in base64 `salt`, `nonce` and
-`wrapped` (the master key under AES-256-GCM). The vault id and all of them except the last two are its associated data.
+`wrapped` (the secret under AES-256-GCM). Its name and all of them except the last two are its associated data.
 Higher costs need no new version: the stored ones are used, within the bounds below.
 """
 
@@ -50,7 +50,7 @@ _NO_ARGON2 = (
 
 
 class PassphraseCustodian(MasterKeyCustodian):
-    """Wraps the master key under Argon2id (RFC 9106) of a passphrase.
+    """Wraps a key under Argon2id (RFC 9106) of a passphrase.
 
     The passphrase is normalised to NFC: `é` is one character on one keyboard and two on another, and both must unlock
     the vault. Not NFKC, which would make different passphrases equal. Nothing is trimmed.
@@ -71,7 +71,7 @@ class PassphraseCustodian(MasterKeyCustodian):
             return Availability(available=False, label=LABEL, detail=_NO_ARGON2)
         return Availability(available=True, label=LABEL, detail=DETAIL)
 
-    def _keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+    def _keep(self, name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]:
         if passphrase is None or len(unicodedata.normalize("NFC", passphrase)) < MINIMUM_PASSPHRASE_CHARS:
             raise WeakPassphrase(
                 f"The passphrase is too short. Use at least {MINIMUM_PASSPHRASE_CHARS} characters."
@@ -84,20 +84,20 @@ class PassphraseCustodian(MasterKeyCustodian):
             "lanes": LANES,
             "salt": _text(self._random(SALT_BYTES)),
         }
-        key = self._stretch(passphrase, open_part)
-        wrapped = AESGCM(key).encrypt(nonce, master_key, _associated(vault_id, open_part))
+        stretched = self._stretch(passphrase, open_part)
+        wrapped = AESGCM(stretched).encrypt(nonce, key, _associated(name, open_part))
         return {**open_part, "nonce": _text(nonce), "wrapped": _text(wrapped)}
 
-    def _recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+    def _recover(self, name: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
         open_part, binary = _parse(parameters)
         if passphrase is None:
             raise WrongPassphrase("The vault needs its passphrase. Enter it in the Connections panel.")
-        key = self._stretch(passphrase, open_part)
+        stretched = self._stretch(passphrase, open_part)
         with suppress(InvalidTag):
-            return AESGCM(key).decrypt(binary["nonce"], binary["wrapped"], _associated(vault_id, open_part))
+            return AESGCM(stretched).decrypt(binary["nonce"], binary["wrapped"], _associated(name, open_part))
         raise WrongPassphrase
 
-    def _forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
+    def _forget(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Nothing to do: the wrapped key is in the parameters."""
 
     def _stretch(self, passphrase: str, open_part: Mapping[str, Any]) -> bytes:
@@ -134,9 +134,9 @@ def _parse(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, byt
     return open_part, binary
 
 
-def _associated(vault_id: str, open_part: Mapping[str, Any]) -> bytes:
+def _associated(name: str, open_part: Mapping[str, Any]) -> bytes:
     return json.dumps(
-        {**open_part, "vault": vault_id, "purpose": "connvault-jupyter v1 master key"},
+        {**open_part, "vault": name, "purpose": "connvault-jupyter v1 master key"},
         sort_keys=True,
         separators=(",", ":"),
     ).encode()

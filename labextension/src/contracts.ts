@@ -36,7 +36,11 @@ export const OPERATIONS = {
   'vault.setup': { method: 'POST', path: '/vault/setup' },
   'vault.unlock': { method: 'POST', path: '/vault/unlock' },
   'vault.lock': { method: 'POST', path: '/vault/lock' },
-  'vault.passphrase': { method: 'POST', path: '/vault/passphrase' }
+  'vault.passphrase': { method: 'POST', path: '/vault/passphrase' },
+  'slots.list': { method: 'GET', path: '/vault/slots' },
+  'slots.add': { method: 'POST', path: '/vault/slots' },
+  'slots.remove': { method: 'POST', path: '/vault/slots/{id}/removal' },
+  'vault.rotate': { method: 'POST', path: '/vault/rotation' }
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;
@@ -48,7 +52,10 @@ export const SEALABLE: ReadonlySet<OperationName> = new Set<OperationName>([
   'secrets.set',
   'vault.setup',
   'vault.unlock',
-  'vault.passphrase'
+  'vault.passphrase',
+  'slots.add',
+  'slots.remove',
+  'vault.rotate'
 ]);
 
 export type FieldValue = string | number | boolean | null;
@@ -60,6 +67,11 @@ export type AuditType =
   | 'vault:locked'
   | 'vault:passphrase_changed'
   | 'vault:upgraded'
+  | 'vault:rotated'
+  | 'slot:added'
+  | 'slot:removed'
+  | 'slot:refused'
+  | 'slot:changed_outside'
   | 'connection:created'
   | 'connection:changed'
   | 'connection:edited'
@@ -89,7 +101,8 @@ export type AuditType =
 
 export type CustodianKind =
   | 'passphrase'
-  | 'os_keyring';
+  | 'os_keyring'
+  | 'key_file';
 
 export type DecisionKind =
   | 'deny'
@@ -162,6 +175,16 @@ export type StatusReason =
   | 'unconfirmed';
 
 /**
+ * `passphrase`: of the new slot, if it is of that kind. `label` `None`: the custodian's.
+ */
+export interface AddSlot {
+  kind: CustodianKind;
+  label?: string | null;
+  passphrase?: string | null;
+  proof: SlotProof;
+}
+
+/**
  * One event. `outcome` is the result, `code` the stable error code if it failed.
  *
  * Claims are stored as `agent_sealed` and `reason_sealed`. `agent` and `reason_claim` are their masked texts, set
@@ -169,6 +192,7 @@ export type StatusReason =
  * `count`: how often it happened within 30 s; such an event without a requester covers several processes outside
  * kernels.
  * `field`: the field concerned; for `access:masked`, the protocol of the handle.
+ * `slot_id`: the key slot that was used, added, removed, or found to be foreign.
  */
 export interface AuditEvent {
   sequence: number;
@@ -195,6 +219,7 @@ export interface AuditEvent {
   reason_sealed: string | null;
   claims_hidden: Hidden | null;
   count: number | null;
+  slot_id: string | null;
 }
 
 export interface AuditFilter {
@@ -582,6 +607,14 @@ export interface QuestionList {
 }
 
 /**
+ * `proof` by a slot that stays.
+ */
+export interface RemoveSlot {
+  id: string;
+  proof: SlotProof;
+}
+
+/**
  * Who asks, as identified from the socket.
  *
  * `key` is stable (server root + notebook path, or a script's path and hash), `instance` is this run (kernel id, or
@@ -597,6 +630,10 @@ export interface Requester {
   pid: number;
   durable: boolean;
   evidence: string;
+}
+
+export interface RotateKeys {
+  proof: SlotProof;
 }
 
 /**
@@ -694,6 +731,38 @@ export interface SetUpVault {
 export interface SkippedProvider {
   source: string;
   reason: string;
+}
+
+/**
+ * In the order in which they are tried. `changed_outside`: one is foreign, missing, or elsewhere in the order.
+ */
+export interface SlotList {
+  slots: SlotView[];
+  changed_outside: boolean;
+}
+
+/**
+ * The secret of an existing slot, given again: the passphrase of one, or the key that the keyring or the key file
+ * holds for the slot `slot`. The broker never fetches it itself: a token alone must not be enough.
+ */
+export interface SlotProof {
+  passphrase?: string | null;
+  slot?: string | null;
+  key?: string | null;
+}
+
+/**
+ * One way to unwrap the master key. `kind` says who holds its secret; `label` is for people.
+ *
+ * `standing`: `genuine`: made by whoever had the vault unlocked; `foreign`: put there or changed from outside, gets no
+ * new key; `unchecked`: unknown while the vault is locked.
+ */
+export interface SlotView {
+  id: string;
+  kind: CustodianKind;
+  label: string;
+  created_at: string;
+  standing: 'genuine' | 'foreign' | 'unchecked';
 }
 
 /**

@@ -63,7 +63,7 @@ const deliveryForm = oneOf<DeliveryForm>('relay', 'hand_over', 'login', 'reveal'
 const requesterKind = oneOf('notebook', 'console', 'script', 'detached', 'server');
 const decision = oneOf('deny', 'deny_always', 'once', 'session', 'for', 'always');
 const duration = oneOf('once', 'session', 'for', 'always');
-const custodian = oneOf('passphrase', 'os_keyring');
+const custodian = oneOf('passphrase', 'os_keyring', 'key_file');
 const hidden = oneOf('locked', 'unreadable');
 
 const delivery = object<Delivery>({
@@ -275,7 +275,8 @@ const auditEvent = object<AuditEvent>({
   agent_sealed: orNull(text),
   reason_sealed: orNull(text),
   claims_hidden: orNull(hidden),
-  count: orNull(number)
+  count: orNull(number),
+  slot_id: orNull(text)
 });
 
 export function auditPage(value: unknown): AuditPage {

@@ -382,25 +382,34 @@ VAULT_EDITS: dict[str, tuple[str, Any, str]] = {
 }
 
 
+def changed(kept: str, **values: Any) -> str:
+    """The slots of a vault, the first one edited."""
+    found = json.loads(kept)
+    found["slots"][0].update(values)
+    return json.dumps(found)
+
+
 def test_an_edited_vault_does_not_open(recorded: tuple[Notebooks, Path]) -> None:
     """Extreme costs are refused at once, lower ones open nothing, and no other custodian steps in."""
     notebooks, folder = recorded
     call = notebooks.operator.call
     call("vault.lock")
     with database(folder) as opened:
-        (kept,) = opened.execute("SELECT parameters FROM vault").fetchone()
+        (kept,) = opened.execute("SELECT slots FROM vault").fetchone()
+        parameters = json.loads(kept)["slots"][0]["parameters"]
         for name, (parameter, value, code) in VAULT_EDITS.items():
-            edited = json.dumps({**json.loads(kept), parameter: value})
-            opened.execute("UPDATE vault SET parameters = ?", (edited,))
+            opened.execute(
+                "UPDATE vault SET slots = ?", (changed(kept, parameters={**parameters, parameter: value}),)
+            )
             with pytest.raises(ConnvaultError) as refused:
                 call("vault.unlock", {"passphrase": PASSPHRASE})
             assert refused.value.code == code, name
-        opened.execute("UPDATE vault SET parameters = ?, custodian = 'os_keyring'", (kept,))
+        opened.execute("UPDATE vault SET slots = ?", (changed(kept, kind="os_keyring"),))
         for body in ({}, {"passphrase": PASSPHRASE}):
             with pytest.raises(ConnvaultError):
                 call("vault.unlock", body)
         assert call("vault.state")["state"] == "locked"
-        opened.execute("UPDATE vault SET custodian = 'passphrase', vault_id = 'another'")
+        opened.execute("UPDATE vault SET slots = ?, vault_id = 'another'", (kept,))
         with pytest.raises(ConnvaultError):
             call("vault.unlock", {"passphrase": PASSPHRASE})
 

@@ -13,9 +13,9 @@ from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.contracts.vault import ChangePassphrase, CustodianKind, SetUpVault, UnlockVault
 from connvault_jupyter.errors import SecretInvalid
 from connvault_jupyter.services.vault_ports import Custodian
-from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
 from tests.support.canary import CANARY
 from tests.support.servers.sshd import new_key
+from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
 from tests.support.services.service_world import UpdatedCatalogue, World, catalogue, notebook
 
 _FIELDS: dict[str, Any] = {"host": "build.test", "port": 22, "user": "git"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -27,10 +28,10 @@ from connvault_jupyter.services.audit import chain
 from connvault_jupyter.services.grants.service import NO_MAC
 from connvault_jupyter.storage.stores import Stores, open_stores
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
-from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY
 from tests.support.services.memory_storage import MemoryStorage
+from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
 from tests.support.services.service_world import World, catalogue, notebook, unasked
 
 NEW = "another long passphrase"
@@ -149,7 +150,9 @@ def test_what_the_old_key_opens_is_not_left_in_the_files(tmp_path: Path, length:
         before = world.stores.vault.load()
         (sealed,) = world.stores.secrets.all()
         assert before is not None
-        traces = [str(before.parameters["wrapped"]).encode(), sealed.envelope[-60:]]
+        (slot,) = before.slots
+        held, master = str(slot.parameters["wrapped"]).encode(), base64.b64encode(slot.wrapped)
+        traces = [held, master, sealed.envelope[-60:]]
         assert all(trace in content(tmp_path) for trace in traces), "the search finds them"
         change(world)
         assert not any(trace in content(tmp_path) for trace in traces)

@@ -11,8 +11,9 @@ from connvault_jupyter.contracts.vault import ChangePassphrase, SetUpVault, Unlo
 from connvault_jupyter.services.audit import chain
 from connvault_jupyter.services.ports import ChainLink, Position
 from connvault_jupyter.services.secrets.generations import Unlocked
+from connvault_jupyter.services.vault_ports import HeldByOne
 from connvault_jupyter.vault.envelope import VaultKeys, check_value, derive_keys
-from tests.services.test_vault_service import PASSPHRASE, PlainPassphrase
+from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
 from tests.support.services.service_world import World
 
 
@@ -245,14 +246,15 @@ def test_of_a_vault_of_the_version_before_the_end_is_where_it_was_taken_over(wor
     """Its keys, which its passphrase of then still gives, add nothing afterwards."""
     record = world.stores.vault.load()
     assert record is not None
-    master = world.secrets._custody.recover(record, PASSPHRASE)
+    master = world.secrets._custody.recover(record, PASSPHRASE).master_key
     of_before = derive_keys(master, record.vault_id)
     assert of_before.generation == 1
     from_before = Unlocked(keys=of_before, check=b"", older={})
     links = world.storage.tables.audit
     relinked(links)
     appended(links, from_before)
-    old = replace(record, generation=1, salt=b"", older={})
+    held = HeldByOne("passphrase", {"passphrase": PASSPHRASE, "key": master.hex()})
+    old = replace(record, generation=1, salt=b"", older={}, slots=(), slots_mac=b"", before_slots=held)
     world.storage.tables.vault[:] = [replace(old, check=check_value(master, record.vault_id, old.epoch))]
     following = started_anew(world, 0)
     assert following.audit.verify().keyed

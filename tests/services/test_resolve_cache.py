@@ -24,6 +24,7 @@ from connvault_jupyter.services.vault_ports import VaultPorts
 from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
+from connvault_jupyter.vault.slot_keys import X25519SlotKeys
 from tests.support.broker.in_clear import PROVIDERS
 from tests.support.services.service_world import Clock, RecordingRelays, notebook
 
@@ -94,6 +95,7 @@ def open_broker(tmp_path: Path) -> Iterator[Any]:
                 custodians={"passphrase": PassphraseCustodian()},
                 derive_keys=derive_keys,
                 check_value=check_value,
+                slot_keys=X25519SlotKeys(),
             ),
             registry=ProviderCatalogue(packages=False, directories=[str(PROVIDERS)]),
             running=Running(),

@@ -133,7 +133,7 @@ def test_an_old_description_of_the_vault_that_is_put_back_opens_nothing(server: 
     nor do those of its next generation."""
     with closing(sqlite3.connect(path)) as opened:
         old = opened.execute(
-            "SELECT custodian, parameters, check_value, created_at, generation, salt, older FROM vault"
+            "SELECT custodian, parameters, check_value, created_at, generation, salt, older, slots FROM vault"
         ).fetchone()
     world = server.unlock()
     now = server.stores.vault.load()
@@ -149,8 +149,8 @@ def test_an_old_description_of_the_vault_that_is_put_back_opens_nothing(server: 
             if "CREATE TRIGGER" in line
         ]
         opened.execute(
-            "UPDATE vault SET (custodian, parameters, check_value, created_at, generation, salt, older)"
-            " = (?, ?, ?, ?, ?, ?, ?)",
+            "UPDATE vault SET (custodian, parameters, check_value, created_at, generation, salt, older, slots)"
+            " = (?, ?, ?, ?, ?, ?, ?, ?)",
             old,
         )
         opened.execute(

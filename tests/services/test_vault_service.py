@@ -25,41 +25,8 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.vault_ports import Availability
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
+from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
 from tests.support.services.service_world import MemoryKeyring, World
-
-PASSPHRASE = "correct horse battery"
-
-
-class PlainPassphrase:
-    """A passphrase custodian without its cost, where the cost is not what is tested."""
-
-    kind: CustodianKind = "passphrase"
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.most_running = 0
-        self._counting = threading.Lock()
-
-    def availability(self) -> Availability:
-        return Availability(available=True, label="Passphrase", detail="")
-
-    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
-        assert passphrase is not None
-        return {"passphrase": passphrase, "key": master_key.hex()}
-
-    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
-        with self._counting:
-            self.running += 1
-            self.most_running = max(self.most_running, self.running)
-        threading.Event().wait(0.005)
-        with self._counting:
-            self.running -= 1
-        if passphrase != parameters["passphrase"]:
-            raise WrongPassphrase
-        return bytes.fromhex(parameters["key"])
-
-    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
-        pass
 
 
 def with_passphrase(**settings: Any) -> World:
@@ -255,8 +222,8 @@ def test_when_two_servers_set_up_at_once_one_vault_wins(same: bool) -> None:
     keep = second.services.secrets._custody._custodians["passphrase"].keep
     won = []
 
-    def slow_keep(vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
-        found = keep(vault_id, master_key, passphrase)
+    def slow_keep(name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+        found = keep(name, key, passphrase)
         set_up(first)
         won.append(first.secrets.vault_id)
         return found
@@ -284,15 +251,15 @@ def test_when_two_servers_race_with_a_keyring_one_item_is_left() -> None:
     )
     keep = first.keyring.keep
 
-    def slow_keep(vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+    def slow_keep(name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]:
         first.keyring.keep = keep  # type: ignore[method-assign]
-        found = keep("the loser", master_key, passphrase)
+        found = keep("the loser", key, passphrase)
         first.set_up()
         return found
 
     first.keyring.keep = slow_keep  # type: ignore[method-assign]
     forget = first.keyring.forget
-    first.keyring.forget = lambda vault_id, parameters: forget(parameters["item"], parameters)  # type: ignore[method-assign]
+    first.keyring.forget = lambda name, parameters: forget(parameters["item"], parameters)  # type: ignore[method-assign]
     assert second.set_up().state == "unlocked"
     assert [*first.keyring.items] == [first.secrets.vault_id] == [second.secrets.vault_id]
 
@@ -333,9 +300,9 @@ def test_when_the_passphrase_is_changed_in_two_places_at_once_one_wins() -> None
         given = {"current": PASSPHRASE, "new": new}
         world.secrets.change_passphrase(ChangePassphrase.model_validate(given), actor="ada")
 
-    def slow_keep(vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+    def slow_keep(name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]:
         change(second, "the second's passphrase")
-        return keep(vault_id, master_key, passphrase)
+        return keep(name, key, passphrase)
 
     custodian.keep = slow_keep  # type: ignore[method-assign]
     with pytest.raises(Conflict):

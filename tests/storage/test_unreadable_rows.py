@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from connvault_jupyter.contracts.audit import AuditFilter
-from connvault_jupyter.errors import StorageError
+from connvault_jupyter.errors import SchemaTooNew, StorageError
 from connvault_jupyter.services.ports import OpenQuestion
+from connvault_jupyter.services.secrets.slots import MAX_SLOTS
 from connvault_jupyter.storage.conformance.samples import (
     append,
     connection,
@@ -21,7 +22,9 @@ from connvault_jupyter.storage.conformance.samples import (
     outcome,
     record,
     secret,
+    slot,
 )
+from connvault_jupyter.storage.slot_rows import text_of
 from connvault_jupyter.storage.stores import Stores, open_stores
 from tests.support.services.storage import edit
 
@@ -101,7 +104,35 @@ def test_when_a_document_is_damaged_only_its_row_suffers(
             """UPDATE connections SET document = replace(document, '"ratio":0.5', '"ratio":NaN') WHERE id = 'c1'""",
             lambda stores: stores.connections.get("c1"),
         ),
-        ("UPDATE vault SET custodian = 'nobody'", lambda stores: stores.vault.load()),
+        ("UPDATE vault SET custodian = 'passphrase'", lambda stores: stores.vault.load()),
+        ('UPDATE vault SET slots = \'{"slots":[],"version":1}\'', lambda stores: stores.vault.load()),
+        (
+            "UPDATE vault SET custodian = 'nobody', slots = '{\"slots\":[],\"version\":1}'",
+            lambda stores: stores.vault.load(),
+        ),
+        ("UPDATE vault SET slots_mac = 'text'", lambda stores: stores.vault.load()),
+        *(
+            (f"UPDATE vault SET slots = {changed}", lambda stores: stores.vault.load())
+            for changed in (
+                "'[]'",
+                "'{'",
+                "'{\"version\":1}'",
+                '\'{"slots":7,"version":1}\'',
+                '\'{"slots":[{}],"version":1}\'',
+                "replace(slots, '\"version\":1', '\"version\":0')",
+                "replace(slots, '\"version\":1', '\"version\":true')",
+                'replace(slots, \'"id":"s2"\', \'"id":"v1"\')',
+                'replace(slots, \'"id":"s2"\', \'"id":"s 2"\')',
+                'replace(slots, \'"id":"s2"\', \'"id":2\')',
+                "replace(slots, 'key_file', 'nobody')",
+                "replace(slots, 'Passphrase', '')",
+                "replace(slots, '\"pinned\":2', '\"pinned\":-1')",
+                "replace(slots, '\"pinned\":2', '\"pinned\":99999999999999999999')",
+                "replace(slots, '\"pinned\":2', '\"pinned\":true')",
+                'replace(slots, \'"mac":"\', \'"mac":"!\')',
+                'replace(slots, \'"parameters":{\', \'"parameters":[],"x":{\')',
+            )
+        ),
         ("UPDATE vault SET generation = 'two'", lambda stores: stores.vault.load()),
         ("UPDATE vault SET salt = 'text'", lambda stores: stores.vault.load()),
         ("UPDATE vault SET older = '[]'", lambda stores: stores.vault.load()),
@@ -117,6 +148,23 @@ def test_when_a_row_contradicts_itself_asking_for_it_fails(
     edit(data_dir, statement)
     with pytest.raises(StorageError):
         look(stores)
+
+
+def test_when_there_are_more_slots_than_there_may_be_they_are_refused(stores: Stores, data_dir: Path) -> None:
+    """Each typed passphrase is tried on all of them."""
+    many = [slot(f"s{number}") for number in range(MAX_SLOTS + 1)]
+    edit(data_dir, f"UPDATE vault SET slots = '{text_of(many)}'")
+    with pytest.raises(StorageError):
+        stores.vault.load()
+    edit(data_dir, f"UPDATE vault SET slots = '{text_of(many[1:])}'")
+    assert stores.vault.load() == record(slots=tuple(many[1:]))
+
+
+def test_when_a_newer_version_wrote_the_slots_they_are_refused(stores: Stores, data_dir: Path) -> None:
+    """An update is what helps, not a backup."""
+    edit(data_dir, """UPDATE vault SET slots = replace(slots, '"version":1', '"version":2')""")
+    with pytest.raises(SchemaTooNew):
+        stores.vault.load()
 
 
 @pytest.mark.parametrize(

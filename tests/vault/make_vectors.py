@@ -14,10 +14,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from connvault_jupyter.services.secrets.slots import place_of
 from connvault_jupyter.services.vault_ports import SealContext
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from connvault_jupyter.vault.sealed_requests import SealedRequests
+from connvault_jupyter.vault.slot_keys import X25519SlotKeys
 from tests.support.browser.sealing import padded, sealed
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -125,11 +127,35 @@ def sealed_request_cases() -> list[dict[str, Any]]:
     return cases
 
 
+def slot_keys_cases() -> list[dict[str, Any]]:
+    """Each under an encapsulated key of its own, which can't be chosen: what is written once stays."""
+    keys, cases = X25519SlotKeys(), []
+    for number, slot_id in enumerate(("6f1c8a", "Zm9vYmFy")):
+        secret, master_key, message = counting(number * 16)(32), counting(100)(32), counting(number)(40)
+        place, generation = place_of("6f1c8a", slot_id), number + 2
+        public_key = keys.public_key(secret, place)
+        cases.append(
+            {
+                "name": ("the first slot", "another slot")[number],
+                "secret": secret.hex(),
+                "place": place.decode(),
+                "generation": generation,
+                "public_key": public_key.hex(),
+                "master_key": master_key.hex(),
+                "wrapped": keys.wrap(master_key, public_key, place, generation).hex(),
+                "message": message.hex(),
+                "pin": keys.pin(secret, place, message).hex(),
+            }
+        )
+    return cases
+
+
 def main(name: str) -> None:
     make = {
         "envelope": envelope_cases,
         "passphrase": passphrase_cases,
         "sealed_request": sealed_request_cases,
+        "slot_keys": slot_keys_cases,
     }[name.rpartition("_")[0]]
     with (FOLDER / f"{name}.json").open("x", encoding="utf-8") as file:
         json.dump({"cases": make()}, file, indent=2)

@@ -102,6 +102,7 @@ class AuditService:
         question_id: str | None = None,
         reason: str | None = None,
         count: int | None = None,
+        slot_id: str | None = None,
         durable: bool = True,
     ) -> AuditEvent:
         """Appends an event and returns it.
@@ -122,6 +123,7 @@ class AuditService:
             "question_id": question_id,
             "reason_sealed": reason,
             "count": count,
+            "slot_id": slot_id,
         }
         if connection is not None:
             facts["connection_id"] = connection.id

@@ -1,4 +1,4 @@
-"""Which custodian holds the master key, how it is shown, and how the key is fetched from it.
+"""Which custodians hold the secrets of a vault's slots, how they are shown, and how the master key is fetched by one.
 
 Unlocking and logging are done by `service`.
 """
@@ -6,17 +6,25 @@ Unlocking and logging are done by `service`.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as attribute
+from datetime import datetime
 from typing import Literal
 
 from ...contracts.vault import CustodianChoice, CustodianKind, VaultState
 from ...errors import (
     AuthenticationOff,
+    ConnvaultError,
     CustodianUnavailable,
     InvalidRequest,
+    SecretInvalid,
+    VaultReplaced,
     WrongPassphrase,
 )
-from ..vault_ports import CheckValue, Custodian, VaultRecord
+from ..vault_ports import Custodian, Slot, VaultPorts, VaultRecord
+from .generations import Unlocked, opened
+from .slots import name_of, pin_fits, place_of
 
 # NIST SP 800-63B asks for at least 8 where guessing can be slowed down; here the wrapped key may be copied and
 # attacked offline.
@@ -25,6 +33,23 @@ MINIMUM_PASSPHRASE_CHARS = 10
 # With "auto": the first one that is available.
 _ORDER: tuple[CustodianKind, ...] = ("os_keyring", "passphrase")
 
+_NAMES: dict[CustodianKind, str] = {
+    "passphrase": "Passphrase",
+    "os_keyring": "System keyring",
+    "key_file": "Key file",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """A vault that was opened by one slot. `slot` has the public key that follows from its secret, whatever the table
+    says; of a vault from before key slots it is the one that the vault is to have."""
+
+    slot: Slot
+    secret: bytes = attribute(repr=False)
+    master_key: bytes = attribute(repr=False)
+    unlocked: Unlocked
+
 
 class Custody:
     """The custodians of this installation. A missing custodian is never replaced by another one."""
@@ -32,14 +57,15 @@ class Custody:
     def __init__(
         self,
         *,
-        custodians: Mapping[CustodianKind, Custodian],
+        ports: VaultPorts,
         preferred: CustodianKind | Literal["auto"],
-        check_value: CheckValue,
         hardening_detail: str,
     ) -> None:
-        self._custodians = custodians
+        self._custodians = ports.custodians
+        self._derive_keys = ports.derive_keys
+        self._check_value = ports.check_value
+        self._slot_keys = ports.slot_keys
         self._preferred = preferred
-        self._check_value = check_value
         self._hardening_detail = hardening_detail
         self._last_seen: list[CustodianChoice] = []
 
@@ -76,7 +102,7 @@ class Custody:
     ) -> VaultState:
         """The vault as people see it. Calls no custodian."""
         default = self.default(choices)
-        kept_by = default if record is None else record.custodian
+        kept_by = None if record is None else self._main_kind(record, choices)
         detail = ""
         if not authenticated:
             detail = AuthenticationOff.default_message
@@ -84,8 +110,10 @@ class Custody:
             detail = CustodianUnavailable.default_message
         return VaultState(
             state=state,
-            custodian=None if record is None else record.custodian,
-            custodian_label=next((choice.label for choice in choices if choice.kind == kept_by), ""),
+            custodian=kept_by,
+            custodian_label=next(
+                (choice.label for choice in choices if choice.kind == (kept_by or default)), ""
+            ),
             default=default,
             choices=choices,
             minimum_passphrase_chars=MINIMUM_PASSPHRASE_CHARS,
@@ -111,24 +139,110 @@ class Custody:
             )
         if kind != "passphrase" and passphrase is not None:
             raise InvalidRequest(
-                "The system keyring does not need a passphrase.",
+                "The vault's keys are not under a passphrase.",
                 errors=[{"path": "passphrase", "message": "is not needed"}],
             )
         return found
 
-    def recover(self, record: VaultRecord, passphrase: str | None) -> bytes:
-        """The master key of `record`, checked. Slow: call it without the lock.
+    def recover(self, record: VaultRecord, passphrase: str | None) -> Recovered:
+        """The vault, opened by the first slot that does: with a passphrase by one of that kind, without by one of the
+        others. Slow: call it without the lock.
 
         Raises: WrongPassphrase, CustodianUnavailable, InvalidRequest.
+            VaultReplaced: the slot opens, but another vault than the one that it was made for.
         """
-        custodian = self.custodian(record.custodian, passphrase)
-        master_key = custodian.recover(record.vault_id, record.parameters, passphrase)
-        if not hmac.compare_digest(
+        slots = slots_of(record)
+        fitting = [slot for slot in slots if (slot.kind == "passphrase") == (passphrase is not None)]
+        refused: ConnvaultError | None = None
+        for slot in fitting or slots:
+            name = name_of(record.vault_id, slot.id)
+            try:
+                custodian = self.custodian(slot.kind, passphrase)
+                return self.opened_by(record, slot, custodian.recover(name, slot.parameters, passphrase))
+            except (WrongPassphrase, CustodianUnavailable) as exc:
+                refused = refused or exc
+        # A vault without any slot: somebody has emptied the table.
+        raise refused or CustodianUnavailable(_NO_SLOT)
+
+    def opened_by(self, record: VaultRecord, slot: Slot, secret: bytes) -> Recovered:
+        """The vault, opened by a slot's secret.
+
+        Raises: WrongPassphrase, CustodianUnavailable: it does not open it. VaultReplaced.
+        """
+        place = place_of(record.vault_id, slot.id)
+        try:
+            # The custodian of a vault from before key slots holds the master key itself.
+            master_key = (
+                secret
+                if record.before_slots is not None
+                else self._slot_keys.unwrap(slot.wrapped, secret, place, record.generation)
+            )
+        except SecretInvalid:
+            master_key = b""
+        if not master_key or not hmac.compare_digest(
             self._check_value(master_key, record.vault_id, record.epoch), record.check
         ):
-            if record.custodian == "passphrase":
+            if slot.kind == "passphrase":
                 raise WrongPassphrase
-            raise CustodianUnavailable(
-                "The key in the system keyring is not this vault's. Restore the keyring's item."
-            )
-        return master_key
+            raise CustodianUnavailable(_NOT_OURS[slot.kind])
+        unlocked = opened(record, master_key, self._derive_keys)
+        if record.before_slots is None and not pin_fits(
+            slot, record.vault_id, secret, unlocked.of, self._slot_keys
+        ):
+            raise VaultReplaced
+        return Recovered(
+            slot=replace(slot, public_key=self._slot_keys.public_key(secret, place)),
+            secret=secret,
+            master_key=master_key,
+            unlocked=unlocked,
+        )
+
+    def made(self, vault_id: str, slot: Slot, secret: bytes, passphrase: str | None) -> Slot:
+        """The slot, its secret in custody and its public key set. Slow: call it without the lock.
+
+        Raises: CustodianUnavailable, WeakPassphrase, InvalidRequest."""
+        custodian = self.custodian(slot.kind, passphrase)
+        public_key = self._slot_keys.public_key(secret, place_of(vault_id, slot.id))
+        parameters = custodian.keep(name_of(vault_id, slot.id), secret, passphrase)
+        return replace(slot, public_key=public_key, parameters=parameters)
+
+    def forget(self, vault_id: str, slot: Slot) -> None:
+        """Undoes `made`, as far as the slot's custodian is here. Never raises."""
+        custodian = self._custodians.get(slot.kind)
+        if custodian is not None:
+            custodian.forget(name_of(vault_id, slot.id), slot.parameters)
+
+    @staticmethod
+    def name(kind: CustodianKind) -> str:
+        """What a slot of this kind is called if nobody named it."""
+        return _NAMES[kind]
+
+    @staticmethod
+    def _main_kind(record: VaultRecord, choices: list[CustodianChoice]) -> CustodianKind:
+        """The kind that a person is told about: one that needs no typing if it is available, else a passphrase."""
+        kinds = [slot.kind for slot in slots_of(record)]
+        here = {choice.kind for choice in choices if choice.available}
+        silent = next((kind for kind in kinds if kind != "passphrase" and kind in here), None)
+        return silent or ("passphrase" if "passphrase" in kinds or not kinds else kinds[0])
+
+
+def new_slot(slot_id: str, kind: CustodianKind, label: str, created_at: datetime) -> Slot:
+    """A slot without keys: `Custody.made` adds them."""
+    return Slot(id=slot_id, kind=kind, label=label, created_at=created_at, public_key=b"", parameters={})
+
+
+def slots_of(record: VaultRecord) -> Sequence[Slot]:
+    """The slots; of a vault from before there were any, the one that it is to have."""
+    if record.before_slots is None:
+        return record.slots
+    held = record.before_slots
+    slot = new_slot(record.vault_id, held.kind, _NAMES[held.kind], record.created_at)
+    return (replace(slot, parameters=held.parameters),)
+
+
+_NO_SLOT = "The vault has no key slot any more. Restore the data folder from a backup."
+
+_NOT_OURS: dict[CustodianKind, str] = {
+    "os_keyring": "The key in the system keyring is not this vault's. Restore the keyring's item.",
+    "key_file": "The key in the key file is not this vault's. Restore the key file.",
+}

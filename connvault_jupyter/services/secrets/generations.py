@@ -1,9 +1,9 @@
 """Generations of a vault's keys: the one that a vault record describes, and the record of the next one. Pure; stores
 nothing.
 
-Each generation has its own keys: another master key after a changed passphrase, another salt in any case. Everything
-sealed or MAC-ed is renewed for the next one (`rekeying`); of the old keys only those of the activity log are kept,
-together with the last event for which they are valid (`audit.chain`).
+Each generation has its own keys, from another master key and another salt. Everything sealed or MAC-ed is renewed for
+the next one (`rekeying`); of the old keys only those of the activity log are kept, together with the last event for
+which they are valid (`audit.chain`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from ...errors import SecretInvalid
 from ..ports import Position
@@ -79,15 +78,20 @@ def succeeding(
     old: Unlocked,
     master_key: bytes,
     *,
-    parameters: Mapping[str, Any],
     salt: bytes,
     ended: Position,
     derive_keys: DeriveKeys,
     check_value: CheckValue,
 ) -> tuple[VaultRecord, Unlocked]:
-    """The vault record of the next generation, and its keys. `ended`: the last audit event, read in the transaction in
-    which the keys change, so that no event by the old keys can follow."""
-    following = replace(record, parameters=parameters, generation=record.generation + 1, salt=salt, older={})
+    """The vault record of the next generation, still without slots, and its keys. `ended`: the last audit event, read
+    in the transaction in which the keys change, so that no event by the old keys can follow."""
+    following = VaultRecord(
+        vault_id=record.vault_id,
+        check=b"",
+        created_at=record.created_at,
+        generation=record.generation + 1,
+        salt=salt,
+    )
     keys = derive_keys(master_key, record.vault_id, following.epoch)
     kept: dict[int, tuple[RecordKeys, Position | None]] = {
         **{generation: (of_then, of_then.ended) for generation, of_then in old.older.items()},

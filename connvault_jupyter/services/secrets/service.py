@@ -5,10 +5,9 @@ The master key is held only while keys are derived from it; secrets of connectio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from ...contracts.events import Event
 from ...contracts.vault import (
@@ -22,6 +21,7 @@ from ...errors import (
     AuthenticationOff,
     ConnvaultError,
     CustodianUnavailable,
+    ForeignSlot,
     InvalidRequest,
     StorageError,
     VaultExists,
@@ -34,27 +34,17 @@ from ..context import Context, Stores
 from ..grants.ended import Ended
 from ..identifiers import new_id
 from ..vault_ports import Keys, VaultPorts, VaultRecord
-from .custody import Custody
-from .generations import (
-    FIRST,
-    FROM_BEFORE,
-    SALT_BYTES,
-    Unlocked,
-    opened,
-    succeeding,
-)
+from .custody import Custody, Recovered, new_slot, slots_of
+from .generations import FIRST, SALT_BYTES, Unlocked, opened
 from .held_keys import HeldKeys
-from .rekeying import Rekeying
+from .key_change import KEY_BYTES, KeyChange
 from .sealing import SealedSecrets
-from .single_flight import SingleFlight
-
-# AES-256.
-MASTER_KEY_BYTES = 32
+from .slots import checked, pinned, renewed
 
 # There is no person to name: the vault was unlocked when the server started.
 AT_START = "server start"
 
-SUPERSEDED = "The passphrase was changed by another server. Unlock the vault again."
+SUPERSEDED = "The keys of the vault were changed by another server. Unlock the vault again."
 
 
 class SecretsService:
@@ -77,13 +67,14 @@ class SecretsService:
         held: HeldKeys,
         ended: Ended,
         documents: Documents,
-        rekeying: Rekeying,
+        key_change: KeyChange,
     ) -> None:
         self._store = stores.vault
         self._held = held
         self._ended = ended
         self._documents = documents
-        self._rekeying = rekeying
+        self._key_change = key_change
+        self._slot_keys = ports.slot_keys
         self._custody = custody
         self._derive_keys = ports.derive_keys
         self._check_value = ports.check_value
@@ -93,7 +84,7 @@ class SecretsService:
         self._randomness = context.randomness
         self._publish = context.publish
         self._lock = context.lock
-        self._single_flight = SingleFlight(lock=context.lock)
+        self._single_flight = key_change.single_flight
         self._authenticated = context.settings.authenticated
         self.sealed = SealedSecrets(
             store=stores.secrets,
@@ -152,7 +143,7 @@ class SecretsService:
         )
 
     def set_up(self, request: SetUpVault, *, actor: str) -> VaultState:
-        """Creates the master key, gives it to the custodian and unlocks.
+        """Creates the master key and its first slot, gives the slot's secret to the custodian and unlocks.
 
         If another server was first, its vault is used, and unlocked if the same custodian and passphrase unlock it.
 
@@ -166,27 +157,36 @@ class SecretsService:
                 if self._store.load() is not None:
                     raise VaultExists
             kind = request.custodian or self._custody.default(self._custody.choices())
-            custodian = self._custody.custodian(kind, passphrase)
+            # Before anything is made: it says what is missing.
+            kind = self._custody.custodian(kind, passphrase).kind
             vault_id = new_id(self._randomness)
-            master_key = self._randomness(MASTER_KEY_BYTES)
+            secret, master_key = self._randomness(KEY_BYTES), self._randomness(KEY_BYTES)
+            slot = self._custody.made(
+                vault_id,
+                new_slot(vault_id, kind, self._custody.name(kind), self._clock()),
+                secret,
+                passphrase,
+            )
             record = VaultRecord(
                 vault_id=vault_id,
-                custodian=custodian.kind,
-                parameters=custodian.keep(vault_id, master_key, passphrase),
                 check=b"",
-                created_at=self._clock(),
+                created_at=slot.created_at,
                 generation=FIRST,
                 salt=self._randomness(SALT_BYTES),
             )
             record = replace(record, check=self._check_value(master_key, vault_id, record.epoch))
+            unlocked = opened(record, master_key, self._derive_keys)
+            record = renewed(
+                record, [slot], master_key, unlocked.keys, self._slot_keys, known={slot.id: secret}
+            )
             try:
                 with self._lock:
-                    won = self._create(record, opened(record, master_key, self._derive_keys), actor)
+                    won = self._create(record, unlocked, actor)
             except BaseException:
-                custodian.forget(vault_id, record.parameters)
+                self._custody.forget(vault_id, slot)
                 raise
             if not won:
-                custodian.forget(vault_id, record.parameters)
+                self._custody.forget(vault_id, slot)
                 self._use_theirs(passphrase, actor)
         return self._changed()
 
@@ -206,48 +206,48 @@ class SecretsService:
         return self._changed()
 
     def open_at_start(self) -> VaultState:
-        """Unlocks a vault whose key is in the OS keyring, without asking anything ourselves; any other vault stays as
-        it is.
+        """Unlocks a vault by a slot that needs no typing (OS keyring, key file), without asking anything ourselves; any
+        other vault stays as it is.
 
         Never raises because of the custodian: a server must be able to start without its keyring; the panel shows the
         state.
         """
         with self._lock:
             record = self._store.load()
-        if record is not None and record.custodian == "os_keyring":
+        if record is not None and any(slot.kind != "passphrase" for slot in slots_of(record)):
             with suppress(ConnvaultError):
                 self.unlock(UnlockVault(), actor=AT_START)
         return self.state()
 
     def change_passphrase(self, request: ChangePassphrase, *, actor: str) -> VaultState:
-        """Creates another master key under another passphrase and seals everything again; a locked vault stays locked.
+        """Gives the slot that the current passphrase opens another one, makes another master key and seals everything
+        again; the other slots stay as they are, and a locked vault stays locked.
 
         Whoever has an old copy of the database and knew the old passphrase can't unseal anything stored from now on.
 
-        Raises: VaultNotSetUp, WrongPassphrase, WeakPassphrase, InvalidRequest, Conflict, StorageError.
+        Raises: VaultNotSetUp, WrongPassphrase, WeakPassphrase, InvalidRequest, ForeignSlot, VaultReplaced, Conflict,
+            StorageError.
         """
         new = request.new.get_secret_value()
         with self._single_flight.alone():
             with self._lock:
                 record = self._existing()
-            if record.custodian != "passphrase":
-                raise InvalidRequest("This vault's key is in the system keyring, so it has no passphrase.")
-            old = opened(
-                record, self._recover(record, request.current.get_secret_value(), actor), self._derive_keys
-            )
-            custodian = self._custody.custodian(record.custodian, new)
-            master_key = self._randomness(MASTER_KEY_BYTES)
-            parameters = custodian.keep(record.vault_id, master_key, new)
+            if not any(slot.kind == "passphrase" for slot in slots_of(record)):
+                raise InvalidRequest("This vault has no passphrase.")
+            by = self._recover(record, request.current.get_secret_value(), actor)
+            slots = self._key_change.genuine(record, by)
+            secret = self._randomness(KEY_BYTES)
+            changed = self._custody.made(record.vault_id, by.slot, secret, new)
             with self._lock:
-                held = self._held.now
-                with self._holding(held), self._transactions.erasing():
-                    following, following_keys = self._succeeding(record, old, master_key, parameters)
-                    unread = self._rekeying.run(record, old, following, following_keys)
-                    self._held.hold(following_keys)
-                    self._audit.record("vault:passphrase_changed", decided_by=actor)
-                    self._rekeying.finish(record, unread, following_keys.keys)
-                if held is None:
-                    self._held.let_go()
+                self._key_change.change(
+                    record,
+                    by,
+                    [changed if slot.id == changed.id else slot for slot in slots],
+                    known={changed.id: secret},
+                    note=lambda: self._audit.record(
+                        "vault:passphrase_changed", decided_by=actor, slot_id=changed.id
+                    ),
+                )
         return self._changed()
 
     def lock(self, *, actor: str) -> VaultState:
@@ -274,7 +274,7 @@ class SecretsService:
         return record
 
     def _create(self, record: VaultRecord, unlocked: Unlocked, actor: str) -> bool:
-        with self._holding(None), self._transactions.transaction():
+        with self._key_change.holding(None), self._transactions.transaction():
             if not self._store.create(record):
                 return False
             self._held.hold(unlocked)
@@ -292,63 +292,59 @@ class SecretsService:
         while True:
             with self._lock:
                 record = self._existing()
-            master_key = self._recover(record, passphrase, actor)
-            unlocked = opened(record, master_key, self._derive_keys)
-            from_before = record.generation == FROM_BEFORE
+            by = self._recover(record, passphrase, actor)
+            from_before = record.before_slots is not None
             block = self._transactions.erasing if from_before else self._transactions.transaction
-            with self._lock, self._holding(None), block():
+            with self._lock, self._key_change.holding(None), block():
                 # Another server may have changed the vault in the meantime: its keys are the valid ones.
                 if self._store.load() != record:
                     continue
                 if from_before:
-                    self._take_over(record, unlocked, master_key, actor)
+                    self._take_over(record, by, actor)
                 else:
-                    self._held.hold(unlocked)
-                    self._documents.unlocked(unlocked.keys)
-                self._audit.record("vault:unlocked", decided_by=actor)
+                    self._held.hold(by.unlocked)
+                    self._documents.unlocked(by.unlocked.keys)
+                    self._look_at_slots(record, by)
+                self._audit.record("vault:unlocked", decided_by=actor, slot_id=by.slot.id)
                 return
 
-    def _take_over(self, record: VaultRecord, old: Unlocked, master_key: bytes, actor: str) -> None:
-        """Takes over a vault from before connections carried MACs: everything in it is accepted as it is, this once.
+    def _take_over(self, record: VaultRecord, by: Recovered, actor: str) -> None:
+        """Takes over a vault from before key slots: it gets one. Its custodian and what that holds stay as they are (a
+        keyring's item and the database can't be changed atomically): the master key of then is the slot's secret now.
 
-        The master key stays (a keyring's item and the database can't be changed atomically), but the derived keys
-        change: whoever restores the old vault record later has keys that unseal nothing. So documents can't be made to
-        look as if they were from before.
+        A vault from before connections carried MACs is accepted as it is, this once. The master key is another one, so
+        whoever restores the old vault record later has keys that unseal nothing, and documents can't be made to look as
+        if they were from before.
         """
-        following, following_keys = self._succeeding(record, old, master_key, record.parameters)
-        unread = self._rekeying.run(record, old, following, following_keys)
-        self._held.hold(following_keys)
-        self._audit.record("vault:upgraded", decided_by=actor)
-        self._rekeying.finish(record, unread, following_keys.keys)
-
-    def _succeeding(
-        self, record: VaultRecord, old: Unlocked, master_key: bytes, parameters: Mapping[str, Any]
-    ) -> tuple[VaultRecord, Unlocked]:
-        """Called in the transaction of the change: the old keys are valid for the events logged until then."""
-        return succeeding(
+        self._key_change.within(
             record,
-            old,
-            master_key,
-            parameters=parameters,
-            salt=self._randomness(SALT_BYTES),
-            ended=self._audit.head(),
-            derive_keys=self._derive_keys,
-            check_value=self._check_value,
+            by,
+            [by.slot],
+            known={by.slot.id: by.secret},
+            note=lambda: self._audit.record("vault:upgraded", decided_by=actor),
         )
 
-    @contextmanager
-    def _holding(self, otherwise: Unlocked | None) -> Iterator[None]:
-        """A block that holds other keys; if it fails and nothing was stored, `otherwise` are held again."""
-        try:
-            yield
-        except BaseException:
-            if otherwise is None:
-                self._held.let_go()
-            else:
-                self._held.hold(otherwise)
-            raise
+    def _look_at_slots(self, record: VaultRecord, by: Recovered) -> None:
+        """Logs what was changed from outside, and pins the slot to the generation that it has just opened."""
+        keys = by.unlocked.keys
+        found = checked(record, keys)
+        for slot in found.foreign:
+            self._audit.record(
+                "slot:changed_outside", outcome="refused", code=ForeignSlot.code, slot_id=slot.id
+            )
+        # An edited slot is missing among the genuine ones; that it was edited says it.
+        if not found.complete and not found.foreign:
+            self._audit.record("slot:changed_outside", outcome="refused")
+        if by.slot.pinned != record.generation:
+            slots = [
+                pinned(slot, record.vault_id, by.secret, keys, self._slot_keys)
+                if slot.id == by.slot.id
+                else slot
+                for slot in record.slots
+            ]
+            self._store.replace(replace(record, slots=tuple(slots)))
 
-    def _recover(self, record: VaultRecord, passphrase: str | None, actor: str) -> bytes:
+    def _recover(self, record: VaultRecord, passphrase: str | None, actor: str) -> Recovered:
         try:
             return self._custody.recover(record, passphrase)
         except ConnvaultError as refused:

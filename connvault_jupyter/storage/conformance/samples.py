@@ -12,7 +12,7 @@ from ...contracts.audit import AuditEvent
 from ...contracts.connections import Connection, TestOutcome
 from ...contracts.contract import ConnectionId, GrantId, SecretRef
 from ...services.ports import ChainLink, Checkpoint, Handle, SealedSecret, StoredConnection
-from ...services.vault_ports import VaultRecord
+from ...services.vault_ports import Slot, VaultRecord
 from ..stores import Stores
 
 # Microseconds matter: MACs and digests cover instants.
@@ -119,11 +119,27 @@ def link(
     return ChainLink(event=of, body=body, previous=previous, digest=digest, mac=mac, generation=generation)
 
 
+def slot(identity: str = "s1", **changes: Any) -> Slot:
+    values: dict[str, Any] = {
+        "id": identity,
+        "kind": "passphrase",
+        "label": "Passphrase",
+        "created_at": NOON,
+        "public_key": bytes(range(64, 96)),
+        "parameters": {"salt": "c2FsdA==", "cost": {"t": 3}},
+        "wrapped": b"wrapped\x00\xff",
+        "mac": b"mac",
+        "pinned": 2,
+        "pin": b"pin",
+    }
+    return Slot(**(values | changes))
+
+
 def record(identity: str = "v1", **changes: Any) -> VaultRecord:
     values: dict[str, Any] = {
         "vault_id": identity,
-        "custodian": "passphrase",
-        "parameters": {"salt": "c2FsdA==", "cost": {"t": 3}},
+        "slots": (slot(identity), slot("s2", kind="key_file", label="Backup \u2116 2")),
+        "slots_mac": b"list",
         "check": bytes(range(32)),
         "created_at": NOON,
         "generation": 3,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...services.vault_ports import HeldByOne
 from ..stores import Stores
 from .samples import record
 
@@ -18,6 +19,12 @@ class VaultStoreSuite:
         """All of it, to the microsecond."""
         assert stores.vault.create(record())
         assert stores.vault.load() == record()
+
+    def test_a_vault_from_before_key_slots_is_stored_as_one(self, stores: Stores) -> None:
+        """Until its first unlock nothing about it changes."""
+        before = record(slots=(), slots_mac=b"", before_slots=HeldByOne("passphrase", {"salt": "c2FsdA=="}))
+        stores.vault.create(before)
+        assert stores.vault.load() == before
 
     def test_when_there_is_one_already_creating_changes_nothing(self, stores: Stores) -> None:
         """Who sets up second must learn that the first one's key counts."""

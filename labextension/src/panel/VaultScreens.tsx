@@ -234,7 +234,7 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
   const [problem, setProblem] = useState('');
   const input = useRef<HTMLInputElement>(null);
   const id = useId();
-  const needsPassphrase = vault.custodian !== 'os_keyring';
+  const needsPassphrase = vault.custodian === 'passphrase' || vault.custodian === null;
 
   const unlock = async (): Promise<void> => {
     if (isBusy) {

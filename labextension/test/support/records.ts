@@ -248,6 +248,7 @@ export function auditEvent(change: Partial<AuditEvent> = {}): AuditEvent {
     agent_sealed: null,
     reason_sealed: null,
     claims_hidden: null,
+    slot_id: null,
     count: null,
     ...change
   };

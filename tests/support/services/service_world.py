@@ -55,6 +55,7 @@ from connvault_jupyter.services.relay_ports import RelayEndpoint, RelayOrder
 from connvault_jupyter.services.vault_ports import Availability, Custodian, VaultPorts
 from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
+from connvault_jupyter.vault.slot_keys import X25519SlotKeys
 from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.canary import CANARY
 from tests.support.services.expected_waits import expected
@@ -98,19 +99,19 @@ class MemoryKeyring:
     def availability(self) -> Availability:
         return Availability(available=self.available, label="System keyring", detail="")
 
-    def keep(self, vault_id: str, master_key: bytes, passphrase: str | None) -> Mapping[str, Any]:
+    def keep(self, name: str, key: bytes, passphrase: str | None) -> Mapping[str, Any]:
         self._answer()
-        self.items[vault_id] = master_key
-        return {"item": vault_id}
+        self.items[name] = key
+        return {"item": name}
 
-    def recover(self, vault_id: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
+    def recover(self, name: str, parameters: Mapping[str, Any], passphrase: str | None) -> bytes:
         self._answer()
-        if vault_id not in self.items:
+        if name not in self.items:
             raise CustodianUnavailable
-        return self.items[vault_id]
+        return self.items[name]
 
-    def forget(self, vault_id: str, parameters: Mapping[str, Any]) -> None:
-        self.items.pop(vault_id, None)
+    def forget(self, name: str, parameters: Mapping[str, Any]) -> None:
+        self.items.pop(name, None)
 
     def _answer(self) -> None:
         if not self.available:
@@ -259,6 +260,7 @@ class World:
                 custodians=custodians if custodians is not None else {"os_keyring": self.keyring},
                 derive_keys=derive_keys,
                 check_value=check_value,
+                slot_keys=X25519SlotKeys(),
             ),
             registry=registry or catalogue(),
             running=self.runs,
@@ -270,6 +272,7 @@ class World:
             self.lock,
             without=("set_up", "unlock", "change_passphrase", "open_at_start", "state", "lock"),
         )
+        self.slots = at_the_door(self.services.slots, self.lock, without=("add", "remove", "rotate"))
         self.connections = at_the_door(self.services.connections, self.lock, without=("test",))
         self.consent = at_the_door(self.services.consent, self.lock, without=("revoke",))
         self.access = at_the_door(

@@ -22,10 +22,15 @@ _HERE = Path(__file__).parent
 
 def restore(data_dir: Path) -> Path:
     """Puts the database into `data_dir`; its path."""
+    return restored(_HERE, data_dir)
+
+
+def restored(folder: Path, data_dir: Path) -> Path:
+    """Puts the database that `folder` has as text into `data_dir`; its path."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = data_dir / "connvault.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as opened:
-        opened.executescript((_HERE / "connvault.sql").read_text(encoding="utf-8"))
+        opened.executescript((folder / "connvault.sql").read_text(encoding="utf-8"))
     path.chmod(0o600)
     return path
 
