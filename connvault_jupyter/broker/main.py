@@ -21,6 +21,7 @@ from ..contracts.access import Delivered
 from ..contracts.events import Event
 from ..contracts.problem import invalid_request
 from ..contracts.supervision import BrokerReady, BrokerSettings
+from ..contracts.vault import CustodianKind
 from ..errors import BrokerUnavailable, ConnvaultError, VersionMismatch
 from ..providers.registry import ProviderCatalogue
 from ..relays.broker_answers import BrokerAnswers
@@ -29,9 +30,10 @@ from ..relays.supervisor import RelaySupervisor
 from ..services.assembly import Assembled, assemble
 from ..services.context import Runtime
 from ..services.relay_ports import RelayOrder
-from ..services.vault_ports import VaultPorts
+from ..services.vault_ports import Custodian, VaultPorts
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
+from ..vault.key_file import KeyFileCustodian
 from ..vault.os_keyring import OsKeyringCustodian
 from ..vault.passphrase import PassphraseCustodian
 from ..vault.sealed_requests import SealedRequests
@@ -124,7 +126,7 @@ class Broker:
             settings=settings,
             stores=stores,
             vault=VaultPorts(
-                custodians={"passphrase": PassphraseCustodian(), "os_keyring": OsKeyringCustodian()},
+                custodians=_custodians(settings),
                 derive_keys=derive_keys,
                 check_value=check_value,
                 slot_keys=X25519SlotKeys(),
@@ -310,6 +312,16 @@ class _Hangup:
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         self._stream.shutdown(socket.SHUT_RD)
+
+
+def _custodians(settings: BrokerSettings) -> dict[CustodianKind, Custodian]:
+    found: dict[CustodianKind, Custodian] = {
+        "passphrase": PassphraseCustodian(),
+        "os_keyring": OsKeyringCustodian(),
+    }
+    if settings.key_file is not None:
+        found["key_file"] = KeyFileCustodian(path=Path(settings.key_file))
+    return found
 
 
 def _now() -> datetime:

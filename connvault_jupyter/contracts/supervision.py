@@ -43,6 +43,7 @@ class BrokerSettings(Contract):
     allowed_providers: list[str] | None = None
     custodian: CustodianKind | Literal["auto"] = "auto"
     connection_store: ConnectionStoreKind = "sqlite"
+    key_file: str | None = None
     consent: ConsentSettings = ConsentSettings()
     audit_max_bytes: Annotated[int, Field(ge=65_536)] = 64 * 1024 * 1024
     reveal_allowed: bool = True

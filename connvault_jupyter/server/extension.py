@@ -52,11 +52,17 @@ class ConnvaultExtension(ExtensionApp):
     ).tag(config=True)
 
     custodian = CaselessStrEnum(
-        ["auto", "passphrase", "os_keyring"],
+        ["auto", "passphrase", "os_keyring", "key_file"],
         default_value="auto",
         help="What protects the master key of a new vault. `auto`: the operating system's keyring if a real "
-        "one answers, else a passphrase. An existing vault keeps its own; if the one named here is "
-        "missing, that is an error, and no other takes its place.",
+        "one answers, else a passphrase; a key file only if it is named here. An existing vault keeps its own; "
+        "if the one named here is missing, that is an error, and no other takes its place.",
+    ).tag(config=True)
+
+    key_file = Unicode(
+        help="File with the secrets of key slots, for servers that start without a person and without a keyring. "
+        "`~` and variables are replaced: `$CREDENTIALS_DIRECTORY/connvault` is what systemd's `LoadCredential` "
+        "gives. It is refused if others could read or exchange it. Default: none.",
     ).tag(config=True)
 
     connection_store = CaselessStrEnum(
@@ -322,6 +328,7 @@ class ConnvaultExtension(ExtensionApp):
             allowed_providers=self.allowed_providers,
             custodian=self.custodian,
             connection_store=self.connection_store,
+            key_file=os.path.expandvars(os.path.expanduser(self.key_file)) or None,
             consent=ConsentSettings(
                 timeout_s=self.consent_timeout_s,
                 once_limit_s=self.once_limit_s,

@@ -118,7 +118,8 @@ class CustodianConformance:
             if nonsense != parameters[name]
         ]
         custodian = self.custodian()
-        for row in damaged:
+        # A custodian may have no parameters but the version.
+        for row in (row for row in damaged if row != parameters):
             _refuses(custodian, vault_id, row, self.passphrase)
         custodian.forget(vault_id, parameters)
 

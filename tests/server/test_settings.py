@@ -101,6 +101,26 @@ def test_nonsense_is_refused_with_what_the_setting_takes(trait: str, value: obje
     assert f"ConnvaultExtension.{trait} takes {takes}. Correct this" in refusal.message
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("", None),
+        ("/etc/keys", "/etc/keys"),
+        ("~/keys", "/home/ada/keys"),
+        ("$CREDENTIALS_DIRECTORY/connvault", "/run/credentials/lab/connvault"),
+        # The key file's custodian says that it is no path; the vault may have other slots.
+        ("$NOT_SET_ANYWHERE/connvault", "$NOT_SET_ANYWHERE/connvault"),
+    ],
+)
+def test_the_key_files_path_is_replaced_as_a_shell_would(
+    given: str, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd names the folder of a service's credentials in a variable."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/lab")
+    assert told_to_the_broker(configured(key_file=given), tmp_path).key_file == told
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """One restart for all of it; none of the values is in the message."""
     refusal = configured(custodian="hunter2", for_s=0, once_limit_s=60)._refusal

@@ -132,7 +132,7 @@ class Custody:
         """
         found = None if kind is None else self._custodians.get(kind)
         if found is None:
-            raise CustodianUnavailable
+            raise CustodianUnavailable(_NO_FILE if kind == "key_file" else None)
         if kind == "passphrase" and passphrase is None:
             raise InvalidRequest(
                 "A passphrase is needed.", errors=[{"path": "passphrase", "message": "is missing"}]
@@ -239,6 +239,8 @@ def slots_of(record: VaultRecord) -> Sequence[Slot]:
     slot = new_slot(record.vault_id, held.kind, _NAMES[held.kind], record.created_at)
     return (replace(slot, parameters=held.parameters),)
 
+
+_NO_FILE = "This server has no key file. Set ConnvaultExtension.key_file, then restart it."
 
 _NO_SLOT = "The vault has no key slot any more. Restore the data folder from a backup."
 

@@ -1,0 +1,232 @@
+"""The key-file custodian: what it keeps, and which files it refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from connvault_jupyter.errors import CustodianUnavailable
+from connvault_jupyter.services.vault_ports import Custodian
+from connvault_jupyter.vault.conformance import CustodianConformance
+from connvault_jupyter.vault.key_file import KeyFileCustodian
+
+KEY, NAME = b"k" * 32, "6f1c8a.Zm9vYmFy"
+ME = os.geteuid()
+
+# Nobody here, so that no file of these tests is root's: they may run as root.
+NOBODY = 4_000_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o700)
+    return folder / "connvault.key"
+
+
+@pytest.fixture
+def custodian(path: Path) -> KeyFileCustodian:
+    found = KeyFileCustodian(path=path, root=NOBODY)
+    found.keep(NAME, KEY, None)
+    return found
+
+
+class TestKeyFile(CustodianConformance):
+    """The promises of every custodian."""
+
+    @pytest.fixture(autouse=True)
+    def _file(self, path: Path) -> None:
+        self._path = path
+
+    def custodian(self) -> Custodian:
+        return KeyFileCustodian(path=self._path, root=NOBODY)
+
+
+def refused(custodian: KeyFileCustodian) -> str:
+    """What is said, by recovering and by the availability."""
+    with pytest.raises(CustodianUnavailable) as found:
+        custodian.recover(NAME, {"version": 1}, None)
+    assert found.value.__cause__ is None
+    return found.value.message
+
+
+def test_what_is_written_is_ours_alone(custodian: KeyFileCustodian, path: Path) -> None:
+    """0600, in the documented form, and nothing beside it."""
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text() == f"connvault-jupyter-key-1 {NAME} {'a2tr' * 10}a2s=\n"
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_person_may_write_comments(custodian: KeyFileCustodian, path: Path) -> None:
+    """And empty lines, as editors and secret stores leave them."""
+    path.write_text(f"# of the night jobs\r\n\n{path.read_text()}\n\n")
+    assert custodian.recover(NAME, {"version": 1}, None) == KEY
+
+
+def test_when_the_last_key_goes_the_file_goes(custodian: KeyFileCustodian, path: Path) -> None:
+    """Not before."""
+    parameters = custodian.keep("another", KEY, None)
+    custodian.forget(NAME, parameters)
+    assert path.exists()
+    custodian.forget("another", parameters)
+    assert not path.exists()
+
+
+def test_keys_that_are_kept_at_once_are_all_there(path: Path) -> None:
+    """Several servers share the file: none writes over what another has added."""
+    wanted = {f"vault-{number}": secrets.token_bytes(32) for number in range(24)}
+    with ThreadPoolExecutor(6) as pool:
+        for done in [
+            pool.submit(KeyFileCustodian(path=path, root=NOBODY).keep, name, key, None)
+            for name, key in wanted.items()
+        ]:
+            done.result()
+    for name, key in wanted.items():
+        assert KeyFileCustodian(path=path, root=NOBODY).recover(name, {"version": 1}, None) == key
+
+
+def linked(path: Path) -> None:
+    path.rename(path.with_name("real"))
+    path.symlink_to("real")
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "readable by the group": (lambda path: path.chmod(0o640), "chmod 600"),
+    "readable by others": (lambda path: path.chmod(0o604), "chmod 600"),
+    "writable by the group": (lambda path: path.chmod(0o620), "chmod 600"),
+    "a symbolic link": (linked, "symbolic link"),
+    "a second name": (lambda path: os.link(path, path.with_name("other")), "one name"),
+    "its folder writable by the group": (lambda path: path.parent.chmod(0o770), "chmod go-w"),
+    "its folder writable by others": (lambda path: path.parent.chmod(0o702), "chmod go-w"),
+    "a sticky folder of everybody's": (lambda path: path.parent.chmod(0o1777), "chmod go-w"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "none of connvault's"),
+    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), "none of connvault's"),
+    "nothing": (lambda path: path.unlink(), "no key for this vault"),
+    "no folder": (lambda path: (path.unlink(), path.parent.rmdir()), "can't be used"),
+    "of another vault": (lambda path: path.write_text(line("another")), "no key for this vault"),
+    "a newer form": (lambda path: path.write_text(line().replace("key-1", "key-2")), "newer version"),
+    "a shorter key": (lambda path: path.write_text(line().replace("a2tr", "", 1)), "damaged"),
+    "33 bytes": (lambda path: path.write_text(line().replace("a2s=", "a2tr")), "damaged"),
+    "words": (lambda path: path.write_text("a passphrase"), "none of connvault's"),
+    "no text": (lambda path: path.write_bytes(bytes(range(256))), "none of connvault's"),
+    "without an end": (lambda path: path.write_text(line() + "#" * 70_000), "none of connvault's"),
+}
+
+
+def line(name: str = NAME) -> str:
+    return f"connvault-jupyter-key-1 {name} {'a2tr' * 10}a2s=\n"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_others_could_use_or_that_is_none_is_refused(
+    custodian: KeyFileCustodian, path: Path, name: str
+) -> None:
+    """With what to do about it, and without anything of its content."""
+    change, said = REFUSED[name]
+    change(path)
+    message = refused(custodian)
+    assert said in message
+    assert "a2tr" not in message
+    assert "passphrase" not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["readable by others", "its folder writable by others", "words", "a symbolic link"]
+)
+def test_nothing_is_written_into_what_is_refused(custodian: KeyFileCustodian, path: Path, name: str) -> None:
+    """It stays as it is, so that nobody's file is lost, and says why it is not available."""
+    REFUSED[name][0](path)
+    before = path.read_bytes()
+    with pytest.raises(CustodianUnavailable):
+        custodian.keep("another", KEY, None)
+    custodian.forget(NAME, {"version": 1})
+    assert path.read_bytes() == before
+    found = custodian.availability()
+    assert not found.available
+    assert REFUSED[name][1] in found.detail
+
+
+def test_a_path_that_is_none_says_so() -> None:
+    """A variable that is not set here, such as `$CREDENTIALS_DIRECTORY` outside systemd."""
+    custodian = KeyFileCustodian(path=Path("$CREDENTIALS_DIRECTORY/connvault"))
+    assert "not set" in refused(custodian)
+    assert not custodian.availability().available
+
+
+def test_where_nothing_can_be_written_the_file_stays(
+    custodian: KeyFileCustodian, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only mount, a full disk: an error that says so, and no half file beside it."""
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", read_only)
+        with pytest.raises(CustodianUnavailable, match="Read-only"):
+            custodian.keep("another", KEY, None)
+    assert [*path.parent.iterdir()] == [path]
+    assert custodian.recover(NAME, {"version": 1}, None) == KEY
+
+
+@pytest.fixture
+def mounted(custodian: KeyFileCustodian, path: Path) -> KeyFileCustodian:
+    """As another user sees the file: whoever owns it here is root there."""
+    path.chmod(0o440)
+    path.parent.chmod(0o550)
+    return KeyFileCustodian(path=path, uid=NOBODY, root=ME)
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600])
+def test_a_file_that_root_has_mounted_is_read(mounted: KeyFileCustodian, path: Path, mode: int) -> None:
+    """For its group too: an ACL shows there, and root has chosen it."""
+    path.chmod(mode)
+    assert mounted.recover(NAME, {"version": 1}, None) == KEY
+    assert mounted.availability().available
+
+
+def test_links_of_root_are_followed(mounted: KeyFileCustodian, path: Path) -> None:
+    """As Kubernetes mounts a secret: a link to a file below a link to a folder."""
+    path.parent.chmod(0o700)
+    folder = path.parent / "..2026_11_30"
+    folder.mkdir(mode=0o750)
+    path.rename(folder / path.name)
+    (path.parent / "..data").symlink_to(folder.name)
+    path.symlink_to(f"..data/{path.name}")
+    assert mounted.recover(NAME, {"version": 1}, None) == KEY
+    folder.chmod(0o770)
+    assert "chmod go-w" in refused(mounted)
+    folder.chmod(0o750)
+    (folder / path.name).chmod(0o444)
+    assert "0400 or 0440" in refused(mounted)
+
+
+MOUNTED_REFUSED: dict[str, Callable[[Path], object]] = {
+    "read by everybody": lambda path: path.chmod(0o444),
+    "written by its group": lambda path: path.chmod(0o460),
+    "its folder written by a group": lambda path: path.parent.chmod(0o770),
+}
+
+
+@pytest.mark.parametrize("name", MOUNTED_REFUSED)
+def test_a_mounted_file_that_others_could_use_is_refused(
+    mounted: KeyFileCustodian, path: Path, name: str
+) -> None:
+    """Root's name alone says nothing."""
+    MOUNTED_REFUSED[name](path)
+    refused(mounted)
+
+
+def test_a_file_of_roots_in_a_folder_of_somebody_else_is_refused(
+    path: Path, custodian: KeyFileCustodian
+) -> None:
+    """Who owns the folder could exchange it."""
+    path.chmod(0o440)
+    other = KeyFileCustodian(path=path, uid=NOBODY, root=NOBODY + 1)
+    assert "chmod go-w" in refused(other)
