@@ -277,6 +277,38 @@ def test_another_vault_behind_ones_own_public_key_does_not_open(later: int) -> N
             unlock(world)
 
 
+def test_who_had_a_removed_slot_deceives_one_that_slept_since() -> None:
+    """Not stopped: with the keys of then, all that such a slot knows can be made. One that has opened the vault since
+    is pinned to keys that Mallory never had."""
+    world = with_slots()
+    old, removed = record_of(world), slot_of(world, "this server")
+    place = place_of(old.vault_id, removed.id)
+    secret = world.keyring.items[name_of(old.vault_id, removed.id)]
+    master = KEYS.unwrap(removed.wrapped, secret, place, old.generation)
+    of_then = derive_keys(master, old.vault_id, old.epoch)
+    remove(world, removed.id)
+    lock(world)
+
+    def forged(record: VaultRecord) -> VaultRecord:
+        made = of_mallory(record)
+        keys = derive_keys(MALLORY, made.vault_id, made.epoch)
+        kept = keys.keep_record(of_then, made.vault_id, None)
+        return replace(made, older={**made.older, old.generation: kept})
+
+    genuine = record_of(world)
+    edit(world, forged)
+    with pytest.raises(VaultReplaced):
+        unlock(world)
+    unlock(world, SPARE)
+    lock(world)
+    edit(world, lambda _: genuine)
+    unlock(world, SPARE)
+    lock(world)
+    edit(world, forged)
+    with pytest.raises(VaultReplaced):
+        unlock(world, SPARE)
+
+
 def test_exchanged_slots_open_nothing() -> None:
     """What is wrapped for one slot, and what a custodian keeps for it, is bound to its id."""
     world = with_slots(keyring=False)

@@ -96,6 +96,21 @@ def linked(path: Path) -> None:
     path.symlink_to("real")
 
 
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def as_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def without_folder(path: Path) -> None:
+    path.unlink()
+    path.parent.rmdir()
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "readable by the group": (lambda path: path.chmod(0o640), "chmod 600"),
     "readable by others": (lambda path: path.chmod(0o604), "chmod 600"),
@@ -105,10 +120,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "its folder writable by the group": (lambda path: path.parent.chmod(0o770), "chmod go-w"),
     "its folder writable by others": (lambda path: path.parent.chmod(0o702), "chmod go-w"),
     "a sticky folder of everybody's": (lambda path: path.parent.chmod(0o1777), "chmod go-w"),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "none of connvault's"),
-    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), "none of connvault's"),
+    "a folder": (as_folder, "none of connvault's"),
+    "a pipe": (as_pipe, "none of connvault's"),
     "nothing": (lambda path: path.unlink(), "no key for this vault"),
-    "no folder": (lambda path: (path.unlink(), path.parent.rmdir()), "can't be used"),
+    "no folder": (without_folder, "can't be used"),
     "of another vault": (lambda path: path.write_text(line("another")), "no key for this vault"),
     "a newer form": (lambda path: path.write_text(line().replace("key-1", "key-2")), "newer version"),
     "a shorter key": (lambda path: path.write_text(line().replace("a2tr", "", 1)), "damaged"),
