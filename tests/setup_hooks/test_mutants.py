@@ -138,7 +138,7 @@ def test_the_mutants_that_people_have_found_are_among_those_that_are_made() -> N
         (
             "connvault_jupyter/services/secrets/service.py",
             "SecretsService._open",
-            "without: with self._holding(None)",
+            "without: with self._key_change.holding(None)",
         ),
         (
             "connvault_jupyter/services/access/resolve_cache.py",
