@@ -17,7 +17,7 @@ SlotKey = Annotated[SecretStr, Field(min_length=44, max_length=44)]
 
 
 class CustodianChoice(Contract):
-    """A holder of the master key, and whether it is available here. `label` is for people."""
+    """A holder of a key slot's secret, and whether it is available here. `label` is for people."""
 
     kind: CustodianKind
     label: str

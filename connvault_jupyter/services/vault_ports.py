@@ -1,4 +1,4 @@
-"""The ports of the vault: keys, holders of the master key, and what is stored of both. No implementation."""
+"""The ports of the vault: keys, key slots, holders of their secrets, and what is stored of both. No implementation."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ PERSON_S = 120.0
 
 LABEL = "System keyring"
 DETAIL = (
-    "Protects the master key at rest, not from notebooks: code that runs as you can ask the keyring too. "
+    "Protects the vault at rest, not from notebooks: code that runs as you can ask the keyring too. "
     "You type nothing after a restart."
 )
 
@@ -43,7 +43,7 @@ _FORM = "1:"
 
 
 class OsKeyringCustodian(MasterKeyCustodian):
-    """Keeps the master key in Secret Service, KWallet, the macOS Keychain or the Windows Credential Manager.
+    """Keeps keys in Secret Service, KWallet, the macOS Keychain or the Windows Credential Manager.
 
     Args:
         quick_s: time limit for calls that need no person.
@@ -98,9 +98,9 @@ class OsKeyringCustodian(MasterKeyCustodian):
         item = self._ask(chosen, lambda: chosen.backend.get_password(SERVICE, name), self._person_s)
         if item is None:
             raise CustodianUnavailable(
-                f"{chosen.known.label} no longer has the master key of this vault. Restore the keyring of "
-                "the account that set up the vault; without it, the secrets have to be entered again in a "
-                "new vault."
+                f"{chosen.known.label} no longer has this vault's key. Unlock the vault by another key slot, or "
+                "restore the keyring of the account that set it up; without either, the secrets have to be "
+                "entered again in a new vault."
             )
         return _key(item)
 
@@ -172,5 +172,5 @@ def _key(item: str) -> bytes:
         with suppress(binascii.Error, ValueError):
             return base64.b64decode(item[len(_FORM) :], validate=True)
     raise CustodianUnavailable(
-        "The master key in the system keyring is damaged, or from a newer version. Update connvault-jupyter."
+        "The key in the system keyring is damaged, or from a newer version. Update connvault-jupyter."
     )

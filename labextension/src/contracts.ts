@@ -360,7 +360,7 @@ export interface CreateConnection {
 }
 
 /**
- * A holder of the master key, and whether it is available here. `label` is for people.
+ * A holder of a key slot's secret, and whether it is available here. `label` is for people.
  */
 export interface CustodianChoice {
   kind: CustodianKind;

@@ -45,13 +45,13 @@ class KeyChange:
         """The slots that get a new master key, that of `by` with the public key of its secret.
 
         Raises: ForeignSlot: there are others. They have to be removed first."""
-        found, foreign = self.sorted(record, by)
+        found, foreign = self.told_apart(record, by)
         if foreign:
             raise ForeignSlot(slots=[slot.id for slot in foreign])
         return found
 
     @staticmethod
-    def sorted(record: VaultRecord, by: Recovered) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
+    def told_apart(record: VaultRecord, by: Recovered) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
         """(genuine, foreign). The slot that has just opened the vault is genuine, whatever was written into its row."""
         if record.before_slots is not None:
             return (by.slot,), ()

@@ -123,7 +123,7 @@ class SlotService:
             removed = self._named(record, request.id)
             if removed.id == by.slot.id:
                 raise LastSlot
-            genuine, foreign = self._key_change.sorted(record, by)
+            genuine, foreign = self._key_change.told_apart(record, by)
             self._renew(
                 record,
                 by,
