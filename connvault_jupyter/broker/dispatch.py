@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from ..contracts.access import Delivered, Requester
 from ..contracts.contract import Contract, Empty
 from ..contracts.frames import Json
-from ..contracts.operations import BY_DOOR, OPERATIONS, Door, Operation
+from ..contracts.operation import Door, Operation
+from ..contracts.operations import BY_DOOR, OPERATIONS
 from ..contracts.problem import invalid_request
 from ..errors import ConnvaultError, UnknownOperation
 from ..services.access.service import AccessService

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..contracts.frames import decode
-from ..contracts.operations import Operation
+from ..contracts.operation import Operation
 from ..contracts.problem import invalid_request
 from ..contracts.sealed import Sealed
 from ..errors import MalformedFrame, SealedRequestInvalid

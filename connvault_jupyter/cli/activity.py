@@ -19,7 +19,8 @@ from typing import Any, TextIO
 from ..contracts.audit import AuditHead, CompareAudit, ComparedAudit, SeenEvent, Statement
 from ..errors import ConnectionNotFound, ConnvaultError, InvalidRequest
 from ..services.audit.exported import head_text, read
-from ..services.audit.exported_check import Findings, check
+from ..services.audit.exported_check import check
+from ..services.audit.exported_findings import Findings
 from . import private_output
 from .activity_report import head_sentences, sentences
 from .running_server import RunningServer, found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..services.audit.exported_check import Fault, FaultKind, Findings
+from ..services.audit.exported_findings import Fault, FaultKind, Findings
 
 _FAULTS: dict[FaultKind, str] = {
     "not_an_export": "this is not an exported activity log",

@@ -14,7 +14,8 @@ from pydantic_core import core_schema
 
 from ..contracts.contract import API_VERSION, Contract, Empty
 from ..contracts.events import Event
-from ..contracts.operations import REST_PREFIX, Http, Operation, routed
+from ..contracts.operation import Http, Operation
+from ..contracts.operations import REST_PREFIX, routed
 from ..contracts.problem import Problem
 from ..contracts.sealed import Sealed
 

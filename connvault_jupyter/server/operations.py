@@ -18,7 +18,8 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from ..broker.broker_process import BrokerProcess
-from ..contracts.operations import REST_PREFIX, Http, Operation, routed
+from ..contracts.operation import Http, Operation
+from ..contracts.operations import REST_PREFIX, routed
 from ..errors import BrokerUnavailable, ConnvaultError, InvalidRequest, NotFound, RequestTooLarge
 from .requests import MAX_BODY_BYTES, body_of
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..contracts.operations import Http, Operation
+from ..contracts.operation import Http, Operation
 from ..errors import InvalidRequest, RevisionRequired
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def body_of(
     if twice:
         raise InvalidRequest(errors=[{"path": name, "message": "does not belong here"} for name in twice])
     body = {**sent, **elsewhere}
-    # Not while the server starts: see contracts/operations.py.
+    # Not while the server starts: see contracts/operation.py.
     from pydantic import ValidationError
 
     from ..contracts.problem import invalid_request

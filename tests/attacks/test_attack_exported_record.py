@@ -14,7 +14,8 @@ import pytest
 
 from connvault_jupyter.contracts.audit import CompareAudit, ComparedAudit
 from connvault_jupyter.services.audit.exported import read
-from connvault_jupyter.services.audit.exported_check import Findings, check
+from connvault_jupyter.services.audit.exported_check import check
+from connvault_jupyter.services.audit.exported_findings import Findings
 from tests.attacks.conftest import API, by_reason
 from tests.attacks.test_attack_database import database, put
 from tests.support.broker.in_clear import IN_CLEAR_API

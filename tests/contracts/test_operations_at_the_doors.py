@@ -14,7 +14,8 @@ import pytest
 from connvault_jupyter.broker.dispatch import Dispatch, Table
 from connvault_jupyter.contracts.access import Delivered
 from connvault_jupyter.contracts.frames import MAX_FRAME_BYTES, decode, encode
-from connvault_jupyter.contracts.operations import BY_DOOR, OPERATIONS, Operation
+from connvault_jupyter.contracts.operation import Operation
+from connvault_jupyter.contracts.operations import BY_DOOR, OPERATIONS
 from connvault_jupyter.contracts.providers import Delivery, ProviderDefinition, ProviderList
 from connvault_jupyter.errors import InvalidRequest, RequestTooLarge, UnknownOperation
 from connvault_jupyter.vault.sealed_requests import SealedRequests

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connvault_jupyter.contracts.operations import BY_DOOR, Operation
+from connvault_jupyter.contracts.operation import Operation
+from connvault_jupyter.contracts.operations import BY_DOOR
 from connvault_jupyter.errors import InvalidRequest, RevisionRequired
 from connvault_jupyter.server.requests import arguments_of, body_of, parsed
 

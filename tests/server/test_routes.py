@@ -12,7 +12,8 @@ import pytest
 import requests
 from jupyter_server.base.handlers import APIHandler
 
-from connvault_jupyter.contracts.operations import OPERATIONS, REST_PREFIX, Operation
+from connvault_jupyter.contracts.operation import Operation
+from connvault_jupyter.contracts.operations import OPERATIONS, REST_PREFIX
 from connvault_jupyter.server import operations
 from tests.support.browser.jupyter_server import JupyterServer, StartJupyterServer, serve
 from tests.support.browser.rest import Rest

@@ -26,7 +26,8 @@ from connvault_jupyter.contracts.audit import (
 from connvault_jupyter.errors import Conflict, InvalidRequest
 from connvault_jupyter.services.audit import chain, export, exported
 from connvault_jupyter.services.audit.exported import harmless, read
-from connvault_jupyter.services.audit.exported_check import Findings, check
+from connvault_jupyter.services.audit.exported_check import check
+from connvault_jupyter.services.audit.exported_findings import Findings
 from connvault_jupyter.services.ports import ChainLink, Position
 from tests.services.test_record_of_old_keys import change, keys_of, started_anew, write
 from tests.services.test_record_of_old_keys import world as world

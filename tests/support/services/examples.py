@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from connvault_jupyter.contracts.contract import Contract
-from connvault_jupyter.contracts.operations import Operation
+from connvault_jupyter.contracts.operation import Operation
 
 REF = "r" * 43
 DIGEST = "d" * 64
