@@ -11,7 +11,7 @@ import pytest
 
 from connvault_jupyter.errors import ConnectionsFileInvalid, ConnvaultError, SecretInvalid, StorageError
 from tests.support.broker.operator import Operator, operated_broker
-from tests.support.broker.requester import Refused, asker
+from tests.support.broker.requester import Refused, requester_process
 from tests.support.browser.rest import PASSPHRASE
 from tests.support.sinks import files_below, hits
 
@@ -113,7 +113,7 @@ def test_a_broken_file_stops_connections_and_nothing_else(short_tmp_path: Path) 
         with pytest.raises(ConnvaultError):
             create(operator, "lake")
         with (
-            asker(short_tmp_path, socket_path) as kernel,
+            requester_process(short_tmp_path, socket_path) as kernel,
             pytest.raises(Refused, match=r"ConnectionsFileInvalid.*merge conflict"),
         ):
             kernel.run("connections()")
