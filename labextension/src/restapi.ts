@@ -5,6 +5,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
+  AddSlot,
   AuditPage,
   AuditVerification,
   ConnectionView,
@@ -21,6 +22,8 @@ import type {
   ProviderList,
   SealingKey,
   SecretDraft,
+  SlotList,
+  SlotProof,
   TestOutcome,
   UseDay,
   VaultState
@@ -165,6 +168,22 @@ export class RestApi {
 
   changePassphrase(current: string, next: string): Promise<VaultState> {
     return this.call('vault.passphrase', {}, { body: { current, new: next } }, validate.vaultState);
+  }
+
+  listSlots(): Promise<SlotList> {
+    return this.call('slots.list', {}, {}, validate.slotList);
+  }
+
+  addSlot(body: AddSlot): Promise<SlotList> {
+    return this.call('slots.add', {}, { body }, validate.slotList);
+  }
+
+  removeSlot(id: string, proof: SlotProof): Promise<SlotList> {
+    return this.call('slots.remove', { id }, { body: { proof } }, validate.slotList);
+  }
+
+  rotateKeys(proof: SlotProof): Promise<SlotList> {
+    return this.call('vault.rotate', {}, { body: { proof } }, validate.slotList);
   }
 
   private async call<T>(

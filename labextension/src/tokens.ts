@@ -17,6 +17,7 @@ import type {
   ProviderDefinition,
   Question,
   SkippedProvider,
+  SlotList,
   TestOutcome,
   UseDay,
   VaultState
@@ -76,6 +77,13 @@ export interface IQuestions {
   decide(question: Question, decision: DecisionKind): Promise<'decided' | 'changed' | 'gone'>;
 }
 
+/** A way to open the vault; `passphrase`: of that kind only. */
+export interface NewSlot {
+  kind: CustodianKind;
+  label: string | null;
+  passphrase: string | null;
+}
+
 /** The vault. */
 export interface IVault {
   readonly changed: ISignal<IVault, void>;
@@ -87,6 +95,18 @@ export interface IVault {
   setUp(custodian: CustodianKind, passphrase: string | null): Promise<void>;
   unlock(passphrase: string | null): Promise<void>;
   lock(): Promise<void>;
+  changePassphrase(current: string, next: string): Promise<void>;
+  /** The key slots: what opens the vault. Fetched when shown, never kept. */
+  slots(): Promise<SlotList>;
+  /**
+   * Adds a way to open the vault. `proof`, here and below: a passphrase that opens it already; the server never takes
+   * the keyring's word for a person's.
+   */
+  addSlot(slot: NewSlot, proof: string): Promise<void>;
+  /** Removes one, and seals everything under new keys. */
+  removeSlot(id: string, proof: string): Promise<void>;
+  /** Seals everything under new keys. */
+  rotate(proof: string): Promise<void>;
 }
 
 /** Permissions and the activity log. Only reports that they changed, and keeps nothing. */

@@ -27,6 +27,8 @@ import type {
   SealingKey,
   SecretState,
   SkippedProvider,
+  SlotList,
+  SlotView,
   StreamState,
   TestOutcome,
   UseDay,
@@ -318,6 +320,19 @@ export const vaultState = object<VaultState>({
   storing_allowed: flag,
   storing_detail: orElse(text, ''),
   hardening_detail: orElse(text, '')
+});
+
+export const slotList = object<SlotList>({
+  slots: list(
+    object<SlotView>({
+      id: text,
+      kind: custodian,
+      label: text,
+      created_at: time,
+      standing: oneOf('genuine', 'foreign', 'unchecked')
+    })
+  ),
+  changed_outside: flag
 });
 
 export const sealingKey = object<SealingKey>({

@@ -19,7 +19,9 @@ export type Screen =
   /** `asks`: the input for the secret is open. */
   | { name: 'detail'; connectionId: string; tab: DetailTab; asks?: 'secret' }
   | { name: 'setup' }
-  | { name: 'unlock' };
+  | { name: 'unlock' }
+  /** What opens the vault. */
+  | { name: 'keys' };
 
 /** Returns the id (or, in a link, the name) of the connection that a screen is about; `''` if it is about none. */
 export function connectionOf(screen: Screen): string {

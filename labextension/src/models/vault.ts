@@ -1,8 +1,8 @@
 /**
- * The state of the vault. A passphrase passes through and is not kept.
+ * The state of the vault, and what opens it. A passphrase passes through and is not kept.
  */
-import type { CustodianKind, VaultState } from '../contracts';
-import type { IVault } from '../tokens';
+import type { CustodianKind, SlotList, VaultState } from '../contracts';
+import type { IVault, NewSlot } from '../tokens';
 import { EventModel } from './eventModel';
 
 export class VaultModel extends EventModel implements IVault {
@@ -24,6 +24,26 @@ export class VaultModel extends EventModel implements IVault {
 
   async lock(): Promise<void> {
     this.put(await this.api.lockVault());
+  }
+
+  async changePassphrase(current: string, next: string): Promise<void> {
+    this.put(await this.api.changePassphrase(current, next));
+  }
+
+  slots(): Promise<SlotList> {
+    return this.api.listSlots();
+  }
+
+  async addSlot(slot: NewSlot, proof: string): Promise<void> {
+    await this.api.addSlot({ ...slot, proof: { passphrase: proof } });
+  }
+
+  async removeSlot(id: string, proof: string): Promise<void> {
+    await this.api.removeSlot(id, { passphrase: proof });
+  }
+
+  async rotate(proof: string): Promise<void> {
+    await this.api.rotateKeys({ passphrase: proof });
   }
 
   protected async load(): Promise<void> {

@@ -13,6 +13,7 @@ import type { PanelProps } from './panelProps';
 import { Picker } from './Picker';
 import { ProposalPane } from './ProposalPane';
 import { NotFound, ScreenHeader } from './ScreenHeader';
+import { VaultKeys } from './VaultKeys';
 import { UnlockForm } from './VaultScreens';
 
 export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element {
@@ -72,6 +73,12 @@ export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element 
             )}
           </div>
         </div>
+      );
+    case 'keys':
+      return vault.state ? (
+        <VaultKeys vault={vault} state={vault.state} trans={trans} onBack={toList} />
+      ) : (
+        <Waiting trans={trans} />
       );
     case 'detail': {
       const view = connections.get(screen.connectionId);

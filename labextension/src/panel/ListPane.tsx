@@ -184,6 +184,18 @@ function VaultFoot({ connvault, navigation, trans, onSetUp }: PanelProps & { onS
     <footer className={`jp-connvault-vault jp-mod-${state.state}`} data-testid="connvault-vault" data-state={state.state}>
       <Icon name={state.state === 'unlocked' ? 'unlock' : state.state === 'locked' ? 'lock' : 'shield'} />
       <span className="jp-connvault-grow">{text}</span>
+      {state.state !== 'absent' && (
+        <button
+          type="button"
+          className="jp-connvault-button jp-mod-ghost"
+          data-testid="connvault-keys-open"
+          aria-label={trans.__('What opens the vault')}
+          title={trans.__('What opens the vault')}
+          onClick={() => navigation.go({ name: 'keys' })}
+        >
+          <Icon name="key" />
+        </button>
+      )}
       <button type="button" className="jp-connvault-button jp-mod-link" data-testid={testId} onClick={act}>
         {action}
       </button>

@@ -12,8 +12,8 @@ import { FieldFrame } from '../form/FieldFrame';
 import { Icon } from '../ui/icons';
 import { Banner, NotSealed } from '../ui/notices';
 import { submitOnEnter } from '../ui/outputKeys';
-import type { Rating, Strength } from './strength';
-import { strengthOf } from './strength';
+import type { NewPassphraseHandle } from './NewPassphrase';
+import { NewPassphrase } from './NewPassphrase';
 
 interface SetupScreenProps {
   vault: VaultState;
@@ -28,56 +28,23 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
   const [custodian, setCustodian] = useState<CustodianKind>(vault.default ?? 'passphrase');
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
-  const [mismatch, setMismatch] = useState('');
-  const [rating, setRating] = useState<Rating | null>(null);
-  // The number of the latest rating asked for; an earlier one no longer fits what is typed.
-  const asked = useRef(0);
-  const first = useRef<HTMLInputElement>(null);
-  const again = useRef<HTMLInputElement>(null);
-  const id = useId();
+  const typed = useRef<NewPassphraseHandle>(null);
   const keyring = vault.choices.find(choice => choice.kind === 'os_keyring');
   const hasKeyring = keyring?.available ?? false;
   const canSetUp = vault.default !== null || vault.choices.some(choice => choice.available);
-
-  const rate = (passphrase: string): void => {
-    const mine = ++asked.current;
-    const show = (found: Rating | null): void => {
-      if (mine === asked.current) {
-        setRating(found);
-      }
-    };
-    if (!passphrase) {
-      show(null);
-      return;
-    }
-    // If the estimator can't be loaded (the page is offline), there is no meter; the minimum still applies.
-    strengthOf(passphrase, vault.minimum_passphrase_chars).then(show, () => show(null));
-  };
 
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     if (isBusy) {
       return;
     }
-    const passphrase = custodian === 'passphrase' ? (first.current?.value ?? '') : null;
-    if (passphrase !== null) {
-      if ([...passphrase].length < vault.minimum_passphrase_chars) {
-        setProblem(trans.__('Use at least %1 characters.', vault.minimum_passphrase_chars));
-        first.current?.focus();
-        return;
-      }
-      if (passphrase !== again.current?.value) {
-        setMismatch(trans.__('The passphrases do not match. Type it again.'));
-        again.current?.focus();
-        return;
-      }
+    const passphrase = custodian === 'passphrase' ? (typed.current?.take() ?? null) : null;
+    if (passphrase === null && custodian === 'passphrase') {
+      return;
     }
     setBusy(true);
-    const sent = onSetUp(custodian, passphrase);
-    clear(first.current, again.current);
-    rate('');
     try {
-      await sent;
+      await onSetUp(custodian, passphrase);
     } catch (error) {
       setProblem(messageOf(error));
       setBusy(false);
@@ -120,56 +87,15 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
         )}
         {custodian === 'passphrase' ? (
           <>
-            <FieldFrame
-              id={`${id}-first`}
+            <NewPassphrase
+              ref={typed}
               label={trans.__('Passphrase')}
+              minimum={vault.minimum_passphrase_chars}
               problem={problem}
-              hint={
-                <>
-                  <span className="jp-connvault-meter" aria-hidden="true" data-strength={rating?.strength}>
-                    <span style={{ width: `${(rating?.share ?? 0) * 100}%` }} />
-                  </span>
-                  <span role="status" data-testid="connvault-strength">
-                    {problem
-                      ? ''
-                      : rating
-                        ? strengthWord(rating.strength, trans)
-                        : trans.__('At least %1 characters.', vault.minimum_passphrase_chars)}{' '}
-                    {trans.__("It is not stored. If you lose it, nobody can recover the saved secrets.")}
-                  </span>
-                </>
-              }
+              autoFocus
               trans={trans}
-            >
-              <input
-                id={`${id}-first`}
-                ref={first}
-                className="jp-connvault-input"
-                data-testid="connvault-passphrase"
-                type="password"
-                autoComplete="new-password"
-                autoFocus
-                aria-invalid={problem ? true : undefined}
-                aria-describedby={`${id}-first__error ${id}-first__help`}
-                onInput={event => {
-                  setProblem('');
-                  rate(event.currentTarget.value);
-                }}
-              />
-            </FieldFrame>
-            <FieldFrame id={`${id}-again`} label={trans.__('Repeat the passphrase')} problem={mismatch} trans={trans}>
-              <input
-                id={`${id}-again`}
-                ref={again}
-                className="jp-connvault-input"
-                data-testid="connvault-passphrase-again"
-                type="password"
-                autoComplete="new-password"
-                aria-invalid={mismatch ? true : undefined}
-                aria-describedby={`${id}-again__error`}
-                onInput={() => setMismatch('')}
-              />
-            </FieldFrame>
+              onInput={() => setProblem('')}
+            />
             <NotSealed seals={seals} trans={trans} />
           </>
         ) : (
@@ -308,19 +234,6 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
       </button>
     </div>
   );
-}
-
-function strengthWord(strength: Strength, trans: TranslationBundle): string {
-  switch (strength) {
-    case 'short':
-      return trans.__('Too short.');
-    case 'weak':
-      return trans.__('Weak.');
-    case 'fair':
-      return trans.__('Fair.');
-    case 'strong':
-      return trans.__('Strong.');
-  }
 }
 
 function clear(...inputs: (HTMLInputElement | null)[]): void {

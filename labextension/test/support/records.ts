@@ -10,6 +10,8 @@ import type {
   Proposal,
   ProviderDefinition,
   Question,
+  SlotList,
+  SlotView,
   VaultState
 } from '../../src/contracts';
 import { ProblemError } from '../../src/errors';
@@ -169,6 +171,18 @@ export function question(change: Partial<Question> = {}, requester: Partial<Ques
     remaining_ms: 60_000,
     digest: 'a'.repeat(64),
     claims_hidden: null,
+    ...change
+  };
+}
+
+export function slotView(change: Partial<SlotView> = {}): SlotView {
+  return { id: 'v1', kind: 'passphrase', label: 'Passphrase', created_at: T0, standing: 'genuine', ...change };
+}
+
+export function slotList(change: Partial<SlotList> = {}): SlotList {
+  return {
+    slots: [slotView(), slotView({ id: 's2', kind: 'os_keyring', label: 'System keyring' })],
+    changed_outside: false,
     ...change
   };
 }
@@ -335,7 +349,12 @@ export class FakeConnvault implements IConnvault {
     refresh: this.record('refreshVault', undefined),
     setUp: this.record('setUp', undefined),
     unlock: this.record('unlock', undefined),
-    lock: this.record('lock', undefined)
+    lock: this.record('lock', undefined),
+    changePassphrase: this.record('changePassphrase', undefined),
+    slots: this.record('slots', slotList()),
+    addSlot: this.record('addSlot', undefined),
+    removeSlot: this.record('removeSlot', undefined),
+    rotate: this.record('rotate', undefined)
   };
 
   readonly activity = {

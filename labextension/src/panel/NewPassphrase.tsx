@@ -1,0 +1,142 @@
+/**
+ * A new passphrase, typed twice, with a meter. It is read from the inputs when it is needed, and they are emptied at
+ * once; it is never in React state.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { forwardRef, useId, useImperativeHandle, useRef, useState } from 'react';
+
+import { FieldFrame } from '../form/FieldFrame';
+import type { Rating, Strength } from './strength';
+import { strengthOf } from './strength';
+
+/** What the form around it calls. */
+export interface NewPassphraseHandle {
+  /** The passphrase, and empties the inputs; `null` if it is too short or not the same twice, which is shown. */
+  take(): string | null;
+}
+
+interface NewPassphraseProps {
+  label: string;
+  minimum: number;
+  /** What the server says about the last one. */
+  problem: string;
+  autoFocus?: boolean;
+  trans: TranslationBundle;
+  onInput: () => void;
+}
+
+export const NewPassphrase = forwardRef<NewPassphraseHandle, NewPassphraseProps>(function NewPassphrase(props, handle) {
+  const { minimum, trans } = props;
+  const [short, setShort] = useState('');
+  const [mismatch, setMismatch] = useState('');
+  const [rating, setRating] = useState<Rating | null>(null);
+  // The number of the latest rating asked for; an earlier one no longer fits what is typed.
+  const asked = useRef(0);
+  const first = useRef<HTMLInputElement>(null);
+  const again = useRef<HTMLInputElement>(null);
+  const id = useId();
+  const problem = short || props.problem;
+
+  const rate = (passphrase: string): void => {
+    const mine = ++asked.current;
+    const show = (found: Rating | null): void => {
+      if (mine === asked.current) {
+        setRating(found);
+      }
+    };
+    if (!passphrase) {
+      show(null);
+      return;
+    }
+    // If the estimator can't be loaded (the page is offline), there is no meter; the minimum still applies.
+    strengthOf(passphrase, minimum).then(show, () => show(null));
+  };
+
+  useImperativeHandle(handle, () => ({
+    take: () => {
+      const passphrase = first.current?.value ?? '';
+      if ([...passphrase].length < minimum) {
+        setShort(trans.__('Use at least %1 characters.', minimum));
+        first.current?.focus();
+        return null;
+      }
+      if (passphrase !== again.current?.value) {
+        setMismatch(trans.__('The passphrases do not match. Type it again.'));
+        again.current?.focus();
+        return null;
+      }
+      for (const input of [first.current, again.current]) {
+        if (input) {
+          input.value = '';
+        }
+      }
+      rate('');
+      return passphrase;
+    }
+  }));
+
+  return (
+    <>
+      <FieldFrame
+        id={`${id}-first`}
+        label={props.label}
+        problem={problem}
+        hint={
+          <>
+            <span className="jp-connvault-meter" aria-hidden="true" data-strength={rating?.strength}>
+              <span style={{ width: `${(rating?.share ?? 0) * 100}%` }} />
+            </span>
+            <span role="status" data-testid="connvault-strength">
+              {problem ? '' : rating ? strengthWord(rating.strength, trans) : trans.__('At least %1 characters.', minimum)}{' '}
+              {trans.__('It is not stored. If you lose it, nobody can recover the saved secrets.')}
+            </span>
+          </>
+        }
+        trans={trans}
+      >
+        <input
+          id={`${id}-first`}
+          ref={first}
+          className="jp-connvault-input"
+          data-testid="connvault-passphrase"
+          type="password"
+          autoComplete="new-password"
+          autoFocus={props.autoFocus}
+          aria-invalid={problem ? true : undefined}
+          aria-describedby={`${id}-first__error ${id}-first__help`}
+          onInput={event => {
+            setShort('');
+            props.onInput();
+            rate(event.currentTarget.value);
+          }}
+        />
+      </FieldFrame>
+      <FieldFrame id={`${id}-again`} label={trans.__('Repeat the passphrase')} problem={mismatch} trans={trans}>
+        <input
+          id={`${id}-again`}
+          ref={again}
+          className="jp-connvault-input"
+          data-testid="connvault-passphrase-again"
+          type="password"
+          autoComplete="new-password"
+          aria-invalid={mismatch ? true : undefined}
+          aria-describedby={`${id}-again__error`}
+          onInput={() => setMismatch('')}
+        />
+      </FieldFrame>
+    </>
+  );
+});
+
+function strengthWord(strength: Strength, trans: TranslationBundle): string {
+  switch (strength) {
+    case 'short':
+      return trans.__('Too short.');
+    case 'weak':
+      return trans.__('Weak.');
+    case 'fair':
+      return trans.__('Fair.');
+    case 'strong':
+      return trans.__('Strong.');
+  }
+}
