@@ -201,7 +201,7 @@ def _outcome(caller: Caller) -> Event:
 
 
 # What is sealed or made with a key may be another's, of the same length; and what is a digest of that.
-_SEALED = re.compile(rb'("\w+_sealed": ?"[0-9]+\.)([A-Za-z0-9_-]+)"')
+_SEALED = re.compile(rb'("\w+_sealed": ?"[0-9]+\.|"wrapped": ?")([A-Za-z0-9+/=_-]+)"')
 _KEYED = frozenset({"envelope", "digest", "previous", "mac"})
 
 
