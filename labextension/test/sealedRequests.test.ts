@@ -9,7 +9,7 @@ import type { Requester } from '../src/restapi';
 import { RestApi } from '../src/restapi';
 import { ProblemError } from '../src/errors';
 import { SEALING_INFO } from '../src/sealing';
-import { connectionView, vaultState } from './support/records';
+import { connectionView, slotList, vaultState } from './support/records';
 
 const CANARY = 'hunter2-canary';
 const suite = new CipherSuite({ kem: new DhkemP256HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
@@ -100,7 +100,20 @@ const CALLS: [OperationName, (it: RestApi) => Promise<unknown>, object, unknown]
     vaultState()
   ],
   ['vault.unlock', it => it.unlockVault(CANARY), { passphrase: CANARY }, vaultState()],
-  ['vault.passphrase', it => it.changePassphrase(CANARY, 'next'), { current: CANARY, new: 'next' }, vaultState()]
+  ['vault.passphrase', it => it.changePassphrase(CANARY, 'next'), { current: CANARY, new: 'next' }, vaultState()],
+  [
+    'slots.add',
+    it => it.addSlot({ kind: 'passphrase', passphrase: 'next', proof: { passphrase: CANARY } }),
+    { kind: 'passphrase', passphrase: 'next', proof: { passphrase: CANARY } },
+    slotList()
+  ],
+  [
+    'slots.remove',
+    it => it.removeSlot('s2', { passphrase: CANARY }),
+    { id: 's2', proof: { passphrase: CANARY } },
+    slotList()
+  ],
+  ['vault.rotate', it => it.rotateKeys({ passphrase: CANARY }), { proof: { passphrase: CANARY } }, slotList()]
 ];
 
 test('each sealable operation is tried here', () => {
