@@ -30,6 +30,8 @@ from ..services.consent.service import ConsentService
 from ..services.ports import Lock, Unsealer, Wait
 from ..services.secrets.service import SecretsService
 from ..services.secrets.slot_service import SlotService
+from ..services.transfer.exports import ConnectionExports
+from ..services.transfer.imports import ConnectionImports
 from ..services.visible_names import visible
 from .operator_channel import refusal
 from .sealed_requests import opened
@@ -48,6 +50,8 @@ class Services:
     proposals: ProposalsService
     audit: AuditService
     exports: AuditExports
+    connection_exports: ConnectionExports
+    connection_imports: ConnectionImports
     supervision: Supervision
     unsealer: Unsealer
 
@@ -84,6 +88,15 @@ def table_of(services: Services) -> Table:
         ),
         ("operator", "connections.test"): lambda asked: connections.test(asked.body, actor=asked.actor),
         ("operator", "connections.uses"): lambda asked: connections.uses(asked.body),
+        ("operator", "connections.export"): lambda asked: services.connection_exports.export(
+            asked.body, actor=asked.actor
+        ),
+        ("operator", "connections.import_preview"): lambda asked: services.connection_imports.preview(
+            asked.body
+        ),
+        ("operator", "connections.import"): lambda asked: services.connection_imports.take(
+            asked.body, actor=asked.actor
+        ),
         ("operator", "proposals.get"): lambda asked: proposals.get(asked.body),
         ("operator", "access_requests.list"): lambda _: consent.questions(),
         ("operator", "access_requests.decide"): lambda asked: consent.decide(asked.body, actor=asked.actor),

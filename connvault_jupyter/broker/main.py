@@ -33,6 +33,7 @@ from ..services.relay_ports import RelayOrder
 from ..services.vault_ports import Custodian, VaultPorts
 from ..storage.stores import open_stores
 from ..vault.envelope import check_value, derive_keys
+from ..vault.export_file import Argon2ExportFiles
 from ..vault.key_file import KeyFileCustodian
 from ..vault.os_keyring import OsKeyringCustodian
 from ..vault.passphrase import PassphraseCustodian
@@ -130,6 +131,7 @@ class Broker:
                 derive_keys=derive_keys,
                 check_value=check_value,
                 slot_keys=X25519SlotKeys(),
+                export_files=Argon2ExportFiles(),
             ),
             registry=ProviderCatalogue(
                 directories=settings.provider_dirs, allowed=settings.allowed_providers
@@ -157,6 +159,8 @@ class Broker:
             proposals=self._services.proposals,
             audit=self._services.audit,
             exports=self._services.exports,
+            connection_exports=self._services.connection_exports,
+            connection_imports=self._services.connection_imports,
             supervision=self._supervision,
             unsealer=unsealer,
         )

@@ -7,6 +7,8 @@
     │   ├── VersionMismatch       400  the two ends come from different package versions
     │   ├── UnknownOperation      404
     │   ├── SealedRequestInvalid  400  a sealed request that can't be opened, or was used before
+    │   ├── ExportFileInvalid     422  a file of exported connections that can't be read (see `reason`)
+    │   ├── ExportTooLarge        413
     │   └── InvalidFields         422  the provider's schema refuses the fields
     ├── NotFound                  404
     │   ├── ConnectionNotFound
@@ -116,6 +118,8 @@ from .requests import (
     Conflict,
     ConnectionNotFound,
     ConnectionNotReady,
+    ExportFileInvalid,
+    ExportTooLarge,
     GrantNotFound,
     InvalidFields,
     InvalidRequest,
@@ -169,6 +173,8 @@ __all__ = [
     "ConsentWithdrawn",
     "CustodianUnavailable",
     "DecisionNotOffered",
+    "ExportFileInvalid",
+    "ExportTooLarge",
     "ForeignSlot",
     "GrantNotFound",
     "HandleInvalid",

@@ -53,6 +53,23 @@ class InvalidFields(InvalidRequest):
     default_message = "Some fields are not valid. See the message at each field."
 
 
+class ExportFileInvalid(InvalidRequest):
+    """A file of exported connections can't be read.
+
+    `details["reason"]`: `foreign` | `newer` | `truncated` | `changed` | `too_large`.
+    """
+
+    code = "export_file_invalid"
+    status_hint = 422
+    default_message = "This is not a file of connections that connvault has exported."
+
+
+class ExportTooLarge(InvalidRequest):
+    code = "export_too_large"
+    status_hint = 413
+    default_message = "This is more than fits into one file. Export some of the connections into another one."
+
+
 class NotFound(ConnvaultError):
     code = "not_found"
     status_hint = 404

@@ -44,7 +44,10 @@ from .secrets.key_change import KeyChange
 from .secrets.reader import SecretReader
 from .secrets.rekeying import Rekeying
 from .secrets.service import SecretsService
+from .secrets.slot_proof import SlotProofs
 from .secrets.slot_service import SlotService
+from .transfer.exports import ConnectionExports
+from .transfer.imports import ConnectionImports
 from .vault_ports import VaultPorts
 
 
@@ -61,6 +64,8 @@ class Assembled:
     sightings: Sightings
     audit: AuditService
     exports: AuditExports
+    connection_exports: ConnectionExports
+    connection_imports: ConnectionImports
 
 
 def assemble(
@@ -151,8 +156,15 @@ def assemble(
         documents=documents,
         key_change=key_change,
     )
+    proofs = SlotProofs(stores=stores, custody=custody, lock=runtime.lock)
     slots = SlotService(
-        context=context, stores=stores, ports=vault, custody=custody, held=held, key_change=key_change
+        context=context,
+        stores=stores,
+        ports=vault,
+        custody=custody,
+        held=held,
+        key_change=key_change,
+        proofs=proofs,
     )
     reader = SecretReader(context=context, documents=documents, secrets=secrets)
     resolver = HandleResolver(
@@ -242,6 +254,17 @@ def assemble(
             vault_id=lambda: _vault_id(stores),
             clock=runtime.clock,
             lock=runtime.lock,
+        ),
+        connection_exports=ConnectionExports(
+            context=context,
+            directory=directory,
+            secrets=secrets,
+            proofs=proofs,
+            single_flight=key_change.single_flight,
+            files=vault.export_files,
+        ),
+        connection_imports=ConnectionImports(
+            context=context, directory=directory, connections=connections, files=vault.export_files
         ),
     )
 

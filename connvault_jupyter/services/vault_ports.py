@@ -192,6 +192,16 @@ class SlotKeys(Protocol):
         """A MAC by a slot's secret, 32 bytes."""
 
 
+class ExportFiles(Protocol):
+    """Files that leave this machine, under a passphrase of their own. Slow: call it without holding a lock."""
+
+    def sealed(self, content: bytes, passphrase: str) -> str:
+        """The text of the file. Raises: WeakPassphrase, ExportTooLarge, CustodianUnavailable."""
+
+    def opened(self, text: str, passphrase: str) -> bytes:
+        """The content. Raises: ExportFileInvalid, WrongPassphrase, CustodianUnavailable."""
+
+
 DeriveKeys = Callable[[bytes, str, bytes], Keys]
 """(master key of 32 bytes, vault id, `VaultRecord.epoch`) -> Keys"""
 
@@ -207,6 +217,7 @@ class VaultPorts:
     derive_keys: DeriveKeys
     check_value: CheckValue
     slot_keys: SlotKeys
+    export_files: ExportFiles
 
 
 class VaultStore(Protocol):

@@ -21,6 +21,9 @@ export const OPERATIONS = {
   'secrets.delete': { method: 'DELETE', path: '/connections/{id}/secrets/{field}' },
   'connections.test': { method: 'POST', path: '/connections/{id}/test' },
   'connections.uses': { method: 'GET', path: '/connections/{id}/uses' },
+  'connections.export': { method: 'POST', path: '/exports' },
+  'connections.import_preview': { method: 'POST', path: '/imports/preview' },
+  'connections.import': { method: 'POST', path: '/imports' },
   'proposals.get': { method: 'GET', path: '/proposals/{id}' },
   'access_requests.list': { method: 'GET', path: '/access-requests' },
   'access_requests.decide': { method: 'POST', path: '/access-requests/{id}/decision' },
@@ -50,6 +53,9 @@ export const SEALABLE: ReadonlySet<OperationName> = new Set<OperationName>([
   'connections.create',
   'connections.update',
   'secrets.set',
+  'connections.export',
+  'connections.import_preview',
+  'connections.import',
   'vault.setup',
   'vault.unlock',
   'vault.passphrase',
@@ -79,9 +85,12 @@ export type AuditType =
   | 'connection:deleted'
   | 'connection:tested'
   | 'connection:proposed'
+  | 'connection:exported'
+  | 'connection:imported'
   | 'secret:set'
   | 'secret:removed'
   | 'secret:unreadable'
+  | 'secret:exported'
   | 'access:asked'
   | 'access:granted'
   | 'access:denied'
@@ -173,6 +182,13 @@ export type StatusReason =
   | 'provider_changed'
   | 'edited'
   | 'unconfirmed';
+
+export type WithoutSecrets =
+  | 'not_asked'
+  | 'no_reveal'
+  | 'unreadable'
+  | 'provider_missing'
+  | 'none_set';
 
 /**
  * `passphrase`: of the new slot, if it is of that kind. `label` `None`: the custodian's.
@@ -445,12 +461,43 @@ export interface ExportAudit {
 }
 
 /**
+ * `ids` `None`: all. `passphrase` is the file's own. With secrets a key slot's secret is needed again, and a
+ * connection that forbids to reveal its secrets has to be named in `although_no_reveal`, or it is exported without.
+ */
+export interface ExportConnections {
+  passphrase: string;
+  ids?: string[] | null;
+  with_secrets?: boolean;
+  proof?: SlotProof | null;
+  although_no_reveal?: string[];
+}
+
+/**
  * `text`: whole lines, to be appended to those before. `next_after`: continue with it; `None`: that was the end.
  */
 export interface ExportedAudit {
   text: string;
   last: number;
   next_after: number | null;
+}
+
+/**
+ * `secrets`: the fields whose secrets are in the file.
+ */
+export interface ExportedConnection {
+  id: string;
+  name: string;
+  secrets: string[];
+  without_secrets: WithoutSecrets | null;
+}
+
+/**
+ * The whole text of the file, and what is in it.
+ */
+export interface ExportedConnections {
+  file: string;
+  connections: ExportedConnection[];
+  left_out: LeftOut[];
 }
 
 /**
@@ -510,6 +557,95 @@ export interface GrantView {
   counts: boolean;
   reason_not: '' | 'forged' | 'expired' | 'destination_changed' | 'ended' | 'changed';
   agent_hidden: Hidden | null;
+}
+
+/**
+ * A connection without a decision is skipped.
+ */
+export interface ImportConnections {
+  file: string;
+  passphrase: string;
+  decisions: ImportDecision[];
+}
+
+/**
+ * What to do with the connection `name` of the file. `add`: as a new one, as `as_name` if that is given; `replace`:
+ * instead of what the connection with this name has now, which is the one of this `revision`. Its permission to reveal
+ * stays as it is.
+ */
+export interface ImportDecision {
+  name: string;
+  action: 'skip' | 'add' | 'replace';
+  as_name?: string | null;
+  revision?: number | null;
+}
+
+/**
+ * What importing a connection would do.
+ *
+ * `new`: it would be added. The name is taken: by another one that is the `same` in kind and all fields, by one with
+ * the same destination and other fields (`name_taken`), or by one with an `other_destination` or kind.
+ * `unknown_kind`: its kind is not installed here; `invalid`: its kind does not accept these fields.
+ */
+export interface ImportEntry {
+  name: string;
+  provider_id: string;
+  provider_name: string;
+  display_name: string;
+  destination: string;
+  reveal_allowed: boolean;
+  secrets: string[];
+  without_secrets: WithoutSecrets | null;
+  would: 'new' | 'same' | 'name_taken' | 'other_destination' | 'unknown_kind' | 'invalid';
+  present: PresentConnection | null;
+}
+
+/**
+ * In the order of the file. `made_at` is when it says that it was exported.
+ */
+export interface ImportPreview {
+  made_at: string;
+  connections: ImportEntry[];
+}
+
+/**
+ * `name`: the name that it has here. `secrets`: the fields whose secrets came along.
+ */
+export interface ImportedConnection {
+  id: string;
+  name: string;
+  action: 'add' | 'replace';
+  secrets: string[];
+}
+
+export interface ImportedConnections {
+  connections: ImportedConnection[];
+  skipped: string[];
+}
+
+/**
+ * A connection that is not in the file: it was changed outside connvault, and nobody has reviewed it since.
+ */
+export interface LeftOut {
+  id: string;
+  name: string;
+  reason: 'edited' | 'unconfirmed';
+}
+
+/**
+ * The connection that has the name already.
+ */
+export interface PresentConnection {
+  id: string;
+  name: string;
+  revision: number;
+  provider_id: string;
+  destination: string;
+}
+
+export interface PreviewImport {
+  file: string;
+  passphrase: string;
 }
 
 /**

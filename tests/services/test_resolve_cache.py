@@ -23,6 +23,7 @@ from connvault_jupyter.services.context import Runtime
 from connvault_jupyter.services.vault_ports import VaultPorts
 from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
+from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from connvault_jupyter.vault.slot_keys import X25519SlotKeys
 from tests.support.broker.in_clear import PROVIDERS
@@ -96,6 +97,7 @@ def open_broker(tmp_path: Path) -> Iterator[Any]:
                 derive_keys=derive_keys,
                 check_value=check_value,
                 slot_keys=X25519SlotKeys(),
+                export_files=Argon2ExportFiles(),
             ),
             registry=ProviderCatalogue(packages=False, directories=[str(PROVIDERS)]),
             running=Running(),

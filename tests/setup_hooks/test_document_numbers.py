@@ -20,7 +20,7 @@ from connvault_jupyter.services.connections import proposals
 from connvault_jupyter.services.consent import throttle
 from connvault_jupyter.services.grants import handle_limit
 from connvault_jupyter.services.secrets import guessability
-from connvault_jupyter.vault import passphrase
+from connvault_jupyter.vault import argon2
 
 ROOT = Path(__file__).resolve().parents[2]
 SPELT = {
@@ -52,9 +52,9 @@ NUMBERS: list[tuple[str, str, float]] = [
         sightings.NOTED_EVERY_S / 60,
     ),
     ("SECURITY.md", r"a requester and connection, (\d+) a day", sightings.NOTED_A_DAY),
-    ("SECURITY.md", r"t=(\d+), 64 MiB, p=4", passphrase.ITERATIONS),
-    ("SECURITY.md", r"t=3, (\d+) MiB, p=4", passphrase.MEMORY_KIB / 1024),
-    ("SECURITY.md", r"t=3, 64 MiB, p=(\d+)", passphrase.LANES),
+    ("SECURITY.md", r"t=(\d+), 64 MiB, p=4", argon2.ITERATIONS),
+    ("SECURITY.md", r"t=3, (\d+) MiB, p=4", argon2.MEMORY_KIB / 1024),
+    ("SECURITY.md", r"t=3, 64 MiB, p=(\d+)", argon2.LANES),
     ("SECURITY.md", r"SCRAM with fewer than ([\d,]+) iterations", authentication._MIN_ITERATIONS),
     ("SECURITY.md", r"\((\d+) characters or more, about 72 bits", guessability.MIN_CHARS),
     ("SECURITY.md", r"16 characters or more, about (\d+) bits", guessability.MIN_BITS),

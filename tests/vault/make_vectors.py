@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from connvault_jupyter.services.secrets.slots import place_of
 from connvault_jupyter.services.vault_ports import SealContext
 from connvault_jupyter.vault.envelope import check_value, derive_keys
+from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from connvault_jupyter.vault.sealed_requests import SealedRequests
 from connvault_jupyter.vault.slot_keys import X25519SlotKeys
@@ -150,12 +151,37 @@ def slot_keys_cases() -> list[dict[str, Any]]:
     return cases
 
 
+def export_file_cases() -> list[dict[str, Any]]:
+    """Of the services' format, so that what is in the files is kept too."""
+    connection = {
+        "provider_id": "postgresql",
+        "name": "warehouse",
+        "display_name": "W\u00e4rehouse",
+        "fields": {"host": "db.example.org", "port": 5432, "database": "sales", "user": "ada"},
+        "reveal_allowed": False,
+        "secrets": {"password": {"value": "p\u00e4ss \U0001f600"}},
+        "without_secrets": None,
+    }
+    without = {**connection, "name": "ware-2", "secrets": {}, "without_secrets": "no_reveal"}
+    contents = {
+        "with a secret": ("correct horse battery", [connection, without]),
+        "empty": ("p\u00e4ssw\u00f6rter f\u00fcr \u00e9ine", []),
+    }
+    cases = []
+    for number, (name, (passphrase, connections)) in enumerate(contents.items()):
+        content = json.dumps({"made_at": "2026-11-30T12:00:00+00:00", "connections": connections}).encode()
+        file = Argon2ExportFiles(random=counting(number + 1)).sealed(content, passphrase)
+        cases.append({"name": name, "passphrase": passphrase, "content": content.hex(), "file": file})
+    return cases
+
+
 def main(name: str) -> None:
     make = {
         "envelope": envelope_cases,
         "passphrase": passphrase_cases,
         "sealed_request": sealed_request_cases,
         "slot_keys": slot_keys_cases,
+        "export_file": export_file_cases,
     }[name.rpartition("_")[0]]
     with (FOLDER / f"{name}.json").open("x", encoding="utf-8") as file:
         json.dump({"cases": make()}, file, indent=2)

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from connvault_jupyter.errors import CustodianUnavailable, VaultError, WeakPassphrase, WrongPassphrase
 from connvault_jupyter.services.vault_ports import Custodian
+from connvault_jupyter.vault.argon2 import MINIMUM_PASSPHRASE_CHARS
 from connvault_jupyter.vault.conformance import CustodianConformance
-from connvault_jupyter.vault.passphrase import MINIMUM_PASSPHRASE_CHARS, PassphraseCustodian
+from connvault_jupyter.vault.passphrase import PassphraseCustodian
 
 CASES = [
     case
@@ -189,7 +190,7 @@ def test_unlocks_are_serialised(monkeypatch: pytest.MonkeyPatch, kept: dict[str,
 
         return Watched()
 
-    monkeypatch.setattr("connvault_jupyter.vault.passphrase.Argon2id", counted)
+    monkeypatch.setattr("connvault_jupyter.vault.argon2.Argon2id", counted)
     custodian = PassphraseCustodian()
     threads = [
         threading.Thread(target=custodian.recover, args=("vault-1", kept, PASSPHRASE)) for _ in range(4)

@@ -118,6 +118,10 @@ class ConnectionsService:
 
         Raises: ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff, VaultLocked, VaultNotSetUp, StorageError.
         """
+        return self._changed(self.added(request, actor=actor))
+
+    def added(self, request: CreateConnection, *, actor: str) -> Connection:
+        """As `create`, perhaps in the caller's transaction: nothing is published."""
         if request.scope != "user":
             # Its store does not exist yet; in the user's own store nobody else would see it.
             raise InvalidFields(
@@ -147,7 +151,7 @@ class ConnectionsService:
             self._documents.add(connection)
             self._audit.record("connection:created", connection=connection, decided_by=actor)
             self._put(connection, provider, request.secrets, actor)
-        return self._changed(connection)
+        return connection
 
     def update(self, request: UpdateConnection, *, actor: str) -> ConnectionView:
         """Changes the given parts. Another destination removes the secrets, and a change of anything that a dialog
@@ -159,6 +163,14 @@ class ConnectionsService:
         Raises: ConnectionNotFound, RevisionConflict, ProviderNotFound, InvalidFields, NameTaken, AuthenticationOff,
             VaultLocked, VaultNotSetUp, StorageError.
         """
+        connection, ended = self.updated(request, actor=actor)
+        if ended:
+            self._publish(Event(event="grants:changed"))
+        return self._changed(connection)
+
+    def updated(self, request: UpdateConnection, *, actor: str) -> tuple[Connection, bool]:
+        """As `update`, perhaps in the caller's transaction: nothing is published. Also returns whether grants may have
+        ended."""
         old = self._existing(request.id)
         if old.revision != request.revision:
             raise RevisionConflict
@@ -214,9 +226,7 @@ class ConnectionsService:
             if provider is not None and request.secrets:
                 self._put(connection, provider, request.secrets, actor)
                 self._settle(connection, provider)
-        if voided or foreign:
-            self._publish(Event(event="grants:changed"))
-        return self._changed(connection)
+        return connection, bool(voided or foreign)
 
     def delete(self, request: DeleteConnection, *, actor: str) -> None:
         """With its secrets, grants and handles. Raises: ConnectionNotFound, RevisionConflict, StorageError."""

@@ -1,15 +1,11 @@
 """The key slots as people see and change them. What a genuine slot is: `slots`; how keys are changed: `key_change`.
 
-Each change needs the secret of an existing slot in the same call, and never takes it from a custodian itself: the
-keyring and the key file would answer anybody who has the server's token. A passphrase is typed; the key that a keyring
-or a key file holds is read by who asks, outside the broker, which code with nothing but the token can't do.
+Each change needs the secret of an existing slot in the same call (`slot_proof`).
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Literal
 
 from ...contracts.events import Event
@@ -17,12 +13,8 @@ from ...contracts.vault import AddSlot, RemoveSlot, RotateKeys, SlotList, SlotPr
 from ...errors import (
     AuthenticationOff,
     ConnvaultError,
-    CustodianUnavailable,
     InvalidRequest,
     LastSlot,
-    SlotNotFound,
-    SlotProofRefused,
-    VaultLocked,
     VaultNotSetUp,
 )
 from ..context import Context, Stores
@@ -32,12 +24,11 @@ from ..visible_names import visible
 from .custody import Custody, Recovered, new_slot, slots_of
 from .held_keys import HeldKeys
 from .key_change import KEY_BYTES, KeyChange
+from .slot_proof import SlotProofs, named
 from .slots import MAX_SLOTS, checked, pinned, with_slots, wrapped
 
 # A label has at most 60, and what is invisible in it is spelt out.
 _SHOWN_LABEL_CHARS = 120
-
-_NEVER_UNLOCKED = "The vault is from an earlier version. Unlock it once, then change its key slots."
 
 
 class SlotService:
@@ -52,7 +43,9 @@ class SlotService:
         custody: Custody,
         held: HeldKeys,
         key_change: KeyChange,
+        proofs: SlotProofs,
     ) -> None:
+        self._proofs = proofs
         self._store = stores.vault
         self._slot_keys = ports.slot_keys
         self._custody = custody
@@ -118,9 +111,9 @@ class SlotService:
         """
         with self._key_change.single_flight.alone():
             with self._lock:
-                self._named(self._existing(), request.id)
+                named(self._existing(), request.id)
             record, by = self._proven(request.proof, actor)
-            removed = self._named(record, request.id)
+            removed = named(record, request.id)
             if removed.id == by.slot.id:
                 raise LastSlot
             genuine, foreign = self._key_change.told_apart(record, by)
@@ -187,35 +180,13 @@ class SlotService:
 
     def _proven(self, proof: SlotProof, actor: str) -> tuple[VaultRecord, Recovered]:
         """The vault as it is stored, opened by the slot whose secret was given."""
-        with self._lock:
-            record = self._existing()
-        if record.before_slots is not None:
-            raise VaultLocked(_NEVER_UNLOCKED)
+        record = self._proofs.record()
         try:
-            return record, self._opened(record, proof)
+            return record, self._proofs.opened(record, proof)
         except ConnvaultError as refused:
             with self._lock:
                 self._audit.record("slot:refused", outcome="refused", code=refused.code, decided_by=actor)
             raise
-
-    def _opened(self, record: VaultRecord, proof: SlotProof) -> Recovered:
-        if (proof.passphrase is None) == (proof.key is None) or (proof.key is None) != (proof.slot is None):
-            raise SlotProofRefused
-        # Raised outside the handlers, so that no cause is attached.
-        with suppress(CustodianUnavailable, InvalidRequest, ValueError, SlotNotFound):
-            if proof.passphrase is not None:
-                return self._custody.recover(record, proof.passphrase.get_secret_value())
-            if proof.key is not None and proof.slot is not None:
-                secret = base64.b64decode(proof.key.get_secret_value(), validate=True)
-                return self._custody.opened_by(record, self._named(record, proof.slot), secret)
-        raise SlotProofRefused
-
-    @staticmethod
-    def _named(record: VaultRecord, slot_id: str) -> Slot:
-        found = next((slot for slot in slots_of(record) if slot.id == slot_id), None)
-        if found is None:
-            raise SlotNotFound
-        return found
 
     def _existing(self) -> VaultRecord:
         record = self._store.load()

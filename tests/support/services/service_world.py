@@ -55,6 +55,7 @@ from connvault_jupyter.services.relay_ports import RelayEndpoint, RelayOrder
 from connvault_jupyter.services.vault_ports import Availability, Custodian, VaultPorts
 from connvault_jupyter.storage.stores import Stores
 from connvault_jupyter.vault.envelope import check_value, derive_keys
+from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from connvault_jupyter.vault.slot_keys import X25519SlotKeys
 from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.canary import CANARY
@@ -65,6 +66,8 @@ from tests.support.services.owned_lock import OwnedLock, at_the_door, guarded, o
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
 PERSON = "ada"
 BROKER = "4711:1000"
+# Argon2's least: what an export costs is not what is tested.
+CHEAP = {"iterations": 1, "memory_kib": 32, "lanes": 1}
 POSTGRES: dict[str, Any] = {
     "host": "db.example.org",
     "port": 5432,
@@ -261,6 +264,7 @@ class World:
                 derive_keys=derive_keys,
                 check_value=check_value,
                 slot_keys=X25519SlotKeys(),
+                export_files=Argon2ExportFiles(costs=CHEAP),
             ),
             registry=registry or catalogue(),
             running=self.runs,
@@ -280,6 +284,12 @@ class World:
         )
         self.audit = at_the_door(self.services.audit, self.lock, without=("verify",))
         self.exports = at_the_door(self.services.exports, self.lock, without=("part", "compare"))
+        self.connection_exports = at_the_door(
+            self.services.connection_exports, self.lock, without=("export",)
+        )
+        self.connection_imports = at_the_door(
+            self.services.connection_imports, self.lock, without=("preview", "take")
+        )
         self.proposals = at_the_door(self.services.proposals, self.lock)
         self.sightings = at_the_door(self.services.sightings, self.lock)
         if approvers is not None:
