@@ -14,10 +14,16 @@ import type {
   Decided,
   DecisionKind,
   ExportedAudit,
+  ExportConnections,
+  ExportedConnections,
   ExportFormat,
   FieldValue,
   GrantView,
+  ImportConnections,
+  ImportedConnections,
+  ImportPreview,
   OperationName,
+  PreviewImport,
   Proposal,
   ProviderList,
   SealingKey,
@@ -104,6 +110,18 @@ export class RestApi {
 
   testConnection(id: string): Promise<TestOutcome> {
     return this.call('connections.test', { id }, { body: {} }, validate.testOutcome);
+  }
+
+  exportConnections(body: ExportConnections): Promise<ExportedConnections> {
+    return this.call('connections.export', {}, { body }, validate.exportedConnections);
+  }
+
+  previewImport(body: PreviewImport): Promise<ImportPreview> {
+    return this.call('connections.import_preview', {}, { body }, validate.importPreview);
+  }
+
+  importConnections(body: ImportConnections): Promise<ImportedConnections> {
+    return this.call('connections.import', {}, { body }, validate.importedConnections);
   }
 
   listUses(id: string): Promise<UseDay[]> {

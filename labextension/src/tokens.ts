@@ -11,8 +11,13 @@ import type {
   CreateConnection,
   CustodianKind,
   DecisionKind,
+  ExportConnections,
+  ExportedConnections,
   ExportFormat,
   GrantView,
+  ImportDecision,
+  ImportedConnections,
+  ImportPreview,
   Proposal,
   ProviderDefinition,
   Question,
@@ -48,6 +53,11 @@ export interface IConnections {
   /** `revision`: of the connection as it was shown when the secret was typed; it is not meant for another one. */
   setSecret(id: string, field: string, value: string, revision: number): Promise<ConnectionView>;
   test(id: string): Promise<TestOutcome>;
+  /** The text of one encrypted file. */
+  export(wanted: ExportConnections): Promise<ExportedConnections>;
+  /** What importing would do; nothing is changed. */
+  previewImport(file: string, passphrase: string): Promise<ImportPreview>;
+  import(file: string, passphrase: string, decisions: ImportDecision[]): Promise<ImportedConnections>;
 }
 
 /** What code suggests for new connections. */

@@ -9,7 +9,7 @@ import type { Requester } from '../src/restapi';
 import { RestApi } from '../src/restapi';
 import { ProblemError } from '../src/errors';
 import { SEALING_INFO } from '../src/sealing';
-import { connectionView, slotList, vaultState } from './support/records';
+import { connectionView, exportedConnections, importPreview, slotList, vaultState } from './support/records';
 
 const CANARY = 'hunter2-canary';
 const suite = new CipherSuite({ kem: new DhkemP256HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
@@ -112,6 +112,24 @@ const CALLS: [OperationName, (it: RestApi) => Promise<unknown>, object, unknown]
     it => it.removeSlot('s2', { passphrase: CANARY }),
     { id: 's2', proof: { passphrase: CANARY } },
     slotList()
+  ],
+  [
+    'connections.export',
+    it => it.exportConnections({ passphrase: CANARY, with_secrets: true, proof: { passphrase: CANARY } }),
+    { passphrase: CANARY, with_secrets: true, proof: { passphrase: CANARY } },
+    exportedConnections()
+  ],
+  [
+    'connections.import_preview',
+    it => it.previewImport({ file: 'text', passphrase: CANARY }),
+    { file: 'text', passphrase: CANARY },
+    importPreview()
+  ],
+  [
+    'connections.import',
+    it => it.importConnections({ file: 'text', passphrase: CANARY, decisions: [] }),
+    { file: 'text', passphrase: CANARY, decisions: [] },
+    { connections: [], skipped: [] }
   ],
   ['vault.rotate', it => it.rotateKeys({ passphrase: CANARY }), { proof: { passphrase: CANARY } }, slotList()]
 ];

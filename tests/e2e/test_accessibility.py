@@ -248,12 +248,16 @@ def test_the_cards_in_a_notebook_are_accessible(page: Page, themed: Lab, warehou
 def test_a_locked_vault_is_accessible(page: Page, themed: Lab, warehouse: str, theme: str) -> None:
     """Its line in the panel, what opens it and how that is changed, and the way to unlock it."""
     panel = opened(page, themed, theme, LOAD)
-    panel.box.get_by_test_id("connvault-keys-open").click()
-    accessible(panel.box.get_by_test_id("connvault-keys"))
+    panel.box.get_by_test_id("connvault-vault-open").click()
+    accessible(panel.box.get_by_test_id("connvault-vault-pane"))
     panel.box.get_by_test_id("connvault-slot-add").click()
     accessible(panel.box.get_by_test_id("connvault-key-change"))
-    for _ in range(2):
+    panel.box.get_by_test_id("connvault-back").click()
+    for button, screen in (("export-all", "export-screen"), ("import", "import-screen")):
+        panel.box.get_by_test_id(f"connvault-{button}").click()
+        accessible(panel.box.get_by_test_id(f"connvault-{screen}"))
         panel.box.get_by_test_id("connvault-back").click()
+    panel.box.get_by_test_id("connvault-back").click()
     themed.rest.call("POST", "vault/lock", {})
     expect(panel.box.get_by_test_id("connvault-vault")).to_have_attribute("data-state", "locked")
     accessible(panel.box)

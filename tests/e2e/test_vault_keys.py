@@ -27,7 +27,7 @@ def test_a_second_passphrase_opens_the_vault_until_it_is_removed(page: Page, lab
     open_notebook(page, lab.server, lab.notebook("1"))
     panel = ConnectionsPanel(page).open().box
     try:
-        panel.get_by_test_id("connvault-keys-open").click()
+        panel.get_by_test_id("connvault-vault-open").click()
         rows = panel.locator('[data-testid^="connvault-slot-"][class*="grant"]')
         expect(rows).to_have_count(1)
         panel.get_by_test_id("connvault-slot-add").click()
@@ -52,7 +52,7 @@ def test_a_second_passphrase_opens_the_vault_until_it_is_removed(page: Page, lab
         panel.get_by_test_id("connvault-unlock-submit").click()
         expect(panel.get_by_test_id("connvault-lock")).to_be_visible()
 
-        panel.get_by_test_id("connvault-keys-open").click()
+        panel.get_by_test_id("connvault-vault-open").click()
         panel.get_by_test_id("connvault-rotate").click()
         panel.get_by_test_id("connvault-proof").fill(ANOTHER)
         panel.get_by_test_id("connvault-key-change-submit").click()

@@ -4,6 +4,11 @@
 import type {
   ConnectionView,
   CreateConnection,
+  ExportConnections,
+  ExportedConnections,
+  ImportDecision,
+  ImportedConnections,
+  ImportPreview,
   ProviderDefinition,
   SkippedProvider,
   TestOutcome
@@ -78,6 +83,20 @@ export class ConnectionsModel extends EventModel implements IConnections {
       this.put({ ...tested, last_test: outcome });
     }
     return outcome;
+  }
+
+  export(wanted: ExportConnections): Promise<ExportedConnections> {
+    return this.api.exportConnections(wanted);
+  }
+
+  previewImport(file: string, passphrase: string): Promise<ImportPreview> {
+    return this.api.previewImport({ file, passphrase });
+  }
+
+  async import(file: string, passphrase: string, decisions: ImportDecision[]): Promise<ImportedConnections> {
+    const imported = await this.api.importConnections({ file, passphrase, decisions });
+    await this.refresh();
+    return imported;
   }
 
   protected async load(): Promise<void> {

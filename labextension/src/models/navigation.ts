@@ -20,8 +20,10 @@ export type Screen =
   | { name: 'detail'; connectionId: string; tab: DetailTab; asks?: 'secret' }
   | { name: 'setup' }
   | { name: 'unlock' }
-  /** What opens the vault. */
-  | { name: 'keys' };
+  /** What opens the vault, and what is done with all of it. */
+  | { name: 'vault' }
+  | { name: 'export' }
+  | { name: 'import' };
 
 /** Returns the id (or, in a link, the name) of the connection that a screen is about; `''` if it is about none. */
 export function connectionOf(screen: Screen): string {

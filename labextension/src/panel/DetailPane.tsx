@@ -8,12 +8,14 @@ import type { Screen } from '../models/navigation';
 import { Icon } from '../ui/icons';
 import { Waiting } from '../ui/notices';
 import { ConnectionDetail } from './ConnectionDetail';
+import { ExportScreen } from './ExportScreen';
 import { FormPane } from './FormPane';
+import { ImportScreen } from './ImportScreen';
 import type { PanelProps } from './panelProps';
 import { Picker } from './Picker';
 import { ProposalPane } from './ProposalPane';
 import { NotFound, ScreenHeader } from './ScreenHeader';
-import { VaultKeys } from './VaultKeys';
+import { VaultPane } from './VaultPane';
 import { UnlockForm } from './VaultScreens';
 
 export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element {
@@ -74,12 +76,23 @@ export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element 
           </div>
         </div>
       );
-    case 'keys':
+    case 'vault':
       return vault.state ? (
-        <VaultKeys vault={vault} state={vault.state} trans={trans} onBack={toList} />
+        <VaultPane
+          vault={vault}
+          state={vault.state}
+          trans={trans}
+          onBack={toList}
+          onExport={() => navigation.go({ name: 'export' })}
+          onImport={() => navigation.go({ name: 'import' })}
+        />
       ) : (
         <Waiting trans={trans} />
       );
+    case 'export':
+      return <ExportScreen connections={connections} vault={vault} trans={trans} onBack={() => navigation.go({ name: 'vault' })} />;
+    case 'import':
+      return <ImportScreen connections={connections} vault={vault} trans={trans} onBack={() => navigation.go({ name: 'vault' })} />;
     case 'detail': {
       const view = connections.get(screen.connectionId);
       if (!view) {

@@ -188,10 +188,10 @@ function VaultFoot({ connvault, navigation, trans, onSetUp }: PanelProps & { onS
         <button
           type="button"
           className="jp-connvault-button jp-mod-ghost"
-          data-testid="connvault-keys-open"
-          aria-label={trans.__('What opens the vault')}
-          title={trans.__('What opens the vault')}
-          onClick={() => navigation.go({ name: 'keys' })}
+          data-testid="connvault-vault-open"
+          aria-label={trans.__('Vault: what opens it, export, import')}
+          title={trans.__('Vault: what opens it, export, import')}
+          onClick={() => navigation.go({ name: 'vault' })}
         >
           <Icon name="key" />
         </button>

@@ -17,6 +17,8 @@ export interface NewPassphraseHandle {
 
 interface NewPassphraseProps {
   label: string;
+  /** What it means to lose it. */
+  ifLost: string;
   minimum: number;
   /** What the server says about the last one. */
   problem: string;
@@ -88,7 +90,7 @@ export const NewPassphrase = forwardRef<NewPassphraseHandle, NewPassphraseProps>
             </span>
             <span role="status" data-testid="connvault-strength">
               {problem ? '' : rating ? strengthWord(rating.strength, trans) : trans.__('At least %1 characters.', minimum)}{' '}
-              {trans.__('It is not stored. If you lose it, nobody can recover the saved secrets.')}
+              {props.ifLost}
             </span>
           </>
         }

@@ -150,6 +150,7 @@ export function VaultKeyChange({ change, vault, state, trans, onDone, onCancel }
           <NewPassphrase
             ref={typed}
             label={trans.__('New passphrase')}
+            ifLost={trans.__('It is not stored anywhere.')}
             minimum={state.minimum_passphrase_chars}
             problem=""
             trans={trans}

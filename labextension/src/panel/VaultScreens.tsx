@@ -90,6 +90,7 @@ export function SetupScreen({ vault, seals, trans, onSetUp, onLater }: SetupScre
             <NewPassphrase
               ref={typed}
               label={trans.__('Passphrase')}
+              ifLost={trans.__('It is not stored. If you lose it, nobody can recover the saved secrets.')}
               minimum={vault.minimum_passphrase_chars}
               problem={problem}
               autoFocus

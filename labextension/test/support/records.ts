@@ -6,7 +6,10 @@ import type {
   AuditEvent,
   AuditVerification,
   ConnectionView,
+  ExportedConnections,
   GrantView,
+  ImportEntry,
+  ImportPreview,
   Proposal,
   ProviderDefinition,
   Question,
@@ -175,6 +178,35 @@ export function question(change: Partial<Question> = {}, requester: Partial<Ques
   };
 }
 
+export function exportedConnections(change: Partial<ExportedConnections> = {}): ExportedConnections {
+  return {
+    file: 'connvault export 1\nmade-up',
+    connections: [{ id: 'c1', name: 'warehouse', secrets: [], without_secrets: 'not_asked' }],
+    left_out: [],
+    ...change
+  };
+}
+
+export function importEntry(change: Partial<ImportEntry> = {}): ImportEntry {
+  return {
+    name: 'warehouse',
+    provider_id: 'postgresql',
+    provider_name: 'PostgreSQL',
+    display_name: '',
+    destination: 'ada@db.internal:5432/sales',
+    reveal_allowed: false,
+    secrets: ['password'],
+    without_secrets: null,
+    would: 'new',
+    present: null,
+    ...change
+  };
+}
+
+export function importPreview(...connections: ImportEntry[]): ImportPreview {
+  return { made_at: T0, connections: connections.length ? connections : [importEntry()] };
+}
+
 export function slotView(change: Partial<SlotView> = {}): SlotView {
   return { id: 'v1', kind: 'passphrase', label: 'Passphrase', created_at: T0, standing: 'genuine', ...change };
 }
@@ -321,6 +353,9 @@ export class FakeConnvault implements IConnvault {
     update: this.record('update', connectionView()),
     remove: this.record('remove', undefined),
     setSecret: this.record('setSecret', connectionView()),
+    export: this.record('export', exportedConnections()),
+    previewImport: this.record('previewImport', importPreview()),
+    import: this.record('import', { connections: [], skipped: [] }),
     test: this.record('test', { ok: true, at: T0, code: null, detail: '', elapsed_ms: 6, server: '' })
   };
 

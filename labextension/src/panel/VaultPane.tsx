@@ -1,6 +1,6 @@
 /**
- * What opens the vault: its key slots, and the changes of them. Each change needs a passphrase that opens the vault, even
- * while it is unlocked.
+ * The vault: what opens it (its key slots), and what is done with all of its connections. Each change of the slots needs a
+ * passphrase that opens the vault, even while it is unlocked.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
@@ -20,14 +20,16 @@ import { VaultKeyChange } from './VaultKeyChange';
 
 const ICONS: { [kind in CustodianKind]: IconName } = { passphrase: 'key', os_keyring: 'lock', key_file: 'terminal' };
 
-interface VaultKeysProps {
+interface VaultPaneProps {
   vault: IVault;
   state: VaultState;
   trans: TranslationBundle;
   onBack: () => void;
+  onExport: () => void;
+  onImport: () => void;
 }
 
-export function VaultKeys({ vault, state, trans, onBack }: VaultKeysProps): JSX.Element {
+export function VaultPane({ vault, state, trans, onBack, onExport, onImport }: VaultPaneProps): JSX.Element {
   const changes = useChanged(vault.changed);
   const { value, trouble } = useLoaded(() => vault.slots(), [vault, changes]);
   const [change, setChange] = useState<KeyChange | null>(null);
@@ -55,8 +57,8 @@ export function VaultKeys({ vault, state, trans, onBack }: VaultKeysProps): JSX.
     setChange(next);
   };
   return (
-    <section className="jp-connvault-screen" aria-label={trans.__('What opens the vault')} data-testid="connvault-keys">
-      <ScreenHeader title={trans.__('What opens the vault')} onBack={onBack} trans={trans} />
+    <section className="jp-connvault-screen" aria-label={trans.__('Vault')} data-testid="connvault-vault-pane">
+      <ScreenHeader title={trans.__('Vault')} onBack={onBack} trans={trans} />
       <div className="jp-connvault-scroll">
         {trouble && (
           <Banner tone="err" icon="warn" isAlert>
@@ -79,6 +81,7 @@ export function VaultKeys({ vault, state, trans, onBack }: VaultKeysProps): JSX.
                 )}
           </Banner>
         )}
+        <h3 className="jp-connvault-group">{trans.__('What opens it')}</h3>
         {!value && !trouble && <Waiting trans={trans} />}
         <ul className="jp-connvault-rows">
           {slots.map(slot => (
@@ -102,6 +105,14 @@ export function VaultKeys({ vault, state, trans, onBack }: VaultKeysProps): JSX.
             <button
               type="button"
               className="jp-connvault-button jp-mod-link"
+              data-testid="connvault-slot-add"
+              onClick={() => begin({ kind: 'add' })}
+            >
+              {trans.__('Add another way …')}
+            </button>
+            <button
+              type="button"
+              className="jp-connvault-button jp-mod-link"
               data-testid="connvault-passphrase-change"
               onClick={() => begin({ kind: 'passphrase' })}
             >
@@ -117,19 +128,17 @@ export function VaultKeys({ vault, state, trans, onBack }: VaultKeysProps): JSX.
             </button>
           </div>
         )}
-      </div>
-      {hasPassphrase && (
-        <div className="jp-connvault-foot">
-          <button
-            type="button"
-            className="jp-connvault-button jp-mod-primary"
-            data-testid="connvault-slot-add"
-            onClick={() => begin({ kind: 'add' })}
-          >
-            {trans.__('Add another way')}
+        <h3 className="jp-connvault-group">{trans.__('Its connections as a file')}</h3>
+        <p className="jp-connvault-note">{trans.__('Encrypted, under a passphrase of its own: to move to another machine, or to keep.')}</p>
+        <div className="jp-connvault-actions">
+          <button type="button" className="jp-connvault-button jp-mod-link" data-testid="connvault-export-all" onClick={onExport}>
+            {trans.__('Export …')}
+          </button>
+          <button type="button" className="jp-connvault-button jp-mod-link" data-testid="connvault-import" onClick={onImport}>
+            {trans.__('Import …')}
           </button>
         </div>
-      )}
+      </div>
     </section>
   );
 }

@@ -13,13 +13,13 @@ function type(id: string, value: string): void {
 
 async function open(): Promise<void> {
   await draw();
-  await press('connvault-keys-open');
+  await press('connvault-vault-open');
 }
 
 describe('what opens the vault', () => {
   test('is listed, one row each', async () => {
     await open();
-    expect(navigation.screen.name).toBe('keys');
+    expect(navigation.screen.name).toBe('vault');
     expect(screen.getByTestId('connvault-slot-v1').textContent).toContain('passphrase');
     expect(screen.getByTestId('connvault-slot-s2').textContent).toContain('System keyring');
     expect(screen.queryByTestId('connvault-keys-changed')).toBeNull();
@@ -37,7 +37,7 @@ describe('what opens the vault', () => {
     connvault.vault.state = vaultState({ state: 'absent', custodian: null });
     await draw();
     await press('connvault-setup-later');
-    expect(screen.queryByTestId('connvault-keys-open')).toBeNull();
+    expect(screen.queryByTestId('connvault-vault-open')).toBeNull();
   });
 
   test('marks what was put there from outside', async () => {
