@@ -17,7 +17,7 @@ from connvault_jupyter._version import __version__
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.errors import ConnectionNotReady, VaultLocked, WrongPassphrase
 from tests.attacks.conftest import by_reason
-from tests.attacks.test_attack_database import database, refused
+from tests.support.broker.edited_database import database, refused
 from tests.support.broker.in_clear import IN_CLEAR, PROVIDERS
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker

@@ -17,7 +17,7 @@ from connvault_jupyter.services.audit.exported import read
 from connvault_jupyter.services.audit.exported_check import check
 from connvault_jupyter.services.audit.exported_findings import Findings
 from tests.attacks.conftest import API, by_reason
-from tests.attacks.test_attack_database import database, put
+from tests.support.broker.edited_database import database, put
 from tests.support.broker.in_clear import IN_CLEAR_API
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import Operator, operated_broker

@@ -14,8 +14,8 @@ import pytest
 
 from connvault_jupyter.errors import ConnvaultError, SlotProofRefused, WrongPassphrase
 from tests.attacks.conftest import by_reason
-from tests.attacks.test_attack_database import database, refused
 from tests.attacks.test_attack_documents import second_broker
+from tests.support.broker.edited_database import database, refused
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker

@@ -1,101 +1,24 @@
-"""Who is asking: found out from real processes and real sockets, never from what is sent."""
+"""Which notebook is asking: found out from real processes and real sockets, never from what is sent."""
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from connvault_jupyter.broker.kernels import Kernels
-from connvault_jupyter.broker.os_processes import LinuxProcesses, Peer, PidNamespace
+from connvault_jupyter.broker.os_processes import PidNamespace
 from connvault_jupyter.broker.peers import Peers
 from connvault_jupyter.contracts.access import Requester
-from connvault_jupyter.contracts.supervision import Document, KernelRow, KernelTable
-from connvault_jupyter.errors import BrokerUnavailable, NotAllowed
+from connvault_jupyter.contracts.supervision import Document, KernelTable
+from connvault_jupyter.errors import BrokerUnavailable
 from connvault_jupyter.services.visible_names import visible
-
-# Connects, says so, and stays until its standard input ends.
-CONNECT = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); sys.stdin.read()"
-# The same, one process further down.
-VIA_CHILD = "import subprocess,sys; subprocess.run([sys.executable,'-c',sys.argv[2],sys.argv[1]])"
-
-
-class Here:
-    """A listening socket and what finds out about its peers."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.path = str(root / "s")
-        self.processes = LinuxProcesses()
-        self.kernels = Kernels(processes=self.processes)
-        self.manned: set[PidNamespace] = set()
-        self.peers = Peers(
-            processes=self.processes,
-            kernels=self.kernels,
-            server_root=str(root),
-            owner_pid=os.getpid(),
-            namespace=self.processes.namespace(),
-            somebody_at=self.manned.__contains__,
-        )
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen()
-        self._listener.settimeout(20)
-
-    def accept(self) -> tuple[socket.socket, Peer]:
-        stream, _ = self._listener.accept()
-        return stream, self.processes.peer(stream)
-
-    @contextmanager
-    def connected(self, argv: list[str], **kwargs: Any) -> Iterator[tuple[subprocess.Popen[bytes], Peer]]:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, **kwargs)
-        with process:
-            stream, peer = self.accept()
-            with stream:
-                yield process, peer
-            peer.close()
-            assert process.stdin is not None
-            process.stdin.close()
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Here]:
-    """A server root of the test's own."""
-    found = Here(tmp_path)
-    yield found
-    found.close()
-
-
-def row(pid: int | None, *documents: Document, kernel_id: str = "k1", local: bool = True) -> KernelRow:
-    return KernelRow(
-        kernel_id=kernel_id, pid=pid, display_name="Python 3", local=local, documents=list(documents)
-    )
-
-
-def notebook(path: str = "a.ipynb", *, saved: bool = True) -> Document:
-    return Document(path=path, type="notebook", saved=saved)
-
-
-def told(here: Here, *rows: KernelRow) -> None:
-    here.kernels.replace(KernelTable(kernels=list(rows)))
-
-
-def kernel(here: Here) -> list[str]:
-    return [sys.executable, "-c", CONNECT, here.path]
+from tests.support.broker.peers import CONNECT, VIA_CHILD, Here, kernel, notebook, row, told
+from tests.support.broker.peers import here as here
 
 
 def test_a_kernel_with_one_notebook_is_that_notebook(here: Here) -> None:
@@ -208,90 +131,6 @@ def test_a_row_that_comes_late_is_waited_for(here: Here) -> None:
         assert found.result(20).kind == "notebook"
 
 
-def test_a_script_is_its_file_with_its_hash(here: Here) -> None:
-    """Below the root it is one of the person's own files, so it may be remembered."""
-    script = here.root / "job.py"
-    script.write_text(CONNECT)
-    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
-        first = here.peers.identify(peer)
-    script.write_text(CONNECT + " # changed")
-    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
-        second = here.peers.identify(peer)
-    assert (first.kind, first.label, first.durable) == ("script", str(script), True)
-    assert first.key.startswith(f"script:{script}#")
-    assert first.key != second.key
-    assert first.instance != second.instance
-
-
-def test_a_script_outside_the_root_is_not_durable(
-    here: Here, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Jupyter would not notice that it is replaced."""
-    script = tmp_path_factory.mktemp("elsewhere") / "job.py"
-    script.write_text(CONNECT)
-    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
-        found = here.peers.identify(peer)
-    assert (found.kind, found.durable) == ("script", False)
-
-
-def test_an_entry_point_of_an_environment_below_the_root_is_not_durable(here: Here) -> None:
-    """`ipython` is a file too, and runs anything."""
-    (here.root / ".venv" / "bin").mkdir(parents=True)
-    (here.root / ".venv" / "pyvenv.cfg").touch()
-    script = here.root / ".venv" / "bin" / "tool"
-    script.write_text(CONNECT)
-    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
-        assert here.peers.identify(peer).durable is False
-
-
-@pytest.mark.parametrize(
-    "namespace",
-    [
-        ".local/bin/tool",
-        ".local/lib/python3.11/site-packages/IPython/__main__.py",
-        "usr/lib/python3/dist-packages/tool.py",
-        ".pyenv/versions/3.11.7/lib/python3.11/pdb.py",
-    ],
-)
-def test_an_installed_program_below_the_root_is_not_durable(here: Here, namespace: str) -> None:
-    """It runs whatever it is told, so nothing lasting is given to it; here the root is somebody's home."""
-    script = here.root / namespace
-    script.parent.mkdir(parents=True)
-    script.write_text(CONNECT)
-    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
-        assert here.peers.identify(peer).durable is False
-
-
-def test_a_process_with_other_files_under_our_names_is_detached(
-    here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a mount namespace or a root of its own, another file may lie where the script does."""
-    script = here.root / "job.py"
-    script.write_text(CONNECT)
-    with here.connected([sys.executable, str(script), here.path]) as (process, peer):
-        assert here.processes.sees_our_files(process.pid)
-        monkeypatch.setattr(here.processes, "sees_our_files", lambda pid: False)
-        found = here.peers.identify(peer)
-    assert (found.kind, found.durable) == ("detached", False)
-
-
-def test_a_process_that_has_ended_sees_nothing_of_ours() -> None:
-    """What can't be read is not taken for the same."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    assert not LinuxProcesses().sees_our_files(process.pid)
-    assert LinuxProcesses().environment(process.pid) is None
-
-
-def test_code_without_a_file_is_detached(here: Here) -> None:
-    """It has no name that would mean the same tomorrow."""
-    with here.connected(kernel(here)) as (process, peer):
-        found = here.peers.identify(peer)
-    assert (found.kind, found.durable) == ("detached", False)
-    assert found.instance in found.key
-    assert str(process.pid) in found.label
-
-
 def test_another_machine_s_kernel_pid_is_not_taken_for_a_local_one(here: Here) -> None:
     """The same number is another process here."""
     with here.connected(kernel(here)) as (process, peer):
@@ -316,48 +155,6 @@ def test_a_kernel_that_is_not_this_server_s_process_is_told_why(here: Here) -> N
         )
         with pytest.raises(BrokerUnavailable, match="another machine"):
             peers.identify(peer)
-
-
-def test_another_user_s_process_is_refused(here: Here) -> None:
-    """The file system should have kept it out already."""
-    with here.connected(kernel(here)) as (_, peer), pytest.raises(NotAllowed):
-        here.peers.identify(replace(peer, uid=os.geteuid() + 1))
-
-
-def test_a_process_that_has_ended_is_refused(here: Here) -> None:
-    """Its pid may be somebody else's by now."""
-    process = subprocess.Popen(kernel(here), stdin=subprocess.DEVNULL)
-    stream, peer = here.accept()
-    process.wait()
-    with stream, pytest.raises(BrokerUnavailable):
-        here.peers.identify(peer)
-    peer.close()
-
-
-class _Ended(socket.socket):
-    """What Linux 6.5 to 6.15 answer about a peer that is gone."""
-
-    def getsockopt(self, level: int, name: int, size: int = 0) -> Any:
-        if name == 77:
-            raise OSError(errno.EINVAL, "")
-        return super().getsockopt(level, name, size)
-
-
-def test_a_peer_that_ended_before_it_was_looked_at_is_refused() -> None:
-    """Without a pidfd for it, its pid is just a number that somebody else may have by now."""
-    one, other = socket.socketpair()
-    with other, _Ended(fileno=one.detach()) as stream, pytest.raises(OSError, match="Errno 22"):
-        LinuxProcesses().peer(stream)
-
-
-def test_a_reused_pid_is_not_taken_for_the_peer(here: Here) -> None:
-    """The pidfd is the ended process's, whatever runs under its number now."""
-    process = subprocess.Popen(kernel(here), stdin=subprocess.DEVNULL)
-    stream, peer = here.accept()
-    process.wait()
-    with stream, pytest.raises(BrokerUnavailable):
-        here.peers.identify(replace(peer, pid=os.getpid()))
-    peer.close()
 
 
 def test_a_renamed_notebook_is_the_same_run_under_its_new_name(here: Here) -> None:

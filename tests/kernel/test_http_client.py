@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import copy
 import logging
 import pickle
-import re
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import requests
 from hypothesis import given
@@ -33,47 +28,16 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.kernel.clients.http.addresses import covers
 from connvault_jupyter.kernel.clients.http.requests_session import ApiSession
-from connvault_jupyter.kernel.masked import MASK
-from tests.support.broker.processes import wait_until
-from tests.support.broker.scripted_broker import ScriptedBroker
 from tests.support.canary import CANARY, found_in
-from tests.support.relays.relayed_handles import HTTP, RelayedHandles, Stage, stage
-from tests.support.servers.echo_api import EchoApi, echo_api
+from tests.support.relays.http_sessions import BEARER
+from tests.support.relays.http_sessions import elsewhere as elsewhere
+from tests.support.relays.http_sessions import handles as handles
+from tests.support.relays.http_sessions import here as here
+from tests.support.relays.http_sessions import http_stage as http_stage
+from tests.support.relays.http_sessions import session as session
+from tests.support.relays.relayed_handles import RelayedHandles
+from tests.support.servers.echo_api import EchoApi
 from tests.support.verbose import verbose_traceback
-
-BEARER = f"Bearer {CANARY}"
-
-
-@pytest.fixture
-def here() -> Iterator[EchoApi]:
-    with echo_api() as api:
-        yield api
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[EchoApi]:
-    with echo_api() as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def http_stage() -> Iterator[Stage]:
-    with stage(HTTP) as found:
-        yield found
-
-
-@pytest.fixture
-def handles(scripted_broker: ScriptedBroker, here: EchoApi, http_stage: Stage) -> RelayedHandles:
-    """A token for everything below /v1."""
-    fields = {"base_url": f"{here.origin}/v1", "auth": "bearer", "allow_http": True}
-    return http_stage.put(scripted_broker, fields, {"token": CANARY})
-
-
-@pytest.fixture
-def session(handles: RelayedHandles) -> Iterator[ApiSession]:
-    with connection("warehouse", kind="http").session() as made:
-        assert isinstance(made, ApiSession)
-        yield made
 
 
 @pytest.mark.parametrize("url", ["/users/me", "users/me", " /users/me"])
@@ -183,91 +147,6 @@ def test_no_address_escapes(url: str) -> None:
     assert prepared.url is not None
     assert prepared.url.startswith("http://api.test/v1")
     assert covers(base, prepared.url)
-
-
-@pytest.mark.parametrize("code_path", ["/v1/go", "/v1/away"])
-def test_a_redirect_to_another_origin_goes_without(
-    session: ApiSession, here: EchoApi, elsewhere: EchoApi, code_path: str
-) -> None:
-    """The file store behind an API must not learn the API's token."""
-    here.redirects[code_path] = f"{elsewhere.origin}/v1/file"
-    assert session.get(code_path.removeprefix("/v1")).json() == {"path": "/v1/file"}
-    assert here.headers_of(code_path)["Authorization"] == BEARER
-    assert "Authorization" not in elsewhere.headers_of("/v1/file")
-    assert found_in(repr(elsewhere.requests)) == []
-
-
-def test_a_redirect_out_of_the_path_goes_without(session: ApiSession, here: EchoApi) -> None:
-    """The same host may belong to many."""
-    here.redirects["/v1/go"] = "/v2/x"
-    session.get("/go")
-    assert "Authorization" not in here.headers_of("/v2/x")
-
-
-def test_a_redirect_within_the_base_url_keeps_the_login(session: ApiSession, here: EchoApi) -> None:
-    """A moved resource of the same API."""
-    here.redirects["/v1/go"] = "/v1/x"
-    session.get("/go")
-    assert here.headers_of("/v1/x")["Authorization"] == BEARER
-
-
-def test_a_redirect_away_and_back_has_the_login_only_here(
-    session: ApiSession, here: EchoApi, elsewhere: EchoApi
-) -> None:
-    """Each hop is decided on its own."""
-    here.redirects["/v1/go"] = f"{elsewhere.origin}/bounce"
-    elsewhere.redirects["/bounce"] = f"{here.origin}/v1/x"
-    session.get("/go")
-    assert "Authorization" not in elsewhere.headers_of("/bounce")
-    assert here.headers_of("/v1/x")["Authorization"] == BEARER
-
-
-def test_own_login_headers_do_not_follow_to_another_origin(
-    session: ApiSession, here: EchoApi, elsewhere: EchoApi
-) -> None:
-    """requests strips Authorization only."""
-    here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
-    session.get("/go", headers={"X-Api-Key": "k", "Private-Token": "t", "Accept-Language": "de"})
-    sent = elsewhere.headers_of("/x")
-    assert "X-Api-Key" not in sent
-    assert "Private-Token" not in sent
-    assert sent["Accept-Language"] == "de"
-
-
-@pytest.mark.parametrize("where", ["elsewhere", "out of the path"])
-def test_the_handles_token_does_not_follow_a_redirect_out(
-    handles: RelayedHandles, here: EchoApi, elsewhere: EchoApi, where: str
-) -> None:
-    """Whatever code has called the header; it is no secret of the service, and good for the handle's port alone."""
-    handle = connection("warehouse", kind="http")
-    there = elsewhere if where == "elsewhere" else here
-    here.redirects["/v1/go"] = f"{there.origin}/v2/x"
-    with handle.session() as session:
-        session.get("/go", headers={"X-Shop": f"v1 {handle.token}", "X-Other": "1"}, auth=("u", handle.token))
-    assert there.headers_of("/v2/x")["X-Other"] == "1"
-    assert {"X-Shop", "Authorization"} & {*there.headers_of("/v2/x")} == set()
-    assert handle.token not in repr(elsewhere.requests) + repr(here.requests)
-    assert "X-Shop" not in here.headers_of("/v1/go")
-
-
-def test_netrc_is_not_read(
-    handles: RelayedHandles,
-    here: EchoApi,
-    elsewhere: EchoApi,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Neither for the API nor for where it redirects to."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text("default login u password from-netrc\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    handles.fields["auth"] = "none"
-    here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
-    with connection("warehouse", kind="http").session() as session:
-        session.get("/go")
-    assert "Authorization" not in here.headers_of("/v1/go")
-    assert "Authorization" not in elsewhere.headers_of("/x")
 
 
 def test_nothing_that_is_kept_has_the_token(
@@ -414,68 +293,3 @@ def test_a_session_is_not_copied(session: ApiSession, copied: Any) -> None:
     """It is good in this kernel only."""
     with pytest.raises(TypeError):
         copied(session)
-
-
-def test_any_library_goes_to_the_loopback_address(handles: RelayedHandles, here: EchoApi) -> None:
-    """With the handle's token where it would have the service's; without it, nobody."""
-    handle = connection("warehouse", kind="http")
-    base_url, token = handle.base_url, handle.token
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", base_url)
-    assert repr(token) == MASK
-    answer = requests.get(f"{base_url}/x", headers={"X-Api-Key": str(token)}, timeout=5)
-    assert answer.json() == {"path": "/v1/x"}
-    assert here.headers_of("/v1/x")["Authorization"] == BEARER
-    assert "X-Api-Key" not in here.headers_of("/v1/x")
-    refused = requests.get(f"{base_url}/x", headers={"X-Api-Key": "guessed"}, timeout=5)
-    assert refused.status_code == 401
-    assert len(here.requests) == 1
-
-
-def test_httpx_has_the_same_rules(handles: RelayedHandles, here: EchoApi, elsewhere: EchoApi) -> None:
-    """Joined to the base, real addresses in what comes back, nothing elsewhere."""
-    with connection("warehouse", kind="http").client(headers={"X-Mine": "1"}) as client:
-        response = client.get("/x")
-        assert response.json() == {"path": "/v1/x"}
-        assert str(response.url) == f"{here.origin}/v1/x"
-        assert here.headers_of("/v1/x")["Authorization"] == BEARER
-        assert here.headers_of("/v1/x")["X-Mine"] == "1"
-        for url in (f"{elsewhere.origin}/v1/x", f"{here.origin}/v2", "../admin", "/%2e%2e/admin"):
-            with pytest.raises(NotAllowed):
-                client.get(url)
-        here.redirects["/v1/go"] = f"{elsewhere.origin}/x"
-        assert client.get("/go").status_code == 302
-        with pytest.raises(NotAllowed):
-            client.get("/go", follow_redirects=True)
-        handles.refusal = VaultLocked()
-        # The login before is shared for up to a second.
-        wait_until(lambda: locked(client), deadline_s=20, what="the refusal")
-    assert elsewhere.requests == []
-
-
-def locked(client: httpx.Client) -> bool:
-    try:
-        client.get("/x")
-    except VaultLocked:
-        return True
-    return False
-
-
-def test_many_async_httpx_clients_work_at_once(handles: RelayedHandles, here: EchoApi) -> None:
-    """Many at once, and a place that is gone is opened again."""
-
-    async def use() -> list[int]:
-        async with connection("warehouse", kind="http").async_client() as client:
-            first = await asyncio.gather(*(client.get(f"/{n}") for n in range(20)))
-            handles.lose()
-            again = await client.get("/again")
-            return [response.status_code for response in (*first, again)]
-
-    assert asyncio.run(use()) == [200] * 21
-    assert len(here.requests) == 21
-
-
-@pytest.mark.parametrize("name", ["transport", "base_url", "verify", "proxy", "mounts"])
-def test_httpx_takes_nothing_that_says_where_to_send(handles: RelayedHandles, name: str) -> None:
-    """That is the connection's."""
-    with pytest.raises(TypeError, match=name):
-        connection("warehouse", kind="http").client(**{name: None})

@@ -21,7 +21,8 @@ from connvault_jupyter.services.ports import ChainLink, Position
 from connvault_jupyter.services.secrets.generations import Unlocked
 from tests.support import properties as properties
 from tests.support.canary import CANARY
-from tests.support.services.service_world import NOON, World, gone, notebook
+from tests.support.services.service_world import World, gone, notebook
+from tests.support.services.stand_ins import NOON
 
 
 def rows(world: World, number: int) -> list[ChainLink]:

@@ -16,7 +16,8 @@ from connvault_jupyter.services.vault_ports import Custodian
 from tests.support.canary import CANARY
 from tests.support.servers.sshd import new_key
 from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
-from tests.support.services.service_world import UpdatedCatalogue, World, catalogue, notebook
+from tests.support.services.service_world import World, notebook
+from tests.support.services.stand_ins import UpdatedCatalogue, catalogue
 
 _FIELDS: dict[str, Any] = {"host": "build.test", "port": 22, "user": "git"}
 _WITH_KEY: dict[str, Any] = {**_FIELDS, "host_key": new_key().public}

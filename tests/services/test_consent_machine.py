@@ -5,8 +5,6 @@ The oracle counts seconds and keeps lists; it knows nothing of MACs, digests, ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -36,56 +34,26 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.consent.throttle import MAX_UNANSWERED
 from tests.support import properties as properties
+from tests.support.services.consent_oracle import (
+    COOLDOWN_S,
+    FOR_S,
+    GRACE_S,
+    MAX_PENDING,
+    NOTHING,
+    ONCE_S,
+    TIMEOUT_S,
+    Asked,
+    Held,
+    Permission,
+    Waiting,
+)
 from tests.support.services.service_world import POSTGRES, Caller, World, notebook
-
-ONCE_S, FOR_S, COOLDOWN_S, GRACE_S, TIMEOUT_S, MAX_PENDING, UNUSED_S = 100, 300, 30, 3, 60, 2, 86_400
 
 NAMES = st.sampled_from(["a.ipynb", "b.ipynb"])
 AGENTS = st.sampled_from([None, None, "x"])
 
 # What ends much at once must not be in every second step, or nothing ever gets old.
 SELDOM = st.sampled_from([False, False, False, True])
-
-
-@dataclass(eq=False)
-class Permission:
-    decision: str
-    name: str
-    run: int | None
-    agent: str | None
-    ends: float | None
-    used: float
-    alive: bool = True
-
-    def good(self, now: float) -> bool:
-        if self.decision == "always":
-            return self.alive and now < self.used + UNUSED_S
-        return self.alive and (self.ends is None or now < self.ends)
-
-
-@dataclass(eq=False)
-class Held:
-    name: str
-    run: int
-    permission: Permission
-    ends: float | None
-    shared: int
-    alive: bool = True
-
-
-@dataclass(eq=False)
-class Waiting:
-    caller: Caller
-    deadline: float
-
-
-@dataclass(eq=False)
-class Asked:
-    name: str
-    run: int
-    agent: str | None
-    asked: float
-    waiting: list[Waiting] = field(default_factory=list)
 
 
 class ConsentMachine(RuleBasedStateMachine):
@@ -324,7 +292,7 @@ class ConsentMachine(RuleBasedStateMachine):
 
     @rule(grant_id=grant_ids)
     def revoke(self, grant_id: str) -> None:
-        known = grant_id in self.never or self.permissions.get(grant_id, _NOTHING).alive
+        known = grant_id in self.never or self.permissions.get(grant_id, NOTHING).alive
         try:
             self.world.consent.revoke(GrantRef(id=grant_id), actor="ada")
         except GrantNotFound:
@@ -415,8 +383,6 @@ class ConsentMachine(RuleBasedStateMachine):
         self.world.consent.interrupt_all()
         assert self.world.audit.verify().consistent
 
-
-_NOTHING = Permission("", "", None, None, None, 0, alive=False)
 
 TestConsent = ConsentMachine.TestCase
 TestConsent.settings = settings(max_examples=60, stateful_step_count=50)

@@ -10,15 +10,11 @@ import pytest
 
 from connvault_jupyter.contracts.access import AccessResponse
 from connvault_jupyter.contracts.connections import (
-    Connection,
-    ConnectionRef,
-    ConnectionView,
     DeleteConnection,
     DeleteSecret,
     SetSecret,
     UpdateConnection,
 )
-from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.errors import (
     ConnectionNotReady,
     ConsentInterrupted,
@@ -27,75 +23,22 @@ from connvault_jupyter.errors import (
     SecretMissing,
 )
 from tests.support.canary import CANARY
-from tests.support.services.service_world import NOON, POSTGRES, World, notebook, unasked
-
-
-@pytest.fixture
-def world() -> World:
-    world = World()
-    world.connection()
-    return world
-
-
-@pytest.fixture
-def asked(world: World) -> AccessResponse:
-    """An `always` of a notebook."""
-    return world.request(notebook(), world.answer("always"))
-
-
-def the(world: World, name: str = "warehouse") -> Connection:
-    (found,) = [
-        one.connection for one in world.storage.tables.connections.values() if one.connection.name == name
-    ]
-    return found
-
-
-def edit(world: World, of: str = "warehouse", *, strip: bool = False, **changes: Any) -> None:
-    """What somebody with an SQLite shell would do; `strip`: takes the MAC away too."""
-    stored = world.storage.tables.connections[the(world, of).id]
-    world.storage.tables.connections[stored.connection.id] = replace(
-        stored,
-        connection=stored.connection.model_copy(update=changes),
-        mac=None if strip else stored.mac,
-    )
-
-
-def fields(**changes: Any) -> dict[str, Any]:
-    return {"fields": {**POSTGRES, **changes}}
-
-
-def view(world: World, name: str = "warehouse") -> ConnectionView:
-    return world.connections.get(ConnectionRef(id=the(world, name).id))
-
-
-def state(world: World, name: str = "warehouse") -> tuple[str, str | None]:
-    found = view(world, name).connection
-    return found.status, found.status_reason
-
-
-def save(world: World, *, secret: str | None = None, **changes: Any) -> ConnectionView:
-    """The person saves what the form shows."""
-    shown = view(world).connection
-    secrets = {} if secret is None else {"password": {"value": secret}}
-    given = {"id": shown.id, "revision": shown.revision, "fields": shown.fields, "secrets": secrets}
-    return world.connections.update(UpdateConnection.model_validate(given | changes), actor="ada")
-
-
-def no_power(world: World, asked: AccessResponse) -> None:
-    """Nothing leaves by the old handle or a new one, for a login, a test or as plain text, and nobody is asked."""
-    for use in (
-        lambda: world.deliver(notebook(), asked.ref),
-        lambda: world.check(notebook(), asked.ref),
-        lambda: world.reveal(notebook(), asked.ref, unasked),
-        lambda: world.request(notebook(), unasked),
-        lambda: world.request(notebook(run=2), unasked),
-        lambda: world.connections.test(ConnectionRef(id=the(world).id), actor="ada"),
-    ):
-        with pytest.raises(ConnectionNotReady):
-            use()
-    assert not world.still_good(notebook(), asked.ref)
-    assert not world.probe.seen
-
+from tests.support.services.edited_documents import (
+    another,
+    edit,
+    fields,
+    locked,
+    no_power,
+    save,
+    state,
+    the,
+    unlock,
+    view,
+)
+from tests.support.services.edited_documents import asked as asked
+from tests.support.services.edited_documents import world as world
+from tests.support.services.service_world import POSTGRES, World, notebook, unasked
+from tests.support.services.stand_ins import NOON
 
 EDITS: dict[str, dict[str, Any]] = {
     "host": fields(host="evil.example.org"),
@@ -284,14 +227,6 @@ def test_an_older_document_that_is_put_back_is_noticed_while_a_broker_knows_bett
     assert state(nxt) == ("ready", None)
 
 
-def another(world: World, **settings: Any) -> World:
-    """The next broker on this vault, unlocked by the keyring."""
-    nxt = World(storage=(world.storage, world.stores), clock=world.clock, unlocked=False, **settings)
-    nxt.keyring.items.update(world.keyring.items)
-    nxt.secrets.open_at_start()
-    return nxt
-
-
 def test_an_open_question_about_an_edited_connection_ends(world: World) -> None:
     """Nobody can say yes to what is not there any more."""
 
@@ -300,100 +235,6 @@ def test_an_open_question_about_an_edited_connection_ends(world: World) -> None:
 
     with pytest.raises(ConsentInterrupted):
         world.request(notebook(), world.meanwhile(tampered))
-
-
-def locked(world: World) -> World:
-    world.secrets.lock(actor="ada")
-    return world
-
-
-def unlock(world: World) -> None:
-    world.secrets.unlock(UnlockVault(), actor="ada")
-
-
-def test_what_this_broker_saved_while_locked_is_confirmed_at_unlock(world: World) -> None:
-    """A new draft and an edit; no one has to look at them again."""
-    locked(world)
-    world.connection("draft", secrets={})
-    save(world, display_name="Renamed")
-    save(world, display_name="Renamed twice")
-    assert world.storage.tables.connections[the(world).id].mac is None
-    unlock(world)
-    assert state(world) == ("ready", None)
-    assert state(world, "draft") == ("draft", "secret_missing")
-    assert all(stored.mac for stored in world.storage.tables.connections.values())
-
-
-def test_drafts_from_before_the_vault_are_confirmed_when_it_is_set_up() -> None:
-    """The first minutes: a form saved first, a passphrase chosen then."""
-    world = World(unlocked=False)
-    world.connection("draft", secrets={})
-    world.set_up()
-    assert state(world, "draft") == ("draft", "secret_missing")
-
-
-def test_an_edit_of_what_was_saved_while_locked_is_not_confirmed(world: World) -> None:
-    """It is remembered by its content."""
-    locked(world)
-    world.connection("draft", secrets={})
-    save(world, display_name="Renamed")
-    edit(world, **fields(user="root"))
-    edit(world, "draft", **fields(user="root"))
-    unlock(world)
-    assert state(world) == state(world, "draft") == ("draft", "unconfirmed")
-
-
-def test_saving_while_locked_confirms_nothing_that_was_edited_before(world: World) -> None:
-    """A person renames it, and does not see what somebody has changed in it: what counts is what it was before."""
-    locked(world)
-    edit(world, **fields(user="root"))
-    shown = view(world).connection
-    world.connections.update(UpdateConnection(id=shown.id, revision=1, display_name="Renamed"), actor="ada")
-    unlock(world)
-    assert state(world) == ("draft", "unconfirmed")
-
-
-def test_an_edit_between_two_saves_while_locked_is_not_confirmed(world: World) -> None:
-    """The second save began with what somebody else had written."""
-    locked(world)
-    save(world, display_name="Renamed")
-    edit(world, **fields(user="root"))
-    shown = view(world).connection
-    world.connections.update(
-        UpdateConnection(id=shown.id, revision=2, display_name="Renamed twice"), actor="ada"
-    )
-    unlock(world)
-    assert state(world) == ("draft", "unconfirmed")
-
-
-def test_what_another_broker_saved_while_locked_needs_a_person(world: World) -> None:
-    """It may as well be somebody's editor; entering the secret confirms it as it was shown."""
-    locked(world)
-    world.connection("draft", secrets={})
-    nxt = another(world)
-    assert state(nxt, "draft") == ("draft", "unconfirmed")
-    shown = view(nxt, "draft").connection
-    nxt.connections.set_secret(
-        SetSecret.model_validate({"id": shown.id, "field": "password", "value": CANARY}), actor="ada"
-    )
-    assert state(nxt, "draft") == ("ready", None)
-    asked = nxt.request(notebook(), nxt.answer("once"), "draft")
-    assert nxt.deliver(notebook(), asked.ref).secrets["password"].get_secret_value() == CANARY
-    assert [row.code for row in nxt.record() if row.type == "connection:confirmed"] == ["unconfirmed"]
-
-
-def test_a_planted_connection_with_a_planted_grant_has_no_power(world: World) -> None:
-    """Rows of one's own without MACs: neither is anything before a person took it for right."""
-    asked = world.request(notebook(), world.answer("always"))
-    stored = world.storage.tables.connections[the(world).id]
-    planted = stored.connection.model_copy(update={"id": "planted", "name": "planted"})
-    world.storage.tables.connections["planted"] = replace(stored, connection=planted, mac=None)
-    for key, secret in [*world.storage.tables.secrets.items()]:
-        world.storage.tables.secrets["planted", key[1]] = replace(secret, connection_id="planted")  # type: ignore[arg-type]
-    assert state(world, "planted") == ("draft", "unconfirmed")
-    with pytest.raises(ConnectionNotReady):
-        world.request(notebook(), unasked, "planted")
-    assert world.deliver(notebook(), asked.ref).connection == "warehouse"
 
 
 Reading = Callable[[World], str | None]

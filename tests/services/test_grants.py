@@ -19,7 +19,8 @@ from connvault_jupyter.contracts.access import (
 from connvault_jupyter.contracts.connections import UpdateConnection
 from connvault_jupyter.errors import AccessDenied, ConnectionNotReady, GrantNotFound, HandleInvalid
 from connvault_jupyter.services.identifiers import ref_hash
-from tests.support.services.service_world import NOON, POSTGRES, World, notebook, unasked
+from tests.support.services.service_world import POSTGRES, World, notebook, unasked
+from tests.support.services.stand_ins import NOON
 
 
 @pytest.fixture

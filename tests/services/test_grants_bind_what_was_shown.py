@@ -14,14 +14,8 @@ from connvault_jupyter.contracts.providers import ProviderDefinition
 from connvault_jupyter.errors import AccessDenied, HandleInvalid
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY
-from tests.support.services.service_world import (
-    POSTGRES,
-    UpdatedCatalogue,
-    World,
-    catalogue,
-    notebook,
-    unasked,
-)
+from tests.support.services.service_world import POSTGRES, World, notebook, unasked
+from tests.support.services.stand_ins import UpdatedCatalogue, catalogue
 
 OAUTH2 = {
     "base_url": "https://api.test/v1",

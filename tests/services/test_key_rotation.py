@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.contracts.connections import ConnectionRef, SetSecret, UpdateConnection
-from connvault_jupyter.contracts.vault import ChangePassphrase, SetUpVault, UnlockVault
+from connvault_jupyter.contracts.connections import UpdateConnection
+from connvault_jupyter.contracts.vault import SetUpVault
 from connvault_jupyter.errors import (
     AccessDenied,
     ConnectionNotReady,
@@ -26,57 +25,14 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.audit import chain
 from connvault_jupyter.services.grants.service import NO_MAC
-from connvault_jupyter.storage.stores import Stores, open_stores
-from connvault_jupyter.vault.passphrase import PassphraseCustodian
+from tests.services.test_key_rotation_two_servers import two as two
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY
-from tests.support.services.memory_storage import MemoryStorage
-from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
-from tests.support.services.service_world import World, catalogue, notebook, unasked
-
-NEW = "another long passphrase"
-
-
-@pytest.fixture
-def world() -> World:
-    """A vault with a passphrase that costs nothing, and a connection with a secret."""
-    world = World(custodians={"passphrase": PlainPassphrase()}, unlocked=False)
-    world.secrets.set_up(SetUpVault.model_validate({"passphrase": PASSPHRASE}), actor="ada")
-    world.connection()
-    return world
-
-
-def change(world: World, *, current: str = PASSPHRASE, new: str = NEW) -> None:
-    given = {"current": current, "new": new}
-    world.secrets.change_passphrase(ChangePassphrase.model_validate(given), actor="ada")
-
-
-def unlock(world: World, passphrase: str = NEW) -> None:
-    world.secrets.unlock(UnlockVault.model_validate({"passphrase": passphrase}), actor="ada")
-
-
-def set_secret(world: World, value: str) -> None:
-    (connection,) = [one for one in world.stores.connections.all() if one.connection.name == "warehouse"]
-    given = {"id": connection.connection.id, "field": "password", "value": value}
-    world.connections.set_secret(SetSecret.model_validate(given), actor="ada")
-
-
-def secret_of(world: World, ref: str) -> str:
-    return world.deliver(notebook(), ref).secrets["password"].get_secret_value()
-
-
-def second(world: World, **settings: Any) -> World:
-    """Another server on the vault, unlocked with the passphrase of now."""
-    custodian = world.secrets._custody._custodians["passphrase"]
-    other = World(
-        custodians={"passphrase": custodian},
-        storage=(world.storage, world.stores),
-        clock=world.clock,
-        unlocked=False,
-        **settings,
-    )
-    unlock(other, PASSPHRASE)
-    return other
+from tests.support.services.plain_passphrase import PASSPHRASE
+from tests.support.services.rotation import NEW, change, opened, secret_of, set_secret, unlock
+from tests.support.services.rotation import world as world
+from tests.support.services.service_world import World, notebook, unasked
+from tests.support.services.stand_ins import catalogue
 
 
 def test_the_keys_are_others_and_everything_goes_on(world: World) -> None:
@@ -160,27 +116,6 @@ def test_what_the_old_key_opens_is_not_left_in_the_files(tmp_path: Path, length:
 
 def content(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file())
-
-
-class opened:  # noqa: N801 - it reads as a statement
-    """A broker's services over the database in `folder`, as a server has it."""
-
-    def __init__(self, folder: Path, *, custodian: Any = None) -> None:
-        self._folder = folder
-        self._custodian = custodian or PassphraseCustodian()
-
-    def __enter__(self) -> tuple[World, Stores]:
-        self.database, stores = open_stores(data_dir=self._folder)
-        world = World(
-            storage=(MemoryStorage(), stores),
-            custodians={"passphrase": self._custodian},
-            publish=lambda _: None,
-            unlocked=False,
-        )
-        return world, stores
-
-    def __exit__(self, *_: object) -> None:
-        self.database.close()
 
 
 def test_a_locked_vault_changes_its_passphrase_and_stays_locked(world: World) -> None:
@@ -312,81 +247,6 @@ class Without:
         return None if provider_id == IN_CLEAR else self._registry.get(provider_id)
 
 
-def test_another_server_stops_at_once_and_asks_to_unlock(world: World) -> None:
-    """Whatever it is asked next: nothing is opened, stored or allowed with the old keys, and its panel hears of it."""
-    asked = world.request(notebook(), world.answer("always"))
-    testable = world.connection("testable", provider="postgresql")
-    other = second(world)
-    assert secret_of(other, asked.ref) == CANARY
-    change(world)
-    other.events.clear()
-    for use in (
-        lambda: other.deliver(notebook(), asked.ref),
-        lambda: other.check(notebook(), asked.ref),
-        lambda: other.request(notebook(), unasked),
-        lambda: set_secret(other, "with the old key"),
-        lambda: other.connection("new"),
-        lambda: other.connections.test(ConnectionRef(id=testable.id), actor="ada"),
-    ):
-        with pytest.raises(VaultLocked, match="changed by another server"):
-            use()
-    assert not other.still_good(notebook(), asked.ref)
-    assert other.secrets.short_state == "locked"
-    other.consent.tick()
-    assert "vault:changed" in [event.event for event in other.events]
-    with pytest.raises(WrongPassphrase):
-        unlock(other, PASSPHRASE)
-    unlock(other)
-    assert secret_of(other, asked.ref) == CANARY
-    assert other.audit.verify().consistent
-    assert other.audit.verify().keyed
-
-
-def test_the_other_servers_timer_notices_without_being_asked(world: World) -> None:
-    """So that its panel shows the lock."""
-    other = second(world)
-    change(world)
-    other.events.clear()
-    other.consent.tick()
-    other.consent.tick()
-    assert [event.event for event in other.events if event.event == "vault:changed"] == ["vault:changed"]
-    assert other.secrets.short_state == "locked"
-
-
-def test_rows_of_the_other_server_have_no_mac_of_the_old_key(world: World) -> None:
-    """A row that it writes before it noticed anything else: the check is in the transaction of the row."""
-    other = second(world)
-    change(world)
-    other.audit.record("connection:tested", decided_by="ada")
-    assert world.storage.tables.audit[-1].mac is None
-    found = world.audit.verify()
-    assert (found.consistent, found.keyed) == (True, False)
-
-
-def test_a_yes_at_the_other_server_grants_nothing(world: World) -> None:
-    """A question that was open when the keys changed: the person unlocks first, and answers then."""
-    other = second(world)
-    waiting = other.start(notebook())
-    change(world)
-    with other.lock, pytest.raises(VaultLocked):
-        other.decide("always")
-    assert not [*world.stores.grants.all()]
-    unlock(other)
-    with other.lock:
-        other.decide("once")
-    assert secret_of(other, waiting.answer.ref) == CANARY
-
-
-def test_drafts_of_the_other_server_are_not_taken_for_edited(world: World) -> None:
-    """It sees documents under keys that it does not have: that is no edit, and not recorded as one."""
-    other = second(world)
-    change(world)
-    other.connections.list()
-    other.consent.tick()
-    world.consent.tick()
-    assert "connection:edited" not in world.recorded()
-
-
 def test_who_has_the_old_key_adds_nothing_to_the_record(world: World) -> None:
     """A row at the end or a checkpoint with a MAC of before the change is noticed."""
     with world.lock:
@@ -463,41 +323,6 @@ def test_unsaved_drafts_survive_a_change_while_locked(world: World) -> None:
         "secret_missing",
         None,
     ]
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[tuple[World, World]]:
-    """Two servers on one database file, each with a connection of its own to it."""
-    custodian = PlainPassphrase()
-    with (
-        opened(tmp_path, custodian=custodian) as (one, _),
-        opened(tmp_path, custodian=custodian) as (other, _),
-    ):
-        one.secrets.set_up(SetUpVault.model_validate({"passphrase": PASSPHRASE}), actor="ada")
-        one.connection()
-        unlock(other, PASSPHRASE)
-        yield one, other
-
-
-def test_two_servers_on_one_file(two: tuple[World, World], tmp_path: Path) -> None:
-    """As above, with what SQLite tells about other processes."""
-    one, other = two
-    asked = one.request(notebook(), one.answer("always"))
-    assert secret_of(other, asked.ref) == CANARY
-    change(one)
-    assert secret_of(one, asked.ref) == CANARY
-    with pytest.raises(VaultLocked):
-        set_secret(other, "with the old key")
-    with pytest.raises(VaultLocked):
-        secret_of(other, asked.ref)
-    unlock(other)
-    set_secret(other, "with the new key")
-    assert secret_of(one, asked.ref) == "with the new key"
-    assert one.audit.verify().keyed
-    # And back: whoever changes it, the others have to ask.
-    change(other, current=NEW, new=PASSPHRASE)
-    with pytest.raises(VaultLocked):
-        secret_of(one, asked.ref)
 
 
 def test_a_generation_can_not_fall_by_mistake(two: tuple[World, World], tmp_path: Path) -> None:

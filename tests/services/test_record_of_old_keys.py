@@ -14,6 +14,7 @@ from connvault_jupyter.services.secrets.generations import Unlocked
 from connvault_jupyter.services.vault_ports import HeldByOne
 from connvault_jupyter.vault.envelope import VaultKeys, check_value, derive_keys
 from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
+from tests.support.services.records import write
 from tests.support.services.service_world import World
 
 
@@ -24,11 +25,6 @@ def world() -> World:
     world.secrets.set_up(SetUpVault.model_validate({"passphrase": PASSPHRASE}), actor="ada")
     write(world)
     return world
-
-
-def write(world: World, number: int = 3) -> None:
-    for _ in range(number):
-        world.audit.record("connection:tested", decided_by="ada")
 
 
 def change(world: World, number: int = 1) -> None:

@@ -27,7 +27,8 @@ from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from connvault_jupyter.vault.slot_keys import X25519SlotKeys
 from tests.support.broker.in_clear import PROVIDERS
-from tests.support.services.service_world import Clock, RecordingRelays, notebook
+from tests.support.services.service_world import notebook
+from tests.support.services.stand_ins import Clock, RecordingRelays
 
 PASSPHRASE = "correct horse battery staple"
 FIELDS = {"host": "db.example.org", "port": 5432, "database": "sales", "user": "app", "sslmode": "require"}

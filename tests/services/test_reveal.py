@@ -23,7 +23,8 @@ from connvault_jupyter.services.grants.service import Subject
 from connvault_jupyter.services.identifiers import ref_hash
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY
-from tests.support.services.service_world import World, catalogue, notebook, unasked
+from tests.support.services.service_world import World, notebook, unasked
+from tests.support.services.stand_ins import catalogue
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from connvault_jupyter.contracts.problem import problem_of
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.storage.stores import Stores, open_stores
 from tests.support.canary import CANARY, found_in
-from tests.support.services.memory_storage import MemoryStorage
+from tests.support.services.memory_tables import MemoryStorage
 from tests.support.services.service_world import POSTGRES, World, gone, notebook, unasked
 
 

@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.contracts.vault import (
-    AddSlot,
-    ChangePassphrase,
-    SetUpVault,
-    UnlockVault,
-)
+from connvault_jupyter.contracts.vault import AddSlot, ChangePassphrase, SetUpVault, UnlockVault
 from connvault_jupyter.errors import StorageFull, VaultLocked, WrongPassphrase
 from connvault_jupyter.services.vault_ports import HeldByOne, VaultRecord
 from connvault_jupyter.storage.database import Database
@@ -23,8 +18,9 @@ from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.envelope import check_value
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.support.canary import CANARY
-from tests.support.services.memory_storage import MemoryStorage
-from tests.support.services.service_world import MemoryKeyring, World, notebook
+from tests.support.services.memory_tables import MemoryStorage
+from tests.support.services.service_world import World, notebook
+from tests.support.services.stand_ins import MemoryKeyring
 from tests.support.vault_before_slots import PASSPHRASE, refs, restore
 
 NEW = "another long passphrase"

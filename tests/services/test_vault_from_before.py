@@ -24,7 +24,7 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.storage.stores import open_stores
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.support.canary import CANARY
-from tests.support.services.memory_storage import MemoryStorage
+from tests.support.services.memory_tables import MemoryStorage
 from tests.support.services.service_world import World, notebook, unasked
 from tests.support.vault_before import PASSPHRASE, refs, restore
 

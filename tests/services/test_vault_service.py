@@ -26,7 +26,8 @@ from connvault_jupyter.errors import (
 from connvault_jupyter.services.vault_ports import Availability
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
-from tests.support.services.service_world import MemoryKeyring, World
+from tests.support.services.service_world import World
+from tests.support.services.stand_ins import MemoryKeyring
 
 
 def with_passphrase(**settings: Any) -> World:

@@ -18,7 +18,7 @@ from connvault_jupyter.errors import ConnvaultError, InvalidRequest, WrongPassph
 from connvault_jupyter.storage.database import Database
 from connvault_jupyter.storage.stores import open_stores
 from tests.support.canary import CANARY
-from tests.support.services.memory_storage import MemoryStorage
+from tests.support.services.memory_tables import MemoryStorage
 from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
 from tests.support.services.service_world import World, notebook
 from tests.support.services.slots import SPARE, add, lock, record_of, remove, rotate, unlock

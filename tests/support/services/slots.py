@@ -9,6 +9,7 @@ from typing import Any
 
 from connvault_jupyter.contracts.vault import (
     AddSlot,
+    ChangePassphrase,
     CustodianKind,
     RemoveSlot,
     RotateKeys,
@@ -20,7 +21,8 @@ from connvault_jupyter.services.secrets.slots import name_of, place_of
 from connvault_jupyter.services.vault_ports import Slot, VaultRecord
 from connvault_jupyter.vault.slot_keys import X25519SlotKeys
 from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
-from tests.support.services.service_world import MemoryKeyring, World
+from tests.support.services.service_world import World
+from tests.support.services.stand_ins import MemoryKeyring
 
 SPARE = "a spare passphrase"
 
@@ -51,6 +53,11 @@ def add(world: World, kind: CustodianKind, *, proof: dict[str, str] | None = Non
 def remove(world: World, slot_id: str, *, proof: dict[str, str] | None = None) -> SlotList:
     request = {"id": slot_id, "proof": proof or {"passphrase": PASSPHRASE}}
     return world.slots.remove(RemoveSlot.model_validate(request), actor="ada")
+
+
+def change(world: World, current: str, new: str = "another long passphrase") -> None:
+    given = {"current": current, "new": new}
+    world.secrets.change_passphrase(ChangePassphrase.model_validate(given), actor="ada")
 
 
 def rotate(world: World, proof: dict[str, str] | None = None) -> SlotList:

@@ -30,7 +30,7 @@ from connvault_jupyter.vault.envelope import derive_keys
 
 from ..relays.scripted_streams import replaced
 from ..services import service_world
-from ..services.memory_storage import MemoryStorage
+from ..services.memory_tables import MemoryStorage
 from ..services.service_world import Caller, World, notebook
 from .trace_secrets import TYPED, strong
 

@@ -6,11 +6,14 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from hypothesis import assume
 from hypothesis import strategies as st
+
+from .traces import Event, Leak
 
 # By what a protocol lets a secret have, and by how long each is in UTF-8: both of a pair have as many bytes.
 PRINTABLE = ("".join(map(chr, range(0x21, 0x7F))),)
@@ -57,6 +60,14 @@ def written(secret: str) -> tuple[bytes, ...]:
         secret.encode("utf-16-le"),
         *coded,
     )
+
+
+Blocks = Sequence[bytes]
+Run = Callable[[str, Dialogue, "Leak | None"], list[Event]]
+
+
+def halves(blocks: Blocks) -> list[bytes]:
+    return [piece for one in blocks for piece in (one[: len(one) // 2], one[len(one) // 2 :])]
 
 
 @st.composite

@@ -19,6 +19,8 @@ from connvault_jupyter.relays.limits import Limits
 
 from ..relays.scripted_streams import Scripted, downstream_of
 
+LIMITS = Limits(login_s=20, greeting_s=20, warm_logins=0)
+
 Event = tuple[Any, ...]
 
 Say = bytes | Callable[[bytes], bytes]
