@@ -22,11 +22,12 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.services.transfer.content import decoded
 from connvault_jupyter.vault.export_file import Argon2ExportFiles
-from tests.services.test_documents import edit
 from tests.support.canary import CANARY, found_in
+from tests.support.services.edited_documents import edit
 from tests.support.services.plain_passphrase import PASSPHRASE
-from tests.support.services.service_world import POSTGRES, UpdatedCatalogue, World
+from tests.support.services.service_world import POSTGRES, World
 from tests.support.services.slots import lock, with_slots
+from tests.support.services.stand_ins import UpdatedCatalogue
 from tests.support.services.transfers import (
     FILE_PASSPHRASE,
     add,

@@ -26,11 +26,12 @@ from connvault_jupyter.errors import (
     WrongPassphrase,
 )
 from connvault_jupyter.vault.export_file import Argon2ExportFiles
-from tests.services.test_documents import edit
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.canary import CANARY
-from tests.support.services.service_world import CHEAP, POSTGRES, UpdatedCatalogue, World, notebook
+from tests.support.services.edited_documents import edit
+from tests.support.services.service_world import CHEAP, POSTGRES, World, notebook
 from tests.support.services.slots import lock
+from tests.support.services.stand_ins import UpdatedCatalogue
 from tests.support.services.transfers import (
     FILE_PASSPHRASE,
     add,
