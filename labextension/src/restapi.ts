@@ -39,6 +39,7 @@ import type { Readable } from './decoders';
 import { ProblemError } from './errors';
 import { canSeal, seal } from './sealing';
 import * as validate from './validate';
+import * as validateTransfer from './validateTransfer';
 
 /** A change of a connection; what is left out stays as it is. */
 export interface ConnectionChange {
@@ -113,15 +114,15 @@ export class RestApi {
   }
 
   exportConnections(body: ExportConnections): Promise<ExportedConnections> {
-    return this.call('connections.export', {}, { body }, validate.exportedConnections);
+    return this.call('connections.export', {}, { body }, validateTransfer.exportedConnections);
   }
 
   previewImport(body: PreviewImport): Promise<ImportPreview> {
-    return this.call('connections.import_preview', {}, { body }, validate.importPreview);
+    return this.call('connections.import_preview', {}, { body }, validateTransfer.importPreview);
   }
 
   importConnections(body: ImportConnections): Promise<ImportedConnections> {
-    return this.call('connections.import', {}, { body }, validate.importedConnections);
+    return this.call('connections.import', {}, { body }, validateTransfer.importedConnections);
   }
 
   listUses(id: string): Promise<UseDay[]> {

@@ -9,7 +9,8 @@ import type { Requester } from '../src/restapi';
 import { RestApi } from '../src/restapi';
 import { ProblemError } from '../src/errors';
 import { SEALING_INFO } from '../src/sealing';
-import { connectionView, exportedConnections, importPreview, slotList, vaultState } from './support/records';
+import { connectionView, slotList, vaultState } from './support/records';
+import { exportedConnections, importPreview } from './support/transferRecords';
 
 const CANARY = 'hunter2-canary';
 const suite = new CipherSuite({ kem: new DhkemP256HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });

@@ -4,7 +4,8 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ImportEntry } from '../../src/contracts';
 import { saveFile } from '../../src/ui/saveFile';
 import { connvault, draw, navigation, press } from '../support/drawnPanel';
-import { connectionView, exportedConnections, importEntry, importPreview, slotList, slotView } from '../support/records';
+import { connectionView, slotList, slotView } from '../support/records';
+import { exportedConnections, importEntry, importPreview } from '../support/transferRecords';
 
 vi.mock('../../src/ui/saveFile', () => ({ saveFile: vi.fn() }));
 

@@ -6,10 +6,7 @@ import type {
   AuditEvent,
   AuditVerification,
   ConnectionView,
-  ExportedConnections,
   GrantView,
-  ImportEntry,
-  ImportPreview,
   Proposal,
   ProviderDefinition,
   Question,
@@ -19,6 +16,7 @@ import type {
 } from '../../src/contracts';
 import { ProblemError } from '../../src/errors';
 import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault } from '../../src/tokens';
+import { exportedConnections, importPreview } from './transferRecords';
 
 export const trans = nullTranslator.load('connvault_jupyter');
 
@@ -176,35 +174,6 @@ export function question(change: Partial<Question> = {}, requester: Partial<Ques
     claims_hidden: null,
     ...change
   };
-}
-
-export function exportedConnections(change: Partial<ExportedConnections> = {}): ExportedConnections {
-  return {
-    file: 'connvault export 1\nmade-up',
-    connections: [{ id: 'c1', name: 'warehouse', secrets: [], without_secrets: 'not_asked' }],
-    left_out: [],
-    ...change
-  };
-}
-
-export function importEntry(change: Partial<ImportEntry> = {}): ImportEntry {
-  return {
-    name: 'warehouse',
-    provider_id: 'postgresql',
-    provider_name: 'PostgreSQL',
-    display_name: '',
-    destination: 'ada@db.internal:5432/sales',
-    reveal_allowed: false,
-    secrets: ['password'],
-    without_secrets: null,
-    would: 'new',
-    present: null,
-    ...change
-  };
-}
-
-export function importPreview(...connections: ImportEntry[]): ImportPreview {
-  return { made_at: T0, connections: connections.length ? connections : [importEntry()] };
 }
 
 export function slotView(change: Partial<SlotView> = {}): SlotView {
