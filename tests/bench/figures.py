@@ -92,7 +92,7 @@ BUDGETS: dict[str, Budget] = {
     "list_1000_json_ms": Budget("the same with the connections in a JSON file", "ms", 20),
     "panel_1000_ms": Budget("panel, an empty list until 1,000 rows are made and painted", "ms", 200),
     "http_relay_added_us": Budget("HTTP relay, added to a small request, p50", "us", 60),
-    "http_relay_gb_s": Budget("HTTP relay, download", "GB/s", 1, at="least"),
+    "http_relay_gb_s": Budget("HTTP relay, download of a file", "GB/s", 1, at="least"),
     "pg_handover_ratio": Budget("SELECT 1 on a handed-over socket against direct", "us", 1.02, by="ratio"),
     "pg_relay_added_us": Budget("PostgreSQL relay, added to SELECT 1, p50", "us", 130),
     "mask_mb_s_1000": Budget(
@@ -119,6 +119,7 @@ BUDGETS: dict[str, Budget] = {
     "http_aiohttp_rps_8": Budget("small requests through aiohttp with 8 clients, against direct", "1/s"),
     "http_aiohttp_rps_50": Budget("small requests through aiohttp with 50 clients, against direct", "1/s"),
     "http_aiohttp_gb_s": Budget("a reverse proxy with aiohttp, download", "GB/s"),
+    "http_relay_text_gb_s": Budget("HTTP relay, download of a text, all of which is searched", "GB/s"),
     "http_relay_cpu_s_per_gb": Budget("processor time of the HTTP relay for a GB of download", "s"),
     "http_worker_rss_0_mb": Budget("an HTTP relay's worker, resident, after the downloads", "MB"),
     "http_worker_rss_100_mb": Budget("the same with 100 clients more", "MB"),

@@ -190,10 +190,10 @@ def download(names: Sequence[str], rounds: int, options: Options) -> dict[str, l
 
 
 def _downloading(name: str, options: Options) -> tuple[socket.socket, bytes]:
-    path = f"/large/{options['size']}"
+    path = f"/{'text' if name.endswith('_text') else 'large'}/{options['size']}"
     if name == "http_direct":
         return _tcp(options["upstream"]), _head(path, "direct")
-    if name == "http_relayed":
+    if name.startswith("http_relayed"):
         return _relay(options), _head(path)
     return _tcp(options[name.removeprefix("http_")]), _head(path)
 

@@ -87,6 +87,8 @@ def _downloads(
     used_s = sum(map(cpu_s, workers_of(broker_pid))) - before
     yield rate("http_relay_gb_s", found["http_relayed"], found["http_direct"])
     yield rate("http_aiohttp_gb_s", found["http_aiohttp"], found["http_direct"])
+    text = kernel.ask("download", names=("http_direct", "http_relayed_text"), rounds=rounds, options=options)
+    yield rate("http_relay_text_gb_s", text["http_relayed_text"], text["http_direct"])
     yield Figure("http_relay_cpu_s_per_gb", used_s / (rounds * _SIZE / 1e9))
 
 

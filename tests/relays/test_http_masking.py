@@ -57,6 +57,18 @@ class Pieces:
         return True
 
 
+class Noted(Pieces):
+    """Notes what is answered at once."""
+
+    def __init__(self, wire: bytes, cuts: list[int]) -> None:
+        super().__init__(wire, cuts)
+        self.answers: list[bytes] = []
+
+    def answer(self, data: bytes) -> None:
+        super().answer(data)
+        self.answers.append(data)
+
+
 # As a relay keeps it from answer to answer: making one costs as much as a small answer.
 masker = functools.cache(lambda secret: Masker([secret]))
 
@@ -267,3 +279,59 @@ def test_a_bomb_is_passed_on_piece_by_piece() -> None:
     pass_on(exchange, CANARY, ASKED)
     assert sum(sizes) > len(content)
     assert max(sizes) <= 2 * LIMITS.block_bytes + 1000
+
+
+def in_data(kind: str, place: int, *, framing: str = "length", coding: str = "") -> bytes:
+    """What a client has of an answer of this type that has the secret at a place, and half as much behind it."""
+    content = b"x" * place + CANARY.encode() + b"y" * (place // 2)
+    headers = [f"Content-Type: {kind}", *([f"Content-Encoding: {coding}"] if coding else [])]
+    wire = framed(CODINGS[coding](content), framing, 65_536, *headers)
+    _, body = passed(wire, [*range(0, len(wire), 50_000)], CANARY)
+    assert len(body) == len(content)
+    return body
+
+
+FAR = 3 * response.DATA_LOOK_BYTES
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("coding", ["", "gzip"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/octet-stream",
+        "Application/ZIP; x=y",
+        "image/png",
+        "application/vnd.apache.parquet",
+        "binary/octet-stream",
+    ],
+)
+def test_of_a_file_the_beginning_is_searched(kind: str, framing: str, coding: str) -> None:
+    """A megabyte: what a program downloads arrives as fast as without a search, and as it is."""
+    near = response.DATA_LOOK_BYTES - 200
+    assert CANARY.encode() not in in_data(kind, near, framing=framing, coding=coding)
+    assert CANARY.encode() in in_data(kind, FAR, framing=framing, coding=coding)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/csv", "application/json", "application/problem+json", "image/svg+xml", "application/xml", "x", ""],
+)
+def test_of_text_and_of_what_does_not_say_what_it_is_all_is_searched(kind: str) -> None:
+    """However long it is."""
+    assert CANARY.encode() not in in_data(kind, FAR)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_where_the_search_ends_does_not_depend_on_the_secret(framing: str) -> None:
+    """Cut at each place around the end, with a secret of equal length there or none of it: the same bytes at the same
+    time."""
+    content = b"a" * (response.DATA_LOOK_BYTES - 64) + b"b" * 40_000
+    wire = framed(content, framing, 4096, "Content-Type: application/zip")
+    told = []
+    for secret in (CANARY, "a" + CANARY[1:][::-1]):
+        exchange = Noted(wire, [*range(0, len(wire), 3001)])
+        pass_on(exchange, secret, ASKED)
+        told.append(exchange.answers)
+    assert told[0] == told[1]
+    assert b"".join(told[0]).count(b"a") >= response.DATA_LOOK_BYTES - 64

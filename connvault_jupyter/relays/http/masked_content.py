@@ -12,13 +12,23 @@ from .encodings import Decoding
 
 
 class Shown:
-    """`mask` `None`: nothing has to be masked, and nothing is held. `lines`: see `Holding`."""
+    """`mask` `None`: nothing has to be masked, and nothing is held. `lines`: see `Holding`. `most`: of how many bytes
+    at least; what comes after the block in which they end is forwarded as it is."""
 
-    def __init__(self, mask: Masker | None, *, codings: tuple[str, ...], coded: bool, lines: bool) -> None:
+    def __init__(
+        self,
+        mask: Masker | None,
+        *,
+        codings: tuple[str, ...],
+        coded: bool,
+        lines: bool,
+        most: float = math.inf,
+    ) -> None:
         self._mask = mask
         self._decoding = Decoding(codings) if codings else None
         self._coded = coded
         self._holding = None if mask is None else Holding(mask, lines=lines)
+        self._left = most
         self._begun = False
 
     @property
@@ -58,7 +68,14 @@ class Shown:
             self._decoding.finish()
 
     def _masked(self, content: bytes) -> bytes:
-        return content if self._holding is None or not content else self._holding(content)
+        if self._holding is None or not content:
+            return content
+        self._left -= len(content)
+        passed = self._holding(content)
+        if self._left <= 0:
+            passed += self._holding(b"")
+            self._holding = None
+        return passed
 
     def _framed(self, content: bytes) -> bytes:
         return chunk(content) if self._coded else content

@@ -6,6 +6,7 @@ At most one block of it is held. Its framing is never the server's own: what was
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 
@@ -27,15 +28,14 @@ from .heads import (
     response_head,
 )
 from .masked_content import Shown
+from .media_types import is_data, is_stream_of_lines
 from .streams import Exchange, Silent
 
 # For 100, 103 and future ones: a server that sends more of them is broken.
 _MAX_INTERIM = 16
 
-# Formats with one value per line, in addition to text.
-_LINES = frozenset(
-    f"application/{name}" for name in ("jsonl", "json-lines", "ndjson", "x-ndjson", "stream+json")
-)
+# Of an answer that calls itself data. Who echoes a request does it at the beginning, or in text.
+DATA_LOOK_BYTES = 1024 * 1024
 
 # Added to an answer in which something is masked, if that was known before its head was sent.
 MASKED_HEADER = "X-Connvault-Masked"
@@ -203,7 +203,13 @@ class Response:
 
     def _pass_looked_through(self, data: bytes, body: Body, *, coded: bool) -> None:
         """Decoded and masked."""
-        shown = Shown(self._mask, codings=self._codings or (), coded=coded, lines=self._is_stream_of_lines)
+        shown = Shown(
+            self._mask,
+            codings=self._codings or (),
+            coded=coded,
+            lines=is_stream_of_lines(self.head),
+            most=DATA_LOOK_BYTES if is_data(self.head) else math.inf,
+        )
         try:
             self._pass_shown(data, body, shown)
             shown.finish()
@@ -219,7 +225,7 @@ class Response:
     def _pass_shown(self, data: bytes, body: Body, shown: Shown) -> None:
         """The head is sent with the first content, so that it can say that something is masked. It waits no longer
         than content does, and not at all before a stream of lines, or if nothing is masked."""
-        waits = self._mask is not None and not self._is_stream_of_lines
+        waits = self._mask is not None and not is_stream_of_lines(self.head)
         head_due = time.monotonic() + HOLD_S if waits else 0.0
         out, ended = b"", False
         while True:
@@ -251,12 +257,6 @@ class Response:
         if out:
             self._tell(out)
         return b""
-
-    @property
-    def _is_stream_of_lines(self) -> bool:
-        """Whether it consists of lines, each of which should be forwarded at once."""
-        kind = ",".join(self.head.values("content-type")).partition(";")[0].strip().lower()
-        return self.head.framing != "length" and (kind.startswith("text/") or kind in _LINES)
 
     def _tell(self, data: bytes) -> None:
         self.told = True
