@@ -22,6 +22,7 @@ from connvault_jupyter.relays.http import (
     encodings,
     headers,
     heads,
+    media_types,
     origin,
     passing,
     pool,
@@ -342,7 +343,7 @@ TARGET = Target(
         "token": _token,
     },
     (
-        addresses, problem_responses, bodies, encodings, client_auth, headers, heads,
+        addresses, problem_responses, bodies, encodings, client_auth, headers, heads, media_types,
         passing, origin,
         pool, post_form, response, request, client_connection, streams, token_endpoint, connection_check, http_relay,
         websocket, masker, holding, normal_form, search,
