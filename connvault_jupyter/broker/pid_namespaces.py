@@ -77,5 +77,12 @@ class PidNamespaces:
         """Whether it has an owner, or that is unknown."""
         return locks.is_held(self._file(namespace))
 
+    def somebody_anywhere(self) -> bool:
+        """Whether an owner has this vault open, in whichever namespace."""
+        try:
+            return any(locks.is_held(file) for file in self._folder.iterdir())
+        except FileNotFoundError:
+            return False
+
     def _file(self, namespace: PidNamespace) -> Path:
         return self._folder / "-".join(namespace)

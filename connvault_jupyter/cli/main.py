@@ -3,6 +3,9 @@
 jupyter connvault env NAME             variables for the notebook's own shell or another language's kernel
 jupyter connvault run NAME -- COMMAND  one command that may use the connection, also in a terminal
 jupyter connvault activity ...         the activity log: list, export, verify, head
+jupyter connvault export | import      connections in one encrypted file, for another machine
+jupyter connvault slots | rotate       what opens the vault, and another master key for it
+jupyter connvault migrate --to STORE   the connections move between database and JSON file
 jupyter connvault lab ...              `jupyter lab` (or notebook, server) with its memory closed from the start
 """
 
@@ -13,7 +16,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 
 from .._version import __version__
 from ..errors import ConnvaultError
@@ -23,6 +27,15 @@ from .launch import APPS, launch
 
 # Set by Jupyter's launchers in each kernel, and inherited by its children.
 _KERNEL_MARK = "JPY_PARENT_PID"
+
+_ON_THE_VAULT = {
+    "activity": (".activity", "run"),
+    "export": (".transfer", "run_export"),
+    "import": (".transfer", "run_import"),
+    "slots": (".slots", "run"),
+    "rotate": (".slots", "run_rotate"),
+    "migrate": (".migrate", "run"),
+}
 
 # sysexits(3) has none for "a person said no"; 77 is EX_NOPERM.
 _REFUSED = 77
@@ -35,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in APPS:
         # All following arguments belong to the application.
         return launch(words[0], words[1:])
-    if words and words[0] == "activity":
-        # Imported only here: it needs the contracts, and a program that asks for a connection does not.
-        from .activity import run
-
+    if words and words[0] in _ON_THE_VAULT:
+        # Imported only here: they need the contracts, and a program that asks for a connection does not.
+        module, name = _ON_THE_VAULT[words[0]]
+        run: Callable[[Sequence[str]], int] = getattr(import_module(module, __package__), name)
         return run(words[1:])
     # Our own arguments end at the first `--`; argparse would parse the command's options too.
     end = words.index("--") if "--" in words else len(words)
@@ -96,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
             app, help=f"start jupyter {app} with its memory closed to other programs from the beginning"
         )
     verbs.add_parser("activity", help="list, export and verify the activity log, and publish where it ends")
+    verbs.add_parser("export", help="write connections into one encrypted file, for another machine")
+    verbs.add_parser("import", help="import connections from such a file")
+    verbs.add_parser("slots", help="list, add and remove what opens the vault")
+    verbs.add_parser("rotate", help="make another master key")
+    verbs.add_parser("migrate", help="move the connections between the database and a JSON file")
     env = verbs.add_parser("env", help="print environment variables that let other programs use a connection")
     env.add_argument("--format", choices=("shell", "json"), default="shell")
     run = verbs.add_parser(

@@ -18,6 +18,7 @@ AuditType = Literal[
     "vault:passphrase_changed",
     "vault:upgraded",
     "vault:rotated",
+    "vault:moved",
     "slot:added",
     "slot:removed",
     "slot:refused",
@@ -65,7 +66,8 @@ class AuditEvent(Contract):
     when a person is shown the event (and in events of earlier versions); `claims_hidden`: why they can't be shown.
     `count`: how often it happened within 30 s; such an event without a requester covers several processes outside
     kernels.
-    `field`: the field concerned; for `access:masked`, the protocol of the handle.
+    `field`: the field concerned; for `access:masked`, the protocol of the handle; for `vault:moved`, the store to which
+    the connections were moved.
     `slot_id`: the key slot that was used, added, removed, or found to be foreign.
     """
 

@@ -17,6 +17,10 @@ from .vault import Passphrase, SlotProof
 # Ten times as many as fit into a file.
 MAX_CONNECTIONS = 20_000
 
+# It comes back in a request of at most 1 MiB, which may be sealed (a third longer, in Base64) and says besides what to
+# do with each connection. About 2,000 connections with a password each.
+MAX_FILE_CHARS = 600_000
+
 # More than is accepted, so that a file that is too large is called so.
 ExportFile = Annotated[str, StringConstraints(max_length=900_000)]
 

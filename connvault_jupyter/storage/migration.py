@@ -13,9 +13,12 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
+from ..contracts.audit import AuditEvent
 from ..contracts.supervision import ConnectionStoreKind
 from ..errors import StorageBusy, StorageError
-from ..services.ports import SealedSecret
+from ..services.audit.chain import link
+from ..services.ports import Clock, SealedSecret
+from .audit import SqliteAuditStore
 from .connections import SqliteConnectionStore
 from .database import Database
 from .file_systems import on_network_file_system
@@ -45,10 +48,12 @@ def migrate(
     data_dir: Path,
     to: ConnectionStoreKind,
     dry_run: bool = False,
+    clock: Clock | None = None,
     network_file_system: Callable[[Path], bool] = on_network_file_system,
 ) -> Migrated:
     """Moves them, and leaves copies of the database (and of connections.json) as they were, named `...before-<to>`.
 
+    `clock`: with it the activity log says that they were moved, in the same transaction.
     `dry_run`: everything is read, converted and compared, and then undone; no copies are made. Servers that use the
     vault can't write until they are started with the other `connection_store`, and say so.
 
@@ -62,7 +67,9 @@ def migrate(
     database = open_database(data_dir=data_dir, network_file_system=network_file_system)
     try:
         return (
-            _to_json(database, data_dir, dry_run) if to == "json" else _to_sqlite(database, data_dir, dry_run)
+            _to_json(database, data_dir, dry_run, clock)
+            if to == "json"
+            else _to_sqlite(database, data_dir, dry_run, clock)
         )
     except _DryRun as undone:
         return undone.found
@@ -78,7 +85,7 @@ class _DryRun(Exception):
         self.found = found
 
 
-def _to_json(database: Database, data_dir: Path, dry_run: bool) -> Migrated:
+def _to_json(database: Database, data_dir: Path, dry_run: bool, clock: Clock | None) -> Migrated:
     private = PrivateFile(data_dir / JSON_NAME)
     private.claim()
     # The old rows of secrets are sealed, and leave the database all the same.
@@ -105,10 +112,11 @@ def _to_json(database: Database, data_dir: Path, dry_run: bool) -> Migrated:
         database.accompany(file)
         with file.changing() as contents:
             contents.replace_all(entries)
+        _note(database, "json", clock)
     return replace(found, backups=tuple(backups))
 
 
-def _to_sqlite(database: Database, data_dir: Path, dry_run: bool) -> Migrated:
+def _to_sqlite(database: Database, data_dir: Path, dry_run: bool, clock: Clock | None) -> Migrated:
     private = PrivateFile(data_dir / JSON_NAME)
     if not is_in_use(database):
         _finish(private)
@@ -132,6 +140,7 @@ def _to_sqlite(database: Database, data_dir: Path, dry_run: bool) -> Migrated:
             raise StorageError(_DIFFERS)
         if dry_run:
             raise _DryRun(found)
+        _note(database, "sqlite", clock)
     _finish(private)
     return replace(found, backups=tuple(backups))
 
@@ -153,6 +162,21 @@ def _entries(database: Database) -> dict[str, Entry]:
             "remove them first."
         )
     return {one: Entry(stored, secrets.get(one, {})) for one, stored in connections.items()}
+
+
+def _note(database: Database, to: ConnectionStoreKind, clock: Clock | None) -> None:
+    """Without keys, so without a MAC: a later event that has one covers it."""
+    if clock is not None:
+        audit = SqliteAuditStore(database=database)
+        sequence, previous = audit.head()
+        event = AuditEvent(
+            sequence=sequence + 1,
+            at=clock(),
+            type="vault:moved",
+            field=to,
+            decided_by="jupyter connvault migrate",
+        )
+        audit.append(link(event, previous, None))
 
 
 def _count(database: Database, table: Literal["connections", "secrets"]) -> int:

@@ -42,6 +42,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ..contracts.transfer import MAX_FILE_CHARS
 from ..errors import ExportFileInvalid, ExportTooLarge, WrongPassphrase
 from ..services.ports import Randomness
 from .argon2 import COSTS, SALT_BYTES, check_strength, stretched, within_bounds
@@ -54,11 +55,7 @@ _FIRST_LINE = f"{MAGIC} 1"
 # A file with other line ends than its own is one that was changed, not a foreign one.
 _ANY_VERSION = re.compile(rf"{MAGIC} ([1-9][0-9]{{0,8}})\r?\Z")
 
-# It comes back in a request of at most 1 MiB, which may be sealed (a third longer, in Base64) and says besides what to
-# do with each connection. About 2,000 connections with a password each.
-MAX_FILE_CHARS = 600_000
-
-# What a zlib stream of that size may become: a reader must not be made to use more memory.
+# What a zlib stream in a file may become: a reader must not be made to use more memory.
 MAX_CONTENT_BYTES = 8 << 20
 
 _BLOCK_BYTES = 1024

@@ -2,7 +2,8 @@
 
 HPKE (RFC 9180), base mode, one message per context: DHKEM(P-256, HKDF-SHA256) 0x0010, HKDF-SHA256 0x0001,
 AES-256-GCM 0x0002. P-256 and not X25519, because every browser's WebCrypto has it. The page's half is
-labextension/src/sealing.ts.
+labextension/src/sealing.ts, that of commands is
+`request_sealing`.
 
     info        "connvault-jupyter v1 sealed request", a zero byte, the operation's name
     plaintext   JSON of the request as its contract requires, including the fields of path and headers, in UTF-8; then
@@ -23,7 +24,7 @@ import base64
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,9 +36,16 @@ from ..errors import SealedRequestInvalid, SealingKeyChanged
 from ..services.identifiers import new_id
 from ..services.ports import Randomness
 
-_SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
-_INFO = b"connvault-jupyter v1 sealed request\0"
+SUITE_NAME: Literal["hpke-p256-sha256-aes256gcm"] = "hpke-p256-sha256-aes256gcm"
+
+INFO = b"connvault-jupyter v1 sealed request\0"
+
+BLOCK_BYTES = 1024
+
+# A point of P-256, uncompressed (SEC 1 2.3.3): the encapsulated key, before the ciphertext.
+POINT_BYTES = 65
 
 # 65 bytes for each text. Nobody types a thousand secrets in a broker's lifetime, so a page hardly ever meets a new
 # key.
@@ -84,7 +92,7 @@ class SealedRequests:
                 raise SealingKeyChanged
             if enc in self._opened:
                 raise SealedRequestInvalid
-            plaintext = _plaintext(enc + ciphertext, self._private, _INFO + operation.encode())
+            plaintext = _plaintext(enc + ciphertext, self._private, INFO + operation.encode())
             self._opened.add(enc)
             if len(self._opened) >= self._max_opened:
                 self._renew()
@@ -95,7 +103,7 @@ class SealedRequests:
         point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         self._public = SealingKey(
             key_id=new_id(self._randomness),
-            suite="hpke-p256-sha256-aes256gcm",
+            suite=SUITE_NAME,
             public_key=base64.b64encode(point).decode(),
         )
         self._opened: set[bytes] = set()
@@ -111,7 +119,7 @@ def _plaintext(message: bytes, private: ec.EllipticCurvePrivateKey, info: bytes)
     """Raises: SealedRequestInvalid."""
     # Raised outside the handler, so that no cause is attached.
     with suppress(InvalidTag):
-        return _SUITE.decrypt(message, private, info=info)
+        return SUITE.decrypt(message, private, info=info)
     raise SealedRequestInvalid
 
 

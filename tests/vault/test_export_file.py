@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from connvault_jupyter.contracts.transfer import MAX_FILE_CHARS
 from connvault_jupyter.errors import ExportFileInvalid, ExportTooLarge, WeakPassphrase, WrongPassphrase
 from connvault_jupyter.vault.argon2 import COSTS
-from connvault_jupyter.vault.export_file import MAX_CONTENT_BYTES, MAX_FILE_CHARS, Argon2ExportFiles
+from connvault_jupyter.vault.export_file import MAX_CONTENT_BYTES, Argon2ExportFiles
 from tests.support.services.service_world import CHEAP
 
 VECTORS = Path(__file__).parent / "vectors" / "export_file_v1.json"

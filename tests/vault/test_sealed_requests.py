@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connvault_jupyter.contracts.sealed import SealedText
-from connvault_jupyter.errors import SealedRequestInvalid, SealingKeyChanged
+from connvault_jupyter.errors import BrokerUnavailable, SealedRequestInvalid, SealingKeyChanged
+from connvault_jupyter.vault.request_sealing import sealed_request
 from connvault_jupyter.vault.sealed_requests import SealedRequests
 from tests.support.browser.sealing import padded, sealed
 from tests.support.canary import CANARY, found_in
@@ -177,3 +178,25 @@ def test_the_key_is_not_copied_and_not_shown(opener: SealedRequests, copied: Any
     with pytest.raises(TypeError):
         copied(opener)
     assert repr(opener) == "<SealedRequests>"
+
+
+def test_a_command_seals_as_the_page_does(opener: SealedRequests) -> None:
+    """Padded alike, bound to its operation, and each time under another key."""
+    key = opener.key().model_dump()
+    one, other = (sealed_request(key, OPERATION, REQUEST) for _ in range(2))
+    assert one["sealed"]["enc"] != other["sealed"]["enc"]
+    opened = opener.open(SealedText.model_validate(one["sealed"]), OPERATION)
+    assert opened == padded(REQUEST)
+    assert not found_in(json.dumps(one))
+    with pytest.raises(SealedRequestInvalid):
+        opener.open(SealedText.model_validate(other["sealed"]), "vault.rotate")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"suite": "another"}, {"public_key": "AAAA"}, {"public_key": None}, {"public_key": "A" * 87 + "="}],
+)
+def test_a_command_seals_to_no_other_key(opener: SealedRequests, change: dict[str, Any]) -> None:
+    """What the server sends may be anything."""
+    with pytest.raises(BrokerUnavailable):
+        sealed_request({**opener.key().model_dump(), **change}, OPERATION, REQUEST)

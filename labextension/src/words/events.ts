@@ -18,6 +18,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'vault:passphrase_changed': trans.__('passphrase changed'),
     'vault:upgraded': trans.__('vault upgraded from an earlier version'),
     'vault:rotated': trans.__('keys renewed'),
+    'vault:moved': trans.__('connections moved to another store'),
     'slot:added': trans.__('key slot added'),
     'slot:removed': trans.__('key slot removed'),
     'slot:refused': trans.__('key slot or key change refused'),
