@@ -148,6 +148,7 @@ class Broker:
             lock=lock,
             log=log,
             flush=self._database.flush,
+            lock_if_idle=self._services.idle_lock.tick,
         )
         unsealer = SealedRequests(randomness=os.urandom)
         services = Services(

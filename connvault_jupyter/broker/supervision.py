@@ -38,6 +38,7 @@ class Supervision:
         lock: Lock,
         log: logging.Logger,
         flush: Callable[[], None],
+        lock_if_idle: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consent = consent
@@ -46,6 +47,7 @@ class Supervision:
         self._lock = lock
         self._log = log
         self._flush = flush
+        self._lock_if_idle = lock_if_idle
         self._monotonic = monotonic
         self._instances: set[str] = set()
         self._watched_at = 0.0
@@ -93,7 +95,7 @@ class Supervision:
     def _run(self) -> None:
         while not self._ended.wait(_TICK_S):
             # Not with the lock held: the sync may take a second on a slow disk.
-            for step in (self._rules, self._flush):
+            for step in (self._rules, self._lock_if_idle, self._flush):
                 try:
                     step()
                 except Exception as exc:  # noqa: BLE001 -- the timer must continue; a full disk is temporary

@@ -34,7 +34,9 @@ class ConsentSettings(Contract):
 
 
 class BrokerSettings(Contract):
-    """The first frame on the operator channel. Directories are absolute paths."""
+    """The first frame on the operator channel. Directories are absolute paths.
+
+    `lock_after_idle_s`: 0 is never."""
 
     data_dir: str
     socket_path: str
@@ -44,6 +46,7 @@ class BrokerSettings(Contract):
     custodian: CustodianKind | Literal["auto"] = "auto"
     connection_store: ConnectionStoreKind = "sqlite"
     key_file: str | None = None
+    lock_after_idle_s: Annotated[float, Field(ge=0, le=2_592_000)] = 0
     consent: ConsentSettings = ConsentSettings()
     audit_max_bytes: Annotated[int, Field(ge=65_536)] = 64 * 1024 * 1024
     reveal_allowed: bool = True

@@ -65,6 +65,14 @@ class ConnvaultExtension(ExtensionApp):
         "gives. It is refused if others could read or exchange it. Default: none.",
     ).tag(config=True)
 
+    lock_after_idle_s = Float(
+        0.0,
+        min=0,
+        max=2_592_000,
+        help="Seconds after which the vault is locked if no connection was used and nobody decided or changed "
+        "anything. An open client counts as a use. 0: never. Default 0.",
+    ).tag(config=True)
+
     connection_store = CaselessStrEnum(
         ["sqlite", "json"],
         default_value="sqlite",
@@ -329,6 +337,7 @@ class ConnvaultExtension(ExtensionApp):
             custodian=self.custodian,
             connection_store=self.connection_store,
             key_file=os.path.expandvars(os.path.expanduser(self.key_file)) or None,
+            lock_after_idle_s=self.lock_after_idle_s,
             consent=ConsentSettings(
                 timeout_s=self.consent_timeout_s,
                 once_limit_s=self.once_limit_s,

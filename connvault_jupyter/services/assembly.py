@@ -40,6 +40,7 @@ from .relay_ports import Relays
 from .requester_claims import Claims
 from .secrets.custody import Custody
 from .secrets.held_keys import HeldKeys
+from .secrets.idle_lock import IdleLock
 from .secrets.key_change import KeyChange
 from .secrets.reader import SecretReader
 from .secrets.rekeying import Rekeying
@@ -57,6 +58,7 @@ class Assembled:
 
     secrets: SecretsService
     slots: SlotService
+    idle_lock: IdleLock
     connections: ConnectionsService
     consent: ConsentService
     access: AccessService
@@ -238,6 +240,7 @@ def assemble(
     return Assembled(
         secrets=secrets,
         slots=slots,
+        idle_lock=IdleLock(context=context, held=held, secrets=secrets, audit=audit, relays=relays),
         connections=connections,
         consent=consent,
         access=access,

@@ -7,9 +7,12 @@ The `keyring` package selects a backend, which may be the system's own keyring, 
 from __future__ import annotations
 
 import importlib
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from . import session_bus
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -62,11 +65,13 @@ def choose_backend(store: str | None = None) -> Chosen | NoneChosen:
     priority.
 
     Imports `keyring` and checks for each known backend whether its service runs (on Linux: over D-Bus). That may take
-    arbitrarily long, so call it with a time-out. It reads no item and never prompts.
+    arbitrarily long, so call it with a time-out. It reads no item and never prompts. Where the environment names no
+    session bus, this user's own is named there (`session_bus`).
 
     Args:
         store: the store with the key of an existing vault; only its backends are then considered. `None`: any.
     """
+    no_bus = session_bus.join(os.environ)
     try:
         configured = _configured()
     except Exception as error:  # noqa: BLE001 - a setting may name any module of anybody
@@ -79,7 +84,7 @@ def choose_backend(store: str | None = None) -> Chosen | NoneChosen:
     found = [chosen for known in KNOWN if store in (None, known.store) and (chosen := _viable(known))]
     if found:
         return max(found, key=lambda chosen: float(chosen.backend.priority))
-    return NoneChosen(_why_none(store))
+    return NoneChosen(f"{_why_none(store)} {no_bus}".rstrip())
 
 
 def _configured() -> KeyringBackend | None:

@@ -65,6 +65,16 @@ def test_the_store_of_connections_reaches_the_broker(kind: str, tmp_path: Path) 
     assert told_to_the_broker(configured(), tmp_path).connection_store == "sqlite"
 
 
+def test_the_idle_time_reaches_the_broker(tmp_path: Path) -> None:
+    """Never, unless somebody sets it; its bounds are the contract's."""
+    assert told_to_the_broker(configured(), tmp_path).lock_after_idle_s == 0
+    assert told_to_the_broker(configured(lock_after_idle_s=900), tmp_path).lock_after_idle_s == 900
+    trait: Any = ConnvaultExtension.class_traits()["lock_after_idle_s"]
+    assert (
+        told_to_the_broker(configured(lock_after_idle_s=trait.max), tmp_path).lock_after_idle_s == trait.max
+    )
+
+
 @pytest.mark.parametrize("field", sorted(TRAITS))
 def test_a_setting_and_its_contract_have_one_default(field: str) -> None:
     """It is written twice, as the contract is imported only when the broker starts."""

@@ -265,3 +265,22 @@ def test_there_is_a_bound() -> None:
         add(world, "passphrase", passphrase=f"passphrase number {number}")
     with pytest.raises(InvalidRequest):
         add(world, "passphrase", passphrase=SPARE)
+
+
+def test_a_lost_keyring_item_leaves_the_other_slots() -> None:
+    """Nothing is deleted: the slot stays in the list, and what opened the vault besides still does."""
+    world = with_slots()
+    ref = world.request(notebook(), world.answer("always")).ref
+    lock(world)
+    before = record_of(world)
+    world.keyring.items.clear()
+    with pytest.raises(CustodianUnavailable):
+        unlock(world, None)
+    assert record_of(world) == before
+    unlock(world, PASSPHRASE)
+    assert secret_of(world, ref) == CANARY
+    remove(world, slot_of(world, "this server").id)
+    add(world, "os_keyring", label="this server")
+    lock(world)
+    unlock(world, None)
+    assert secret_of(world, ref) == CANARY

@@ -166,9 +166,10 @@ def test_the_notebook_side_imports_itself_errors_and_what_both_ends_share(graph:
         "handle_end_reasons", "_version",
         # The launcher's, which closes its own process as a broker does.
         "broker.hardening", "broker.unreadable_exec", "broker.waiting_parent",
-        # The commands about the activity log, which `cli.main` imports only when they are called.
+        # The commands about the activity log and the vault, which `cli.main` imports only when they are called.
         "contracts.audit", "contracts.operations", "services.audit.exported", "services.audit.exported_check",
-        "services.audit.exported_findings",
+        "services.audit.exported_findings", "contracts.transfer", "services.secrets.slots", "vault.held_secrets",
+        "vault.request_sealing", "broker.pid_namespaces", "storage.migration",
     }  # fmt: skip
     found = {
         imported.removeprefix(f"{PACKAGE}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -207,6 +208,35 @@ def test_another_backend_that_is_configured_is_refused_by_name(
     assert words in report["detail"]
     assert report["keep"][1] == report["detail"]
     assert report["recover"][0] == "custodian_unavailable"
+
+
+AT_ITS_PLACE = """
+import os, sys
+from functools import partial
+from pathlib import Path
+import connvault_jupyter.vault.session_bus as bus
+bus.join = partial(bus.join, folders=Path(sys.argv[1]))
+os.environ.pop("DBUS_SESSION_BUS_ADDRESS")
+"""
+
+
+def test_cron_finds_the_keyring_at_its_usual_place(session: SecretService, short_tmp_path: Path) -> None:
+    """Without an address in the environment, as what the session has not started."""
+    folder = short_tmp_path / str(os.geteuid())
+    folder.mkdir(mode=0o700)
+    os.link(session.env["DBUS_SESSION_BUS_ADDRESS"].partition("path=")[2], folder / "bus")
+    report = run(AT_ITS_PLACE + ATTEMPT, dict(session.env), str(short_tmp_path))
+    assert report["available"] is True
+    assert report["keep"] == report["recover"] == "done"
+
+
+def test_why_a_keyring_is_silent_is_said(session: SecretService, tmp_path: Path) -> None:
+    """Nobody is logged in: that is what to change."""
+    report = run(AT_ITS_PLACE + ATTEMPT, dict(session.env), str(tmp_path))
+    assert report["available"] is False
+    for said in (report["detail"], report["recover"][1]):
+        assert "DBUS_SESSION_BUS_ADDRESS is not set" in said
+        assert "enable-linger" in said
 
 
 def test_keyrings_alt_is_named_and_refused_if_nothing_else_is_there(nowhere: dict[str, str]) -> None:

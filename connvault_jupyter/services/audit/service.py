@@ -51,6 +51,8 @@ VERIFIED_AT_ONCE = 500
 
 USE_DAYS = 14
 
+_USES: frozenset[AuditType] = frozenset({"access:used", "access:checked", "access:revealed"})
+
 _WITHOUT_CLAIMS = {"agent": None, "reason_claim": None, "agent_sealed": None, "reason_sealed": None}
 
 
@@ -84,6 +86,8 @@ class AuditService:
         self._changed = False
         self._anchor = Position()
         self._stream: StreamState | None = None
+        self.acts = 0
+        """How many uses, decisions and changes were logged here; see `secrets.idle_lock`."""
 
     def record(  # noqa: PLR0913 -- what a row can say, and no row says more than a few of it
         self,
@@ -302,6 +306,8 @@ class AuditService:
                 self._rows_since_check = 0
                 self._keep_bound()
         self._changed = True
+        if event.outcome == "ok" and (type in _USES or event.decided_by is not None):
+            self.acts += 1
         return event
 
     def _keep_bound(self) -> None:

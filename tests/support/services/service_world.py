@@ -170,6 +170,7 @@ class World:
         )
         self.audit = at_the_door(self.services.audit, self.lock, without=("verify",))
         self.exports = at_the_door(self.services.exports, self.lock, without=("part", "compare"))
+        self.idle_lock = at_the_door(self.services.idle_lock, self.lock, without=("tick",))
         self.connection_exports = at_the_door(
             self.services.connection_exports, self.lock, without=("export",)
         )
