@@ -13,7 +13,7 @@ from connvault_jupyter.broker.pid_namespaces import PidNamespaces
 from connvault_jupyter.cli.main import main
 from connvault_jupyter.contracts.supervision import ConnectionStoreKind
 from connvault_jupyter.storage.stores import open_stores
-from tests.support.services.memory_storage import MemoryStorage
+from tests.support.services.memory_tables import MemoryStorage
 from tests.support.services.service_world import World, notebook
 
 
