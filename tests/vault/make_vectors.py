@@ -10,12 +10,13 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from connvault_jupyter.services.ports import Position
 from connvault_jupyter.services.secrets.slots import place_of
-from connvault_jupyter.services.vault_ports import SealContext
+from connvault_jupyter.services.vault_ports import MacPurpose, SealContext
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
@@ -25,6 +26,15 @@ from tests.support.browser.sealing import padded, sealed
 
 FOLDER = Path(__file__).parent / "vectors"
 
+BASE = SealContext(
+    vault_id="6f1c8a",
+    scope="user",
+    connection_id="Zm9vYmFy",
+    field="password",
+    provider_id="postgresql",
+    destination={"host": "db.internal", "port": 5432, "sslmode": "verify-full", "ca_certificate": None},
+)
+
 
 def counting(start: int) -> Any:
     """Bytes in a row instead of random ones."""
@@ -32,25 +42,17 @@ def counting(start: int) -> Any:
 
 
 def envelope_cases() -> list[dict[str, Any]]:
-    base = SealContext(
-        vault_id="6f1c8a",
-        scope="user",
-        connection_id="Zm9vYmFy",
-        field="password",
-        provider_id="postgresql",
-        destination={"host": "db.internal", "port": 5432, "sslmode": "verify-full", "ca_certificate": None},
-    )
     contexts = {
-        "a password": (b"correct horse", base),
-        "an empty secret": (b"", base),
+        "a password": (b"correct horse", BASE),
+        "an empty secret": (b"", BASE),
         "no destination": (
             bytes(range(256)),
-            dataclasses.replace(base, provider_id="secret", field="value", destination={}),
+            dataclasses.replace(BASE, provider_id="secret", field="value", destination={}),
         ),
         "every kind of value": (
             "pässwörd \U0001f600".encode(),
             dataclasses.replace(
-                base, destination={"a": True, "b": False, "c": 1.5, "d": -3, "e": 'q"\\\n', "ü": "\u2028é"}
+                BASE, destination={"a": True, "b": False, "c": 1.5, "d": -3, "e": 'q"\\\n', "ü": "\u2028é"}
             ),
         ),
     }
@@ -71,6 +73,41 @@ def envelope_cases() -> list[dict[str, Any]]:
                 "mac_grant": keys.mac("grant", message).hex(),
                 "mac_audit": keys.mac("audit", message).hex(),
                 "check": check_value(master_key, context.vault_id).hex(),
+            }
+        )
+    return cases
+
+
+def generations_cases() -> list[dict[str, Any]]:
+    """Two generations of a vault each; the older of the first case has no epoch, as before there were generations."""
+    cases = []
+    for number, older_epoch in enumerate((b"", (7).to_bytes(8, "big") + counting(90)(32))):
+        context = dataclasses.replace(BASE, field=("password", "tökén")[number])
+        generation = (2, 8)[number]
+        master_key, random = counting(number * 16)(32), counting(number + 1)
+        epoch = generation.to_bytes(8, "big") + counting(number + 40)(32)
+        older = derive_keys(master_key, context.vault_id, older_epoch, random=random)
+        keys = derive_keys(master_key, context.vault_id, epoch, random=random)
+        secret, message = b"correct horse", f"message {number}".encode()
+        ended = Position((258, 1)[number], counting(number + 70)(32))
+        cases.append(
+            {
+                "name": ("from before there were generations", "the eighth")[number],
+                "master_key": master_key.hex(),
+                "nonce": random(12).hex(),
+                "older_epoch": older_epoch.hex(),
+                "epoch": epoch.hex(),
+                "generation": generation,
+                "context": dataclasses.asdict(context),
+                "secret": secret.hex(),
+                "message": message.hex(),
+                "check": check_value(master_key, context.vault_id, epoch).hex(),
+                "macs": {name: keys.mac(name, message).hex() for name in get_args(MacPurpose)},
+                "envelope": keys.seal(secret, context).hex(),
+                "claim": keys.seal_claim(message, b"reason").hex(),
+                "taken_over": keys.wrap(older, older.seal(secret, context), context).hex(),
+                "ended": [ended.sequence, ended.digest.hex()],
+                "kept": keys.keep_record(older, context.vault_id, ended).hex(),
             }
         )
     return cases
@@ -178,6 +215,7 @@ def export_file_cases() -> list[dict[str, Any]]:
 def main(name: str) -> None:
     make = {
         "envelope": envelope_cases,
+        "generations": generations_cases,
         "passphrase": passphrase_cases,
         "sealed_request": sealed_request_cases,
         "slot_keys": slot_keys_cases,

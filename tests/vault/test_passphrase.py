@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -167,6 +168,46 @@ def test_a_wrapped_key_with_a_flipped_bit_does_not_open(kept: dict[str, Any], na
     row = {**kept, name: base64.b64encode(damaged).decode()}
     with pytest.raises(WrongPassphrase):
         PassphraseCustodian().recover("vault-1", row, PASSPHRASE)
+
+
+def test_without_a_passphrase_the_error_asks_for_it(kept: dict[str, Any]) -> None:
+    """It is no failure of the vault's."""
+    with pytest.raises(WrongPassphrase, match="needs its passphrase"):
+        PassphraseCustodian().recover("vault-1", kept, None)
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"), [(UnsupportedAlgorithm("argon2"), "no Argon2id"), (MemoryError(), "64 MiB")]
+)
+def test_when_a_passphrase_can_not_be_stretched_the_error_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, kept: dict[str, Any], failure: Exception, words: str
+) -> None:
+    """An old build of the library, or a full machine: neither is a wrong passphrase or a damaged vault."""
+
+    def failing(**_costs: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr("connvault_jupyter.vault.passphrase.Argon2id", failing)
+    custodian = PassphraseCustodian()
+    for call in (
+        lambda: custodian.keep("vault-1", KEY, PASSPHRASE),
+        lambda: custodian.recover("vault-1", kept, PASSPHRASE),
+    ):
+        with pytest.raises(CustodianUnavailable, match=words):
+            call()
+
+
+def test_without_argon2_the_custodian_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what to install."""
+    assert PassphraseCustodian().availability().available
+
+    def missing(**_costs: Any) -> None:
+        raise UnsupportedAlgorithm("argon2")
+
+    monkeypatch.setattr("connvault_jupyter.vault.passphrase.Argon2id", missing)
+    found = PassphraseCustodian().availability()
+    assert (found.available, found.label) == (False, "Passphrase")
+    assert "Install cryptography" in found.detail
 
 
 def test_unlocks_are_serialised(monkeypatch: pytest.MonkeyPatch, kept: dict[str, Any]) -> None:
