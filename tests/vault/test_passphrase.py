@@ -187,7 +187,7 @@ def test_when_a_passphrase_can_not_be_stretched_the_error_says_what_to_do(
     def failing(**_costs: Any) -> None:
         raise failure
 
-    monkeypatch.setattr("connvault_jupyter.vault.passphrase.Argon2id", failing)
+    monkeypatch.setattr("connvault_jupyter.vault.argon2.Argon2id", failing)
     custodian = PassphraseCustodian()
     for call in (
         lambda: custodian.keep("vault-1", KEY, PASSPHRASE),
@@ -204,7 +204,7 @@ def test_without_argon2_the_custodian_is_not_offered(monkeypatch: pytest.MonkeyP
     def missing(**_costs: Any) -> None:
         raise UnsupportedAlgorithm("argon2")
 
-    monkeypatch.setattr("connvault_jupyter.vault.passphrase.Argon2id", missing)
+    monkeypatch.setattr("connvault_jupyter.vault.argon2.Argon2id", missing)
     found = PassphraseCustodian().availability()
     assert (found.available, found.label) == (False, "Passphrase")
     assert "Install cryptography" in found.detail
