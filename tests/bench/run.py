@@ -37,6 +37,7 @@ MEASUREMENTS = (
     "broker_start",
     "server_start",
     "list_thousand",
+    "vault_keys",
     "dialog",
     "panel_thousand",
     "relay_postgresql",
