@@ -23,6 +23,7 @@ from connvault_jupyter.storage.stores import Stores, open_stores
 from tests.support.canary import CANARY, found_in
 from tests.support.services.memory_tables import MemoryStorage
 from tests.support.services.service_world import POSTGRES, World, gone, notebook, unasked
+from tests.support.services.transfers import add, exported_with_secrets, imported, previewed
 
 
 @pytest.fixture
@@ -74,6 +75,11 @@ def test_the_secret_is_in_no_answer_event_error_or_file(stores: Stores, tmp_path
     keep(lambda: shown)
     keep(lambda: world.connections.test(ConnectionRef(id=connection.id), actor="ada"))
     keep(lambda: world.deliver(notebook(run=2), asked.ref))
+    file = exported_with_secrets(world)
+    keep(lambda: file)
+    keep(lambda: previewed(world, file.file))
+    keep(lambda: imported(world, file.file, add(as_name="copy")))
+    keep(lambda: imported(world, file.file, add()))
     world.secrets.lock(actor="ada")
     keep(lambda: world.connections.set_secret(replaced, actor="ada"))
     keep(lambda: world.deliver(notebook(), asked.ref))
