@@ -23,8 +23,8 @@ from connvault_jupyter.errors import (
     WrongPassphrase,
 )
 from tests.attacks.conftest import by_reason
-from tests.attacks.test_attack_database import refused
 from tests.attacks.test_attack_slot_operations import TOKEN_ALONE
+from tests.support.broker.edited_database import refused
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker

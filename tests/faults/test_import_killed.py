@@ -17,7 +17,7 @@ from connvault_jupyter.storage.database import Database
 from connvault_jupyter.storage.stores import open_stores
 from tests.support.canary import CANARY
 from tests.support.services.kill_points import Killer, kill_points
-from tests.support.services.memory_storage import MemoryStorage
+from tests.support.services.memory_tables import MemoryStorage
 from tests.support.services.plain_passphrase import PASSPHRASE, PlainPassphrase
 from tests.support.services.service_world import POSTGRES, World, notebook
 from tests.support.services.slots import rotate, unlock
