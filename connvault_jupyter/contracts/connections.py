@@ -19,11 +19,24 @@ StatusReason = Literal[
     "provider_changed",
     "edited",
     "unconfirmed",
+    "workspace_new",
+    "workspace_changed",
+    "workspace_gone",
+    "workspace_unreadable",
 ]
+Scope = Literal["user", "workspace"]
 Fields = Annotated[dict[FieldName, FieldValue], Field(max_length=64)]
 
 # Enough for a PEM key with its chain, too small for a file dropped by mistake.
 MAX_SECRET_CHARS = 65_536
+
+
+class WorkspaceRef(Contract):
+    """A block of a workspace file. `root`: absolute path of the project's folder, which has `.connvault`; `id`: the
+    block's own."""
+
+    root: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+    id: Id
 
 
 class SecretDraft(Contract):
@@ -48,8 +61,10 @@ class Connection(Contract):
     """One configured instance of a provider, as it is stored.
 
     `edited`: its document was changed outside the broker; `unconfirmed`: no key has confirmed it yet. Neither is
-    stored.
+    stored. Neither are `workspace_changed`, `workspace_gone` and `workspace_unreadable`: the project's file no longer
+    says what this person accepted, or says nothing.
 
+    `workspace`: the block of which this is the accepted copy; set for the scope `workspace` only.
     `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Always
     true for a kind that offers nothing else.
     """
@@ -58,7 +73,8 @@ class Connection(Contract):
     provider_id: ProviderId
     name: ConnectionName
     display_name: Annotated[str, StringConstraints(max_length=100)] = ""
-    scope: Literal["user", "workspace"] = "user"
+    scope: Scope = "user"
+    workspace: WorkspaceRef | None = None
     fields: Fields = {}
     # Documents stored before this field existed do not have it: what they allowed stays allowed.
     reveal_allowed: bool = True
@@ -101,6 +117,9 @@ class ConnectionList(Contract):
 class CreateConnection(Contract):
     """A new connection. Without `secrets` it is a draft.
 
+    `workspace`: for the scope `workspace`, the project's folder: a path below the server's root (empty: the root). The
+    connection is written into its `.connvault/connections.json`, without secrets, and is accepted at once.
+
     `reveal_allowed` `None`: no if connvault logs in (`brokered`), else yes: if the secret passes through the code's
     own memory anyway, or plain text is all there is, a no would protect nothing.
     """
@@ -108,7 +127,8 @@ class CreateConnection(Contract):
     provider_id: ProviderId
     name: ConnectionName
     display_name: Annotated[str, StringConstraints(max_length=100)] = ""
-    scope: Literal["user", "workspace"] = "user"
+    scope: Scope = "user"
+    workspace: Annotated[str, StringConstraints(max_length=4096)] | None = None
     fields: Fields = {}
     reveal_allowed: bool | None = None
     secrets: Annotated[dict[FieldName, SecretDraft], Field(max_length=16)] = {}
@@ -153,7 +173,10 @@ class DeleteSecret(Contract):
 
 
 class ConnectionSummary(Contract):
-    """What a requester sees of a connection: no fields except the destination line."""
+    """What a requester sees of a connection: no fields except the destination line.
+
+    `workspace_new`: the project has it, and nobody here has accepted it yet.
+    """
 
     name: ConnectionName
     provider_id: ProviderId
@@ -163,6 +186,7 @@ class ConnectionSummary(Contract):
     status: Status
     status_reason: StatusReason | None = None
     delivery: DeliveryForm = "login"
+    scope: Scope = "user"
 
 
 class ConnectionSummaryList(Contract):

@@ -25,6 +25,10 @@
     │   ├── AccessRequestChanged       the request changed after it was shown
     │   ├── AccessRequestDecided
     │   ├── ConnectionNotReady         draft or invalid for another reason than its secret
+    │   ├── NameClash                  two connections that a notebook can see have one name
+    │   ├── WorkspaceNotAccepted       the project has it, this person has not accepted it
+    │   ├── WorkspaceFileInvalid
+    │   ├── WorkspaceFileChanged       since it was shown
     │   ├── SealingKeyChanged          sealed to a key that the broker no longer has
     │   ├── LastSlot
     │   └── VaultExists
@@ -58,6 +62,7 @@
     │   ├── StorageFull           507
     │   ├── StorageBusy           503
     │   ├── SchemaTooNew          500
+    │   ├── WorkspaceReadOnly     403
     │   └── ConnectionsFileInvalid
     ├── UpstreamError             502
     │   ├── UpstreamUnreachable
@@ -110,6 +115,7 @@ from .failures import (
     UpstreamTimeout,
     UpstreamTlsFailed,
     UpstreamUnreachable,
+    WorkspaceReadOnly,
 )
 from .requests import (
     AccessRequestChanged,
@@ -125,6 +131,7 @@ from .requests import (
     InvalidRequest,
     LastSlot,
     MalformedFrame,
+    NameClash,
     NameTaken,
     NotFound,
     ProposalNotFound,
@@ -139,6 +146,9 @@ from .requests import (
     UnknownOperation,
     VaultExists,
     VersionMismatch,
+    WorkspaceFileChanged,
+    WorkspaceFileInvalid,
+    WorkspaceNotAccepted,
     WrongKind,
 )
 from .secrets import (
@@ -182,6 +192,7 @@ __all__ = [
     "InvalidRequest",
     "LastSlot",
     "MalformedFrame",
+    "NameClash",
     "NameTaken",
     "NoApprover",
     "NotAllowed",
@@ -222,6 +233,10 @@ __all__ = [
     "VaultReplaced",
     "VersionMismatch",
     "WeakPassphrase",
+    "WorkspaceFileChanged",
+    "WorkspaceFileInvalid",
+    "WorkspaceNotAccepted",
+    "WorkspaceReadOnly",
     "WrongKind",
     "WrongPassphrase",
     "every_error",

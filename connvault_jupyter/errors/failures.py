@@ -41,6 +41,12 @@ class ConnectionsFileInvalid(StorageError):
     default_message = "The file of the connections can't be used. Correct it, or restore it from a backup."
 
 
+class WorkspaceReadOnly(StorageError):
+    code = "workspace_read_only"
+    status_hint = 403
+    default_message = "The project's folder can't be written. Nothing was changed."
+
+
 class UpstreamError(ConnvaultError):
     code = "upstream_error"
     status_hint = 502

@@ -151,6 +151,33 @@ class ConnectionNotReady(Conflict):
     default_message = "The connection is incomplete. Edit it in the Connections panel."
 
 
+class NameClash(Conflict):
+    """Two connections that a notebook can see have one name; the message names both places."""
+
+    code = "name_clash"
+    default_message = "Your own connections and this project's have one of this name. Rename one of them."
+
+
+class WorkspaceNotAccepted(Conflict):
+    code = "workspace_not_accepted"
+    default_message = (
+        "This project has the connection, but you have not accepted it yet. Review it in the Connections "
+        "panel, and enter your own secret there."
+    )
+
+
+class WorkspaceFileInvalid(Conflict):
+    """The message names the file, the line where that is known, and what to do."""
+
+    code = "workspace_file_invalid"
+    default_message = "The project's file of connections can't be used. Correct it, or restore it."
+
+
+class WorkspaceFileChanged(Conflict):
+    code = "workspace_file_changed"
+    default_message = "The project's file was changed in the meantime. Review it again."
+
+
 class SealingKeyChanged(Conflict):
     """The broker was restarted in the meantime; the page fetches the new key and tries once more."""
 

@@ -38,6 +38,7 @@ from ...errors import ConnectionsFileInvalid, SchemaTooNew, StorageError
 from ...services.ports import SealedSecret, StoredConnection
 from ..connections import parsed
 from ..rows import canonical_json
+from .strict import NotStrict, line_of, strict_json
 
 FORMAT = "connvault-connections"
 
@@ -53,7 +54,6 @@ def newest_version() -> int:
     return len(UPGRADES) + 1
 
 
-_MARKERS = ("<<<<<<< ", ">>>>>>> ")
 _NAMES = {"connections", "format", "version"}
 _UNWRITABLE = "A connection has a value that connections.json can't hold. Change it."
 _HOW = "Correct it, or restore it from a backup; connvault changes nothing in it until then."
@@ -95,7 +95,10 @@ class Entry:
         return text
 
     def _block(self) -> Blocks:
-        block: Blocks = {"connection": self.stored.connection.model_dump(mode="json", exclude={"id"})}
+        connection = self.stored.connection
+        # A connection of the person's own has no such line.
+        left_out = {"id", "workspace"} if connection.workspace is None else {"id"}
+        block: Blocks = {"connection": connection.model_dump(mode="json", exclude=left_out)}
         if self.stored.mac is not None:
             block["mac"] = _base64(self.stored.mac)
         if self.secrets:
@@ -142,10 +145,9 @@ def entries_of(data: bytes, path: object) -> tuple[dict[str, Entry], int]:
         SchemaTooNew: a newer version of the package wrote it.
     """
     try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        _refuse(path, "is not UTF-8 text.")
-    whole = _json(text, path)
+        text, whole = strict_json(data)
+    except NotStrict as exc:
+        _refuse(path, exc.what, how=_HOW if exc.mendable else "")
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
         _refuse(path, "is not a file of connvault. Move it away, and put yours in its place.", how="")
     version, newest = whole.get("version"), newest_version()
@@ -165,38 +167,6 @@ def entries_of(data: bytes, path: object) -> tuple[dict[str, Entry], int]:
     if set(whole) != _NAMES or not isinstance(whole["connections"], dict):
         _refuse(path, "has other parts than connections, format and version.")
     return _entries(whole["connections"], text, path), version
-
-
-def _json(text: str, path: object) -> Any:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.startswith(_MARKERS):
-            _refuse(
-                path, f"has the markers of a merge conflict (line {number}). Resolve the conflict.", how=""
-            )
-    try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
-    except _Twice:
-        _refuse(path, "has a connection or another name twice in one place. Keep one of them.")
-    except json.JSONDecodeError as exc:
-        end = "" if text.rstrip().endswith("}") else " It may have been cut off."
-        _refuse(path, f"is not valid JSON (line {exc.lineno}).{end}")
-    except (ValueError, RecursionError):
-        _refuse(path, "is not valid JSON.")
-
-
-class _Twice(Exception):
-    pass
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Twice
-    return found
-
-
-def _no_number(_text: str) -> NoReturn:
-    raise ValueError
 
 
 def _entries(blocks: Mapping[str, Any], text: str, path: object) -> dict[str, Entry]:
@@ -262,8 +232,8 @@ def _why(error: Exception) -> str:
 
 
 def _line(text: str, identity: str) -> str:
-    before, found, _ = text.partition(f"{json.dumps(identity, ensure_ascii=False)}:")
-    return f" at line {before.count(_NEWLINE) + 1}" if found else ""
+    found = line_of(text, identity)
+    return "" if found is None else f" at line {found}"
 
 
 def _refuse(path: object, what: str, *, how: str = _HOW) -> NoReturn:
