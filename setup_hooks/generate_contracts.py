@@ -14,7 +14,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
-from connvault_jupyter.contracts import access, audit, connections, events, providers, sealed, transfer, vault
+from connvault_jupyter.contracts import (
+    access,
+    audit,
+    connections,
+    events,
+    providers,
+    sealed,
+    transfer,
+    vault,
+    workspaces,
+)
 from connvault_jupyter.contracts.contract import API_VERSION
 from connvault_jupyter.contracts.operations import REST_PREFIX, routed
 from connvault_jupyter.server import openapi
@@ -32,7 +42,17 @@ _HEADER = """\
 """
 
 # JSON Schema inlines a Literal; its name in the contracts is the better type. First come, first named.
-_MODULES: tuple[ModuleType, ...] = (providers, connections, access, audit, events, vault, sealed, transfer)
+_MODULES: tuple[ModuleType, ...] = (
+    providers,
+    connections,
+    access,
+    audit,
+    events,
+    vault,
+    sealed,
+    transfer,
+    workspaces,
+)
 
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 

@@ -26,6 +26,7 @@ from ..services.audit.export import AuditExports
 from ..services.audit.service import AuditService
 from ..services.connections.proposals import ProposalsService
 from ..services.connections.service import ConnectionsService
+from ..services.connections.workspace_service import WorkspacesService
 from ..services.consent.service import ConsentService
 from ..services.ports import Lock, Unsealer, Wait
 from ..services.secrets.service import SecretsService
@@ -45,6 +46,7 @@ class Services:
     secrets: SecretsService
     slots: SlotService
     connections: ConnectionsService
+    workspaces: WorkspacesService
     consent: ConsentService
     access: AccessService
     proposals: ProposalsService
@@ -97,6 +99,13 @@ def table_of(services: Services) -> Table:
         ("operator", "connections.import"): lambda asked: services.connection_imports.take(
             asked.body, actor=asked.actor
         ),
+        ("operator", "workspaces.list"): lambda asked: services.workspaces.list(asked.body),
+        ("operator", "workspaces.accept"): lambda asked: services.workspaces.accept(
+            asked.body, actor=asked.actor
+        ),
+        ("operator", "workspaces.forget"): lambda asked: services.workspaces.forget(
+            asked.body, actor=asked.actor
+        ),
         ("operator", "proposals.get"): lambda asked: proposals.get(asked.body),
         ("operator", "access_requests.list"): lambda _: consent.questions(),
         ("operator", "access_requests.decide"): lambda asked: consent.decide(asked.body, actor=asked.actor),
@@ -123,7 +132,7 @@ def table_of(services: Services) -> Table:
         ("operator", "supervision.approvers"): lambda asked: supervision.approvers(asked.body),
         ("operator", "supervision.activity_stream"): lambda asked: audit.streamed(asked.body),
         ("operator", "supervision.documents_gone"): lambda asked: supervision.documents_gone(asked.body),
-        ("requester", "connections.list"): lambda _: connections.summaries(),
+        ("requester", "connections.list"): lambda asked: connections.summaries(asked.requester),
         ("requester", "providers.list"): lambda _: connections.provider_summaries(),
         ("requester", "connections.propose"): lambda asked: proposals.propose(asked.requester, asked.body),
         ("requester", "access.request"): lambda asked: access.request(

@@ -32,6 +32,7 @@ from ..services.context import Runtime
 from ..services.relay_ports import RelayOrder
 from ..services.vault_ports import Custodian, VaultPorts
 from ..storage.stores import open_stores
+from ..storage.workspace.files import ProjectFiles
 from ..vault.envelope import check_value, derive_keys
 from ..vault.export_file import Argon2ExportFiles
 from ..vault.key_file import KeyFileCustodian
@@ -122,6 +123,7 @@ class Broker:
                 randomness=os.urandom,
                 publish=self._published,
                 lock=lock,
+                projects=ProjectFiles(server_root=settings.server_root),
                 hardening_detail=_weaker(started),
             ),
             settings=settings,
@@ -155,6 +157,7 @@ class Broker:
             secrets=self._services.secrets,
             slots=self._services.slots,
             connections=self._services.connections,
+            workspaces=self._services.workspaces,
             consent=self._services.consent,
             access=self._services.access,
             proposals=self._services.proposals,

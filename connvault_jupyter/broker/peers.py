@@ -172,6 +172,21 @@ class Peers:
         """The key of a requester whose one notebook is at `path` below the root."""
         return _key("notebook", os.path.normpath(os.path.join(self._root, path)))
 
+    def folder_of(self, requester: Requester) -> str | None:
+        """See `RunningRequesters.folder_of`. A kernel's documents are what the server says now."""
+        if requester.kind == "script":
+            # With a character spelt out it is no path, and there is nothing at it.
+            return os.path.dirname(requester.path)
+        run = _run_of(requester.instance)
+        known = None if run is None else self._kernels.at(Running(run.pid, 0, run.started))
+        if known is None or self.instance_of(known) != requester.instance:
+            return None
+        folders = {
+            os.path.dirname(os.path.normpath(os.path.join(self._root, document.path)))
+            for document in known.row.documents
+        }
+        return folders.pop() if len(folders) == 1 else None
+
     def own_instance(self) -> str:
         """This process's own instance, by which others can tell whether it still runs. Raises: BrokerUnavailable."""
         process = self._processes.running(os.getpid())

@@ -84,6 +84,11 @@ class Connection(Contract):
     created_at: Timestamp
     updated_at: Timestamp
 
+    @property
+    def place(self) -> str:
+        """Where its name is unique: the root of its workspace, or empty for the person's own."""
+        return "" if self.workspace is None else self.workspace.root
+
 
 class TestOutcome(Contract):
     """The last test of a connection: `code` is a stable error code, `None` when it worked."""

@@ -120,6 +120,31 @@ OPERATOR: tuple[Operation, ...] = (
         sealable=True,
     ),
     _operator(
+        "workspaces.list",
+        "workspaces.ListWorkspaces",
+        "workspaces.WorkspaceList",
+        "What projects' files say, and what was accepted of it",
+        # Not GET: paths are many, and may be long.
+        Http("POST", "/workspaces/listing"),
+    ),
+    _operator(
+        "workspaces.accept",
+        "workspaces.AcceptBlock",
+        "connections.ConnectionView",
+        "Accept a project's connection as it was shown",
+        Http("POST", "/workspaces/acceptance"),
+        writes=True,
+        sealable=True,
+    ),
+    _operator(
+        "workspaces.forget",
+        "connections.DeleteConnection",
+        "contract.Empty",
+        "Delete the accepted copy alone: the project keeps the connection",
+        Http("DELETE", "/workspaces/accepted/{id}", success=204, if_match=True),
+        writes=True,
+    ),
+    _operator(
         "proposals.get",
         "proposals.ProposalRef",
         "proposals.Proposal",

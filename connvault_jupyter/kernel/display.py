@@ -27,6 +27,10 @@ _STATUS = {
     "provider_changed": "edit it",
     "edited": "changed outside",
     "unconfirmed": "not confirmed",
+    "workspace_new": "needs your own secret",
+    "workspace_changed": "changed in the project",
+    "workspace_gone": "gone from the project",
+    "workspace_unreadable": "the project's file can't be read",
 }
 
 

@@ -33,6 +33,9 @@ _SCREENS: Mapping[str, tuple[str, str]] = {
     "custodian_unavailable": ("Unlock", "unlock"),
     "vault_not_set_up": ("Set up", "setup"),
     "too_many_questions": ("Show the requests", "questions"),
+    "workspace_not_accepted": ("Review the project's connections", "workspaces"),
+    "workspace_file_invalid": ("Review the project's connections", "workspaces"),
+    "name_clash": ("Review the project's connections", "workspaces"),
 }
 
 # The same for errors that are about one connection: without its name nothing can be opened.
@@ -126,13 +129,20 @@ def _actions(code: str, details: Mapping[str, Any], proposal: str) -> list[dict[
         if details.get("reason") in _OF_HANDLE:
             label, args = _OF_HANDLE[details["reason"]]
             return [_open(label, {**named, **args})]
-    if code in _SCREENS:
-        label, screen = _SCREENS[code]
+    if (found := _screen(code, details)) is not None:
+        label, screen = found
         return [_open(label, {"screen": screen})]
     if code in _OF_CONNECTION and named:
         label, screen = _OF_CONNECTION[code]
         return [_open(label, {"screen": screen, **named})]
     return []
+
+
+def _screen(code: str, details: Mapping[str, Any]) -> tuple[str, str] | None:
+    if code == "connection_not_ready" and str(details.get("reason")).startswith("workspace_"):
+        # What the project changed is reviewed, not edited.
+        code = "workspace_not_accepted"
+    return _SCREENS.get(code)
 
 
 def _open(label: str, args: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .access.use import HandleUses
 from .audit.export import AuditExports
 from .audit.service import AuditService
 from .audit.sightings import Sightings
+from .connections.changes import ConnectionChanges
 from .connections.connection_check import ConnectionChecks
 from .connections.destinations import Destinations
 from .connections.directory import Directory
@@ -23,6 +24,9 @@ from .connections.proposals import ProposalsService
 from .connections.service import ConnectionsService
 from .connections.upgrade import Upgrade
 from .connections.views import ConnectionViews
+from .connections.visible import VisibleConnections
+from .connections.workspace_service import WorkspacesService
+from .connections.workspaces import Workspaces
 from .consent.log import QuestionLog
 from .consent.open_questions import OpenQuestions
 from .consent.service import ConsentService
@@ -60,6 +64,7 @@ class Assembled:
     slots: SlotService
     idle_lock: IdleLock
     connections: ConnectionsService
+    workspaces: WorkspacesService
     consent: ConsentService
     access: AccessService
     proposals: ProposalsService
@@ -104,11 +109,20 @@ def assemble(
         settings=settings,
     )
 
+    workspaces = Workspaces(files=runtime.projects, registry=registry, running=running)
     documents = Documents(
-        store=stores.connections, secrets=stores.secrets, registry=registry, keys=lambda: held.keys
+        store=stores.connections,
+        secrets=stores.secrets,
+        registry=registry,
+        keys=lambda: held.keys,
+        workspaces=workspaces,
     )
     directory = Directory(
-        documents=documents, registry=registry, destinations=Destinations(registry=registry)
+        documents=documents,
+        visible=VisibleConnections(documents=documents, workspaces=workspaces),
+        workspaces=workspaces,
+        registry=registry,
+        destinations=Destinations(registry=registry),
     )
 
     ended = Ended(cut=relays.changed)
@@ -193,7 +207,7 @@ def assemble(
                 broker=runtime.name,
             ),
         ),
-        outside_changes=OutsideChanges(context=context, held=held, documents=documents),
+        outside_changes=OutsideChanges(context=context, held=held, directory=directory),
     )
     access = AccessService(
         context=context,
@@ -206,7 +220,13 @@ def assemble(
             permissions=permissions,
             refusal_log=refusal_log,
             resolver=resolver,
-            resolve_cache=ResolveCache(context=context, grants=grants, secrets=secrets, ended=ended),
+            resolve_cache=ResolveCache(
+                context=context,
+                grants=grants,
+                secrets=secrets,
+                ended=ended,
+                still_accepted=resolver.still_accepted,
+            ),
             secrets=secrets,
             reader=reader,
         ),
@@ -221,12 +241,21 @@ def assemble(
         ),
         relays=relays,
     )
-    connections = ConnectionsService(
+    views = ConnectionViews(directory=directory, secrets=secrets, use_counter=permissions.use_counter)
+    changes = ConnectionChanges(
         context=context,
         directory=directory,
         secrets=secrets,
         reader=reader,
-        views=ConnectionViews(directory=directory, secrets=secrets, use_counter=permissions.use_counter),
+        views=views,
+        revocation=permissions.revocation,
+    )
+    projects = WorkspacesService(context=context, directory=directory, changes=changes)
+    connections = ConnectionsService(
+        context=context,
+        directory=directory,
+        secrets=secrets,
+        views=views,
         checks=ConnectionChecks(
             context=context,
             store=documents,
@@ -235,13 +264,15 @@ def assemble(
             resolver=resolver,
             check=connection_check,
         ),
-        revocation=permissions.revocation,
+        changes=changes,
+        projects=projects,
     )
     return Assembled(
         secrets=secrets,
         slots=slots,
         idle_lock=IdleLock(context=context, held=held, secrets=secrets, audit=audit, relays=relays),
         connections=connections,
+        workspaces=projects,
         consent=consent,
         access=access,
         proposals=ProposalsService(

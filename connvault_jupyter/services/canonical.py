@@ -15,11 +15,13 @@ from typing import Any
 from ..contracts.contract import Contract
 
 
-def _spell(value: object) -> str:
+def _spell(value: object) -> object:
     if isinstance(value, datetime):
         # Always UTC and always six digits: a row must yield the same bytes when read back, whatever the store did to
         # its offset.
         return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    if isinstance(value, Contract):
+        return value.__dict__
     raise TypeError(type(value).__name__)
 
 

@@ -24,6 +24,7 @@ from .ports import (
     Transactions,
 )
 from .vault_ports import VaultStore
+from .workspace_ports import WorkspaceFiles
 
 
 class Stores(Protocol):
@@ -51,7 +52,8 @@ class Stores(Protocol):
 class Runtime:
     """What the process that runs the services provides.
 
-    `name` names it (`pid:start time`) in the questions that it leaves open; `hardening_detail` is shown with the vault:
+    `name` names it (`pid:start time`) in the questions that it leaves open; `projects` are the files below the server's
+    root; `hardening_detail` is shown with the vault:
     what was refused of its hardening, empty if nothing was.
     """
 
@@ -60,6 +62,7 @@ class Runtime:
     randomness: Randomness
     publish: Publish
     lock: Lock
+    projects: WorkspaceFiles
     hardening_detail: str = ""
 
 

@@ -1,4 +1,5 @@
-"""Detects what nobody reports to the broker: keys changed by another server, edited documents. Called by the timer.
+"""Detects what nobody reports to the broker: keys changed by another server, edited documents and projects' files.
+Called by the timer.
 
 Reads only detect; findings are logged here, each content once, in a separate transaction, as a read may be part of one
 that is rolled back.
@@ -10,7 +11,7 @@ from datetime import timedelta
 
 from ..contracts.events import Event
 from ..errors import StorageError
-from .connections.documents import Documents
+from .connections.directory import Directory
 from .context import Context
 from .secrets.held_keys import HeldKeys
 
@@ -18,12 +19,17 @@ from .secrets.held_keys import HeldKeys
 _LOOK_EVERY = timedelta(seconds=10)
 
 
+# Two looks at the folder of each project of which something was accepted. A use looks each time.
+_LOOK_AT_PROJECTS_EVERY = timedelta(seconds=1)
+
+
 class OutsideChanges:
     """All methods are called with the lock held."""
 
-    def __init__(self, *, context: Context, held: HeldKeys, documents: Documents) -> None:
+    def __init__(self, *, context: Context, held: HeldKeys, directory: Directory) -> None:
         self._held = held
-        self._documents = documents
+        self._documents = directory.documents
+        self._workspaces = directory.workspaces
         self._transactions = context.transactions
         self._audit = context.audit
         self._clock = context.clock
@@ -31,7 +37,7 @@ class OutsideChanges:
         self._told: dict[str, bytes] = {}
         self._told_superseded = False
         self._seen: object = None
-        self._next_look = context.clock()
+        self._next_look = self._next_look_at_projects = context.clock()
 
     def tick(self) -> None:
         """Checks, logs and publishes."""
@@ -39,6 +45,7 @@ class OutsideChanges:
         if self._held.superseded != self._told_superseded:
             self._told_superseded = self._held.superseded
             self._publish(Event(event="vault:changed"))
+        self._look_at_projects()
         if keys is None:
             return
         now = self._clock()
@@ -48,6 +55,14 @@ class OutsideChanges:
                 self._seen = seen
                 self._documents.all()
         self._record()
+
+    def _look_at_projects(self) -> None:
+        now = self._clock()
+        if now >= self._next_look_at_projects:
+            self._next_look_at_projects = now + _LOOK_AT_PROJECTS_EVERY
+            if self._workspaces.news():
+                # Whoever hears it looks at all open handles again: those of a changed copy are cut.
+                self._publish(Event(event="connections:changed"))
 
     def _record(self) -> None:
         for finding in self._documents.findings():

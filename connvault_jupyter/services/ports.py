@@ -88,15 +88,18 @@ class StoredConnection:
 
 
 class DocumentStore(Protocol):
-    """Connections as they are stored; somebody may have edited the rows. `connections.documents` judges them."""
+    """Connections as they are stored; somebody may have edited the rows. `connections.documents` judges them.
+
+    The place of a name is its workspace's root; all connections of the person's own are one more place.
+    """
 
     def add(self, connection: Connection, mac: bytes | None = None) -> None:
-        """Raises: NameTaken (names are unique without regard to case)."""
+        """Raises: NameTaken (names are unique within a place, without regard to case)."""
 
     def get(self, connection_id: str) -> StoredConnection | None: ...
 
     def by_name(self, name: str) -> StoredConnection | None:
-        """Exact, with regard to case."""
+        """The person's own of this name, with regard to case; never one of a workspace."""
 
     def all(self) -> Sequence[StoredConnection]:
         """By name."""
@@ -121,12 +124,12 @@ class ConnectionStore(Protocol):
     """Connections as the services use them: one that is not the broker's own is never `ready`."""
 
     def add(self, connection: Connection) -> None:
-        """Raises: NameTaken (names are unique without regard to case)."""
+        """Raises: NameTaken (names are unique within a place, without regard to case)."""
 
     def get(self, connection_id: str) -> Connection | None: ...
 
     def by_name(self, name: str) -> Connection | None:
-        """Exact, with regard to case."""
+        """The person's own of this name, with regard to case; never one of a workspace."""
 
     def all(self) -> Sequence[Connection]:
         """By name."""
@@ -367,6 +370,10 @@ class RunningRequesters(Protocol):
 
     def key_of_document(self, path: str) -> str:
         """The requester key of a notebook's path as the server writes it."""
+
+    def folder_of(self, requester: Requester) -> str | None:
+        """The absolute path of the folder of its notebook or script, as it is now; `None`: it has none, or several.
+        Found out as the requester was, never told by it."""
 
 
 class Wait(Protocol):

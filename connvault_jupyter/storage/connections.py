@@ -29,7 +29,7 @@ class SqliteConnectionStore:
             self._refuse_taken(connection)
             self._database.change(
                 "INSERT INTO connections (id, name, revision, document, mac) VALUES (?, ?, ?, ?, ?)",
-                (connection.id, connection.name, connection.revision, canonical(connection), mac),
+                (connection.id, name_key(connection), connection.revision, canonical(connection), mac),
             )
 
     def get(self, connection_id: str) -> StoredConnection | None:
@@ -38,7 +38,7 @@ class SqliteConnectionStore:
         return read_one(_connection, row, _TABLE)
 
     def by_name(self, name: str) -> StoredConnection | None:
-        """Case-sensitive. Raises: StorageError: the row can't be read."""
+        """The person's own, case-sensitive. Raises: StorageError: the row can't be read."""
         # The first condition uses the index, the second one compares the case.
         row = self._database.one(f"{_SELECT} WHERE name = ? AND name = ? COLLATE BINARY", (name, name))
         return read_one(_connection, row, _TABLE)
@@ -54,7 +54,7 @@ class SqliteConnectionStore:
             self._refuse_taken(connection)
             self._database.change(
                 "UPDATE connections SET name = ?, revision = ?, document = ?, mac = ? WHERE id = ?",
-                (connection.name, connection.revision, canonical(connection), mac, connection.id),
+                (name_key(connection), connection.revision, canonical(connection), mac, connection.id),
             )
 
     def remove(self, connection_id: str, *, expected_revision: int) -> None:
@@ -97,9 +97,16 @@ class SqliteConnectionStore:
 
     def _refuse_taken(self, connection: Connection) -> None:
         if self._database.one(
-            "SELECT 1 FROM connections WHERE name = ? AND id <> ?", (connection.name, connection.id)
+            "SELECT 1 FROM connections WHERE name = ? AND id <> ?", (name_key(connection), connection.id)
         ):
             raise NameTaken
+
+
+def name_key(connection: Connection) -> str:
+    """What the column `name` has, which is unique without regard to case: the name, and the place of one that is not
+    the person's own, in digits that have no case. No name has a space, which comes before all their characters."""
+    root = connection.place
+    return f"{connection.name} {root.encode().hex()}" if root else connection.name
 
 
 # Cached by content, so it can't be stale, whoever wrote the row. A list of 1,000 then takes a third of the time.
@@ -122,7 +129,7 @@ def _connection(row: Row) -> StoredConnection:
             'ConnvaultExtension.connection_store to "json", then restart the server.'
         )
     connection = parsed(document)
-    agree((connection_id, connection.id), (name, connection.name), (revision, connection.revision))
+    agree((connection_id, connection.id), (name, name_key(connection)), (revision, connection.revision))
     # A value of another type can't be a MAC. Treat it as a wrong one, not as a missing one.
     return StoredConnection(connection, mac if isinstance(mac, bytes | None) else b"")
 

@@ -19,7 +19,7 @@ from ..errors import StorageBusy, StorageError
 from ..services.audit.chain import link
 from ..services.ports import Clock, SealedSecret
 from .audit import SqliteAuditStore
-from .connections import SqliteConnectionStore
+from .connections import SqliteConnectionStore, name_key
 from .database import Database
 from .file_systems import on_network_file_system
 from .json.connections_file import ConnectionsFile
@@ -191,7 +191,7 @@ def _store(database: Database, entries: Mapping[str, Entry]) -> None:
         connection = entry.stored.connection
         database.change(
             "UPDATE connections SET name = ?, revision = ?, document = ?, mac = ? WHERE id = ?",
-            (connection.name, connection.revision, canonical(connection), entry.stored.mac, one),
+            (name_key(connection), connection.revision, canonical(connection), entry.stored.mac, one),
         )
         for secret in entry.secrets.values():
             secrets.put(secret)

@@ -24,6 +24,9 @@ export const OPERATIONS = {
   'connections.export': { method: 'POST', path: '/exports' },
   'connections.import_preview': { method: 'POST', path: '/imports/preview' },
   'connections.import': { method: 'POST', path: '/imports' },
+  'workspaces.list': { method: 'POST', path: '/workspaces/listing' },
+  'workspaces.accept': { method: 'POST', path: '/workspaces/acceptance' },
+  'workspaces.forget': { method: 'DELETE', path: '/workspaces/accepted/{id}' },
   'proposals.get': { method: 'GET', path: '/proposals/{id}' },
   'access_requests.list': { method: 'GET', path: '/access-requests' },
   'access_requests.decide': { method: 'POST', path: '/access-requests/{id}/decision' },
@@ -56,6 +59,7 @@ export const SEALABLE: ReadonlySet<OperationName> = new Set<OperationName>([
   'connections.export',
   'connections.import_preview',
   'connections.import',
+  'workspaces.accept',
   'vault.setup',
   'vault.unlock',
   'vault.passphrase',
@@ -108,6 +112,14 @@ export type AuditType =
   | 'grant:voided'
   | 'grant:carried_over'
   | 'audit:pruned';
+
+export type BlockState =
+  | 'new'
+  | 'accepted'
+  | 'changed'
+  | 'gone'
+  | 'name_taken'
+  | 'unknown_kind';
 
 export type CustodianKind =
   | 'passphrase'
@@ -169,6 +181,10 @@ export type RequesterKind =
   | 'detached'
   | 'server';
 
+export type Scope =
+  | 'user'
+  | 'workspace';
+
 export type Status =
   | 'ready'
   | 'draft'
@@ -182,7 +198,11 @@ export type StatusReason =
   | 'provider_missing'
   | 'provider_changed'
   | 'edited'
-  | 'unconfirmed';
+  | 'unconfirmed'
+  | 'workspace_new'
+  | 'workspace_changed'
+  | 'workspace_gone'
+  | 'workspace_unreadable';
 
 export type WithoutSecrets =
   | 'not_asked'
@@ -190,6 +210,15 @@ export type WithoutSecrets =
   | 'unreadable'
   | 'provider_missing'
   | 'none_set';
+
+/**
+ * A person accepts a block as it was shown, by its digest.
+ */
+export interface AcceptBlock {
+  workspace: WorkspaceRef;
+  digest: string;
+  secrets?: { [name: string]: SecretDraft };
+}
 
 /**
  * `passphrase`: of the new slot, if it is of that kind. `label` `None`: the custodian's.
@@ -320,8 +349,10 @@ export interface ComparedAudit {
  * One configured instance of a provider, as it is stored.
  *
  * `edited`: its document was changed outside the broker; `unconfirmed`: no key has confirmed it yet. Neither is
- * stored.
+ * stored. Neither are `workspace_changed`, `workspace_gone` and `workspace_unreadable`: the project's file no longer
+ * says what this person accepted, or says nothing.
  *
+ * `workspace`: the block of which this is the accepted copy; set for the scope `workspace` only.
  * `reveal_allowed`: code may ask a person for its secrets as plain text, if the server allows that at all. Always
  * true for a kind that offers nothing else.
  */
@@ -330,7 +361,8 @@ export interface Connection {
   provider_id: string;
   name: string;
   display_name: string;
-  scope: 'user' | 'workspace';
+  scope: Scope;
+  workspace: WorkspaceRef | null;
   fields: { [name: string]: FieldValue };
   reveal_allowed: boolean;
   revision: number;
@@ -364,6 +396,9 @@ export interface ConnectionView {
 /**
  * A new connection. Without `secrets` it is a draft.
  *
+ * `workspace`: for the scope `workspace`, the project's folder: a path below the server's root (empty: the root). The
+ * connection is written into its `.connvault/connections.json`, without secrets, and is accepted at once.
+ *
  * `reveal_allowed` `None`: no if connvault logs in (`brokered`), else yes: if the secret passes through the code's
  * own memory anyway, or plain text is all there is, a no would protect nothing.
  */
@@ -371,7 +406,8 @@ export interface CreateConnection {
   provider_id: string;
   name: string;
   display_name?: string;
-  scope?: 'user' | 'workspace';
+  scope?: Scope;
+  workspace?: string | null;
   fields?: { [name: string]: FieldValue };
   reveal_allowed?: boolean | null;
   secrets?: { [name: string]: SecretDraft };
@@ -632,6 +668,13 @@ export interface LeftOut {
   id: string;
   name: string;
   reason: 'edited' | 'unconfirmed';
+}
+
+/**
+ * `paths`: open documents and folders, below the server's root.
+ */
+export interface ListWorkspaces {
+  paths?: string[];
 }
 
 /**
@@ -988,4 +1031,62 @@ export interface VaultState {
   storing_allowed: boolean;
   storing_detail: string;
   hardening_detail: string;
+}
+
+/**
+ * A project's folder. `file`: its file, for people. `problem`: why the file can't be used, and what to do.
+ */
+export interface Workspace {
+  root: string;
+  file: string;
+  problem: string;
+  entries: WorkspaceEntry[];
+}
+
+/**
+ * A connection as a project commits it.
+ */
+export interface WorkspaceBlock {
+  name: string;
+  display_name: string;
+  provider_id: string;
+  fields: { [name: string]: FieldValue };
+}
+
+/**
+ * One block, with what was accepted of it.
+ *
+ * `block` `None`: it is gone from the file. `accepted` and `connection_id` `None`: nobody has accepted it. `digest`
+ * covers both; an acceptance must carry it. `destination_changed`: the accepted copy's secrets may not be sent to
+ * where the block leads, so accepting it removes them.
+ * `name_taken`: a connection of the person's own, or another accepted one of this project, has the name.
+ */
+export interface WorkspaceEntry {
+  id: string;
+  state: BlockState;
+  block: WorkspaceBlock | null;
+  accepted: WorkspaceBlock | null;
+  connection_id: string | null;
+  provider_name: string;
+  destination: string;
+  accepted_destination: string;
+  destination_changed: boolean;
+  secrets_missing: string[];
+  digest: string;
+}
+
+/**
+ * The projects of the given paths, and those of which something was accepted.
+ */
+export interface WorkspaceList {
+  workspaces: Workspace[];
+}
+
+/**
+ * A block of a workspace file. `root`: absolute path of the project's folder, which has `.connvault`; `id`: the
+ * block's own.
+ */
+export interface WorkspaceRef {
+  root: string;
+  id: string;
 }

@@ -33,7 +33,8 @@ import type {
   StreamState,
   TestOutcome,
   UseDay,
-  VaultState
+  VaultState,
+  WorkspaceRef
 } from './contracts';
 import type { Decoder, Readable } from './decoders';
 import {
@@ -103,12 +104,15 @@ export function providerList(value: unknown): ProviderList & { unreadable: numbe
   return { providers: items, skipped, reveal_allowed, unreadable };
 }
 
+const workspaceRef = object<WorkspaceRef>({ root: text, id: text });
+
 const connection = object<Connection>({
   id: text,
   provider_id: text,
   name: text,
   display_name: orElse(text, ''),
   scope: orElse(oneOf('user', 'workspace'), 'user'),
+  workspace: orNull(workspaceRef),
   fields: orElse(mapping(fieldValue), {}),
   revision: orElse(number, 1),
   reveal_allowed: orElse(flag, true),
@@ -122,7 +126,11 @@ const connection = object<Connection>({
       'provider_missing',
       'provider_changed',
       'edited',
-      'unconfirmed'
+      'unconfirmed',
+      'workspace_new',
+      'workspace_changed',
+      'workspace_gone',
+      'workspace_unreadable'
     )
   ),
   created_at: time,

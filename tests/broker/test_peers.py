@@ -7,6 +7,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,34 @@ def test_a_kernel_with_one_notebook_is_that_notebook(here: Here) -> None:
     assert found.durable
     assert found.kernel == "Python 3"
     assert found.instance.startswith(f"kernel:k1:{process.pid}:")
+
+
+def test_the_folder_of_a_notebook_is_what_the_server_says_now(here: Here) -> None:
+    """It follows a renaming; of several folders, and of a kernel without documents, there is none."""
+    with here.connected(kernel(here)) as (process, peer):
+        told(here, row(process.pid, notebook("shop/a.ipynb")))
+        found = here.peers.identify(peer)
+        assert here.peers.folder_of(found) == f"{here.root}/shop"
+        told(here, row(process.pid, notebook("new/b.ipynb")))
+        assert here.peers.folder_of(found) == f"{here.root}/new"
+        told(here, row(process.pid, notebook("new/b.ipynb"), notebook("new/c.ipynb")))
+        assert here.peers.folder_of(found) == f"{here.root}/new"
+        told(here, row(process.pid, notebook("new/b.ipynb"), notebook("shop/a.ipynb")))
+        assert here.peers.folder_of(found) is None
+        told(here, row(process.pid))
+        assert here.peers.folder_of(found) is None
+        told(here)
+        assert here.peers.folder_of(found) is None
+
+
+def test_the_folder_of_a_script_is_its_files(here: Here, tmp_path: Path) -> None:
+    """One that runs no file has none, wherever it was started."""
+    script = tmp_path / "job.py"
+    script.write_text(CONNECT)
+    with here.connected([sys.executable, str(script), here.path]) as (_, peer):
+        assert here.peers.folder_of(here.peers.identify(peer)) == str(tmp_path)
+    with here.connected(kernel(here)) as (_, peer):
+        assert here.peers.folder_of(here.peers.identify(peer)) is None
 
 
 def test_a_kernel_that_was_found_out_is_known_again(here: Here) -> None:

@@ -178,6 +178,15 @@ def test_other_cells_get_no_card(shell: Shell, handles: Handles, cell: str) -> N
         (errors.HandleInvalid(connection="w", reason="deleted"), "Create “w”", {"new": True}),
         (errors.ProviderNotFound(), "Show all kinds", {"new": True}),
         (errors.SecretInCode(provider="http"), "Open the form", {"new": "http"}),
+        *(
+            (error, "Review the project's connections", {"screen": "workspaces"})
+            for error in (
+                errors.WorkspaceNotAccepted(connection="w"),
+                errors.WorkspaceFileInvalid(),
+                errors.NameClash(connection="w"),
+                errors.ConnectionNotReady(connection="w", reason="workspace_changed"),
+            )
+        ),
     ],
 )
 def test_each_error_leads_to_its_screen(error: ConnvaultError, label: str, args: dict[str, object]) -> None:

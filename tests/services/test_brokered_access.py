@@ -52,7 +52,9 @@ def test_a_session_with_a_plain_upstream_is_handed_over(world: World, sslmode: s
     world.connection("other", provider="postgresql", fields={**POSTGRES, "sslmode": sslmode})
     asked = world.request(notebook(), world.answer("once"), name="other")
     assert asked.delivery == delivery
-    assert {one.name: one.delivery for one in world.connections.summaries().connections}["other"] == delivery
+    assert {one.name: one.delivery for one in world.connections.summaries(notebook()).connections}[
+        "other"
+    ] == delivery
     assert world.open(notebook(), asked.ref).hand_over is (delivery == "hand_over")
 
 

@@ -13,7 +13,7 @@ from connvault_jupyter.contracts.connections import ConnectionRef, DeleteConnect
 from connvault_jupyter.errors import InvalidRequest, SecretMissing, VaultLocked
 from tests.support.canary import CANARY
 from tests.support.services.connections import HTTP, set_secret, update
-from tests.support.services.service_world import POSTGRES, World
+from tests.support.services.service_world import POSTGRES, World, notebook
 from tests.support.services.stand_ins import NOON, catalogue
 
 
@@ -96,7 +96,7 @@ def test_the_requesters_list_has_no_field_beyond_the_destination(world: World) -
     """Names, kinds, states."""
     world.connection()
     world.connection("api", provider="http", fields=HTTP, secrets={})
-    found = world.connections.summaries()
+    found = world.connections.summaries(notebook())
     assert found.vault == "unlocked"
     assert [(one.name, one.destination, one.status) for one in found.connections] == [
         ("api", "https://api.example.org/v1", "draft"),
@@ -124,7 +124,7 @@ def test_a_thousand_connections_are_listed_without_a_query_each(world: World) ->
     def listed() -> tuple[int, Counter[str]]:
         calls.clear()
         found = world.connections.list().connections
-        assert len(world.connections.summaries().connections) == len(found)
+        assert len(world.connections.summaries(notebook()).connections) == len(found)
         return len(found), Counter(calls)
 
     for store in (world.stores.connections, world.stores.secrets, world.stores.grants, world.stores.audit):

@@ -97,7 +97,8 @@ def test_a_new_connection_is_on_record_and_told_to_the_page(world: World) -> Non
         ({"fields": {**POSTGRES, "password": "x"}}, "fields.password"),
         ({"secrets": {"pin": {"value": "1234"}}}, "secrets.pin"),
         ({"secrets": {"host": {"value": "1234"}}}, "secrets.host"),
-        ({"scope": "workspace"}, "scope"),
+        ({"scope": "workspace"}, "workspace"),
+        ({"workspace": ""}, "workspace"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named_and_nothing_is_stored(

@@ -242,7 +242,7 @@ Reading = Callable[[World], str | None]
 READINGS: dict[str, Reading] = {
     "operator, one": lambda world: view(world).connection.status_reason,
     "operator, list": lambda world: world.connections.list().connections[0].connection.status_reason,
-    "requester, list": lambda world: world.connections.summaries().connections[0].status_reason,
+    "requester, list": lambda world: world.connections.summaries(notebook()).connections[0].status_reason,
 }
 
 

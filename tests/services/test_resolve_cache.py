@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from connvault_jupyter.contracts.access import AccessRequest, Decide, GrantRef, HandleUse
+from connvault_jupyter.contracts.access import AccessRequest, Decide, GrantRef, HandleUse, Requester
 from connvault_jupyter.contracts.connections import ConnectionRef, CreateConnection, UpdateConnection
 from connvault_jupyter.contracts.supervision import BrokerSettings
 from connvault_jupyter.contracts.vault import SetUpVault, UnlockVault
@@ -22,6 +22,7 @@ from connvault_jupyter.services.assembly import Assembled, assemble
 from connvault_jupyter.services.context import Runtime
 from connvault_jupyter.services.vault_ports import VaultPorts
 from connvault_jupyter.storage.stores import open_stores
+from connvault_jupyter.storage.workspace.files import ProjectFiles
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
@@ -42,6 +43,9 @@ class Running:
 
     def current(self, requester: Any) -> Any:
         return requester
+
+    def folder_of(self, requester: Requester) -> str | None:
+        return None
 
     def key_of_document(self, path: str) -> str:
         return path
@@ -90,6 +94,7 @@ def open_broker(tmp_path: Path) -> Iterator[Any]:
                 randomness=os.urandom,
                 publish=lambda _: None,
                 lock=threading.RLock(),
+                projects=ProjectFiles(server_root=str(tmp_path)),
             ),
             settings=settings,
             stores=stores,

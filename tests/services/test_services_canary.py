@@ -18,6 +18,7 @@ from connvault_jupyter.contracts.connections import (
     UpdateConnection,
 )
 from connvault_jupyter.contracts.problem import problem_of
+from connvault_jupyter.contracts.workspaces import ListWorkspaces
 from connvault_jupyter.errors import ConnvaultError
 from connvault_jupyter.storage.stores import Stores, open_stores
 from tests.support.canary import CANARY, found_in
@@ -91,7 +92,8 @@ def test_the_secret_is_in_no_answer_event_error_or_file(stores: Stores, tmp_path
     )
     for look in (
         world.connections.list,
-        world.connections.summaries,
+        lambda: world.connections.summaries(notebook()),
+        lambda: world.workspaces.list(ListWorkspaces()),
         world.connections.providers,
         world.consent.questions,
         world.secrets.state,

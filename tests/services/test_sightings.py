@@ -133,7 +133,7 @@ def test_when_a_secret_can_not_be_masked_its_owner_is_told(
         SetSecret.model_validate({"id": made.id, "field": field, "value": TOKEN}), actor="ada"
     )
     assert world.view(made).secrets[field].masked is True
-    assert "masked" not in world.connections.summaries().model_dump_json()
+    assert "masked" not in world.connections.summaries(notebook()).model_dump_json()
 
 
 def test_while_locked_nothing_is_said_of_unmaskable_secrets(world: World) -> None:

@@ -67,16 +67,16 @@ class HandleRequests:
         is admitted (`OpenQuestions.put`), and none influences a decision.
 
         Raises: NotAllowed: the requester's run has ended.
-            ConnectionNotFound, SecretMissing, SecretInvalid, ConnectionNotReady, VaultLocked, VaultNotSetUp,
-            AccessDenied, TooManyQuestions, TooManyHandles, ConsentTimeout, ConsentWithdrawn, ConsentInterrupted,
-            NoApprover, StorageError.
+            ConnectionNotFound, NameClash, WorkspaceNotAccepted, WorkspaceFileInvalid, SecretMissing, SecretInvalid,
+            ConnectionNotReady, VaultLocked, VaultNotSetUp, AccessDenied, TooManyQuestions, TooManyHandles,
+            ConsentTimeout, ConsentWithdrawn, ConsentInterrupted, NoApprover, StorageError.
         """
         with (
             self._lock,
-            self._refusal_log.noting(requester, lambda: self._resolver.named(request.connection)),
+            self._refusal_log.noting(requester, lambda: self._resolver.named(requester, request.connection)),
         ):
             self._refuse_if_over(requester)
-            connection = self._resolver.connection(request.connection)
+            connection = self._resolver.connection(requester, request.connection)
             current = self._running.current(requester)
             self.refuse_if_never(connection, current)
             destination = self._resolver.ready(connection)

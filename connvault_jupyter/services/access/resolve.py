@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from ...contracts.access import Requester
 from ...contracts.connections import Connection
 from ...contracts.contract import GrantId
 from ...errors import (
-    ConnectionNotFound,
     ConnectionNotReady,
+    ConnvaultError,
     HandleInvalid,
     SecretInvalid,
     SecretMissing,
@@ -69,6 +69,8 @@ class HandleResolver:
     ) -> None:
         self._ended = ended
         self._connections = directory.documents
+        self._visible = directory.visible
+        self._workspaces = directory.workspaces
         self._registry = directory.registry
         self._destinations = directory.destinations
         self._grants = grants
@@ -81,18 +83,26 @@ class HandleResolver:
         """Whether the vault is locked, so that nothing can be used. Raises: StorageError."""
         return self._secrets.keys_if_unlocked is None
 
-    def connection(self, name: str) -> Connection:
-        """The connection of this name. Raises: ConnectionNotFound: suggests a similar name, if there is one."""
-        connection = self.named(name)
-        if connection is None:
-            names = {one.name.lower(): one.name for one in self._connections.all()}
-            similar = get_close_matches(name.lower(), names, n=1)
-            raise ConnectionNotFound(**({"suggestion": names[similar[0]]} if similar else {}))
-        return connection
+    def connection(self, requester: Requester, name: str) -> Connection:
+        """The connection that this requester means by this name.
 
-    def named(self, name: str) -> Connection | None:
-        """The connection of this name, if there is one."""
-        return self._connections.by_name(name)
+        Raises: see `VisibleConnections.named`."""
+        return self._visible.named(requester, name)
+
+    def named(self, requester: Requester, name: str) -> Connection | None:
+        """Likewise, if there is one."""
+        try:
+            return self._visible.named(requester, name)
+        except ConnvaultError:
+            return None
+
+    def every(self, requester: Requester, name: str) -> Sequence[Connection]:
+        """All that the name could mean: see `VisibleConnections.every`."""
+        return self._visible.every(requester, name)
+
+    def still_accepted(self, connection: Connection) -> bool:
+        """Whether its project's file says what was accepted, if it is of a project. Looks at nothing else."""
+        return self._workspaces.difference(connection) is None
 
     def meant(self, requester: Requester, ref: str) -> Connection | None:
         """The connection of this requester's own handle, even if it may not be used."""
@@ -103,7 +113,7 @@ class HandleResolver:
 
     def ready(self, connection: Connection) -> Destination:
         """Where its secrets may be sent. Checks that it is ready. Raises: SecretMissing, SecretInvalid,
-        ConnectionNotReady."""
+        ConnectionNotReady, WorkspaceFileInvalid."""
         self._refuse_if_not_ready(connection)
         return self._destination(connection)
 
@@ -173,5 +183,7 @@ class HandleResolver:
                 raise ConnectionNotReady(EDITED, reason="edited")
             case "unconfirmed":
                 raise ConnectionNotReady(UNCONFIRMED, reason="unconfirmed")
+            case "workspace_changed" | "workspace_gone" | "workspace_unreadable":
+                raise self._workspaces.refusal(connection)
             case _:
                 raise ConnectionNotReady

@@ -8,11 +8,12 @@ half the cost of a use.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from ...contracts.access import Requester
+from ...contracts.connections import Connection
 from ..context import Context
 from ..grants.ended import Ended
 from ..grants.service import Grants, belongs
@@ -37,7 +38,8 @@ class ResolveCache:
     """Read and written inside a transaction only, where nobody else can change anything.
 
     It forgets everything on the first change by anybody (`Transactions.version`) and when the keys change. It holds
-    the keys weakly: locking must be able to free them.
+    the keys weakly: locking must be able to free them. A project's file is no part of this: `still_accepted` looks at
+    it each time.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class ResolveCache:
         grants: Grants,
         secrets: SecretsService,
         ended: Ended,
+        still_accepted: Callable[[Connection], bool],
     ) -> None:
+        self._still_accepted = still_accepted
         self._ended = ended
         self._transactions = context.transactions
         self._grants = grants
@@ -72,6 +76,8 @@ class ResolveCache:
         if known is None or known.requester != requester:
             return None
         if known.until is not None and self._clock() >= known.until:
+            return None
+        if not self._still_accepted(known.resolved.connection):
             return None
         return known.resolved, known.sealed
 

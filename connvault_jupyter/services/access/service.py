@@ -220,11 +220,16 @@ class AccessService:
     def revoke_own(self, requester: Requester, request: RevokeOwn) -> Released:
         """Revokes all grants of this requester for a connection.
 
+        Where names clash, those of all that the name could mean.
+
         Raises: ConnectionNotFound. StorageError: they have ended, but that could not be stored yet.
         """
-        with self._refusal_log.noting(requester, lambda: self._resolver.named(request.connection)):
-            connection = self._resolver.connection(request.connection)
-        return Released(released=self._revocation.revoke_own(connection, self._running.current(requester)))
+        with self._refusal_log.noting(requester, lambda: self._resolver.named(requester, request.connection)):
+            found = self._resolver.every(requester, request.connection) or [
+                self._resolver.connection(requester, request.connection)
+            ]
+        current = self._running.current(requester)
+        return Released(released=sum([self._revocation.revoke_own(one, current) for one in found]))
 
     def _still_what_was_answered(
         self, requester: Requester, ref: str, asked: ResolvedHandle, answered: Subject

@@ -5,7 +5,8 @@ database, user, scope or region, or switch reveal on. So a document with a wrong
 without a MAC is `draft` (`unconfirmed`), whatever its row says, until a person reviews it and saves it again. What a
 person has not been shown is never confirmed. The MAC does not cover the status, because a broker without keys sets it
 too: it is computed at each read, and of the stored status only a reason counts that nothing else shows (a secret that
-could not be unsealed).
+could not be unsealed). A copy of a project's block that is the broker's own is `draft`, too, unless the project's file
+still says the same (`workspaces`).
 
 Format 1: MAC of purpose `document` over "connvault-connection-1\\0" and the canonical JSON of all but the status. A
 field that is added later with another default than `None` needs another prefix (canonical.py).
@@ -33,6 +34,7 @@ from ..ports import (
 )
 from ..vault_ports import Keys
 from .statuses import READY, Standing, standing
+from .workspaces import OF_THE_FILE, Workspaces
 
 NotOurs = Literal["edited", "unconfirmed"]
 
@@ -79,7 +81,9 @@ class Documents:
         secrets: SecretStore,
         registry: ProviderRegistry,
         keys: Callable[[], Keys | None],
+        workspaces: Workspaces,
     ) -> None:
+        self._workspaces = workspaces
         self._store = store
         self._secrets = secrets
         self._registry = registry
@@ -163,6 +167,7 @@ class Documents:
             self._found,
         ):
             known.pop(connection_id, None)
+        self._workspaces.forget(connection_id)
 
     def touch(self, connection_id: str, at: datetime) -> None:
         """Notes the last use."""
@@ -278,7 +283,7 @@ class Documents:
             and known.secrets == secrets
             and known.provider is provider
         ):
-            return known.found
+            return self._of_the_file(known.found)
         reason = None if keys is None else self._reason(stored, keys)
         if reason is not None:
             self._found[connection.id] = Finding(connection, reason, _digest(connection))
@@ -287,7 +292,11 @@ class Documents:
         if (connection.status, connection.status_reason) != (after.status, after.reason):
             connection = with_standing(connection, after)
         self._judgements[connection.id] = _Judged(stored, secrets, provider, connection)
-        return connection
+        return self._of_the_file(connection)
+
+    def _of_the_file(self, connection: Connection) -> Connection:
+        reason = self._workspaces.difference(connection)
+        return connection if reason is None else with_standing(connection, Standing("draft", reason))
 
     def _reason(self, stored: StoredConnection, keys: Keys) -> NotOurs | None:
         if stored.mac is None:
@@ -330,6 +339,11 @@ def _same(known: Connection, connection: Connection) -> bool:
 def not_ours(connection: Connection) -> bool:
     """Whether it has been judged not to be the broker's own."""
     return connection.status_reason in {"edited", "unconfirmed"}
+
+
+def differs_from_file(connection: Connection) -> bool:
+    """Whether its project's file says something else than was accepted, or nothing."""
+    return connection.status_reason in OF_THE_FILE
 
 
 def with_standing(connection: Connection, found: Standing) -> Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from ...contracts.access import Requester
 from ...contracts.connections import (
     Connection,
     ConnectionList,
@@ -21,6 +22,7 @@ from ...contracts.providers import (
     ProviderSummary,
     ProviderSummaryList,
 )
+from ...contracts.workspaces import WorkspaceBlock
 from ..access.deliveries import delivery_of, repeats_could_be_masked
 from ..grants.use_counter import UseCounter
 from ..ports import SealedSecret
@@ -40,6 +42,7 @@ class ConnectionViews:
         use_counter: UseCounter,
     ) -> None:
         self._documents = directory.documents
+        self._visible = directory.visible
         self._secrets = secrets
         self._registry = directory.registry
         self._destinations = directory.destinations
@@ -71,25 +74,47 @@ class ConnectionViews:
             ]
         )
 
-    def summaries(self) -> ConnectionSummaryList:
-        """What a requester sees: names, kinds, states and destinations."""
-        found = []
-        for stored in self._documents.all():
-            provider = self._registry.get(stored.provider_id)
-            connection = _as_it_is(stored, provider)
-            found.append(
-                ConnectionSummary(
-                    name=connection.name,
-                    provider_id=connection.provider_id,
-                    provider_name="" if provider is None else provider.name,
-                    display_name=connection.display_name,
-                    destination="" if provider is None else self._destinations.of(connection, provider).line,
-                    status=connection.status,
-                    status_reason=connection.status_reason,
-                    delivery=self._delivery(connection, provider),
-                )
-            )
-        return ConnectionSummaryList(connections=found, vault=self._secrets.short_state)
+    def summaries(self, requester: Requester) -> ConnectionSummaryList:
+        """What this requester sees: names, kinds, states and destinations. Blocks of its project that nobody has
+        accepted are among them."""
+        seen = self._visible.of(requester)
+        found = [self._summary(one) for one in seen.connections] + [self._offer(one) for one in seen.offered]
+        return ConnectionSummaryList(
+            connections=sorted(found, key=lambda one: one.name.lower()) if seen.offered else found,
+            vault=self._secrets.short_state,
+        )
+
+    def _summary(self, stored: Connection) -> ConnectionSummary:
+        provider = self._registry.get(stored.provider_id)
+        connection = _as_it_is(stored, provider)
+        return ConnectionSummary(
+            name=connection.name,
+            provider_id=connection.provider_id,
+            provider_name="" if provider is None else provider.name,
+            display_name=connection.display_name,
+            destination="" if provider is None else self._destinations.of(connection, provider).line,
+            status=connection.status,
+            status_reason=connection.status_reason,
+            delivery=self._delivery(connection, provider),
+            scope=connection.scope,
+        )
+
+    def _offer(self, block: WorkspaceBlock) -> ConnectionSummary:
+        provider = self._registry.get(block.provider_id)
+        destination = None if provider is None else self._destinations.would_be(provider, block.fields)
+        return ConnectionSummary(
+            name=block.name,
+            provider_id=block.provider_id,
+            provider_name="" if provider is None else provider.name,
+            display_name=block.display_name,
+            destination="" if destination is None else destination.line,
+            status="draft",
+            status_reason="workspace_new",
+            delivery="login"
+            if provider is None or destination is None
+            else delivery_of(provider, destination.fields),
+            scope="workspace",
+        )
 
     def providers(self) -> ProviderSummaryList:
         """The kinds of connections as a requester sees them."""

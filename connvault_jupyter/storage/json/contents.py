@@ -13,7 +13,7 @@ from .format import Entry
 
 
 class Contents:
-    """Entries by id. Names are unique without regard to case, refs of secrets are unique.
+    """Entries by id. Names are unique within a place, without regard to case; refs of secrets are unique.
 
     Whether JSON can hold what was put into it is seen by `check`, once for each entry that was changed.
     """
@@ -24,7 +24,7 @@ class Contents:
 
     def _set(self, entries: Mapping[str, Entry]) -> None:
         self._entries = dict(entries)
-        self._names = {entry.stored.connection.name.lower(): one for one, entry in self._entries.items()}
+        self._names = {_key(entry.stored.connection): one for one, entry in self._entries.items()}
         self._refs = {
             secret.ref: (one, name)
             for one, entry in entries.items()
@@ -56,8 +56,8 @@ class Contents:
         return {one: frozenset(entry.secrets) for one, entry in self._entries.items() if entry.secrets}
 
     def by_name(self, name: str) -> StoredConnection | None:
-        """Case-sensitive."""
-        entry = self._entries.get(self._names.get(name.lower(), ""))
+        """The person's own, case-sensitive."""
+        entry = self._entries.get(self._names.get((name.lower(), ""), ""))
         return entry.stored if entry is not None and entry.stored.connection.name == name else None
 
     def add(self, connection: Connection, mac: bytes | None) -> None:
@@ -84,7 +84,7 @@ class Contents:
         before = self._expected(connection_id, expected_revision)
         self._forget()
         del self._entries[connection_id]
-        del self._names[before.stored.connection.name.lower()]
+        del self._names[_key(before.stored.connection)]
         for secret in before.secrets.values():
             del self._refs[secret.ref]
 
@@ -114,9 +114,9 @@ class Contents:
         connection = entry.stored.connection
         before = self._entries.get(connection.id)
         if before is not None:
-            del self._names[before.stored.connection.name.lower()]
+            del self._names[_key(before.stored.connection)]
         self._entries[connection.id] = entry
-        self._names[connection.name.lower()] = connection.id
+        self._names[_key(connection)] = connection.id
         self._unchecked.add(connection.id)
 
     def _expected(self, connection_id: str, revision: int) -> Entry:
@@ -128,9 +128,13 @@ class Contents:
         return found
 
     def _refuse_taken(self, connection: Connection) -> None:
-        if self._names.get(connection.name.lower(), connection.id) != connection.id:
+        if self._names.get(_key(connection), connection.id) != connection.id:
             raise NameTaken
 
     def _forget(self) -> None:
         self.__dict__.pop("connections", None)
         self.__dict__.pop("fields", None)
+
+
+def _key(connection: Connection) -> tuple[str, str]:
+    return connection.name.lower(), connection.place

@@ -171,7 +171,7 @@ def entries_of(data: bytes, path: object) -> tuple[dict[str, Entry], int]:
 
 def _entries(blocks: Mapping[str, Any], text: str, path: object) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
-    names: dict[str, str] = {}
+    names: dict[tuple[str, str], str] = {}
     refs: set[str] = set()
     for identity, block in blocks.items():
         try:
@@ -179,7 +179,7 @@ def _entries(blocks: Mapping[str, Any], text: str, path: object) -> dict[str, En
         except (ValueError, TypeError, RecursionError) as exc:
             _refuse(path, f"has a connection{_line(text, identity)} that can't be read: {_why(exc)}.")
         connection = entry.stored.connection
-        other = names.setdefault(connection.name.lower(), identity)
+        other = names.setdefault((connection.name.lower(), connection.place), identity)
         if other != identity:
             where = f"{_line(text, other)} and{_line(text, identity)}"
             _refuse(path, f"has two connections of one name{where}. Rename one of them.")

@@ -19,6 +19,9 @@ export function statusWord(
   if (connection.status_reason === 'unconfirmed') {
     return { text: trans.__('Not confirmed'), tone: 'warn' };
   }
+  if (leavesProject(connection)) {
+    return { text: trans.__('Changed in the project'), tone: 'warn' };
+  }
   if (connection.status === 'invalid') {
     return connection.status_reason === 'secret_unreadable'
       ? { text: trans.__('Replace secret'), tone: 'err' }
@@ -56,6 +59,13 @@ export function isForeign({ status_reason }: Pick<Connection, 'status_reason'>):
   return status_reason === 'edited' || status_reason === 'unconfirmed';
 }
 
+/** Whether the project's file no longer says what was accepted. */
+export function leavesProject({ status_reason }: Pick<Connection, 'status_reason'>): boolean {
+  return (
+    status_reason === 'workspace_changed' || status_reason === 'workspace_gone' || status_reason === 'workspace_unreadable'
+  );
+}
+
 /** What has to be done before the connection can be used; `''` if nothing. */
 export function statusAdvice(view: ConnectionView, trans: TranslationBundle): string {
   switch (view.connection.status_reason) {
@@ -79,6 +89,14 @@ export function statusAdvice(view: ConnectionView, trans: TranslationBundle): st
       return trans.__(
         'This connection was saved while the vault was locked, or changed outside connvault. Review it and save it again, or enter its secret.'
       );
+    case 'workspace_changed':
+      return trans.__(
+        "The project's file says something else than you accepted. This connection is not used until you review the change."
+      );
+    case 'workspace_gone':
+      return trans.__('The project no longer has this connection. Restore it in its file, or delete it here.');
+    case 'workspace_unreadable':
+      return trans.__("The project's file can't be read. Correct it, or restore it from version control; nothing is lost.");
     default:
       return '';
   }

@@ -117,6 +117,7 @@ export function connectionView(
       name: 'warehouse',
       display_name: '',
       scope: 'user',
+      workspace: null,
       fields: { host: 'db.internal', port: 5432, database: 'sales', sslmode: 'require' },
       revision: 3,
       reveal_allowed: true,

@@ -79,11 +79,18 @@ class MemoryConnectionStore(_Store):
         return self._tables.connections.get(connection_id)
 
     def by_name(self, name: str) -> StoredConnection | None:
-        found = (one for one in self._tables.connections.values() if one.connection.name == name)
+        found = (
+            one
+            for one in self._tables.connections.values()
+            if one.connection.name == name and not one.connection.place
+        )
         return next(found, None)
 
     def all(self) -> Sequence[StoredConnection]:
-        return sorted(self._tables.connections.values(), key=lambda one: one.connection.name.lower())
+        return sorted(
+            self._tables.connections.values(),
+            key=lambda one: (one.connection.name.lower(), one.connection.place),
+        )
 
     def update(self, connection: Connection, mac: bytes | None = None, *, expected_revision: int) -> None:
         with self._storage.writing() as tables:
@@ -131,7 +138,8 @@ class MemoryConnectionStore(_Store):
 
     def _refuse_taken(self, connection: Connection) -> None:
         for other in (one.connection for one in self._tables.connections.values()):
-            if other.id != connection.id and other.name.lower() == connection.name.lower():
+            mine = (connection.name.lower(), connection.place)
+            if other.id != connection.id and (other.name.lower(), other.place) == mine:
                 raise NameTaken
 
 

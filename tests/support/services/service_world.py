@@ -48,6 +48,7 @@ from connvault_jupyter.services.ports import ProviderRegistry, Wait
 from connvault_jupyter.services.relay_ports import RelayOrder
 from connvault_jupyter.services.vault_ports import Custodian, VaultPorts
 from connvault_jupyter.storage.stores import Stores
+from connvault_jupyter.storage.workspace.files import ProjectFiles
 from connvault_jupyter.vault.envelope import check_value, derive_keys
 from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from connvault_jupyter.vault.slot_keys import X25519SlotKeys
@@ -97,7 +98,7 @@ def notebook(path: str = "report.ipynb", run: int = 1, *, durable: bool = True) 
 
 class World:
     """One broker's services. `stores` of another world: two servers on one vault. `approvers`: tabs that could show a
-    question; `None`: nobody has told.
+    question; `None`: nobody has told. `root`: the server's, with projects below it.
 
     The services see stores that only the owner of the lock may use, and a test sees the services as dispatch calls
     them; `stores` are for a look from outside, `services` for what is inside.
@@ -115,6 +116,7 @@ class World:
         approvers: int | None = 1,
         broker: str = BROKER,
         publish: Callable[[Event], None] | None = None,
+        root: str = "/nowhere/at/all",
         **settings: Any,
     ) -> None:
         self.clock = clock or Clock()
@@ -123,7 +125,7 @@ class World:
         self.lock = OwnedLock()
         self.keyring = MemoryKeyring()
         self.events: list[Event] = []
-        self.runs = Runs()
+        self.runs = Runs(root)
         self.probe = RecordingProbe()
         self.relays = RecordingRelays()
         self._random = 0
@@ -142,6 +144,7 @@ class World:
                 randomness=self._randomness,
                 publish=publish or self._publish,
                 lock=self.lock,
+                projects=ProjectFiles(server_root=root),
             ),
             settings=self.settings,
             stores=_guarded(self.stores, self.lock),
@@ -163,6 +166,7 @@ class World:
             without=("set_up", "unlock", "change_passphrase", "open_at_start", "state", "lock"),
         )
         self.slots = at_the_door(self.services.slots, self.lock, without=("add", "remove", "rotate"))
+        self.workspaces = at_the_door(self.services.workspaces, self.lock)
         self.connections = at_the_door(self.services.connections, self.lock, without=("test",))
         self.consent = at_the_door(self.services.consent, self.lock, without=("revoke",))
         self.access = at_the_door(

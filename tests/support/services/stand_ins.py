@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -66,7 +67,8 @@ class MemoryKeyring:
 class Runs:
     """Who runs, and renamed notebooks."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: str) -> None:
+        self.root = root
         self.ended: set[str] = set()
         self.renamed: dict[str, Requester] = {}
 
@@ -75,6 +77,10 @@ class Runs:
 
     def current(self, requester: Requester) -> Requester:
         return self.renamed.get(requester.instance, requester)
+
+    def folder_of(self, requester: Requester) -> str | None:
+        path = self.current(requester).path
+        return os.path.dirname(os.path.join(self.root, path)) if path else None
 
     def key_of_document(self, path: str) -> str:
         return document_key(path)

@@ -131,7 +131,7 @@ class _Visitor:
     def reads(self) -> None:
         """All that it may read without asking anybody."""
         world = self._world
-        self._tell("list", world.connections.summaries)
+        self._tell("list", lambda: world.connections.summaries(notebook()))
         self._tell("providers", world.connections.provider_summaries)
         self._tell("own record", lambda: world.audit.own(notebook(), OwnAuditFilter(limit=100)))
 

@@ -1,0 +1,3 @@
+-- Connections of workspaces: a name is unique within its place only, so the column `name` has the place, too
+-- (storage/connections.py, `name_key`). No row of before has to change; the number keeps out versions that could not
+-- read the new ones.
