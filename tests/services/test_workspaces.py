@@ -20,6 +20,7 @@ from connvault_jupyter.contracts.connections import (
     DeleteSecret,
     SetSecret,
     UpdateConnection,
+    WorkspaceRef,
 )
 from connvault_jupyter.contracts.workspaces import AcceptBlock, ListWorkspaces, Workspace, WorkspaceEntry
 from connvault_jupyter.errors import (
@@ -37,6 +38,7 @@ from connvault_jupyter.errors import (
     WorkspaceNotAccepted,
     WorkspaceReadOnly,
 )
+from connvault_jupyter.services.connections.workspaces import digest_of
 from tests.support.canary import CANARY
 from tests.support.services.projects import FIELDS, Project
 from tests.support.services.service_world import World, notebook, unasked
@@ -273,6 +275,21 @@ def test_a_file_that_changes_between_look_and_yes_is_shown_again(world: World, s
         accept(world, digest=digest)
     assert world.connections.list().connections == []
     assert entry(world).state == "new"
+
+
+@pytest.mark.parametrize("spelt", ["{home}/../outside", "{outside}", "{home}/shop/../shop", "{home}/link"])
+def test_a_root_that_is_none_of_ours_accepts_nothing(world: World, shop: Project, spelt: str) -> None:
+    """Also with the right digest, which code can compute."""
+    home = Path(world.runs.root)
+    outside = Project(home.parent / "outside")
+    outside.root.mkdir()
+    outside.put()
+    (home / "link").symlink_to(shop.root)
+    ref = WorkspaceRef(root=spelt.format(home=home, outside=outside.root), id="Zt3h")
+    digest = digest_of(ref, entry(world).block, None)
+    with pytest.raises(WorkspaceFileChanged):
+        world.workspaces.accept(AcceptBlock(workspace=ref, digest=digest), actor="ada")
+    assert world.connections.list().connections == []
 
 
 def test_a_yes_counts_once(world: World, shop: Project) -> None:

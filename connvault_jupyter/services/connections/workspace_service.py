@@ -70,6 +70,9 @@ class WorkspacesService:
         ref = request.workspace
         every = self._documents.all()
         old = next((one for one in every if one.workspace == ref), None)
+        if old is None and not self._workspaces.is_root(ref.root):
+            # Of another server's project, or above ours: nobody was shown it here.
+            raise WorkspaceFileChanged
         file = self._workspaces.file(ref.root)
         block = None if file is None else file.blocks.get(ref.id)
         if block is None or digest_of(ref, block, old) != request.digest:

@@ -61,6 +61,10 @@ class Workspaces:
         """The project that has, or will have, its file in this folder below the server's root; `None`: it is none."""
         return self._files.folder(path)
 
+    def is_root(self, root: str) -> bool:
+        """Whether this is the root of a project below the server's, spelt as it always is."""
+        return self._files.nearest(root) == root
+
     def name(self, root: str) -> str:
         """The path of its file, for people."""
         return self._files.name(root)

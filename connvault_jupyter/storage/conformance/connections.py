@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from datetime import timedelta, timezone
 
+from ...contracts.connections import WorkspaceRef
 from ...errors import ConnectionNotFound, NameTaken, RevisionConflict
 from ...services.ports import StoredConnection
 from ..stores import Stores
-from .samples import NOON, connection, grant, handle, later, outcome, refusing, secret, stored
+from .samples import NOON, connection, grant, handle, in_workspace, later, outcome, refusing, secret, stored
 
 
 class ConnectionStoreSuite:
@@ -56,6 +57,40 @@ class ConnectionStoreSuite:
         """Code gets what it names, exactly."""
         stores.connections.add(connection(name="Warehouse"))
         assert stores.connections.by_name("warehouse") is None
+
+    def test_a_name_is_unique_within_its_place(self, stores: Stores) -> None:
+        """The person's own are one place, each workspace is another one; roots differ by their case."""
+        places = [None, *(WorkspaceRef(root=root, id="b1") for root in ("/p", "/P", "/p/q"))]
+        for number, ref in enumerate(places):
+            stores.connections.add(connection(f"c{number}", name="lake", **in_workspace(ref)), b"mac")
+        again = WorkspaceRef(root="/p", id="b2")
+        with refusing(NameTaken):
+            stores.connections.add(connection("c9", name="LAKE", **in_workspace(again)))
+        stores.connections.add(connection("c9", name="other", **in_workspace(again)))
+        with refusing(NameTaken):
+            changed = connection("c9", name="lake", revision=2, **in_workspace(again))
+            stores.connections.update(changed, expected_revision=1)
+        assert {
+            one.connection.place for one in stores.connections.all() if one.connection.name == "lake"
+        } == {
+            "",
+            "/p",
+            "/P",
+            "/p/q",
+        }
+        found = stores.connections.get("c1")
+        assert found is not None
+        assert found.connection.workspace == places[1]
+
+    def test_a_connection_of_a_workspace_is_not_found_by_name(self, stores: Stores) -> None:
+        """Whoever asks by name alone means the person's own."""
+        ref = WorkspaceRef(root="/p", id="b1")
+        stores.connections.add(connection(name="lake", **in_workspace(ref)))
+        assert stores.connections.by_name("lake") is None
+        stores.connections.add(connection("c2", name="lake"))
+        found = stores.connections.by_name("lake")
+        assert found is not None
+        assert found.connection.id == "c2"
 
     def test_all_are_listed_by_name(self, stores: Stores) -> None:
         """Without regard to case, whatever the order in which they came."""

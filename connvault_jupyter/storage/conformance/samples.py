@@ -9,7 +9,7 @@ from typing import Any
 
 from ...contracts.access import Grant
 from ...contracts.audit import AuditEvent
-from ...contracts.connections import Connection, TestOutcome
+from ...contracts.connections import Connection, TestOutcome, WorkspaceRef
 from ...contracts.contract import ConnectionId, GrantId, SecretRef
 from ...services.ports import ChainLink, Checkpoint, Handle, SealedSecret, StoredConnection
 from ...services.vault_ports import Slot, VaultRecord
@@ -53,6 +53,11 @@ def connection(identity: str = "c1", **changes: Any) -> Connection:
         "updated_at": later(1),
     }
     return Connection(**(values | changes))
+
+
+def in_workspace(ref: WorkspaceRef | None) -> dict[str, Any]:
+    """What makes a connection one of a workspace; `None`: one of the person's own."""
+    return {} if ref is None else {"scope": "workspace", "workspace": ref}
 
 
 def stored(identity: str = "c1", *, mac: bytes | None = None, **changes: Any) -> StoredConnection:
