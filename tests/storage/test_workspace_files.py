@@ -231,6 +231,15 @@ def test_what_somebody_else_changed_is_not_overwritten(top: Path, project: Proje
         project.change(str(top), {}, expected=seen)
 
 
+def test_a_file_of_another_user_is_read(
+    top: Path, project: ProjectFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project is shared; what its file says has no power, whoever wrote it."""
+    put(top)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    assert blocks(project, top) == ONE
+
+
 def test_a_writer_waits_for_another_and_gives_up(
     top: Path, project: ProjectFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

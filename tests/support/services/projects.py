@@ -31,7 +31,7 @@ class Project:
     def write(self, blocks: Mapping[str, Any]) -> None:
         """Replaces the file as git does: another one of the same name."""
         whole = {"connections": dict(blocks), "format": "connvault-workspace", "version": 1}
-        self.text(json.dumps(whole, indent=2))
+        self.text(json.dumps(whole, indent=2, sort_keys=True) + "\n")
 
     def text(self, text: str) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
