@@ -21,7 +21,7 @@ from connvault_jupyter.errors import (
     WorkspaceFileInvalid,
 )
 from tests.attacks.conftest import by_reason
-from tests.attacks.test_attack_database import database, refused
+from tests.support.broker.edited_database import database, refused
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker

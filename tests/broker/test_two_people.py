@@ -50,7 +50,7 @@ class Person:
         self.git("push", "-q", "origin", "HEAD:main")
 
     def create(self, name: str, **fields: Any) -> dict[str, Any]:
-        return self.operator.call(
+        made: dict[str, Any] = self.operator.call(
             "connections.create",
             {
                 "provider_id": IN_CLEAR,
@@ -99,6 +99,7 @@ def person(origin: Path, name: str) -> Iterator[Person]:
             check=True,
             capture_output=True,
         )
+        return made
         yield Person(name, operator, Notebooks(operator, home=home, socket_path=path), Project(home / "shop"))
 
 

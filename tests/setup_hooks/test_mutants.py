@@ -146,8 +146,8 @@ def test_the_mutants_that_people_have_found_are_among_those_that_are_made() -> N
             "without the operand not belongs(stored.grant, requester)",
         ),
         (
-            "connvault_jupyter/services/connections/service.py",
-            "ConnectionsService.delete",
+            "connvault_jupyter/services/connections/changes.py",
+            "ConnectionChanges.delete",
             "without: self._revocation.void(connection, except_for=None, why='deleted')",
         ),
         ("connvault_jupyter/broker/dispatch.py", "", "200 -> 201"),
