@@ -61,6 +61,7 @@ class Person:
                 "secrets": {"password": {"value": f"of {self.name}"}},
             },
         )["connection"]
+        return made
 
     def listed(self) -> dict[str, Any]:
         found: dict[str, Any] = self.operator.call("workspaces.list", {"paths": ["shop"]})["workspaces"][0]
@@ -99,7 +100,6 @@ def person(origin: Path, name: str) -> Iterator[Person]:
             check=True,
             capture_output=True,
         )
-        return made
         yield Person(name, operator, Notebooks(operator, home=home, socket_path=path), Project(home / "shop"))
 
 
