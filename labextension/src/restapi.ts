@@ -32,7 +32,9 @@ import type {
   SlotProof,
   TestOutcome,
   UseDay,
-  VaultState
+  VaultState,
+  Workspace,
+  WorkspaceRef
 } from './contracts';
 import { OPERATIONS, REST_PREFIX, SEALABLE } from './contracts';
 import type { Readable } from './decoders';
@@ -107,6 +109,20 @@ export class RestApi {
 
   deleteSecret(id: string, field: string): Promise<ConnectionView> {
     return this.call('secrets.delete', { id, field }, {}, validate.connectionView);
+  }
+
+  /** @param paths - of open documents and folders, below the server's root */
+  listWorkspaces(paths: readonly string[]): Promise<Readable<Workspace>> {
+    return this.call('workspaces.list', {}, { body: { paths } }, validate.workspaceList);
+  }
+
+  /** @param digest - of the block as it was shown; if it is another one by now, the server answers 409 */
+  acceptWorkspace(workspace: WorkspaceRef, digest: string): Promise<ConnectionView> {
+    return this.call('workspaces.accept', {}, { body: { workspace, digest } }, validate.connectionView);
+  }
+
+  forgetWorkspace(id: string, revision: number): Promise<void> {
+    return this.call('workspaces.forget', { id }, { revision }, validate.nothing);
   }
 
   testConnection(id: string): Promise<TestOutcome> {

@@ -25,7 +25,9 @@ import type {
   SlotList,
   TestOutcome,
   UseDay,
-  VaultState
+  VaultState,
+  Workspace,
+  WorkspaceEntry
 } from './contracts';
 import type { ConnectionChange } from './restapi';
 
@@ -58,6 +60,22 @@ export interface IConnections {
   /** What importing would do; nothing is changed. */
   previewImport(file: string, passphrase: string): Promise<ImportPreview>;
   import(file: string, passphrase: string, decisions: ImportDecision[]): Promise<ImportedConnections>;
+}
+
+/** What projects commit, and what this person accepted of it. */
+export interface IWorkspaces {
+  readonly changed: ISignal<IWorkspaces, void>;
+  /** Those of the open documents, and those of which something was accepted. */
+  readonly items: readonly Workspace[];
+  /** How many connections and files need a person. */
+  readonly waiting: number;
+  /** Why they could not be loaded, in words for people; `''` if they could. */
+  readonly trouble: string;
+  refresh(): Promise<void>;
+  /** Accepts an entry as it was shown. */
+  accept(root: string, entry: WorkspaceEntry): Promise<ConnectionView>;
+  /** Deletes the accepted copy alone. */
+  forget(connectionId: string, revision: number): Promise<void>;
 }
 
 /** What code suggests for new connections. */
@@ -134,6 +152,7 @@ export interface IActivity {
 export interface IConnvault {
   readonly connections: IConnections;
   readonly proposals: IProposals;
+  readonly workspaces: IWorkspaces;
   readonly questions: IQuestions;
   readonly vault: IVault;
   readonly activity: IActivity;
@@ -159,7 +178,7 @@ export const IConsentPrompt = new Token<IConsentPrompt>(
 export const CommandIDs = {
   /**
    * Opens the panel: `{connectionId?, name?, new?: providerId | true, proposal?: id, screen?: 'unlock' | 'setup' |
-   * 'questions' | 'secret' | 'edit', tab?: 'details' | 'grants' | 'activity'}`. Any document can run a command, so none
+   * 'questions' | 'workspaces' | 'secret' | 'edit', tab?: 'details' | 'grants' | 'activity'}`. Any document can run a command, so none
    * of these arguments says what is in a form.
    */
   open: 'connvault:open',

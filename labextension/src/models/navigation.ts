@@ -18,6 +18,8 @@ export type Screen =
   | { name: 'edit'; connectionId: string }
   /** `asks`: the input for the secret is open. */
   | { name: 'detail'; connectionId: string; tab: DetailTab; asks?: 'secret' }
+  /** The projects' connections, to be reviewed. */
+  | { name: 'workspaces' }
   | { name: 'setup' }
   | { name: 'unlock' }
   /** What opens the vault, and what is done with all of it. */

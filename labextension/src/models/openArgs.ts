@@ -28,6 +28,9 @@ export function screenOf(
   if (args.screen === 'questions') {
     return { name: 'list' };
   }
+  if (args.screen === 'workspaces') {
+    return { name: 'workspaces' };
+  }
   if (isProposalId(args.proposal)) {
     return { name: 'proposal', id: args.proposal };
   }

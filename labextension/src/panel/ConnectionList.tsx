@@ -140,6 +140,11 @@ const Row = memo(function Row({ item, provider, revealAllowed, vault, isSelected
         <Pill word={statusWord(item, vault, trans)} />
         <small>
           <span title={label}>{label}</span>
+          {connection.workspace && (
+            <span className="jp-connvault-ofProject" title={foreignName(connection.workspace.root)}>
+              {trans.__('project')}
+            </span>
+          )}
           {mayBeRevealed(item, provider, revealAllowed) && (
             <span
               className="jp-connvault-mayBeRevealed"

@@ -17,6 +17,7 @@ import { ProposalPane } from './ProposalPane';
 import { NotFound, ScreenHeader } from './ScreenHeader';
 import { VaultPane } from './VaultPane';
 import { UnlockForm } from './VaultScreens';
+import { WorkspacesPane } from './WorkspacesPane';
 
 export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element {
   const { connvault, navigation, trans, screen } = props;
@@ -57,6 +58,8 @@ export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element 
       );
     case 'proposal':
       return <ProposalPane key={screen.id} {...props} screen={screen} />;
+    case 'workspaces':
+      return <WorkspacesPane {...props} onBack={toList} />;
     case 'unlock':
       return (
         <div className="jp-connvault-screen">

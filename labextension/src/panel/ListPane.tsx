@@ -13,7 +13,7 @@ import type { PanelProps } from './panelProps';
 
 export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Element {
   const { connvault, navigation, trans } = props;
-  const { connections, questions } = connvault;
+  const { connections, questions, workspaces } = connvault;
   const state = connvault.vault.state;
   const waiting = questions.items.length;
   const selected = connections.get(connectionOf(navigation.screen))?.connection.id ?? null;
@@ -75,6 +75,29 @@ export function ListPane(props: PanelProps & { onSetUp: () => void }): JSX.Eleme
           }
         >
           {connections.trouble}
+        </Banner>
+      )}
+      {workspaces.waiting > 0 && (
+        <Banner
+          tone="warn"
+          icon="key"
+          testId="connvault-workspaces-banner"
+          action={
+            <button
+              type="button"
+              className="jp-connvault-button jp-mod-link"
+              data-testid="connvault-workspaces-open"
+              onClick={() => navigation.go({ name: 'workspaces' })}
+            >
+              {trans.__('Review')}
+            </button>
+          }
+        >
+          {trans._n(
+            '%1 connection of a project needs you',
+            '%1 connections of projects need you',
+            workspaces.waiting
+          )}
         </Banner>
       )}
       {connections.unreadable > 0 && (

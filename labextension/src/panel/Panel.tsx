@@ -22,6 +22,7 @@ export function Panel(props: PanelProps): JSX.Element {
   useChanged(connections.changed);
   useChanged(vault.changed);
   useChanged(questions.changed);
+  useChanged(connvault.workspaces.changed);
   useChanged(navigation.changed);
   const root = useRef<HTMLDivElement>(null);
   const [setupLater, setSetupLater] = useState(false);

@@ -2,12 +2,14 @@
  * The plugin of the models, which gives other plugins the connections, the requests and the vault.
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ILabShell } from '@jupyterlab/application';
 
 import { EventStream } from '../events';
 import { ActivityModel } from '../models/activity';
 import { ConnectionsModel } from '../models/connections';
 import { QuestionsModel } from '../models/questions';
 import { VaultModel } from '../models/vault';
+import { WorkspacesModel } from '../models/workspaces';
 import { RestApi } from '../restapi';
 import { IConnvault } from '../tokens';
 
@@ -17,7 +19,8 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
   description: 'Holds the connections, the waiting requests and the state of the vault.',
   autoStart: true,
   provides: IConnvault,
-  activate: (app: JupyterFrontEnd): IConnvault => {
+  optional: [ILabShell],
+  activate: (app: JupyterFrontEnd, labShell: ILabShell | null): IConnvault => {
     const { serverSettings } = app.serviceManager;
     const api = new RestApi(serverSettings);
     const events = new EventStream(serverSettings);
@@ -25,6 +28,7 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
       connections: new ConnectionsModel({ api, events }),
       // A suggestion expires, so it is fetched when it is looked at and not kept.
       proposals: { get: (id: string) => api.getProposal(id) },
+      workspaces: new WorkspacesModel({ api, events, paths: () => openPaths(app) }),
       questions: new QuestionsModel({ api, events }),
       vault: new VaultModel({ api, events }),
       activity: new ActivityModel({ api, events })
@@ -34,6 +38,16 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
     // The models load when the stream opens; if it can't be opened, the panel should still say why.
     void connvault.connections.refresh();
     void connvault.vault.refresh();
+    // Another document may be of another project.
+    labShell?.currentChanged.connect(() => void connvault.workspaces.refresh());
     return connvault;
   }
 };
+
+/** Returns the paths of the open documents; those of other drives than the server's are no paths there, and find nothing. */
+function openPaths({ shell }: JupyterFrontEnd): string[] {
+  return [...shell.widgets('main')].flatMap(widget => {
+    const path = (widget as { context?: { path?: unknown } }).context?.path;
+    return typeof path === 'string' ? [path] : [];
+  });
+}

@@ -12,10 +12,12 @@ import type {
   Question,
   SlotList,
   SlotView,
-  VaultState
+  VaultState,
+  Workspace,
+  WorkspaceEntry
 } from '../../src/contracts';
 import { ProblemError } from '../../src/errors';
-import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault } from '../../src/tokens';
+import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault, IWorkspaces } from '../../src/tokens';
 import { exportedConnections, importPreview } from './transferRecords';
 
 export const trans = nullTranslator.load('connvault_jupyter');
@@ -294,6 +296,30 @@ export function auditVerification(change: Partial<AuditVerification> = {}): Audi
 }
 
 /** Models that hold what they are given and record what is asked of them. */
+export function workspace(around: Partial<Workspace> = {}, ...changes: Partial<WorkspaceEntry>[]): Workspace {
+  const block = { name: 'warehouse', display_name: '', provider_id: 'postgresql', fields: { host: 'db.internal', port: 5432 } };
+  return {
+    root: '/home/ada/shop',
+    file: 'shop/.connvault/connections.json',
+    problem: '',
+    entries: changes.map((change, index) => ({
+      id: `b${index}`,
+      state: 'new',
+      block,
+      accepted: null,
+      connection_id: null,
+      provider_name: 'PostgreSQL',
+      destination: 'db.internal:5432',
+      accepted_destination: '',
+      destination_changed: false,
+      secrets_missing: ['password'],
+      digest: 'd'.repeat(64),
+      ...change
+    })),
+    ...around
+  };
+}
+
 export class FakeConnvault implements IConnvault {
   readonly calls: unknown[][] = [];
   private readonly record =
@@ -337,6 +363,16 @@ export class FakeConnvault implements IConnvault {
       const refusal = new ProblemError('proposal_not_found', 'This suggestion has expired. Run the cell again.', 404);
       return found ? Promise.resolve(found) : Promise.reject(refusal);
     }
+  };
+
+  readonly workspaces = {
+    changed: new Signal<IWorkspaces, void>({} as IWorkspaces),
+    items: [] as readonly Workspace[],
+    waiting: 0,
+    trouble: '',
+    refresh: this.record('refreshWorkspaces', undefined),
+    accept: this.record('accept', connectionView({ status: 'draft', status_reason: 'secret_missing' })),
+    forget: this.record('forget', undefined)
   };
 
   readonly questions = {
