@@ -42,6 +42,7 @@ import { ProblemError } from './errors';
 import { canSeal, seal } from './sealing';
 import * as validate from './validate';
 import * as validateTransfer from './validateTransfer';
+import * as validateWorkspaces from './validateWorkspaces';
 
 /** A change of a connection; what is left out stays as it is. */
 export interface ConnectionChange {
@@ -113,7 +114,7 @@ export class RestApi {
 
   /** @param paths - of open documents and folders, below the server's root */
   listWorkspaces(paths: readonly string[]): Promise<Readable<Workspace>> {
-    return this.call('workspaces.list', {}, { body: { paths } }, validate.workspaceList);
+    return this.call('workspaces.list', {}, { body: { paths } }, validateWorkspaces.workspaceList);
   }
 
   /** @param digest - of the block as it was shown; if it is another one by now, the server answers 409 */

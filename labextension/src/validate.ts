@@ -34,9 +34,6 @@ import type {
   TestOutcome,
   UseDay,
   VaultState,
-  Workspace,
-  WorkspaceBlock,
-  WorkspaceEntry,
   WorkspaceRef
 } from './contracts';
 import type { Decoder, Readable } from './decoders';
@@ -162,39 +159,6 @@ export const connectionView = object<ConnectionView>({
 
 export function connectionList(value: unknown): Readable<ConnectionView> {
   return readable(value, 'connections', connectionView);
-}
-
-const workspaceBlock = object<WorkspaceBlock>({
-  name: text,
-  display_name: orElse(text, ''),
-  provider_id: text,
-  fields: orElse(mapping(fieldValue), {})
-});
-
-const workspaceEntry = object<WorkspaceEntry>({
-  id: text,
-  state: oneOf('new', 'accepted', 'changed', 'gone', 'name_taken', 'unknown_kind'),
-  block: orNull(workspaceBlock),
-  accepted: orNull(workspaceBlock),
-  connection_id: orNull(text),
-  provider_name: text,
-  destination: text,
-  accepted_destination: text,
-  destination_changed: flag,
-  secrets_missing: list(text),
-  digest: text
-});
-
-const workspace = object<Workspace>({
-  root: text,
-  file: text,
-  problem: orElse(text, ''),
-  // Whole or not at all: a block that is not shown could not be reviewed.
-  entries: list(workspaceEntry)
-});
-
-export function workspaceList(value: unknown): Readable<Workspace> {
-  return readable(value, 'workspaces', workspace);
 }
 
 const requester = object<Requester>({

@@ -132,6 +132,12 @@ const CALLS: [OperationName, (it: RestApi) => Promise<unknown>, object, unknown]
     { file: 'text', passphrase: CANARY, decisions: [] },
     { connections: [], skipped: [] }
   ],
+  [
+    'workspaces.accept',
+    it => it.acceptWorkspace({ root: '/home/ada/shop', id: 'b1' }, 'd'),
+    { workspace: { root: '/home/ada/shop', id: 'b1' }, digest: 'd' },
+    connectionView()
+  ],
   ['vault.rotate', it => it.rotateKeys({ passphrase: CANARY }), { proof: { passphrase: CANARY } }, slotList()]
 ];
 

@@ -2,7 +2,8 @@ import { screen, within } from '@testing-library/react';
 import { beforeEach, describe, expect, test } from 'vitest';
 
 import { connvault, draw, go, navigation, press } from '../support/drawnPanel';
-import { connectionView, workspace } from '../support/records';
+import { connectionView } from '../support/records';
+import { workspace } from '../support/workspaceRecords';
 
 const accepted = { name: 'warehouse', display_name: '', provider_id: 'postgresql', fields: { host: 'db.internal', port: 5432 } };
 

@@ -13,8 +13,7 @@ import type {
   SlotList,
   SlotView,
   VaultState,
-  Workspace,
-  WorkspaceEntry
+  Workspace
 } from '../../src/contracts';
 import { ProblemError } from '../../src/errors';
 import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault, IWorkspaces } from '../../src/tokens';
@@ -296,30 +295,6 @@ export function auditVerification(change: Partial<AuditVerification> = {}): Audi
 }
 
 /** Models that hold what they are given and record what is asked of them. */
-export function workspace(around: Partial<Workspace> = {}, ...changes: Partial<WorkspaceEntry>[]): Workspace {
-  const block = { name: 'warehouse', display_name: '', provider_id: 'postgresql', fields: { host: 'db.internal', port: 5432 } };
-  return {
-    root: '/home/ada/shop',
-    file: 'shop/.connvault/connections.json',
-    problem: '',
-    entries: changes.map((change, index) => ({
-      id: `b${index}`,
-      state: 'new',
-      block,
-      accepted: null,
-      connection_id: null,
-      provider_name: 'PostgreSQL',
-      destination: 'db.internal:5432',
-      accepted_destination: '',
-      destination_changed: false,
-      secrets_missing: ['password'],
-      digest: 'd'.repeat(64),
-      ...change
-    })),
-    ...around
-  };
-}
-
 export class FakeConnvault implements IConnvault {
   readonly calls: unknown[][] = [];
   private readonly record =
