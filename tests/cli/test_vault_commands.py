@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,37 +219,61 @@ def test_a_refusal_says_what_to_do(
     assert not Path("x").exists()
 
 
-def test_a_person_is_asked_on_the_terminal_without_echo(here: JupyterServer) -> None:
-    """Not on the standard input, which may be a file."""
+def on_a_terminal(server: JupyterServer, *words: str, answers: dict[str, str]) -> tuple[Any, str]:
+    """The command with a terminal of its own; each question that it asks there is answered. Its answer in JSON, and all
+    that was to be seen."""
     master, slave = pty.openpty()
     controlling = (
         "import fcntl, os, sys, termios; fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0); "
-        "os.execv(sys.executable, [sys.executable, '-m', 'connvault_jupyter.cli.main', 'rotate', '--json'])"
+        "os.execv(sys.executable, [sys.executable, '-m', 'connvault_jupyter.cli.main', *sys.argv[2:]])"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", controlling, str(slave)],
+        [sys.executable, "-c", controlling, str(slave), *words, "--json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env=here.env,
+        env=server.env,
         pass_fds=[slave],
         start_new_session=True,
         text=True,
     )
     os.close(slave)
+    shown = ""
     try:
-        shown = b""
-        while b"Passphrase of the vault: " not in shown:
-            shown += os.read(master, 1000)
-        os.write(master, PASSPHRASE.encode() + b"\n")
-        answer, _ = process.communicate(timeout=120)
-        while b"\n" not in shown:
-            shown += os.read(master, 1000)
+        for question, answer in answers.items():
+            while question not in shown:
+                shown += os.read(master, 1000).decode()
+            os.write(master, answer.encode() + b"\n")
+        said, _ = process.communicate(timeout=120)
+        with suppress(OSError):  # the other end is closed, and all is read
+            while piece := os.read(master, 1000).decode():
+                shown += piece
     finally:
         process.kill()
         process.wait()
         os.close(master)
-    assert json.loads(answer)["slots"]
-    assert PASSPHRASE.encode() not in shown
+    return json.loads(said), shown
+
+
+def test_a_person_is_asked_on_the_terminal_without_echo(here: JupyterServer) -> None:
+    """Not on the standard input, which may be a file."""
+    answer, shown = on_a_terminal(here, "rotate", answers={"Passphrase of the vault: ": PASSPHRASE})
+    assert answer["slots"]
+    assert PASSPHRASE not in shown
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_person_sees_what_an_import_does_and_is_asked(
+    here: JupyterServer, there: JupyterServer, tmp_path: Path, yes: bool
+) -> None:
+    """On the terminal, whatever the answer is printed to."""
+    file = tmp_path / "moved"
+    assert exported(here, file).returncode == 0
+    answers = {"Passphrase of the file: ": OF_THE_FILE, "Import this? [y/N] ": "y" if yes else ""}
+    answer, shown = on_a_terminal(there, "import", str(file), answers=answers)
+    assert "db.example" in shown
+    assert OF_THE_FILE not in shown
+    assert len(answer["connections"]) == (2 if yes else 0)
+    assert (Rest(there).named("warehouse") is not None) == yes
 
 
 def test_where_there_is_no_terminal_nothing_is_read() -> None:

@@ -239,6 +239,24 @@ def test_why_a_keyring_is_silent_is_said(session: SecretService, tmp_path: Path)
         assert "enable-linger" in said
 
 
+def test_a_command_reads_what_the_broker_keeps(session: SecretService) -> None:
+    """The same item, as the user who runs it; one that is not there is an error with words."""
+    code = START + textwrap.dedent(
+        """
+        from connvault_jupyter.vault.held_secrets import from_keyring
+        custodian = OsKeyringCustodian()
+        kept = custodian.keep("held.slot", KEY, None)
+        found = from_keyring("held.slot") == KEY
+        custodian.forget("held.slot", kept)
+        try:
+            from_keyring("held.slot")
+        except VaultError as error:
+            print(json.dumps([found, error.code]))
+        """
+    )
+    assert run(code, dict(session.env)) == [True, "custodian_unavailable"]
+
+
 def test_keyrings_alt_is_named_and_refused_if_nothing_else_is_there(nowhere: dict[str, str]) -> None:
     """The third face of "no backend": without this rule the key would silently go into a plain file."""
     import importlib.metadata
