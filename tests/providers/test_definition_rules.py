@@ -128,6 +128,19 @@ def test_the_good_one_is_good() -> None:
     assert found.destination_fields == {"host"}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        put(F, "allOf", 0, "if", "properties", "kind", value={"enum": ["token"]}),
+        put(F, value={"type": "object", "properties": {"host": GOOD[F]["properties"]["host"]}}),
+    ],
+    ids=["a value compared that is called like a secret", "every field in the destination"],
+)
+def test_what_only_looks_like_a_broken_rule_is_good(change: Change) -> None:
+    """Neither tests a secret or names one."""
+    definition_from(text_of(GOOD, change))
+
+
 @pytest.mark.parametrize(("change", "reason"), BAD.values(), ids=BAD)
 def test_when_a_rule_is_broken_the_reason_says_which(change: Change, reason: str) -> None:
     """One change, one reason, in words."""
