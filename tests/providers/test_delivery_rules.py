@@ -176,6 +176,12 @@ def test_a_token_that_is_a_place_is_no_secret() -> None:
     assert "token" in definition_from(json.dumps(WEB)).secret_fields
 
 
+def test_a_variable_may_name_all_that_is_no_secret() -> None:
+    """Every place of the listener, and every field but the password."""
+    text = "{directory}{socket}{port}{token}{host}{user}{sslmode}"
+    definition_from(text_of(GOOD, put(*D, "variables", value={"URL": text})))
+
+
 def test_where_there_is_no_loopback_a_port_is_the_fields() -> None:
     """An agent's socket has no port, so the place is the connection's own port; a token there is not."""
     ssh = put(*D, "protocol", value="ssh")
@@ -228,7 +234,7 @@ SASL_PATH KRB5_CONFIG ODBCINI ODBCINSTINI ODBCSYSINI TNS_ADMIN GDAL_DRIVER_PATH 
 VIMINIT EXINIT TAR_OPTIONS RSYNC_RSH SVN_SSH GNUPGHOME DOCKER_HOST SSH_PKCS11_HELPER SSH_SK_HELPER SUDO_ASKPASS
 MANPAGER SYSTEMD_PAGER PYSPARK_PYTHON SPARK_HOME HADOOP_CLASSPATH MAVEN_OPTS MAKEFLAGS LDAPRC LDAPTLS_CACERT CC
 MYSQL_TEST_LOGIN_FILE MATPLOTLIBRC ZDOTDIR FPATH INPUTRC QT_PLUGIN_PATH GTK_MODULES OCL_ICD_VENDORS NETRC
-BOTO_CONFIG GOOGLE_APPLICATION_CREDENTIALS HGRCPATH A_B PGHOSTADDR PGUSERMAP REDIS_URLOPENER
+BOTO_CONFIG GOOGLE_APPLICATION_CREDENTIALS HGRCPATH A_B PGHOSTADDR PGUSERMAP REDIS_URLOPENER USER PWD
 """
 HARMLESS = """
 PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSSLMODE DATABASE_URL MYSQL_HOST MYSQL_UNIX_PORT MYSQL_PWD REDIS_URL
