@@ -69,7 +69,10 @@ BAD: dict[str, tuple[Change, str]] = {
     "secret in $defs": (put(F, "$defs", "small", "writeOnly", value=True), "$defs must not contain"),
     "$id": (put(F, "$id", value="https://example.com/x"), "not have $id"),
     "$dynamicRef": (put(*P, "host", "$dynamicRef", value="#x"), "not have $dynamicRef"),
-    "anyOf": (put(F, "anyOf", value=[{"properties": {"x": {"writeOnly": True}}}]), "not have anyOf"),
+    "anyOf": (
+        put(F, "anyOf", value=[{"properties": {"x": {"writeOnly": True}}}]),
+        "fields must not have anyOf",
+    ),
     "patternProperties": (put(F, "patternProperties", value={}), "not have patternProperties"),
     "additionalProperties": (put(F, "additionalProperties", value=False), "not have additionalProperties"),
     "allOf in then": (put(F, "allOf", 0, "then", "allOf", value=[{}]), "not have allOf"),
@@ -133,8 +136,9 @@ def test_the_good_one_is_good() -> None:
     [
         put(F, "allOf", 0, "if", "properties", "kind", value={"enum": ["token"]}),
         put(F, value={"type": "object", "properties": {"host": GOOD[F]["properties"]["host"]}}),
+        put(F, "x-note", value="for readers"),
     ],
-    ids=["a value compared that is called like a secret", "every field in the destination"],
+    ids=["a value compared that is called like a secret", "every field in the destination", "an extension"],
 )
 def test_what_only_looks_like_a_broken_rule_is_good(change: Change) -> None:
     """Neither tests a secret or names one."""

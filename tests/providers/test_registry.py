@@ -188,6 +188,16 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_file_of_64_kib_is_the_largest_that_is_taken(tmp_path: Path, more: int) -> None:
+    """In bytes, with whatever spaces somebody put there."""
+    text = json.dumps(EXAMPLE).encode()
+    (tmp_path / "ticker.json").write_bytes(text.ljust(64 * 1024 + more))
+    catalogue = ProviderCatalogue(directories=[str(tmp_path)], packages=False)
+    assert (catalogue.get("ticker") is None) == bool(more)
+    assert [one.reason for one in catalogue.skipped()] == ["The file is larger than 64 KiB."] * more
+
+
 @pytest.mark.parametrize("provider_id", ["postgresql", "http", "secret"])
 def test_a_built_in_id_cannot_be_taken(install: Install, tmp_path: Path, provider_id: str) -> None:
     """Neither by a package nor by a file: a look-alike could send the password elsewhere."""
