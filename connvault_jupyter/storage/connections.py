@@ -11,7 +11,7 @@ from ..contracts.connections import Connection, TestOutcome
 from ..errors import ConnectionNotFound, NameTaken, RevisionConflict, StorageError
 from ..services.ports import StoredConnection
 from .database import Database, Row
-from .rows import agree, canonical, instant, microseconds, read_all, read_one
+from .rows import agree, canonical, canonical_json, instant, microseconds, read_all, read_one
 
 _TABLE = "connections"
 _SELECT = "SELECT id, name, revision, document, mac FROM connections"
@@ -29,7 +29,7 @@ class SqliteConnectionStore:
             self._refuse_taken(connection)
             self._database.change(
                 "INSERT INTO connections (id, name, revision, document, mac) VALUES (?, ?, ?, ?, ?)",
-                (connection.id, name_key(connection), connection.revision, canonical(connection), mac),
+                (connection.id, name_key(connection), connection.revision, document_of(connection), mac),
             )
 
     def get(self, connection_id: str) -> StoredConnection | None:
@@ -54,7 +54,7 @@ class SqliteConnectionStore:
             self._refuse_taken(connection)
             self._database.change(
                 "UPDATE connections SET name = ?, revision = ?, document = ?, mac = ? WHERE id = ?",
-                (name_key(connection), connection.revision, canonical(connection), mac, connection.id),
+                (name_key(connection), connection.revision, document_of(connection), mac, connection.id),
             )
 
     def remove(self, connection_id: str, *, expected_revision: int) -> None:
@@ -100,6 +100,13 @@ class SqliteConnectionStore:
             "SELECT 1 FROM connections WHERE name = ? AND id <> ?", (name_key(connection), connection.id)
         ):
             raise NameTaken
+
+
+def document_of(connection: Connection) -> str:
+    """The text of a connection, for its row. One of the person's own says nothing of a workspace, as before there were
+    any."""
+    left_out = {"workspace"} if connection.workspace is None else set()
+    return canonical_json(connection.model_dump(mode="json", exclude=left_out))
 
 
 def name_key(connection: Connection) -> str:

@@ -19,7 +19,7 @@ from ..errors import StorageBusy, StorageError
 from ..services.audit.chain import link
 from ..services.ports import Clock, SealedSecret
 from .audit import SqliteAuditStore
-from .connections import SqliteConnectionStore, name_key
+from .connections import SqliteConnectionStore, document_of, name_key
 from .database import Database
 from .file_systems import on_network_file_system
 from .json.connections_file import ConnectionsFile
@@ -28,7 +28,6 @@ from .json.opening import FILE_NAME as JSON_NAME
 from .json.opening import begin, is_in_use, open_connections_file
 from .json.private_file import PrivateFile
 from .opening import FILE_NAME, back_up, open_database
-from .rows import canonical
 from .secrets import SqliteSecretStore
 
 
@@ -191,7 +190,7 @@ def _store(database: Database, entries: Mapping[str, Entry]) -> None:
         connection = entry.stored.connection
         database.change(
             "UPDATE connections SET name = ?, revision = ?, document = ?, mac = ? WHERE id = ?",
-            (name_key(connection), connection.revision, canonical(connection), entry.stored.mac, one),
+            (name_key(connection), connection.revision, document_of(connection), entry.stored.mac, one),
         )
         for secret in entry.secrets.values():
             secrets.put(secret)

@@ -259,14 +259,14 @@ def test_a_damaged_secret_does_not_hold_up_the_take_over(server: Server, path: P
 
 
 def test_the_document_of_a_vault_from_before_is_the_same_afterwards(server: Server, path: Path) -> None:
-    """Only the MAC comes, and that it is of no project; revision and times stay, so that no open form is refused."""
+    """Only the MAC comes; revision and times stay, so that no open form is refused."""
     with closing(sqlite3.connect(path)) as opened:
         before = dict(opened.execute("SELECT id, document FROM connections").fetchall())
     server.unlock()
     with closing(sqlite3.connect(path)) as opened:
         after = dict(opened.execute("SELECT id, document FROM connections").fetchall())
     assert {one: json.loads(text) for one, text in after.items()} == {
-        one: {**json.loads(text), "workspace": None} for one, text in before.items()
+        one: json.loads(text) for one, text in before.items()
     }
 
 
