@@ -236,9 +236,7 @@ def test_reveal_of_a_field_gives_its_string(scripted_broker: ScriptedBroker) -> 
         assert isinstance(value, MaskedStr)
         assert value == CANARY
         assert found_in(repr(value)) == []
-    operation, body = scripted_broker.asked[-1]
-    assert operation == "access.reveal"
-    assert body["reason"] == "legacy export"
+    assert scripted_broker.last("access.reveal")["reason"] == "legacy export"
 
 
 def test_reveal_of_a_field_that_the_kind_does_not_have_asks_nobody(scripted_broker: ScriptedBroker) -> None:
@@ -266,7 +264,7 @@ def test_reveal_all_gives_a_mapping_for_the_block(scripted_broker: ScriptedBroke
             assert dict(values) == secrets
             assert found_in(repr(values) + repr(dict(values))) == []
         assert len(values) == 0
-        assert scripted_broker.asked[-1][1]["reason"] == "legacy export"
+        assert scripted_broker.last("access.reveal")["reason"] == "legacy export"
 
 
 @pytest.mark.parametrize("form", ["nothing", "a reason", "a reason by name"])
@@ -283,7 +281,9 @@ def test_reveal_without_a_field_works_with_a_warning(scripted_broker: ScriptedBr
         with pytest.warns(DeprecationWarning, match="reveal_all") as warned, question as given:
             assert (given if len(secrets) == 1 else dict(given)) == (CANARY if len(secrets) == 1 else secrets)
         assert [warning.filename for warning in warned] == [__file__]
-        assert scripted_broker.asked[-1][1]["reason"] == (None if form == "nothing" else "legacy export")
+        assert scripted_broker.last("access.reveal")["reason"] == (
+            None if form == "nothing" else "legacy export"
+        )
 
 
 def test_reveal_that_is_switched_off_asks_nobody(scripted_broker: ScriptedBroker) -> None:

@@ -70,7 +70,7 @@ def test_use_assigns_the_handle(shell: Shell, scripted_broker: ScriptedBroker, h
     shell.run("%connections use warehouse --reason monthly report")
     assert isinstance(shell.ip.user_ns["warehouse"], Handle)
     assert shell.bundles(HANDLE_MIME)[0]["name"] == "warehouse"
-    assert scripted_broker.asked[-1][1]["reason"] == "monthly report"
+    assert scripted_broker.last("access.request")["reason"] == "monthly report"
 
 
 def test_use_as_assigns_to_that_variable(shell: Shell, handles: Handles) -> None:
@@ -178,7 +178,7 @@ def test_audit_shows_this_notebooks_rows(
         "warehouse used until this kernel stops in the clear",
         "warehouse asked allowed, until this kernel stops in the clear",
     ]
-    assert scripted_broker.asked[-1] == ("audit.list_own", {"connection": "warehouse", "limit": 50})
+    assert scripted_broker.last("audit.list_own") == {"connection": "warehouse", "limit": 50}
 
 
 def test_help_and_the_question_mark_show_the_commands(
@@ -257,14 +257,11 @@ def test_new_shows_the_form_where_widgets_are(
     shell.run("%connections")
     form, panel = shown
     assert (form.provider, form.proposal) == ("postgresql", handles.proposal)
-    assert scripted_broker.asked[-1] == (
-        "connections.propose",
-        {
-            "provider_id": "postgresql",
-            "name": "warehouse",
-            "fields": {"host": "db.internal", "port": "5433"},
-        },
-    )
+    assert scripted_broker.last("connections.propose") == {
+        "provider_id": "postgresql",
+        "name": "warehouse",
+        "fields": {"host": "db.internal", "port": "5433"},
+    }
     assert panel.selected == ""
 
 

@@ -148,10 +148,8 @@ def test_the_button_opens_the_form(
     shell.run(f"%connections new postgresql name=warehouse password={SECRET}")
     (card,) = shell.bundles(FIXIT_MIME)
     assert card["actions"][0]["args"] == {"proposal": handles.proposal}
-    assert scripted_broker.asked[-1] == (
-        "connections.propose",
-        {"provider_id": "postgresql", "name": "warehouse", "fields": {}},
-    )
+    asked = scripted_broker.last("connections.propose")
+    assert asked == {"provider_id": "postgresql", "name": "warehouse", "fields": {}}
 
 
 def test_without_a_broker_names_tell(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,10 @@ class ScriptedBroker:
         """As an answer: a question that nobody answers. Set for an operation, it ends when the client goes away."""
         raise _NoAnswer
 
+    def last(self, operation: str) -> dict[str, Any]:
+        """What was asked by the last one of this operation. Dropped handles are released in between, at any time."""
+        return next(body for name, body in reversed(self.asked) if name == operation)
+
     def count(self, operation: str) -> int:
         return sum(1 for name, _ in self.asked if name == operation)
 
