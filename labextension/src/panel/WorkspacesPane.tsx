@@ -146,7 +146,8 @@ function Entry({
 function Differences({ entry, trans }: { entry: WorkspaceEntry; trans: TranslationBundle }): JSX.Element {
   const now = values(entry.block);
   const before = values(entry.accepted);
-  const names = [...new Set([...Object.keys(now), ...Object.keys(before)])];
+  const all = [...new Set([...Object.keys(now), ...Object.keys(before)])];
+  const names = all.filter(name => spelt(now[name]) || spelt(before[name]));
   return (
     <table className="jp-connvault-differences">
       <thead>
