@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
@@ -17,6 +18,7 @@ from connvault_jupyter.relays.http.authorization import authorization_of
 from connvault_jupyter.relays.http.headers import wanted_upgrade
 from connvault_jupyter.relays.http.heads import END, BadHead, request_head
 from connvault_jupyter.relays.http.origin import origin_of
+from connvault_jupyter.relays.http.paths import has_separator, leads_up
 from connvault_jupyter.relays.http.request import serialised
 from tests.support.relays.http_requests import as_passed
 
@@ -245,3 +247,10 @@ def test_paths_with_names_of_all_kinds_pass(path: str) -> None:
     """Spaces, other scripts, encoded slashes and marks, dots inside of a name."""
     PIN.check(f"/v1/users/{path}")
     origin_of({"base_url": "https://api.example.com"}).check(f"/{path}")
+
+
+@pytest.mark.parametrize("found", [leads_up, has_separator])
+def test_what_is_encoded_too_often_is_not_judged_but_refused(found: Callable[[str], bool]) -> None:
+    """No server decodes eight times, and what is behind that is unknown."""
+    often = ["%" + "25" * (times - 1) + "41" for times in range(1, 12)]
+    assert [found(path) for path in often] == [False] * 7 + [True] * 4

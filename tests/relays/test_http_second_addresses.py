@@ -59,6 +59,14 @@ def test_a_destination_at_the_host_that_was_asked_is_the_services() -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["localhost:4711", "LocalHost:4711"])
+@pytest.mark.parametrize("named", ["localhost:4711", "LOCALHOST:4711"])
+def test_the_host_that_was_asked_is_the_same_in_capitals(host: str, named: str) -> None:
+    """Clients spell it as they like, and not always twice the same."""
+    found = sent(f"Destination: http://{named}/v1/team/b", host=host)
+    assert found["destination"] == "https://dav.example.com/v1/team/b"
+
+
 @pytest.mark.parametrize("method", ["COPY", "MOVE"])
 @pytest.mark.parametrize("name", ["Destination", "X-HTTP-Destination"])
 @pytest.mark.parametrize("value", ["newdoc", "b.txt", "a%20b", "%C3%A9", "newdoc?rev=1-abc", "-", "v1"])
