@@ -100,3 +100,15 @@ def test_an_error_and_what_comes_in_between_are_as_they_were() -> None:
     assert blanked(answer, settings) == answer
     assert blanked(b"_\r\n", user) == b"_\r\n"
     assert blanked(b"*-1\r\n", user) == b"*-1\r\n"
+
+
+@pytest.mark.parametrize("kind", [b"*", b"%"])
+def test_of_a_user_the_passwords_alone_are_empty(kind: bytes) -> None:
+    """Flags, commands and keys are what people ask for."""
+    flags, hashes = (Value(b"*", None, (Value(b"$", text),)) for text in (b"on", HASH))
+    names = (Value(b"$", b"flags"), Value(b"$", b"passwords"))
+    told = Value(kind, None, (names[0], flags, names[1], hashes))
+    shown = Value(kind, None, (names[0], flags, names[1], Value(b"*", None, ())))
+    assert blanked(written(told), user) == written(shown)
+    nobody = written(Value(b"*"))
+    assert blanked(nobody, user) == nobody
