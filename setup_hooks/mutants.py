@@ -20,7 +20,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -129,6 +131,7 @@ class Tree:
                 copy(entry, folder / entry.name)
             elif entry.name != ".git":
                 (folder / entry.name).symlink_to(entry)
+        self._python = _environment(folder / "environment", folder)
         # What is not changed need not be compiled again for each change.
         compileall.compile_dir(folder / "connvault_jupyter", quiet=1)
         compileall.compile_dir(folder / "tests", quiet=1)
@@ -149,11 +152,10 @@ class Tree:
 
     def _outcome(self, tests: Sequence[str], timeout_s: float | None) -> Outcome:
         with subprocess.Popen(
-            [sys.executable, "-m", "pytest", *_HOW, *tests],
+            [self._python, "-m", "pytest", *_HOW, *tests],
             cwd=self.folder,
-            # Before the checkout itself, which .venv names; nothing is compiled into a file that could be taken for a
-            # later change of the same second.
-            env={**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            # Nothing is compiled into a file that could be taken for a later change of the same second.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -172,6 +174,18 @@ class Tree:
         if process.returncode in _FAILED:
             return "killed"
         raise RuntimeError(f"pytest ended with {process.returncode}:\n{said}")
+
+
+def _environment(folder: Path, tree: Path) -> str:
+    """A Python that finds the copy of the package, and all other packages where they are. By no variable: brokers and
+    relays are started without any, and would find the checkout itself, which `.venv` names."""
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    paths = {"base": str(folder), "platbase": str(folder)}
+    found = Path(sysconfig.get_path("purelib", vars=paths)) / "tree.pth"
+    # As plain paths: what the second one's own files add is left out.
+    found.write_text(f"{tree}\n{sysconfig.get_path('purelib')}\n")
+    return str(python)
 
 
 class Runner:

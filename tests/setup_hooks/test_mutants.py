@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from setup_hooks import mutants
 from setup_hooks.generated import ROOT
-from setup_hooks.mutants import Plan, Result, Runner, Tree, all_of, chosen, table
+from setup_hooks.mutants import Plan, Result, Runner, Tree, _environment, all_of, chosen, table
 
 PLAN = Plan(mutants.PLAN.read_text("utf-8"))
 
@@ -154,3 +155,20 @@ def test_the_mutants_that_people_have_found_are_among_those_that_are_made() -> N
     }
     assert found <= {one.named for one in all_of(sorted({module for module, _, _ in found}), ROOT)}
     assert all(PLAN.tests_of(module) for module, _, _ in found)
+
+
+def test_a_process_without_any_variable_finds_the_copy(tmp_path: Path) -> None:
+    """Brokers and relays are started like that: a change of what runs in them would otherwise never be noticed."""
+    package = tmp_path / "connvault_jupyter" / "__init__.py"
+    package.parent.mkdir()
+    package.touch()
+    python = _environment(tmp_path / "environment", tmp_path)
+    found = subprocess.run(
+        [python, "-c", "import connvault_jupyter, pytest; print(connvault_jupyter.__file__)"],
+        env={"PYTHONSAFEPATH": "1"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == str(package)
