@@ -211,6 +211,16 @@ def test_a_header_whose_secret_has_a_colon_in_it_stays_a_header(secret: str) -> 
     assert secret.encode() not in head
 
 
+@pytest.mark.parametrize("cut", range(1, 20, 6))
+def test_a_header_is_masked_for_itself(cut: int) -> None:
+    """What one ends with and the next one begins with is no secret, though together they would be."""
+    secret = "vKq7Rz2mXw9TbL4nZx8q"
+    lines = ["HTTP/1.1 200 OK", f"X-Said: {secret[:cut]}", f"{secret[cut:]}: 1", "Content-Length: 0", "", ""]
+    wire = "\r\n".join(lines).encode()
+    head, _ = passed(wire, [], secret)
+    assert f"X-Said: {secret[:cut]}\r\n{secret[cut:]}: 1\r\n".encode() in head
+
+
 class Slow(Pieces):
     """Nothing comes while something is held back, until its time is up."""
 

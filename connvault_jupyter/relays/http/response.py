@@ -6,6 +6,7 @@ At most one block of it is held. Its framing is never the server's own: what was
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -36,6 +37,9 @@ _MAX_INTERIM = 16
 
 # Of an answer that calls itself data. Who echoes a request does it at the beginning, or in text.
 DATA_LOOK_BYTES = 1024 * 1024
+
+# Between lines that are searched at once: no spelling goes on past it, and no credential has it.
+_APART = "\f\f"
 
 # Added to an answer in which something is masked, if that was known before its head was sent.
 MASKED_HEADER = "X-Connvault-Masked"
@@ -286,19 +290,19 @@ class Response:
     def _head_bytes(self) -> bytes:
         head = self.head
         headers = self._for_client(client_headers(head, decoded=bool(self._codings)))
-        shown = "\r\n".join([head.reason, *(f"{name}: {value}" for name, value in headers)]).encode("latin-1")
+        lines = [head.reason, *(f"{name}: {value}" for name, value in headers)]
         framed = self._framed
         if self._mask is not None:
             # Headers that are too short need no search; their length is not secret.
             if any(
                 len(text) >= MIN_CHARS for text in (head.reason, *(text for pair in headers for text in pair))
             ):
-                shown = _as_headers(self._mask.whole(shown), headers)
+                lines = _masked(self._mask, lines, headers)
             if self._mask.sights != self._sights:
                 framed = [f"{MASKED_HEADER}: 1", *framed]
-        reason, _, rest = shown.partition(b"\r\n")
-        ends = "\r\n".join([*framed, "", ""]).encode("ascii")
-        return b"HTTP/1.1 %d %b\r\n%b%b%b" % (head.status, reason, rest, b"\r\n" if rest else b"", ends)
+        return "\r\n".join([f"HTTP/1.1 {head.status} {lines[0]}", *lines[1:], *framed, "", ""]).encode(
+            "latin-1"
+        )
 
     def _trailers(self, body: Body) -> list[tuple[bytes, bytes]]:
         passing = passing_trailers(body.trailers)
@@ -307,11 +311,16 @@ class Response:
         return [(self._mask.whole(name), self._mask.whole(value)) for name, value in passing]
 
 
-def _as_headers(masked: bytes, headers: Headers) -> bytes:
-    """The reason's and headers' lines, with what is between names and values as it was, if a secret had it in it."""
-    reason, *lines = masked.split(b"\r\n")
-    told = [
-        line[: len(name)] + b": " + line[len(name) + 2 :]
-        for line, (name, _) in zip(lines, headers, strict=True)
-    ]
-    return b"\r\n".join([reason, *told])
+def _masked(mask: Masker, lines: list[str], headers: Headers) -> list[str]:
+    """The reason's and the headers' lines, each masked for itself; they are searched at once, which is faster.
+
+    What is between a name and its value stays, if a secret had it in it.
+    """
+    masked = mask.whole(_APART.join(lines).encode("latin-1")).decode("latin-1")
+    ends = itertools.accumulate(len(line) + len(_APART) for line in lines)
+    reason, *told = (
+        masked[end - len(_APART) - len(line) : end - len(_APART)]
+        for line, end in zip(lines, ends, strict=True)
+    )
+    named = zip(told, headers, strict=True)
+    return [reason, *(f"{line[: len(name)]}: {line[len(name) + 2 :]}" for line, (name, _) in named)]

@@ -13,7 +13,7 @@ from typing import Any
 from connvault_jupyter.contracts.access import Delivered, Requester
 from connvault_jupyter.contracts.contract import ConnectionId, GrantId
 from connvault_jupyter.contracts.providers import RelayProtocol
-from connvault_jupyter.errors import ConnvaultError, StorageError
+from connvault_jupyter.errors import ConnvaultError, HandleInvalid, StorageError
 from connvault_jupyter.relays.supervisor import RelaySupervisor
 from connvault_jupyter.services.relay_ports import RelayEndpoint, RelayOrder
 
@@ -47,6 +47,8 @@ class Vault:
         self.asked.append(order.ref)
         if self.refusal is not None:
             raise self.refusal
+        if self.ended & {order.ref, order.grant_id}:
+            raise HandleInvalid(reason="revoked")
         return Delivered.model_validate(
             {
                 "connection": "warehouse",
