@@ -3,20 +3,19 @@
  * revealed are asked about by name, once more.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { FormEvent } from 'react';
-import { useId, useRef, useState } from 'react';
+import { useRef, useState } from 'react';
 
 import type { ExportedConnections } from '../contracts';
 import { messageOf } from '../errors';
-import { FieldFrame } from '../form/FieldFrame';
 import type { IConnections, IVault } from '../tokens';
 import { Banner, NotSealed } from '../ui/notices';
-import { submitOnEnter } from '../ui/outputKeys';
 import { saveFile } from '../ui/saveFile';
+import { ActionScreen } from './ActionScreen';
 import { useChanged, useLoaded } from './hooks';
 import type { NewPassphraseHandle } from './NewPassphrase';
 import { NewPassphrase } from './NewPassphrase';
-import { ScreenHeader } from './ScreenHeader';
+import type { PassphraseHandle } from './PassphraseInput';
+import { PassphraseInput } from './PassphraseInput';
 
 interface ExportScreenProps {
   connections: IConnections;
@@ -36,17 +35,12 @@ export function ExportScreen({ connections, vault, trans, onBack }: ExportScreen
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const typed = useRef<NewPassphraseHandle>(null);
-  const proof = useRef<HTMLInputElement>(null);
-  const id = useId();
+  const proof = useRef<PassphraseHandle>(null);
   const chosen = connections.items.filter(item => !left.has(item.connection.id));
   const hasPassphrase = (slots.value?.slots ?? []).some(slot => slot.kind === 'passphrase');
   const canExport = chosen.length > 0 && (!withSecrets || hasPassphrase);
 
-  const submit = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
-    if (isBusy || !canExport) {
-      return;
-    }
+  const act = async (): Promise<void> => {
     if (withSecrets && !proof.current?.value) {
       setProblem(trans.__('Enter the passphrase.'));
       proof.current?.focus();
@@ -56,10 +50,7 @@ export function ExportScreen({ connections, vault, trans, onBack }: ExportScreen
     if (!passphrase) {
       return;
     }
-    const known = proof.current?.value ?? '';
-    if (proof.current) {
-      proof.current.value = '';
-    }
+    const known = proof.current?.take() ?? '';
     setBusy(true);
     setProblem('');
     try {
@@ -90,116 +81,94 @@ export function ExportScreen({ connections, vault, trans, onBack }: ExportScreen
     );
   }
   return (
-    <form
-      className="jp-connvault-screen"
-      data-testid="connvault-export-screen"
-      noValidate
-      autoComplete="off"
-      onSubmit={event => void submit(event)}
-      onKeyDown={submitOnEnter}
+    <ActionScreen
+      title={trans.__('Export connections')}
+      testId="connvault-export-screen"
+      action={{
+        words: isBusy ? trans.__('Encrypting …') : trans._n('Export %1 connection', 'Export %1 connections', chosen.length),
+        testId: 'connvault-export-submit',
+        isDisabled: isBusy || !canExport
+      }}
+      trans={trans}
+      onAct={() => void act()}
+      onCancel={onBack}
     >
-      <ScreenHeader title={trans.__('Export connections')} onBack={onBack} trans={trans} />
-      <div className="jp-connvault-scroll">
-        {problem && !withSecrets && (
-          <Banner tone="err" icon="warn" isAlert>
-            {problem}
-          </Banner>
-        )}
-        {although.length > 0 && (
-          <Banner tone="warn" icon="warn" testId="connvault-export-although">
-            {trans.__('With the secrets of: %1. They may not be revealed; in the file they can be read by whoever has its passphrase.', namesOf(connections, although))}
-          </Banner>
-        )}
-        <fieldset className="jp-connvault-choices">
-          <legend>{trans.__('Connections')}</legend>
-          {connections.items.map(({ connection }) => (
-            <label key={connection.id} className="jp-connvault-check">
-              <input
-                type="checkbox"
-                data-testid={`connvault-export-${connection.name}`}
-                checked={!left.has(connection.id)}
-                onChange={event => {
-                  const next = new Set(left);
-                  if (event.target.checked) {
-                    next.delete(connection.id);
-                  } else {
-                    next.add(connection.id);
-                  }
-                  setLeft(next);
-                }}
-              />
-              <span>{connection.name}</span>
-            </label>
-          ))}
-        </fieldset>
-        <fieldset className="jp-connvault-choices">
-          <legend>{trans.__('Secrets')}</legend>
-          <label className="jp-connvault-check">
+      {problem && !withSecrets && (
+        <Banner tone="err" icon="warn" isAlert>
+          {problem}
+        </Banner>
+      )}
+      {although.length > 0 && (
+        <Banner tone="warn" icon="warn" testId="connvault-export-although">
+          {trans.__('With the secrets of: %1. They may not be revealed; in the file they can be read by whoever has its passphrase.', namesOf(connections, although))}
+        </Banner>
+      )}
+      <fieldset className="jp-connvault-choices">
+        <legend>{trans.__('Connections')}</legend>
+        {connections.items.map(({ connection }) => (
+          <label key={connection.id} className="jp-connvault-check">
             <input
               type="checkbox"
-              data-testid="connvault-export-secrets"
-              checked={withSecrets}
+              data-testid={`connvault-export-${connection.name}`}
+              checked={!left.has(connection.id)}
               onChange={event => {
-                setWithSecrets(event.target.checked);
-                setProblem('');
+                const next = new Set(left);
+                if (event.target.checked) {
+                  next.delete(connection.id);
+                } else {
+                  next.add(connection.id);
+                }
+                setLeft(next);
               }}
             />
-            <span>{trans.__('With their secrets, encrypted')}</span>
+            <span>{connection.name}</span>
           </label>
-        </fieldset>
-        {withSecrets && slots.value && !hasPassphrase && (
-          <p className="jp-connvault-note" data-testid="connvault-export-terminal">
-            {trans.__(
-              'Secrets leave the vault for a passphrase only, and this vault has none. On a terminal, “jupyter connvault export” does it.'
-            )}
-          </p>
-        )}
-        {withSecrets && hasPassphrase && (
-          <FieldFrame
-            id={`${id}-proof`}
-            label={trans.__('Passphrase of the vault')}
-            hint={trans.__('Also while it is unlocked: programs of yours could click here too.')}
-            problem={problem}
-            trans={trans}
-          >
-            <input
-              id={`${id}-proof`}
-              ref={proof}
-              className="jp-connvault-input"
-              data-testid="connvault-proof"
-              type="password"
-              autoComplete="off"
-              aria-invalid={problem ? true : undefined}
-              aria-describedby={`${id}-proof__error ${id}-proof__help`}
-              onInput={() => setProblem('')}
-            />
-          </FieldFrame>
-        )}
-        <NewPassphrase
-          ref={typed}
-          label={trans.__('Passphrase of the file')}
-          ifLost={trans.__('Without it nobody can open the file.')}
-          minimum={vault.state?.minimum_passphrase_chars ?? 10}
-          problem=""
+        ))}
+      </fieldset>
+      <fieldset className="jp-connvault-choices">
+        <legend>{trans.__('Secrets')}</legend>
+        <label className="jp-connvault-check">
+          <input
+            type="checkbox"
+            data-testid="connvault-export-secrets"
+            checked={withSecrets}
+            onChange={event => {
+              setWithSecrets(event.target.checked);
+              setProblem('');
+            }}
+          />
+          <span>{trans.__('With their secrets, encrypted')}</span>
+        </label>
+      </fieldset>
+      {withSecrets && slots.value && !hasPassphrase && (
+        <p className="jp-connvault-note" data-testid="connvault-export-terminal">
+          {trans.__(
+            'Secrets leave the vault for a passphrase only, and this vault has none. On a terminal, “jupyter connvault export” does it.'
+          )}
+        </p>
+      )}
+      {withSecrets && hasPassphrase && (
+        <PassphraseInput
+          ref={proof}
+          label={trans.__('Passphrase of the vault')}
+          hint={trans.__('Also while it is unlocked: programs of yours could click here too.')}
+          problem={problem}
+          testId="connvault-proof"
           trans={trans}
           onInput={() => setProblem('')}
         />
-        <NotSealed seals={vault.seals} trans={trans} />
-      </div>
-      <div className="jp-connvault-foot">
-        <button
-          type="submit"
-          className="jp-connvault-button jp-mod-primary"
-          data-testid="connvault-export-submit"
-          disabled={isBusy || !canExport}
-        >
-          {isBusy ? trans.__('Encrypting …') : trans._n('Export %1 connection', 'Export %1 connections', chosen.length)}
-        </button>
-        <button type="button" className="jp-connvault-button" onClick={onBack}>
-          {trans.__('Cancel')}
-        </button>
-      </div>
-    </form>
+      )}
+      <NewPassphrase
+        ref={typed}
+        label={trans.__('Passphrase of the file')}
+        ifLost={trans.__('Without it nobody can open the file.')}
+        minimum={vault.state?.minimum_passphrase_chars ?? 10}
+        problem=""
+        trans={trans}
+        onInput={() => setProblem('')}
+      />
+      <NotSealed seals={vault.seals} trans={trans} />
+    </ActionScreen>
   );
 }
 
@@ -218,62 +187,53 @@ function Made({ made, trans, onBack, onInclude }: MadeProps): JSX.Element {
   );
   const whole = made.connections.filter(item => item.secrets.length > 0).length;
   return (
-    <section className="jp-connvault-screen" aria-label={trans.__('Export connections')} data-testid="connvault-exported">
-      <ScreenHeader title={trans.__('Export connections')} onBack={onBack} trans={trans} />
-      <div className="jp-connvault-scroll">
-        <Banner tone="ok" icon="check">
-          {trans._n('%1 connection, %2 with its secrets.', '%1 connections, %2 with their secrets.', made.connections.length, whole)}
-        </Banner>
-        {withheld.length > 0 && (
-          <Banner
-            tone="warn"
-            icon="lock"
-            testId="connvault-export-withheld"
-            action={
-              <button
-                type="button"
-                className="jp-connvault-button jp-mod-link"
-                data-testid="connvault-export-include"
-                onClick={() => onInclude(withheld.map(item => item.id))}
-              >
-                {trans.__('Include them …')}
-              </button>
-            }
-          >
-            {trans.__('Without their secrets, as they may not be revealed: %1.', withheld.map(item => item.name).join(', '))}
-          </Banner>
-        )}
-        {lost.length > 0 && (
-          <Banner tone="err" icon="warn">
-            {trans.__('Their secrets can not be read: %1.', lost.map(item => item.name).join(', '))}
-          </Banner>
-        )}
-        {made.left_out.length > 0 && (
-          <Banner tone="err" icon="warn" testId="connvault-export-left-out">
-            {trans.__(
-              'Not in the file: %1. They were changed outside connvault. Review and save them first.',
-              made.left_out.map(item => item.name).join(', ')
-            )}
-          </Banner>
-        )}
-      </div>
-      <div className="jp-connvault-foot">
-        <button
-          type="button"
-          className="jp-connvault-button jp-mod-primary"
-          data-testid="connvault-export-save"
-          onClick={() => {
-            saveFile(`connections-${new Date().toISOString().slice(0, 10)}.connvault`, [made.file], 'text/plain');
-            onBack();
-          }}
+    <ActionScreen
+      title={trans.__('Export connections')}
+      testId="connvault-exported"
+      action={{ words: trans.__('Save the file'), testId: 'connvault-export-save', isDisabled: false }}
+      trans={trans}
+      onAct={() => {
+        saveFile(`connections-${new Date().toISOString().slice(0, 10)}.connvault`, [made.file], 'text/plain');
+        onBack();
+      }}
+      onCancel={onBack}
+    >
+      <Banner tone="ok" icon="check">
+        {trans._n('%1 connection, %2 with its secrets.', '%1 connections, %2 with their secrets.', made.connections.length, whole)}
+      </Banner>
+      {withheld.length > 0 && (
+        <Banner
+          tone="warn"
+          icon="lock"
+          testId="connvault-export-withheld"
+          action={
+            <button
+              type="button"
+              className="jp-connvault-button jp-mod-link"
+              data-testid="connvault-export-include"
+              onClick={() => onInclude(withheld.map(item => item.id))}
+            >
+              {trans.__('Include them …')}
+            </button>
+          }
         >
-          {trans.__('Save the file')}
-        </button>
-        <button type="button" className="jp-connvault-button" onClick={onBack}>
-          {trans.__('Cancel')}
-        </button>
-      </div>
-    </section>
+          {trans.__('Without their secrets, as they may not be revealed: %1.', withheld.map(item => item.name).join(', '))}
+        </Banner>
+      )}
+      {lost.length > 0 && (
+        <Banner tone="err" icon="warn">
+          {trans.__('Their secrets can not be read: %1.', lost.map(item => item.name).join(', '))}
+        </Banner>
+      )}
+      {made.left_out.length > 0 && (
+        <Banner tone="err" icon="warn" testId="connvault-export-left-out">
+          {trans.__(
+            'Not in the file: %1. They were changed outside connvault. Review and save them first.',
+            made.left_out.map(item => item.name).join(', ')
+          )}
+        </Banner>
+      )}
+    </ActionScreen>
   );
 }
 

@@ -3,7 +3,6 @@
  * come along.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { FormEvent } from 'react';
 import { useId, useRef, useState } from 'react';
 
 import type { ImportedConnections, ImportPreview } from '../contracts';
@@ -11,10 +10,12 @@ import { messageOf } from '../errors';
 import { FieldFrame } from '../form/FieldFrame';
 import type { IConnections, IVault } from '../tokens';
 import { Banner, NotSealed } from '../ui/notices';
-import { submitOnEnter } from '../ui/outputKeys';
 import { exactly } from '../words/times';
+import { ActionScreen } from './ActionScreen';
 import type { Plan } from './ImportRow';
 import { decisionOf, ImportRow, planFor } from './ImportRow';
+import type { PassphraseHandle } from './PassphraseInput';
+import { PassphraseInput } from './PassphraseInput';
 import { ScreenHeader } from './ScreenHeader';
 
 interface ImportScreenProps {
@@ -34,7 +35,7 @@ export function ImportScreen({ connections, vault, trans, onBack }: ImportScreen
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const chosen = useRef<HTMLInputElement>(null);
-  const input = useRef<HTMLInputElement>(null);
+  const input = useRef<PassphraseHandle>(null);
   // The file's passphrase is sent twice, so it waits here meanwhile, outside React state.
   const held = useRef<{ file: string; passphrase: string } | null>(null);
   const id = useId();
@@ -50,23 +51,18 @@ export function ImportScreen({ connections, vault, trans, onBack }: ImportScreen
     setBusy(false);
   };
 
-  const look = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
+  const look = async (): Promise<void> => {
     const file = chosen.current?.files?.[0];
-    const passphrase = input.current?.value ?? '';
-    if (isBusy) {
-      return;
-    }
     if (!file || file.size > MAX_FILE_BYTES) {
       setProblem(file ? trans.__('This file is too large to be an export.') : trans.__('Choose the file.'));
       return;
     }
-    if (!passphrase || !input.current) {
+    if (!input.current?.value) {
       setProblem(trans.__('Enter the passphrase.'));
       input.current?.focus();
       return;
     }
-    input.current.value = '';
+    const passphrase = input.current.take();
     await attempt(async () => {
       const text = await file.text();
       const found = await connections.previewImport(text, passphrase);
@@ -108,86 +104,63 @@ export function ImportScreen({ connections, vault, trans, onBack }: ImportScreen
   if (preview) {
     const wanted = preview.connections.filter(entry => plans[entry.name].action !== 'skip').length;
     return (
-      <section className="jp-connvault-screen" aria-label={trans.__('Import connections')} data-testid="connvault-import-preview">
-        <ScreenHeader title={trans.__('Import connections')} onBack={leave} trans={trans} />
-        <div className="jp-connvault-scroll">
-          {problem && (
-            <Banner tone="err" icon="warn" isAlert>
-              {problem}
-            </Banner>
-          )}
-          <p className="jp-connvault-note jp-mod-top">{trans.__('Exported %1. Nothing is changed yet.', exactly(preview.made_at))}</p>
-          <ul className="jp-connvault-lines">
-            {preview.connections.map(entry => (
-              <ImportRow
-                key={entry.name}
-                entry={entry}
-                plan={plans[entry.name]}
-                trans={trans}
-                onPlan={plan => setPlans({ ...plans, [entry.name]: plan })}
-              />
-            ))}
-          </ul>
-        </div>
-        <div className="jp-connvault-foot">
-          <button
-            type="button"
-            className="jp-connvault-button jp-mod-primary"
-            data-testid="connvault-import-submit"
-            disabled={isBusy || !wanted}
-            onClick={() => void apply()}
-          >
-            {isBusy ? trans.__('Importing …') : trans._n('Import %1 connection', 'Import %1 connections', wanted)}
-          </button>
-          <button type="button" className="jp-connvault-button" onClick={leave}>
-            {trans.__('Cancel')}
-          </button>
-        </div>
-      </section>
+      <ActionScreen
+        title={trans.__('Import connections')}
+        testId="connvault-import-preview"
+        action={{
+          words: isBusy ? trans.__('Importing …') : trans._n('Import %1 connection', 'Import %1 connections', wanted),
+          testId: 'connvault-import-submit',
+          isDisabled: isBusy || !wanted
+        }}
+        trans={trans}
+        onAct={() => void apply()}
+        onCancel={leave}
+      >
+        {problem && (
+          <Banner tone="err" icon="warn" isAlert>
+            {problem}
+          </Banner>
+        )}
+        <p className="jp-connvault-note jp-mod-top">{trans.__('Exported %1. Nothing is changed yet.', exactly(preview.made_at))}</p>
+        <ul className="jp-connvault-lines">
+          {preview.connections.map(entry => (
+            <ImportRow
+              key={entry.name}
+              entry={entry}
+              plan={plans[entry.name]}
+              trans={trans}
+              onPlan={plan => setPlans({ ...plans, [entry.name]: plan })}
+            />
+          ))}
+        </ul>
+      </ActionScreen>
     );
   }
   return (
-    <form
-      className="jp-connvault-screen"
-      data-testid="connvault-import-screen"
-      noValidate
-      autoComplete="off"
-      onSubmit={event => void look(event)}
-      onKeyDown={submitOnEnter}
+    <ActionScreen
+      title={trans.__('Import connections')}
+      testId="connvault-import-screen"
+      action={{
+        words: isBusy ? trans.__('Opening …') : trans.__('Look into it'),
+        testId: 'connvault-import-look',
+        isDisabled: isBusy
+      }}
+      trans={trans}
+      onAct={() => void look()}
+      onCancel={leave}
     >
-      <ScreenHeader title={trans.__('Import connections')} onBack={leave} trans={trans} />
-      <div className="jp-connvault-scroll">
-        <FieldFrame id={`${id}-file`} label={trans.__('File')} hint={trans.__('One that connvault has exported.')} trans={trans}>
-          <input id={`${id}-file`} ref={chosen} className="jp-connvault-input" data-testid="connvault-import-file" type="file" />
-        </FieldFrame>
-        <FieldFrame id={`${id}-passphrase`} label={trans.__('Passphrase of the file')} problem={problem} trans={trans}>
-          <input
-            id={`${id}-passphrase`}
-            ref={input}
-            className="jp-connvault-input"
-            data-testid="connvault-import-passphrase"
-            type="password"
-            autoComplete="off"
-            aria-invalid={problem ? true : undefined}
-            aria-describedby={`${id}-passphrase__error`}
-            onInput={() => setProblem('')}
-          />
-        </FieldFrame>
-        <NotSealed seals={vault.seals} trans={trans} />
-      </div>
-      <div className="jp-connvault-foot">
-        <button
-          type="submit"
-          className="jp-connvault-button jp-mod-primary"
-          data-testid="connvault-import-look"
-          disabled={isBusy}
-        >
-          {isBusy ? trans.__('Opening …') : trans.__('Look into it')}
-        </button>
-        <button type="button" className="jp-connvault-button" onClick={leave}>
-          {trans.__('Cancel')}
-        </button>
-      </div>
-    </form>
+      <FieldFrame id={`${id}-file`} label={trans.__('File')} hint={trans.__('One that connvault has exported.')} trans={trans}>
+        <input id={`${id}-file`} ref={chosen} className="jp-connvault-input" data-testid="connvault-import-file" type="file" />
+      </FieldFrame>
+      <PassphraseInput
+        ref={input}
+        label={trans.__('Passphrase of the file')}
+        problem={problem}
+        testId="connvault-import-passphrase"
+        trans={trans}
+        onInput={() => setProblem('')}
+      />
+      <NotSealed seals={vault.seals} trans={trans} />
+    </ActionScreen>
   );
 }

@@ -3,9 +3,10 @@
  * once; it is never in React state.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { forwardRef, useId, useImperativeHandle, useRef, useState } from 'react';
+import { forwardRef, useImperativeHandle, useRef, useState } from 'react';
 
-import { FieldFrame } from '../form/FieldFrame';
+import type { PassphraseHandle } from './PassphraseInput';
+import { PassphraseInput } from './PassphraseInput';
 import type { Rating, Strength } from './strength';
 import { strengthOf } from './strength';
 
@@ -34,9 +35,8 @@ export const NewPassphrase = forwardRef<NewPassphraseHandle, NewPassphraseProps>
   const [rating, setRating] = useState<Rating | null>(null);
   // The number of the latest rating asked for; an earlier one no longer fits what is typed.
   const asked = useRef(0);
-  const first = useRef<HTMLInputElement>(null);
-  const again = useRef<HTMLInputElement>(null);
-  const id = useId();
+  const first = useRef<PassphraseHandle>(null);
+  const again = useRef<PassphraseHandle>(null);
   const problem = short || props.problem;
 
   const rate = (passphrase: string): void => {
@@ -67,11 +67,8 @@ export const NewPassphrase = forwardRef<NewPassphraseHandle, NewPassphraseProps>
         again.current?.focus();
         return null;
       }
-      for (const input of [first.current, again.current]) {
-        if (input) {
-          input.value = '';
-        }
-      }
+      first.current?.take();
+      again.current?.take();
       rate('');
       return passphrase;
     }
@@ -79,8 +76,8 @@ export const NewPassphrase = forwardRef<NewPassphraseHandle, NewPassphraseProps>
 
   return (
     <>
-      <FieldFrame
-        id={`${id}-first`}
+      <PassphraseInput
+        ref={first}
         label={props.label}
         problem={problem}
         hint={
@@ -94,38 +91,25 @@ export const NewPassphrase = forwardRef<NewPassphraseHandle, NewPassphraseProps>
             </span>
           </>
         }
+        testId="connvault-passphrase"
+        isNew
+        autoFocus={props.autoFocus}
         trans={trans}
-      >
-        <input
-          id={`${id}-first`}
-          ref={first}
-          className="jp-connvault-input"
-          data-testid="connvault-passphrase"
-          type="password"
-          autoComplete="new-password"
-          autoFocus={props.autoFocus}
-          aria-invalid={problem ? true : undefined}
-          aria-describedby={`${id}-first__error ${id}-first__help`}
-          onInput={event => {
-            setShort('');
-            props.onInput();
-            rate(event.currentTarget.value);
-          }}
-        />
-      </FieldFrame>
-      <FieldFrame id={`${id}-again`} label={trans.__('Repeat the passphrase')} problem={mismatch} trans={trans}>
-        <input
-          id={`${id}-again`}
-          ref={again}
-          className="jp-connvault-input"
-          data-testid="connvault-passphrase-again"
-          type="password"
-          autoComplete="new-password"
-          aria-invalid={mismatch ? true : undefined}
-          aria-describedby={`${id}-again__error`}
-          onInput={() => setMismatch('')}
-        />
-      </FieldFrame>
+        onInput={passphrase => {
+          setShort('');
+          props.onInput();
+          rate(passphrase);
+        }}
+      />
+      <PassphraseInput
+        ref={again}
+        label={trans.__('Repeat the passphrase')}
+        problem={mismatch}
+        testId="connvault-passphrase-again"
+        isNew
+        trans={trans}
+        onInput={() => setMismatch('')}
+      />
     </>
   );
 });

@@ -3,7 +3,6 @@
  * and the inputs are emptied at once.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { FormEvent } from 'react';
 import { useId, useRef, useState } from 'react';
 
 import type { CustodianKind, SlotView, VaultState } from '../contracts';
@@ -13,10 +12,11 @@ import { foreignText } from '../foreignText';
 import type { IVault, NewSlot } from '../tokens';
 import { Icon } from '../ui/icons';
 import { NotSealed } from '../ui/notices';
-import { submitOnEnter } from '../ui/outputKeys';
+import { ActionScreen } from './ActionScreen';
 import type { NewPassphraseHandle } from './NewPassphrase';
 import { NewPassphrase } from './NewPassphrase';
-import { ScreenHeader } from './ScreenHeader';
+import type { PassphraseHandle } from './PassphraseInput';
+import { PassphraseInput } from './PassphraseInput';
 
 export type KeyChange = { kind: 'add' } | { kind: 'remove'; slot: SlotView } | { kind: 'passphrase' } | { kind: 'rotate' };
 
@@ -35,28 +35,23 @@ export function VaultKeyChange({ change, vault, state, trans, onDone, onCancel }
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const typed = useRef<NewPassphraseHandle>(null);
-  const proof = useRef<HTMLInputElement>(null);
+  const proof = useRef<PassphraseHandle>(null);
   const label = useRef<HTMLInputElement>(null);
   const id = useId();
   const words = wordsOf(change, trans);
   const needsNew = change.kind === 'passphrase' || (change.kind === 'add' && added === 'passphrase');
 
-  const submit = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
-    if (isBusy || !proof.current) {
-      return;
-    }
-    if (!proof.current.value) {
+  const act = async (): Promise<void> => {
+    if (!proof.current?.value) {
       setProblem(trans.__('Enter the passphrase.'));
-      proof.current.focus();
+      proof.current?.focus();
       return;
     }
     const next = needsNew ? (typed.current?.take() ?? null) : null;
     if (needsNew && next === null) {
       return;
     }
-    const known = proof.current.value;
-    proof.current.value = '';
+    const known = proof.current.take();
     setBusy(true);
     try {
       await send(vault, change, { kind: added, label: label.current?.value.trim() || null, passphrase: next }, known);
@@ -70,109 +65,88 @@ export function VaultKeyChange({ change, vault, state, trans, onDone, onCancel }
   };
 
   return (
-    <form
-      className="jp-connvault-screen"
-      data-testid="connvault-key-change"
-      noValidate
-      autoComplete="off"
-      onSubmit={event => void submit(event)}
-      onKeyDown={submitOnEnter}
+    <ActionScreen
+      title={words.title}
+      testId="connvault-key-change"
+      action={{
+        words: isBusy ? trans.__('Working …') : words.button,
+        testId: 'connvault-key-change-submit',
+        isDisabled: isBusy,
+        isDanger: change.kind === 'remove'
+      }}
+      trans={trans}
+      onAct={() => void act()}
+      onCancel={onCancel}
     >
-      <ScreenHeader title={words.title} onBack={onCancel} trans={trans} />
-      <div className="jp-connvault-scroll">
-        <p className="jp-connvault-note jp-mod-top">{words.explanation}</p>
-        {change.kind === 'add' && (
-          <FieldFrame id={`${id}-kind`} label={trans.__('Opened by')} trans={trans}>
-            <span className="jp-connvault-select">
-              <select
-                id={`${id}-kind`}
-                className="jp-connvault-input"
-                data-testid="connvault-slot-kind"
-                value={added}
-                onChange={event => setAdded(event.target.value as CustodianKind)}
-              >
-                {state.choices
-                  .filter(choice => choice.available)
-                  .map(choice => (
-                    <option key={choice.kind} value={choice.kind}>
-                      {choice.kind === 'passphrase' ? trans.__('Another passphrase') : choice.label}
-                    </option>
-                  ))}
-              </select>
-              <Icon name="next" className="jp-connvault-chevron" />
-            </span>
-          </FieldFrame>
-        )}
-        {change.kind === 'add' && (
-          <FieldFrame
-            id={`${id}-label`}
-            label={trans.__('Name')}
-            required={false}
-            hint={trans.__('By which you will know it later.')}
-            trans={trans}
-          >
-            <input
-              id={`${id}-label`}
-              ref={label}
+      <p className="jp-connvault-note jp-mod-top">{words.explanation}</p>
+      {change.kind === 'add' && (
+        <FieldFrame id={`${id}-kind`} label={trans.__('Opened by')} trans={trans}>
+          <span className="jp-connvault-select">
+            <select
+              id={`${id}-kind`}
               className="jp-connvault-input"
-              data-testid="connvault-slot-label"
-              maxLength={60}
-              autoComplete="off"
-              aria-describedby={`${id}-label__help`}
-            />
-          </FieldFrame>
-        )}
+              data-testid="connvault-slot-kind"
+              value={added}
+              onChange={event => setAdded(event.target.value as CustodianKind)}
+            >
+              {state.choices
+                .filter(choice => choice.available)
+                .map(choice => (
+                  <option key={choice.kind} value={choice.kind}>
+                    {choice.kind === 'passphrase' ? trans.__('Another passphrase') : choice.label}
+                  </option>
+                ))}
+            </select>
+            <Icon name="next" className="jp-connvault-chevron" />
+          </span>
+        </FieldFrame>
+      )}
+      {change.kind === 'add' && (
         <FieldFrame
-          id={`${id}-proof`}
-          label={change.kind === 'passphrase' ? trans.__('Present passphrase') : trans.__('Passphrase')}
-          hint={
-            change.kind === 'passphrase'
-              ? undefined
-              : trans.__('One that opens the vault, also while it is unlocked: programs of yours could click here too.')
-          }
-          problem={problem}
+          id={`${id}-label`}
+          label={trans.__('Name')}
+          required={false}
+          hint={trans.__('By which you will know it later.')}
           trans={trans}
         >
           <input
-            id={`${id}-proof`}
-            ref={proof}
+            id={`${id}-label`}
+            ref={label}
             className="jp-connvault-input"
-            data-testid="connvault-proof"
-            type="password"
+            data-testid="connvault-slot-label"
+            maxLength={60}
             autoComplete="off"
-            autoFocus
-            aria-invalid={problem ? true : undefined}
-            aria-describedby={`${id}-proof__error ${id}-proof__help`}
-            onInput={() => setProblem('')}
+            aria-describedby={`${id}-label__help`}
           />
         </FieldFrame>
-        {needsNew && (
-          <NewPassphrase
-            ref={typed}
-            label={trans.__('New passphrase')}
-            ifLost={trans.__('It is not stored anywhere.')}
-            minimum={state.minimum_passphrase_chars}
-            problem=""
-            trans={trans}
-            onInput={() => setProblem('')}
-          />
-        )}
-        <NotSealed seals={vault.seals} trans={trans} />
-      </div>
-      <div className="jp-connvault-foot">
-        <button
-          type="submit"
-          className={`jp-connvault-button ${change.kind === 'remove' ? 'jp-mod-danger' : 'jp-mod-primary'}`}
-          data-testid="connvault-key-change-submit"
-          disabled={isBusy}
-        >
-          {isBusy ? trans.__('Working …') : words.button}
-        </button>
-        <button type="button" className="jp-connvault-button" onClick={onCancel}>
-          {trans.__('Cancel')}
-        </button>
-      </div>
-    </form>
+      )}
+      <PassphraseInput
+        ref={proof}
+        label={change.kind === 'passphrase' ? trans.__('Present passphrase') : trans.__('Passphrase')}
+        hint={
+          change.kind === 'passphrase'
+            ? undefined
+            : trans.__('One that opens the vault, also while it is unlocked: programs of yours could click here too.')
+        }
+        problem={problem}
+        testId="connvault-proof"
+        autoFocus
+        trans={trans}
+        onInput={() => setProblem('')}
+      />
+      {needsNew && (
+        <NewPassphrase
+          ref={typed}
+          label={trans.__('New passphrase')}
+          ifLost={trans.__('It is not stored anywhere.')}
+          minimum={state.minimum_passphrase_chars}
+          problem=""
+          trans={trans}
+          onInput={() => setProblem('')}
+        />
+      )}
+      <NotSealed seals={vault.seals} trans={trans} />
+    </ActionScreen>
   );
 }
 

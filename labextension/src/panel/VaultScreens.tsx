@@ -4,16 +4,17 @@
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent } from 'react';
-import { useId, useRef, useState } from 'react';
+import { useRef, useState } from 'react';
 
 import type { CustodianKind, VaultState } from '../contracts';
 import { messageOf } from '../errors';
-import { FieldFrame } from '../form/FieldFrame';
 import { Icon } from '../ui/icons';
 import { Banner, NotSealed } from '../ui/notices';
 import { submitOnEnter } from '../ui/outputKeys';
 import type { NewPassphraseHandle } from './NewPassphrase';
 import { NewPassphrase } from './NewPassphrase';
+import type { PassphraseHandle } from './PassphraseInput';
+import { PassphraseInput } from './PassphraseInput';
 
 interface SetupScreenProps {
   vault: VaultState;
@@ -159,8 +160,7 @@ interface UnlockFormProps {
 export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): JSX.Element {
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
-  const input = useRef<HTMLInputElement>(null);
-  const id = useId();
+  const input = useRef<PassphraseHandle>(null);
   const needsPassphrase = vault.custodian === 'passphrase' || vault.custodian === null;
 
   const unlock = async (): Promise<void> => {
@@ -174,10 +174,9 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
       return;
     }
     setBusy(true);
-    const sent = onUnlock(passphrase);
-    clear(input.current);
+    input.current?.take();
     try {
-      await sent;
+      await onUnlock(passphrase);
     } catch (error) {
       setProblem(messageOf(error));
       setBusy(false);
@@ -195,27 +194,22 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
           : trans.__('The key is in the system keyring (%1). Your system may ask you to confirm.', vault.custodian_label)}
       </p>
       {needsPassphrase ? (
-        <FieldFrame id={id} label={trans.__('Passphrase')} problem={problem} trans={trans}>
-          <input
-            id={id}
-            ref={input}
-            className="jp-connvault-input"
-            data-testid="connvault-unlock-passphrase"
-            type="password"
-            autoComplete="off"
-            autoFocus
-            aria-invalid={problem ? true : undefined}
-            aria-describedby={`${id}__error`}
-            onInput={() => setProblem('')}
-            onKeyDown={event => {
-              if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
-                event.preventDefault();
-                event.stopPropagation();
-                void unlock();
-              }
-            }}
-          />
-        </FieldFrame>
+        <PassphraseInput
+          ref={input}
+          label={trans.__('Passphrase')}
+          problem={problem}
+          testId="connvault-unlock-passphrase"
+          autoFocus
+          trans={trans}
+          onInput={() => setProblem('')}
+          onKeyDown={event => {
+            if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
+              event.preventDefault();
+              event.stopPropagation();
+              void unlock();
+            }
+          }}
+        />
       ) : (
         problem && (
           <Banner tone="err" icon="warn">
@@ -235,12 +229,4 @@ export function UnlockForm({ vault, seals, trans, onUnlock }: UnlockFormProps): 
       </button>
     </div>
   );
-}
-
-function clear(...inputs: (HTMLInputElement | null)[]): void {
-  for (const input of inputs) {
-    if (input) {
-      input.value = '';
-    }
-  }
 }
