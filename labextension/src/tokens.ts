@@ -62,6 +62,13 @@ export interface IConnections {
   import(file: string, passphrase: string, decisions: ImportDecision[]): Promise<ImportedConnections>;
 }
 
+/** A folder that a new connection can be committed in. `path`: below the server's root; empty: the root. */
+export interface ProjectFolder {
+  path: string;
+  /** Its project, as far as it has one: an absolute path on the server. */
+  root: string | null;
+}
+
 /** What projects commit, and what this person accepted of it. */
 export interface IWorkspaces {
   readonly changed: ISignal<IWorkspaces, void>;
@@ -71,6 +78,8 @@ export interface IWorkspaces {
   readonly waiting: number;
   /** Why they could not be loaded, in words for people; `''` if they could. */
   readonly trouble: string;
+  /** Of the open documents: the project that each is in, or else every folder at or above it, innermost first. */
+  readonly folders: readonly ProjectFolder[];
   refresh(): Promise<void>;
   /** Accepts an entry as it was shown. */
   accept(root: string, entry: WorkspaceEntry): Promise<ConnectionView>;

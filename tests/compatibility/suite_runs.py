@@ -114,7 +114,9 @@ class _Run:
             "PYTHONNOUSERSITE": "1",
         }
         cache = f"cache_dir={self._logs / 'cache'}"
-        options = ["-p", "connvault_outcomes", "-o", cache, f"--timeout={_TEST_S}", "-q", "--tb=short"]
+        # To show the source pytest would parse it, which Python 3.11 can't do deep within calls: the run would end.
+        traces = "--tb=native"
+        options = ["-p", "connvault_outcomes", "-o", cache, f"--timeout={_TEST_S}", "-q", traces]
         self._kernel.run(
             [str(self._python), "-m", "pytest", *options, *way.arguments, *arguments],
             environment=environment,

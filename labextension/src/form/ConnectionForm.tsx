@@ -5,9 +5,10 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { FormEvent, ReactNode } from 'react';
 import { useEffect, useId, useRef, useState } from 'react';
 
-import type { ConnectionView, FieldValue, Proposal, ProviderDefinition, SecretDraft } from '../contracts';
+import type { ConnectionView, FieldValue, Proposal, ProviderDefinition, Scope, SecretDraft } from '../contracts';
 import { ProblemError } from '../errors';
-import { foreignText } from '../foreignText';
+import { foreignName, foreignText } from '../foreignText';
+import type { ProjectFolder } from '../tokens';
 import { Banner } from '../ui/notices';
 import { submitOnEnter } from '../ui/outputKeys';
 import { maskingHint } from '../words/status';
@@ -19,6 +20,7 @@ import { PASTEABLE } from './paste';
 import { PasteBox } from './PasteBox';
 import type { Problems } from './problems';
 import { NAME_FIELD, nameProblem, serverProblems } from './problems';
+import { ProjectChoice } from './ProjectChoice';
 import { destinationChanged, formSchema, readPrefill, revealOnly, revealsByDefault } from './schema';
 import type { FormChecker, FormData } from './SchemaForm';
 import { SchemaForm, startingData } from './SchemaForm';
@@ -32,6 +34,9 @@ export interface ConnectionDraft {
   secrets: { [field: string]: SecretDraft };
   /** Left out if code can get nothing but plain text. */
   reveal_allowed?: boolean;
+  /** With the project's folder, for a new connection of a project. */
+  scope?: Scope;
+  workspace?: string;
 }
 
 export interface ConnectionFormProps {
@@ -44,7 +49,12 @@ export interface ConnectionFormProps {
   revealAllowed: boolean;
   /** Returns what was pasted before the form was drawn, with its secret; only once. */
   takePasted?: () => Pasted | null;
-  takenNames: readonly string[];
+  /** The file that an existing one is in, if it is a project's. */
+  project?: string;
+  /** Where a new connection can be committed. */
+  folders?: readonly ProjectFolder[];
+  /** Returns the names that one in this folder can't have; `null`: one of the person's own. */
+  takenNames: (folder: string | null) => readonly string[];
   /** Drawn above the fields: what has to happen before a secret can be saved. */
   notice?: ReactNode;
   trans: TranslationBundle;
@@ -62,6 +72,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   const [data, setData] = useState<FormData>(() =>
     startingData(provider, { ...readPrefill(provider, proposal?.fields), ...existing?.connection.fields })
   );
+  const [folder, setFolder] = useState<string | null>(null);
   const [mayReveal, setMayReveal] = useState(existing?.connection.reveal_allowed ?? revealsByDefault(provider));
   // A value is shown as suggested until the person changes it.
   const [suggestion] = useState(() => readPrefill(provider, proposal?.fields));
@@ -110,7 +121,7 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
   }, []);
 
   const found = (value: FormData, isDraft: boolean): Problems => {
-    const problem = nameProblem(name, props.takenNames, trans);
+    const problem = nameProblem(name, props.takenNames(folder), trans);
     const rest = checker.current?.check(value, { isDraft }) ?? {};
     return problem ? { [NAME_FIELD]: problem, ...rest } : rest;
   };
@@ -138,6 +149,10 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
     const draft: ConnectionDraft = { name, fields: current.fields(data), secrets: secrets.drafts() };
     if (!revealOnly(provider)) {
       draft.reveal_allowed = mayReveal;
+    }
+    if (folder !== null) {
+      draft.scope = 'workspace';
+      draft.workspace = folder;
     }
     const sent = props.onSave(draft, andTest);
     const hadSecret = secrets.anyFilled;
@@ -221,6 +236,14 @@ export function ConnectionForm(props: ConnectionFormProps): JSX.Element {
             }}
           />
         </FieldFrame>
+        {props.project && (
+          <p className="jp-connvault-note" data-testid="connvault-form-project">
+            {trans.__('What you save here is also written into %1, without the secret: commit it, and everybody else reviews it.', foreignName(props.project))}
+          </p>
+        )}
+        {!existing && props.folders && props.folders.length > 0 && (
+          <ProjectChoice folders={props.folders} value={folder} trans={trans} onChange={setFolder} />
+        )}
         {isMoved && Object.keys(existing?.secrets ?? {}).length > 0 && (
           <Banner tone="warn" icon="key" testId="connvault-moved">
             {trans.__('The destination changes: enter the secret again. Notebooks have to ask for permission again too.')}

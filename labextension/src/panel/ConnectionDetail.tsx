@@ -30,6 +30,8 @@ interface ConnectionDetailProps {
   /** Whether a secret leaves this page sealed. */
   seals: boolean;
   activity: IActivity;
+  /** The file of the project that it is of. */
+  project?: string;
   tab: DetailTab;
   /** Changes whenever the input for the secret should open; `null` while it should not. */
   asked: object | null;
@@ -37,6 +39,7 @@ interface ConnectionDetailProps {
   onTab: (tab: DetailTab) => void;
   onBack: () => void;
   onEdit: () => void;
+  onReview: () => void;
   onInsertCode: () => void;
   onTest: () => Promise<unknown>;
   /** Resolves to whether the connection is ready then; `seen` is its revision when the input for the secret opened. */
@@ -120,6 +123,7 @@ export function ConnectionDetail(props: ConnectionDetailProps): JSX.Element {
             view={view}
             provider={provider}
             revealAllowed={props.revealAllowed}
+            project={props.project}
             recent={newest}
             asked={props.asked}
             now={now}
@@ -128,6 +132,7 @@ export function ConnectionDetail(props: ConnectionDetailProps): JSX.Element {
             onReplace={props.onReplace}
             onTest={() => attempt(props.onTest)}
             onShowActivity={() => props.onTab('activity')}
+            onReview={props.onReview}
           />
         )}
         {tab === 'grants' && (

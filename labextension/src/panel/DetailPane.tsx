@@ -7,6 +7,7 @@ import type { Pasted } from '../form/paste';
 import type { Screen } from '../models/navigation';
 import { Icon } from '../ui/icons';
 import { Waiting } from '../ui/notices';
+import { fileOf } from '../models/workspaces';
 import { ConnectionDetail } from './ConnectionDetail';
 import { ExportScreen } from './ExportScreen';
 import { FormPane } from './FormPane';
@@ -111,12 +112,14 @@ export function DetailPane(props: PanelProps & { screen: Screen }): JSX.Element 
           vault={vault.state?.state}
           seals={vault.seals}
           activity={connvault.activity}
+          project={view.connection.workspace ? fileOf(connvault.workspaces.items, view.connection.workspace) : undefined}
           tab={screen.tab}
           asked={screen.asks ? screen : null}
           trans={trans}
           onTab={tab => navigation.go({ name: 'detail', connectionId: screen.connectionId, tab })}
           onBack={toList}
           onEdit={() => navigation.go({ name: 'edit', connectionId: id })}
+          onReview={() => navigation.go({ name: 'workspaces' })}
           onInsertCode={() => props.onInsertCode(id)}
           onTest={() => connections.test(id)}
           onReplace={async (field, value, seen) =>

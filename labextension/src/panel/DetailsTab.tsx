@@ -17,7 +17,7 @@ import { Icon } from '../ui/icons';
 import { Banner, NotSealed } from '../ui/notices';
 import { submitOnEnter } from '../ui/outputKeys';
 import { howWord, modeWords, deliveryAdvice } from '../words/modes';
-import { isForeign, maskingHint, mayBeRevealed, statusAdvice } from '../words/status';
+import { isForeign, leavesProject, maskingHint, mayBeRevealed, statusAdvice } from '../words/status';
 import { ago, exactly } from '../words/times';
 import { ActivityRows } from './ActivityTab';
 
@@ -28,6 +28,8 @@ interface DetailsTabProps {
   provider: ProviderDefinition | undefined;
   /** Whether the server lets code ask for plain text at all. */
   revealAllowed: boolean;
+  /** The file of the project that it is of. */
+  project?: string;
   recent: readonly AuditEvent[];
   now: number;
   /** Whether a secret leaves this page sealed. */
@@ -40,6 +42,8 @@ interface DetailsTabProps {
   /** Runs one test; whoever passed this function shows what goes wrong. */
   onTest: () => Promise<void>;
   onShowActivity: () => void;
+  /** Shows what its project's file says now. */
+  onReview: () => void;
 }
 
 export function DetailsTab(props: DetailsTabProps): JSX.Element {
@@ -49,9 +53,9 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   const advice = statusAdvice(view, trans);
   // The secrets that are stored, and those that the schema requires in this case.
   const asked = provider ? requiredSecrets(provider, connection.fields ?? {}) : [];
-  // A connection that was changed outside connvault has to be reviewed in the form first.
-  const secrets =
-    connection.status_reason === 'edited' ? [] : [...new Set([...asked, ...Object.keys(view.secrets ?? {})])];
+  // A connection that was changed outside connvault, or in its project, has to be reviewed first.
+  const isReviewed = connection.status_reason !== 'edited' && !leavesProject(connection);
+  const secrets = isReviewed ? [...new Set([...asked, ...Object.keys(view.secrets ?? {})])] : [];
   const hasFailed = view.last_test?.ok === false;
   const test = (): void => {
     setTesting(true);
@@ -60,7 +64,22 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
   return (
     <div className="jp-connvault-scroll">
       {advice && (
-        <Banner tone={connection.status === 'invalid' ? 'err' : 'warn'} icon="warn">
+        <Banner
+          tone={connection.status === 'invalid' ? 'err' : 'warn'}
+          icon="warn"
+          action={
+            leavesProject(connection) && (
+              <button
+                type="button"
+                className="jp-connvault-button jp-mod-link"
+                data-testid="connvault-review"
+                onClick={props.onReview}
+              >
+                {trans.__('Review')}
+              </button>
+            )
+          }
+        >
           {advice}
         </Banner>
       )}
@@ -70,6 +89,12 @@ export function DetailsTab(props: DetailsTabProps): JSX.Element {
           <ForeignName className="jp-connvault-whole" text={view.destination || trans.__('No destination yet')} />
         )}
       </div>
+      {props.project && (
+        <div className="jp-connvault-field" data-testid="connvault-project">
+          <span className="jp-connvault-label">{trans.__('Of a project')}</span>
+          <ForeignName className="jp-connvault-whole" text={props.project} />
+        </div>
+      )}
       {secrets.map((field, index) => (
         <SecretLine
           key={`${connection.id} ${field}`}

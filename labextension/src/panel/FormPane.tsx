@@ -3,9 +3,12 @@
  */
 import { lazy, Suspense, useState } from 'react';
 
+import type { ConnectionView } from '../contracts';
 import type { ConnectionDraft, ConnectionFormProps } from '../form/ConnectionForm';
 import type { Pasted } from '../form/paste';
 import type { Screen } from '../models/navigation';
+import { fileOf } from '../models/workspaces';
+import type { ProjectFolder } from '../tokens';
 import { Banner, NotSealed, Waiting } from '../ui/notices';
 import { isForeign } from '../words/status';
 import type { PanelProps } from './panelProps';
@@ -19,11 +22,12 @@ type FormScreen = Extract<Screen, { name: 'create' | 'edit' }>;
 
 export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: () => Pasted | null }): JSX.Element {
   const { connvault, navigation, trans, screen } = props;
-  const { connections } = connvault;
+  const { connections, workspaces } = connvault;
   const existing = screen.name === 'edit' ? connections.get(screen.connectionId) : undefined;
   const provider = connections.provider(screen.name === 'edit' ? (existing?.connection.provider_id ?? '') : screen.providerId);
   // The form keeps editing what it was opened with; a change by somebody else is detected by its revision.
   const [opened] = useState(existing);
+  const [folders] = useState(workspaces.folders);
   const back = (): void =>
     navigation.go(
       screen.name === 'edit' ? { name: 'detail', connectionId: screen.connectionId, tab: 'details' } : { name: 'list' }
@@ -67,9 +71,9 @@ export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: (
           proposal={screen.name === 'create' ? screen.proposal : undefined}
           revealAllowed={connections.revealAllowed}
           takePasted={props.takePasted}
-          takenNames={connections.items
-            .filter(item => item.connection.id !== before?.connection.id)
-            .map(item => item.connection.name)}
+          folders={folders}
+          takenNames={folder => namesBeside(connections.items, before, folder, folders)}
+          project={before?.connection.workspace ? fileOf(workspaces.items, before.connection.workspace) : undefined}
           notice={<VaultNotice {...props} />}
           trans={trans}
           onSave={save}
@@ -78,6 +82,21 @@ export function FormPane(props: PanelProps & { screen: FormScreen; takePasted: (
       </Suspense>
     </section>
   );
+}
+
+/** Returns the names of which a notebook would see two: its own project's and the person's own, which all of them see. */
+function namesBeside(
+  items: readonly ConnectionView[],
+  before: ConnectionView | undefined,
+  folder: string | null,
+  folders: readonly ProjectFolder[]
+): string[] {
+  const isOwn = before ? !before.connection.workspace : folder === null;
+  const root = before ? before.connection.workspace?.root : folders.find(({ path }) => path === folder)?.root;
+  return items
+    .map(item => item.connection)
+    .filter(({ id, workspace }) => id !== before?.connection.id && (isOwn || !workspace || workspace.root === root))
+    .map(connection => connection.name);
 }
 
 /** Says, before anything is typed, if a secret can't be saved because the vault is not open, or would not be sealed. */

@@ -44,10 +44,13 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
   }
 };
 
-/** Returns the paths of the open documents; those of other drives than the server's are no paths there, and find nothing. */
-function openPaths({ shell }: JupyterFrontEnd): string[] {
+// The drive of jupyter-collaboration: its documents are the server's files.
+const SHARED_DRIVE = 'RTC';
+
+/** Returns the paths on the server of the open documents; those of other drives have none. */
+function openPaths({ shell, serviceManager: { contents } }: JupyterFrontEnd): string[] {
   return [...shell.widgets('main')].flatMap(widget => {
     const path = (widget as { context?: { path?: unknown } }).context?.path;
-    return typeof path === 'string' ? [path] : [];
+    return typeof path === 'string' && ['', SHARED_DRIVE].includes(contents.driveName(path)) ? [contents.localPath(path)] : [];
   });
 }

@@ -19,8 +19,13 @@ export function statusWord(
   if (connection.status_reason === 'unconfirmed') {
     return { text: trans.__('Not confirmed'), tone: 'warn' };
   }
-  if (leavesProject(connection)) {
-    return { text: trans.__('Changed in the project'), tone: 'warn' };
+  switch (connection.status_reason) {
+    case 'workspace_changed':
+      return { text: trans.__('Changed'), tone: 'warn' };
+    case 'workspace_gone':
+      return { text: trans.__('Gone'), tone: 'warn' };
+    case 'workspace_unreadable':
+      return { text: trans.__('File unreadable'), tone: 'err' };
   }
   if (connection.status === 'invalid') {
     return connection.status_reason === 'secret_unreadable'

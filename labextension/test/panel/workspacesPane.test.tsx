@@ -1,4 +1,4 @@
-import { screen, within } from '@testing-library/react';
+import { fireEvent, screen, within } from '@testing-library/react';
 import { beforeEach, describe, expect, test } from 'vitest';
 
 import { connvault, draw, go, navigation, press } from '../support/drawnPanel';
@@ -108,6 +108,84 @@ describe('the connections of projects', () => {
     await draw();
     const row = screen.getByTestId('connvault-row-warehouse');
     expect(row.textContent).toContain('project');
-    expect(row.textContent).toContain('Changed in the project');
+    expect(row.textContent).toContain('Changed');
+  });
+
+  describe('are made in the form', () => {
+    const fill = (name: string): void => {
+      fireEvent.change(screen.getByTestId('connvault-field-name'), { target: { value: name } });
+      fireEvent.change(screen.getByTestId('connvault-field-host'), { target: { value: 'db.internal' } });
+      fireEvent.change(screen.getByTestId('connvault-field-database'), { target: { value: 'sales' } });
+    };
+    const choose = (folder: string): void =>
+      void fireEvent.change(screen.getByTestId('connvault-field-project'), { target: { value: folder } });
+
+    beforeEach(async () => {
+      connvault.workspaces.folders = [
+        { path: 'shop', root: '/home/ada/shop' },
+        { path: 'lab', root: null }
+      ];
+      connvault.connections.items = [
+        connectionView({ id: 'c2', name: 'mine' }),
+        connectionView({ id: 'c3', name: 'theirs', scope: 'workspace', workspace: { root: '/home/ada/other', id: 'b0' } }),
+        connectionView({ id: 'c4', name: 'ours', scope: 'workspace', workspace: { root: '/home/ada/shop', id: 'b0' } })
+      ];
+      await draw();
+      await go({ name: 'create', providerId: 'postgresql' });
+      await screen.findByTestId('connvault-form');
+    });
+
+    test('which says what is written where, and that the secret is not', async () => {
+      choose('shop');
+      const form = screen.getByTestId('connvault-form');
+      expect(form.textContent).toContain('written into shop/.connvault/connections.json, without the secret');
+      fill('warehouse');
+      await press('connvault-save');
+      expect(connvault.calls.find(([what]) => what === 'create')?.[1]).toMatchObject({ scope: 'workspace', workspace: 'shop' });
+    });
+
+    test("and are one's own unless a project is chosen", async () => {
+      fill('warehouse');
+      await press('connvault-save');
+      const sent = connvault.calls.find(([what]) => what === 'create')?.[1] as object;
+      expect(sent).toMatchObject({ name: 'warehouse' });
+      expect(sent).not.toHaveProperty('scope');
+    });
+
+    test.each([
+      ['shop', 'ours', false],
+      ['shop', 'mine', false],
+      ['shop', 'theirs', true],
+      ['lab', 'ours', true],
+      ['//', 'theirs', false]
+    ])('with a name that no notebook sees twice (in %s, %s)', async (folder, name, isFree) => {
+      choose(folder);
+      fill(name);
+      await press('connvault-save');
+      expect(connvault.calls.some(([what]) => what === 'create')).toBe(isFree);
+    });
+  });
+
+  test('that changed lead from themselves to the review, and take no secret before it', async () => {
+    connvault.workspaces.items = [workspace({}, {})];
+    connvault.connections.items = [
+      connectionView({ scope: 'workspace', workspace: { root: '/home/ada/shop', id: 'b0' }, status: 'draft', status_reason: 'workspace_changed' })
+    ];
+    await draw();
+    await go({ name: 'detail', connectionId: 'c1', tab: 'details' });
+    expect(screen.getByTestId('connvault-project').textContent).toContain('shop/.connvault/connections.json');
+    expect(screen.queryByTestId('connvault-replace-password')).toBeNull();
+    await press('connvault-review');
+    expect(navigation.screen).toEqual({ name: 'workspaces' });
+  });
+
+  test('say in the form that the file is changed, too', async () => {
+    connvault.workspaces.items = [workspace({}, {})];
+    connvault.connections.items = [connectionView({ scope: 'workspace', workspace: { root: '/home/ada/shop', id: 'b0' } })];
+    await draw();
+    await go({ name: 'edit', connectionId: 'c1' });
+    const said = await screen.findByTestId('connvault-form-project');
+    expect(said.textContent).toContain('shop/.connvault/connections.json');
+    expect(screen.queryByTestId('connvault-field-project')).toBeNull();
   });
 });

@@ -28,7 +28,7 @@ export function draw(change: Partial<ConnectionFormProps> = {}): void {
     <ConnectionForm
       provider={provider()}
       revealAllowed={true}
-      takenNames={['taken']}
+      takenNames={() => ['taken']}
       trans={trans}
       onSave={async (draft, andTest) => {
         sent.push({ draft: structuredClone(draft), andTest });

@@ -16,7 +16,7 @@ import type {
   Workspace
 } from '../../src/contracts';
 import { ProblemError } from '../../src/errors';
-import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault, IWorkspaces } from '../../src/tokens';
+import type { IActivity, IConnections, IConnvault, IOpenQuestion, IQuestions, IVault, IWorkspaces, ProjectFolder } from '../../src/tokens';
 import { exportedConnections, importPreview } from './transferRecords';
 
 export const trans = nullTranslator.load('connvault_jupyter');
@@ -345,6 +345,7 @@ export class FakeConnvault implements IConnvault {
     items: [] as readonly Workspace[],
     waiting: 0,
     trouble: '',
+    folders: [] as readonly ProjectFolder[],
     refresh: this.record('refreshWorkspaces', undefined),
     accept: this.record('accept', connectionView({ status: 'draft', status_reason: 'secret_missing' })),
     forget: this.record('forget', undefined)

@@ -19,7 +19,7 @@ _SETTINGS = {"max_prepared_transactions": "64", "max_connections": "300", "wal_l
 
 
 def _serving(
-    direct: Callable[[Login], Way], *prepare: str
+    direct: Callable[[Login], Way], *prepare: str, any_database: bool = False
 ) -> Callable[[Path, Path], AbstractContextManager[Served]]:
     @contextmanager
     def serve(folder: Path, _python: Path) -> Iterator[Served]:
@@ -28,7 +28,8 @@ def _serving(
             server.execute("ALTER ROLE scott SUPERUSER")
             for statement in prepare:
                 server.execute(statement, database="test")
-            yield Served(fields_of(login), {"password": login.password}, direct(login))
+            fields = {**fields_of(login), "any_database": any_database}
+            yield Served(fields, {"password": login.password}, direct(login))
 
     return serve
 
@@ -81,9 +82,10 @@ ASYNCPG = Suite(
     requirements=("asyncpg==0.32.0", "distro", "pytest", "pytest-timeout", "uvloop"),
     kind="postgresql",
     arguments=("tests", "--deselect", "tests/test__sourcecode.py"),
-    serve=_serving(lambda login: Way(environment=_variables(login))),
+    # Some of its tests name the database postgres.
+    serve=_serving(lambda login: Way(environment=_variables(login)), any_database=True),
     through=_asyncpg_through,
-    way="`handle.env()`",
+    way="`handle.env()`; *Any database of the server* chosen",
 )
 
 SQLALCHEMY = Suite(
