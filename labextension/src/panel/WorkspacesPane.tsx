@@ -3,11 +3,12 @@
  * sent is shown whole.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { useEffect, useState } from 'react';
+import { Fragment, useEffect, useState } from 'react';
 
-import type { BlockState, FieldValue, Workspace, WorkspaceBlock, WorkspaceEntry } from '../contracts';
+import type { BlockState, FieldValue, ProviderDefinition, Workspace, WorkspaceBlock, WorkspaceEntry } from '../contracts';
 import { messageOf } from '../errors';
 import { foreignName, foreignText } from '../foreignText';
+import { fieldTitle } from '../form/schema';
 import { Banner } from '../ui/notices';
 import type { Word } from '../ui/Pill';
 import { Pill } from '../ui/Pill';
@@ -95,11 +96,13 @@ function Entry({
           <b>{foreignText(entry.destination || entry.block.provider_id)}</b>
         </p>
       )}
-      {entry.state !== 'accepted' && <Differences entry={entry} trans={trans} />}
       {entry.destination_changed && (
         <Banner tone="err" icon="warn" testId="connvault-entry-moved">
           {trans.__('It leads elsewhere than you accepted. If you accept it, your secret is removed, and permissions end.')}
         </Banner>
+      )}
+      {entry.state !== 'accepted' && (
+        <Values entry={entry} provider={shown ? connvault.connections.provider(shown.provider_id) : undefined} trans={trans} />
       )}
       {trouble && (
         <Banner tone="err" icon="warn" isAlert>
@@ -142,42 +145,92 @@ function Entry({
   );
 }
 
-/** Every value of the file, with what was accepted where it differs. */
-function Differences({ entry, trans }: { entry: WorkspaceEntry; trans: TranslationBundle }): JSX.Element {
-  const now = values(entry.block);
-  const before = values(entry.accepted);
-  const all = [...new Set([...Object.keys(now), ...Object.keys(before)])];
-  const names = all.filter(name => spelt(now[name]) || spelt(before[name]));
-  return (
-    <table className="jp-connvault-differences">
-      <thead>
-        <tr>
-          <th scope="col">{trans.__('Field')}</th>
-          {entry.accepted && <th scope="col">{trans.__('You accepted')}</th>}
-          {entry.block && <th scope="col">{trans.__('The project says')}</th>}
-        </tr>
-      </thead>
-      <tbody>
-        {names.map(name => (
-          <tr key={name} data-differs={entry.accepted && entry.block && now[name] !== before[name] ? true : undefined}>
-            <th scope="row">{foreignName(name)}</th>
-            {entry.accepted && <td>{spelt(before[name])}</td>}
-            {entry.block && <td>{spelt(now[name])}</td>}
-          </tr>
+interface ValuesProps {
+  entry: WorkspaceEntry;
+  provider: ProviderDefinition | undefined;
+  trans: TranslationBundle;
+}
+
+/** Every value of the file; where it says something else than was accepted, both, and the equal ones folded away. */
+function Values({ entry: { block, accepted }, provider, trans }: ValuesProps): JSX.Element {
+  const now = valuesOf(block ?? accepted, provider, trans);
+  const before = valuesOf(accepted ?? block, provider, trans);
+  const rows = [...new Map([...before, ...now].map(([field, { title }]) => [field, title]))].map(([field, title]) => ({
+    field,
+    title,
+    now: now.get(field)?.text ?? '',
+    before: before.get(field)?.text ?? ''
+  }));
+  const differing = rows.filter(row => row.now !== row.before);
+  const equal = (
+    <dl className="jp-connvault-values">
+      {rows
+        .filter(row => row.now === row.before)
+        .map(row => (
+          <Fragment key={row.field}>
+            <dt>{row.title}</dt>
+            <dd>{row.now}</dd>
+          </Fragment>
         ))}
-      </tbody>
-    </table>
+    </dl>
+  );
+  if (!differing.length) {
+    return equal;
+  }
+  return (
+    <>
+      <dl className="jp-connvault-values" data-testid="connvault-entry-differences">
+        {differing.map(row => (
+          <Fragment key={row.field}>
+            <dt>{row.title}</dt>
+            <dd>
+              {row.before && <del title={trans.__('You accepted')}>{row.before}</del>}
+              {row.now && <ins title={trans.__('The project says')}>{row.now}</ins>}
+            </dd>
+          </Fragment>
+        ))}
+      </dl>
+      <details>
+        <summary>
+          {trans._n('%1 value as you accepted it', '%1 values as you accepted them', rows.length - differing.length)}
+        </summary>
+        {equal}
+      </details>
+    </>
   );
 }
 
-function values(block: WorkspaceBlock | null): { [name: string]: FieldValue | undefined } {
-  return block
-    ? { name: block.name, title: block.display_name || undefined, kind: block.provider_id, ...block.fields }
-    : {};
+/** Returns them by field (two may have the same title), as text, without the empty ones. */
+function valuesOf(
+  block: WorkspaceBlock | null,
+  provider: ProviderDefinition | undefined,
+  trans: TranslationBundle
+): Map<string, { title: string; text: string }> {
+  if (!block) {
+    return new Map();
+  }
+  const all: [string, string, FieldValue][] = [
+    // No field can have a space in its name.
+    ['its name', trans.__('Name used in code'), block.name],
+    ['its title', trans.__('Title'), block.display_name],
+    ['its kind', trans.__('Kind'), provider?.name ?? block.provider_id],
+    ...Object.entries(block.fields).map(([field, value]): [string, string, FieldValue] => [field, fieldTitle(provider, field), value])
+  ];
+  return new Map(
+    all
+      .map(([field, title, value]): [string, { title: string; text: string }] => [
+        field,
+        { title: foreignName(title), text: spelt(value, trans) }
+      ])
+      .filter(([, { text }]) => text)
+  );
 }
 
-function spelt(value: FieldValue | undefined): string {
-  return value === undefined || value === null ? '' : foreignText(String(value));
+function spelt(value: FieldValue, trans: TranslationBundle): string {
+  if (typeof value === 'boolean') {
+    return value ? trans.__('yes') : trans.__('no');
+  }
+  return value === null ? '' : foreignText(String(value));
 }
 
 function stateWord(state: BlockState, trans: TranslationBundle): Word {

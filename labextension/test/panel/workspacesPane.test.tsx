@@ -56,8 +56,13 @@ describe('the connections of projects', () => {
     });
 
     test('are shown beside what was accepted, the other destination loudly', () => {
-      const differing = [...entry().querySelectorAll('[data-differs]')].map(row => row.textContent);
-      expect(differing).toEqual(['hostdb.internalevil.example.org']);
+      const differing = screen.getByTestId('connvault-entry-differences');
+      expect([...differing.querySelectorAll('dt, del, ins')].map(part => [part.tagName, part.textContent])).toEqual([
+        ['DT', 'Host'],
+        ['DEL', 'db.internal'],
+        ['INS', 'evil.example.org']
+      ]);
+      expect(entry().querySelector('details')?.textContent).toContain('Port5432');
       expect(screen.getByTestId('connvault-entry-moved').textContent).toContain('your secret is removed');
       expect(screen.getByTestId('connvault-entry-accept').textContent).toBe('Accept the change');
     });
@@ -73,7 +78,7 @@ describe('the connections of projects', () => {
     await draw();
     await go({ name: 'workspaces' });
     expect(screen.queryByTestId('connvault-entry-accept')).toBeNull();
-    expect(entry().querySelector('table')).toBeNull();
+    expect(entry().querySelector('dl')).toBeNull();
   });
 
   test.each(['gone', 'name_taken', 'unknown_kind'] as const)('in the state %s cannot be accepted', async state => {
