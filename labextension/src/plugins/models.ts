@@ -7,6 +7,7 @@ import { ILabShell } from '@jupyterlab/application';
 import { EventStream } from '../events';
 import { ActivityModel } from '../models/activity';
 import { ConnectionsModel } from '../models/connections';
+import { openPaths } from '../models/openPaths';
 import { QuestionsModel } from '../models/questions';
 import { VaultModel } from '../models/vault';
 import { WorkspacesModel } from '../models/workspaces';
@@ -43,14 +44,3 @@ export const modelsPlugin: JupyterFrontEndPlugin<IConnvault> = {
     return connvault;
   }
 };
-
-// The drive of jupyter-collaboration: its documents are the server's files.
-const SHARED_DRIVE = 'RTC';
-
-/** Returns the paths on the server of the open documents; those of other drives have none. */
-function openPaths({ shell, serviceManager: { contents } }: JupyterFrontEnd): string[] {
-  return [...shell.widgets('main')].flatMap(widget => {
-    const path = (widget as { context?: { path?: unknown } }).context?.path;
-    return typeof path === 'string' && ['', SHARED_DRIVE].includes(contents.driveName(path)) ? [contents.localPath(path)] : [];
-  });
-}
