@@ -2,21 +2,24 @@
 
 Cells, traits and proposals are stored and shown unprotected, so no secret must get there, not even by mistake. This is
 a heuristic: it catches mistakes, not intent.
+
+The broker reads texts of others with it while everybody waits, so each pattern takes a time that grows with the length
+of the text, whatever is in it: no two repetitions after one another may match the same characters.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 _SECRET_WORDS = frozenset({"pass", "pwd", "pin", "key", "keys", "credential", "credentials"})
 _SECRET_PARTS = ("password", "passwd", "passphrase", "passcode", "secret", "token", "apikey")
 # `token_url` and `key_id` are not secrets.
 _ABOUT_IT = re.compile(r"_(url|uri|id|type|name|path|file|endpoint|expiry|field|header)$")
-_LOGIN_IN_URL = re.compile(r"://[^/?#\s@]*:[^/?#\s]*@")
-_ASSIGNMENT = re.compile(r"([A-Za-z][\w-]*)\s*[=:]\s*\S")
+_LOGIN_IN_URL = re.compile(r"://[^/?#\s@:]*:[^/?#\s]*@")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_SETTING = re.compile(r"([A-Za-z][\w-]*)\s*=\s*\S")
+_WORDS_AND_SIGNS = re.compile(r"[\w-]+|\S")
+_LETTER = re.compile(r"[A-Za-z]")
 _OPTION = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]*)\s+\S")
 
 
@@ -35,7 +38,7 @@ def has_login(value: object) -> bool:
 def mentions_secret(text: str) -> bool:
     """Whether free text contains a secret: `password = x`, `token: x`, `--password x`, a URL with a password, or a
     key."""
-    names = [found[1] for pattern in (_ASSIGNMENT, _OPTION) for found in pattern.finditer(text)]
+    names = {*_assigned(text, "=:"), *(found[1] for found in _OPTION.finditer(text))}
     return has_login(text) or bool(_PRIVATE_KEY.search(text)) or any(looks_secret(name) for name in names)
 
 
@@ -44,7 +47,7 @@ def holds_secret(value: object) -> bool:
     colon is allowed: "API key: billing" is a description."""
     if not isinstance(value, str):
         return False
-    named = any(looks_secret(found[1]) for found in _SETTING.finditer(value))
+    named = any(looks_secret(name) for name in {*_assigned(value, "=")})
     return named or has_login(value) or bool(_PRIVATE_KEY.search(value))
 
 
@@ -61,3 +64,17 @@ def secret_values(
         for name, value in values.items()
         if name in secret_fields or (name not in plain_fields and looks_secret(name)) or holds_secret(value)
     ]
+
+
+def _assigned(text: str, signs: str) -> Iterator[str]:
+    """The names that are followed by a sign, and by anything after it."""
+    name = sign = ""
+    for found in _WORDS_AND_SIGNS.finditer(text):
+        part = found[0]
+        if sign:
+            yield name
+        # Only a word's first letter begins a name: `2token=x` assigns to `token`.
+        begins = _LETTER.search(part)
+        sign = part if name and part in signs else ""
+        if not sign:
+            name = "" if begins is None else part[begins.start() :]
