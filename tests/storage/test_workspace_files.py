@@ -266,6 +266,14 @@ def test_too_many_connections_are_refused_before_they_are_written(top: Path, pro
     assert not (top / ".connvault").exists()
 
 
+def test_more_connections_than_are_read_are_not_written(top: Path, project: ProjectFiles) -> None:
+    """However small they are."""
+    many = {f"i{number}": WorkspaceBlock(name=f"n{number}", provider_id="s3") for number in range(501)}
+    with pytest.raises(WorkspaceFileInvalid, match="would have more than 500 connections"):
+        project.change(str(top), many, expected=None)
+    assert not (top / ".connvault").exists()
+
+
 @pytest.mark.parametrize("failing", ["open", "write", "fsync", "replace"])
 @pytest.mark.parametrize(("error", "raised"), [(28, StorageFull), (30, WorkspaceReadOnly)])
 def test_what_fails_while_writing_changes_nothing(

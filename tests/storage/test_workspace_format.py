@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -104,6 +105,33 @@ def test_every_file_is_read_as_it_was_written(found: dict[str, dict[str, Any]]) 
     again = read(text_of(blocks)).blocks
     assert again == blocks
     assert text_of(again) == text_of(blocks)
+
+
+def test_lines_are_found_in_the_order_of_the_text() -> None:
+    """A field of a block's name before it is none; what is spelt in another way has no line."""
+    found = read(TEXT.replace('"host"', '"a"').replace('"Lk41"', '"a"'))
+    assert found.lines == {"a": 3, "Zt3h": 9}
+    assert read(TEXT.replace('"Zt3h":', '"Zt3h" :')).lines == {"Lk41": 3}
+
+
+def whole(blocks: dict[str, Any]) -> bytes:
+    return json.dumps({"connections": blocks, "format": "connvault-workspace", "version": 1}).encode()
+
+
+@pytest.mark.parametrize("spelt", ['"%x":1', '"%x" :1', '"\\u0061%x":1'], ids=["plain", "a space", "escaped"])
+def test_a_file_of_many_connections_is_refused_at_once(spelt: str) -> None:
+    """As many as fit into it: the broker holds its lock meanwhile. Looking for each one's line took 4 s."""
+    blocks = ",".join(spelt % number for number in range(20_000))
+    began = time.process_time()
+    message = refused(whole({}).replace(b"{}", b"{%s}" % blocks.encode()))
+    assert time.process_time() - began < 0.5
+    assert "more than 500 connections" in message
+
+
+def test_as_many_as_are_allowed_are_read() -> None:
+    """The limit is the last that works."""
+    block = {"provider_id": "s3"}
+    assert len(read(whole({f"i{n}": {**block, "name": f"n{n}"} for n in range(500)})).blocks) == 500
 
 
 def test_what_merges_badly_is_named_with_its_line() -> None:

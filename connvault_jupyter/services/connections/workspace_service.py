@@ -6,6 +6,7 @@ A block is accepted as it was shown, by its digest: a file that is replaced betw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from ...contracts.connections import (
     Connection,
@@ -37,6 +38,9 @@ from .changes import ConnectionChanges, NewConnection
 from .directory import Directory
 from .workspaces import block_of, digest_of, says
 
+_ByName: TypeAlias = Mapping[str, Sequence[Connection]]
+"""Without regard to case."""
+
 
 class WorkspacesService:
     """All methods are called with the lock held."""
@@ -58,7 +62,8 @@ class WorkspacesService:
             root for path in request.paths if (root := self._workspaces.root_at(path)) is not None
         )
         roots |= dict.fromkeys(one.place for one in every if one.place)
-        return WorkspaceList(workspaces=[self._workspace(root, every) for root in roots])
+        by_name = _by_name(every)
+        return WorkspaceList(workspaces=[self._workspace(root, every, by_name) for root in roots])
 
     def accept(self, request: AcceptBlock, *, actor: str) -> ConnectionView:
         """Makes the accepted copy what the block says. Another destination than the accepted one removes the secrets,
@@ -150,7 +155,7 @@ class WorkspacesService:
         return self._changes.replaced(connection, ended=ended)
 
     def _refuse_clash(self, block: WorkspaceBlock, ref: WorkspaceRef, every: Sequence[Connection]) -> None:
-        taken = _taken(block, ref, every)
+        taken = _taken(block, ref, _by_name(every))
         if taken is None:
             return
         where = f"in {self._workspaces.name(ref.root)}" if taken.place else "of your own"
@@ -159,7 +164,7 @@ class WorkspacesService:
             "tell them apart: rename or delete that one first."
         )
 
-    def _workspace(self, root: str, every: Sequence[Connection]) -> Workspace:
+    def _workspace(self, root: str, every: Sequence[Connection], by_name: _ByName) -> Workspace:
         accepted = {one.workspace.id: one for one in every if one.workspace and one.workspace.root == root}
         blocks: Mapping[str, WorkspaceBlock] = {}
         problem = ""
@@ -177,7 +182,7 @@ class WorkspacesService:
             entries=[]
             if problem
             else [
-                self._entry(WorkspaceRef(root=root, id=one), blocks.get(one), accepted.get(one), every)
+                self._entry(WorkspaceRef(root=root, id=one), blocks.get(one), accepted.get(one), by_name)
                 for one in ids
             ],
         )
@@ -187,7 +192,7 @@ class WorkspacesService:
         ref: WorkspaceRef,
         block: WorkspaceBlock | None,
         accepted: Connection | None,
-        every: Sequence[Connection],
+        by_name: _ByName,
     ) -> WorkspaceEntry:
         if accepted is not None:
             # Accepting is a yes to all that is shown of it.
@@ -197,7 +202,7 @@ class WorkspacesService:
         now, before = self._digest(block), self._digest(None if accepted is None else block_of(accepted))
         return WorkspaceEntry(
             id=ref.id,
-            state=self._state(ref, block, accepted, every),
+            state=self._state(ref, block, accepted, by_name),
             block=block,
             accepted=None if accepted is None else block_of(accepted),
             connection_id=None if accepted is None else accepted.id,
@@ -216,7 +221,7 @@ class WorkspacesService:
         ref: WorkspaceRef,
         block: WorkspaceBlock | None,
         accepted: Connection | None,
-        every: Sequence[Connection],
+        by_name: _ByName,
     ) -> BlockState:
         if block is None:
             return "gone"
@@ -224,7 +229,7 @@ class WorkspacesService:
             return "accepted"
         if self._registry.get(block.provider_id) is None:
             return "unknown_kind"
-        if _taken(block, ref, every) is not None:
+        if _taken(block, ref, by_name) is not None:
             return "name_taken"
         return "new" if accepted is None else "changed"
 
@@ -240,16 +245,17 @@ class WorkspacesService:
         return block.provider_id, self._destinations.would_be(provider, block.fields).digest
 
 
-def _taken(block: WorkspaceBlock, ref: WorkspaceRef, every: Sequence[Connection]) -> Connection | None:
+def _by_name(every: Sequence[Connection]) -> _ByName:
+    found: dict[str, list[Connection]] = {}
+    for one in every:
+        found.setdefault(one.name.lower(), []).append(one)
+    return found
+
+
+def _taken(block: WorkspaceBlock, ref: WorkspaceRef, by_name: _ByName) -> Connection | None:
     """Another connection with the block's name that a notebook of the project sees."""
-    return next(
-        (
-            one
-            for one in every
-            if one.name.lower() == block.name.lower() and one.place in ("", ref.root) and one.workspace != ref
-        ),
-        None,
-    )
+    same = by_name.get(block.name.lower(), ())
+    return next((one for one in same if one.place in ("", ref.root) and one.workspace != ref), None)
 
 
 def _name(block: WorkspaceBlock | None, accepted: Connection | None) -> str:

@@ -31,7 +31,7 @@ from ...errors import (
 from ...services.visible_names import visible
 from ...services.workspace_ports import WorkspaceFile
 from ..sqlite_errors import NO_SPACE
-from .format import file_of, text_of
+from .format import MAX_BLOCKS, file_of, text_of
 
 FOLDER = ".connvault"
 FILE = "connections.json"
@@ -123,6 +123,10 @@ class ProjectFiles:
     def change(self, root: str, blocks: Mapping[str, WorkspaceBlock], *, expected: bytes | None) -> None:
         """See `WorkspaceFiles.change`."""
         data, name = text_of(blocks), self.name(root)
+        if len(blocks) > MAX_BLOCKS:
+            raise WorkspaceFileInvalid(
+                f"{name} would have more than {MAX_BLOCKS} connections. Remove some first."
+            )
         if len(data) > MAX_BYTES:
             raise WorkspaceFileInvalid(
                 f"{name} would be larger than {MAX_BYTES >> 10} KiB. Remove connections first."
