@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -240,19 +240,52 @@ def test_a_file_of_another_user_is_read(
     assert blocks(project, top) == ONE
 
 
-def test_a_writer_waits_for_another_and_gives_up(
-    top: Path, project: ProjectFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lock is on the folder: nothing is left in the project."""
+def test_a_writer_does_not_wait_for_another(top: Path, project: ProjectFiles) -> None:
+    """All handles would wait for it: any program that can read the folder can take its lock, and keep it. Nothing is
+    left in the project."""
     file = put(top)
     seen = digest(project, top)
-    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.05)
     with _folder(file.parent) as folder:
         fcntl.flock(folder, fcntl.LOCK_EX)
+        began = time.monotonic()
         with pytest.raises(StorageBusy):
             project.change(str(top), TWO, expected=seen)
+        assert time.monotonic() - began < 1.0
     assert file.read_bytes() == text_of(ONE)
     project.change(str(top), TWO, expected=seen)
+
+
+def test_a_file_that_is_replaced_hands_on_no_more_than_who_may_read_and_write(
+    top: Path, project: ProjectFiles
+) -> None:
+    """Whoever shares the folder may have made it one that runs with its owner's rights: it would be ours now."""
+    file = put(top)
+    file.chmod(0o6755)
+    project.change(str(top), TWO, expected=digest(project, top))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("text", [text_of(ONE), b'{"connections": 1}'], ids=["good", "bad"])
+def test_a_text_is_understood_once(
+    text: bytes, top: Path, project: ProjectFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that can't be used, and with a time of modification in the future, which everybody can set."""
+    file = put(top, text)
+    os.utime(file, ns=(2**62, 2**62))
+    time.sleep(0.03)
+    read: list[object] = []
+    understood: list[object] = []
+    monkeypatch.setattr(files, "_raw", _counted(files._raw, read))
+    monkeypatch.setattr(files, "file_of", _counted(files.file_of, understood))
+    for _ in range(3):
+        with suppress(WorkspaceFileInvalid):
+            project.read(str(top))
+    assert len(read) == 1
+    file.touch()
+    for _ in range(3):
+        with suppress(WorkspaceFileInvalid):
+            project.read(str(top))
+    assert len(understood) == 1
 
 
 def test_too_many_connections_are_refused_before_they_are_written(top: Path, project: ProjectFiles) -> None:

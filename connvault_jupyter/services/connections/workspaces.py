@@ -93,7 +93,8 @@ class Workspaces:
         if ref is None:
             # No such document is ever made.
             return "workspace_gone"
-        self._seen.setdefault(ref.root, self._files.signature(ref.root))
+        if ref.root not in self._seen:
+            self._seen[ref.root] = self._files.signature(ref.root)
         try:
             found = self.file(ref.root)
         except WorkspaceFileInvalid:

@@ -4,7 +4,6 @@ not know what is in it."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import ConnectionsFileInvalid, StorageBusy, StorageError
+from ..file_locks import has_lock
 from ..private_files import FILE_MODE, claim_private, unusable
 
 # Several times what a thousand connections with keys and certificates take. What is larger is a mistake, and would fill
@@ -87,10 +87,13 @@ class PrivateFile:
         except OSError as exc:
             raise unusable(self.path.parent, exc) from exc
         try:
-            while not _has_lock(descriptor, self.path.parent):
-                if time.monotonic() > deadline:
-                    raise StorageBusy
-                time.sleep(_PAUSE_S)
+            try:
+                while not has_lock(descriptor):
+                    if time.monotonic() > deadline:
+                        raise StorageBusy
+                    time.sleep(_PAUSE_S)
+            except OSError as exc:
+                raise unusable(self.path.parent, exc) from exc
             yield
         finally:
             # The file stays: removing it would let two have "the" lock.
@@ -228,16 +231,6 @@ def _stable(descriptor: int, path: Path) -> Found | None:
     ):
         return None
     return Found(data, hashlib.sha256(data).digest(), signature)
-
-
-def _has_lock(descriptor: int, folder: Path) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as exc:
-        raise unusable(folder, exc) from exc
-    return True
 
 
 def _remove(path: Path) -> None:

@@ -3,13 +3,13 @@
 A project is shared: its file may be another user's, and has the project's rights, not private ones. It is read without
 following links, and written beside itself, synced, and renamed, under a lock (flock) on its folder. Other programs do
 not know the lock: whoever replaces the file checks first that it is still what was read; between that and the rename
-nothing can be done about them.
+nothing can be done about them. Nobody waits for the lock, as everybody would wait for the broker meanwhile, and any
+program that can read the folder can take it.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -30,6 +30,7 @@ from ...errors import (
 )
 from ...services.visible_names import visible
 from ...services.workspace_ports import WorkspaceFile
+from ..file_locks import has_lock
 from ..sqlite_errors import NO_SPACE
 from .format import MAX_BLOCKS, file_of, text_of
 
@@ -40,18 +41,17 @@ _PENDING = f".{FILE}.pending"
 # Several hundred connections. What is larger is a mistake; it is parsed while the broker holds its lock.
 MAX_BYTES = 256 * 1024
 
-# As for the JSON store: whoever has the lock holds it for a few syncs of the disk.
-LOCK_TIMEOUT_S = 2.0
-_PAUSE_S = 0.005
-
 # A change in place within one tick of the kernel's clock (10 ms at most) may leave the same times: what was changed so
-# recently when it was read is read again.
+# recently when it was read is read again. By the time of the change, which nobody can set.
 _TICK_NS = 20_000_000
 
 # Each further try needs another program that replaces the file within the time of reading it.
 _TRIES = 10
 
 _MODE = 0o666
+
+# What a replaced file hands on: who may read and write, never whose rights it runs with.
+_KEPT_MODE = 0o777
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
@@ -60,11 +60,13 @@ Signature = tuple[int, ...]
 
 @dataclass(frozen=True)
 class _Known:
-    """What a file said, or why it could not be read. `settled`: equal signatures mean equal content."""
+    """What a file said, or why it could not be read. `settled`: equal signatures mean equal content. `digest`: of the
+    text of which that is known; `None`: it was not read."""
 
     signature: Signature | None
     settled: bool
-    found: WorkspaceFile | None
+    digest: bytes | None = None
+    found: WorkspaceFile | None = None
     problem: str = ""
 
 
@@ -139,7 +141,7 @@ class ProjectFiles:
                 present = _raw(folder, name)
                 if (None if present is None else hashlib.sha256(present[0]).digest()) != expected:
                     raise WorkspaceFileChanged
-                mode = None if present is None else stat.S_IMODE(present[1].st_mode)
+                mode = None if present is None else present[1].st_mode & _KEPT_MODE
                 _replace(folder, data, mode)
         except OSError as exc:
             _refuse_to_write(name, exc)
@@ -150,27 +152,29 @@ class ProjectFiles:
         for _ in range(_TRIES):
             before = self.signature(root)
             if before is None:
-                return _Known(None, settled=True, found=None)
-            settled = len(before) == 1 or self._now_ns() - max(before[_MTIME], before[_CTIME]) > _TICK_NS
-            problem, found = "", None
+                return _Known(None, settled=True)
+            settled = len(before) == 1 or self._now_ns() - before[_CTIME] > _TICK_NS
+            digest, found, problem = None, None, ""
             try:
                 with _opened(root) as folder:
                     present = _raw(folder, name)
                 if present is not None:
                     digest = hashlib.sha256(present[0]).digest()
-                    same = known is not None and known.found is not None and known.found.digest == digest
-                    found = known.found if known is not None and same else file_of(present[0], digest, name)
+                    if known is not None and known.digest == digest:
+                        found, problem = known.found, known.problem
+                    else:
+                        found = file_of(present[0], digest, name)
             except WorkspaceFileInvalid as exc:
                 problem = exc.message
             except OSError as exc:
                 problem = _unreadable(name, exc)
             if self.signature(root) == before:
-                return _Known(before, settled, found, problem)
-        return _Known(None, False, None, f"{name} is being replaced by another program. Try again.")
+                return _Known(before, settled, digest, found, problem)
+        return _Known(None, False, problem=f"{name} is being replaced by another program. Try again.")
 
 
-# The positions in a signature.
-_MTIME, _CTIME = 3, 4
+# The position in a signature.
+_CTIME = 4
 
 
 def _signature(found: os.stat_result) -> Signature:
@@ -247,18 +251,8 @@ def _raw(folder: int, name: str) -> tuple[bytes, os.stat_result] | None:
 def _lock(folder: int) -> None:
     """Held until the descriptor is closed. A folder, so that nothing has to be left in the project. Raises:
     StorageBusy, OSError."""
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    while True:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise StorageBusy(
-                    "Another program is changing the project's connections. Try again."
-                ) from None
-            time.sleep(_PAUSE_S)
-        else:
-            return
+    if not has_lock(folder):
+        raise StorageBusy("Another program is changing the project's connections. Try again.")
 
 
 def _replace(folder: int, data: bytes, mode: int | None) -> None:
