@@ -26,6 +26,7 @@ AuditType = Literal[
     "connection:created",
     "connection:changed",
     "connection:edited",
+    "connection:changed_in_project",
     "connection:confirmed",
     "connection:deleted",
     "connection:tested",
@@ -55,6 +56,8 @@ AuditType = Literal[
 ]
 
 
+MAX_FIELD_CHARS = 48
+
 # Shown only to the operator: the requester that caused such an event learns nothing from it.
 ALARMS: frozenset[AuditType] = frozenset({"access:masked"})
 
@@ -67,7 +70,8 @@ class AuditEvent(Contract):
     `count`: how often it happened within 30 s; such an event without a requester covers several processes outside
     kernels.
     `field`: the field concerned; for `access:masked`, the protocol of the handle; for `vault:moved`, the store to which
-    the connections were moved.
+    the connections were moved; for `connection:changed_in_project`, the names of what differs, what leads elsewhere
+    first, and how many more there are (`host, user, +3`).
     `slot_id`: the key slot that was used, added, removed, or found to be foreign.
     """
 
@@ -78,7 +82,7 @@ class AuditEvent(Contract):
     code: Annotated[str, StringConstraints(max_length=60)] | None = None
     connection_id: Id | None = None
     connection: ConnectionName | None = None
-    field: Annotated[str, StringConstraints(max_length=48)] | None = None
+    field: Annotated[str, StringConstraints(max_length=MAX_FIELD_CHARS)] | None = None
     requester_kind: RequesterKind | None = None
     requester_key: str | None = None
     requester_label: str | None = None

@@ -135,8 +135,13 @@ def connection(
             The smaller of both counts.
 
     Raises:
-        ConnectionNotFound: no connection has this name.
+        ConnectionNotFound: this notebook sees no connection of this name.
         WrongKind: the connection is of another kind than `kind`.
+        NameClash: one of your own and one of the project have this name; the message names both places.
+        WorkspaceNotAccepted: the project has it, and nobody has accepted it here yet.
+        WorkspaceFileInvalid: the project's file can't be read; the message says where, and what to do.
+        ConnectionNotReady: it is a draft, its kind is not installed, or it was changed since a person last reviewed it
+            (`details["reason"]`: `workspace_changed` or `workspace_gone` if the project's file did).
         AccessDenied: a person or a stored "never" said no, or code asked again too soon (`details["retry_after_s"]`).
         ConsentTimeout: nobody answered in time.
         NoApprover: no browser tab could show the request.
@@ -283,11 +288,13 @@ def summary(name: str) -> responses.ConnectionSummary:
 
 
 def _refuse_other_kind(name: str, kind: str) -> None:
-    """Checked before anybody is asked. Unknown names are left to the broker, which logs the refusal. Raises:
-    WrongKind."""
-    for item in connections():
-        if item.name == name and item.provider_id != kind:
-            raise _wrong_kind(item)
+    """Checked before anybody is asked. Unknown names are left to the broker, which logs the refusal.
+
+    Raises: WrongKind."""
+    found = [item for item in connections() if item.name == name]
+    # Of two places, one may be of this kind: then it is a clash, which the broker tells.
+    if found and all(item.provider_id != kind for item in found):
+        raise _wrong_kind(found[0])
 
 
 def _wrong_kind(found: responses.ConnectionSummary | responses.Granted) -> WrongKind:

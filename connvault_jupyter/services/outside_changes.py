@@ -12,12 +12,12 @@ from datetime import timedelta
 from ..contracts.events import Event
 from ..errors import StorageError
 from .connections.directory import Directory
+from .connections.project_changes import ProjectChanges
 from .context import Context
 from .secrets.held_keys import HeldKeys
 
 # All documents are read, if anything was changed at all: 2 ms for a thousand. A use of one detects it at once.
 _LOOK_EVERY = timedelta(seconds=10)
-
 
 # Two looks at the folder of each project of which something was accepted. A use looks each time.
 _LOOK_AT_PROJECTS_EVERY = timedelta(seconds=1)
@@ -30,6 +30,7 @@ class OutsideChanges:
         self._held = held
         self._documents = directory.documents
         self._workspaces = directory.workspaces
+        self._projects = ProjectChanges(context=context, directory=directory)
         self._transactions = context.transactions
         self._audit = context.audit
         self._clock = context.clock
@@ -55,6 +56,7 @@ class OutsideChanges:
                 self._seen = seen
                 self._documents.all()
         self._record()
+        self._projects.record()
 
     def _look_at_projects(self) -> None:
         now = self._clock()
@@ -63,6 +65,7 @@ class OutsideChanges:
             if self._workspaces.news():
                 # Whoever hears it looks at all open handles again: those of a changed copy are cut.
                 self._publish(Event(event="connections:changed"))
+                self._projects.changed()
 
     def _record(self) -> None:
         for finding in self._documents.findings():

@@ -86,6 +86,7 @@ export type AuditType =
   | 'connection:created'
   | 'connection:changed'
   | 'connection:edited'
+  | 'connection:changed_in_project'
   | 'connection:confirmed'
   | 'connection:deleted'
   | 'connection:tested'
@@ -238,7 +239,8 @@ export interface AddSlot {
  * `count`: how often it happened within 30 s; such an event without a requester covers several processes outside
  * kernels.
  * `field`: the field concerned; for `access:masked`, the protocol of the handle; for `vault:moved`, the store to which
- * the connections were moved.
+ * the connections were moved; for `connection:changed_in_project`, the names of what differs, what leads elsewhere
+ * first, and how many more there are (`host, user, +3`).
  * `slot_id`: the key slot that was used, added, removed, or found to be foreign.
  */
 export interface AuditEvent {

@@ -6,6 +6,7 @@ A real broker whose root is `home`, a project in `home/shop`, a person by rule, 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.support.broker.edited_database import database, refused
 from tests.support.broker.in_clear import IN_CLEAR
 from tests.support.broker.notebook_processes import Notebooks
 from tests.support.broker.operator import operated_broker
+from tests.support.broker.processes import wait_until
 from tests.support.broker.requester import RequesterProcess
 from tests.support.canary import CANARY
 from tests.support.services.projects import FIELDS, Project
@@ -180,6 +182,39 @@ def test_a_block_under_the_name_of_an_own_connection_is_not_used_in_its_place(
     with pytest.raises(NameTaken):
         accept(notebooks, "planted")
     assert len(notebooks.asked()) == asked
+
+
+def test_a_block_of_another_kind_under_the_name_of_an_own_connection_is_a_clash(
+    notebooks: Notebooks, shop: Project, a: RequesterProcess
+) -> None:
+    """Also for code that says which kind it means: it is not told that its own connection is of another one."""
+    notebooks.operator.create("mine", IN_CLEAR, FIELDS, {"password": CANARY})
+    shop.put("planted", name="mine", provider_id="http", fields={"base_url": "https://evil.example.org"})
+    assert refused(a, f"connection('mine', kind={IN_CLEAR!r}, reason='once')")[0] == "NameClash"
+    assert refused(a, "connection('mine', kind='redis', reason='once')")[0] == "WrongKind"
+
+
+def test_a_pulled_change_is_on_record(notebooks: Notebooks, shop: Project, a: RequesterProcess) -> None:
+    """Without any use, by the names of what differs."""
+    kind = "connection:changed_in_project"
+    before = len(notebooks.record(type=kind))
+    shop.field("prod", host="evil.example.org", user="root")
+    wait_until(lambda: len(notebooks.record(type=kind)) > before, deadline_s=20, what="the broker's timer")
+    (row,) = notebooks.record(type=kind)[: len(notebooks.record(type=kind)) - before]
+    assert (row["connection"], row["outcome"]) == ("warehouse", "failed")
+    assert (row["code"], row["field"]) == ("workspace_changed", "host, user")
+    assert "evil.example.org" not in str(row)
+
+
+def test_a_long_value_does_not_stop_the_broker(
+    notebooks: Notebooks, shop: Project, a: RequesterProcess
+) -> None:
+    """As much as fits into the file: who looked for a secret in it was busy for hours."""
+    shop.put("long", name="long", fields={**FIELDS, "application_name": "a" * 200_000})
+    began = time.monotonic()
+    assert entry(notebooks, "long")["state"] == "new"
+    assert a.run("h._handle_ref.deliver().fields['host']") == "db.example.org"
+    assert time.monotonic() - began < 10
 
 
 def test_an_id_of_another_workspace_gets_nothing_of_it(

@@ -15,7 +15,22 @@ from connvault_jupyter.contracts.secret_words import (
 )
 
 # The old patterns took 3 s and more for these 60 kB, and hours for what fits into a frame.
-PIECES = ["a", "a-", "a=", "a ", "://:", "://a:", "://", "-a ", "--", "-----BEGIN A", "PRIVATE KEY", "=", ": ", "é"]
+PIECES = [
+    "a",
+    "a-",
+    "a=",
+    "a ",
+    "://:",
+    "://a:",
+    "://",
+    "-a ",
+    "--",
+    "-----BEGIN A",
+    "PRIVATE KEY",
+    "=",
+    ": ",
+    "é",
+]
 LONG_CHARS = 60_000
 LIMIT_S = 1.0
 

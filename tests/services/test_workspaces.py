@@ -17,6 +17,7 @@ from connvault_jupyter.contracts.connections import (
     UpdateConnection,
     WorkspaceRef,
 )
+from connvault_jupyter.contracts.vault import UnlockVault
 from connvault_jupyter.contracts.workspaces import AcceptBlock, ListWorkspaces
 from connvault_jupyter.errors import (
     ConnectionNotFound,
@@ -164,6 +165,91 @@ def test_open_handles_are_looked_at_when_a_file_changes(world: World, shop: Proj
         world.clock.forward(2)
         world.consent.tick()
         assert "connections:changed" in [event.event for event in world.events]
+
+
+def noticed(world: World, *, after_s: int = 2) -> list[tuple[str | None, str | None, str | None]]:
+    """What is on record of changes of projects, after the timer has looked."""
+    world.clock.forward(after_s)
+    world.consent.tick()
+    return [
+        (row.connection, row.code, row.field)
+        for row in world.record()
+        if row.type == "connection:changed_in_project"
+    ]
+
+
+RECORDED: dict[str, tuple[dict[str, Any], str]] = {
+    "destinations come first": ({"fields": {**FIELDS, "user": "x", "host": CANARY}}, "host, user"),
+    "a field of no kind": ({"fields": {**FIELDS, "approved_by_it": CANARY}}, "fields"),
+    "a field less": ({"fields": {**FIELDS, "database": None}}, "database"),
+    "a type": ({"fields": {**FIELDS, "port": "5432"}}, "port"),
+    "a name": ({"name": "lake", "display_name": CANARY}, "display_name, name"),
+    "a kind": ({"provider_id": "postgresql"}, "provider_id"),
+    "everything": (
+        {
+            "provider_id": "postgresql", "name": "n", "display_name": "d",
+            "fields": {"host": "h", "port": 1, "database": "d", "user": "u", "sslmode": "disable"},
+        },
+        "provider_id, host, port, sslmode, database, +3",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "names"), RECORDED.values(), ids=RECORDED)
+def test_a_pulled_change_is_on_record_by_the_names_of_what_differs(
+    world: World, shop: Project, change: dict[str, Any], names: str
+) -> None:
+    """Without any use; never with a value, nor with a name that only the file has."""
+    accept(world)
+    assert noticed(world) == []
+    shop.put(**change)
+    assert noticed(world) == [("warehouse", "workspace_changed", names)]
+    assert not any(CANARY in row.model_dump_json() for row in world.record())
+
+
+def test_what_is_gone_or_can_not_be_read_is_on_record_too(world: World, shop: Project) -> None:
+    """Each as what it is."""
+    accept(world)
+    before = shop.file.read_text()
+    shop.take_out()
+    assert noticed(world) == [("warehouse", "workspace_gone", None)]
+    shop.text(before.replace("{", "<<<<<<< HEAD\n{", 1))
+    assert noticed(world, after_s=31)[-1] == ("warehouse", "workspace_unreadable", None)
+
+
+def test_a_content_is_on_record_once_and_again_when_it_comes_back(world: World, shop: Project) -> None:
+    """Looking, using and another text of the same do not repeat it; between two rows are 30 s, whatever is done."""
+    accept(world)
+    before = shop.file.read_text()
+    shop.field(host="evil.example.org")
+    for _ in range(3):
+        assert len(noticed(world)) == 1
+        refused(world)
+    shop.put("Lk41", name="lake")
+    assert len(noticed(world, after_s=40)) == 1
+    shop.field(host="other.example.org")
+    assert len(noticed(world)) == 2
+    for number in range(10):
+        shop.field(host=f"{number}.example.org")
+        assert len(noticed(world)) == 2
+    assert len(noticed(world, after_s=31)) == 3
+    shop.text(before)
+    assert len(noticed(world, after_s=31)) == 3
+    shop.field(host="evil.example.org")
+    assert len(noticed(world)) == 4
+
+
+def test_a_change_while_the_vault_was_locked_is_on_record_after_the_unlock(
+    world: World, shop: Project
+) -> None:
+    """Before, nobody can tell what was accepted."""
+    accept(world)
+    noticed(world)
+    world.secrets.lock(actor="ada")
+    shop.field(host="evil.example.org")
+    assert noticed(world) == []
+    world.secrets.unlock(UnlockVault(), actor="ada")
+    assert len(noticed(world)) == 1
 
 
 def test_an_accepted_change_of_the_destination_removes_secrets_and_permissions(

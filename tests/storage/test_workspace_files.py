@@ -22,7 +22,7 @@ from connvault_jupyter.errors import (
 )
 from connvault_jupyter.storage.workspace import files
 from connvault_jupyter.storage.workspace.files import MAX_BYTES, ProjectFiles
-from connvault_jupyter.storage.workspace.format import text_of
+from connvault_jupyter.storage.workspace.format import file_of, text_of
 
 ONE = {"a1": WorkspaceBlock(name="warehouse", provider_id="postgresql", fields={"host": "db.example"})}
 TWO = {**ONE, "b2": WorkspaceBlock(name="lake", provider_id="s3")}
@@ -276,7 +276,7 @@ def test_a_text_is_understood_once(
     read: list[object] = []
     understood: list[object] = []
     monkeypatch.setattr(files, "_raw", _counted(files._raw, read))
-    monkeypatch.setattr(files, "file_of", _counted(files.file_of, understood))
+    monkeypatch.setattr(files, "file_of", _counted(file_of, understood))
     for _ in range(3):
         with suppress(WorkspaceFileInvalid):
             project.read(str(top))

@@ -8,7 +8,7 @@ away, as by any other change of a project, and lead nobody anywhere.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...contracts.access import Requester
 from ...contracts.connections import Connection, StatusReason, WorkspaceRef
@@ -96,10 +96,9 @@ class Workspaces:
         if ref.root not in self._seen:
             self._seen[ref.root] = self._files.signature(ref.root)
         try:
-            found = self.file(ref.root)
+            block = self._block(ref)
         except WorkspaceFileInvalid:
             return "workspace_unreadable"
-        block = None if found is None else found.blocks.get(ref.id)
         if block is None:
             return "workspace_gone"
         of, by, same = self._compared.get(connection.id, (None, None, False))
@@ -107,6 +106,36 @@ class Workspaces:
             same = says(block, connection)
             self._compared[connection.id] = connection, block, same
         return None if same else "workspace_changed"
+
+    def content(self, connection: Connection) -> bytes:
+        """Other when the file says something else of an accepted copy. Not to be stored."""
+        ref, block, problem = connection.workspace, None, ""
+        try:
+            block = self._block(ref)
+        except WorkspaceFileInvalid as exc:
+            problem = exc.message
+        said = problem.encode() if block is None else canonical_contract(block)
+        return hashlib.sha256(said).digest()
+
+    def differing(self, connection: Connection) -> Sequence[str]:
+        """The names of what the file says otherwise than was accepted; what leads elsewhere first. Empty if it says
+        nothing of it. Names that the connection's kind does not have are the file's, so they are not told: `fields`."""
+        try:
+            block = self._block(connection.workspace)
+        except WorkspaceFileInvalid:
+            block = None
+        if block is None:
+            return []
+        now, before = _values(block), _values(block_of(connection))
+        provider = self._registry.get(connection.provider_id)
+        known: Collection[str] = () if provider is None else provider.field_schemas.keys()
+        places = frozenset() if provider is None else provider.destination_fields
+        names = {
+            (name if field is None else field if field in known else "fields"): field in places
+            for name, field in sorted(now.keys() | before.keys(), key=str)
+            if now.get((name, field)) != before.get((name, field))
+        }
+        return sorted(names, key=lambda one: (one != "provider_id", not names[one], one))
 
     def refusal(self, connection: Connection) -> ConnvaultError:
         """What to tell code that asks for an accepted copy that is not used."""
@@ -177,6 +206,10 @@ class Workspaces:
         """The copy is deleted."""
         self._compared.pop(connection_id, None)
 
+    def _block(self, ref: WorkspaceRef | None) -> WorkspaceBlock | None:
+        found = None if ref is None else self.file(ref.root)
+        return None if found is None or ref is None else found.blocks.get(ref.id)
+
     def _same_in(self, blocks: Mapping[str, WorkspaceBlock], connection: Connection) -> WorkspaceRef:
         ref = connection.workspace
         block = None if ref is None else blocks.get(ref.id)
@@ -216,6 +249,15 @@ def says(block: WorkspaceBlock, connection: Connection) -> bool:
     """Whether a block says what was accepted, letter by letter."""
     # As bytes: for Python, 1 and True are equal.
     return canonical_contract(block) == canonical_contract(block_of(connection))
+
+
+def _values(block: WorkspaceBlock) -> dict[tuple[str, str | None], bytes]:
+    """Letter by letter, as `says` compares."""
+    values: dict[tuple[str, str | None], object] = {
+        ("fields", name): one for name, one in block.fields.items()
+    }
+    values |= {(name, None): one for name, one in block.__dict__.items() if name != "fields"}
+    return {where: canonical({"": [value]}) for where, value in values.items()}
 
 
 def digest_of(ref: WorkspaceRef, block: WorkspaceBlock | None, accepted: Connection | None) -> str:

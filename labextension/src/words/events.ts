@@ -26,6 +26,7 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
     'connection:created': trans.__('created'),
     'connection:changed': trans.__('changed'),
     'connection:edited': trans.__('changed outside connvault'),
+    'connection:changed_in_project': projectWords(event, trans),
     'connection:confirmed': trans.__('reviewed and confirmed'),
     'connection:deleted': trans.__('deleted'),
     'connection:tested': trans.__('tested'),
@@ -56,6 +57,17 @@ export function eventWords(event: AuditEvent, trans: TranslationBundle): { what:
   return { what: what[event.type] ?? event.type.replace(/[:_]/g, ' '), outcome: outcomeWord(event, trans) };
 }
 
+function projectWords({ code, field }: AuditEvent, trans: TranslationBundle): string {
+  switch (code) {
+    case 'workspace_gone':
+      return trans.__('gone from the project');
+    case 'workspace_unreadable':
+      return trans.__("the project's file can't be read");
+    default:
+      return field ? trans.__('changed in the project: %1', field) : trans.__('changed in the project');
+  }
+}
+
 function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
   switch (event.type) {
     case 'access:asked':
@@ -73,6 +85,7 @@ function outcomeWord(event: AuditEvent, trans: TranslationBundle): Word | null {
     case 'access:refused':
       return { text: trans.__('refused'), tone: 'err' };
     case 'connection:edited':
+    case 'connection:changed_in_project':
       return { text: trans.__('not used'), tone: 'err' };
     default:
   }

@@ -21,3 +21,13 @@ test('an edit from outside is told as what it is', () => {
     outcome: { text: 'not used', tone: 'err' }
   });
 });
+
+test.each([
+  ['workspace_changed', 'host, user', 'changed in the project: host, user'],
+  ['workspace_changed', null, 'changed in the project'],
+  ['workspace_gone', null, 'gone from the project'],
+  ['workspace_unreadable', null, "the project's file can't be read"]
+] as const)('a pulled change, %s of %s, is told as what it is', (code, field, what) => {
+  const event = auditEvent({ type: 'connection:changed_in_project', outcome: 'failed', code, field });
+  expect(eventWords(event, trans)).toEqual({ what, outcome: { text: 'not used', tone: 'err' } });
+});
