@@ -2,111 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.broker.in_clear import IN_CLEAR
-from tests.support.broker.notebook_processes import Notebooks
-from tests.support.broker.operator import Operator, operated_broker
+from tests.support.broker.people import Person, person, shared_repository
 from tests.support.broker.requester import Refused, RequesterProcess
-from tests.support.services.projects import FIELDS, Project
-
-
-@dataclass
-class Person:
-    """A person at their own server, with a clone of the repository in its folder `shop`."""
-
-    name: str
-    operator: Operator
-    notebooks: Notebooks
-    shop: Project
-
-    def git(self, *arguments: str, fails: bool = False) -> None:
-        """Their git, without their own configuration."""
-        who = {
-            f"GIT_{role}_{part}": self.name for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")
-        }
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.shop.root,
-            env={**os.environ, **who, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-
-    def share(self, message: str) -> None:
-        self.git("add", ".connvault")
-        self.git("commit", "-qm", message)
-        self.git("push", "-q", "origin", "HEAD:main")
-
-    def create(self, name: str, **fields: Any) -> dict[str, Any]:
-        made: dict[str, Any] = self.operator.call(
-            "connections.create",
-            {
-                "provider_id": IN_CLEAR,
-                "name": name,
-                "scope": "workspace",
-                "workspace": "shop",
-                "fields": {**FIELDS, **fields},
-                "secrets": {"password": {"value": f"of {self.name}"}},
-            },
-        )["connection"]
-        return made
-
-    def listed(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.operator.call("workspaces.list", {"paths": ["shop"]})["workspaces"][0]
-        return found
-
-    def states(self) -> dict[str, str]:
-        return {(one["block"] or one["accepted"])["name"]: one["state"] for one in self.listed()["entries"]}
-
-    def accept(self, name: str, password: str = "") -> dict[str, Any]:
-        found = self.listed()
-        shown = next(one for one in found["entries"] if one["block"]["name"] == name)
-        body = {
-            "workspace": {"root": found["root"], "id": shown["id"]},
-            "digest": shown["digest"],
-            "secrets": {"password": {"value": password}} if password else {},
-        }
-        return self.operator.call("workspaces.accept", body)
+from tests.support.services.projects import FIELDS
 
 
 @pytest.fixture
 def origin() -> Iterator[Path]:
     """An empty repository that both may push to."""
     with tempfile.TemporaryDirectory(prefix="cv-") as name:
-        folder = Path(name).resolve()
-        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder / "origin")], check=True)
-        yield folder
+        yield shared_repository(Path(name).resolve())
 
 
 @contextmanager
-def person(origin: Path, name: str) -> Iterator[Person]:
-    home = origin / name
+def at_home(origin: Path, name: str) -> Iterator[Person]:
+    home = origin.parent / name
     home.mkdir()
-    with operated_broker(home) as (operator, path):
-        subprocess.run(
-            ["git", "clone", "-q", str(origin / "origin"), str(home / "shop")],
-            check=True,
-            capture_output=True,
-        )
-        yield Person(name, operator, Notebooks(operator, home=home, socket_path=path), Project(home / "shop"))
+    with person(home, name, origin) as found:
+        yield found
 
 
 @pytest.fixture
 def ada(origin: Path) -> Iterator[Person]:
     """She makes the project's first connection."""
-    with person(origin, "ada") as found:
+    with at_home(origin, "ada") as found:
         found.create("warehouse")
         found.share("The warehouse")
         yield found
@@ -115,7 +44,7 @@ def ada(origin: Path) -> Iterator[Person]:
 @pytest.fixture
 def bob(origin: Path, ada: Person) -> Iterator[Person]:
     """He clones what Ada has pushed."""
-    with person(origin, "bob") as found:
+    with at_home(origin, "bob") as found:
         yield found
 
 
