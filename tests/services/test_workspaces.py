@@ -22,6 +22,7 @@ from connvault_jupyter.contracts.workspaces import AcceptBlock, ListWorkspaces
 from connvault_jupyter.errors import (
     ConnectionNotFound,
     ConnectionNotReady,
+    ConnectionsFileInvalid,
     ConsentInterrupted,
     InvalidFields,
     NameClash,
@@ -237,6 +238,34 @@ def test_a_content_is_on_record_once_and_again_when_it_comes_back(world: World, 
     assert len(noticed(world, after_s=31)) == 3
     shop.field(host="evil.example.org")
     assert len(noticed(world)) == 4
+
+
+def test_a_change_on_a_full_disk_is_on_record_when_there_is_room(world: World, shop: Project) -> None:
+    """The timer tries again."""
+    accept(world)
+    noticed(world)
+    shop.field(host="evil.example.org")
+    world.storage.record_full = True
+    assert noticed(world) == []
+    world.storage.record_full = False
+    assert len(noticed(world)) == 1
+
+
+def test_a_change_while_connections_can_not_be_read_is_on_record_later(
+    world: World, shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while connections.json has a conflict; the timer does its other work meanwhile."""
+    accept(world)
+    noticed(world)
+    shop.field(host="evil.example.org")
+
+    def unreadable() -> None:
+        raise ConnectionsFileInvalid
+
+    monkeypatch.setattr(world.stores.connections, "all", unreadable)
+    assert noticed(world) == []
+    monkeypatch.undo()
+    assert len(noticed(world)) == 1
 
 
 def test_a_change_while_the_vault_was_locked_is_on_record_after_the_unlock(

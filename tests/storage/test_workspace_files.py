@@ -124,6 +124,20 @@ def test_a_link_is_found_and_refused(what: str, top: Path, project: ProjectFiles
         project.read(str(top / "shop"))
 
 
+def test_a_link_that_takes_a_projects_place_later_is_refused(top: Path, project: ProjectFiles) -> None:
+    """A folder of a repository can become one with a pull. Nothing is read through it, nor written."""
+    put(top / "shop")
+    seen = digest(project, top / "shop")
+    outside = top.parent / "elsewhere"
+    (top / "shop").rename(outside)
+    (top / "shop").symlink_to(outside)
+    with pytest.raises(WorkspaceFileInvalid, match="symbolic link"):
+        project.read(str(top / "shop"))
+    with pytest.raises(WorkspaceFileInvalid, match="symbolic link"):
+        project.change(str(top / "shop"), TWO, expected=seen)
+    assert (outside / ".connvault" / "connections.json").read_bytes() == text_of(ONE)
+
+
 def test_a_pipe_in_its_place_is_refused_without_waiting(top: Path, project: ProjectFiles) -> None:
     """Nobody writes into it."""
     (top / ".connvault").mkdir()

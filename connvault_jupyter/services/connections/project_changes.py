@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ...contracts.audit import MAX_FIELD_CHARS
+from ...contracts.connections import Connection
 from ...errors import StorageError
 from ..context import Context
 from .directory import Directory
@@ -47,9 +48,14 @@ class ProjectChanges:
         """Logs what is new since the last call. Needs the keys: without them nobody can tell what was accepted."""
         if not self._is_due:
             return
+        try:
+            every = self._documents.all()
+        except StorageError:
+            # Tried again, as below.
+            return
         self._is_due = False
         now = self._clock()
-        for connection_id, content in self._new(now):
+        for connection_id, content in self._new(every, now):
             try:
                 self._record(connection_id)
             except StorageError:
@@ -58,10 +64,10 @@ class ProjectChanges:
             else:
                 self._told[connection_id] = _Told(now, content)
 
-    def _new(self, now: datetime) -> Sequence[tuple[str, bytes]]:
+    def _new(self, every: Sequence[Connection], now: datetime) -> Sequence[tuple[str, bytes]]:
         """The connections of which something is to be logged, and what is said of them. Forgets those that are gone."""
         told, self._told, new = self._told, {}, []
-        for connection in self._documents.all():
+        for connection in every:
             before = told.get(connection.id)
             content = self._workspaces.content(connection) if differs_from_file(connection) else None
             if before is not None:

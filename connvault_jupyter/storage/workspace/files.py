@@ -55,6 +55,8 @@ _KEPT_MODE = 0o777
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
+_LINK = "is, or is in, a symbolic link. Replace it with a real file in a real folder."
+
 Signature = tuple[int, ...]
 
 
@@ -133,6 +135,7 @@ class ProjectFiles:
             raise WorkspaceFileInvalid(
                 f"{name} would be larger than {MAX_BYTES >> 10} KiB. Remove connections first."
             )
+        _refuse_link(root, name)
         try:
             with suppress(FileExistsError):
                 os.mkdir(os.path.join(root, FOLDER))
@@ -156,6 +159,7 @@ class ProjectFiles:
             settled = len(before) == 1 or self._now_ns() - before[_CTIME] > _TICK_NS
             digest, found, problem = None, None, ""
             try:
+                _refuse_link(root, name)
                 with _opened(root) as folder:
                     present = _raw(folder, name)
                 if present is not None:
@@ -193,6 +197,14 @@ def _real(path: str) -> str | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def _refuse_link(root: str, name: str) -> None:
+    """A root was none when it was found; a project can have a link in its place since then.
+
+    Raises: WorkspaceFileInvalid."""
+    if _real(root) != root:
+        raise WorkspaceFileInvalid(f"{name} {_LINK}")
 
 
 def _is_within(path: str, top: str) -> bool:
@@ -282,7 +294,7 @@ def _replace(folder: int, data: bytes, mode: int | None) -> None:
 def _unreadable(name: str, error: OSError) -> str:
     # A link, or no folder, where the folder should be: Linux says ENOTDIR for both, macOS ELOOP for a link.
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return f"{name} is, or is in, a symbolic link. Replace it with a real file in a real folder."
+        return f"{name} {_LINK}"
     return f"{name} can't be read ({error.strerror or type(error).__name__}). Change its rights."
 
 
