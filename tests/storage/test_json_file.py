@@ -45,6 +45,27 @@ def test_neither_connections_nor_secrets_are_in_the_database(opened: Opened, dat
     assert ask(data_dir / "connvault.db", "SELECT * FROM secrets") == []
 
 
+def test_a_list_of_all_secrets_is_of_one_state_of_the_file(
+    opened: Opened, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, the file is looked at once: git may replace it at any moment."""
+    _, stores = opened
+    for number in range(5):
+        stores.connections.add(connection(f"more{number}", name=f"more{number}"))
+        stores.secrets.put(secret(f"more{number}", ref=f"more{number}"))
+    stores.secrets.all()
+    looks: list[object] = []
+    real = private_file.PrivateFile.signature
+
+    def counted(file: private_file.PrivateFile) -> private_file.Signature | None:
+        looks.append(file)
+        return real(file)
+
+    monkeypatch.setattr(private_file.PrivateFile, "signature", counted)
+    assert len(stores.secrets.all()) >= 5
+    assert len(looks) == 1
+
+
 def test_a_use_does_not_change_the_file(opened: Opened, path: Path) -> None:
     """Nor a test, a permission or a row of the record."""
     _, stores = opened

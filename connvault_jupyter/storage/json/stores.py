@@ -12,6 +12,7 @@ from ...services.ports import SealedSecret, StoredConnection
 from ..connections import SqliteConnectionStore
 from ..database import Database
 from .connections_file import ConnectionsFile
+from .format import Entry
 
 
 class JsonTransactions:
@@ -115,11 +116,13 @@ class JsonSecretStore:
     def of(self, connection_id: str) -> Sequence[SealedSecret]:
         """By field."""
         entry = self._file.contents().entries.get(connection_id)
-        return [] if entry is None else [entry.secrets[field] for field in sorted(entry.secrets)]
+        return [] if entry is None else _by_field(entry)
 
     def all(self) -> Sequence[SealedSecret]:
         """By connection and field."""
-        return [secret for one in sorted(self._file.contents().entries) for secret in self.of(one)]
+        # One look at the file: all are of one state of it.
+        entries = self._file.contents().entries
+        return [secret for one in sorted(entries) for secret in _by_field(entries[one])]
 
     def fields(self, connection_id: str | None = None) -> Mapping[str, frozenset[str]]:
         """By connection, the fields that have a secret; connections without any are left out."""
@@ -132,3 +135,7 @@ class JsonSecretStore:
         """Whether there was one."""
         with self._file.changing() as contents:
             return contents.remove_secret(connection_id, field)
+
+
+def _by_field(entry: Entry) -> list[SealedSecret]:
+    return [entry.secrets[field] for field in sorted(entry.secrets)]
