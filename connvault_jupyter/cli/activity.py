@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,17 +16,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..contracts.audit import AuditHead, CompareAudit, ComparedAudit, SeenEvent, Statement
-from ..errors import ConnectionNotFound, ConnvaultError, InvalidRequest
+from ..errors import ConnectionNotFound, InvalidRequest
 from ..services.audit.exported import head_text, read
 from ..services.audit.exported_check import check
 from ..services.audit.exported_findings import Findings
 from . import private_output
 from .activity_report import head_sentences, sentences
 from .running_server import RunningServer, found
-
-# sysexits(3): EX_NOPERM, as for the other verbs; EX_CANTCREAT.
-_REFUSED = 77
-_NOT_WRITTEN = 73
+from .verbs import performed, say, told, with_server
 
 _WRONG = 1
 
@@ -40,18 +36,7 @@ _MAX_HEAD_CHARS = 10_000
 def run(words: Sequence[str]) -> int:
     """Returns the exit status. 1: something speaks against what was verified, or the vault was asked and does not
     prove it."""
-    asked = _parser().parse_args(words)
-    try:
-        status: int = asked.perform(asked)
-    except ConnvaultError as exc:
-        return _fail(exc.message, _REFUSED)
-    except BrokenPipeError:
-        # The reader has seen enough (`| head`). Python would complain about it while exiting.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as exc:
-        return _fail(f"{exc.strerror or type(exc).__name__}.", _NOT_WRITTEN)
-    return status
+    return performed(_parser().parse_args(words))
 
 
 def _list(asked: argparse.Namespace) -> int:
@@ -62,7 +47,7 @@ def _list(asked: argparse.Namespace) -> int:
     while left > 0:
         page = server.get("/audit", limit=min(left, _PAGE_ROWS), before=before, connection_id=connection_id)
         for event in page["events"]:
-            _print(json.dumps(event) if asked.json else _line(event))
+            say(json.dumps(event) if asked.json else _line(event))
         left -= len(page["events"])
         before = page["next_before"]
         if before is None:
@@ -89,22 +74,17 @@ def _export(asked: argparse.Namespace) -> int:
         sys.stdout.buffer.flush()
         return 0
     private_output.write(asked.output, pieces, replacing=asked.force)
-    _print(json.dumps({"file": str(asked.output)}) if asked.json else f"Exported to {asked.output}.")
-    return 0
+    return told(asked, {"file": str(asked.output)}, [f"Exported to {asked.output}."])
 
 
 def _head(asked: argparse.Namespace) -> int:
     text = json.dumps(found(asked.server).get("/audit/head"))
     if asked.output is None:
-        _print(text)
+        say(text)
         return 0
     private_output.write(asked.output, [text + "\n"], replacing=asked.force)
-    _print(
-        json.dumps({"file": str(asked.output)})
-        if asked.json
-        else f"Published in {asked.output}. Keep it where nobody who can change the vault can change it."
-    )
-    return 0
+    kept = f"Published in {asked.output}. Keep it where nobody who can change the vault can change it."
+    return told(asked, {"file": str(asked.output)}, [kept])
 
 
 def _verify(asked: argparse.Namespace) -> int:
@@ -113,23 +93,23 @@ def _verify(asked: argparse.Namespace) -> int:
         return _verify_log(asked)
     server = None if asked.offline else found(asked.server)
     findings: dict[str, Any] = {}
-    told: list[str] = []
+    lines: list[str] = []
     good = True
     if asked.file is not None:
         file = _check(asked.file, server, kept)
         findings["export"] = {**asdict(file), "good": file.good}
-        told += sentences(file)
+        lines += sentences(file)
         good = file.good and (server is None or file.proof != "none")
     if kept is not None and server is not None:
         head = head_findings(kept, server)
         findings["kept_head"] = head
-        told += head_sentences(head)
+        lines += head_sentences(head)
         good = good and head["log"] in ("holds", "pruned") and head["statement"] in ("right", "earlier_keys")
     elif asked.file is None:
         raise InvalidRequest(
             "A head alone is compared with the vault's log. Leave --offline away, or name a file."
         )
-    _print(json.dumps({"good": good, **findings}) if asked.json else "\n".join(told))
+    told(asked, {"good": good, **findings}, lines)
     return 0 if good else _WRONG
 
 
@@ -137,17 +117,14 @@ def _verify_log(asked: argparse.Namespace) -> int:
     if asked.offline:
         raise InvalidRequest("--offline verifies an exported file. Name one.")
     log = found(asked.server).get("/audit/verification")
-    if asked.json:
-        _print(json.dumps(log))
-    elif log["consistent"]:
-        _print(
+    if log["consistent"]:
+        line = (
             f"The activity log is consistent: {log['events']} events from {log['first_sequence']} on"
             f"{', covered by MACs' if log['keyed'] else '. Not all are covered by a MAC'}."
         )
     else:
-        _print(
-            f"The activity log is NOT CONSISTENT: it was changed outside connvault at event {log['broken_at']}."
-        )
+        line = f"The activity log is NOT CONSISTENT: it was changed outside connvault at event {log['broken_at']}."
+    told(asked, log, [line])
     return 0 if log["consistent"] else _WRONG
 
 
@@ -251,7 +228,7 @@ def _instant(text: str | None) -> str | None:
 
 
 def _line(event: dict[str, Any]) -> str:
-    """One event on one line. What comes from outside can't move the cursor."""
+    """One event on one line."""
     parts = [
         datetime.fromisoformat(event["at"].replace("Z", "+00:00")).astimezone().isoformat(" ", "seconds"),
         str(event["sequence"]),
@@ -264,16 +241,7 @@ def _line(event: dict[str, Any]) -> str:
         ),
         *(f'"{event[name]}"' for name in ("agent", "reason_claim") if event.get(name)),
     ]
-    return "".join(char if char.isprintable() else "?" for char in "  ".join(parts))
-
-
-def _print(text: str) -> None:
-    print(text)  # noqa: T201 -- what the command is for
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"jupyter connvault: {message}", file=sys.stderr)  # noqa: T201 -- the person's answer
-    return status
+    return "  ".join(parts)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -304,7 +272,6 @@ def _parser() -> argparse.ArgumentParser:
         )
         verb.add_argument("--force", action="store_true", help="replace the file if it exists")
     for verb, perform in ((listing, _list), (export, _export), (verify, _verify), (head, _head)):
-        verb.add_argument("--json", action="store_true", help="answer in JSON")
-        verb.add_argument("--server", metavar="URL", help="which Jupyter server, if several are running")
+        with_server(verb)
         verb.set_defaults(perform=perform)
     return parser

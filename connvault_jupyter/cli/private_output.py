@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterable
@@ -14,13 +15,17 @@ from ..errors import Conflict
 def write(path: Path, pieces: Iterable[str], *, replacing: bool) -> None:
     """Writes `pieces` as UTF-8, mode 0600. `replacing`: an existing file is replaced, at the very end.
 
+    The first piece is taken only when the file can be written: what makes it may ask a person, or be on record.
+
     Raises: Conflict: the file exists, and is not to be replaced.
         OSError: it can't be written.
     """
     if not replacing and os.path.lexists(path):
         raise Conflict("This file exists. Choose another name, or replace it with --force.")
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # Beside it, as a file can only be moved within a file system.
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+    beside = path.with_name(f".connvault-{secrets.token_hex(8)}.part")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

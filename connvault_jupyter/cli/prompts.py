@@ -16,6 +16,8 @@ _NO_TERMINAL = (
     "There is no terminal to ask on. Give what would be asked for on the standard input, one a line, with "
     "--passphrase-stdin."
 )
+_NOT_TEXT = "What was given is not text in the encoding of this terminal. Set the one that it has (LANG), then try again."
+_NOTHING = "Nothing was typed, so nothing was done."
 _NO_LINE = "The standard input has fewer lines than there are passphrases to give: {what} is missing."
 
 
@@ -32,13 +34,14 @@ class Prompts:
 
     def secret(self, what: str) -> str:
         """`what`: what is asked for, as in "Passphrase of the file". Raises: InvalidRequest."""
-        if self._stdin is not None:
-            line = self._stdin.readline()
-            if not line:
-                raise InvalidRequest(_NO_LINE.format(what=what[0].lower() + what[1:]))
-            return line.rstrip("\r\n")
-        self._check_terminal()
-        return getpass.getpass(f"{what}: ")
+        try:
+            given = self._asked(what) if self._stdin is None else self._next_line(self._stdin, what)
+            # What Python could not decode may be in it as surrogates.
+            given.encode()
+        except UnicodeError:
+            # Its text and its frames quote what was given.
+            raise InvalidRequest(_NOT_TEXT) from None
+        return given
 
     def new_secret(self, what: str) -> str:
         """As `secret`, typed twice by a person. Raises: InvalidRequest."""
@@ -54,6 +57,20 @@ class Prompts:
         with _TERMINAL.open("r+b", buffering=0) as terminal:
             terminal.write(f"{shown} [y/N] ".encode())
             return terminal.readline().strip().lower() in (b"y", b"yes")
+
+    def _asked(self, what: str) -> str:
+        self._check_terminal()
+        try:
+            return getpass.getpass(f"{what}: ")
+        except EOFError:
+            raise InvalidRequest(_NOTHING) from None
+
+    @staticmethod
+    def _next_line(stdin: TextIO, what: str) -> str:
+        line = stdin.readline()
+        if not line:
+            raise InvalidRequest(_NO_LINE.format(what=what[0].lower() + what[1:]))
+        return line.rstrip("\r\n")
 
     @staticmethod
     def _check_terminal() -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
@@ -29,6 +31,11 @@ _TOKEN = "JUPYTER_TOKEN"  # noqa: S105 -- the variable's name
 
 # An answer of the largest export piece has a few MB.
 _MAX_ANSWER_BYTES = 16 << 20
+
+# What a server says of itself has a few hundred bytes.
+_MAX_INFO_BYTES = 64 << 10
+
+_OTHER_VERSION = "This Jupyter server has no connvault, or another version of it."
 
 
 class RunningServer:
@@ -60,14 +67,14 @@ class RunningServer:
         request.add_header("Authorization", f"token {self._token}")
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                found = json.loads(answer.read(_MAX_ANSWER_BYTES))
+                found = json.loads(answer.read(_MAX_ANSWER_BYTES), object_hook=_Answer)
         except HTTPError as exc:
             raise _error(exc) from None
-        except (URLError, OSError):
+        except (URLError, OSError, HTTPException):
             raise BrokerUnavailable(
                 "The Jupyter server does not answer. Is it running, and its certificate known?"
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             _foreign()
         return found if isinstance(found, dict) else _foreign()
 
@@ -80,7 +87,7 @@ def found(url: str | None = None) -> RunningServer:
     """
     running = {one["url"].rstrip("/"): one for one in _running()}
     wanted = (url or os.environ.get(_OWN_SERVER, "")).rstrip("/")
-    if url is not None and urlsplit(url).scheme not in ("http", "https"):
+    if url is not None and not _is_address(url):
         raise InvalidRequest("--server takes an address like http://localhost:8888/.")
     if wanted in running:
         return _server(running[wanted])
@@ -107,14 +114,31 @@ def _running() -> list[dict[str, Any]]:
     servers = []
     for file in sorted(Path(jupyter_runtime_dir()).glob("jpserver-*.json")):
         try:
-            info = json.loads(file.read_text())
+            # Not blocking: it may be a pipe.
+            with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+                info = json.loads(opened.read(_MAX_INFO_BYTES))
             url, pid = info["url"], info["pid"]
             os.kill(pid, 0)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
-        if isinstance(url, str) and urlsplit(url).scheme in ("http", "https"):
+        if isinstance(url, str) and _is_address(url):
             servers.append(info)
     return servers
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and parts.port != 0 and not re.search(r"[^!-~]", url)
+    except ValueError:
+        return False
+
+
+class _Answer(dict[str, Any]):
+    """An object of an answer. Where a name is missing, something else has answered."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise BrokerUnavailable(_OTHER_VERSION)
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -128,13 +152,13 @@ def _error(answer: HTTPError) -> ConnvaultError:
             problem = json.loads(answer.read(_MAX_ANSWER_BYTES))
             if isinstance(problem, dict) and "code" in problem:
                 return from_problem(problem)
-        except (OSError, ValueError):
+        except (OSError, ValueError, HTTPException, RecursionError):
             pass
     if answer.code in (401, 403):
         return BrokerUnavailable(
             "The Jupyter server refused the token. Put the right one into JUPYTER_TOKEN."
         )
-    return BrokerUnavailable("This Jupyter server has no connvault, or another version of it.")
+    return BrokerUnavailable(_OTHER_VERSION)
 
 
 def _foreign() -> NoReturn:

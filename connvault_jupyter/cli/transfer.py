@@ -57,12 +57,18 @@ def _export(asked: argparse.Namespace) -> int:
         "ids": [_known(ids, name) for name in asked.names] or None,
         "with_secrets": with_secrets,
         "although_no_reveal": [_known(ids, name) for name in asked.although_no_reveal],
-        "passphrase": prompts.new_secret(_FILE),
     }
-    if with_secrets:
-        request["proof"] = slot_proof(server, prompts, kind=asked.proof, key_file=asked.key_file)
-    made = sealed_call(server, "connections.export", request)
-    private_output.write(asked.output, [made.pop("file")], replacing=asked.force)
+    made: dict[str, Any] = {}
+
+    def file() -> Iterator[str]:
+        # Not before there is a place for it: the activity log says that it was exported.
+        request["passphrase"] = prompts.new_secret(_FILE)
+        if with_secrets:
+            request["proof"] = slot_proof(server, prompts, kind=asked.proof, key_file=asked.key_file)
+        made.update(sealed_call(server, "connections.export", request))
+        yield made.pop("file")
+
+    private_output.write(asked.output, file(), replacing=asked.force)
     return told(asked, {"file": str(asked.output), **made}, _exported(asked.output, made))
 
 
@@ -128,7 +134,8 @@ def _planned(entries: Sequence[Mapping[str, Any]], decisions: Sequence[Mapping[s
     for entry, decision in zip(entries, decisions, strict=True):
         there = (entry["present"] or {}).get("destination", "")
         secrets = "with its secrets" if entry["secrets"] else "without secrets"
-        yield f"{entry['name']}: {entry['destination'] or entry['provider_id']}, {secrets}"
+        revealed = ", may be revealed" if entry["reveal_allowed"] and decision["action"] == "add" else ""
+        yield f"{entry['name']}: {entry['destination'] or entry['provider_id']}, {secrets}{revealed}"
         yield f"    {_WOULD[entry['would']].format(there=there, kind=entry['provider_id'])}"
         yield f"    -> {_action(decision)}"
 

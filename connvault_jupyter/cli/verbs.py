@@ -14,9 +14,10 @@ from ..errors import ConnvaultError
 from .prompts import printable
 from .vault_calls import KINDS
 
-# sysexits(3): EX_NOPERM, as for the other verbs; EX_CANTCREAT.
+# sysexits(3): EX_NOPERM, as for the other verbs; EX_CANTCREAT. 130: as a shell has it for Ctrl-C.
 REFUSED = 77
 NOT_WRITTEN = 73
+INTERRUPTED = 130
 
 
 def performed(asked: argparse.Namespace) -> int:
@@ -26,21 +27,26 @@ def performed(asked: argparse.Namespace) -> int:
     except ConnvaultError as exc:
         return _fail(_said(exc), REFUSED)
     except BrokenPipeError:
-        # Python would complain about it while exiting.
+        # The reader has seen enough (`| head`). Python would complain about it while exiting.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as exc:
-        return _fail(f"{exc.strerror or type(exc).__name__}.", NOT_WRITTEN)
+        about = f"{exc.filename}: " if isinstance(exc.filename, str) else ""
+        return _fail(f"{about}{exc.strerror or type(exc).__name__}.", NOT_WRITTEN)
+    except KeyboardInterrupt:
+        return _fail("Interrupted. What a server was asked before, it may still do.", INTERRUPTED)
     return status
+
+
+def say(line: str) -> None:
+    """Prints one line; nothing in it from outside can move the cursor, or hide what follows."""
+    print(printable(line))  # noqa: T201 -- what the command is for
 
 
 def told(asked: argparse.Namespace, found: Mapping[str, Any], lines: Iterable[str]) -> int:
     """Prints `found` as JSON if that was asked for, else the lines."""
-    if asked.json:
-        print(json.dumps(found))  # noqa: T201 -- what the command is for
-        return 0
-    for line in lines:
-        print(printable(line))  # noqa: T201 -- as above
+    for line in [json.dumps(found)] if asked.json else lines:
+        say(line)
     return 0
 
 
@@ -75,5 +81,5 @@ def _said(error: ConnvaultError) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"jupyter connvault: {message}", file=sys.stderr)  # noqa: T201 -- the person's answer
+    print(printable(f"jupyter connvault: {message}"), file=sys.stderr)  # noqa: T201 -- the person's answer
     return status
