@@ -16,7 +16,9 @@ _NO_TERMINAL = (
     "There is no terminal to ask on. Give what would be asked for on the standard input, one a line, with "
     "--passphrase-stdin."
 )
-_NOT_TEXT = "What was given is not text in the encoding of this terminal. Set the one that it has (LANG), then try again."
+_NOT_TEXT = (
+    "What was given is not text in this terminal's encoding. Set the right one (LANG), then try again."
+)
 _NOTHING = "Nothing was typed, so nothing was done."
 _NO_LINE = "The standard input has fewer lines than there are passphrases to give: {what} is missing."
 

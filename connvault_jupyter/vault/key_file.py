@@ -24,8 +24,8 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +45,10 @@ DETAIL = (
 
 _FORM = "connvault-jupyter-key-1"
 _LINE = re.compile(rf"{_FORM} ([A-Za-z0-9_.-]{{1,200}}) ([A-Za-z0-9+/]{{43}}=)", re.ASCII)
+
+# Whoever has the folder locked holds it for a few syncs of the disk. Any reader of the folder can have it for ever.
+_LOCK_TIMEOUT_S = 5.0
+_PAUSE_S = 0.01
 
 # More lines than anybody has vaults: a device or a wrong file is not read to its end.
 _MAX_BYTES = 64 * 1024
@@ -112,12 +116,30 @@ class KeyFileCustodian(MasterKeyCustodian):
     def _changing(self) -> Iterator[dict[str, bytes]]:
         """The keys, which are written again at the end of the block; another process waits for that."""
         with self._folder(self._path) as folder:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            self._lock(folder)
             keys = self._read(folder)
             before = dict(keys)
             yield keys
             if keys != before:
                 self._write(folder, keys)
+
+    def _lock(self, folder: int) -> None:
+        """Until the folder is closed. Raises: CustodianUnavailable: somebody else has it for too long."""
+        deadline = time.monotonic() + _LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CustodianUnavailable(
+                        f"Another program has locked the folder of the key file {self._path}. End it, or put the "
+                        "key file into a folder that only you can read, then try again."
+                    ) from None
+                time.sleep(_PAUSE_S)
+            except OSError as exc:
+                raise self._unusable(exc) from None
+            else:
+                return
 
     @contextmanager
     def _folder(self, path: Path) -> Iterator[int]:
@@ -207,7 +229,10 @@ class KeyFileCustodian(MasterKeyCustodian):
             if not keys:
                 os.unlink(self._path.name, dir_fd=folder)
                 return
-            made = f".{self._path.name}.{secrets.token_hex(8)}"
+            # Always the same name, as the folder is locked: what a process left here that was killed goes.
+            made = f".{self._path.name}.part"
+            with suppress(FileNotFoundError):
+                os.unlink(made, dir_fd=folder)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
             file = os.open(made, flags, 0o600, dir_fd=folder)
             try:

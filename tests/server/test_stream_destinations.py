@@ -51,6 +51,12 @@ def test_an_address_is_understood(text: str, found: Destination) -> None:
         "https://user:secret@o.example/",
         "https://o.example/?key=secret",
         "tcp://logs.example:99999",
+        "udp://logs.example:secret",
+        "https://o.example:secret/",
+        "https://[secret/",
+        "http://o.example/\x1b[8m",
+        "http://o.example/a b",
+        "unix:/dev/log\0",
     ],
 )
 def test_what_is_no_address_is_refused_without_repeating_it(text: str) -> None:
@@ -135,6 +141,39 @@ def test_over_tcp_octets_are_counted() -> None:
                 got += more
     one = line(MESSAGE, "h")
     assert got == (b"%d " % len(one) + one) * 2
+
+
+def test_over_tcp_a_daemon_that_was_restarted_misses_nothing() -> None:
+    """The system takes what is written to a connection that the other end has closed; nobody would ever read it."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(10)
+        to = Destination("tcp", host="127.0.0.1", port=listener.getsockname()[1])
+        sender = SyslogSender(to, hostname="h")
+        for _ in range(3):
+            sender.send([MESSAGE])
+            connection, _ = listener.accept()
+            with connection:
+                # Some daemons greet.
+                connection.sendall(b"hello")
+                assert connection.recv(10_000).endswith(line(MESSAGE, "h"))
+        sender.close()
+
+
+def test_over_tcp_one_connection_serves_all_messages() -> None:
+    """As long as the other end has it open, also if it says something."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(10)
+        to = Destination("tcp", host="127.0.0.1", port=listener.getsockname()[1])
+        sender = SyslogSender(to, hostname="h")
+        sender.send([MESSAGE])
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(10)
+            for _ in range(2):
+                assert connection.recv(10_000).endswith(line(MESSAGE, "h"))
+                connection.sendall(b"hello")
+                sender.send([MESSAGE])
+        sender.close()
 
 
 # OpenTelemetry.

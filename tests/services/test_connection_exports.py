@@ -199,18 +199,28 @@ def test_a_secret_that_can_t_be_read_does_not_stop_the_others() -> None:
     assert gone.id in {entry.id for entry in found.connections}
 
 
-def test_a_locked_vault_gives_metadata_alone() -> None:
-    """With a slot's secret too: a proof does not unlock."""
+def test_a_locked_vault_gives_nothing() -> None:
+    """With a slot's secret neither: a proof does not unlock. Nor without secrets: what was changed outside looks like
+    any other connection as long as there are no keys."""
     world = World()
     world.connection()
     given = proof(world)
+    edit(world, strip=False, fields={**POSTGRES, "host": "evil.example.org"})
     lock(world)
-    with pytest.raises(VaultLocked):
-        exported(world, with_secrets=True, proof=given)
+    for more in ({"with_secrets": True, "proof": given}, {}):
+        with pytest.raises(VaultLocked):
+            exported(world, **more)
     assert world.secrets.short_state == "locked"
-    assert [one.without_secrets for one in exported(world).connections] == ["not_asked"]
+    assert rows(world) == []
+
+
+def test_where_there_is_no_vault_metadata_is_exported() -> None:
+    """What was entered before it is set up. There are no secrets."""
+    world = World(unlocked=False)
+    world.connection(secrets={})
+    assert [one.without_secrets for one in exported(world).connections] == ["none_set"]
     with pytest.raises(VaultNotSetUp):
-        exported(World(unlocked=False), with_secrets=True, proof=given)
+        exported(world, with_secrets=True, proof={"passphrase": PASSPHRASE})
 
 
 def test_without_authentication_no_secret_leaves() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from connvault_jupyter.errors import CustodianUnavailable
 from connvault_jupyter.services.vault_ports import Custodian
+from connvault_jupyter.vault import key_file
 from connvault_jupyter.vault.conformance import CustodianConformance
 from connvault_jupyter.vault.key_file import KeyFileCustodian
 
@@ -188,6 +192,46 @@ def test_where_nothing_can_be_written_the_file_stays(
             custodian.keep("another", KEY, None)
     assert [*path.parent.iterdir()] == [path]
     assert custodian.recover(NAME, {"version": 1}, None) == KEY
+
+
+def test_a_folder_that_somebody_keeps_locked_is_not_waited_for(
+    custodian: KeyFileCustodian, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may read the folder can lock it, and no key slot could be changed and no vault be unlocked meanwhile.
+    Reading needs no lock."""
+    monkeypatch.setattr(key_file, "_LOCK_TIMEOUT_S", 0.05)
+    theirs = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with ThreadPoolExecutor(1) as aside:
+            kept = aside.submit(custodian.keep, "another", KEY, None)
+            try:
+                with pytest.raises(CustodianUnavailable, match="locked the folder"):
+                    kept.result(10)
+            finally:
+                fcntl.flock(theirs, fcntl.LOCK_UN)
+    finally:
+        os.close(theirs)
+    assert custodian.recover(NAME, {"version": 1}, None) == KEY
+
+
+KILLED = """
+import os, pathlib, sys
+from connvault_jupyter.vault.key_file import KeyFileCustodian
+os.rename = lambda *_, **__: os._exit(9)
+KeyFileCustodian(path=pathlib.Path(sys.argv[1]), root=int(sys.argv[2])).keep("another", bytes(32), None)
+"""
+
+
+def test_what_a_killed_process_left_is_gone_with_the_next_change(
+    custodian: KeyFileCustodian, path: Path
+) -> None:
+    """It has the keys too, also those that are removed later."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path), str(NOBODY)], check=False)
+    assert killed.returncode == 9
+    assert len([*path.parent.iterdir()]) == 2
+    custodian.keep("another", KEY, None)
+    assert [*path.parent.iterdir()] == [path]
 
 
 @pytest.fixture

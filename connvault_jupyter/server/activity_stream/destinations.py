@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -52,19 +53,34 @@ class Sender(Protocol):
 
 def destination(text: str) -> Destination:
     """Raises: ValueError: it is none. The message says what is expected and does not repeat what was given."""
-    parts = urlsplit(text)
-    if parts.scheme not in _SCHEMES or parts.username is not None or parts.query or parts.fragment:
+    found = None
+    # Raised outside the handler: the text of urllib's own quotes parts of the address.
+    with suppress(ValueError):
+        found = _parsed(text)
+    if found is None:
         raise ValueError(f"expected {EXPECTED}, without a user, password or query")
+    return found
+
+
+def _parsed(text: str) -> Destination | None:
+    """Raises: ValueError."""
+    # It is shown to people, and a blank or a control character is no part of an address.
+    if not text.isprintable() or " " in text:
+        return None
+    parts = urlsplit(text)
+    port = parts.port
+    if parts.scheme not in _SCHEMES or parts.username is not None or parts.query or parts.fragment:
+        return None
     if parts.scheme == "unix":
         if parts.netloc or not parts.path.startswith("/"):
-            raise ValueError(f"expected {EXPECTED}")
+            return None
         return Destination("unix", path=parts.path)
     if not parts.hostname:
-        raise ValueError(f"expected {EXPECTED}")
+        return None
     if parts.scheme in _PORTS:
         if parts.path.strip("/"):
-            raise ValueError(f"expected {EXPECTED}")
-        return Destination(parts.scheme, host=parts.hostname, port=parts.port or _PORTS[parts.scheme])
+            return None
+        return Destination(parts.scheme, host=parts.hostname, port=port or _PORTS[parts.scheme])
     # As the exporters of OpenTelemetry complete an endpoint.
     path = parts.path if parts.path.strip("/") else "/v1/logs"
     return Destination(parts.scheme, host=parts.hostname, url=f"{parts.scheme}://{parts.netloc}{path}")

@@ -1,8 +1,8 @@
 """Syslog (RFC 5424): to the machine's own socket, over UDP (RFC 5426), or over TCP, octets counted (RFC 6587 3.4.1).
 
 The message is one JSON object in ASCII. Nothing here encrypts: to another machine, send by the local syslog daemon,
-which can (RFC 5425), or by OTLP over https. UDP and the local socket have no answer: a message that was accepted by
-the system counts as sent.
+which can (RFC 5425), or by OTLP over https. None of them has an answer: a message that was accepted by the system
+counts as sent. Over TCP, a connection that was closed since the last message is noticed before the next one.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class SyslogSender:
             self._socket = None
 
     def _write(self, content: bytes) -> None:
+        if self._socket is not None and self._has_ended(self._socket):
+            self.close()
         if self._socket is None:
             self._socket = self._connected()
         try:
@@ -67,6 +69,23 @@ class SyslogSender:
             if exc.errno not in _TOO_LONG:
                 self.close()
             raise
+
+    def _has_ended(self, connection: socket.socket) -> bool:
+        """Whether the other end was closed, as when the daemon is restarted. The system would take what is written next
+        all the same, and it would be lost."""
+        if self._to.scheme != "tcp":
+            return False
+        connection.setblocking(False)
+        try:
+            # Syslog answers nothing: what some daemons say is dropped.
+            while connection.recv(4096):
+                pass
+        except BlockingIOError:
+            connection.settimeout(_TIMEOUT_S)
+            return False
+        except OSError:
+            return True
+        return True
 
     def _connected(self) -> socket.socket:
         to = self._to
