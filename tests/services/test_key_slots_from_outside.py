@@ -101,6 +101,24 @@ def test_slots_that_were_put_in_another_order_or_taken_out_are_noticed() -> None
     unlock(world, None)
 
 
+def test_slots_put_back_as_they_were_before_one_was_added_are_not_noticed() -> None:
+    """They are what somebody with the keys has made. The new slot opens nothing any more, and nobody is told. Once the
+    master key is another one, slots from before it are noticed."""
+    world = with_slots(keyring=False)
+    before = record_of(world)
+    add(world, "passphrase", label="third", passphrase="a third passphrase")
+    edit(world, lambda _: before)
+    lock(world)
+    unlock(world)
+    assert not world.slots.list().changed_outside
+    rotate(world)
+    after = record_of(world)
+    edit(world, lambda record: replace(record, slots=before.slots, slots_mac=before.slots_mac))
+    assert {slot.standing for slot in world.slots.list().slots} == {"foreign"}
+    edit(world, lambda _: after)
+    assert {slot.standing for slot in world.slots.list().slots} == {"genuine"}
+
+
 @pytest.mark.parametrize("change", [{"public_key": b"\1" * 32}, {"label": "the other one"}])
 def test_an_edited_row_of_the_only_slot_is_put_right_by_its_secret(change: dict[str, object]) -> None:
     """The slot opens by what its custodian holds, and its public key follows from that."""

@@ -53,6 +53,7 @@ export function ImportRow({ entry, plan, trans, onPlan }: ImportRowProps): JSX.E
       <small>
         {entry.provider_name || foreignText(entry.provider_id)}
         {entry.secrets.length ? trans.__(' · with its secrets') : trans.__(' · without secrets')}
+        {entry.reveal_allowed && plan.action !== 'replace' && trans.__(' · may be revealed')}
       </small>
       <div className="jp-connvault-importPlace">{foreignText(entry.destination)}</div>
       {present && entry.would === 'other_destination' && (

@@ -163,6 +163,18 @@ describe('an import', () => {
     ]);
   });
 
+  test('says which new ones may be revealed, and of one that is replaced that stays as it is', async () => {
+    const shown = (name: string): string => screen.getByTestId(`connvault-import-${name}`).textContent ?? '';
+    await look(
+      importEntry({ name: 'kept', reveal_allowed: false }),
+      importEntry({ name: 'told', reveal_allowed: true }),
+      importEntry({ would: 'name_taken', reveal_allowed: true, present })
+    );
+    expect([shown('kept'), shown('told')].map(text => text.includes('may be revealed'))).toEqual([false, true]);
+    fireEvent.change(input('connvault-import-warehouse-action'), { target: { value: 'replace' } });
+    expect(shown('warehouse')).not.toContain('may be revealed');
+  });
+
   test('adds under another name', async () => {
     await look(importEntry({ would: 'same', present }));
     fireEvent.change(input('connvault-import-warehouse-action'), { target: { value: 'add' } });
