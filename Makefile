@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help ready ready-lab ready-bench ready-check lab test test-python test-labextension e2e check \
-  check-python check-labextension check-contracts check-workflows bench fuzz mutants matrix java compatibility docs dist clean
+  check-python check-labextension check-contracts check-workflows bench fuzz crash mutants matrix java compatibility docs dist clean
 
 help: ## What can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -93,6 +93,12 @@ java: ready ## A Java client on a handle's loopback port (needs a JDK and Postgr
 
 fuzz: ready ## Long property and mutation runs (FUZZ_EXAMPLES=100000 each)
 	CONNVAULT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest $(PARALLEL) -m fuzz --timeout=3600
+
+crash: ready ## A process killed at each write of moves, changes of keys and slots, and imports (build/crash.txt)
+	rm -f build/crash.txt
+	CONNVAULT_CRASH_POINTS=all $(PY) -m pytest $(PARALLEL) tests/faults/test_crash_points.py
+	@sort -k2 build/crash.txt
+	@awk '{ points += $$1 } END { print points, "points" }' build/crash.txt
 
 # Not in CI: a whole run takes hours. At the lowest priority, since it is for a machine that does something else besides.
 mutants: ready ## Whether a test notices small changes to what guards secrets (MUTANTS_ARGS=--sample=40 --seed=1)

@@ -11,6 +11,10 @@ from typing import Any, Literal, Protocol
 from ..contracts.vault import CustodianKind
 from .ports import Position
 
+# NIST SP 800-63B asks for at least 8 where guessing can be slowed down; here the wrapped key, or the file, may be
+# copied and attacked offline.
+MINIMUM_PASSPHRASE_CHARS = 10
+
 
 @dataclass(frozen=True)
 class SealContext:

@@ -139,11 +139,12 @@ def _set_journal_mode(connection: sqlite3.Connection, mode: str, timeout_s: floa
 
 
 def back_up(path: Path, name: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Path:
-    """Creates a copy next to the database, `connvault.db.<name>`: complete, or not at all. The write lock may be held.
+    """Creates a copy next to the database, `connvault.db.<name>`: complete, or not at all. The write lock is held.
 
     Raises: StorageFull, StorageError. sqlite3.Error: translated by the caller."""
     copy = path.with_name(f"{path.name}.{name}")
-    draft = copy.with_name(f"{copy.name}.{os.getpid()}")
+    # One name for all: what a killed process has left of it goes with the next try.
+    draft = copy.with_name(f"{copy.name}.part")
     try:
         draft.unlink(missing_ok=True)
         create_private(draft)

@@ -14,10 +14,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from ..errors import CustodianUnavailable, WeakPassphrase
+from ..services.vault_ports import MINIMUM_PASSPHRASE_CHARS
 from .envelope import KEY_BYTES
-
-# NIST SP 800-63B asks for 8 where tries are limited. Whoever has this file may try offline, so a little more.
-MINIMUM_PASSPHRASE_CHARS = 10
 
 # RFC 9106 4, second recommended option: t=3, 64 MiB, p=4. About 150 ms.
 ITERATIONS = 3

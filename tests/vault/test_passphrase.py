@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from connvault_jupyter.errors import CustodianUnavailable, VaultError, WeakPassphrase, WrongPassphrase
-from connvault_jupyter.services.vault_ports import Custodian
-from connvault_jupyter.vault.argon2 import MINIMUM_PASSPHRASE_CHARS
+from connvault_jupyter.services.vault_ports import MINIMUM_PASSPHRASE_CHARS, Custodian
 from connvault_jupyter.vault.conformance import CustodianConformance
 from connvault_jupyter.vault.passphrase import PassphraseCustodian
 

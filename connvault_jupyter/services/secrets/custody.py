@@ -22,13 +22,9 @@ from ...errors import (
     VaultReplaced,
     WrongPassphrase,
 )
-from ..vault_ports import Custodian, Slot, VaultPorts, VaultRecord
+from ..vault_ports import MINIMUM_PASSPHRASE_CHARS, Custodian, Slot, VaultPorts, VaultRecord
 from .generations import Unlocked, opened
 from .slots import name_of, pin_fits, place_of
-
-# NIST SP 800-63B asks for at least 8 where guessing can be slowed down; here the wrapped key may be copied and
-# attacked offline.
-MINIMUM_PASSPHRASE_CHARS = 10
 
 # With "auto": the first one that is available.
 _ORDER: tuple[CustodianKind, ...] = ("os_keyring", "passphrase")

@@ -153,7 +153,8 @@ class PrivateFile:
     def back_up(self, data: bytes, name: str) -> Path:
         """Writes `data` into a private file of this name beside it. Raises: StorageFull, StorageError."""
         copy = self.path.with_name(f"{self.path.name}.{name}")
-        draft = copy.with_name(f"{copy.name}.{os.getpid()}")
+        # As for the database's copies.
+        draft = copy.with_name(f"{copy.name}.part")
         try:
             _remove(draft)
             _write(draft, data)

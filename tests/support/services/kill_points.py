@@ -1,9 +1,9 @@
 """Kills a real process at each of its writes: the program of tests that ask what is found afterwards.
 
 As a program it is told a module, one of its functions, and folders. For n = 0, 1, ... it copies the first folder, runs
-the function on the copy in a forked process, and kills (SIGKILL) that at its n-th write; the last run is not killed. A
-write is a call that changes the disk: of `os`, or a statement of the database that is watched. Of what is written to a
-file, half is there when the process is killed.
+the function on the copy in a forked process, and kills (SIGKILL) that at its n-th write; one run is not killed. A write
+is a call that changes the disk: of `os`, or a statement or checkpoint of the database that is watched. Of what is
+written to a file, half is there when the process is killed.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
 from connvault_jupyter.storage.database import Database
 
 ROOT = Path(__file__).resolve().parents[3]
-_WATCHED = ("open", "write", "fsync", "replace", "unlink", "link", "fchmod")
+_WATCHED = ("open", "write", "fsync", "replace", "rename", "unlink", "link", "fchmod")
 _READING = ("SELECT", "PRAGMA", "BEGIN")
+# Of a pragma, it changes the disk.
+_CHECKPOINT = "PRAGMA wal_checkpoint"
 
 
-Run = Callable[[Path, "Killer"], None]
+# Further arguments are words that it is told.
+Run = Callable[..., None]
 
 
 class Killer:
@@ -40,6 +42,9 @@ class Killer:
     def watch(self, database: Database) -> None:
         """Counts the statements of this database too."""
         database._connection = _Watched(database._connection, self)  # type: ignore[assignment]
+        if database._checkpoints is not None:
+            checkpoints = database._checkpoints
+            checkpoints._connection = _Watched(checkpoints._connection, self)  # type: ignore[assignment]
 
     def watch_os(self) -> None:
         """For the rest of the process."""
@@ -81,20 +86,35 @@ class _Watched:
         setattr(self._connection, name, value)
 
     def execute(self, sql: str, *parameters: Any) -> Any:
-        if not sql.startswith(_READING):
+        if sql.startswith(_CHECKPOINT) or not sql.startswith(_READING):
             self._killer.step(sql.split(" ", 1)[0])
         return self._connection.execute(sql, *parameters)
 
 
-def kill_points(run: Run, base: Path, out: Path) -> list[str]:
+def kill_points(run: Run, base: Path, out: Path, *told: str, most: int | None = None) -> list[str]:
     """Runs `run` on copies `out/0`, `out/1`, ... of `base`; returns what each was about to do when it was killed. The
-    last one, which has no name here, was not."""
-    return _program(run, base, out)
+    last one, which has no name here, was not.
+
+    `told`: further arguments of `run`. `most`: so many points at most are tried, and the others have no folder: those
+    around a COMMIT, and others in equal distances.
+    """
+    return _program(run, base, out, "all" if most is None else most, *told)
+
+
+def chosen(steps: Sequence[str], most: int) -> list[int]:
+    """Which points are tried if they are to be few: the first and the last, those at and after the last COMMIT, and
+    others in equal distances."""
+    if len(steps) <= most:
+        return [*range(len(steps))]
+    decided = max((at for at, step in enumerate(steps) if step == "COMMIT"), default=0)
+    first = [decided, min(decided + 1, len(steps) - 1), 0, len(steps) - 1]
+    others = [round(number * (len(steps) - 1) / most) for number in range(1, most)]
+    return sorted([*dict.fromkeys([*first, *others])][:most])
 
 
 def kill_once(run: Run, folder: Path, at: int) -> None:
     """Runs it on `folder` itself, and kills it there."""
-    _program(run, folder, at)
+    _program(run, folder, at, 0)
 
 
 def _program(run: Run, *arguments: object) -> list[str]:
@@ -109,8 +129,8 @@ def _program(run: Run, *arguments: object) -> list[str]:
     return killed
 
 
-def _run(run: Run, folder: Path, at: int) -> tuple[bool, list[str]]:
-    """Whether it was killed, and its steps."""
+def _run(run: Run, folder: Path, at: int, told: Sequence[str] = ()) -> tuple[bool, list[str]]:
+    """Whether it was killed, and its steps. `at` -1: it is not."""
     reading, writing = os.pipe()
     write = os.write
     pid = os.fork()
@@ -119,7 +139,7 @@ def _run(run: Run, folder: Path, at: int) -> tuple[bool, list[str]]:
         def tell(name: str) -> None:
             write(writing, f"{name}\n".encode())
 
-        _child(run, folder, Killer(at, tell))
+        _child(run, folder, Killer(at, tell), told)
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as said:
         steps = said.read().splitlines()
@@ -129,9 +149,9 @@ def _run(run: Run, folder: Path, at: int) -> tuple[bool, list[str]]:
     return os.WIFSIGNALED(status), steps
 
 
-def _child(run: Run, folder: Path, killer: Killer) -> NoReturn:
+def _child(run: Run, folder: Path, killer: Killer, told: Sequence[str]) -> NoReturn:
     try:
-        run(folder, killer)
+        run(folder, killer, *told)
     except BaseException:  # noqa: BLE001 -- a fork must never return into what it was forked from
         sys.excepthook(*sys.exc_info())
         os._exit(1)
@@ -139,21 +159,41 @@ def _child(run: Run, folder: Path, killer: Killer) -> NoReturn:
 
 
 def main(arguments: Sequence[str]) -> None:
-    module, function, base, out = arguments
+    module, function, base, out, most, *told = arguments
     run: Run = getattr(importlib.import_module(module), function)
-    killed = []
     if out.isdecimal():
         _, steps = _run(run, Path(base), int(out))
-        killed.append(steps[-1])
+        killed = steps[-1:]
+    elif most == "all":
+        killed = _at_each(run, Path(base), Path(out), told)
     else:
-        for at in count():
-            folder = Path(out, str(at))
-            shutil.copytree(base, folder)
-            was_killed, steps = _run(run, folder, at)
-            if not was_killed:
-                break
-            killed.append(steps[-1])
+        killed = _at_some(run, Path(base), Path(out), told, int(most))
     sys.stdout.write(json.dumps(killed))
+
+
+def _at_each(run: Run, base: Path, out: Path, told: Sequence[str]) -> list[str]:
+    killed: list[str] = []
+    while True:
+        folder = out / str(len(killed))
+        shutil.copytree(base, folder)
+        was_killed, steps = _run(run, folder, len(killed), told)
+        if not was_killed:
+            return killed
+        killed.append(steps[-1])
+
+
+def _at_some(run: Run, base: Path, out: Path, told: Sequence[str], most: int) -> list[str]:
+    whole = out / "whole"
+    shutil.copytree(base, whole)
+    _, steps = _run(run, whole, -1, told)
+    whole.rename(out / str(len(steps)))
+    for at in chosen(steps, most):
+        folder = out / str(at)
+        shutil.copytree(base, folder)
+        was_killed, _ = _run(run, folder, at, told)
+        if not was_killed:
+            raise RuntimeError("it does not write the same each time")
+    return steps
 
 
 if __name__ == "__main__":
