@@ -109,7 +109,7 @@ def _decisions(asked: argparse.Namespace, entries: Sequence[Mapping[str, Any]]) 
     Raises: ConnectionNotFound, InvalidRequest."""
     other = dict(_pair(text) for text in asked.rename)
     names = {entry["name"] for entry in entries}
-    for name in (*other, *asked.replace, *asked.skip):
+    for name in (*other, *asked.replace, *asked.skip, *asked.only):
         if name not in names:
             raise ConnectionNotFound("The file has no connection of this name.", connection=name)
     return [_decision(entry, asked, other) for entry in entries]

@@ -279,3 +279,13 @@ def test_a_new_connection_that_may_be_revealed_is_said_to_be() -> None:
     for changed, action in ((entry, "replace"), ({**entry, "reveal_allowed": False}, "add")):
         first, *_ = transfer._planned([changed], [{"name": "warehouse", "action": action}])
         assert "revealed" not in first
+
+
+@pytest.mark.parametrize("option", ["only", "skip", "replace", "rename"])
+def test_a_name_that_the_file_does_not_have_is_said(option: str) -> None:
+    """A mistyped one would import all, or nothing, and say that it went well."""
+    entry = {"name": "warehouse", "would": "new", "present": None}
+    given: dict[str, list[str]] = {"only": [], "skip": [], "replace": [], "rename": []}
+    given[option] = ["warehouze=b" if option == "rename" else "warehouze"]
+    with pytest.raises(ConnectionNotFound):
+        transfer._decisions(argparse.Namespace(**given), [entry])
