@@ -62,7 +62,7 @@ def sentences(found: Findings) -> Iterator[str]:
     if found.head == "in_the_file" and found.fault is None:
         yield "The head that you kept is in it."
     elif found.head == "outside_the_file":
-        yield "The head that you kept is of an event outside of this part."
+        yield "The head that you kept is of an event that is not in this part, so it shows nothing of it."
 
 
 def head_sentences(found: Mapping[str, Any]) -> Iterator[str]:

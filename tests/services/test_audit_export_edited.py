@@ -289,6 +289,27 @@ def test_a_log_that_is_shorter_than_a_part_is_noticed() -> None:
     assert (found.fault, found.log, found.differing_at, found.good) == (None, "shorter", last - 1, False)
 
 
+def test_a_kept_head_of_an_event_that_was_left_out_is_not_said_to_be_there() -> None:
+    """Nobody could tell it from one that was made up. Of the last one that was left out, the digest is there."""
+    world = used()
+    heads = []
+    for _ in range(3):
+        write(world, 1)
+        heads.append(world.exports.head())
+    (lake,) = [
+        view.connection.id for view in world.connections.list().connections if view.connection.name == "lake"
+    ]
+    text = file_of(world, connection_id=lake)
+    for head in heads[:2]:
+        for digest in (head.digest, "ab" * 32):
+            found = checked(text, kept=head.model_copy(update={"digest": digest}))
+            assert (found.fault, found.head) == (None, "outside_the_file")
+    assert checked(text, kept=heads[2]).head == "in_the_file"
+    found = checked(text, kept=heads[2].model_copy(update={"digest": "ab" * 32}))
+    assert found.fault is not None
+    assert found.fault.kind == "not_the_kept_head"
+
+
 def test_a_part_without_the_kept_head_is_noticed() -> None:
     """Whoever makes a consistent chain anew can't make the event that was kept."""
     world = used()
