@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.contracts.audit import ExportFormat
 from connvault_jupyter.services.audit import chain
+from connvault_jupyter.services.audit.export import AuditExports
 from connvault_jupyter.services.ports import ChainLink, Position
 from tests.services.test_record_of_old_keys import change, keys_of, started_anew
 from tests.services.test_record_of_old_keys import world as world
@@ -322,3 +323,18 @@ def test_a_part_without_the_kept_head_is_noticed() -> None:
     found = checked(joined(lines), kept=head)
     assert found.fault is not None
     assert (found.fault.kind, found.fault.sequence) == ("not_the_kept_head", head.sequence)
+
+
+def test_a_first_line_that_does_not_say_how_the_part_ends_covers_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it is where the last row can't be read. Events without a MAC could follow that the vault never wrote."""
+    world = used()
+    monkeypatch.setattr(AuditExports, "_digest_of", lambda *_: None)
+    lines = records(file_of(world))
+    assert checked(joined(lines), world).proof == "present_keys"
+    for line in lines[1:]:
+        line.pop("mac", None)
+        line.pop("generation", None)
+    found = checked(joined(lines), world)
+    assert (found.fault, found.proof, found.unproven_from) == (None, "none", 1)

@@ -141,7 +141,7 @@ class _Check:
         if not self.ended:
             raise _Wrong("cut_end", number, self.next)
         self._flush()
-        if self.stated_by is not None and not self.filtered:
+        if self.stated_by is not None and self.last_digest is not None and not self.filtered:
             # The vault stated with which digest the part ends, and it does: so that covers all.
             self.earlier.event(self.found.last, covering=True)
             if self.stated_by == self.current:
