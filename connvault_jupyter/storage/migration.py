@@ -95,10 +95,13 @@ def _to_json(database: Database, data_dir: Path, dry_run: bool, clock: Clock | N
         if entries_of(text_of(entries), private.path)[0] != entries:
             raise StorageError(_DIFFERS)
         found = Migrated("json", len(entries), sum(len(entry.secrets) for entry in entries.values()))
+        present = private.read()
+        if present is not None:
+            # Before anything is copied: it says what is wrong with it.
+            entries_of(present.data, private.path)
         if dry_run:
             raise _DryRun(found)
         backups = [_back_up_database(data_dir, "json")]
-        present = private.read()
         if present is not None and present.data != text_of({}):
             # Nobody uses it: somebody has put it there.
             backups.append(private.back_up(present.data, _free(private.path, "json")))

@@ -10,6 +10,7 @@ from ..errors import StorageBusy, StorageError, StorageFull
 
 # Primary result codes, https://www.sqlite.org/rescode.html; the sqlite3 module only names them since Python 3.11.
 _BUSY, _LOCKED, _READONLY, _IOERR, _FULL, _CANTOPEN = 5, 6, 8, 10, 13, 14
+_CORRUPT, _NOTADB = 11, 26
 
 # Python 3.10 has no `sqlite_errorcode`; these are the texts of sqlite3_errstr().
 _CODE_OF_TEXT = {
@@ -19,6 +20,8 @@ _CODE_OF_TEXT = {
     "disk I/O error": _IOERR,
     "database or disk is full": _FULL,
     "unable to open database file": _CANTOPEN,
+    "database disk image is malformed": _CORRUPT,
+    "file is not a database": _NOTADB,
 }
 
 # EFBIG: a limit on file sizes, which has the same effect as a full disk.
@@ -51,7 +54,15 @@ def translated(error: sqlite3.Error, *, space_is_short: Callable[[], bool]) -> S
         return StorageFull()
     if code in (_BUSY, _LOCKED):
         return StorageBusy()
+    if code in (_CORRUPT, _NOTADB):
+        return StorageError(_DAMAGED)
     return StorageError()
+
+
+_DAMAGED = (
+    "The connvault database is damaged, or is not one. Restore connvault.db from its newest backup: your own, or a "
+    "copy beside it (connvault.db.backup-... or connvault.db.before-...)."
+)
 
 
 def translated_os(error: OSError) -> StorageError:

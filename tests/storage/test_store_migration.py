@@ -203,6 +203,29 @@ def test_a_file_that_somebody_put_there_is_kept_as_a_copy(tmp_path: Path) -> Non
     assert done.backups[1].read_bytes() == foreign.read_bytes()
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_file_that_is_none_in_its_place_stops_it_before_anything_is_copied(
+    tmp_path: Path, dry_run: bool
+) -> None:
+    """Each further try would leave further copies, and a dry run would have promised that it works."""
+    data_dir = filled(tmp_path / "vault", "sqlite", 3)
+    path = data_dir / "connections.json"
+    path.write_text("<<<<<<< HEAD\n")
+    path.chmod(0o600)
+    with pytest.raises(ConnectionsFileInvalid, match=f"^{path} "):
+        migrate(data_dir=data_dir, to="json", dry_run=dry_run)
+    assert not [*data_dir.glob("*before*")]
+    assert path.read_text() == "<<<<<<< HEAD\n"
+
+
+def test_a_database_that_is_damaged_says_what_to_do(tmp_path: Path) -> None:
+    """To a person at a terminal too, where no server's log is."""
+    data_dir = filled(tmp_path / "vault", "sqlite", 3)
+    (data_dir / "connvault.db").write_bytes(b"not a database" * 1000)
+    with pytest.raises(StorageError, match="newest backup"):
+        migrate(data_dir=data_dir, to="json")
+
+
 def test_what_is_not_equal_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written is read again before the commit."""
     data_dir = filled(tmp_path / "vault", "json", 3)
