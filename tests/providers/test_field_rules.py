@@ -94,3 +94,11 @@ def test_an_address_with_all_of_it_is_taken(text: str) -> None:
 def test_a_limit_is_said_in_words(keyword: str, limits: dict[str, int], said: str) -> None:
     """For a person, too short by one is missing."""
     assert message_for(keyword, {"title": "Size", **limits}, limits, "size") == said
+
+
+def test_an_error_of_no_field_is_the_whole_forms() -> None:
+    """A definition in memory was never checked, and may say something of all fields together."""
+    together = {"type": "object", "properties": {"x": {"type": "string"}}, "minProperties": 1}
+    made = RULES.provider.model_copy(update={"fields": together, "destination": "{x}"})
+    assert [error.path for error in FieldRules(made).check({})] == ["fields"]
+    assert FieldRules(made).check({"x": "a"}) == []

@@ -256,6 +256,15 @@ def test_names_from_outside_are_cleaned(tmp_path: Path) -> None:
     assert "\n" not in skipped.source
 
 
+def test_the_source_of_a_skipped_provider_is_cut_when_it_is_long(tmp_path: Path) -> None:
+    """It is a line for people; a path is cut at its end."""
+    path = tmp_path.joinpath("deep" * 50, "deeper" * 40)
+    path.mkdir(parents=True)
+    (path / "broken.json").write_text("{")
+    (skipped,) = ProviderCatalogue(directories=[str(path)], packages=False).skipped()
+    assert skipped.source == str(path)[:400]
+
+
 def test_skipped_providers_are_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """For those who have no panel at hand."""
     ProviderCatalogue(directories=[folder(tmp_path / "a", x="{")], packages=False)

@@ -145,6 +145,20 @@ def test_a_lying_server_is_given_up(which: str) -> None:
     assert "canary" not in repr((caught.value.args, caught.value.details))
 
 
+@pytest.mark.parametrize(
+    ("rounds", "kind", "said"),
+    [
+        (1_000_000, UpstreamAuthFailed, "did not prove"),
+        (1_000_001, UpstreamRefused, "too many SCRAM iterations"),
+    ],
+)
+def test_a_server_may_ask_for_a_million_rounds_and_no_more(rounds: int, kind: Any, said: str) -> None:
+    """They cost the relay's time: beyond that no proof is made."""
+    asks = _scram_server(lambda nonce: _good(nonce).replace(b"4096", b"%d" % rounds), FALSE_PROOF)
+    with upstream(asks) as port, pytest.raises(kind, match=said):
+        log_in(login_to(port), (), limits=Limits(connect_s=60, login_s=60))
+
+
 def test_the_positive_control_a_trusting_server_lets_us_in() -> None:
     """The scripted servers speak the protocol where they don't lie."""
     with upstream(says(GREETING)) as port:
