@@ -254,3 +254,11 @@ def test_what_is_encoded_too_often_is_not_judged_but_refused(found: Callable[[st
     """No server decodes eight times, and what is behind that is unknown."""
     often = ["%" + "25" * (times - 1) + "41" for times in range(1, 12)]
     assert [found(path) for path in often] == [False] * 7 + [True] * 4
+
+
+@pytest.mark.parametrize("found", [leads_up, has_separator])
+@pytest.mark.parametrize("path", ["%ff", "a%C0%AE", "%25ff", "%ud800", "%e9b"])
+def test_a_path_that_is_no_utf_8_is_not_judged_but_refused(found: Callable[[str], bool], path: str) -> None:
+    """By each of the two by itself: it has more readings than can be tried."""
+    assert found(path)
+    assert not found("%c3%a9")

@@ -10,7 +10,11 @@ import pytest
 
 from connvault_jupyter.relays.http.bodies import BadBody
 from connvault_jupyter.relays.http.client_auth import HandleToken
-from connvault_jupyter.relays.http.post_form import PostForm, post_form
+from connvault_jupyter.relays.http.heads import RequestHead, request_head
+from connvault_jupyter.relays.http.post_form import MAX_START_BYTES, PostForm, form_at_start, post_form
+from connvault_jupyter.relays.http.streams import Gone, Incoming
+from connvault_jupyter.relays.limits import LIMITS
+from tests.support.relays.scripted_streams import Scripted
 
 
 def part(name: str, value: bytes, more: str = "") -> bytes:
@@ -109,3 +113,184 @@ def test_a_part_whose_head_has_no_end_is_refused_early() -> None:
     """It would be looked through again with each byte that comes."""
     with pytest.raises(BadBody):
         post_form(b"--b\r\n" + b"content-disposition:form-data" * 100, b"b")
+
+
+@pytest.mark.parametrize(
+    ("head", "value"),
+    [
+        (b'form-data; name="key"', b"key"),
+        (b"FORM-DATA;name=key", b"key"),
+        (b'form-data; a=b;\tname="key"; c=d', b"key"),
+        (b'form-data; name=""', b""),
+    ],
+)
+def test_a_fields_name_is_read_however_it_is_written(head: bytes, value: bytes) -> None:
+    """RFC 7578 4.2, as servers read it."""
+    body = b"--b\r\nContent-Type: a/b\r\nCONTENT-DISPOSITION: " + head + b"\r\n\r\nv\r\n" + FILE
+    assert read(body).fields == [(value.decode(), b"v")]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("file", ""),
+        ("FILE", ""),
+        ("upload", '; filename="a"'),
+        ("upload", ";FileName=a"),
+        ("upload", ";\tfilename*=a"),
+    ],
+)
+def test_a_file_is_what_is_called_so_or_has_a_name(name: str, more: str) -> None:
+    """The form's fields end before it."""
+    start = part("key", b"k")
+    form = read(start + part(name, b"content", more))
+    assert (form.fields, form.length) == ([("key", b"k")], len(start))
+
+
+def test_the_head_of_a_part_may_have_a_kilobyte() -> None:
+    """With its boundary, and no more."""
+    empty = len(part("", b"").partition(b"\r\n\r\n")[0])
+    assert read(part("k" * (1024 - empty), b"v") + FILE).fields == [("k" * (1024 - empty), b"v")]
+    with pytest.raises(BadBody, match="too long"):
+        post_form(part("k" * (1025 - empty), b"v") + FILE, b"b")
+
+
+def test_a_form_in_a_trace_shows_none_of_its_fields() -> None:
+    """They are a login."""
+    shown = repr(read(part("x-amz-signature", b"canary") + FILE))
+    assert "canary" not in shown
+    assert "boundary" not in shown
+    assert "length=" in shown
+
+
+@pytest.mark.parametrize("condition", [["content-length-range"], [], "x-amz-date", None, ["eq"], {}])
+def test_a_condition_of_another_form_stays_in_the_policy(condition: Any) -> None:
+    """The service judges it."""
+    assert read(part("Policy", policy(condition)) + FILE).policy["conditions"] == [condition]
+
+
+def test_a_form_without_a_policy_has_none() -> None:
+    """Nothing is signed then."""
+    with pytest.raises(BadBody, match="policy"):
+        _ = read(part("key", b"k") + FILE).policy
+
+
+BODY = part("key", b"k") + part("Policy", policy()) + FILE
+
+
+def posted(
+    *headers: str,
+    method: str = "POST",
+    kind: str = "multipart/form-data; boundary=b",
+    length: int = len(BODY),
+) -> RequestHead:
+    lines = [f"{method} /bucket HTTP/1.1", "Host: h", f"Content-Type: {kind}", *headers]
+    if not any("chunked" in header for header in headers):
+        lines.append(f"Content-Length: {length}")
+    return request_head("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+
+def incoming_of(*said: bytes, late: int = 0) -> tuple[Incoming, Scripted]:
+    stream = Scripted(*said, late=late)
+    return Incoming(stream, limits=LIMITS, idle=lambda: None), stream
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/form-data; boundary=b",
+        'multipart/form-data; boundary="b"',
+        "Multipart/Form-Data ;charset=utf-8; BOUNDARY=b",
+    ],
+)
+def test_a_presigned_post_is_read_up_to_its_file_and_stays_in_the_buffer(kind: str) -> None:
+    """However it comes in, and even if nothing comes for a while."""
+    incoming, stream = incoming_of(*(BODY[at : at + 7] for at in range(0, len(BODY), 7)), late=3)
+    form = form_at_start(incoming, posted(kind=kind))
+    assert form is not None
+    assert [name for name, _ in form.fields] == ["key", "Policy"]
+    assert incoming.buffer + stream.left() == BODY
+    assert not stream.sent
+    stream.close()
+
+
+def test_a_presigned_post_that_awaits_a_word_gets_it() -> None:
+    """Nothing can be said of it before its fields are there."""
+    incoming, stream = incoming_of(BODY)
+    assert form_at_start(incoming, posted("Expect: 100-continue")) is not None
+    assert stream.sent == b"HTTP/1.1 100 Continue\r\n\r\n"
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        posted(method="PUT"),
+        posted("Transfer-Encoding: chunked"),
+        posted(kind="text/plain; boundary=b"),
+        posted(kind="x-multipart/form-data; boundary=b"),
+        posted(kind="multipart/form-data"),
+        posted(kind="multipart/form-data; boundary="),
+    ],
+    ids=["no POST", "no length", "a text", "another type", "no boundary", "an empty boundary"],
+)
+def test_another_request_is_no_presigned_post(head: RequestHead) -> None:
+    """It is not even read."""
+    incoming, stream = incoming_of(BODY)
+    assert form_at_start(incoming, head) is None
+    assert stream.left() == BODY
+    stream.close()
+
+
+def test_a_form_that_nobody_signed_is_no_presigned_post() -> None:
+    """It goes up as it is."""
+    incoming, stream = incoming_of(part("key", b"policy") + FILE)
+    assert form_at_start(incoming, posted(length=len(part("key", b"policy") + FILE))) is None
+    stream.close()
+
+
+def test_a_boundary_of_seventy_characters_is_read() -> None:
+    """RFC 2046 5.1.1: the longest."""
+    boundary = "b" * 70
+    body = BODY.replace(b"--b", f"--{boundary}".encode())
+    incoming, stream = incoming_of(body)
+    head = posted(kind=f"multipart/form-data; boundary={boundary}", length=len(body))
+    form = form_at_start(incoming, head)
+    assert form is not None
+    assert form.boundary == boundary.encode()
+    stream.close()
+
+
+def test_a_form_whose_body_ends_before_its_file_is_refused() -> None:
+    """What follows is the client's next request, and no file of this one."""
+    start = BODY.partition(b'--b\r\nContent-Disposition: form-data; name="file"')[0]
+    incoming, stream = incoming_of(BODY)
+    with pytest.raises(BadBody, match="no file"):
+        form_at_start(incoming, posted(length=len(start)))
+    stream.close()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_form_may_have_64_kilobytes_before_its_file(more: int) -> None:
+    """S3 takes 20. One byte more is not waited for."""
+    rest = len(FILE[: FILE.index(b"\r\n\r\n") + 4])
+    start = part("policy", b"x" * (MAX_START_BYTES - rest - len(part("policy", b"")) + more))
+    assert len(start) + rest == MAX_START_BYTES + more
+    incoming, stream = incoming_of(start + FILE[: rest - 1], FILE[rest - 1 :])
+    head = posted(length=len(start + FILE))
+    # The buffer is as long as what was read at once, so that one byte decides.
+    incoming.buffer = stream.recv(MAX_START_BYTES)
+    if more:
+        with pytest.raises(BadBody, match="too much data"):
+            form_at_start(incoming, head)
+    else:
+        assert form_at_start(incoming, head) is not None
+    stream.close()
+
+
+def test_a_presigned_post_that_is_cut_off_is_no_form() -> None:
+    """The client has gone."""
+    incoming, stream = incoming_of(BODY[:30])
+    with pytest.raises(Gone):
+        form_at_start(incoming, posted())
+    stream.close()

@@ -75,7 +75,7 @@ NEVER_UP = _HOP_BY_HOP | _OURS | frozenset({"cookie2", "set-cookie", "set-cookie
 _NEVER_DOWN = _HOP_BY_HOP | frozenset({"content-length", "alt-svc", "strict-transport-security"})
 
 # As trailers they would come too late to be checked (RFC 9110 6.5.1).
-_NEVER_IN_TRAILERS = frozenset({"authorization", "cookie", "set-cookie"})
+_NEVER_IN_TRAILERS = frozenset({"authorization", "cookie"})
 
 # They would switch the connection to another protocol, whose requests nobody checks: HTTP/2, TLS, another HTTP.
 _PROTOCOL = re.compile(r"[A-Za-z0-9._+-]{1,40}(/[A-Za-z0-9._+-]{1,20})?")
