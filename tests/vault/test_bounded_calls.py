@@ -64,3 +64,19 @@ def test_a_call_that_hangs_does_not_hold_the_process() -> None:
         calls.run(hang, timeout_s=0.05)
     let_go.set()
     assert seen == [True]
+
+
+def test_a_call_for_which_there_is_no_thread_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may have no more of them; as soon as it has, the next call is served."""
+    calls, started = BoundedCalls("test"), []
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="new thread"):
+                calls.run(lambda: started.append(1), timeout_s=0.2)
+    calls.run(lambda: started.append(2), timeout_s=5)
+    assert started == [2]
