@@ -41,6 +41,15 @@ def test_a_line_is_passed_on_when_it_ends() -> None:
     assert held(b"") == b""
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_line_ends_with_either_of_its_ends(end: bytes) -> None:
+    """A progress bar writes its line anew, with a carriage return alone."""
+    held, _ = made(lines=True)
+    assert held(b"50 %" + end + b"60") == b"50 %" + end
+    assert held(b" %" + end) == b"60 %" + end
+    assert made(lines=False)[0](b"50 %" + end) == b""
+
+
 def test_without_lines_a_fixed_length_is_held() -> None:
     """However much comes, and whatever it is."""
     held, _ = made(lines=False)

@@ -18,6 +18,7 @@ OWN = b"app"
 REFUSED = [
     b"CONFIG GET requirepass", b"config get REQUIREPASS", b"CONFIG GET masterauth", b"CONFIG GET primaryauth",
     b"CONFIG GET masteruser", b"CONFIG GET maxmemory requirepass", b"CONFIG GET tls-key-file-pass",
+    b"CONFIG GET primaryuser", b"CONFIG GET tls-client-key-file-pass", b"CONFIG GET sentinel-pass",
     b"CONFIG GET * requirepass", b"CONFIG SET requirepass x", b"CONFIG SET maxmemory 0 RequirePass x",
     b"CONFIG SET masterauth x", b"CONFIG SET PrimaryAuth x", b"ACL SETUSER app on nopass", b"ACL SETUSER APP >x",
     b"REPLICAOF evil 6379", b"SLAVEOF evil 6379", b"slaveof NO ONE", b"REPLICAOF no one", b"REPLICAOF NO 6379",
@@ -130,3 +131,34 @@ def test_no_pattern_that_a_server_takes_is_missed(direct: redis.Redis, pattern: 
 def test_a_pattern_of_stars_costs_nothing() -> None:
     """It is walked once, without going back."""
     assert not matches(b"*a" * 8000, b"requirepass")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matched"),
+    [
+        (b"", b"", True),
+        (b"", b"a", False),
+        (b"a", b"", False),
+        (b"AB", b"ab", True),
+        (b"a?c", b"abc", True),
+        (b"ab?", b"ab", False),
+        (b"ab??", b"abc", False),
+        (b"?*", b"", False),
+        (b"??*", b"ab", True),
+        (b"*b", b"abb", True),
+        (b"a*c*e", b"abcde", True),
+        (b"a*c*f", b"abcde", False),
+        (b"*?e", b"abcde", True),
+        (b"xx*", b"ab", False),
+        (b"ab\\", b"ab\\", True),
+        (b"ab\\", b"ab", False),
+        (b"a\\*", b"a*", True),
+        (b"a\\*", b"ab", False),
+        (b"\\ab", b"ab", True),
+        (b"a[", b"abc", True),
+        (b"x[a]", b"abc", False),
+    ],
+)
+def test_a_pattern_is_read_as_a_server_reads_it(pattern: bytes, name: bytes, matched: bool) -> None:
+    """Redis' `stringmatchlen`, except for brackets, which take anything from there on."""
+    assert matches(pattern, name) is matched

@@ -214,6 +214,14 @@ def test_when_host_keys_are_written_in_lines_each_is_read() -> None:
     assert asked(data, host_key="nonsense") == Refused(ssh_rules.OTHER_HOST)
 
 
+@pytest.mark.parametrize("more", ["!", " ", "-", "=", "\u00e9", "\0"])
+def test_a_host_key_with_a_character_too_much_is_left_out(more: str) -> None:
+    """What is no Base64 was not written by a host; a decoder that skips it would read the key all the same."""
+    kind, _, key = _HOST.public.partition(" ")
+    assert host_keys(f"{kind} {key}") == {_HOST.blob}
+    assert host_keys(f"{kind} {key[:30]}{more}{key[30:]}") == frozenset()
+
+
 @given(st.binary(max_size=200), st.binary(max_size=64), st.integers(0, 2**32 - 1))
 def test_random_bytes_are_refused(data: bytes, key: bytes, flags: int) -> None:
     """Nothing is signed by chance, and nothing raises."""

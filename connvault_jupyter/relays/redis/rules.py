@@ -128,7 +128,8 @@ def matches(pattern: bytes, name: bytes) -> bool:
             char = pattern[at : at + 1]
             at += 1
         elif char == b"?":
-            places = {place + 1 for place in places if place < len(name)}
+            # Nothing matches beyond the name's end.
+            places = {place + 1 for place in places}
             continue
         places = {place + 1 for place in places if name[place : place + 1] == char}
     return len(name) in places
