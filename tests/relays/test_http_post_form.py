@@ -88,12 +88,13 @@ def test_a_post_policy_loses_what_it_says_of_the_login() -> None:
     """In each form that a condition has."""
     ours = [{"bucket": "b"}, ["starts-with", "$key", "k"], ["content-length-range", 1, 9]]
     theirs = [{"x-amz-date": "d"}, ["eq", "$X-Amz-Credential", "c"], {"X-Amz-Algorithm": "a"}]
-    form = read(part("policy", policy(*theirs, *ours)) + FILE)
+    form = read(part("key", b"k") + part("policy", policy(*theirs, *ours)) + FILE)
     assert form.policy == {"expiration": "2030", "conditions": ours}
 
 
 @pytest.mark.parametrize(
-    "text", [b"%%%", base64.b64encode(b"no JSON"), base64.b64encode(b"[]"), b"", policy()[:-4]]
+    "text",
+    [b"%%%", base64.b64encode(b"no JSON"), base64.b64encode(b"[]"), b"", policy()[:-4], b"!" + policy()],
 )
 def test_a_policy_that_can_not_be_read_is_refused(text: bytes) -> None:
     """Nothing is signed then."""
@@ -106,6 +107,7 @@ def test_the_token_is_found_in_each_field_of_a_login() -> None:
     token = HandleToken(lambda word: word == "the-token", len("the-token"))
     assert read(part("x-amz-credential", b"the-token/2026/r/s3/aws4_request") + FILE).gives(token)
     assert read(part("AWSAccessKeyId", b"the-token") + FILE).gives(token)
+    assert read(part("key", b"k") + part("AWSAccessKeyId", b"the-token") + FILE).gives(token)
     assert not read(part("key", b"the-tokens") + FILE).gives(token)
 
 
