@@ -50,6 +50,12 @@ def test_fields_are_those_before_the_file() -> None:
     assert form.length == len(start)
 
 
+def test_a_field_may_be_empty_or_begin_as_a_part_does() -> None:
+    """Only at the beginning of a line of its own it would be another part."""
+    form = read(part("a", b"") + part("b", b"--b is in it") + part("c", b"") + FILE)
+    assert form.fields == [("a", b""), ("b", b"--b is in it"), ("c", b"")]
+
+
 def test_a_part_of_a_post_form_is_not_enough() -> None:
     """At every cut before the head of the file's part."""
     start = part("key", b"k") + part("policy", b"p")
@@ -87,7 +93,12 @@ def test_what_signs_is_written_anew_and_the_rest_stays() -> None:
 def test_a_post_policy_loses_what_it_says_of_the_login() -> None:
     """In each form that a condition has."""
     ours = [{"bucket": "b"}, ["starts-with", "$key", "k"], ["content-length-range", 1, 9]]
-    theirs = [{"x-amz-date": "d"}, ["eq", "$X-Amz-Credential", "c"], {"X-Amz-Algorithm": "a"}]
+    theirs = [
+        ["eq", "$x-amz-date"],
+        {"x-amz-date": "d"},
+        ["eq", "$X-Amz-Credential", "c"],
+        {"X-Amz-Algorithm": "a"},
+    ]
     form = read(part("key", b"k") + part("policy", policy(*theirs, *ours)) + FILE)
     assert form.policy == {"expiration": "2030", "conditions": ours}
 
@@ -202,6 +213,8 @@ def incoming_of(*said: bytes, late: int = 0) -> tuple[Incoming, Scripted]:
     [
         "multipart/form-data; boundary=b",
         'multipart/form-data; boundary="b"',
+        "multipart/form-data; boundary=b;charset=utf-8",
+        'multipart/form-data; boundary="b"; charset=utf-8',
         "Multipart/Form-Data ;charset=utf-8; BOUNDARY=b",
     ],
 )

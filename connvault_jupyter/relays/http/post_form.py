@@ -27,7 +27,7 @@ _START_S = 20.0
 
 # RFC 2046 5.1.1.
 _BOUNDARY = re.compile(
-    r"multipart/form-data\s*;.*?boundary=(?:\"([^\"]{1,70})\"|([!-~]{1,70}))", re.IGNORECASE
+    r"multipart/form-data\s*;.*?boundary=(?:\"([^\"]{1,70})\"|([!-:<-~]{1,70}))", re.IGNORECASE
 )
 _NAME = re.compile(rb'content-disposition:[ \t]*form-data[^\r\n]*?;[ \t]*name="?([^";\r\n]*)', re.IGNORECASE)
 _FILE = re.compile(rb";[ \t]*filename\*?=", re.IGNORECASE)
@@ -107,21 +107,21 @@ def post_form(start: bytes, boundary: bytes) -> PostForm | None:
     line, at = b"--" + boundary, 0
     fields: list[tuple[str, bytes]] = []
     while True:
-        if not start[at : at + len(line)] == line[: len(start) - at]:
+        if not line.startswith(start[at : at + len(line)]):
             raise BadBody("the form is malformed")
         head_end = start.find(b"\r\n\r\n", at)
-        if (head_end if head_end >= 0 else len(start)) - at > _MAX_PART_HEAD_BYTES:
+        head = start[at:] if head_end == -1 else start[at:head_end]
+        if len(head) > _MAX_PART_HEAD_BYTES:
             raise BadBody("a part of the form has too long a head")
-        if head_end < 0:
+        if head_end == -1:
             return None
-        head = start[at:head_end]
         name = _NAME.search(head)
         if name is None:
             raise BadBody("the form is malformed")
         if name[1].lower() == b"file" or _FILE.search(head):
             break
         end = start.find(b"\r\n" + line, head_end + 4)
-        if end < 0:
+        if end == -1:
             return None
         fields.append((name[1].decode("latin-1"), start[head_end + 4 : end]))
         at = end + 2
