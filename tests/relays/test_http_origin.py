@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Callable
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.errors import ConnvaultError, NotAllowed, UpstreamRefused
 from connvault_jupyter.relays.downstream import Login
+from connvault_jupyter.relays.http import paths
 from connvault_jupyter.relays.http.authorization import authorization_of
 from connvault_jupyter.relays.http.headers import wanted_upgrade
 from connvault_jupyter.relays.http.heads import END, BadHead, request_head
@@ -262,3 +263,35 @@ def test_a_path_that_is_no_utf_8_is_not_judged_but_refused(found: Callable[[str]
     """By each of the two by itself: it has more readings than can be tried."""
     assert found(path)
     assert not found("%c3%a9")
+
+
+# Unicode's compatibility forms, and what Windows and IDNA take for these.
+SLASHES = "/\u2044\u2215\u29f8\u2571\uff0f\\\u2216\u29f5\u29f9\uff3c\ufe68"
+DOTS = ".\u3002\uff61\u00b7\u2219\u22c5\uff0e\u2024\ufe52"
+
+
+@pytest.mark.parametrize("slash", SLASHES, ids=ascii)
+def test_a_character_that_may_be_read_as_a_slash_is_one(slash: str) -> None:
+    """Between dots and in a name."""
+    assert has_separator(f"a{quote(slash, safe='')}b")
+    assert leads_up(f"..{quote(slash, safe='')}admin")
+    assert not leads_up(f"..x{quote(slash, safe='')}admin")
+
+
+@pytest.mark.parametrize("dot", DOTS, ids=ascii)
+def test_a_character_that_may_be_read_as_a_dot_is_one(dot: str) -> None:
+    """Alone and as one of two; in a name it is none."""
+    for path in (
+        quote(dot, safe=""),
+        quote(dot, safe="") * 2,
+        f"a/.{quote(dot, safe='')}/b",
+        f"a/{quote(dot, safe='')}",
+    ):
+        assert leads_up(path if "%" in path else f"{path}/%41")
+    assert not leads_up(f"a{quote(dot, safe='')}b")
+    assert not has_separator(quote(dot, safe=""))
+
+
+def test_what_is_encoded_too_often_is_not_decoded_for_ever() -> None:
+    """Each decoding costs as much as the path is long."""
+    assert len(paths._stages("%" + "25" * 5000 + "41")) == 9

@@ -16,6 +16,7 @@ from connvault_jupyter.relays.http.headers import names_another_method, passing_
 from connvault_jupyter.relays.http.heads import request_head
 from connvault_jupyter.relays.http.origin import Origin, origin_of
 from connvault_jupyter.relays.http.passing import upstream_request
+from connvault_jupyter.relays.http.target_headers import has_second_address, second_address
 from tests.support.relays.http_requests import as_passed
 
 PIN = origin_of({"base_url": "https://dav.example.com/v1/team"})
@@ -39,6 +40,7 @@ def sent(*headers: str, origin: Origin = PIN, host: str = RELAY, method: str = "
     [
         ("/v1/team/b", "/v1/team/b"),
         ("/v1/team/a%20b/%C3%A9?x=1", "/v1/team/a%20b/%C3%A9?x=1"),
+        ("/v1/team/a://b", "/v1/team/a://b"),
         (f"http://{RELAY}/v1/team/b", "https://dav.example.com/v1/team/b"),
         ("https://dav.example.com/v1/team/b", "https://dav.example.com/v1/team/b"),
         ("HTTPS://DAV.example.com:443/v1/team/b", "https://dav.example.com/v1/team/b"),
@@ -69,7 +71,9 @@ def test_the_host_that_was_asked_is_the_same_in_capitals(host: str, named: str) 
 
 @pytest.mark.parametrize("method", ["COPY", "MOVE"])
 @pytest.mark.parametrize("name", ["Destination", "X-HTTP-Destination"])
-@pytest.mark.parametrize("value", ["newdoc", "b.txt", "a%20b", "%C3%A9", "newdoc?rev=1-abc", "-", "v1"])
+@pytest.mark.parametrize(
+    "value", ["newdoc", "b.txt", "a%20b", "%C3%A9", "newdoc?rev=1-abc", "b?at=c/d%2Fe", "-", "v1"]
+)
 def test_a_name_alone_is_beside_what_is_copied(method: str, name: str, value: str) -> None:
     """RFC 3986 5.2.3. It goes up as it is: who takes names (CouchDB) takes no paths."""
     assert sent(f"{name}: {value}", method=method)[name.lower()] == value
@@ -117,15 +121,16 @@ OUTSIDE = (
     "https://dav.example.com\\@evil.test/v1/team/b", "ftp://dav.example.com/v1/team/b", "http:/v1/team/b",
     "https:dav.example.com/v1/team/b", "v1/team/b", "sub/b", "", "<https://evil.test/v1/team/b>", "\\\\evil.test\\x",
     "/v1/team/b#c", "/v1/team/b c", f"http://{RELAY}/v1/other", f"http://{RELAY}@evil.test/v1/team/b",
-    "file:///v1/team/b", "/v1/team/b%00", "/v1/team/b\tc",
+    "file:///v1/team/b", "/v1/team/b%00", "/v1/team/b\tc", "/v1/team/a\\b", "https://dav.example.com/v1/team/a\\b",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("value", OUTSIDE)
 def test_a_destination_elsewhere_is_refused(value: str) -> None:
     """As a path would be: another origin, another path, a form of two readings."""
-    with pytest.raises(NotAllowed, match=r"base URL|control character"):
+    with pytest.raises(NotAllowed, match=r"base URL|control character") as caught:
         sent(f"Destination: {value}")
+    assert caught.value.details["reason"] in ("outside_base_url", "control_character")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +174,8 @@ def test_a_parameter_in_a_headers_place_is_held_to_the_pin_too(query: str) -> No
     with pytest.raises(NotAllowed):
         passes(query, PIN)
     assert passes(query, WIDE)
+    assert passes("x-amz-copy-source=https://evil.test/a", WIDE)
+    assert passes("x-amz-copy-source=+/v1/team/b", PIN)
     for innocent in (
         "x-amz-copy-source=/v1/team/b%2520c",
         "x-id=CopyObject",
@@ -186,7 +193,9 @@ def test_with_an_origin_alone_a_copy_stays_at_the_origin() -> None:
         "arn:aws:s3:eu-central-1:1:accesspoint/a/object/b",
     ):
         assert sent(f"X-Amz-Copy-Source: {inside}", origin=WIDE)["x-amz-copy-source"] == inside
-    assert sent("Destination: container/object", origin=WIDE)["destination"] == "container/object"
+    for inside in ("container/object", "container/a://b", "object"):
+        assert sent(f"Destination: {inside}", origin=WIDE)["destination"] == inside
+    assert sent("X-Copy-From: container/a://b", origin=WIDE)["x-copy-from"] == "container/a://b"
     absolute = sent(f"Destination: http://{RELAY}/bucket/b", origin=WIDE)["destination"]
     assert absolute == "https://s3.example.com:9000/bucket/b"
     for name in ("X-Ms-Copy-Source", "Destination"):
@@ -199,6 +208,35 @@ def test_with_an_origin_alone_a_copy_stays_at_the_origin() -> None:
         ):
             with pytest.raises(NotAllowed):
                 sent(f"{name}: {outside}", origin=WIDE)
+    for outside in ("\\evil.test\\a", "\\a"):
+        with pytest.raises(NotAllowed):
+            sent(f"X-Copy-From: {outside}", origin=WIDE)
+
+
+@pytest.mark.parametrize("value", ["", "a:b", "a b", "<a>", '"a"', "a\\b", "\\a", "a/b c", "urn:a/b"])
+def test_a_destination_in_a_form_that_can_not_be_checked_is_refused_at_an_origin(value: str) -> None:
+    """It names no place at the service, or a server may read another one in it."""
+    with pytest.raises(NotAllowed) as caught:
+        sent(f"Destination: {value}", origin=WIDE)
+    assert caught.value.details["reason"] == "outside_base_url"
+
+
+def test_a_second_address_is_read_without_blanks_around_it() -> None:
+    """Servers leave them out."""
+    found = second_address("destination", " /v1/team/b\t", origin=PIN, asked_at=RELAY)
+    assert found == "/v1/team/b"
+    with pytest.raises(NotAllowed):
+        second_address("x-copy-from", " /v1/other/b", origin=PIN, asked_at=RELAY)
+
+
+@pytest.mark.parametrize(
+    "name", ["if-match", "destination-name", "x-mine", "x-amz-meta-copy-source", "my-destination"]
+)
+def test_a_header_that_only_sounds_so_has_no_second_address(name: str) -> None:
+    """It passes as it is, twice, and behind the body too."""
+    assert not has_second_address(name)
+    assert second_address(name, " /v1/other/b", origin=PIN, asked_at=RELAY) == " /v1/other/b"
+    assert passing_trailers([(name.encode(), b"/v1/other/b")]) != []
 
 
 def test_the_resource_of_a_condition_is_held_to_the_pin() -> None:
@@ -209,7 +247,7 @@ def test_the_resource_of_a_condition_is_held_to_the_pin() -> None:
     assert sent(f"If: {tagged}")["if"] == tagged.replace(f"http://{RELAY}", "https://dav.example.com")
     for outside in (
         "<https://evil.test/v1/team/b> (<urn:x>)", "</v1/other> (<urn:x>)", "<urn:x> (<urn:x>)", "/v1/other",
-        "(<urn:x>", '(["a"]) </v1/team/../x> (["b"])', "(((", "",
+        "(<urn:x>", "(<urn:x>) x", '(["a"]) </v1/team/../x> (["b"])', "(((", "",
     ):  # fmt: skip
         with pytest.raises(NotAllowed):
             sent(f"If: {outside}")

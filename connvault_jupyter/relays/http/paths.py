@@ -34,14 +34,14 @@ _UP = re.compile(r"[\s+]*\.[\s+]*\.[.\s+]*")
 _LOOK_ALIKE = str.maketrans(
     {
         "\u2044": "/", "\u2215": "/", "\u29f8": "/", "\u2571": "/", "\u2216": "\\", "\u29f5": "\\", "\u29f9": "\\",
-        "\u3002": ".", "\uff61": ".", "\u00b7": ".", "\u2219": ".", "\u22c5": ".",
+        "\u3002": ".", "\u00b7": ".", "\u2219": ".", "\u22c5": ".",
     }
 )  # fmt: skip
 
 
 def has_control(path: str) -> bool:
     """Whether decoding yields a NUL or another control character: programs in C stop there, others drop it."""
-    return "%" in path and any(map(_CONTROL.search, _stages(path)))
+    return any(map(_CONTROL.search, _stages(path)))
 
 
 def has_separator(name: str) -> bool:
@@ -54,22 +54,20 @@ def has_separator(name: str) -> bool:
             text = stage.encode("latin-1").decode("utf-8")
         except UnicodeError:
             return True
-        if _SEPARATORS.search(text) or _SEPARATORS.search(_plain(text)):
+        if _SEPARATORS.search(_plain(text)):
             return True
     return False
 
 
 def leads_up(path: str) -> bool:
     """Whether some server could find a `.` or `..` in it, or the result is unknown."""
-    if "%" not in path:
-        return _has_dots(path, _DOTS)
     stages = _stages(path)
     if len(stages) > _DECODINGS:
         return True
     for stage in stages:
         try:
             text = stage.encode("latin-1").decode("utf-8")
-        except UnicodeDecodeError:
+        except UnicodeError:
             return True
         if _has_dots(text, _DOTS) or (not text.isascii() and _has_dots_in_disguise(text)):
             return True
@@ -81,7 +79,7 @@ def leads_up(path: str) -> bool:
 def _stages(path: str) -> tuple[str, ...]:
     """The path as it is and after each decoding that changes it, as bytes in Latin-1: nine at most."""
     found = [path]
-    while "%" in path and len(found) <= _DECODINGS:
+    while len(found) <= _DECODINGS:
         further = unquote(_WIDE.sub(_as_bytes, path), "latin-1")
         if further == path:
             break
@@ -100,12 +98,11 @@ def _plain(text: str) -> str:
 
 
 def _has_dots_in_disguise(text: str) -> bool:
-    plain = _plain(text)
     # Some file systems ignore characters without width (HFS+).
-    visible = "".join(char for char in plain if unicodedata.category(char) != "Cf")
+    visible = "".join(char for char in _plain(text) if unicodedata.category(char) != "Cf")
     # Some programs keep only the lowest byte. A single dot may be a letter by chance; two are not.
     narrow = "".join(chr(ord(char) & 0xFF) for char in text)
-    return _has_dots(plain, _DOTS) or _has_dots(visible, _DOTS) or _has_dots(narrow, _UP)
+    return _has_dots(visible, _DOTS) or _has_dots(narrow, _UP)
 
 
 def _has_dots(text: str, dots: re.Pattern[str]) -> bool:
