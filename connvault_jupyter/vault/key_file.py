@@ -35,7 +35,6 @@ from ..contracts.vault import CustodianKind
 from ..errors import CustodianUnavailable, VaultError
 from ..services.vault_ports import Availability
 from .custodian import MasterKeyCustodian
-from .envelope import KEY_BYTES
 
 LABEL = "Key file"
 DETAIL = (
@@ -44,6 +43,7 @@ DETAIL = (
 )
 
 _FORM = "connvault-jupyter-key-1"
+# 43 characters and a padding are 32 bytes.
 _LINE = re.compile(rf"{_FORM} ([A-Za-z0-9_.-]{{1,200}}) ([A-Za-z0-9+/]{{43}}=)", re.ASCII)
 
 # Whoever has the folder locked holds it for a few syncs of the disk. Any reader of the folder can have it for ever.
@@ -149,7 +149,7 @@ class KeyFileCustodian(MasterKeyCustodian):
                 "ConnvaultExtension.key_file is no absolute path, or it names a variable that is not set."
             )
         try:
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as exc:
             raise self._unusable(exc) from None
         try:
@@ -175,7 +175,7 @@ class KeyFileCustodian(MasterKeyCustodian):
     def _content(self, folder: int, path: Path, *, followed: bool = False) -> bytes:
         """Raises: OSError, CustodianUnavailable."""
         # Not blocking: it may be a pipe.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             file = os.open(path.name, flags, dir_fd=folder)
         except OSError as exc:
@@ -219,8 +219,6 @@ class KeyFileCustodian(MasterKeyCustodian):
             if found is None:
                 raise self._damaged()
             keys[found[1]] = base64.b64decode(found[2])
-        if any(len(key) != KEY_BYTES for key in keys.values()):
-            raise self._damaged()
         return keys
 
     def _write(self, folder: int, keys: Mapping[str, bytes]) -> None:
@@ -233,8 +231,8 @@ class KeyFileCustodian(MasterKeyCustodian):
             made = f".{self._path.name}.part"
             with suppress(FileNotFoundError):
                 os.unlink(made, dir_fd=folder)
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-            file = os.open(made, flags, 0o600, dir_fd=folder)
+            # Exclusively, so no link is followed either.
+            file = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
             try:
                 with open(file, "w", encoding="ascii") as opened:
                     for name, key in keys.items():

@@ -16,6 +16,15 @@ def test_a_calls_answer_comes_back() -> None:
     assert calls.run(lambda: None, timeout_s=5) is None
 
 
+def test_a_call_that_takes_a_while_is_waited_for() -> None:
+    """As long as its time allows."""
+    answered = threading.Event()
+    later = threading.Timer(0.1, answered.set)
+    later.start()
+    assert BoundedCalls("test").run(answered.wait, timeout_s=60) is True
+    later.join()
+
+
 @pytest.mark.parametrize("error", [ValueError, TimeoutError, KeyError])
 def test_a_calls_error_comes_back(error: type[Exception]) -> None:
     """Its own error, a time-out of its own included, and the next call is served."""

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def test_what_is_written_is_ours_alone(custodian: KeyFileCustodian, path: Path) 
 
 def test_a_person_may_write_comments(custodian: KeyFileCustodian, path: Path) -> None:
     """And empty lines, as editors and secret stores leave them."""
-    path.write_text(f"# of the night jobs\r\n\n{path.read_text()}\n\n")
+    path.write_text(f"# of the night jobs\r\n\n \t\n  {path.read_text()} \n\n")
     assert custodian.recover(NAME, {"version": 1}, None) == KEY
 
 
@@ -132,6 +133,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a newer form": (lambda path: path.write_text(line().replace("key-1", "key-2")), "newer version"),
     "a shorter key": (lambda path: path.write_text(line().replace("a2tr", "", 1)), "damaged"),
     "33 bytes": (lambda path: path.write_text(line().replace("a2s=", "a2tr")), "damaged"),
+    "more on a line": (lambda path: path.write_text(line().strip() + " more"), "damaged"),
     "words": (lambda path: path.write_text("a passphrase"), "none of connvault's"),
     "no text": (lambda path: path.write_bytes(bytes(range(256))), "none of connvault's"),
     "without an end": (lambda path: path.write_text(line() + "#" * 70_000), "none of connvault's"),
@@ -289,3 +291,133 @@ def test_a_file_of_roots_in_a_folder_of_somebody_else_is_refused(
     path.chmod(0o440)
     other = KeyFileCustodian(path=path, uid=NOBODY, root=NOBODY + 1)
     assert "chmod go-w" in refused(other)
+
+
+@pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
+def test_a_file_of_64_kilobytes_is_read_and_no_larger_one(
+    custodian: KeyFileCustodian, path: Path, more: int, taken: bool
+) -> None:
+    """Nobody has as many vaults."""
+    content = line()
+    path.write_text(content + "#" * (64 * 1024 - len(content) + more))
+    assert custodian.availability().available is taken
+
+
+def test_a_file_where_the_folder_should_be_says_so(tmp_path: Path) -> None:
+    """Whoever may write that file."""
+    (tmp_path / "keys").write_text("")
+    (tmp_path / "keys").chmod(0o660)
+    said = refused(KeyFileCustodian(path=tmp_path / "keys" / "connvault.key", root=NOBODY))
+    assert "can't be used (Not a directory)" in said
+
+
+def test_a_file_that_can_not_be_read_says_why(
+    custodian: KeyFileCustodian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right that was taken away, a broken disk."""
+    opened = os.open
+
+    def denied(name: object, *arguments: int, dir_fd: int | None = None) -> int:
+        if dir_fd is not None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(name, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", denied)
+    assert "can't be used (Permission denied)" in refused(custodian)
+
+
+def test_a_key_file_of_somebody_else_is_refused(
+    custodian: KeyFileCustodian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder of ours, and with no rights for others: who owns it can read and change it."""
+    looked = os.fstat
+
+    def foreign(file: int) -> os.stat_result:
+        found = looked(file)
+        if not stat.S_ISREG(found.st_mode):
+            return found
+        return os.stat_result((*found[:4], NOBODY + 1, *found[5:]))
+
+    monkeypatch.setattr(os, "fstat", foreign)
+    assert "It must be yours alone" in refused(custodian)
+
+
+def test_a_link_of_roots_that_leads_to_a_link_is_refused(
+    mounted: KeyFileCustodian, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody exchanges it while it is followed."""
+    path.parent.chmod(0o700)
+    linked(path)
+    assert mounted.recover(NAME, {"version": 1}, None) == KEY
+    monkeypatch.setattr(os.path, "realpath", lambda path: path)
+    assert "symbolic link" in refused(mounted)
+
+
+def next_descriptor() -> int:
+    file = os.open(os.devnull, os.O_RDONLY)
+    os.close(file)
+    return file
+
+
+def test_a_key_file_is_closed_each_time(custodian: KeyFileCustodian, path: Path) -> None:
+    """Read, written and refused; a broker lives for weeks."""
+    before = next_descriptor()
+    custodian.keep("another", KEY, None)
+    custodian.recover(NAME, {"version": 1}, None)
+    path.chmod(0o644)
+    refused(custodian)
+    path.parent.chmod(0o777)
+    refused(custodian)
+    assert next_descriptor() == before
+
+
+def test_a_file_that_somebody_has_put_in_the_way_is_not_written(
+    custodian: KeyFileCustodian, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what a link there leads to."""
+    monkeypatch.setattr(secrets, "token_hex", lambda _size: "known")
+    theirs = path.with_name("theirs")
+    theirs.write_text("")
+    path.with_name(f".{path.name}.known").symlink_to(theirs)
+    with pytest.raises(CustodianUnavailable, match="File exists"):
+        custodian.keep("another", KEY, None)
+    assert theirs.read_text() == ""
+
+
+def test_a_new_key_is_on_the_disk_before_the_old_file_goes(
+    custodian: KeyFileCustodian, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that loses its power has the one or the other: content, name, folder, in this order."""
+    done: list[object] = []
+    renamed, synced = os.rename, os.fsync
+
+    def rename(*arguments: object, **named: object) -> None:
+        done.append("renamed")
+        renamed(*arguments, **named)  # type: ignore[arg-type]
+
+    def fsync(file: int) -> None:
+        found = os.fstat(file)
+        done.append("folder" if stat.S_ISDIR(found.st_mode) else found.st_size)
+        synced(file)
+
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(os, "fsync", fsync)
+    custodian.keep("another", KEY, None)
+    assert done == [path.stat().st_size, "renamed", "folder"]
+
+
+def test_of_two_failures_the_first_is_told(
+    custodian: KeyFileCustodian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the half file could not be removed either is of no use to anybody."""
+
+    def fails(number: int) -> Callable[..., None]:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return fail
+
+    monkeypatch.setattr(os, "rename", fails(errno.EROFS))
+    monkeypatch.setattr(os, "unlink", fails(errno.EIO))
+    with pytest.raises(CustodianUnavailable, match="Read-only"):
+        custodian.keep("another", KEY, None)

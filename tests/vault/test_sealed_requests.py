@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from connvault_jupyter.contracts.sealed import SealedText
 from connvault_jupyter.errors import BrokerUnavailable, SealedRequestInvalid, SealingKeyChanged
+from connvault_jupyter.vault import sealed_requests
 from connvault_jupyter.vault.request_sealing import sealed_request
 from connvault_jupyter.vault.sealed_requests import SealedRequests
 from tests.support.browser.sealing import padded, sealed
@@ -79,6 +81,34 @@ def test_a_text_opens_once(opener: SealedRequests) -> None:
     for _ in range(2):
         with pytest.raises(SealedRequestInvalid):
             opener.open(once, OPERATION)
+
+
+def test_a_text_that_two_open_at_once_opens_once(
+    opener: SealedRequests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second waits until the first has been remembered."""
+    once, results = text(opener), []
+    decrypt = sealed_requests._plaintext
+
+    def second() -> None:
+        try:
+            opener.open(once, OPERATION)
+            results.append("opened")
+        except SealedRequestInvalid:
+            results.append("refused")
+
+    other = threading.Thread(target=second)
+
+    def first(*arguments: Any) -> bytes:
+        if other.ident is None:
+            other.start()
+            other.join(0.2)
+        return decrypt(*arguments)
+
+    monkeypatch.setattr(sealed_requests, "_plaintext", first)
+    opener.open(once, OPERATION)
+    other.join()
+    assert results == ["refused"]
 
 
 def test_a_text_spelt_in_another_way_is_the_same_text(opener: SealedRequests) -> None:
