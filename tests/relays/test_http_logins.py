@@ -114,6 +114,13 @@ def test_a_token_is_sent_in_its_header_instead_of_what_is_there() -> None:
     assert (bearer.method, bearer.target) == ("GET", "/v1/x?a=1")
 
 
+@pytest.mark.parametrize(("scheme", "sent"), [("Token", f"Token {CANARY}"), ("", CANARY), (None, CANARY)])
+def test_a_scheme_of_the_connections_own_comes_before_the_token(scheme: str | None, sent: str) -> None:
+    """If it has one."""
+    made = authorization_of({"auth": "header", "header": "X-Key", "scheme": scheme})
+    assert made.apply(REQUEST, TOKEN).header("x-key") == sent
+
+
 @pytest.mark.parametrize("token", ["a\r\nX: 1", "a\nb", "t\u00f6ken", "a\0b", "a\tb"])
 def test_a_token_that_would_begin_another_line_is_not_sent(token: str) -> None:
     """The person is asked to enter it again."""
