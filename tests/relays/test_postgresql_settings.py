@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -56,9 +57,22 @@ def test_the_settings_are_asked_for_in_one_query(kept: Kept) -> None:
     assert all(0 <= float(seed) < 1 for seed in seeds)
 
 
+@pytest.mark.parametrize(
+    ("drawn", "seed"), [("800000000000", 0.5), ("000000000000", 0.0), ("ffffffffffff", 1 - 2**-48)]
+)
+def test_a_seed_is_any_number_below_one(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, drawn: str, seed: float
+) -> None:
+    """As random as 48 bits are."""
+    monkeypatch.setattr(os, "urandom", lambda size: bytes.fromhex(drawn)[:size])
+    ask_settings(kept.session)
+    assert f"setseed({seed:.15f})".encode() in read_message(kept.server)[1]
+
+
 def test_a_session_has_the_settings_that_it_was_told(kept: Kept) -> None:
     """The row of the answer."""
     assert kept.says(ANSWER).noted() == b"seeded, loaded, settings"
+    assert read_message(kept.server)[0] == b"Q"
 
 
 def test_a_session_that_can_not_read_its_settings_has_none(kept: Kept) -> None:

@@ -190,3 +190,42 @@ def test_a_new_master_key_is_for_all_slots_and_pins_those_whose_secret_is_known(
         assert one.pinned == (3 if one.id == "two" else 2)
         assert pin_fits(one, VAULT, SECRETS[one.id], {2: KEYS, 3: keys}.get, SLOT_KEYS)
     assert made.slots[3] is planted
+
+
+class Noted:
+    """Keys that note what they are asked to authenticate."""
+
+    generation = 258
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+
+    def mac(self, purpose: str, message: bytes) -> bytes:
+        self.messages.append((purpose, message))
+        return b"mac of 32 bytes, or nearly so ..."
+
+    def unseal_claim(self, envelope: bytes, context: bytes) -> bytes:
+        raise NotImplementedError
+
+
+def test_what_is_authenticated_of_slots_is_as_it_always_was() -> None:
+    """Byte by byte: with another spelling every slot of a stored vault would be foreign after an update."""
+    noted = Noted()
+    with_slots(EMPTY, [slot("one", public_key=b"\1\2"), slot("two", public_key=b"", label="\u00e9")], noted)
+    made = b'{"created_at":"2026-11-30T00:00:00.000000+00:00"'
+    one = made + b',"id":"one","kind":"passphrase","label":"the one","public_key":"0102","vault":"vault-1"}'
+    two = made + b',"id":"two","kind":"passphrase","label":"\xc3\xa9","public_key":"","vault":"vault-1"}'
+    assert noted.messages == [
+        ("slot", b"connvault-slot-1\0" + one),
+        ("slot", b"connvault-slot-1\0" + two),
+        ("slot", b'connvault-slots-1\0{"ids":["one","two"],"vault":"vault-1"}'),
+    ]
+
+
+def test_what_is_pinned_of_a_vault_is_as_it_always_was() -> None:
+    """Byte by byte: with another spelling no slot would open its vault after an update."""
+    noted, place = Noted(), b'{"slot":"one","vault":"vault-1"}'
+    made = pinned(slot("one"), VAULT, SECRETS["one"], noted, SLOT_KEYS)
+    assert noted.messages == [("audit", b"connvault-slot-pin-1\0" + place)]
+    message = b"connvault-slot-pin-1\0" + b"\0\0\0\0\0\0\1\2" + b"mac of 32 bytes, or nearly so ..."
+    assert made.pin == SLOT_KEYS.pin(SECRETS["one"], place, message)

@@ -54,7 +54,6 @@ def same_settings(session: Session) -> bool:
 
 def _seen(session: Session, deadline: float) -> bytes | None:
     wire = Wire(session.stream, deadline=deadline, read=session.early)
-    session.early = b""
     row = None
     for _ in range(_MAX_MESSAGES):
         kind, body = wire.message()
