@@ -168,6 +168,15 @@ def test_the_head_of_a_part_may_have_a_kilobyte() -> None:
         post_form(part("k" * (1025 - empty), b"v") + FILE, b"b")
 
 
+def test_the_head_of_a_part_without_its_end_may_have_a_kilobyte_too() -> None:
+    """More of it is not waited for."""
+    start = b"--b\r\ncontent-disposition:".ljust(1024)
+    for known in (start, start + b"\r\n\r", start + b"\r\n "):
+        assert post_form(known, b"b") is None
+    with pytest.raises(BadBody, match="too long"):
+        post_form(start + b"\r\n  ", b"b")
+
+
 def test_a_form_in_a_trace_shows_none_of_its_fields() -> None:
     """They are a login."""
     shown = repr(read(part("x-amz-signature", b"canary") + FILE))

@@ -109,12 +109,14 @@ def post_form(start: bytes, boundary: bytes) -> PostForm | None:
     while True:
         if not line.startswith(start[at : at + len(line)]):
             raise BadBody("the form is malformed")
-        head_end = start.find(b"\r\n\r\n", at)
-        head = start[at:] if head_end == -1 else start[at:head_end]
-        if len(head) > _MAX_PART_HEAD_BYTES:
-            raise BadBody("a part of the form has too long a head")
+        # With its end.
+        most = at + _MAX_PART_HEAD_BYTES + 4
+        head_end = start.find(b"\r\n\r\n", at, most)
         if head_end == -1:
+            if len(start) >= most:
+                raise BadBody("a part of the form has too long a head")
             return None
+        head = start[at:head_end]
         name = _NAME.search(head)
         if name is None:
             raise BadBody("the form is malformed")
