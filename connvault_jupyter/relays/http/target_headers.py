@@ -90,7 +90,7 @@ def second_address(
 
 
 def _target(value: str, origin: Origin, asked_at: str) -> str:
-    if "://" in value and _SCHEME.match(value) and "\\" not in value:
+    if _SCHEME.match(value) and "\\" not in value:
         return origin.own(value, asked_at=asked_at)
     if value.startswith("/"):
         return _path(value, origin)
