@@ -42,6 +42,7 @@ class Kept:
 def kept() -> Iterator[Kept]:
     near, server = socket.socketpair()
     with near, server:
+        server.settimeout(10)
         yield Kept(Session(near, ("127.0.0.1", 1), {}, b"", {}, 1, b"key!"), server)
 
 

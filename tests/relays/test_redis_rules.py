@@ -128,6 +128,11 @@ def test_no_pattern_that_a_server_takes_is_missed(direct: redis.Redis, pattern: 
         assert ruled([b"CONFIG", b"GET", pattern.encode()], OWN)
 
 
+def test_the_connections_own_user_is_known_in_any_case() -> None:
+    """Refusing another one whose name differs in that alone does no harm."""
+    assert ruled([b"ACL", b"SETUSER", b"app", b"on"], b"App") is not None
+
+
 def test_a_pattern_of_stars_costs_nothing() -> None:
     """It is walked once, without going back."""
     assert not matches(b"*a" * 8000, b"requirepass")
@@ -153,6 +158,8 @@ def test_a_pattern_of_stars_costs_nothing() -> None:
         (b"ab\\", b"ab\\", True),
         (b"ab\\", b"ab", False),
         (b"a\\*", b"a*", True),
+        (b"a\\*b", b"a*b", True),
+        (b"a\\*bc", b"a*bc", True),
         (b"a\\*", b"ab", False),
         (b"\\ab", b"ab", True),
         (b"a[", b"abc", True),
