@@ -370,16 +370,16 @@ def test_a_key_file_is_closed_each_time(custodian: KeyFileCustodian, path: Path)
 
 
 def test_a_file_that_somebody_has_put_in_the_way_is_not_written(
-    custodian: KeyFileCustodian, path: Path, monkeypatch: pytest.MonkeyPatch
+    custodian: KeyFileCustodian, path: Path
 ) -> None:
-    """Nor what a link there leads to."""
-    monkeypatch.setattr(secrets, "token_hex", lambda _size: "known")
+    """Nor what a link there leads to: it goes."""
     theirs = path.with_name("theirs")
     theirs.write_text("")
-    path.with_name(f".{path.name}.known").symlink_to(theirs)
-    with pytest.raises(CustodianUnavailable, match="File exists"):
-        custodian.keep("another", KEY, None)
+    path.with_name(f".{path.name}.part").symlink_to(theirs)
+    custodian.keep("another", KEY, None)
     assert theirs.read_text() == ""
+    assert custodian.recover("another", {"version": 1}, None) == KEY
+    assert not path.is_symlink()
 
 
 def test_a_new_key_is_on_the_disk_before_the_old_file_goes(
@@ -415,7 +415,10 @@ def test_of_two_failures_the_first_is_told(
 
         return fail
 
-    monkeypatch.setattr(os, "rename", fails(errno.EROFS))
-    monkeypatch.setattr(os, "unlink", fails(errno.EIO))
+    def rename(*_: object, **__: object) -> None:
+        monkeypatch.setattr(os, "unlink", fails(errno.EIO))
+        fails(errno.EROFS)()
+
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(CustodianUnavailable, match="Read-only"):
         custodian.keep("another", KEY, None)
