@@ -22,7 +22,7 @@ from ...contracts.audit import (
 from ...contracts.connections import Connection
 from ...contracts.events import Event
 from ...contracts.providers import Mode
-from ...errors import StorageError
+from ...errors import ConnvaultError, StorageError
 from ..ports import (
     AuditStore,
     Checkpoint,
@@ -36,6 +36,7 @@ from ..requester_claims import Claims
 from ..secrets.generations import Unlocked
 from . import chain
 from .chain import Walk
+from .repeated_refusals import RepeatedRefusals
 
 Outcome = Literal["ok", "refused", "failed"]
 T = TypeVar("T")
@@ -86,6 +87,12 @@ class AuditService:
         self._changed = False
         self._anchor = Position()
         self._stream: StreamState | None = None
+        self._refusals = RepeatedRefusals(
+            record=lambda refusal, count: self.record(
+                refusal[0], outcome="refused", code=refusal[1], decided_by=refusal[2], count=count
+            ),
+            clock=clock,
+        )
         self.acts = 0
         """How many uses, decisions and changes were logged here; see `secrets.idle_lock`."""
 
@@ -150,6 +157,17 @@ class AuditService:
             facts["evidence"] = requester.evidence or None
         return self._append(type, facts, durable=durable)
 
+    def refused(self, type: AuditType, error: ConnvaultError, *, actor: str) -> None:
+        """Appends an event about a refused proof or passphrase, or counts it if there were many just now.
+
+        Raises: StorageFull, StorageBusy, StorageError.
+        """
+        self._refusals.note((type, error.code, actor))
+
+    def sum_up_refused(self) -> None:
+        """Appends what is only counted so far: the broker ends."""
+        self._refusals.sum_up(all_of_them=True)
+
     def follow_up(self, earlier: AuditEvent, type: AuditType, *, outcome: Outcome, code: str) -> AuditEvent:
         """Appends an event about the same subject as `earlier` (a question that nobody closed).
 
@@ -182,6 +200,7 @@ class AuditService:
 
         Not done for each event: a thousand uses a second would be a thousand messages.
         """
+        self._refusals.sum_up()
         if not self._changed:
             return
         self._changed = False

@@ -218,6 +218,7 @@ class ConsentService:
         self._revocation.store_the_rest()
         self._use_counter.store()
         self._refusal_log.sum_up(all_of_them=True)
+        self._audit.sum_up_refused()
         self._open_questions.interrupt_all()
 
     def _agent_of(self, grant: Grant) -> tuple[str | None, Hidden | None]:

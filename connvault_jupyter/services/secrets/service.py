@@ -349,9 +349,7 @@ class SecretsService:
             return self._custody.recover(record, passphrase)
         except ConnvaultError as refused:
             with self._lock:
-                self._audit.record(
-                    "vault:unlock_refused", outcome="refused", code=refused.code, decided_by=actor
-                )
+                self._audit.refused("vault:unlock_refused", refused, actor=actor)
             raise
 
     def _changed(self) -> VaultState:

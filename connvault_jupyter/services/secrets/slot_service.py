@@ -185,7 +185,7 @@ class SlotService:
             return record, self._proofs.opened(record, proof)
         except ConnvaultError as refused:
             with self._lock:
-                self._audit.record("slot:refused", outcome="refused", code=refused.code, decided_by=actor)
+                self._audit.refused("slot:refused", refused, actor=actor)
             raise
 
     def _existing(self) -> VaultRecord:

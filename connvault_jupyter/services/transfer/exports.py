@@ -96,9 +96,7 @@ class ConnectionExports:
                 self._proofs.opened(self._proofs.record(), proof)
             except ConnvaultError as refused:
                 with self._lock:
-                    self._audit.record(
-                        "connection:exported", outcome="refused", code=refused.code, decided_by=actor
-                    )
+                    self._audit.refused("connection:exported", refused, actor=actor)
                 raise
 
     def _gathered(self, request: ExportConnections) -> tuple[list[Exported], list[LeftOut]]:
