@@ -34,7 +34,8 @@ connection forbids to reveal them, and was not named in spite of that; `unreadab
 
 class ExportConnections(Contract):
     """`ids` `None`: all. `passphrase` is the file's own. With secrets a key slot's secret is needed again, and a
-    connection that forbids to reveal its secrets has to be named in `although_no_reveal`, or it is exported without.
+    connection that forbids to reveal its secrets is exported without. A second request, within ten minutes of such an
+    export, may name it in `although_no_reveal`.
     """
 
     passphrase: Passphrase

@@ -21,6 +21,7 @@ from connvault_jupyter.errors import (
     WrongPassphrase,
 )
 from connvault_jupyter.services.transfer.content import decoded
+from connvault_jupyter.services.transfer.exports import NAMED_WITHIN_S
 from connvault_jupyter.vault.export_file import Argon2ExportFiles
 from tests.support.canary import CANARY, found_in
 from tests.support.services.edited_documents import edit
@@ -123,7 +124,8 @@ def test_what_forbids_to_reveal_is_named_in_a_second_request() -> None:
     world = World()
     kept = world.connection(reveal_allowed=False)
     other = world.connection("other", reveal_allowed=False)
-    first = exported(world, with_secrets=True, proof=proof(world))
+    # Named at once, too.
+    first = exported(world, with_secrets=True, proof=proof(world), although_no_reveal=[kept.id])
     assert secrets_in(first) == {"warehouse": {}, "other": {}}
     assert {one.without_secrets for one in first.connections} == {"no_reveal"}
     second = exported(world, with_secrets=True, proof=proof(world), although_no_reveal=[kept.id])
@@ -135,6 +137,22 @@ def test_what_forbids_to_reveal_is_named_in_a_second_request() -> None:
         "warehouse": {},
         "other": {},
     }
+
+
+def test_a_second_request_that_comes_late_is_a_first_one() -> None:
+    """Ten minutes after it was withheld, nobody remembers that."""
+    world = World()
+    kept = world.connection(reveal_allowed=False)
+
+    def found() -> dict[str, str]:
+        named = exported(world, with_secrets=True, proof=proof(world), although_no_reveal=[kept.id])
+        return secrets_in(named)["warehouse"]
+
+    assert found() == {}
+    world.clock.forward(NAMED_WITHIN_S)
+    assert found() == {}
+    world.clock.forward(NAMED_WITHIN_S - 1)
+    assert found() == {"password": CANARY}
 
 
 def test_where_the_server_forbids_to_reveal_each_has_to_be_named() -> None:

@@ -2,8 +2,8 @@
 
 With secrets this is, beside `access.service`, the second path by which one leaves, so it asks for more: the secret of a
 key slot again, which nobody has who only has the server's token, and for a connection that forbids to reveal its
-secrets a request that names it in spite of that. The activity log has a row for each connection and each secret before
-the file is handed out.
+secrets a second such request, which names it after it was withheld. The activity log has a row for each connection and
+each secret before the file is handed out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ from ..ports import SealedSecret
 from ..secrets.service import SecretsService
 from ..secrets.single_flight import SingleFlight
 from ..secrets.slot_proof import SlotProofs
+from ..short_memory import Until
 from ..vault_ports import ExportFiles
 from .content import Exported, encoded
+
+# After a connection was withheld: as long as a person takes to read that, and to decide.
+NAMED_WITHIN_S = 600
 
 
 class ConnectionExports:
@@ -48,6 +52,8 @@ class ConnectionExports:
         self._proofs = proofs
         self._single_flight = single_flight
         self._files = files
+        # By id.
+        self._withheld: Until[str] = Until()
         self._transactions = context.transactions
         self._audit = context.audit
         self._clock = context.clock
@@ -134,11 +140,12 @@ class ConnectionExports:
             why = "none_set"
         elif not request.with_secrets:
             why = "not_asked"
-        elif (
-            not (connection.reveal_allowed and self._settings.reveal_allowed)
-            and connection.id not in request.although_no_reveal
+        elif not (connection.reveal_allowed and self._settings.reveal_allowed) and not (
+            connection.id in request.although_no_reveal
+            and self._withheld.remaining_s(connection.id, self._clock()) > 0
         ):
             why = "no_reveal"
+            self._withheld.remember(connection.id, self._clock(), NAMED_WITHIN_S)
         else:
             return self._with_secrets(connection, sealed)
         return Exported(connection, without_secrets=why)

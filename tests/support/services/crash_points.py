@@ -44,6 +44,7 @@ from tests.support.services.transfers import (
     exported_with_secrets,
     imported,
     replace,
+    with_all_secrets,
 )
 from tests.support.services.transfers import add as added
 
@@ -242,8 +243,7 @@ def _opens(world: World, passphrase: str | None) -> bool:
 
 def _content(world: World, passphrase: str | None) -> list[Any]:
     """All connections with all secrets, as an export has them."""
-    ids = [view.connection.id for view in world.connections.list().connections]
-    file = exported(world, with_secrets=True, proof={"passphrase": passphrase}, although_no_reveal=ids).file
+    file = with_all_secrets(world, {"passphrase": passphrase}).file
     content = decoded(Argon2ExportFiles(costs=CHEAP).opened(file, FILE_PASSPHRASE))
     return [
         (

@@ -29,9 +29,15 @@ def exported(world: World, **given: Any) -> ExportedConnections:
 
 
 def exported_with_secrets(world: World, **given: Any) -> ExportedConnections:
-    """All of them, also those that forbid to reveal."""
+    """All of them, also those that forbid to reveal: they are withheld first."""
+    return with_all_secrets(world, proof(world), **given)
+
+
+def with_all_secrets(world: World, known: dict[str, Any], **given: Any) -> ExportedConnections:
+    """`known`: a slot's secret."""
+    exported(world, with_secrets=True, proof=known, **given)
     ids = [view.connection.id for view in world.connections.list().connections]
-    return exported(world, with_secrets=True, proof=proof(world), although_no_reveal=ids, **given)
+    return exported(world, with_secrets=True, proof=known, although_no_reveal=ids, **given)
 
 
 def previewed(world: World, file: str, passphrase: str = FILE_PASSPHRASE) -> ImportPreview:
