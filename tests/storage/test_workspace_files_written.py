@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,27 +46,6 @@ def digest(project: ProjectFiles, top: Path) -> bytes:
     found = project.read(str(top))
     assert found is not None
     return found.digest
-
-
-def test_a_writer_goes_on_when_the_other_has_finished(
-    top: Path, file: Path, project: ProjectFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It pauses between its tries, so that it does not take the processor from the one that it waits for."""
-    seen = digest(project, top)
-    folder = os.open(file.parent, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    pauses: list[float] = []
-
-    def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 3:
-            os.close(folder)
-
-    monkeypatch.setattr(time, "sleep", pause)
-    project.change(str(top), TWO, expected=seen)
-    assert file.read_bytes() == text_of(TWO)
-    assert len(pauses) == 3
-    assert all(0 < seconds < 0.1 for seconds in pauses)
 
 
 def open_descriptors() -> int:
