@@ -100,11 +100,18 @@ class Pipe:
                 return
             yield received
 
-    def close(self) -> None:
-        """Closes both directions: the other end notices even if a copy of this one is open elsewhere."""
+    def end(self) -> None:
+        """Ends both directions: the other end notices even if a copy of this one is open elsewhere, and whoever waits
+        here returns. From any thread."""
         with contextlib.suppress(OSError):
             self._stream.shutdown(socket.SHUT_RDWR)
-        self._stream.close()
+
+    def close(self) -> None:
+        """Also gives back the descriptor. Only for the thread that receives: for another one that was about to, the
+        number could be something else by now."""
+        self.end()
+        with self._sending:
+            self._stream.close()
 
     def _exactly(self, count: int) -> bytes:
         found = bytearray()

@@ -155,13 +155,13 @@ class WorkerClient:
         killing = threading.Timer(2 * FAREWELL_S, self._kill)
         killing.daemon = True
         killing.start()
-        self._pipe.close()
+        self._pipe.end()
         self._forget()
 
     def end(self) -> None:
         """Ends the worker and everything that it has opened or handed over, at once."""
         self._kill()
-        self._pipe.close()
+        self._pipe.end()
         self._forget()
 
     def _tell_of_cuts(self, send: Callable[[Mapping[str, Any]], bool]) -> None:
@@ -219,7 +219,6 @@ class WorkerClient:
             finally:
                 close_all(descriptors)
         self._forget()
-        # A crashed worker, for which nobody calls `end`.
         self._pipe.close()
 
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:

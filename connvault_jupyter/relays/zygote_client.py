@@ -78,7 +78,7 @@ class ZygoteClient:
     def end(self) -> None:
         """Ends the zygote and, through it, its workers; returns when it is gone."""
         try:
-            self._pipe.result(0).close()
+            self._pipe.result(0).end()
         except (ConnvaultError, FutureTimeout):
             # It has no workers yet.
             self._started.kill()
@@ -110,6 +110,7 @@ class ZygoteClient:
             else:
                 waiting.set_result(message["pid"])
         self.over = True
+        pipe.close()
         with self._lock:
             zygote, self._zygote = self._zygote, {}
         for waiting in zygote.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from connvault_jupyter.relays.pipe import Pipe
 from connvault_jupyter.relays.worker import KEPT
 from connvault_jupyter.relays.worker_client import WorkerClient
+from tests.support.broker.processes import wait_until
 
 
 class Passed:
@@ -21,6 +23,7 @@ class Passed:
     def __init__(self) -> None:
         self.pipe: Pipe | None = None
         self.killed = 0
+        self.asked, self.answers = threading.Event(), threading.Event()
         self.worker = WorkerClient(
             fork=self._fork,
             kill=self._kill,
@@ -39,7 +42,9 @@ class Passed:
         self.killed += 1
 
     def _answer(self, _handle: str, _client: socket.socket) -> Mapping[str, Any]:
-        raise AssertionError("nobody asks for a login here")
+        self.asked.set()
+        assert self.answers.wait(10)
+        return {}
 
     def tell(self, message: dict[str, Any], *descriptors: int) -> None:
         assert self.pipe is not None
@@ -105,3 +110,16 @@ def test_without_a_free_descriptor_no_socket_is_kept(passed: Passed, monkeypatch
         patched.setattr("connvault_jupyter.relays.worker_client.os.dup", full)
         assert passed.hand() == b""
     assert passed.hand() == KEPT
+
+
+def test_a_pipe_is_closed_by_who_reads_it(passed: Passed) -> None:
+    """Closed by another thread, its number could be another pipe's by the time it is read again."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        passed.tell({"login": "h1"}, passed.copy.fileno(), theirs.fileno())
+        assert passed.asked.wait(10)
+        pipe = passed.worker._pipe
+        passed.worker.end()
+        assert pipe.fileno() >= 0
+        passed.answers.set()
+        wait_until(lambda: pipe.fileno() < 0, deadline_s=10, what="the end of the pipe")

@@ -10,6 +10,7 @@ import contextlib
 import json
 import socket
 import struct
+import threading
 
 from ....contracts.relay_wire import (
     AGENT_QUERY,
@@ -34,6 +35,9 @@ class SshAgent:
     """
 
     def __init__(self, path: str) -> None:
+        # While a thread uses the socket, nobody closes it: its number could be another one's before it is waited for.
+        # The same thread may come again, as the collector of garbage may end an agent anywhere.
+        self._using = threading.RLock()
         self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stream.settimeout(_ANSWER_S)
         try:
@@ -78,7 +82,7 @@ class SshAgent:
 
     def wait_for_end(self) -> None:
         """Returns when the relay has closed this connection, or `close` was called."""
-        with contextlib.suppress(OSError, BrokerUnavailable):
+        with self._using, contextlib.suppress(OSError, BrokerUnavailable):
             while True:
                 self._stream.settimeout(_KEEP_ALIVE_S)
                 try:
@@ -92,19 +96,21 @@ class SshAgent:
         with contextlib.suppress(OSError):
             # Wakes a waiting thread, which closing alone does not.
             self._stream.shutdown(socket.SHUT_RDWR)
-        self._stream.close()
+        with self._using:
+            self._stream.close()
 
     def _why(self) -> ConnvaultError:
         return self.refusal() or ConnvaultError("The broker's agent did not sign.")
 
     def _ask(self, message: bytes) -> tuple[int, bytes]:
         try:
-            self._stream.settimeout(_ANSWER_S)
-            self._stream.sendall(_packed(message))
-            (length,) = struct.unpack(">I", self._exactly(4))
-            if not 1 <= length <= MAX_AGENT_MESSAGE_BYTES:
-                raise OSError("not the answer of an agent")
-            answer = self._exactly(length)
+            with self._using:
+                self._stream.settimeout(_ANSWER_S)
+                self._stream.sendall(_packed(message))
+                (length,) = struct.unpack(">I", self._exactly(4))
+                if not 1 <= length <= MAX_AGENT_MESSAGE_BYTES:
+                    raise OSError("not the answer of an agent")
+                answer = self._exactly(length)
         except OSError:
             raise BrokerUnavailable from None
         return answer[0], answer[1:]
