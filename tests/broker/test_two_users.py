@@ -115,15 +115,16 @@ def _one_name_in_two_places_is_told(ada: RequesterProcess, bob: RequesterProcess
 
 def _one_name_twice_in_the_file_is_told(ada: RequesterProcess, bob: RequesterProcess) -> None:
     """git merges without a word; both lines are named, and what each has stays as it was."""
-    bob.run("me.create('river'); me.share('A river')")
-    ada.run("me.create('River'); me.git('add', '.connvault'); me.git('commit', '-qm', 'A river, too')")
+    # First and last in the file: next to each other they would be a conflict.
+    bob.run("me.shop.put('zzzz', name='river'); me.share('A river')")
+    ada.run("me.shop.put('-', name='River'); me.git('commit', '-qam', 'A river, too')")
     ada.run("me.pull()")
     problem = ada.run("me.listed()['problem']")
     assert "has two connections of one name at line " in problem
     assert "has two connections of one name at line " in _refusal(ada, "warehouse")
     ada.run("me.git('reset', '-q', '--hard', 'origin/main')")
     assert ada.run("sorted(me.states().items())") == [
-        ["Lake", "accepted"], ["River", "gone"], ["river", "name_taken"], ["warehouse", "accepted"],
+        ["Lake", "accepted"], ["river", "new"], ["warehouse", "accepted"],
     ]  # fmt: skip
 
 
