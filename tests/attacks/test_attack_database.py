@@ -96,10 +96,10 @@ def test_a_grant_copied_to_another_connection_does_not_count(
     a.run("connection('copy-mine', reason='always')")
     with database(folder) as opened:
         opened.execute(
-            "INSERT INTO grants SELECT 'copied', ?2, requester_key, instance, created_at,"
-            " replace(replace(document, connection_id, ?2), id, 'copied'), mac, 0, NULL"
-            " FROM grants WHERE connection_id = ?1",
-            (mine, other),
+            "INSERT INTO grants SELECT 'copied', :other, requester_key, instance, created_at,"
+            " replace(replace(document, connection_id, :other), id, 'copied'), mac, 0, NULL"
+            " FROM grants WHERE connection_id = :mine",
+            {"mine": mine, "other": other},
         )
     assert refused(a, "connection('copy-other', reason='deny')")[0] == "AccessDenied"
 
