@@ -45,7 +45,7 @@ export function ProjectChoice({ folders, value, trans, onChange }: ProjectChoice
           <option value={OWN}>{trans.__('All my notebooks')}</option>
           {folders.map(({ path }) => (
             <option key={path} value={path}>
-              {path ? trans.__('Project %1', foreignName(path)) : trans.__('Project in the first folder')}
+              {path ? trans.__('Project %1', foreignName(path)) : trans.__('Project in the top folder')}
             </option>
           ))}
         </select>
